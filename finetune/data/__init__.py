@@ -1,0 +1,1 @@
+"""Sources -> columns -> splits -> checks -> tokens. No augmentation: that is a technique."""

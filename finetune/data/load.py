@@ -1,0 +1,74 @@
+"""From the `data` section of a recipe to splits that can be trained and measured on."""
+
+import hashlib
+import json
+from collections import Counter
+
+from finetune.data.columns import choose_columns, extract_rows
+from finetune.data.labels import count_labels, infer_task, label_names, parse_labels
+from finetune.data.rows import Data, Rows
+from finetune.data.sources import read_sources
+from finetune.data.splits import count_leaks, deduplicate, drop_leaks, make_splits, probe_positions
+from finetune.recipe import DataSection
+
+
+def load_data(section: DataSection) -> Data:
+    """Read, clean and split.
+
+    Raises:
+        DataError: With file, row or column, what was found and what to type next.
+    """
+    tables = read_sources(section)
+    columns = choose_columns(section, next(iter(tables.values())))
+    notes, warnings = list(columns.notes), []
+    dropped: Counter[str] = Counter()
+    raw = {name: extract_rows(section, table, columns, dropped) for name, table in tables.items()}
+    task = infer_task(section, next(iter(raw.values())).labels, notes)
+    rows = {
+        name: parse_labels(found, task, section.label_separator, tables[name].origin) for name, found in raw.items()
+    }
+    if section.deduplicate:
+        rows = {name: deduplicate(found, dropped) for name, found in rows.items()}
+        rows = drop_leaks(rows, dropped)
+    splits = make_splits(section, rows, task, notes)
+    labels = label_names(section, splits, task, warnings)
+    leaks = count_leaks(splits)
+    if leaks:
+        warnings.append(
+            f"{leaks} validation or test rows have a text that is also in training: scores there are too good. "
+            "Type: --set data.deduplicate=true"
+        )
+    if "test" not in splits:
+        warnings.append("there is no test split: the reported validation score was also used to select, so it is optimistic")
+    for reason in ("empty text", "empty label"):
+        if dropped[reason]:
+            warnings.append(f"{dropped[reason]} rows left out: {reason}")
+    return Data(
+        task=task,
+        labels=labels,
+        train=splits["train"],
+        probe=probe_positions(section, splits["train"], splits["validation"], task),
+        validation=splits["validation"],
+        test=splits.get("test"),
+        columns=columns.as_dict(),
+        fingerprint=_fingerprint(splits),
+        dropped={reason: count for reason, count in dropped.items() if count},
+        notes=notes,
+        warnings=warnings,
+    )
+
+
+def class_counts(data: Data) -> dict[str, dict[str, int]]:
+    """Split -> label -> rows; empty for regression."""
+    if data.labels is None:
+        return {}
+    named = {"train": data.train, **data.splits()}
+    return {name: {label: count_labels(rows)[label] for label in data.labels} for name, rows in named.items()}
+
+
+def _fingerprint(splits: dict[str, Rows]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        rows = splits[name]
+        digest.update(json.dumps([name, rows.texts, rows.pairs, rows.labels]).encode())
+    return digest.hexdigest()

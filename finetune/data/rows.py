@@ -1,0 +1,76 @@
+"""Rows of one split, and what was learned about a data set on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Parallel lists, one entry per row.
+
+    Attributes:
+        texts: First (or only) text.
+        pairs: Second text of a pair, or None.
+        labels: str for single-label, list[str] for multi-label, float for regression.
+        ids: "file:row" in the source, for messages and for writing down who is in which split.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[Any]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int]) -> Rows:
+        return Rows(
+            [self.texts[i] for i in indices],
+            None if self.pairs is None else [self.pairs[i] for i in indices],
+            [self.labels[i] for i in indices],
+            [self.ids[i] for i in indices],
+        )
+
+    def text_key(self, index: int) -> tuple[str, str]:
+        """What makes two rows the same text: case and spacing do not count."""
+        pair = "" if self.pairs is None else self.pairs[index]
+        return " ".join(self.texts[index].casefold().split()), " ".join(pair.casefold().split())
+
+
+@dataclass(frozen=True)
+class Data:
+    """A loaded data set, ready to be tokenised.
+
+    Attributes:
+        task: single_label, multi_label or regression.
+        labels: Names in the order of the logits; None for regression.
+        train: Rows to fit on.
+        probe: Positions in `train` of the train probe, ascending.
+        validation: Rows that select.
+        test: Rows measured once at the end, or None.
+        columns: Which column was used for what.
+        dropped: Reason -> number of rows left out.
+        notes: What was decided for the user, to be said.
+        warnings: What the user should look at.
+        fingerprint: sha256 over all splits, texts and labels.
+    """
+
+    task: str
+    labels: list[str] | None
+    train: Rows
+    probe: list[int]
+    validation: Rows
+    test: Rows | None
+    columns: dict[str, str]
+    fingerprint: str
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def splits(self) -> dict[str, Rows]:
+        """Name -> rows of what is measured, the train probe included."""
+        named = {"train_probe": self.train.take(self.probe), "validation": self.validation}
+        return named if self.test is None else {**named, "test": self.test}

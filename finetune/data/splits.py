@@ -1,0 +1,164 @@
+"""Who is in train, validation and test, and who is in the train probe. Seeded by `data.split_seed` alone."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from finetune.data.rows import Rows
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+
+QUANTILES = 10  # bins that stand for classes when numbers are stratified
+
+
+def holdout_size(rows: int) -> int:
+    """Rows of a held-out split when the recipe names none: a tenth to a fifth, about 500 in between."""
+    return max(1, round(rows * max(0.1, min(0.2, 500 / rows))))
+
+
+def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes: list[str]) -> dict[str, Rows]:
+    """Complete the splits: take test, then validation from the rows that came without them, then thin out train.
+
+    Raises:
+        DataError: There are too few rows, or a class is too rare to be in every split.
+    """
+    splits = {name: rows for name, rows in tables.items() if name not in ("all", "train")}
+    pool = tables["all"] if "all" in tables else tables["train"]
+    wanted = [name for name in ("test", "validation") if name not in splits]
+    if "all" not in tables and "test" in wanted and section.test_size is None:
+        wanted.remove("test")  # files were given for the other splits: do not invent a test split from train
+    parts = len(wanted) + 1
+    if wanted:
+        _check_rare_classes(pool, task, parts)
+    for name in wanted:
+        size = _rows_of(getattr(section, f"{name}_size"), len(pool), holdout_size(len(pool)), f"data.{name}_size")
+        pool, splits[name] = split_off(pool, size, task, section.split_seed, f"data.{name}_size")
+        notes.append(f"{name}: {len(splits[name])} rows split off ({_how(task)}, split seed {section.split_seed})")
+    size = _rows_of(section.train_size, len(pool), len(pool), "data.train_size")
+    if size < len(pool):
+        _, pool = split_off(pool, size, task, section.split_seed, "data.train_size")
+    return {"train": pool, **splits}
+
+
+def split_off(rows: Rows, size: int, task: str, seed: int, key: str) -> tuple[Rows, Rows]:
+    """Return (the rest, `size` rows), stratified by class or by quantile of the target; order of rows is kept.
+
+    Raises:
+        DataError: There are not enough rows.
+    """
+    if size >= len(rows):
+        raise DataError(f"{key}: {size} rows are wanted but only {len(rows)} are left. Ask for fewer.")
+    chosen = sample(rows.labels, size, task, seed, key)
+    taken = set(chosen)
+    rest = [index for index in range(len(rows)) if index not in taken]
+    return rows.take(rest), rows.take(chosen)
+
+
+def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
+    """`size` positions, ascending, stratified where the task allows it."""
+    from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
+
+    if size >= len(labels):
+        return list(range(len(labels)))
+    strata = _strata(labels, task)
+    if strata is not None and min(Counter(strata).values()) < 2:
+        strata = None  # only where splits came with the data: checked before making our own
+    try:
+        _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=strata, random_state=seed)
+    except ValueError as error:
+        raise DataError(f"{key}: cannot draw {size} of {len(labels)} rows: {error}") from error
+    return sorted(chosen)
+
+
+def probe_positions(section: DataSection, train: Rows, validation: Rows, task: str) -> list[int]:
+    """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
+    size = min(len(train), section.probe_size or len(validation))
+    classes = len(set(_strata(train.labels, task) or []))
+    if task == "single_label" and classes <= size < len(train) and len(train) - size >= classes:
+        return sample(train.labels, size, task, section.split_seed, "data.probe_size")
+    return sorted(random.Random(section.split_seed).sample(range(len(train)), size))
+
+
+def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
+    """Keep the first row of each text; where copies disagree about the label, keep none of them."""
+    labels_of: dict[tuple[str, str], set[str]] = {}
+    keys = [rows.text_key(index) for index in range(len(rows))]
+    for key, label in zip(keys, rows.labels, strict=True):
+        labels_of.setdefault(key, set()).add(repr(label))
+    seen: set[tuple[str, str]] = set()
+    keep = []
+    for index, key in enumerate(keys):
+        if len(labels_of[key]) > 1:
+            dropped["same text, different labels"] += 1
+        elif key in seen:
+            dropped["duplicate text"] += 1
+        else:
+            seen.add(key)
+            keep.append(index)
+    return rows.take(keep)
+
+
+def drop_leaks(splits: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
+    """Leave out of train what validation or test holds, and of validation what test holds."""
+    kept: dict[str, Rows] = {}
+    held: set[tuple[str, str]] = set()
+    for name in ("test", "validation", "train", "all"):
+        if name in splits:
+            rows = splits[name]
+            keys = [rows.text_key(index) for index in range(len(rows))]
+            keep = [index for index, key in enumerate(keys) if key not in held]
+            dropped[f"{name} text also in a later split"] += len(rows) - len(keep)
+            kept[name] = rows.take(keep)
+            held.update(keys)
+    return kept
+
+
+def count_leaks(splits: dict[str, Rows]) -> int:
+    """Rows of validation and test whose text is also in training."""
+    train = {splits["train"].text_key(index) for index in range(len(splits["train"]))}
+    return sum(
+        rows.text_key(index) in train
+        for name, rows in splits.items()
+        if name != "train"
+        for index in range(len(rows))
+    )
+
+
+def _strata(labels: Sequence[Any], task: str) -> list[Any] | None:
+    """What is kept in proportion: the class, or the tenth of the range of ranks; None for multi-label."""
+    if task == "single_label":
+        return list(labels)
+    if task == "regression" and len(labels) >= 10 * QUANTILES:
+        order = sorted(range(len(labels)), key=lambda index: labels[index])
+        bins = [0] * len(labels)
+        for rank, index in enumerate(order):
+            bins[index] = rank * QUANTILES // len(labels)
+        return bins
+    return None
+
+
+def _how(task: str) -> str:
+    return {"single_label": "stratified by class", "regression": "stratified by size", "multi_label": "at random"}[task]
+
+
+def _check_rare_classes(rows: Rows, task: str, parts: int) -> None:
+    if task != "single_label":
+        return
+    rare = {name: count for name, count in sorted(Counter(rows.labels).items()) if count < parts}
+    if rare:
+        shown = ", ".join(f"{name} ({count})" for name, count in list(rare.items())[:10])
+        names = ", ".join(list(rare)[:10])
+        raise DataError(
+            f"data.label: classes with fewer than {parts} rows cannot be in every one of {parts} splits: {shown}. Add "
+            f"rows, give your own validation and test files, or leave them out: --set 'data.drop_labels=[{names}]'"
+        )
+
+
+def _rows_of(size: float | None, available: int, default: int, key: str) -> int:
+    if size is None:
+        return default
+    rows = round(size * available) if size < 1 else int(size)
+    if rows < 1 or rows > available:
+        raise DataError(f"{key}: {size} asks for {rows} rows of {available}.")
+    return rows

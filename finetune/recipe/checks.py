@@ -1,0 +1,57 @@
+"""Checks across keys that need the recipe alone: what could never act, and what fights over one thing."""
+
+import math
+
+from finetune.recipe.schema import Recipe
+from finetune.techniques import Budget, conflicts
+
+
+def find_problems(recipe: Recipe) -> list[str]:
+    """Every problem of a well-formed recipe, each starting with the key it blames."""
+    training = recipe.training
+    budget = Budget(
+        task=None if recipe.data.task == "auto" else recipe.data.task,
+        epochs=training.epochs,
+        learning_rate=training.learning_rate,
+        steps_per_epoch=_steps_per_epoch(recipe),
+        warmup=training.warmup,
+    )
+    problems = find_budget_problems(recipe, budget)
+    if training.batch_size < training.accumulation:
+        problems.append(
+            f"training.accumulation: {training.accumulation} parts of a batch of {training.batch_size} rows would be "
+            f"empty. Type: --set training.accumulation={training.batch_size} or less"
+        )
+    if len(set(training.seeds)) < len(training.seeds):
+        problems.append(f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation.")
+    if min(training.seeds) < 0:
+        problems.append(f"training.seeds: seeds are 0 or more; found {min(training.seeds)}.")
+    if recipe.data.text is not None and recipe.data.text in (recipe.data.label, recipe.data.text_pair):
+        problems.append(f"data.text: column '{recipe.data.text}' cannot be text and label or pair at once.")
+    if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
+        problems.append("data.labels: a name is given twice.")
+    if training.class_weights != "none" and recipe.data.task in ("regression", "multi_label"):
+        problems.append(
+            f"training.class_weights: {training.class_weights} has no meaning for {recipe.data.task}. "
+            "Type: --set training.class_weights=none"
+        )
+    return problems
+
+
+def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
+    """Problems that depend on task and number of steps: asked once of the recipe alone, again when data is loaded."""
+    problems = conflicts(recipe.techniques)
+    for name, technique in recipe.techniques.items():
+        problems += [f"techniques.{name}{problem}" for problem in technique.problems(budget)]
+    if budget.steps is not None and budget.warmup_steps >= budget.steps:
+        problems.append(
+            f"training.warmup: {budget.warmup_steps} rising steps of {budget.steps} in all: the learning rate would "
+            "never reach its peak. Type: --set training.warmup=0.1"
+        )
+    return problems
+
+
+def _steps_per_epoch(recipe: Recipe) -> int | None:
+    """Known before the data is read only when the recipe fixes the number of rows."""
+    size = recipe.data.train_size
+    return math.ceil(size / recipe.training.batch_size) if isinstance(size, int) else None

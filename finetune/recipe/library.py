@@ -1,0 +1,80 @@
+"""Where recipes and presets are found: the ones that ship with the package, or any path."""
+
+import importlib.resources
+import shutil
+from pathlib import Path
+
+from finetune.errors import RecipeError, suggest
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def recipes_folder() -> Path:
+    """The shipped recipes: inside the installed wheel, or at the top of a source checkout."""
+    package = Path(str(importlib.resources.files("finetune")))
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+
+
+def preset_names() -> list[str]:
+    """The four by strength, then the expert presets by name."""
+    by_strength = ["none", "light", "medium", "strong"]
+    found = {path.stem for path in (recipes_folder() / "presets").glob("*.yaml")}
+    return [name for name in by_strength if name in found] + sorted(found - set(by_strength))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the file of a shipped recipe or of a path.
+
+    Raises:
+        RecipeError: There is neither; names the closest shipped recipe.
+    """
+    return _find(name_or_path, "recipe", recipes_folder(), recipe_names())
+
+
+def find_preset(name_or_path: str) -> Path:
+    """Return the file of a shipped preset or of a path.
+
+    Raises:
+        RecipeError: There is neither; names the closest shipped preset.
+    """
+    return _find(name_or_path, "preset", recipes_folder() / "presets", preset_names())
+
+
+def _find(name_or_path: str, kind: str, folder: Path, names: list[str]) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in SUFFIXES:
+        if path.is_file():
+            return path
+        raise RecipeError(f"{name_or_path}: no such {kind} file.{suggest(path.stem, names)} Type: finetune ls {kind}s")
+    if name_or_path in names:
+        return folder / f"{name_or_path}.yaml"
+    raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)} Type: finetune ls {kind}s")
+
+
+def first_comment(path: Path) -> str:
+    """The first comment line of a YAML file: its one-line description."""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+def copy_to(source: Path, destination: Path, force: bool) -> Path:
+    """Copy a recipe or preset to edit it. A folder as destination keeps the name; a bare name gets `.yaml`.
+
+    Raises:
+        RecipeError: The destination exists and `force` is off, or its folder is missing.
+    """
+    if destination.is_dir():
+        destination = destination / source.name
+    elif destination.suffix not in SUFFIXES:
+        destination = destination.with_name(destination.name + ".yaml")
+    if destination.exists() and not force:
+        raise RecipeError(f"{destination}: is there already. Choose another name, or add --force to replace it.")
+    if not destination.parent.is_dir():
+        raise RecipeError(f"{destination.parent}: no such folder. Type: mkdir -p {destination.parent}")
+    shutil.copyfile(source, destination)
+    return destination

@@ -1,0 +1,273 @@
+"""Recipe file + preset + command-line overrides -> one frozen Recipe, and where each value came from."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from finetune.errors import RecipeError, suggest
+from finetune.recipe.checks import find_problems
+from finetune.recipe.library import find_preset, find_recipe
+from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
+from finetune.recipe.yaml_file import parse_yaml, read_yaml
+from finetune.techniques import TECHNIQUES, Technique
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "model": ModelSection,
+    "data": DataSection,
+    "training": TrainingSection,
+}
+RECIPE_KEYS = ("model", "data", "training", "techniques")
+DEFAULT_RECIPE = "tweets"
+DEFAULT_RECIPE_FOR_OWN_DATA = "your-data"
+OFF = ("off", None)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe and the origin of each of its values: dotted key -> "default", a file, or an option."""
+
+    recipe: Recipe
+    origins: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Some values and where they were written."""
+
+    origin: str
+    content: dict[str, Any]
+
+
+def resolve(
+    recipe: str | None = None,
+    preset: str | None = None,
+    model: str | None = None,
+    data: str | None = None,
+    overrides: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    metrics: Iterable[str] = (),
+) -> Resolved:
+    """Build the recipe of a command line. Precedence: schema default < recipe < preset < options and --set.
+
+    Args:
+        recipe: Name or path; left out, the embedded demo, or the template for own data when `data` is given.
+        preset: Name or path of a bundle of techniques.
+        model: Replaces the recipe's model section by this id, folder or package path.
+        data: Replaces the recipe's data section (its columns belong to its own file) by this file or folder.
+        overrides: `dotted.key=value` texts; the value is read as YAML; `techniques.NAME=off` takes one out.
+        seeds: Replace `training.seeds`.
+        metrics: Paths of evaluate modules, added to `training.metrics`.
+
+    Raises:
+        RecipeError: With every problem found, each naming file and key.
+    """
+    problems: list[str] = []
+    name = recipe or (DEFAULT_RECIPE_FOR_OWN_DATA if data else DEFAULT_RECIPE)
+    layers = [_recipe_layer(name, problems)]
+    preset_name = None
+    if preset is not None:
+        layers.append(_preset_layer(preset, problems))
+        preset_name = Path(preset).stem
+    if model is not None:
+        layers.append(_Layer("--model", {"model": {"id": model}}))
+    if data is not None:
+        layers.append(_Layer("--data", {"data": {"source": data}}))
+    layers += [_override_layer(text, problems) for text in overrides]
+    if seeds := list(seeds):
+        layers.append(_Layer("--seed", {"training": {"seeds": seeds}}))
+    merged, origins = _merge(layers, problems)
+    if metrics := list(metrics):
+        training = merged.setdefault("training", {})
+        training["metrics"] = [*training.get("metrics", []), *metrics]
+        origins["training.metrics"] = "--metric"
+    built = _build(Path(name).stem, preset_name, merged, origins, problems)
+    if built is None or problems:
+        raise RecipeError(problems)
+    problems = find_problems(built)
+    if problems:
+        raise RecipeError([f"{_origin_of(problem, origins)}{problem}" for problem in problems])
+    return Resolved(built, _all_origins(built, origins))
+
+
+def _recipe_layer(name: str, problems: list[str]) -> _Layer:
+    path = find_recipe(name)
+    content = read_yaml(path, str(path) if path.suffix in name else path.name)
+    origin = path.name
+    return _Layer(origin, _known_sections(content, origin, problems))
+
+
+def _preset_layer(name: str, problems: list[str]) -> _Layer:
+    path = find_preset(name)
+    origin = f"presets/{path.name}"
+    content = read_yaml(path, origin)
+    for key in content:
+        if key not in TECHNIQUES:
+            problems.append(
+                f"{origin}: '{key}' is not a technique; a preset holds techniques only."
+                f"{suggest(key, TECHNIQUES)} Type: finetune ls techniques"
+            )
+    return _Layer(origin, {"techniques": {key: value for key, value in content.items() if key in TECHNIQUES}})
+
+
+def _known_sections(content: dict[str, Any], origin: str, problems: list[str]) -> dict[str, Any]:
+    known = {}
+    for key, value in content.items():
+        if key not in RECIPE_KEYS:
+            problems.append(f"{origin}: '{key}' is not a section of a recipe.{suggest(key, RECIPE_KEYS)}")
+        elif value is not None and not isinstance(value, dict):
+            problems.append(f"{origin}: {key}: expected 'key: value' lines below it, found {value!r}.")
+        else:
+            known[key] = value or {}
+    return known
+
+
+def _override_layer(text: str, problems: list[str]) -> _Layer:
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    parts = key.split(".")
+    origin = f"--set {key}"
+    if not equals or not all(parts):
+        problems.append(f"--set {text}: expected dotted.key=value, for example training.epochs=5.")
+        return _Layer(origin, {})
+    if parts[0] not in RECIPE_KEYS or len(parts) == 1:
+        problems.append(f"--set {text}: '{parts[0]}' is not a section with keys.{suggest(parts[0], RECIPE_KEYS)}")
+        return _Layer(origin, {})
+    nested: Any = parse_yaml(value, f"--set {key}")
+    for part in reversed(parts):
+        nested = {part: nested}
+    return _Layer(origin, nested)
+
+
+def _merge(layers: list[_Layer], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Later layers win, key by key. --model and --data replace their whole section: its other keys describe
+    the file that is being replaced (columns, hash, revision)."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        if layer.origin in ("--model", "--data"):
+            section = layer.origin.removeprefix("--")
+            merged.pop(section, None)
+            origins = {key: origin for key, origin in origins.items() if not key.startswith(f"{section}.")}
+        _merge_into(merged, layer.content, layer.origin, origins, "", problems)
+    return merged, origins
+
+
+def _merge_into(
+    target: dict[str, Any], content: dict[str, Any], origin: str, origins: dict[str, str], prefix: str, problems: list[str]
+) -> None:
+    for key, value in content.items():
+        dotted = f"{prefix}{key}"
+        if prefix == "techniques." and value in OFF:
+            if target.pop(key, None) is None and origin.startswith("--set"):
+                problems.append(f"{origin}=off: '{key}' is not on.{suggest(key, target)}")
+            origins.update({k: origin for k in list(origins) if k.startswith(f"{dotted}.")})
+        elif isinstance(value, dict) and (prefix in ("", "techniques.")):
+            existing = target.setdefault(key, {})
+            if not value:
+                origins[dotted] = origin
+            _merge_into(existing, value, origin, origins, f"{dotted}.", problems)
+        else:
+            target[key] = value
+            origins[dotted] = origin
+
+
+def _build(
+    name: str, preset: str | None, merged: dict[str, Any], origins: dict[str, str], problems: list[str]
+) -> Recipe | None:
+    sections: dict[str, Any] = {}
+    for key, section in SECTIONS.items():
+        sections[key] = _validate(section, merged.get(key, {}), key, origins, problems)
+    techniques: dict[str, Technique] = {}
+    for key, settings in merged.get("techniques", {}).items():
+        if key not in TECHNIQUES:
+            where = origins.get(f"techniques.{key}") or _first_origin(f"techniques.{key}.", origins)
+            problems.append(
+                f"{where}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)} Type: finetune ls techniques"
+            )
+        elif not isinstance(settings, dict):
+            problems.append(
+                f"{origins.get(f'techniques.{key}', 'recipe')}: techniques.{key}: expected its settings, found "
+                f"{settings!r}. Known: {', '.join(TECHNIQUES[key].model_fields)}."
+            )
+        else:
+            technique = _validate(TECHNIQUES[key], settings, f"techniques.{key}", origins, problems)
+            if isinstance(technique, Technique):
+                techniques[key] = technique
+    if problems:
+        return None
+    return Recipe(name=name, preset=preset, techniques=techniques, **sections)
+
+
+def _validate(
+    schema: type[BaseModel], values: dict[str, Any], prefix: str, origins: dict[str, str], problems: list[str]
+) -> BaseModel | None:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems.extend(_explain(schema, detail, prefix, origins) for detail in _once_per_key(error))
+        return None
+
+
+def _once_per_key(error: ValidationError) -> list[dict[str, Any]]:
+    """A union reports one error per member; the reader needs one per key."""
+    by_key: dict[Any, dict[str, Any]] = {}
+    for detail in error.errors(include_url=False):
+        by_key.setdefault(detail["loc"][:1], dict(detail))
+    return list(by_key.values())
+
+
+def _explain(schema: type[BaseModel], detail: dict[str, Any], prefix: str, origins: dict[str, str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"][:1])
+    dotted = f"{prefix}.{key}" if key else prefix
+    where = origins.get(dotted) or _first_origin(f"{dotted}.", origins) or _first_origin(f"{prefix}.", origins)
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: {dotted} is not a key.{suggest(key, schema.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{where}: {dotted} is missing: {schema.model_fields[key].description} Add it, or: --set {dotted}=…"
+    message = detail["msg"].removeprefix("Value error, ")
+    found = "" if detail["type"] == "value_error" and not key else f"; found {detail['input']!r}"
+    return f"{where}: {dotted}: {message[:1].lower()}{message[1:]}{found}."
+
+
+def _first_origin(prefix: str, origins: dict[str, str]) -> str:
+    return next((origin for key, origin in origins.items() if key.startswith(prefix)), "recipe")
+
+
+def _origin_of(problem: str, origins: dict[str, str]) -> str:
+    """Cross-checks start their message with the key they blame: put its origin before it."""
+    key = problem.split(":", 1)[0].split(" ", 1)[0]
+    origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), None)
+    return f"{origin}: " if origin else ""
+
+
+def _all_origins(recipe: Recipe, written: dict[str, str]) -> dict[str, str]:
+    return {key: written.get(key, "default") for key in flatten(recipe.to_dict()) if "." in key}
+
+
+def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value, down to the settings of each technique."""
+    flat: dict[str, Any] = {}
+    for section, content in recipe.items():
+        if not isinstance(content, dict):
+            flat[section] = content
+            continue
+        for key, value in content.items():
+            if section == "techniques" and value:
+                flat.update({f"{section}.{key}.{setting}": entry for setting, entry in value.items()})
+            else:
+                flat[f"{section}.{key}"] = value
+    return flat
+
+
+def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys whose values differ; a key that one side lacks shows as None there."""
+    a, b = flatten(first.to_dict()), flatten(second.to_dict())
+    return {
+        key: (a.get(key), b.get(key))
+        for key in dict.fromkeys([*a, *b])
+        if json.dumps(a.get(key)) != json.dumps(b.get(key))
+    }

@@ -1,0 +1,93 @@
+"""What a recipe may say. Every default is here or in a YAML file, with its unit; none is hidden in code."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from finetune.techniques import Technique
+
+TaskName = Literal["auto", "single_label", "multi_label", "regression"]
+Size = int | float  # rows when >= 1, a share of the rows when < 1
+
+
+class Section(BaseModel):
+    """Strict: an unknown key or a value of the wrong kind is an error, never a guess."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(Section):
+    id: str = Field(description="A hub id, a local folder, or package:NAME/folder inside an installed package.")
+    revision: str | None = Field(None, description="Commit or tag on the hub; a commit makes the run repeatable.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="What model.safetensors must hash to; checked before loading."
+    )
+
+
+class DataSection(Section):
+    source: str = Field(
+        description="A .csv, .tsv or .jsonl file, a folder with train/validation/test files, or package:NAME/file."
+    )
+    validation: str | None = Field(None, description="File with the validation split, when it is not in source.")
+    test: str | None = Field(None, description="File with the test split, when it is not in source.")
+    text: str | None = Field(None, description="Column with the text; recognised by its name when left out.")
+    text_pair: str | None = Field(None, description="Column with the second text of a pair.")
+    label: str | None = Field(None, description="Column with the label; recognised by its name when left out.")
+    task: TaskName = Field("auto", description="What is predicted; auto tells it from the labels and says so.")
+    label_separator: str = Field("|", min_length=1, description="What stands between labels of a multi-label cell.")
+    labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
+    drop_labels: list[str] = Field([], description="Rows with these labels are left out.")
+    minimum: dict[str, float] = Field({}, description="Keep rows whose number in this column is at least this.")
+    deduplicate: bool = Field(
+        False, description="Keep one row per text (case and spacing aside); drop texts with two labels."
+    )
+    encoding: str = Field("utf-8", description="Text encoding of the files.")
+    delimiter: str | None = Field(None, description="CSV delimiter; a comma, or a tab for .tsv, when left out.")
+    train_size: Size | None = Field(None, gt=0, description="Rows (or share) to train on; all that is left, if unset.")
+    validation_size: Size | None = Field(None, gt=0, description="Rows (or share) to split off for validation.")
+    test_size: Size | None = Field(None, gt=0, description="Rows (or share) to split off for the final test.")
+    split_seed: int = Field(0, ge=0, description="Who is in which split. Independent of the run's seed.")
+    probe_size: int | None = Field(
+        None, ge=1, description="Training rows measured like validation; as many as validation, if unset."
+    )
+    max_length: int = Field(128, ge=4, description="Texts are cut to this many tokens.")
+
+
+class TrainingSection(Section):
+    epochs: int = Field(10, ge=1, le=10_000, description="Passes over the training rows.")
+    batch_size: int = Field(
+        16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."
+    )
+    accumulation: int = Field(1, ge=1, description="Forward passes that share one optimizer step (saves memory).")
+    eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass when measuring.")
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW; linear decay to 0.")
+    warmup: float = Field(0.1, ge=0, description="Rising steps: a share of all steps below 1, a number of steps from 1.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradients are scaled down to this norm; 0 turns it off.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Of the training passes; auto takes bf16 where the hardware has it. Measured in fp32."
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced weighs a row by n / (classes × rows of its class) in the training objective."
+    )
+    seeds: list[int] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
+    metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the built-in.")
+
+
+class Recipe(Section):
+    """A resolved recipe: what `finetune show` prints and every run record holds.
+
+    `techniques` maps names of the registry to their settings; a technique that is not there is off.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+    name: str
+    preset: str | None = None
+    model: ModelSection
+    data: DataSection
+    training: TrainingSection = TrainingSection()
+    techniques: dict[str, SerializeAsAny[Technique]] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON, defaults included."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,44 @@
+"""AEDA: punctuation put between the words of a training text."""
+
+import random
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import Technique
+
+MARKS = (".", ",", ";", ":", "!", "?")
+
+
+def insert_punctuation(text: str, ratio: float, rng: random.Random) -> str:
+    """Insert q ~ U{1 … max(1, ⌊ratio · words⌋)} random marks, each as a word of its own, at random places.
+
+    Every word of the text stays, in its order and spelling. Text without words comes back as it is.
+    """
+    words = text.split()
+    if not words:
+        return text
+    for _ in range(rng.randint(1, max(1, int(ratio * len(words))))):
+        words.insert(rng.randint(0, len(words)), rng.choice(MARKS))
+    return " ".join(words)
+
+
+class AEDA(Technique):
+    """Insert punctuation at random, so that the model cannot lean on exact positions. Words stay untouched.
+
+    Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
+    see it. The safest augmentation without a dictionary: nothing is deleted, case, digits and marks are kept.
+    The number of optimizer steps stays the same: a row is replaced for this epoch, not added.
+
+    Source: Karimi et al. 2021, arXiv:2108.13230 (ratio 0.3). Departs from it in: online replacement instead of
+    added copies, so that augmentation does not buy longer training.
+    """
+
+    family: ClassVar[str] = "augmentation"
+    source: ClassVar[str] = "Karimi et al. 2021, arXiv:2108.13230"
+
+    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
+    ratio: float = Field(0.3, gt=0, le=1, description="Inserted marks per word, at most.")
+
+    def augment(self, text: str, rng: random.Random) -> str:
+        return insert_punctuation(text, self.ratio, rng) if rng.random() < self.probability else text

@@ -1,0 +1,54 @@
+"""Early stopping, and shipping the best checkpoint instead of the last."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import Budget, SelectionRule, Technique
+
+
+class EarlyStopping(Technique):
+    """Stop when validation has not improved for a while, and ship the best weights seen.
+
+    There is one evaluation an epoch. Training stops after `patience` evaluations in a row without a gain of more
+    than `min_delta` over the last value that counted as a gain, but not before `min_epochs`. The reference does not
+    creep along with small gains (transformers' callback lets it, so slow progress stops it). What ships is the
+    best evaluation of all; equal scores are decided by the lower loss.
+
+    Raises: RecipeError if it could never stop: patience (or min_epochs) not below the number of epochs.
+    Source: Prechelt 1998, "Early Stopping — But When?", criterion UP with a margin. Departs from it in: the margin.
+    """
+
+    family: ClassVar[str] = "shrinkage of the step"
+    source: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?"
+    owns: ClassVar[frozenset[str]] = frozenset({"the choice of the checkpoint"})
+
+    metric: str = Field(
+        "score", description="Of validation: score (the task's main score), loss, or the name of any measured metric."
+    )
+    patience: int = Field(3, ge=1, description="Evaluations in a row without a gain before stopping.")
+    min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")
+    min_epochs: int = Field(1, ge=1, description="Never stop before this many epochs.")
+
+    def problems(self, budget: Budget) -> list[str]:
+        problems = []
+        if self.patience >= budget.epochs:
+            advice = (
+                f"--set techniques.early_stopping.patience={budget.epochs - 1}, or --set "
+                f"training.epochs={self.patience + 1} or more"
+                if budget.epochs > 1
+                else f"--set techniques.early_stopping=off, or --set training.epochs={self.patience + 1} or more"
+            )
+            problems.append(
+                f".patience: {self.patience} evaluations without a gain cannot happen in {budget.epochs} epochs "
+                f"with a stop left to make. Type: {advice}"
+            )
+        if self.min_epochs >= budget.epochs > 1:
+            problems.append(
+                f".min_epochs: {self.min_epochs} of {budget.epochs} epochs leave nothing to stop. "
+                f"Type: --set techniques.early_stopping.min_epochs={budget.epochs - 1} or less"
+            )
+        return problems
+
+    def selection_rule(self) -> SelectionRule:
+        return SelectionRule(self.metric, self.patience, self.min_delta, self.min_epochs)

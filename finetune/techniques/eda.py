@@ -1,0 +1,69 @@
+"""EDA's word operations that need no dictionary: swap and delete."""
+
+import random
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from finetune.techniques.base import Technique
+
+NEGATIONS = ("not", "no", "never", "nor", "none", "nothing", "without", "cannot")
+
+
+def swap_words(words: list[str], count: int, rng: random.Random) -> list[str]:
+    """Exchange two random words, `count` times. Fewer than two words stay as they are."""
+    swapped = list(words)
+    if len(swapped) < 2:
+        return swapped
+    for _ in range(count):
+        i, j = rng.sample(range(len(swapped)), 2)
+        swapped[i], swapped[j] = swapped[j], swapped[i]
+    return swapped
+
+
+def delete_words(words: list[str], probability: float, rng: random.Random, protected: frozenset[str]) -> list[str]:
+    """Drop each word with `probability`; protected words and contractions in n't stay, and at least one word does."""
+    kept = [word for word in words if _is_protected(word, protected) or rng.random() >= probability]
+    return kept or [rng.choice(words)]
+
+
+def _is_protected(word: str, protected: frozenset[str]) -> bool:
+    bare = word.lower().strip(".,;:!?\"'()")
+    return bare in protected or bare.endswith(("n't", "n’t"))
+
+
+class EDA(Technique):
+    """Swap and delete words of a training text, a few at a time.
+
+    Words are what stands between spaces; their case, digits and punctuation are kept (the reference code lowers
+    and strips them, which changes every text). Negations are not deleted: "not good" must not become "good".
+    Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
+    see it. Published gains vanish with pre-trained encoders; keep the shares small.
+
+    Source: Wei & Zou 2019, arXiv:1901.11196 (alpha 0.05 below 2,000 rows). Departs from it in: no synonyms here;
+    online replacement instead of added copies; words are kept as written.
+    """
+
+    family: ClassVar[str] = "augmentation"
+    source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
+
+    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
+    swap: float = Field(0.05, ge=0, le=1, description="Swaps per word; at least one swap unless 0.")
+    delete: float = Field(0.05, ge=0, lt=1, description="Chance of each word to be dropped.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words never deleted, lower case.")
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.swap == 0 and self.delete == 0:
+            raise ValueError("swap and delete are both 0, so no text would change; leave eda out instead")
+        return self
+
+    def augment(self, text: str, rng: random.Random) -> str:
+        words = text.split()
+        if not words or rng.random() >= self.probability:
+            return text
+        if self.swap > 0:
+            words = swap_words(words, max(1, round(self.swap * len(words))), rng)
+        if self.delete > 0:
+            words = delete_words(words, self.delete, rng, frozenset(self.protected))
+        return " ".join(words)

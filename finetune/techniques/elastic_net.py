@@ -1,0 +1,32 @@
+"""Elastic net by proximal step."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import StepView, Technique
+from finetune.techniques.proximal import Target, proximal_step
+
+
+class ElasticNet(Technique):
+    """L1 for exact zeros and L2 for small weights in one proximal step.
+
+        after each step:  w ← sign(w) · max(|w| − η_t λ₁, 0) / (1 + η_t λ₂)
+
+    Relations: `l1` is λ₂ → 0; both own the proximal step, so take one. Composes with `weight_decay`.
+    Source: Zou & Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x; proximal form: Parikh & Boyd 2014, §6.5.3.
+    Departs from them in: the step size is the plain learning rate, not Adam's preconditioned one.
+    """
+
+    family: ClassVar[str] = "penalty"
+    source: ClassVar[str] = "Zou & Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x"
+    owns: ClassVar[frozenset[str]] = frozenset({"the proximal step"})
+
+    l1: float = Field(0.5, gt=0, le=1e4, description="λ₁, in units of weight per learning rate.")
+    l2: float = Field(0.5, gt=0, le=1e4, description="λ₂, in units of 1/learning rate.")
+    target: Target = Field(
+        "head", description="head: weights of the classification head; difference: encoder minus pretrained."
+    )
+
+    def after_optimizer_step(self, step: StepView) -> None:
+        proximal_step(step, self.target, self.l1, self.l2)

@@ -1,0 +1,34 @@
+"""L1 penalty by proximal step."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import StepView, Technique
+from finetune.techniques.proximal import Target, proximal_step
+
+
+class L1(Technique):
+    """Make weights exactly zero unless the loss keeps paying for them.
+
+        after each step:  w ← sign(w) · max(|w| − η_t λ, 0)
+
+    A sub-gradient in the loss never yields an exact zero under Adam; this does. Over a run a weight loses λ Σ η_t:
+    choose λ so that this is near the size of the weights (head: 0.02) or of their movement (difference: 0.001).
+
+    Relations: `elastic_net` adds a quadratic part; both own the proximal step, so take one.
+    Source: Parikh & Boyd 2014, "Proximal Algorithms", §6.5.2. Departs from it in: the step size is the plain
+    learning rate, not Adam's preconditioned one (the decoupled form, as AdamW is for L2).
+    """
+
+    family: ClassVar[str] = "penalty"
+    source: ClassVar[str] = "Parikh & Boyd 2014, Proximal Algorithms, §6.5.2"
+    owns: ClassVar[frozenset[str]] = frozenset({"the proximal step"})
+
+    strength: float = Field(0.5, gt=0, le=1e4, description="λ, in units of weight per learning rate.")
+    target: Target = Field(
+        "head", description="head: weights of the classification head; difference: encoder minus pretrained."
+    )
+
+    def after_optimizer_step(self, step: StepView) -> None:
+        proximal_step(step, self.target, self.strength, 0.0)

@@ -1,0 +1,33 @@
+"""Coupled L2 penalty: through the gradient, hence through Adam's moments."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import StepView, Technique
+
+
+class L2(Technique):
+    """Add the gradient of a squared penalty before the optimizer sees it.
+
+        objective = loss + λ/2 ‖w‖²        so that       g ← g + λ w
+
+    Applied after clipping and once per optimizer step, so that neither accumulation nor the number of processes
+    changes it. Adam divides it by the root of the second moment: weights with large gradients are decayed less,
+    rarely updated ones (embeddings) more. Biases and normalisation weights are left out.
+
+    Relations: `weight_decay` is the decoupled form, whose strength means the same for every weight.
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, §2 ("L2 regularization"). Departs from it in: nothing.
+    """
+
+    family: ClassVar[str] = "penalty"
+    source: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101, §2"
+
+    strength: float = Field(1e-4, gt=0, le=1, description="λ of λ/2 ‖w‖², in units of the loss.")
+
+    def before_optimizer_step(self, step: StepView) -> None:
+        for name, parameter in step.parameters.items():
+            if name in step.decayed and parameter.grad is not None:
+                parameter.grad.add_(parameter.detach(), alpha=self.strength)

@@ -1,0 +1,91 @@
+"""Decoupled weight decay (AdamW)."""
+
+import math
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+from scipy.optimize import brentq
+
+from finetune.techniques.base import Budget, Technique
+
+NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
+
+
+def total_shrink(strength: float, learning_rates: list[float]) -> float:
+    """The share of each weight that decay alone takes away over a run: 1 − Π_t (1 − η_t λ).
+
+    Args:
+        strength: λ, in units of 1/learning rate.
+        learning_rates: η_t of every optimizer step; η_t λ < 1.
+    """
+    return -math.expm1(sum(math.log1p(-rate * strength) for rate in learning_rates))
+
+
+def strength_for(shrink: float, learning_rates: list[float]) -> float:
+    """The λ with `total_shrink(λ, learning_rates) == shrink`, for 0 < shrink < 1."""
+    largest = max(learning_rates)
+    target = math.log1p(-shrink)
+    # Σ log(1 − ηλ) falls from 0 (λ = 0) to −∞ (λ = 1/max η), so there is exactly one root between.
+    return float(
+        brentq(
+            lambda strength: sum(math.log1p(-rate * strength) for rate in learning_rates) - target,
+            0.0,
+            (1 - 1e-12) / largest,
+            xtol=1e-12,
+            rtol=1e-13,
+        )
+    )
+
+
+class WeightDecay(Technique):
+    """Pull every weight towards 0 by a share of itself at each step.
+
+        w ← w − η_t λ w          beside the AdamW step, untouched by its moments
+
+    Biases and normalisation weights are left out; embeddings are decayed (transformers' own rule).
+    At fine-tuning learning rates the usual λ = 0.01 shrinks weights by about 0.01 % over a whole run, which is
+    nothing: ask for a `total_shrink` to get one, and see `finetune show` for what a λ amounts to.
+
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101. Departs from it in: `total_shrink`, which solves
+    1 − Π_t (1 − η_t λ) for λ.
+    """
+
+    family: ClassVar[str] = "penalty"
+    source: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101"
+    owns: ClassVar[frozenset[str]] = frozenset({"the optimizer's weight decay"})
+
+    strength: float | None = Field(None, gt=0, le=1e5, description="λ, in units of 1/learning rate.")
+    total_shrink: float | None = Field(
+        None, gt=0, lt=1, description="Share of each weight taken away over the whole run, instead of a strength."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.strength is None) == (self.total_shrink is None):
+            raise ValueError("give either strength or total_shrink (for example total_shrink: 0.02)")
+        return self
+
+    def problems(self, budget: Budget) -> list[str]:
+        if self.strength is not None and self.strength * budget.learning_rate >= 1:
+            return [
+                f".strength: {self.strength:g} × learning rate {budget.learning_rate:g} ≥ 1 turns weights over at "
+                "each step. Type: --set techniques.weight_decay.total_shrink=0.02"
+            ]
+        return []
+
+    def warnings(self, budget: Budget) -> list[str]:
+        if self.strength is None or not budget.steps:
+            return []
+        shrink = total_shrink(self.strength, budget.learning_rates())
+        if shrink >= NEGLIGIBLE:
+            return []
+        return [
+            f".strength: {self.strength:g} shrinks weights by {shrink:.2%} over these {budget.steps} steps: too little "
+            "to regularize anything. Use total_shrink: 0.02 instead"
+        ]
+
+    def decay_strength(self, budget: Budget) -> float:
+        if self.strength is not None:
+            return self.strength
+        assert self.total_shrink is not None, "the validator lets exactly one of the two through"
+        return strength_for(self.total_shrink, budget.learning_rates())
