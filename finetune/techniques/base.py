@@ -49,6 +49,11 @@ class Budget:
         """Rising steps; 0 while the number of steps is unknown and `warmup` is a share."""
         return int(self.warmup) if self.warmup >= 1 else math.ceil(self.warmup * (self.steps or 0))
 
+    @property
+    def learning_rate_sum(self) -> float:
+        """Σ η_t, the yardstick of every strength that is multiplied by the learning rate."""
+        return sum(self.learning_rates())
+
     def learning_rates(self) -> list[float]:
         """The learning rate of every optimizer step: linear rise, then linear decay to 0 (as transformers' schedule)."""
         steps, rising = self.steps or 0, self.warmup_steps
@@ -128,6 +133,10 @@ class Technique(BaseModel):
     def warnings(self, budget: Budget) -> list[str]:
         """What the user should know about settings that do act, in the same form."""
         return []
+
+    def effect(self, budget: Budget) -> str | None:
+        """What these settings amount to in this run, in a few words; None where the settings say it all."""
+        return None
 
     def configure_model(self, config: Any) -> None:
         """Change the configuration before the model is built. `config` is a `transformers.PretrainedConfig`."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import StepView, Technique
+from finetune.techniques.base import Budget, StepView, Technique
 from finetune.techniques.proximal import Target, proximal_step
 
 
@@ -27,6 +27,9 @@ class ElasticNet(Technique):
     target: Target = Field(
         "head", description="head: weights of the classification head; difference: encoder minus pretrained."
     )
+
+    def effect(self, budget: Budget) -> str:
+        return f"takes up to λ Σ η = {self.l1 * budget.learning_rate_sum:.4g} off each weight of the {self.target}"
 
     def after_optimizer_step(self, step: StepView) -> None:
         proximal_step(step, self.target, self.l1, self.l2)

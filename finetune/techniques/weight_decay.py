@@ -84,6 +84,10 @@ class WeightDecay(Technique):
             "to regularize anything. Use total_shrink: 0.02 instead"
         ]
 
+    def effect(self, budget: Budget) -> str:
+        strength = self.decay_strength(budget)
+        return f"λ = {strength:.4g}: total shrink {total_shrink(strength, budget.learning_rates()):.2%}"
+
     def decay_strength(self, budget: Budget) -> float:
         if self.strength is not None:
             return self.strength

@@ -1,0 +1,1 @@
+"""Logits and labels -> scores, gaps and their intervals. Plain numpy; no torch, no files."""

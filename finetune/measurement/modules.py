@@ -1,0 +1,127 @@
+"""The scores as `evaluate.Metric` modules: built by class, so that nothing is ever fetched from the hub.
+
+Imported only when something is measured: `import evaluate` takes about a second.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.errors import RecipeError
+from finetune.measurement.scores import compute_scores
+
+_LOGITS = {"single_label": True, "multi_label": True, "regression": False}
+
+
+class _Scores(evaluate.Metric):
+    """Base: predictions are logits, references are targets, the result is `compute_scores` of the task."""
+
+    task: str
+    predictions: Any
+    references: Any
+
+    def _info(self) -> Any:
+        return evaluate.MetricInfo(
+            description=f"Scores and losses of a {self.task} model from its logits.",
+            citation="",
+            inputs_description="predictions: logits; references: targets.",
+            features=datasets.Features({"predictions": self.predictions, "references": self.references}),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return compute_scores(self.task, np.asarray(predictions), np.asarray(references))
+
+
+class SingleLabelScores(_Scores):
+    """accuracy, macro_f1, mcc, nll, brier, ece. predictions (rows, K) logits, references (rows,) class indices."""
+
+    task = "single_label"
+    predictions = datasets.Sequence(datasets.Value("float64"))
+    references = datasets.Value("int64")
+
+
+class MultiLabelScores(_Scores):
+    """micro_f1, macro_f1, exact_match, nll, brier. predictions (rows, K) logits, references (rows, K) 0/1."""
+
+    task = "multi_label"
+    predictions = datasets.Sequence(datasets.Value("float64"))
+    references = datasets.Sequence(datasets.Value("float64"))
+
+
+class RegressionScores(_Scores):
+    """pearson, spearman, mse, mae. predictions and references (rows,) numbers."""
+
+    task = "regression"
+    predictions = datasets.Value("float64")
+    references = datasets.Value("float64")
+
+
+_BUILT_IN: dict[str, type[_Scores]] = {
+    "single_label": SingleLabelScores,
+    "multi_label": MultiLabelScores,
+    "regression": RegressionScores,
+}
+
+
+class Meter:
+    """Measures a split: the built-in scores, then the user's own modules.
+
+    Args:
+        task: single_label, multi_label or regression.
+        user_modules: Paths of evaluate modules. Each gets `predictions` (class indices, 0/1 rows, or numbers) and
+            `references`, and its numbers are added under their own names; higher counts as better.
+
+    Raises:
+        RecipeError: A module cannot be loaded.
+    """
+
+    def __init__(self, task: str, user_modules: list[str]) -> None:
+        self._task = task
+        self._built_in = _BUILT_IN[task](keep_in_memory=True)
+        self._user = {path: _load_module(path) for path in user_modules}
+
+    def measure(self, logits: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Name -> value; logits as the model gives them, (rows, outputs).
+
+        Raises:
+            RecipeError: A user's module fails, or returns what is no number or a name that is taken.
+        """
+        predictions = logits if _LOGITS[self._task] else logits.reshape(len(logits))
+        scores: dict[str, float] = self._built_in.compute(predictions=predictions, references=targets)
+        for path, module in self._user.items():
+            scores.update(self._measure_with(path, module, logits, targets, set(scores)))
+        return scores
+
+    def _measure_with(
+        self, path: str, module: Any, logits: NDArray[Any], targets: NDArray[Any], taken: set[str]
+    ) -> dict[str, float]:
+        try:
+            result = module.compute(predictions=_decide(self._task, logits), references=targets)
+        except Exception as error:  # the user's code: say where it failed
+            raise RecipeError(f"training.metrics: {path}: {type(error).__name__}: {error}") from error
+        for name, value in result.items():
+            if name in taken:
+                raise RecipeError(f"training.metrics: {path}: '{name}' is measured already; rename it in the module.")
+            if not isinstance(value, int | float | np.number):
+                raise RecipeError(f"training.metrics: {path}: '{name}' is {type(value).__name__}, expected a number.")
+        return {name: float(value) for name, value in result.items()}
+
+
+def _decide(task: str, logits: NDArray[Any]) -> NDArray[Any]:
+    """Logits -> what a user's metric expects as predictions."""
+    if task == "single_label":
+        return logits.argmax(axis=1)
+    return (logits > 0).astype(np.int64) if task == "multi_label" else logits.reshape(len(logits))
+
+
+def _load_module(path: str) -> Any:
+    if not Path(path).exists():
+        raise RecipeError(f"training.metrics: no evaluate module at '{path}'. Give the path of its .py file or folder.")
+    try:
+        return evaluate.load(str(Path(path).resolve()), keep_in_memory=True)
+    except Exception as error:  # whatever the user's module raises while it is imported
+        raise RecipeError(f"training.metrics: {path} cannot be loaded: {type(error).__name__}: {error}") from error

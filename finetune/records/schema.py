@@ -1,0 +1,105 @@
+"""The run record, version 1. Written by a run, read by everything after it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+Scores = dict[str, float | None]  # None: undefined, such as the correlation of a constant
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Evaluation(_Frozen):
+    """One measurement of train probe and validation, in eval mode, with the same code."""
+
+    step: int = Field(description="Optimizer steps done.")
+    epoch: float
+    objective: float | None = Field(description="Mean training objective since the last evaluation; no gap uses it.")
+    learning_rate: float | None
+    grad_norm: float | None = Field(description="Of the last step, before clipping.")
+    train_probe: Scores
+    validation: Scores
+
+
+class Gap(_Frozen):
+    """Positive means overfitting, for scores (train − validation) and losses (validation − train) alike."""
+
+    value: float | None
+    low: float | None = Field(None, description="95 % bootstrap interval over rows; None where there is none.")
+    high: float | None = None
+
+
+class Checkpoint(_Frozen):
+    """What was measured at one checkpoint."""
+
+    step: int
+    epoch: float
+    train_probe: Scores
+    validation: Scores
+    test: Scores | None = Field(None, description="Only of the selected checkpoint: test is opened once.")
+    gap: dict[str, Gap]
+
+
+class Calibration(_Frozen):
+    """Temperature scaling of the selected checkpoint (single-label only)."""
+
+    temperature: float = Field(description="Fitted on validation; above 1 means overconfident.")
+    test_nll: float | None = Field(description="NLL of test after scaling, nats.")
+
+
+class DataFacts(_Frozen):
+    task: str
+    labels: list[str] | None
+    columns: dict[str, str]
+    rows: dict[str, int] = Field(description="Split -> rows, train probe included.")
+    classes: dict[str, dict[str, int]]
+    dropped: dict[str, int]
+    notes: list[str]
+    warnings: list[str]
+    fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
+
+
+class WeightGroup(_Frozen):
+    """What training did to a group of weights."""
+
+    parameters: int
+    norm: float
+    distance: float | None = Field(description="L2 distance from the pretrained weights; None for the head.")
+    zeros: int = Field(description="Weights that are exactly 0.")
+    unmoved: int | None = Field(description="Weights exactly equal to their pretrained values; None for the head.")
+
+
+class ActiveTechnique(_Frozen):
+    settings: dict[str, Any]
+    cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
+    effect: str | None = Field(None, description="What the settings amount to in this run, in words.")
+
+
+class RunRecord(_Frozen):
+    """One recipe × preset × seed. A failed run is a record too."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Status
+    error: str | None = None
+    recipe: dict[str, Any]
+    preset: str | None
+    seed: int
+    data: DataFacts
+    model: dict[str, Any] = Field(description="Architecture, parameters, dropout sites.")
+    techniques: dict[str, ActiveTechnique]
+    budget: dict[str, Any] = Field(description="Steps, processes, precision: what was spent and how.")
+    code: dict[str, Any]
+    versions: dict[str, str]
+    device: dict[str, Any]
+    history: list[Evaluation] = []
+    selected: Checkpoint | None = None
+    last: Checkpoint | None = None
+    calibration: Calibration | None = None
+    weights: dict[str, WeightGroup] = {}
+    warnings: list[str] = []
+    time: dict[str, Any] = Field({}, description="The only part that differs between two runs of one command.")

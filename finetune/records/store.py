@@ -1,0 +1,115 @@
+"""The folder of a run: who may write there, and where each thing lies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune.errors import OutputError
+from finetune.records.schema import SCHEMA_VERSION, RunRecord
+
+RECORD = "run.json"
+
+
+class RunFolder:
+    """Paths inside a run folder.
+
+    run.json          the record
+    predictions.npz   logits and targets per row, of the selected and the last checkpoint
+    model/            what ships: loads with plain transformers
+    checkpoints/      to resume from; removed when the run is finished
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_path = path / RECORD
+        self.predictions = path / "predictions.npz"
+        self.model = path / "model"
+        self.checkpoints = path / "checkpoints"
+
+    def read(self) -> RunRecord | None:
+        """The record, or None if there is none.
+
+        Raises:
+            OutputError: There is one, but it cannot be read.
+        """
+        return read_record(self.record_path) if self.record_path.exists() else None
+
+    def write(self, record: RunRecord) -> None:
+        """Replace the record in one step: a kill leaves the old or the new one, never half of one."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.record_path, record.model_dump_json(indent=2) + "\n")
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds anything.
+
+        Raises:
+            OutputError: With the command that continues, or what else to choose.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise OutputError(f"--output {self.path}: is a file. Choose a folder.")
+        if not any(self.path.iterdir()):
+            return
+        record = self.read()
+        if record is None:
+            raise OutputError(f"--output {self.path}: is not empty and holds no run. Choose another folder.")
+        if record.status == "finished":
+            raise OutputError(f"--output {self.path}: holds a finished run. Choose another folder, or delete this one.")
+        raise OutputError(
+            f"--output {self.path}: holds an unfinished run ({record.status}). Add --resume to continue it, or choose "
+            "another folder."
+        )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            OutputError: Another process holds it, or it cannot be created.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise OutputError(f"--output {self.path}: cannot be written: {error.strerror}.") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise OutputError(f"--output {self.path}: another process is running there.") from error
+            yield
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a record and check its version.
+
+    Raises:
+        OutputError: It is damaged, or of a version that this program does not read.
+    """
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise OutputError(f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}.")
+        return RunRecord.model_validate(content)
+    except (OSError, ValueError, AttributeError, ValidationError) as error:
+        raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the file, flush to disk, then rename over it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,52 @@
+"""The only place where TrainingArguments are built."""
+
+import math
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from finetune.recipe import TrainingSection
+from finetune.techniques import Budget
+from finetune.training.distributed import world_size
+
+
+def build_arguments(
+    training: TrainingSection, budget: Budget, seed: int, decay: float, checkpoints: Path
+) -> TrainingArguments:
+    """Translate a recipe's budget. What is not named here keeps transformers' default.
+
+    Args:
+        training: The recipe's section.
+        budget: For the number of rising steps.
+        seed: Of head, batch order and dropout.
+        decay: Decoupled weight decay; 0 for none.
+        checkpoints: Folder of this run's checkpoints, fresh or being resumed.
+    """
+    processes = world_size()
+    on_cpu = not torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=training.epochs,
+        # Batches come from StepBatches; this only feeds Trainer's own bookkeeping.
+        per_device_train_batch_size=math.ceil(training.batch_size / (processes * training.accumulation)),
+        per_device_eval_batch_size=training.eval_batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        warmup_steps=budget.warmup_steps,
+        max_grad_norm=training.max_grad_norm,
+        weight_decay=decay,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        logging_nan_inf_filter=False,  # it hides what we stop for
+        report_to="none",
+        disable_tqdm=True,  # ours shows the gap
+        seed=seed,
+        data_seed=seed,
+        use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu and processes > 1 else None,
+        ddp_find_unused_parameters=False if processes > 1 else None,
+        average_tokens_across_devices=False,  # would scale a mean by the number of processes
+        remove_unused_columns=False,
+    )

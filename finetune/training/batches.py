@@ -1,0 +1,72 @@
+"""Which rows each process sees in which step, so that N processes take exactly the steps of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from finetune.data.tokens import Collator, TrainSet
+
+
+class StepBatches(Sampler[list[int]]):
+    """Cuts each shuffled epoch into optimizer steps, and each step into micro-batches and processes.
+
+    A step is `batch_size` consecutive rows of the epoch's permutation, whatever the number of processes and
+    micro-batches; its parts differ by at most one row. The last step of an epoch takes what is left, in fewer
+    micro-batches if need be. Should it hold fewer rows than processes, every process computes all of them: the
+    average of equal gradients is the gradient.
+
+    The permutation is the one that accelerate's seedable sampler draws, so that one process without accumulation
+    sees the batches of a plain Trainer.
+    """
+
+    def __init__(self, rows: int, batch_size: int, accumulation: int, rank: int, world: int, seed: int) -> None:
+        self._rows = rows
+        self._batch_size = batch_size
+        self._accumulation = accumulation
+        self._rank = rank
+        self._world = world
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Micro-batches of this process in an epoch."""
+        full, left = divmod(self._rows, self._batch_size)
+        return full * self._accumulation + (self._micro_batches(left) if left else 0)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        order = torch.randperm(self._rows, generator=generator).tolist()
+        for start in range(0, self._rows, self._batch_size):
+            yield from self._parts(order[start : start + self._batch_size])
+
+    def _micro_batches(self, rows: int) -> int:
+        return max(1, min(self._accumulation, rows // self._world))
+
+    def _parts(self, rows: list[int]) -> Iterator[list[int]]:
+        if len(rows) < self._world:
+            yield rows
+            return
+        parts = self._micro_batches(len(rows)) * self._world
+        for part in range(self._rank, parts, self._world):
+            yield rows[math.ceil(part * len(rows) / parts) : math.ceil((part + 1) * len(rows) / parts)]
+
+
+class StepLoader(DataLoader[Any]):
+    """The training loader: Trainer calls `set_epoch`, which reshuffles and draws the epoch's augmented texts."""
+
+    def __init__(self, train: TrainSet, batches: StepBatches, collator: Collator, pin_memory: bool) -> None:
+        super().__init__(train, batch_sampler=batches, collate_fn=collator, pin_memory=pin_memory)
+        self._train = train
+        self._batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        self._batches.set_epoch(epoch)
+        self._train.set_epoch(epoch)

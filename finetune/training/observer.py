@@ -1,0 +1,88 @@
+"""Turns Trainer's events into the history of a run, and applies the selection rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+
+from finetune.errors import RecipeError, suggest
+from finetune.records.schema import Evaluation
+from finetune.training.distributed import is_main
+from finetune.training.selection import Selector, selected_weights
+
+
+class RunObserver(TrainerCallback):
+    """Collects one `Evaluation` per measurement; keeps the selected weights on disk.
+
+    Args:
+        selector: The selection rule at work, or None: then the last checkpoint ships.
+        folder: Where selected weights go.
+        on_evaluation: Called with the history after each measurement, in the main process.
+    """
+
+    def __init__(
+        self, selector: Selector | None, folder: Path, on_evaluation: Callable[[list[Evaluation]], None]
+    ) -> None:
+        self.selector = selector
+        self.history: list[Evaluation] = []
+        self._folder = folder
+        self._on_evaluation = on_evaluation
+        self._logged: dict[str, float] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "history": [evaluation.model_dump() for evaluation in self.history],
+            "selection": None if self.selector is None else self.selector.to_dict(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.history = [Evaluation.model_validate(evaluation) for evaluation in saved["history"]]
+        if self.selector is not None:
+            self.selector.restore(saved["selection"])
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._logged = {key: kwargs["logs"].get(key) for key in ("loss", "learning_rate", "grad_norm")}
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        scores = {
+            split: _strip(kwargs["metrics"], f"eval_{split}_") for split in ("train_probe", "validation")
+        }
+        self.history.append(
+            Evaluation(
+                step=state.global_step,
+                epoch=round(state.epoch, 6),
+                objective=self._logged.get("loss"),
+                learning_rate=self._logged.get("learning_rate"),
+                grad_norm=self._logged.get("grad_norm"),
+                **scores,
+            )
+        )
+        if self.selector is not None:
+            self._select(state, control, scores["validation"], kwargs["model"])
+        if is_main():
+            self._on_evaluation(self.history)
+
+    def _select(self, state: Any, control: Any, validation: dict[str, float], model: Any) -> None:
+        assert self.selector is not None
+        if self.selector.metric not in validation:
+            raise RecipeError(
+                f"techniques.early_stopping.metric: '{self.selector.metric}' is not measured."
+                f"{suggest(self.selector.metric, validation)}"
+            )
+        is_best = self.selector.observe(state.global_step, state.epoch, validation)
+        if is_best and is_main():
+            weights = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
+            target = selected_weights(self._folder, state.global_step)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(".partial")
+            save_file(weights, partial)
+            partial.replace(target)
+        control.should_training_stop = control.should_training_stop or self.selector.state.stopped
+
+
+def _strip(metrics: dict[str, float], prefix: str) -> dict[str, float]:
+    return {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}

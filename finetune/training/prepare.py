@@ -1,0 +1,175 @@
+"""Everything of a run that needs no training: data, tokens, checks. One preparation serves all seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.data.load import class_counts, load_data
+from finetune.data.rows import Data
+from finetune.data.tokens import Encoder, MeasuredSet
+from finetune.errors import RecipeError, suggest
+from finetune.measurement.modules import Meter
+from finetune.measurement.scores import MEASURES
+from finetune.models.load import build_without_weights, load_config, load_tokenizer
+from finetune.recipe import Recipe, find_budget_problems
+from finetune.records.environment import has_fast_bf16
+from finetune.records.schema import ActiveTechnique, DataFacts
+from finetune.techniques import Budget
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all seeds of a recipe share.
+
+    Attributes:
+        recipe: As resolved.
+        data: Splits and what was said about them.
+        budget: Steps and learning rates.
+        tokenizer: Of the model.
+        encoder: Texts -> items.
+        measured: Split -> clean items.
+        meter: Logits -> scores.
+        metric: The measured name that selects; None without a selection rule.
+        bf16: Whether training passes run in bf16.
+        warnings: What the user should look at before trusting the run.
+    """
+
+    recipe: Recipe
+    data: Data
+    budget: Budget
+    tokenizer: Any
+    encoder: Encoder
+    measured: dict[str, MeasuredSet]
+    meter: Meter
+    metric: str | None
+    bf16: bool
+    warnings: list[str]
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Load and check everything short of the weights.
+
+    Raises:
+        DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
+    """
+    data = load_data(recipe.data)
+    budget = plan_budget(recipe, data)
+    problems = find_budget_problems(recipe, budget) + _metric_problems(recipe, data.task)
+    if recipe.training.class_weights != "none" and data.task != "single_label":
+        problems.append(
+            f"training.class_weights: {recipe.training.class_weights} has no meaning for {data.task}. "
+            "Type: --set training.class_weights=none"
+        )
+    if problems:
+        raise RecipeError(problems)
+    tokenizer = load_tokenizer(recipe.model)
+    encoder = Encoder(tokenizer, data, recipe.data.max_length)
+    # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
+    configured_model(recipe, data)
+    return Prepared(
+        recipe=recipe,
+        data=data,
+        budget=budget,
+        tokenizer=tokenizer,
+        encoder=encoder,
+        measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
+        meter=Meter(data.task, recipe.training.metrics),
+        metric=_selecting_metric(recipe, data.task),
+        bf16=_use_bf16(recipe.training.precision),
+        warnings=[*data.warnings, *_technique_warnings(recipe, budget), *_precision_warnings(recipe)],
+    )
+
+
+def plan_budget(recipe: Recipe, data: Data) -> Budget:
+    training = recipe.training
+    return Budget(
+        task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
+        epochs=training.epochs,
+        learning_rate=training.learning_rate,
+        steps_per_epoch=math.ceil(len(data.train) / training.batch_size),
+        warmup=training.warmup,
+    )
+
+
+def configured_model(recipe: Recipe, data: Data) -> Any:
+    """The model's modules without weights, as the techniques want them.
+
+    Raises:
+        ModelError: The model cannot be found, or does not obey.
+    """
+    config = load_config(recipe.model, data.task, data.labels)
+    for technique in recipe.techniques.values():
+        technique.configure_model(config)
+    model = build_without_weights(config)
+    for technique in recipe.techniques.values():
+        technique.prepare_model(model)
+    return model
+
+
+def data_facts(data: Data) -> DataFacts:
+    named = {"train": data.train, **data.splits()}
+    return DataFacts(
+        task=data.task,
+        labels=data.labels,
+        columns=data.columns,
+        rows={name: len(rows) for name, rows in named.items()},
+        classes=class_counts(data),
+        dropped=data.dropped,
+        notes=data.notes,
+        warnings=data.warnings,
+        fingerprint=data.fingerprint,
+    )
+
+
+def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
+    return {
+        name: ActiveTechnique(settings=technique.model_dump(), cost=technique.cost, effect=technique.effect(budget))
+        for name, technique in recipe.techniques.items()
+    }
+
+
+def declared_cost(recipe: Recipe) -> float:
+    """Training time of all techniques together, as a multiple of plain fine-tuning."""
+    return math.prod(technique.cost for technique in recipe.techniques.values())
+
+
+def _selecting_metric(recipe: Recipe, task: str) -> str | None:
+    measure = MEASURES[task]
+    for technique in recipe.techniques.values():
+        rule = technique.selection_rule()
+        if rule is not None:
+            return {"score": measure.score, "loss": measure.loss}.get(rule.metric, rule.metric)
+    return None
+
+
+def _metric_problems(recipe: Recipe, task: str) -> list[str]:
+    metric = _selecting_metric(recipe, task)
+    if metric is None or recipe.training.metrics:
+        return []  # a user's module may bring the name; it is checked at the first evaluation
+    known = MEASURES[task].names
+    if metric in known:
+        return []
+    return [
+        f"techniques.early_stopping.metric: '{metric}' is not measured for {task}."
+        f"{suggest(metric, [*known, 'score', 'loss'])}"
+    ]
+
+
+def _technique_warnings(recipe: Recipe, budget: Budget) -> list[str]:
+    return [
+        f"techniques.{name}{warning}"
+        for name, technique in recipe.techniques.items()
+        for warning in technique.warnings(budget)
+    ]
+
+
+def _use_bf16(precision: str) -> bool:
+    return precision == "bf16" or (precision == "auto" and has_fast_bf16())
+
+
+def _precision_warnings(recipe: Recipe) -> list[str]:
+    if recipe.training.precision == "bf16" and not has_fast_bf16():
+        return ["training.precision: bf16 is emulated on this machine and slower than fp32"]
+    return []

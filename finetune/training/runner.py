@@ -1,0 +1,362 @@
+"""One run from start to record: the only file where everything meets. Reads top to bottom."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from finetune.data.labels import count_labels
+from finetune.data.tokens import Collator, TrainSet
+from finetune.errors import FinetuneError, OutputError, RunFailed
+from finetune.measurement.gap import compute_gap, gap_intervals
+from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
+from finetune.models.dropout import dropout_sites
+from finetune.models.load import load_config, load_model
+from finetune.records.environment import read_code, read_device, read_versions
+from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
+from finetune.records.store import RunFolder
+from finetune.techniques import Technique
+from finetune.training.arguments import build_arguments
+from finetune.training.batches import StepBatches, StepLoader
+from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
+from finetune.training.distributed import is_main, rank, world_size
+from finetune.training.observer import RunObserver
+from finetune.training.prepare import Prepared, active_techniques, data_facts, declared_cost
+from finetune.training.selection import Selector, selected_weights
+from finetune.training.trainer import Measured, RegularizedTrainer
+from finetune.training.weights import weight_statistics
+
+COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each, two selected ones, the model
+
+
+def run_seed(
+    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any] = (), resume: bool = False
+) -> RunRecord:
+    """Train, measure and save one seed of a prepared recipe. The folder must be free, or the run's own to resume.
+
+    Args:
+        prepared: From `prepare`.
+        seed: Of head, batch order, dropout and augmentation.
+        folder: Where record, model and predictions go; written by the main process only.
+        callbacks: transformers callbacks, such as a progress bar.
+        resume: Continue from the newest complete checkpoint, if there is one.
+
+    Returns:
+        The finished record, the same in every process.
+
+    Raises:
+        RunFailed: Training could not go on; the record in the folder says why.
+        KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
+    """
+    model = _build_model(prepared, seed)
+    _check_disk(folder.path, model)
+    run = _Run(prepared, seed, folder, model, list(callbacks))
+    run.write_record()
+    try:
+        run.train(newest_checkpoint(folder.checkpoints) if resume else None)
+        run.measure()
+        run.save()
+    except BaseException as error:
+        failure = _explain(error, folder)
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        run.write_record(status=status, error=str(failure) or type(failure).__name__)
+        raise failure from (None if failure is error else error)
+    finally:
+        run.close()
+    run.write_record(status="finished")
+    run.remove_checkpoints()
+    return run.record
+
+
+class _Run:
+    """The moving parts of one run, in the order of their use: train, measure, save."""
+
+    def __init__(self, prepared: Prepared, seed: int, folder: RunFolder, model: Any, callbacks: list[Any]) -> None:
+        recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
+        self.prepared = prepared
+        self.folder = folder
+        self.model = model
+        self.outputs: dict[str, dict[str, Measured]] = {}  # selected, last -> split -> logits and targets
+        self.started = time.perf_counter()
+        self.record = _opening_record(prepared, seed, model)
+        self.observer = RunObserver(_selector(prepared), folder.checkpoints, self._keep_history)
+        collator = Collator(prepared.tokenizer)
+        batches = StepBatches(
+            len(data.train), recipe.training.batch_size, recipe.training.accumulation, rank(), world_size(), seed
+        )
+        decay = sum(technique.decay_strength(budget) for technique in recipe.techniques.values())
+        arguments = build_arguments(recipe.training, budget, seed, decay, folder.checkpoints)
+        train_set = TrainSet(data.train, prepared.encoder, _augmenters(recipe.techniques), seed)
+        self.trainer = RegularizedTrainer(
+            model,
+            arguments,
+            task=data.task,
+            techniques=recipe.techniques,
+            train_loader=StepLoader(train_set, batches, collator, pin_memory=not arguments.use_cpu),
+            measured={name: prepared.measured[name] for name in ("train_probe", "validation")},
+            meter=prepared.meter,
+            collate=collator,
+            class_weights=_class_weights(prepared),
+            bf16=prepared.bf16,
+            callbacks=[self.observer, *callbacks],
+            on_checkpoint=self._complete_checkpoint,
+        )
+        # Same head and batches everywhere; dropout masks of their own in each process. Process 0 is unchanged.
+        transformers.set_seed(seed + rank())
+
+    # --- train --------------------------------------------------------------------------------------------------
+
+    def train(self, checkpoint: Path | None) -> None:
+        """Train from the start, or from a complete checkpoint to where the run would have ended."""
+        if checkpoint is not None:
+            self.observer.restore(read_state(checkpoint))
+        if checkpoint is not None and self._is_over():
+            self._load_weights(checkpoint / "model.safetensors")
+        else:
+            self.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        self._update(time={**self.record.time, "training_seconds": self._elapsed()})
+
+    def _is_over(self) -> bool:
+        selector = self.observer.selector
+        stopped = selector is not None and selector.state.stopped
+        return stopped or self.observer.history[-1].step >= (self.prepared.budget.steps or 0)
+
+    def _complete_checkpoint(self, folder: str) -> None:
+        self.trainer.accelerator.wait_for_everyone()  # each process writes its own random state
+        if is_main():
+            complete_checkpoint(Path(folder), self.observer.to_dict())
+
+    def _keep_history(self, history: list[Evaluation]) -> None:
+        self.write_record(history=list(history))
+
+    # --- measure ------------------------------------------------------------------------------------------------
+
+    def measure(self) -> None:
+        """Measure the last checkpoint, then the one that ships; test is opened here and nowhere else."""
+        last, selected = self.observer.history[-1], self._selected_evaluation()
+        at_end = self.trainer.last_outputs or self._predict_gap_splits()
+        at_selected = dict(at_end)
+        if selected.step != last.step:
+            self._load_weights(selected_weights(self.folder.checkpoints, selected.step))
+            at_selected = self._predict_gap_splits()
+            self._verify_restored(selected, at_selected["validation"])
+        if "test" in self.prepared.measured:
+            at_selected["test"] = self.trainer.predict_rows(self.prepared.measured["test"])
+        self.outputs = {"selected": at_selected, "last": at_end}
+        self._update(
+            history=self.observer.history,
+            selected=self._checkpoint(selected, at_selected),
+            last=self._checkpoint(last, at_end),
+            calibration=self._calibration(at_selected),
+            weights=weight_statistics(self.model, self.trainer.pretrained),
+            budget={**self.record.budget, "steps_done": last.step},
+        )
+
+    def _selected_evaluation(self) -> Evaluation:
+        history = self.observer.history
+        if self.observer.selector is None:
+            return history[-1]
+        step = self.observer.selector.state.best_step
+        return next(evaluation for evaluation in history if evaluation.step == step)
+
+    def _predict_gap_splits(self) -> dict[str, Measured]:
+        return {name: self.trainer.predict_rows(split) for name, split in self.trainer.measured.items()}
+
+    def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
+        again = self.prepared.meter.measure(*validation)
+        if again != selected.validation:
+            raise RunFailed(
+                f"the restored weights of step {selected.step} measure {again} on validation, but measured "
+                f"{selected.validation} in training: the selected checkpoint is damaged."
+            )
+
+    def _load_weights(self, path: Path) -> None:
+        self.trainer.accelerator.wait_for_everyone()  # the main process may still be writing
+        weights = load_file(path)
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(weights[name])
+
+    def _checkpoint(self, evaluation: Evaluation, outputs: dict[str, Measured]) -> Checkpoint:
+        scores = {name: self.prepared.meter.measure(*measured) for name, measured in outputs.items()}
+        intervals = gap_intervals(self.prepared.data.task, outputs["train_probe"], outputs["validation"])
+        gaps = compute_gap(scores["train_probe"], scores["validation"])
+        none = (None, None)
+        return Checkpoint(
+            step=evaluation.step,
+            epoch=evaluation.epoch,
+            train_probe=_defined(scores["train_probe"]),
+            validation=_defined(scores["validation"]),
+            test=_defined(scores["test"]) if "test" in scores else None,
+            gap={
+                name: Gap(value=value, low=intervals.get(name, none)[0], high=intervals.get(name, none)[1])
+                for name, value in _defined(gaps).items()
+            },
+        )
+
+    def _calibration(self, outputs: dict[str, Measured]) -> Calibration | None:
+        if self.prepared.data.task != "single_label":
+            return None
+        temperature = fit_temperature(*outputs["validation"])
+        if "test" not in outputs:
+            return Calibration(temperature=temperature, test_nll=None)
+        logits, targets = outputs["test"]
+        scaled = compute_scores("single_label", logits / temperature, targets)
+        return Calibration(temperature=temperature, test_nll=scaled["nll"])
+
+    # --- save ---------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """The model as plain transformers loads it, and every row's logits for later statistics."""
+        if not is_main():
+            return
+        partial = self.folder.path / ".model.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.model.save_pretrained(partial)
+        self.prepared.tokenizer.save_pretrained(partial)
+        shutil.rmtree(self.folder.model, ignore_errors=True)
+        partial.rename(self.folder.model)
+        partial = self.folder.path / ".predictions.partial.npz"
+        np.savez_compressed(partial, **self._predictions())
+        partial.replace(self.folder.predictions)
+
+    def _predictions(self) -> dict[str, Any]:
+        arrays: dict[str, Any] = {}
+        for name, rows in self.prepared.data.splits().items():
+            arrays[f"{name}_rows"] = np.array(rows.ids)
+            arrays[f"{name}_targets"] = self.outputs["selected"][name][1]
+        for checkpoint, outputs in self.outputs.items():
+            arrays |= {f"{checkpoint}_{name}_logits": measured[0] for name, measured in outputs.items()}
+        return arrays
+
+    def write_record(self, **changes: Any) -> None:
+        self._update(**changes, time={**self.record.time, "seconds": self._elapsed()})
+        if is_main():
+            self.folder.write(self.record)
+
+    def remove_checkpoints(self) -> None:
+        """A finished run is not resumed; its checkpoints are three times the size of the model."""
+        if is_main():
+            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
+
+    def close(self) -> None:
+        """Leave the process group: without it processes die at exit at random."""
+        self.trainer.end()
+
+    def _update(self, **changes: Any) -> None:
+        self.record = self.record.model_copy(update=changes)
+
+    def _elapsed(self) -> float:
+        return round(time.perf_counter() - self.started, 2)
+
+
+def _build_model(prepared: Prepared, seed: int) -> Any:
+    recipe = prepared.recipe
+    config = load_config(recipe.model, prepared.data.task, prepared.data.labels)
+    for technique in recipe.techniques.values():
+        technique.configure_model(config)
+    model = load_model(recipe.model, config, seed)
+    for technique in recipe.techniques.values():
+        technique.prepare_model(model)
+    return model
+
+
+def _selector(prepared: Prepared) -> Selector | None:
+    rules = [technique.selection_rule() for technique in prepared.recipe.techniques.values()]
+    rule = next((rule for rule in rules if rule is not None), None)
+    if rule is None or prepared.metric is None:
+        return None
+    return Selector(rule, prepared.metric, MEASURES[prepared.data.task].loss)
+
+
+def _augmenters(techniques: dict[str, Technique]) -> dict[str, Any]:
+    return {
+        name: technique.augment
+        for name, technique in techniques.items()
+        if type(technique).augment is not Technique.augment
+    }
+
+
+def _class_weights(prepared: Prepared) -> torch.Tensor | None:
+    """n / (K × rows of the class): mean 1 over the training rows, so that the learning rate keeps its meaning."""
+    labels = prepared.data.labels
+    if prepared.recipe.training.class_weights == "none" or labels is None:
+        return None
+    counts = count_labels(prepared.data.train)
+    rows = len(prepared.data.train)
+    # A class that is named in data.labels but has no training row never meets its weight.
+    return torch.tensor([rows / (len(counts) * max(1, counts[name])) for name in labels])
+
+
+def _defined(scores: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
+    recipe, budget = prepared.recipe, prepared.budget
+    return RunRecord(
+        status="running",
+        recipe=recipe.to_dict(),
+        preset=recipe.preset,
+        seed=seed,
+        data=data_facts(prepared.data),
+        model={
+            "architecture": type(model).__name__,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "dropout": {site.path: site.probability for site in dropout_sites(model)},
+        },
+        techniques=active_techniques(recipe, budget),
+        budget={
+            "steps": budget.steps,
+            "steps_per_epoch": budget.steps_per_epoch,
+            "warmup_steps": budget.warmup_steps,
+            "processes": world_size(),
+            "precision": "bf16" if prepared.bf16 else "fp32",
+            "cost": declared_cost(recipe),
+        },
+        code=read_code(),
+        versions=read_versions(),
+        device=read_device(),
+        warnings=prepared.warnings,
+        time={"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
+    )
+
+
+def _check_disk(path: Path, model: Any) -> None:
+    """Refuse to start what cannot be saved.
+
+    Raises:
+        OutputError: With what is needed and what is free, in MB.
+    """
+    existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
+    needed = COPIES_ON_DISK * 4 * sum(parameter.numel() for parameter in model.parameters())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise OutputError(
+            f"--output {path}: checkpoints and model of this run need {needed // 10**6} MB, {free // 10**6} MB are "
+            "free. Free some space, or choose another disk: --output DIR"
+        )
+
+
+def _explain(error: BaseException, folder: RunFolder) -> BaseException:
+    """What the user can mend becomes a RunFailed; everything else stays what it is, traceback and all."""
+    if isinstance(error, FinetuneError | KeyboardInterrupt):
+        return error
+    text = str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left" in text or "file write failed" in text or "unexpected pos" in text:
+        return RunFailed(f"the disk of {folder.path} is full. Free some space, then run the same command with --resume.")
+    if isinstance(error, torch.OutOfMemoryError):
+        return RunFailed(f"out of GPU memory. Type: --set training.accumulation=2 (same batch, half the memory): {text}")
+    return error

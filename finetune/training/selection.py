@@ -1,0 +1,83 @@
+"""Which checkpoint ships, and when to stop looking for a better one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.measurement.scores import LOSSES
+from finetune.techniques import SelectionRule
+
+
+@dataclass
+class SelectionState:
+    """What must survive an interruption.
+
+    Attributes:
+        best_step: Step of the best evaluation so far, whose weights ship; None before the first.
+        best: Its (metric, loss), both with "higher is better".
+        reference: The value a gain is counted from.
+        waited: Evaluations in a row without a gain.
+        stopped: Whether the rule ended training.
+    """
+
+    best_step: int | None = None
+    best: tuple[float, float] | None = None
+    reference: float | None = None
+    waited: int = 0
+    stopped: bool = False
+
+
+class Selector:
+    """Applies a selection rule to one evaluation after the other.
+
+    Args:
+        rule: From the technique that owns the choice.
+        metric: The measured name behind `rule.metric`.
+        loss: The task's evaluation loss, which decides between equal metrics.
+    """
+
+    def __init__(self, rule: SelectionRule, metric: str, loss: str) -> None:
+        self._rule = rule
+        self.metric = metric
+        self._loss = loss
+        self.state = SelectionState()
+
+    def observe(self, step: int, epoch: float, validation: dict[str, float]) -> bool:
+        """Take in an evaluation; returns whether it is the best so far. `state.stopped` says whether to stop.
+
+        An undefined metric (nan) is never a gain.
+        """
+        value = _upwards(self.metric, validation[self.metric])
+        loss = _upwards(self._loss, validation[self._loss])
+        state = self.state
+        is_best = state.best is None or (value, loss) > state.best
+        if is_best:
+            state.best, state.best_step = (value, loss), step
+        if state.reference is None or value > state.reference + self._rule.min_delta:
+            state.reference, state.waited = value, 0
+        else:
+            state.waited += 1
+        # Epochs are counted in whole evaluations; a rounding of 1e-9 must not cost one.
+        state.stopped = state.waited >= self._rule.patience and epoch + 1e-6 >= self._rule.min_epochs
+        return is_best
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self.state)
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.state = SelectionState(**{**saved, "best": None if saved["best"] is None else tuple(saved["best"])})
+
+
+def _upwards(name: str, value: float) -> float:
+    if math.isnan(value):
+        return -math.inf
+    return -value if name in LOSSES else value
+
+
+def selected_weights(folder: Path, step: int) -> Path:
+    """Where the weights of a selected step lie. Named by step: a kill between an evaluation and the checkpoint
+    that knows of it must not replace what the older checkpoint refers to."""
+    return folder / f"selected-{step}.safetensors"

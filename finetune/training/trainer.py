@@ -1,0 +1,236 @@
+"""One level over transformers' Trainer: our objective, our measurement, our batches. No technique by name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from finetune.data.tokens import MeasuredSet
+from finetune.errors import RunFailed
+from finetune.measurement.modules import Meter
+from finetune.models.load import head_names
+from finetune.techniques import StepView, Technique, TrainStep
+from finetune.training.batches import StepLoader
+
+Measured = tuple[NDArray[Any], NDArray[Any]]  # logits and targets, in the order of the rows
+
+
+def plain_losses(task: str, logits: Tensor, labels: Tensor) -> Tensor:
+    """The task's loss of each row, (batch,): cross-entropy, mean binary cross-entropy over labels, or squared error."""
+    if task == "single_label":
+        return F.cross_entropy(logits, labels, reduction="none")
+    if task == "multi_label":
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=-1)
+    return F.mse_loss(logits.squeeze(-1), labels, reduction="none")
+
+
+class RegularizedTrainer(Trainer):
+    """Trainer whose loss is exact under accumulation and processes, and whose evaluation is the clean model.
+
+    Args:
+        model: A sequence classifier in fp32.
+        args: From `build_arguments`.
+        task: single_label, multi_label or regression.
+        techniques: Name -> technique, in the order of the preset.
+        train_loader: Batches of this process.
+        measured: Name -> split measured at every evaluation (train_probe, validation).
+        meter: Turns logits into scores.
+        collate: Pads the batches of measured splits.
+        class_weights: (K,) weights with mean 1 over the training rows, or None.
+        bf16: Whether training passes run under bf16 autocast. Weights, loss and evaluation stay fp32.
+        callbacks: Further callbacks.
+        on_checkpoint: Called with the checkpoint's folder after Trainer wrote it, in every process.
+    """
+
+    # Ours is a mean over the rows of a micro-batch, rescaled in `compute_loss`: Trainer divides by accumulation.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        *,
+        task: str,
+        techniques: Mapping[str, Technique],
+        train_loader: StepLoader,
+        measured: Mapping[str, MeasuredSet],
+        meter: Meter,
+        collate: Callable[..., Any],
+        class_weights: Tensor | None,
+        bf16: bool,
+        callbacks: list[TrainerCallback],
+        on_checkpoint: Callable[[str], None],
+    ) -> None:
+        # Before Trainer looks at it: encoder heads accept loss arguments and then ignore them, which would multiply
+        # the loss by the accumulation steps and by the number of processes (transformers #47688).
+        model.accepts_loss_kwargs = False
+        super().__init__(model, args, data_collator=collate, eval_dataset=dict(measured), callbacks=callbacks)
+        self.remove_callback(PrinterCallback)
+        hooks = _TechniqueHooks(techniques, model, self.get_decay_parameter_names(model))
+        self.add_callback(hooks)
+        self.pretrained = hooks.pretrained
+        self.task = task
+        self.techniques = list(techniques.values())
+        self.train_loader = train_loader
+        self.measured = measured
+        self.meter = meter
+        self.class_weights = None if class_weights is None else class_weights.to(args.device)
+        self.bf16 = bf16
+        self.on_checkpoint = on_checkpoint
+        self.last_outputs: dict[str, Measured] = {}
+        self._rows_in_step = 0
+
+    # --- batches ------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> StepLoader:
+        return self.train_loader
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], None]:
+        """Fetch the micro-batches of one optimizer step and count its rows over all processes."""
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        rows = torch.tensor(sum(len(batch["labels"]) for batch in batches), device=self.args.device)
+        self._rows_in_step = int(self.accelerator.reduce(rows, "sum").item())
+        return batches, None
+
+    # --- objective ----------------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The training objective of one micro-batch, scaled so that a step is the mean over its rows."""
+        features = {key: value for key, value in inputs.items() if key != "labels"}
+        labels = inputs["labels"]
+
+        def forward() -> Tensor:
+            logits: Tensor = model(**features).logits
+            return logits.float()
+
+        logits = forward()
+
+        def example_losses(of: Tensor) -> Tensor:
+            return self._example_losses(of, labels)
+
+        loss = example_losses(logits).mean()
+        step = TrainStep(logits, labels, forward, example_losses)
+        for technique in self.techniques:
+            loss = technique.train_loss(loss, step)
+        # Trainer divides by the micro-batches and DDP by the processes; both are undone here, exactly 1 in the
+        # plain case, because parts of a step may differ by a row.
+        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        share = len(labels) * parts / self._rows_in_step
+        return loss * share if share != 1 else loss
+
+    def _example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        replaced = (technique.example_losses(logits, labels) for technique in self.techniques)
+        losses = next((found for found in replaced if found is not None), None)
+        if losses is None:
+            losses = plain_losses(self.task, logits, labels)
+        return losses if self.class_weights is None else losses * self.class_weights[labels]
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One forward and backward pass.
+
+        Raises:
+            RunFailed: The objective is not finite; names step and epoch.
+        """
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise RunFailed(
+                f"the training objective became {loss.item()} in step {self.state.global_step + 1} of "
+                f"{self.state.max_steps} (epoch {self.state.epoch or 0:.1f}), learning rate "
+                f"{self._get_learning_rate():.1e}. Try a smaller one: --set training.learning_rate="
+                f"{self.args.learning_rate / 5:.0e}, or --set training.precision=fp32"
+            )
+        return loss
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> contextlib.AbstractContextManager[Any]:
+        """bf16 for training passes only: what is measured must not depend on rounding."""
+        if self.bf16 and self.model.training:
+            return torch.autocast(self.args.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    # --- measurement --------------------------------------------------------------------------------------------
+
+    def predict_rows(self, split: MeasuredSet) -> Measured:
+        """Logits (rows, outputs) and targets of the clean model in eval mode, gathered over processes.
+
+        Leaves the random state as it was: how often one measures must not change what is trained.
+        """
+        with torch.random.fork_rng(devices=[]):
+            output = self.evaluation_loop(self.get_eval_dataloader(split), description="Evaluation")
+        return split.restore(output.predictions), split.restore(output.label_ids)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Measure all splits and tell the callbacks once, with keys such as eval_validation_accuracy.
+
+        Raises:
+            RunFailed: The model's outputs are not finite.
+        """
+        self.last_outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
+        metrics: dict[str, float] = {}
+        for name, (logits, targets) in self.last_outputs.items():
+            if not np.isfinite(logits).all():
+                raise RunFailed(
+                    f"the model's outputs on {name} are not finite after step {self.state.global_step}. Try a "
+                    f"smaller learning rate: --set training.learning_rate={self.args.learning_rate / 5:.0e}"
+                )
+            scores = self.meter.measure(logits, targets)
+            metrics |= {f"{metric_key_prefix}_{name}_{score}": value for score, value in scores.items()}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[None, Tensor, Tensor]:
+        """Logits and targets; no loss: Trainer's would be the objective, batch by batch."""
+        features = self._prepare_inputs(inputs)
+        labels = features.pop("labels")
+        with torch.no_grad():
+            logits: Tensor = model(**features).logits
+        return None, logits.float(), labels
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.on_checkpoint(f"{self.args.output_dir}/checkpoint-{self.state.global_step}")
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: walking all modules at every step costs more than it tells."""
+        return 0
+
+
+class _TechniqueHooks(TrainerCallback):
+    """Calls the techniques around each optimizer step."""
+
+    def __init__(self, techniques: Mapping[str, Technique], model: Any, decayed: list[str]) -> None:
+        self._techniques = list(techniques.values())
+        self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self._head = head_names(model)
+        self._decayed = frozenset(decayed)
+        # Taken here because a resumed run loads its checkpoint later: these must be the pretrained weights.
+        self.pretrained = {
+            name: value.detach().clone() for name, value in self._parameters.items() if name not in self._head
+        }
+
+    def _view(self, optimizer: Any) -> StepView:
+        return StepView(self._parameters, optimizer, self.pretrained, self._head, self._decayed)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for technique in self._techniques:
+            technique.before_optimizer_step(self._view(kwargs["optimizer"]))
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for technique in self._techniques:
+            technique.after_optimizer_step(self._view(kwargs["optimizer"]))
