@@ -75,6 +75,7 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         self._seed = seed
         self._targets = [encoder.target(label) for label in rows.labels]
         self._items = encoder.encode(rows.texts, rows.pairs)
+        self.lengths = [len(item["input_ids"]) for item in self._items]  # tokens, before any augmentation
 
     def __len__(self) -> int:
         return len(self._targets)

@@ -271,3 +271,13 @@ def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
         for key in dict.fromkeys([*a, *b])
         if json.dumps(a.get(key)) != json.dumps(b.get(key))
     }
+
+
+def is_preset_file(path: str) -> bool:
+    """Whether a YAML file is a preset (techniques at its top level) rather than a recipe (sections).
+
+    Raises:
+        RecipeError: It is missing or no YAML.
+    """
+    content = read_yaml(Path(path), path) if Path(path).is_file() else read_yaml(find_recipe(path), path)
+    return not any(key in RECIPE_KEYS for key in content)

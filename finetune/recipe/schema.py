@@ -59,6 +59,9 @@ class TrainingSection(Section):
         16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."
     )
     accumulation: int = Field(1, ge=1, description="Forward passes that share one optimizer step (saves memory).")
+    group_by_length: bool = Field(
+        False, description="Put texts of like length into one batch: less padding, so faster; order stays random."
+    )
     eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass when measuring.")
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW; linear decay to 0.")
     warmup: float = Field(0.1, ge=0, description="Rising steps: a share of all steps below 1, a number of steps from 1.")

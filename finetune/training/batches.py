@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +22,29 @@ class StepBatches(Sampler[list[int]]):
 
     The permutation is the one that accelerate's seedable sampler draws, so that one process without accumulation
     sees the batches of a plain Trainer.
+
+    Args:
+        rows: Rows of an epoch.
+        batch_size: Rows of a step.
+        accumulation: Micro-batches of a step.
+        rank: This process.
+        world: Number of processes.
+        seed: Of the permutations, with the epoch added.
+        lengths: Tokens of each row, to put texts of like length into one step; None leaves the permutation alone.
     """
 
-    def __init__(self, rows: int, batch_size: int, accumulation: int, rank: int, world: int, seed: int) -> None:
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        accumulation: int,
+        rank: int,
+        world: int,
+        seed: int,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
         self._rows = rows
+        self._lengths = lengths
         self._batch_size = batch_size
         self._accumulation = accumulation
         self._rank = rank
@@ -43,7 +62,9 @@ class StepBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        order = torch.randperm(self._rows, generator=generator).tolist()
+        order: list[int] = torch.randperm(self._rows, generator=generator).tolist()
+        if self._lengths is not None:
+            order = group_by_length(order, self._lengths, self._batch_size, generator)
         for start in range(0, self._rows, self._batch_size):
             yield from self._parts(order[start : start + self._batch_size])
 
@@ -57,6 +78,25 @@ class StepBatches(Sampler[list[int]]):
         parts = self._micro_batches(len(rows)) * self._world
         for part in range(self._rank, parts, self._world):
             yield rows[math.ceil(part * len(rows) / parts) : math.ceil((part + 1) * len(rows) / parts)]
+
+
+def group_by_length(
+    order: Sequence[int], lengths: Sequence[int], batch_size: int, generator: torch.Generator
+) -> list[int]:
+    """Reorder so that each batch holds texts of like length; batches stay in random order, an incomplete one last.
+
+    Only rows within a window of 50 batches are sorted together (transformers' own choice), so that who meets whom
+    changes from epoch to epoch.
+    """
+    window = 50 * batch_size
+    batches = []
+    for start in range(0, len(order), window):
+        rows = sorted(order[start : start + window], key=lambda row: lengths[row])
+        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    incomplete = [batch for batch in batches if len(batch) < batch_size]
+    complete = [batch for batch in batches if len(batch) == batch_size]
+    shuffled = torch.randperm(len(complete), generator=generator).tolist()
+    return [row for index in shuffled for row in complete[index]] + [row for batch in incomplete for row in batch]
 
 
 class StepLoader(DataLoader[Any]):

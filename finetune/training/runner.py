@@ -92,12 +92,18 @@ class _Run:
         self.record = _opening_record(prepared, seed, model)
         self.observer = RunObserver(_selector(prepared), folder.checkpoints, self._keep_history)
         collator = Collator(prepared.tokenizer)
+        train_set = TrainSet(data.train, prepared.encoder, _augmenters(recipe.techniques), seed)
         batches = StepBatches(
-            len(data.train), recipe.training.batch_size, recipe.training.accumulation, rank(), world_size(), seed
+            rows=len(data.train),
+            batch_size=recipe.training.batch_size,
+            accumulation=recipe.training.accumulation,
+            rank=rank(),
+            world=world_size(),
+            seed=seed,
+            lengths=train_set.lengths if recipe.training.group_by_length else None,
         )
         decay = sum(technique.decay_strength(budget) for technique in recipe.techniques.values())
         arguments = build_arguments(recipe.training, budget, seed, decay, folder.checkpoints)
-        train_set = TrainSet(data.train, prepared.encoder, _augmenters(recipe.techniques), seed)
         self.trainer = RegularizedTrainer(
             model,
             arguments,

@@ -1,0 +1,1 @@
+"""Numbers -> findings -> what to do next."""

@@ -1,0 +1,45 @@
+"""What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
+
+from finetune.measurement.scores import MEASURES
+from finetune.records.schema import Gap, RunRecord
+
+BARELY = 0.01  # above the majority share: a model within one point of it has learned next to nothing
+
+
+def diagnose(record: RunRecord) -> str:
+    """One sentence on the selected checkpoint: degenerate, overfits, overfits in confidence only, or no sign of it."""
+    assert record.selected is not None, "only finished runs are diagnosed"
+    measure = MEASURES[record.data.task]
+    majority = _majority_share(record)
+    score = record.selected.validation[measure.score]
+    if majority is not None and score is not None and score <= majority + BARELY:
+        return (
+            f"degenerate: validation {measure.score} {score:.1%} is that of always naming the most frequent class "
+            f"({majority:.1%}); train longer, or with a larger learning rate."
+        )
+    by_score = _is_positive(record.selected.gap[measure.score])
+    by_loss = _is_positive(record.selected.gap[measure.loss])
+    rows = record.data.rows["validation"]
+    if by_score:
+        return "overfits: the model that ships is better on what it was trained on than on new texts."
+    if by_loss:
+        return "overfits in confidence only: the loss is worse on new texts, the score is not (as far as the rows tell)."
+    return f"no sign of overfitting that {rows} validation rows could show."
+
+
+def next_command(record: RunRecord, recipe: str) -> tuple[str, str]:
+    """A command worth typing next, and why. `recipe` is what the user typed, options included."""
+    if record.preset in (None, "none"):
+        return f"finetune run {recipe} --preset strong --seed {record.seed}", "what regularization does to this gap"
+    return f"finetune run {recipe} --preset none --seed {record.seed}", "the same without regularization, to compare"
+
+
+def _majority_share(record: RunRecord) -> float | None:
+    if record.data.task != "single_label":
+        return None
+    counts = record.data.classes["validation"]
+    return max(counts.values()) / record.data.rows["validation"]
+
+
+def _is_positive(gap: Gap) -> bool:
+    return gap.low is not None and gap.low > 0

@@ -1,0 +1,46 @@
+"""The Typer application: only names, help and order of the commands."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import finetune
+from finetune.cli import environment, inspection, library, run
+
+app = typer.Typer(
+    name="finetune",
+    help="Fine-tune BERT-style encoders on few labelled texts, and measure what regularization did to the gap.",
+    epilog="Start here:  finetune run --preset strong",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
+app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
+app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
+app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
+app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
+app.command("env", epilog=environment.EXAMPLES)(environment.env)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"finetune {finetune.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of `finetune` and `python -m finetune`."""
+    app(args=sys.argv[1:], prog_name="finetune")

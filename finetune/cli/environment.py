@@ -1,0 +1,33 @@
+"""`finetune env`: what to paste into a bug report."""
+
+import importlib.util
+import json
+
+import typer
+
+from finetune.cli.options import JsonOption, reports_errors
+
+EXAMPLES = "Example:  finetune env --json"
+
+
+@reports_errors
+def env(as_json: JsonOption = False) -> None:
+    """Print versions, device and what is installed, to paste into a bug report."""
+    from finetune.packages import DEMO_PACKAGES
+    from finetune.records.environment import read_code, read_device, read_versions
+
+    facts = {
+        "finetune": read_code(),
+        "versions": read_versions(),
+        "device": read_device(),
+        "demo": {
+            pip_name: importlib.util.find_spec(name) is not None for name, pip_name in sorted(DEMO_PACKAGES.items())
+        },
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for title, values in facts.items():
+        typer.echo(title)
+        for key, value in values.items():
+            typer.echo(f"  {key:<14} {'-' if value is None else value}")

@@ -1,0 +1,92 @@
+"""`finetune show`, `diff` and `validate`: what a recipe really says, before anything is trained."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from finetune.cli.options import DataOption, JsonOption, ModelOption, PresetOption, RecipeArgument, SetOption, reports_errors
+
+SHOW_EXAMPLES = "Example:  finetune show tweets --preset strong --set training.epochs=5"
+DIFF_EXAMPLES = "Example:  finetune diff light strong"
+VALIDATE_EXAMPLES = "Example:  finetune validate mine.yaml --preset strong"
+
+
+@reports_errors
+def show(
+    recipe: RecipeArgument = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the resolved recipe: every value and where it came from, data, dropout table, total shrink and cost."""
+    from finetune.recipe import resolve
+
+    resolved = resolve(recipe, preset, model, data, overrides or ())
+    from finetune.reports.plan import render_plan
+    from finetune.training.plan import describe_plan
+
+    plan = describe_plan(resolved)
+    typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan))
+
+
+@reports_errors
+def diff(
+    first: Annotated[str, typer.Argument(help="Recipe or preset, by name or path.")],
+    second: Annotated[str, typer.Argument(help="Recipe or preset, by name or path.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the values in which two recipes, or two presets, differ."""
+    from finetune.recipe import differences
+
+    found = differences(_recipe_or_preset(first), _recipe_or_preset(second))
+    found = {key: pair for key, pair in found.items() if key not in ("name", "preset")}
+    if as_json:
+        typer.echo(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
+        return
+    if not found:
+        typer.echo(f"{first} and {second} say the same")
+        return
+    width = max(len(key) for key in found)
+    for key, (a, b) in found.items():
+        typer.echo(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
+
+
+def _recipe_or_preset(name: str) -> Any:
+    """A preset is shown on the default recipe, so that both sides are recipes."""
+    from finetune.recipe import resolve
+    from finetune.recipe.library import SUFFIXES, preset_names, recipe_names
+    from finetune.recipe.resolve import is_preset_file
+
+    names = recipe_names() + preset_names()
+    if name.endswith(SUFFIXES):
+        is_preset = is_preset_file(name)
+    else:
+        is_preset = name in preset_names()
+        if name not in names:
+            from finetune.errors import RecipeError, suggest
+
+            raise RecipeError(f"'{name}' is neither a recipe nor a preset.{suggest(name, names)} Type: finetune ls")
+    return resolve(preset=name).recipe if is_preset else resolve(name).recipe
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else json.dumps(value)
+
+
+@reports_errors
+def validate(
+    recipe: RecipeArgument = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Check a recipe without loading data or model. All problems are reported at once."""
+    from finetune.recipe import resolve
+
+    resolved = resolve(recipe, preset, model, data, overrides or ())
+    with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
+    typer.echo(f"{resolved.recipe.name}{with_preset} is well-formed. Data and model: finetune run … --dry-run")

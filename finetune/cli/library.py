@@ -1,0 +1,75 @@
+"""`finetune ls` and `finetune cp`: what is there, and a copy to edit."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from finetune.cli.options import JsonOption, reports_errors
+from finetune.errors import FinetuneError, suggest
+from finetune.recipe import library
+
+LS_EXAMPLES = "Example:  finetune ls presets"
+CP_EXAMPLES = "Example:  finetune cp your-data mine.yaml"
+KINDS = ("recipes", "presets", "techniques")
+
+
+def _complete_kind(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+@reports_errors
+def ls(
+    kind: Annotated[
+        str | None, typer.Argument(help="recipes, presets or techniques; all, if left out.", autocompletion=_complete_kind)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List recipes, presets and techniques."""
+    if kind is not None and kind not in KINDS:
+        raise FinetuneError(f"'{kind}' cannot be listed.{suggest(kind, KINDS)}")
+    listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
+    if as_json:
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    width = max(len(name) for entries in listed.values() for name in entries)
+    for title, entries in listed.items():
+        typer.echo(title.upper())
+        for name, about in entries.items():
+            typer.echo(f"  {name:<{width}}  {about if isinstance(about, str) else _one_line(about)}")
+
+
+def _describe(kind: str) -> dict[str, Any]:
+    if kind == "recipes":
+        return {name: library.first_comment(library.find_recipe(name)) for name in library.recipe_names()}
+    if kind == "presets":
+        return {name: library.first_comment(library.find_preset(name)) for name in library.preset_names()}
+    from finetune.reports.techniques import describe_techniques  # pydantic
+
+    return describe_techniques()
+
+
+def _one_line(technique: dict[str, Any]) -> str:
+    keys = ", ".join(
+        key if setting["default"] is None else f"{key}={setting['default']}"
+        for key, setting in technique["settings"].items()
+        if not isinstance(setting["default"], list)
+    )
+    return f"[{technique['family']}, ×{technique['cost']:g}] {technique['summary']}  ({keys})"
+
+
+@reports_errors
+def cp(
+    name: Annotated[str, typer.Argument(help="Name of a recipe, or of a preset.")],
+    destination: Annotated[Path, typer.Argument(help="File or folder to copy to.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Copy a recipe or preset, to edit it."""
+    recipes, presets = library.recipe_names(), library.preset_names()
+    if name not in recipes and name not in presets:
+        raise FinetuneError(f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls")
+    source = library.find_recipe(name) if name in recipes else library.find_preset(name)
+    copied = library.copy_to(source, destination, force)
+    option = f"{copied} --preset strong" if name in recipes else f"--preset {copied}"
+    typer.echo(f"copied to {copied}. Edit it, then type: finetune run {option}")

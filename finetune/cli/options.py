@@ -1,0 +1,71 @@
+"""Options that several commands share, completion of names, and the one place where errors become exit codes."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from finetune.errors import FinetuneError
+from finetune.recipe import library
+
+INTERRUPTED = 130
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    return [name for name in library.recipe_names() if name.startswith(incomplete)]
+
+
+def _complete_preset(incomplete: str) -> list[str]:
+    return [name for name in library.preset_names() if name.startswith(incomplete)]
+
+
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(help="Name or path of a recipe. Left out: tweets, or your-data with --data.", autocompletion=_complete_recipe),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", help="Name or path of a bundle of techniques.", autocompletion=_complete_preset),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Hub id, local folder or package:NAME/folder, instead of the recipe's.")
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", "-d", help="File or folder, instead of the recipe's whole data section.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value, e.g. training.epochs=5. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
+
+
+def reports_errors(command: Command) -> Command:
+    """Print what the user can mend without a traceback, and exit with its code; Ctrl-C exits with 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except FinetuneError as error:
+            for line in str(error).splitlines():
+                complain(f"error: {line}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # `finetune ls | head`: the reader has seen enough. Python would complain again while closing stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
+
+
+def complain(text: str) -> None:
+    """One line on stderr, from the main process only."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(text, err=True)

@@ -1,0 +1,266 @@
+"""`finetune run`: train, measure, and say what the gap is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from finetune.cli.options import (
+    DataOption,
+    JsonOption,
+    ModelOption,
+    PresetOption,
+    RecipeArgument,
+    SetOption,
+    complain,
+    reports_errors,
+)
+from finetune.errors import OutputError, RecipeError
+
+if TYPE_CHECKING:
+    from finetune.recipe import Recipe, Resolved
+    from finetune.records.schema import RunRecord
+    from finetune.records.store import RunFolder
+    from finetune.training.prepare import Prepared
+
+EXAMPLES = (
+    "Examples:  finetune run --preset strong   |   finetune run --data reviews.csv --set data.text=Review "
+    "--set data.label=Stars --preset medium --seed 1 --seed 2"
+)
+DEFAULT_FOLDER = Path("runs")
+
+
+@reports_errors
+def run(
+    recipe: RecipeArgument = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", "-s", min=0, help="One run each. Repeatable.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run. Left out: a fresh one below runs/.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything short of training, and stop.")] = False,
+    launch: Annotated[
+        int | None, typer.Option("--launch", min=1, help="Train with this many processes, through accelerate.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Fine-tune a recipe with a preset, and report train, validation, test and the gap between them."""
+    from finetune.recipe import resolve
+
+    resolved = resolve(recipe, preset, model, data, overrides or (), seed or (), metric or ())
+    if launch is not None and "WORLD_SIZE" not in os.environ:
+        _launch(launch)
+    _quieten_libraries()
+    from finetune.training import distributed
+    from finetune.training.prepare import prepare
+
+    distributed.join()
+    if dry_run:
+        prepare(resolved.recipe)
+        _print_plan(resolved, as_json)
+        return
+    folders = distributed.agree(_choose_folders(resolved.recipe, output, resume) if distributed.is_main() else None)
+    assert folders is not None, "the main process sends its choice"
+    prepared = prepare(resolved.recipe)
+    if not quiet:
+        for note in prepared.data.notes:
+            complain(f"note: {note}")
+        for warning in prepared.warnings:
+            complain(f"warning: {warning}")
+    records = [
+        _run_one(prepared, seed_value, folder, resume, quiet)
+        for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True)
+    ]
+    if distributed.is_main():
+        _print_results(records, folders, as_json, _typed(recipe, model, data, overrides, metric))
+
+
+def _launch(processes: int) -> None:
+    """Replace this process by accelerate, every value passed: its own questions and defaults never show."""
+    import torch
+
+    on_gpus = torch.cuda.is_available()
+    if on_gpus and processes > torch.cuda.device_count():
+        raise RecipeError(f"--launch {processes}: this machine has {torch.cuda.device_count()} GPUs.")
+    arguments = _without_launch(sys.argv[1:])
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--machine_rank", "0", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--num_cpu_threads_per_process", str(threads), "--main_process_port", str(_free_port())]
+    if processes > 1:
+        command.append("--multi_gpu")  # accelerate's word for "use torch.distributed", with or without GPUs
+    command += ["--module", "finetune", *arguments]
+    os.execv(sys.executable, command)
+
+
+def _without_launch(arguments: list[str]) -> list[str]:
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--launch":
+            skip = True
+        elif not argument.startswith("--launch="):
+            kept.append(argument)
+    return kept
+
+
+def _free_port() -> int:
+    """A port that nobody listens on: two launches on one machine must not meet."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _quieten_libraries() -> None:
+    """Our own messages say what matters; the libraries' progress bars and advice would bury them."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if os.environ.get("RANK", "0") != "0":
+        logging.disable(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    for library in ("transformers", "datasets", "accelerate", "evaluate", "torch"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="torch")
+
+
+def _choose_folders(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFolder]:
+    """One folder a seed; refuses what is in use before anything is loaded or written."""
+    from finetune.records.store import RunFolder
+
+    seeds = recipe.training.seeds
+    if output is not None:
+        folders = [RunFolder(output if len(seeds) == 1 else output / f"seed-{seed}") for seed in seeds]
+    else:
+        folders = [_default_folder(recipe, seed, resume) for seed in seeds]
+    for folder, seed in zip(folders, seeds, strict=True):
+        if resume:
+            _check_same_run(folder, recipe, seed)
+        else:
+            folder.check_free()
+    return folders
+
+
+def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
+    """runs/<recipe>-<preset>-seed<n>, then …-2, …-3: the first free one, or the newest to resume."""
+    from finetune.records.store import RunFolder
+
+    stem = f"{recipe.name}-{recipe.preset or 'own'}-seed{seed}"
+    number = 1
+    newest = None
+    while True:
+        folder = RunFolder(DEFAULT_FOLDER / (stem if number == 1 else f"{stem}-{number}"))
+        if not folder.path.exists():
+            break
+        newest, number = folder, number + 1
+    if not resume:
+        return folder
+    if newest is None:
+        raise OutputError(f"--resume: there is no run {DEFAULT_FOLDER / stem} to continue. Leave --resume out.")
+    return newest
+
+
+def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
+    """A run is only resumed by the recipe that started it.
+
+    Raises:
+        OutputError: There is nothing to resume, or the recipe or seed differs; names the keys.
+    """
+    from finetune.recipe import flatten
+
+    record = folder.read() if folder.path.is_dir() else None
+    if record is None:
+        if folder.path.is_dir() and any(folder.path.iterdir()):
+            raise OutputError(f"--resume: {folder.path} holds no run record. Choose the folder of a run.")
+        return
+    ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
+    changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
+    if changed:
+        shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])
+        raise OutputError(f"--resume: {folder.path} is a run of another recipe: {shown}. Type the command that started it.")
+    if record.seed != seed:
+        raise OutputError(f"--resume: {folder.path} was run with seed {record.seed}. Type: --seed {record.seed}")
+
+
+def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, quiet: bool) -> RunRecord:
+    import contextlib
+
+    from finetune.reports.progress import LiveGap
+    from finetune.training import distributed
+    from finetune.training.runner import run_seed
+
+    record = folder.read() if resume else None
+    if record is not None:
+        if record.data.fingerprint != prepared.data.fingerprint:
+            raise OutputError(f"--resume: the data of {folder.path} has changed since it was started. Start a new run.")
+        if record.status == "finished":
+            complain(f"{folder.path} is finished already; nothing to do.")
+            return record
+    title = f"{prepared.recipe.preset or prepared.recipe.name} seed {seed}"
+    callbacks: list[Any] = [] if quiet else [LiveGap(title, prepared.data.task)]
+    with folder.locked() if distributed.is_main() else contextlib.nullcontext():
+        try:
+            return run_seed(prepared, seed, folder, callbacks, resume)
+        except KeyboardInterrupt:
+            complain(f"stopped; what is complete is kept. Type the same command with: --resume --output {folder.path}")
+            raise
+
+
+def _print_plan(resolved: Resolved, as_json: bool) -> None:
+    from finetune.reports.plan import render_plan
+    from finetune.training import distributed
+    from finetune.training.plan import describe_plan
+
+    if distributed.is_main():
+        plan = describe_plan(resolved)
+        typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
+
+
+def _print_results(records: list[RunRecord], folders: list[RunFolder], as_json: bool, typed: str) -> None:
+    if as_json:
+        typer.echo(json.dumps([json.loads(record.model_dump_json()) for record in records], indent=2))
+        return
+    from rich.console import Console
+
+    from finetune.advice.diagnosis import next_command
+    from finetune.reports.terminal import run_summary, run_table, seeds_table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for record, folder in zip(records, folders, strict=True):
+        console.print(run_table(record))
+        console.print(run_summary(record, folder, next_command(record, typed)), markup=False)
+    if len(records) > 1:
+        console.print(seeds_table(records))
+
+
+def _typed(
+    recipe: str | None, model: str | None, data: str | None, overrides: list[str] | None, metrics: list[str] | None
+) -> str:
+    """The part of the command line that says what is trained, to build the next command from."""
+    import shlex
+
+    parts = [recipe] if recipe else []
+    for option, value in (("--model", model), ("--data", data)):
+        parts += [option, value] if value else []
+    # Overrides of techniques belong to the preset that the next command leaves behind.
+    parts += [part for text in overrides or [] if not text.startswith("techniques.") for part in ("--set", text)]
+    parts += [part for path in metrics or [] for part in ("--metric", path)]
+    return shlex.join(parts) if parts else "tweets"

@@ -1,0 +1,1 @@
+"""Render only: what is shown here was computed elsewhere."""

@@ -1,0 +1,74 @@
+"""`finetune show` as text."""
+
+import json
+import re
+from typing import Any
+
+
+def render_plan(plan: dict[str, Any]) -> str:
+    """Values and origins, then what they amount to on this data and model."""
+    preset = f", preset {plan['preset']}" if plan["preset"] else ", no preset"
+    lines = [f"{plan['name']}{preset}", "", *_values(plan["values"]), "", *_data(plan["data"])]
+    if "budget" in plan:
+        budget = plan["budget"]
+        lines += [
+            f"budget      {budget['steps']} optimizer steps ({budget['steps_per_epoch']} an epoch), "
+            f"{budget['warmup_steps']} rising, Σ learning rate = {budget['learning_rate_sum']:.4g}",
+            f"cost        × {plan['cost']:g} of plain fine-tuning (declared by the techniques)",
+            "",
+            *_techniques(plan["techniques"]),
+            "",
+            *_model(plan["model"]),
+        ]
+        lines += [f"warning: {warning}" for warning in plan["warnings"]]
+    return "\n".join(lines)
+
+
+def _values(values: dict[str, dict[str, Any]]) -> list[str]:
+    shown = {key: json.dumps(entry["value"], ensure_ascii=False) for key, entry in values.items()}
+    width = max(len(key) for key in shown)
+    middle = min(60, max(len(text) for text in shown.values()))
+    return [f"{key:<{width}}  {text:<{middle}}  {values[key]['origin']}" for key, text in shown.items()]
+
+
+def _data(data: dict[str, Any]) -> list[str]:
+    if "unavailable" in data:
+        return [f"data        unavailable: {data['unavailable']}"]
+    rows = ", ".join(f"{name} {count}" for name, count in data["rows"].items())
+    kind = data["task"] if data["labels"] is None else f"{data['task']}, {len(data['labels'])} labels"
+    lines = [f"data        {kind}; rows: {rows}"]
+    if data["dropped"]:
+        lines.append("left out    " + ", ".join(f"{count} × {reason}" for reason, count in data["dropped"].items()))
+    return lines + [f"note: {note}" for note in data["notes"]] + [f"warning: {text}" for text in data["warnings"]]
+
+
+def _techniques(techniques: dict[str, dict[str, Any]]) -> list[str]:
+    if not techniques:
+        return ["techniques  none"]
+    return ["techniques"] + [f"  {describe_technique(name, entry)}" for name, entry in techniques.items()]
+
+
+def describe_technique(name: str, entry: dict[str, Any]) -> str:
+    """One line: name, settings that are set, cost, and what they amount to."""
+    settings = ", ".join(
+        f"{key} {value}"
+        for key, value in entry["settings"].items()
+        if value is not None and not isinstance(value, list)
+    )
+    effect = f"; {entry['effect']}" if entry["effect"] else ""
+    return f"{name:<16} × {entry['cost']:g}  {settings}{effect}"
+
+
+def _model(model: dict[str, Any]) -> list[str]:
+    if "unavailable" in model:
+        return [f"model       unavailable: {model['unavailable']}"]
+    lines = [f"model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters; dropout in training:"]
+    grouped: dict[tuple[str, str, float, float], int] = {}
+    for site in model["dropout"]:
+        key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])
+        grouped[key] = grouped.get(key, 0) + 1
+    width = max((len(path) for path, *_ in grouped), default=0)
+    for (path, kind, before, after), count in grouped.items():
+        change = f"{before:g}" if before == after else f"{before:g} -> {after:g}"
+        lines.append(f"  {path:<{width}}  × {count:<3} {kind:<11} {change}")
+    return lines

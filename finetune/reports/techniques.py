@@ -1,0 +1,66 @@
+"""The technique table, generated from the registry: for `finetune ls techniques` and docs/techniques.md."""
+
+from typing import Any
+
+from finetune.techniques import TECHNIQUES, Technique
+
+
+def describe_techniques() -> dict[str, dict[str, Any]]:
+    """Name -> family, cost, summary, source and settings with default, range and meaning."""
+    return {name: _describe(technique) for name, technique in TECHNIQUES.items()}
+
+
+def _describe(technique: type[Technique]) -> dict[str, Any]:
+    schema = technique.model_json_schema()["properties"]
+    return {
+        "family": technique.family,
+        "cost": technique.cost,
+        "summary": (technique.__doc__ or "").strip().split("\n", 1)[0],
+        "source": technique.source,
+        "settings": {
+            key: {
+                "default": None if field.is_required() else field.default,
+                "range": _range(schema[key]),
+                "description": field.description,
+            }
+            for key, field in technique.model_fields.items()
+        },
+    }
+
+
+def _range(schema: dict[str, Any]) -> str:
+    """Bounds as JSON Schema states them; a nullable field keeps them in its first alternative."""
+    bounds = schema["anyOf"][0] if "anyOf" in schema else schema
+    if "enum" in bounds:
+        return " | ".join(bounds["enum"])
+    lower = f"{bounds['minimum']:g} ≤ " if "minimum" in bounds else ""
+    lower = f"{bounds['exclusiveMinimum']:g} < " if "exclusiveMinimum" in bounds else lower
+    upper = f" ≤ {bounds['maximum']:g}" if "maximum" in bounds else ""
+    upper = f" < {bounds['exclusiveMaximum']:g}" if "exclusiveMaximum" in bounds else upper
+    return f"{lower}x{upper}" if lower or upper else str(bounds.get("type", ""))
+
+
+def render_markdown() -> str:
+    """docs/techniques.md. A test compares the file with this text."""
+    lines = [
+        "# Techniques",
+        "",
+        "Generated from the registry by `scripts/docs`; do not edit. Cost is the training time as a multiple of plain",
+        "fine-tuning. A technique that is not in a preset is off.",
+    ]
+    for name, technique in describe_techniques().items():
+        lines += ["", f"## `{name}`", "", technique["summary"], ""]
+        lines += [f"Family: {technique['family']}. Cost: ×{technique['cost']:g}. Source: {technique['source']}.", ""]
+        lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
+        for key, setting in technique["settings"].items():
+            default = "–" if setting["default"] is None else f"`{setting['default']}`"
+            bounds = setting["range"].replace("|", "\\|")
+            lines.append(f"| `{key}` | {default} | {bounds} | {setting['description'].replace('|', chr(92) + '|')} |")
+        lines += ["", "```text", *(_body(TECHNIQUES[name]) or ["-"]), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _body(technique: type[Technique]) -> list[str]:
+    """The docstring after its first line, without the common indent."""
+    lines = (technique.__doc__ or "").rstrip().split("\n")[1:]
+    return [line[4:] if line.startswith("    ") else line for line in lines if line.strip() or True][1:]

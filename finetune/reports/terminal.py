@@ -1,0 +1,152 @@
+"""What the user sees when a run has ended."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from finetune.advice.diagnosis import diagnose
+from finetune.measurement.scores import LOSSES, MEASURES
+from finetune.records.schema import Checkpoint, Gap, RunRecord, Scores
+from finetune.records.store import RunFolder
+from finetune.reports.plan import describe_technique
+
+NAMES = {
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "nll": "NLL",
+    "mse": "MSE",
+    "pearson": "Pearson r",
+    "spearman": "Spearman ρ",
+}
+CORRELATIONS = ("pearson", "spearman", "mcc")  # in [−1, 1]: shown as they are, not in points
+
+
+def run_table(record: RunRecord) -> Table:
+    """Scores of the selected checkpoint by split, and the gap with its interval."""
+    assert record.selected is not None, "only finished runs have a table"
+    selected, rows = record.selected, record.data.rows
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title=_title(record), title_style="bold")
+    table.add_column("")
+    for split in ("train_probe", "validation", "test"):
+        if split in rows:
+            table.add_column(f"{split.replace('_', ' ')}\n{rows[split]} rows", justify="right")
+    table.add_column("gap, train − validation\n95 % interval", justify="right")
+    own = [name for name in selected.validation if name not in MEASURES[record.data.task].names]
+    for name in (*MEASURES[record.data.task].shown, *own):
+        cells = [_value(name, scores.get(name)) for scores in _splits(selected)]
+        table.add_row(_name(name, record.data.task), *cells, _gap(name, selected.gap.get(name), record.data.task))
+    return table
+
+
+def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
+    """The lines below the table."""
+    assert record.selected is not None and record.last is not None, "only finished runs have a summary"
+    task = record.data.task
+    measure = MEASURES[task]
+    selected, last = record.selected, record.last
+    lines = [f"Diagnosis   {diagnose(record)}"]
+    chosen = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget['steps']}"
+    if selected.step == last.step:
+        lines.append(f"Checkpoint  the last one ships: {chosen}.")
+    else:
+        lines.append(
+            f"Checkpoint  {chosen} was best on validation and ships; at the end (epoch {last.epoch:g}) the gap was "
+            f"{_gap(measure.score, last.gap[measure.score], task)}, {_gap(measure.loss, last.gap[measure.loss], task)}."
+        )
+    if record.calibration is not None and record.calibration.test_nll is not None and selected.test is not None:
+        lines.append(
+            f"Confidence  temperature {record.calibration.temperature:.2f} (1 = calibrated on validation, more = too "
+            f"sure); test NLL {_value('nll', selected.test['nll'])}, after scaling {record.calibration.test_nll:.3f}."
+        )
+    if record.techniques:
+        lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
+        lines += [f"              {describe_technique(name, active.model_dump())}" for name, active in record.techniques.items()]
+    else:
+        lines.append("Techniques  none")
+    lines += [f"Warning     {warning}" for warning in record.warnings]
+    lines += [
+        f"Model       {folder.model}   (plain transformers: AutoModelForSequenceClassification.from_pretrained)",
+        f"Record      {folder.record_path}",
+        f"Next        {next_step[0]}   ({next_step[1]})",
+    ]
+    return "\n".join(lines)
+
+
+def seeds_table(records: Sequence[RunRecord]) -> Table:
+    """Mean and standard deviation over the seeds of one recipe."""
+    task = records[0].data.task
+    measure = MEASURES[task]
+    table = Table(box=box.SIMPLE_HEAD, title=f"{len(records)} seeds, mean ± standard deviation", title_justify="left")
+    table.add_column("")
+    columns = ["train probe", "validation", *(["test"] if "test" in records[0].data.rows else []), "gap"]
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name in measure.shown:
+        per_seed = [_numbers(name, record) for record in records]
+        cells = [_mean_and_spread(name, [seed[index] for seed in per_seed]) for index in range(len(columns))]
+        table.add_row(_name(name, task), *cells)
+    return table
+
+
+def _numbers(name: str, record: RunRecord) -> list[float | None]:
+    assert record.selected is not None, "only finished runs are summarised"
+    return [*(scores.get(name) for scores in _splits(record.selected)), record.selected.gap[name].value]
+
+
+def _mean_and_spread(name: str, values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return "-"
+    scale, digits = (100, 1) if _in_points(name) else (1, 3)
+    return f"{scale * statistics.mean(known):.{digits}f} ± {scale * statistics.stdev(known):.{digits}f}"
+
+
+def _splits(checkpoint: Checkpoint) -> list[Scores]:
+    splits: list[Scores] = [checkpoint.train_probe, checkpoint.validation]
+    return splits if checkpoint.test is None else [*splits, checkpoint.test]
+
+
+def _title(record: RunRecord) -> str:
+    seconds = float(record.time["seconds"])
+    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    return f"{record.recipe['name']} · preset {record.preset or '-'} · seed {record.seed} · {spent}"
+
+
+def _in_points(name: str) -> bool:
+    return name not in LOSSES and name not in CORRELATIONS
+
+
+def _name(name: str, task: str) -> str:
+    unit = f" ({MEASURES[task].loss_unit})" if name == MEASURES[task].loss else ""
+    return NAMES.get(name, name) + unit
+
+
+def _value(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if _in_points(name) else f"{value:.3f}"
+
+
+def _gap(name: str, gap: Gap | None, task: str) -> str:
+    if gap is None or gap.value is None:
+        return "-"
+    scale, digits, unit = (100, 1, "points") if _in_points(name) else (1, 3, "nats" if name == "nll" else "")
+    text = f"{scale * gap.value:+.{digits}f} {unit}".rstrip()
+    if gap.low is not None and gap.high is not None:
+        text += f" [{scale * gap.low:+.{digits}f}, {scale * gap.high:+.{digits}f}]"
+    return text
+
+
+def live_scores(task: str, train: dict[str, Any], validation: dict[str, Any]) -> str:
+    """One short line for the progress bar."""
+    score, loss = MEASURES[task].score, MEASURES[task].loss
+    difference = train[score] - validation[score]
+    gap = f"{100 * difference:+.1f} points" if _in_points(score) else f"{difference:+.3f}"
+    unit = " nats" if loss == "nll" else ""
+    return (
+        f"train {_value(score, train[score])}, validation {_value(score, validation[score])}, gap {gap}, "
+        f"{validation[loss] - train[loss]:+.3f}{unit}"
+    )

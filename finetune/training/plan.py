@@ -1,0 +1,73 @@
+"""What a run would do, before it does it: for `finetune show` and `finetune run --dry-run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetune.data.load import load_data
+from finetune.data.rows import Data
+from finetune.errors import FinetuneError, RecipeError
+from finetune.models.dropout import dropout_sites
+from finetune.models.load import build_without_weights, load_config
+from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
+from finetune.training.prepare import active_techniques, configured_model, data_facts, declared_cost, plan_budget
+
+
+def describe_plan(resolved: Resolved) -> dict[str, Any]:
+    """Values with their origins, data facts, budget, techniques, and the model's dropout.
+
+    A part that cannot be had (no file yet, no network) says why under "unavailable" instead.
+    """
+    recipe = resolved.recipe
+    plan: dict[str, Any] = {
+        "name": recipe.name,
+        "preset": recipe.preset,
+        "values": {
+            key: {"value": value, "origin": resolved.origins[key]}
+            for key, value in flatten(recipe.to_dict()).items()
+            if key in resolved.origins
+        },
+        "cost": declared_cost(recipe),
+    }
+    try:
+        data = load_data(recipe.data)
+    except FinetuneError as error:
+        return {**plan, "data": {"unavailable": str(error)}}
+    budget = plan_budget(recipe, data)
+    problems = find_budget_problems(recipe, budget)
+    if problems:
+        raise RecipeError(problems)
+    plan["data"] = data_facts(data).model_dump()
+    plan["budget"] = {
+        "steps_per_epoch": budget.steps_per_epoch,
+        "steps": budget.steps,
+        "warmup_steps": budget.warmup_steps,
+        "learning_rate_sum": budget.learning_rate_sum,
+    }
+    plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
+    plan["warnings"] = [
+        f"techniques.{name}{warning}"
+        for name, technique in recipe.techniques.items()
+        for warning in technique.warnings(budget)
+    ]
+    try:
+        plan["model"] = _describe_model(recipe, data)
+    except FinetuneError as error:
+        plan["model"] = {"unavailable": str(error)}
+    return plan
+
+
+def _describe_model(recipe: Recipe, data: Data) -> dict[str, Any]:
+    """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
+    shipped = build_without_weights(load_config(recipe.model, data.task, data.labels))
+    trained = configured_model(recipe, data)
+    before = {site.path: site.probability for site in dropout_sites(shipped)}
+    return {
+        "architecture": type(trained).__name__,
+        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "dropout": [
+            # A site that appears only now was an identity in the checkpoint's configuration.
+            {"path": site.path, "kind": site.kind, "checkpoint": before.get(site.path, 0.0), "trained": site.probability}
+            for site in dropout_sites(trained)
+        ],
+    }

@@ -1,0 +1,158 @@
+"""Shared fixtures: tiny models of every architecture built from config, a word-level tokenizer, small data files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before any library reads them: nothing is fetched, and nothing is cached in the home folder.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="finetune-tests-")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WORDS = "good great fine nice lovely bad awful poor sad nasty movie film plot scene actor the a was is it not very".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+MARKS = list(".,;:!?")
+
+ARCHITECTURES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
+    "deberta-v2",
+    "modernbert",
+    "mpnet",
+    "albert",
+    "xlm-roberta",
+)
+
+
+def tiny_config(architecture: str, **changes: Any) -> Any:
+    """A two-layer configuration of 16 hidden units."""
+    from transformers import AutoConfig
+
+    sizes: dict[str, Any] = {
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 66,
+        "pad_token_id": 0,
+    }
+    if architecture == "distilbert":
+        sizes = {"vocab_size": 64, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 66}
+    if architecture in ("albert", "electra"):
+        sizes["embedding_size"] = 16
+    if architecture == "modernbert":
+        sizes |= {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    if architecture in ("roberta", "xlm-roberta", "mpnet"):
+        sizes["pad_token_id"] = 0
+    return AutoConfig.for_model(architecture, **(sizes | changes))
+
+
+def save_tiny_model(folder: Path, architecture: str = "bert", **changes: Any) -> Path:
+    """Save a randomly initialised encoder with a word-level tokenizer, as a user's local model folder."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import AutoModel, PreTrainedTokenizerFast
+
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *MARKS, *WORDS])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    inputs = ["input_ids", "attention_mask"]
+    if architecture in ("bert", "electra", "albert", "deberta-v2"):
+        inputs.insert(1, "token_type_ids")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+        model_input_names=inputs,
+    )
+    torch.manual_seed(0)
+    model = AutoModel.from_config(tiny_config(architecture, **changes))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny BERT with dropout 0.1."""
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny BERT without dropout: its training is the same whatever the number of passes."""
+    return save_tiny_model(
+        tmp_path_factory.mktemp("model") / "still-bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+
+
+def labelled_texts(rows: int, start: int = 0) -> list[tuple[str, str]]:
+    """`rows` different texts, alternating good and bad, that a tiny model can learn."""
+    good, bad = WORDS[:5], WORDS[5:10]
+    rest = WORDS[10:]
+    found = []
+    for index in range(start, start + rows):
+        words = good if index % 2 == 0 else bad
+        number = index // 2
+        length = 1 + number % 3
+        text = [rest[(number // 3 + k) % len(rest)] for k in range(length)]
+        found.append((f"{' '.join(text)} {words[number % 5]} {index}", "good" if index % 2 == 0 else "bad"))
+    return found
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(list(header))
+        writer.writerows(rows)
+    return path
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A CSV of 80 labelled texts, two classes."""
+    return write_csv(tmp_path / "reviews.csv", ["text", "label"], labelled_texts(80))
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path, tiny_model: Path, reviews: Path) -> Callable[..., Path]:
+    """Write a recipe of the tiny model on the small CSV; keyword arguments replace keys of a section."""
+
+    def write(name: str = "tiny", model: Path = tiny_model, **sections: dict[str, Any]) -> Path:
+        recipe: dict[str, dict[str, Any]] = {
+            "model": {"id": str(model)},
+            "data": {"source": str(reviews), "validation_size": 16, "test_size": 16, "max_length": 32},
+            "training": {"epochs": 3, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"},
+            "techniques": {},
+        }
+        for section, values in sections.items():
+            recipe[section] = {**recipe[section], **values}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(json.dumps(recipe), encoding="utf-8")  # JSON is YAML
+        return path
+
+    return write

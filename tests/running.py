@@ -1,0 +1,63 @@
+"""Short cuts for tests that train: they go the way the command line goes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from finetune.records.schema import RunRecord
+from finetune.records.store import RunFolder
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def train(
+    recipe: Path,
+    folder: Path,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+    seed: int = 0,
+    callbacks: Iterable[Any] = (),
+    resume: bool = False,
+) -> RunRecord:
+    """Resolve, prepare and run one seed."""
+    from finetune.recipe import resolve
+    from finetune.training.prepare import prepare
+    from finetune.training.runner import run_seed
+
+    prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
+    return run_seed(prepared, seed, RunFolder(folder), list(callbacks), resume)
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """The tensors of a run's shipped model."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> None:
+    """Bit for bit, or within an absolute tolerance."""
+    import torch
+
+    one, two = weights(first), weights(second)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def finetune(*arguments: object, launcher: Iterable[str] = ("-m", "finetune"), **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real program, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *launcher, *(str(argument) for argument in arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
