@@ -17,7 +17,30 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-WORDS = "good great fine nice lovely bad awful poor sad nasty movie film plot scene actor the a was is it not very".split()
+WORDS = [
+    "good",
+    "great",
+    "fine",
+    "nice",
+    "lovely",
+    "bad",
+    "awful",
+    "poor",
+    "sad",
+    "nasty",
+    "movie",
+    "film",
+    "plot",
+    "scene",
+    "actor",
+    "the",
+    "a",
+    "was",
+    "is",
+    "it",
+    "not",
+    "very",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 MARKS = list(".,;:!?")
 
@@ -48,7 +71,14 @@ def tiny_config(architecture: str, **changes: Any) -> Any:
         "pad_token_id": 0,
     }
     if architecture == "distilbert":
-        sizes = {"vocab_size": 64, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 66}
+        sizes = {
+            "vocab_size": 64,
+            "dim": 16,
+            "n_layers": 2,
+            "n_heads": 2,
+            "hidden_dim": 32,
+            "max_position_embeddings": 66,
+        }
     if architecture in ("albert", "electra"):
         sizes["embedding_size"] = 16
     if architecture == "modernbert":
@@ -101,7 +131,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny BERT without dropout: its training is the same whatever the number of passes."""
     return save_tiny_model(
-        tmp_path_factory.mktemp("model") / "still-bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        tmp_path_factory.mktemp("model") / "still-bert",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
 
 

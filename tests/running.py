@@ -47,10 +47,14 @@ def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> No
     one, two = weights(first), weights(second)
     assert one.keys() == two.keys()
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            two[name], value, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
-def finetune(*arguments: object, launcher: Iterable[str] = ("-m", "finetune"), **environment: str) -> subprocess.CompletedProcess[str]:
+def finetune(
+    *arguments: object, launcher: Iterable[str] = ("-m", "finetune"), **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The real program, in a process of its own."""
     return subprocess.run(
         [sys.executable, *launcher, *(str(argument) for argument in arguments)],

@@ -23,15 +23,23 @@ def diagnose(record: RunRecord) -> str:
     if by_score:
         return "overfits: the model that ships is better on what it was trained on than on new texts."
     if by_loss:
-        return "overfits in confidence only: the loss is worse on new texts, the score is not (as far as the rows tell)."
+        return (
+            "overfits in confidence only: the loss is worse on new texts, the score is not (as far as the rows tell)."
+        )
     return f"no sign of overfitting that {rows} validation rows could show."
 
 
 def next_command(record: RunRecord, recipe: str) -> tuple[str, str]:
     """A command worth typing next, and why. `recipe` is what the user typed, options included."""
     if record.preset in (None, "none"):
-        return f"finetune run {recipe} --preset strong --seed {record.seed}", "what regularization does to this gap"
-    return f"finetune run {recipe} --preset none --seed {record.seed}", "the same without regularization, to compare"
+        return (
+            f"finetune run {recipe} --preset strong --seed {record.seed}",
+            "what regularization does to this gap",
+        )
+    return (
+        f"finetune run {recipe} --preset none --seed {record.seed}",
+        "the same without regularization, to compare",
+    )
 
 
 def _majority_share(record: RunRecord) -> float | None:

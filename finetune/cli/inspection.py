@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.options import DataOption, JsonOption, ModelOption, PresetOption, RecipeArgument, SetOption, reports_errors
+from finetune.cli.options import (
+    DataOption,
+    JsonOption,
+    ModelOption,
+    PresetOption,
+    RecipeArgument,
+    SetOption,
+    reports_errors,
+)
 
 SHOW_EXAMPLES = "Example:  finetune show tweets --preset strong --set training.epochs=5"
 DIFF_EXAMPLES = "Example:  finetune diff light strong"

@@ -22,7 +22,8 @@ def _complete_kind(incomplete: str) -> list[str]:
 @reports_errors
 def ls(
     kind: Annotated[
-        str | None, typer.Argument(help="recipes, presets or techniques; all, if left out.", autocompletion=_complete_kind)
+        str | None,
+        typer.Argument(help="recipes, presets or techniques; all, if left out.", autocompletion=_complete_kind),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +69,9 @@ def cp(
     """Copy a recipe or preset, to edit it."""
     recipes, presets = library.recipe_names(), library.preset_names()
     if name not in recipes and name not in presets:
-        raise FinetuneError(f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls")
+        raise FinetuneError(
+            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls"
+        )
     source = library.find_recipe(name) if name in recipes else library.find_preset(name)
     copied = library.copy_to(source, destination, force)
     option = f"{copied} --preset strong" if name in recipes else f"--preset {copied}"

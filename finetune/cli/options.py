@@ -25,17 +25,22 @@ def _complete_preset(incomplete: str) -> list[str]:
 
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(help="Name or path of a recipe. Left out: tweets, or your-data with --data.", autocompletion=_complete_recipe),
+    typer.Argument(
+        help="Name or path of a recipe. Left out: tweets, or your-data with --data.",
+        autocompletion=_complete_recipe,
+    ),
 ]
 PresetOption = Annotated[
     str | None,
     typer.Option("--preset", "-p", help="Name or path of a bundle of techniques.", autocompletion=_complete_preset),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="Hub id, local folder or package:NAME/folder, instead of the recipe's.")
+    str | None,
+    typer.Option("--model", "-m", help="Hub id, local folder or package:NAME/folder, instead of the recipe's."),
 ]
 DataOption = Annotated[
-    str | None, typer.Option("--data", "-d", help="File or folder, instead of the recipe's whole data section.")
+    str | None,
+    typer.Option("--data", "-d", help="File or folder, instead of the recipe's whole data section."),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -49,12 +49,14 @@ def run(
         list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run. Left out: a fresh one below runs/.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run. Left out: a fresh one below runs/."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything short of training, and stop.")] = False,
     launch: Annotated[
-        int | None, typer.Option("--launch", min=1, help="Train with this many processes, through accelerate.")
+        int | None,
+        typer.Option("--launch", min=1, help="Train with this many processes, through accelerate."),
     ] = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -100,7 +102,16 @@ def _launch(processes: int) -> None:
     arguments = _without_launch(sys.argv[1:])
     threads = max(1, (os.cpu_count() or 1) // processes)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--machine_rank", "0", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += [
+        "--num_machines",
+        "1",
+        "--machine_rank",
+        "0",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
     command += ["--num_cpu_threads_per_process", str(threads), "--main_process_port", str(_free_port())]
     if processes > 1:
         command.append("--multi_gpu")  # accelerate's word for "use torch.distributed", with or without GPUs
@@ -195,7 +206,9 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
     if changed:
         shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])
-        raise OutputError(f"--resume: {folder.path} is a run of another recipe: {shown}. Type the command that started it.")
+        raise OutputError(
+            f"--resume: {folder.path} is a run of another recipe: {shown}. Type the command that started it."
+        )
     if record.seed != seed:
         raise OutputError(f"--resume: {folder.path} was run with seed {record.seed}. Type: --seed {record.seed}")
 
@@ -252,7 +265,11 @@ def _print_results(records: list[RunRecord], folders: list[RunFolder], as_json: 
 
 
 def _typed(
-    recipe: str | None, model: str | None, data: str | None, overrides: list[str] | None, metrics: list[str] | None
+    recipe: str | None,
+    model: str | None,
+    data: str | None,
+    overrides: list[str] | None,
+    metrics: list[str] | None,
 ) -> str:
     """The part of the command line that says what is trained, to build the next command from."""
     import shlex

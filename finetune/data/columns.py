@@ -10,7 +10,18 @@ from finetune.data.sources import Table
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 
-TEXT_NAMES = ("text", "sentence", "content", "tweet", "review", "message", "comment", "utterance", "question", "body")
+TEXT_NAMES = (
+    "text",
+    "sentence",
+    "content",
+    "tweet",
+    "review",
+    "message",
+    "comment",
+    "utterance",
+    "question",
+    "body",
+)
 LABEL_NAMES = ("label", "labels", "sentiment", "category", "class", "intent", "target", "topic", "score")
 PAIR_NAMES = ("text_pair", "sentence2", "text2", "text_b", "hypothesis")
 MOSTLY = 0.95  # share of texts that read as numbers from which a column is taken for a wrong choice

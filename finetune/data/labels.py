@@ -103,7 +103,9 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
     found = sorted(trained, key=_natural_order)
     if len(found) < (2 if task == "single_label" else 1):
         shown = f"only {found[0]!r}" if found else "none"
-        raise DataError(f"data.label: at least two classes are needed to train, found {shown} in {len(splits['train'])} rows.")
+        raise DataError(
+            f"data.label: at least two classes are needed to train, found {shown} in {len(splits['train'])} rows."
+        )
     for split in ("validation", "test"):
         unseen = sorted(set(count_labels(splits[split])) - set(found)) if split in splits else []
         if unseen:
@@ -121,7 +123,9 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
         return found
     missing = [name for name in found if name not in section.labels]
     if missing:
-        raise DataError(f"data.labels: misses {missing[0]!r}, which the data holds.{suggest(missing[0], section.labels)}")
+        raise DataError(
+            f"data.labels: misses {missing[0]!r}, which the data holds.{suggest(missing[0], section.labels)}"
+        )
     surplus = [name for name in section.labels if name not in found]
     if surplus:
         raise DataError(f"data.labels: {surplus[0]!r} never occurs in training.{suggest(surplus[0], found)}")

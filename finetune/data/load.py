@@ -20,7 +20,8 @@ def load_data(section: DataSection) -> Data:
     """
     tables = read_sources(section)
     columns = choose_columns(section, next(iter(tables.values())))
-    notes, warnings = list(columns.notes), []
+    notes = list(columns.notes)
+    warnings: list[str] = []
     dropped: Counter[str] = Counter()
     raw = {name: extract_rows(section, table, columns, dropped) for name, table in tables.items()}
     task = infer_task(section, next(iter(raw.values())).labels, notes)
@@ -39,7 +40,9 @@ def load_data(section: DataSection) -> Data:
             "Type: --set data.deduplicate=true"
         )
     if "test" not in splits:
-        warnings.append("there is no test split: the reported validation score was also used to select, so it is optimistic")
+        warnings.append(
+            "there is no test split: the reported validation score was also used to select, so it is optimistic"
+        )
     for reason in ("empty text", "empty label"):
         if dropped[reason]:
             warnings.append(f"{dropped[reason]} rows left out: {reason}")

@@ -101,7 +101,9 @@ def _check_readable(path: Path, encoding: str) -> None:
     try:
         codec = codecs.lookup(encoding)
     except LookupError as error:
-        raise DataError(f"data.encoding: '{encoding}' is no encoding that Python knows. Try utf-8 or latin-1.") from error
+        raise DataError(
+            f"data.encoding: '{encoding}' is no encoding that Python knows. Try utf-8 or latin-1."
+        ) from error
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -118,7 +120,9 @@ def _check_readable(path: Path, encoding: str) -> None:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path} line {line}: holds a NUL character, so it is no text file (UTF-16? --set data.encoding=utf-16).")
+        raise DataError(
+            f"{path} line {line}: holds a NUL character, so it is no text file (UTF-16? --set data.encoding=utf-16)."
+        )
 
 
 def _without_bom(encoding: str) -> str:
@@ -232,4 +236,4 @@ def _json_kind(value: Any) -> str:
         return "true/false"
     if isinstance(value, int | float):
         return "a number"
-    return {str: "a text", list: "a list", dict: "an object"}[type(value)]
+    return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

@@ -118,10 +118,7 @@ def count_leaks(splits: dict[str, Rows]) -> int:
     """Rows of validation and test whose text is also in training."""
     train = {splits["train"].text_key(index) for index in range(len(splits["train"]))}
     return sum(
-        rows.text_key(index) in train
-        for name, rows in splits.items()
-        if name != "train"
-        for index in range(len(rows))
+        rows.text_key(index) in train for name, rows in splits.items() if name != "train" for index in range(len(rows))
     )
 
 
@@ -139,7 +136,11 @@ def _strata(labels: Sequence[Any], task: str) -> list[Any] | None:
 
 
 def _how(task: str) -> str:
-    return {"single_label": "stratified by class", "regression": "stratified by size", "multi_label": "at random"}[task]
+    return {
+        "single_label": "stratified by class",
+        "regression": "stratified by size",
+        "multi_label": "at random",
+    }[task]
 
 
 def _check_rare_classes(rows: Rows, task: str, parts: int) -> None:

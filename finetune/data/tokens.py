@@ -31,7 +31,8 @@ class Encoder:
         limit = tokenizer.model_max_length
         if max_length > limit:
             raise DataError(
-                f"data.max_length: {max_length} tokens, but this model takes {limit}. Type: --set data.max_length={limit}"
+                f"data.max_length: {max_length} tokens, but this model takes {limit}. "
+                f"Type: --set data.max_length={limit}"
             )
         self._tokenizer = tokenizer
         self._max_length = max_length
@@ -42,7 +43,12 @@ class Encoder:
         """Token ids and what else the model takes, one dict per text, unpadded."""
         second = None if pairs is None else list(pairs)
         encoded = self._tokenizer(
-            list(texts), second, truncation=True, max_length=self._max_length, padding=False, return_attention_mask=False
+            list(texts),
+            second,
+            truncation=True,
+            max_length=self._max_length,
+            padding=False,
+            return_attention_mask=False,
         )
         return [{key: encoded[key][index] for key in encoded} for index in range(len(texts))]
 

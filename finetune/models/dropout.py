@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import nn
+from typing import Any
 
 KINDS = ("hidden", "attention", "classifier")
 
-_BERT_LIKE = {
+_BERT_LIKE: dict[str, tuple[str, ...]] = {
     "hidden": ("hidden_dropout_prob",),
     "attention": ("attention_probs_dropout_prob",),
     "classifier": ("classifier_dropout",),
@@ -88,7 +85,7 @@ def apply_dropout(config: Any, wanted: dict[str, float]) -> None:
                 setattr(config, key, probability)
 
 
-def apply_module_dropout(model: nn.Module, wanted: dict[str, float]) -> None:
+def apply_module_dropout(model: Any, wanted: dict[str, float]) -> None:
     """Set the probabilities that no configuration key reaches, on the built model."""
     for kind, probability in wanted.items():
         for key in _KEYS[model.config.model_type][kind]:
@@ -96,7 +93,7 @@ def apply_module_dropout(model: nn.Module, wanted: dict[str, float]) -> None:
                 model.get_submodule(key.removeprefix("module:")).p = probability
 
 
-def dropout_sites(model: nn.Module) -> list[DropoutSite]:
+def dropout_sites(model: Any) -> list[DropoutSite]:
     """Walk a built sequence classifier and return every dropout it applies, in module order."""
     sites = []
     for path, module in model.named_modules():
@@ -111,7 +108,7 @@ def dropout_sites(model: nn.Module) -> list[DropoutSite]:
     return sites
 
 
-def _kind(model: nn.Module, path: str) -> str:
+def _kind(model: Any, path: str) -> str:
     inside_encoder = path.startswith(f"{model.base_model_prefix}.")
     if not inside_encoder:
         return "pooler" if path.startswith("pooler") else "classifier"

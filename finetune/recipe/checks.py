@@ -23,7 +23,9 @@ def find_problems(recipe: Recipe) -> list[str]:
             f"empty. Type: --set training.accumulation={training.batch_size} or less"
         )
     if len(set(training.seeds)) < len(training.seeds):
-        problems.append(f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation.")
+        problems.append(
+            f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation."
+        )
     if min(training.seeds) < 0:
         problems.append(f"training.seeds: seeds are 0 or more; found {min(training.seeds)}.")
     if recipe.data.text is not None and recipe.data.text in (recipe.data.label, recipe.data.text_pair):

@@ -157,7 +157,12 @@ def _merge(layers: list[_Layer], problems: list[str]) -> tuple[dict[str, Any], d
 
 
 def _merge_into(
-    target: dict[str, Any], content: dict[str, Any], origin: str, origins: dict[str, str], prefix: str, problems: list[str]
+    target: dict[str, Any],
+    content: dict[str, Any],
+    origin: str,
+    origins: dict[str, str],
+    prefix: str,
+    problems: list[str],
 ) -> None:
     for key, value in content.items():
         dotted = f"{prefix}{key}"

@@ -20,7 +20,9 @@ class ModelSection(Section):
     id: str = Field(description="A hub id, a local folder, or package:NAME/folder inside an installed package.")
     revision: str | None = Field(None, description="Commit or tag on the hub; a commit makes the run repeatable.")
     sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="What model.safetensors must hash to; checked before loading."
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="What model.safetensors must hash to; checked before loading.",
     )
 
 
@@ -60,17 +62,22 @@ class TrainingSection(Section):
     )
     accumulation: int = Field(1, ge=1, description="Forward passes that share one optimizer step (saves memory).")
     group_by_length: bool = Field(
-        False, description="Put texts of like length into one batch: less padding, so faster; order stays random."
+        False,
+        description="Put texts of like length into one batch: less padding, so faster; order stays random.",
     )
     eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass when measuring.")
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW; linear decay to 0.")
-    warmup: float = Field(0.1, ge=0, description="Rising steps: a share of all steps below 1, a number of steps from 1.")
+    warmup: float = Field(
+        0.1, ge=0, description="Rising steps: a share of all steps below 1, a number of steps from 1."
+    )
     max_grad_norm: float = Field(1.0, ge=0, description="Gradients are scaled down to this norm; 0 turns it off.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Of the training passes; auto takes bf16 where the hardware has it. Measured in fp32."
+        "auto",
+        description="Of the training passes; auto takes bf16 where the hardware has it. Measured in fp32.",
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced weighs a row by n / (classes × rows of its class) in the training objective."
+        "none",
+        description="balanced weighs a row by n / (classes × rows of its class) in the training objective.",
     )
     seeds: list[int] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
     metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the built-in.")

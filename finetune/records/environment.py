@@ -50,7 +50,10 @@ def read_device() -> dict[str, Any]:
     """The kind of device and what limits its speed."""
     import torch  # slow to import; `finetune env` and a run ask for it, nothing else
 
-    device: dict[str, Any] = {"kind": "cuda" if torch.cuda.is_available() else "cpu", "cpu_threads": torch.get_num_threads()}
+    device: dict[str, Any] = {
+        "kind": "cuda" if torch.cuda.is_available() else "cpu",
+        "cpu_threads": torch.get_num_threads(),
+    }
     if torch.cuda.is_available():
         device["name"] = torch.cuda.get_device_name()
         device["count"] = torch.cuda.device_count()

@@ -48,7 +48,8 @@ class LiveGap(TrainerCallback):
         )
         line = live_scores(self._task, train, validation)
         if self._bar.disable:
-            print(f"{self._title}: epoch {state.epoch:g}/{args.num_train_epochs:g}: {line}", file=sys.stderr, flush=True)  # noqa: T201
+            sys.stderr.write(f"{self._title}: epoch {state.epoch:g}/{args.num_train_epochs:g}: {line}\n")
+            sys.stderr.flush()
         else:
             self._bar.set_postfix_str(line)
 

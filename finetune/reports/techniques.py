@@ -50,7 +50,10 @@ def render_markdown() -> str:
     ]
     for name, technique in describe_techniques().items():
         lines += ["", f"## `{name}`", "", technique["summary"], ""]
-        lines += [f"Family: {technique['family']}. Cost: ×{technique['cost']:g}. Source: {technique['source']}.", ""]
+        lines += [
+            f"Family: {technique['family']}. Cost: ×{technique['cost']:g}. Source: {technique['source']}.",
+            "",
+        ]
         lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
         for key, setting in technique["settings"].items():
             default = "–" if setting["default"] is None else f"`{setting['default']}`"

@@ -43,10 +43,11 @@ def run_table(record: RunRecord) -> Table:
 
 def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
     """The lines below the table."""
-    assert record.selected is not None and record.last is not None, "only finished runs have a summary"
+    selected, last = record.selected, record.last
+    assert selected is not None, "only finished runs have a summary"
+    assert last is not None, "only finished runs have a summary"
     task = record.data.task
     measure = MEASURES[task]
-    selected, last = record.selected, record.last
     lines = [f"Diagnosis   {diagnose(record)}"]
     chosen = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget['steps']}"
     if selected.step == last.step:
@@ -63,7 +64,10 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
         )
     if record.techniques:
         lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
-        lines += [f"              {describe_technique(name, active.model_dump())}" for name, active in record.techniques.items()]
+        lines += [
+            f"              {describe_technique(name, active.model_dump())}"
+            for name, active in record.techniques.items()
+        ]
     else:
         lines.append("Techniques  none")
     lines += [f"Warning     {warning}" for warning in record.warnings]

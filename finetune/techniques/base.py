@@ -55,7 +55,7 @@ class Budget:
         return sum(self.learning_rates())
 
     def learning_rates(self) -> list[float]:
-        """The learning rate of every optimizer step: linear rise, then linear decay to 0 (as transformers' schedule)."""
+        """The learning rate of every optimizer step: linear rise, then linear decay to 0."""
         steps, rising = self.steps or 0, self.warmup_steps
         return [
             self.learning_rate * (step / rising if step < rising else (steps - step) / max(1, steps - rising))

@@ -24,7 +24,8 @@ class EarlyStopping(Technique):
     owns: ClassVar[frozenset[str]] = frozenset({"the choice of the checkpoint"})
 
     metric: str = Field(
-        "score", description="Of validation: score (the task's main score), loss, or the name of any measured metric."
+        "score",
+        description="Of validation: score (the task's main score), loss, or the name of any measured metric.",
     )
     patience: int = Field(3, ge=1, description="Evaluations in a row without a gain before stopping.")
     min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")

@@ -31,7 +31,9 @@ class L1(Technique):
     )
 
     def effect(self, budget: Budget) -> str:
-        return f"takes up to λ Σ η = {self.strength * budget.learning_rate_sum:.4g} off each weight of the {self.target}"
+        return (
+            f"takes up to λ Σ η = {self.strength * budget.learning_rate_sum:.4g} off each weight of the {self.target}"
+        )
 
     def after_optimizer_step(self, step: StepView) -> None:
         proximal_step(step, self.target, self.strength, 0.0)

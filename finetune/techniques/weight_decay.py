@@ -56,7 +56,10 @@ class WeightDecay(Technique):
 
     strength: float | None = Field(None, gt=0, le=1e5, description="λ, in units of 1/learning rate.")
     total_shrink: float | None = Field(
-        None, gt=0, lt=1, description="Share of each weight taken away over the whole run, instead of a strength."
+        None,
+        gt=0,
+        lt=1,
+        description="Share of each weight taken away over the whole run, instead of a strength.",
     )
 
     @model_validator(mode="after")

@@ -24,7 +24,10 @@ def complete_checkpoint(folder: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
     (folder / MARKER).touch()
     _sync_folder(folder)
-    keep = {folder.name, f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else ""}
+    keep = {
+        folder.name,
+        f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else "",
+    }
     _remove_others(folder.parent, keep)
 
 

@@ -48,9 +48,7 @@ class RunObserver(TrainerCallback):
         self._logged = {key: kwargs["logs"].get(key) for key in ("loss", "learning_rate", "grad_norm")}
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        scores = {
-            split: _strip(kwargs["metrics"], f"eval_{split}_") for split in ("train_probe", "validation")
-        }
+        scores = {split: _strip(kwargs["metrics"], f"eval_{split}_") for split in ("train_probe", "validation")}
         self.history.append(
             Evaluation(
                 step=state.global_step,

@@ -10,7 +10,13 @@ from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
-from finetune.training.prepare import active_techniques, configured_model, data_facts, declared_cost, plan_budget
+from finetune.training.prepare import (
+    active_techniques,
+    configured_model,
+    data_facts,
+    declared_cost,
+    plan_budget,
+)
 
 
 def describe_plan(resolved: Resolved) -> dict[str, Any]:
@@ -67,7 +73,12 @@ def _describe_model(recipe: Recipe, data: Data) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.
-            {"path": site.path, "kind": site.kind, "checkpoint": before.get(site.path, 0.0), "trained": site.probability}
+            {
+                "path": site.path,
+                "kind": site.kind,
+                "checkpoint": before.get(site.path, 0.0),
+                "trained": site.probability,
+            }
             for site in dropout_sites(trained)
         ],
     }

@@ -362,7 +362,11 @@ def _explain(error: BaseException, folder: RunFolder) -> BaseException:
     text = str(error)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "No space left" in text or "file write failed" in text or "unexpected pos" in text:
-        return RunFailed(f"the disk of {folder.path} is full. Free some space, then run the same command with --resume.")
+        return RunFailed(
+            f"the disk of {folder.path} is full. Free some space, then run the same command with --resume."
+        )
     if isinstance(error, torch.OutOfMemoryError):
-        return RunFailed(f"out of GPU memory. Type: --set training.accumulation=2 (same batch, half the memory): {text}")
+        return RunFailed(
+            f"out of GPU memory. Type: --set training.accumulation=2 (same batch, half the memory): {text}"
+        )
     return error

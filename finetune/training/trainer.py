@@ -53,6 +53,7 @@ class RegularizedTrainer(Trainer):
 
     # Ours is a mean over the rows of a micro-batch, rescaled in `compute_loss`: Trainer divides by accumulation.
     loss_is_scaled_for_ga = False
+    control: Any  # of Trainer, which mypy does not read
 
     def __init__(
         self,
@@ -152,7 +153,9 @@ class RegularizedTrainer(Trainer):
             )
         return loss
 
-    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> contextlib.AbstractContextManager[Any]:
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> contextlib.AbstractContextManager[Any]:
         """bf16 for training passes only: what is measured must not depend on rounding."""
         if self.bf16 and self.model.training:
             return torch.autocast(self.args.device.type, torch.bfloat16)

@@ -35,7 +35,9 @@ def _part(name: str) -> str:
 def _statistics(names: list[str], parameters: Mapping[str, Tensor], pretrained: Mapping[str, Tensor]) -> WeightGroup:
     values = [parameters[name].detach().double().cpu() for name in names]
     known = all(name in pretrained for name in names)
-    moves = [value - pretrained[name].double().cpu() for name, value in zip(names, values, strict=True)] if known else []
+    moves = (
+        [value - pretrained[name].double().cpu() for name, value in zip(names, values, strict=True)] if known else []
+    )
     return WeightGroup(
         parameters=sum(value.numel() for value in values),
         norm=_norm(values),

@@ -60,9 +60,7 @@ def test_interval_covers_the_true_gap_in_about_95_of_100_draws() -> None:
     rng = np.random.default_rng(3)
     missed = 0
     for _ in range(200):
-        splits = [
-            (_logits((rng.random(200) < share).astype(int)), np.zeros(200, int)) for share in (0.90, 0.80)
-        ]
+        splits = [(_logits((rng.random(200) < share).astype(int)), np.zeros(200, int)) for share in (0.90, 0.80)]
         low, high = gap_intervals("single_label", *splits)["accuracy"]
         missed += not low <= 0.10 <= high
     assert 2 <= missed <= 22

@@ -10,7 +10,7 @@ from finetune.errors import RecipeError
 from finetune.measurement.modules import Meter, MultiLabelScores, RegressionScores, SingleLabelScores
 from finetune.measurement.scores import compute_scores
 
-OWN_METRIC = '''
+OWN_METRIC = """
 import datasets
 import evaluate
 
@@ -24,10 +24,12 @@ class Hits(evaluate.Metric):
 
     def _compute(self, predictions, references):
         return {"NAME": RESULT}
-'''
+"""
 
 
-def _write_metric(folder: Path, name: str = "hits", result: str = "sum(a == b for a, b in zip(predictions, references))") -> str:
+def _write_metric(
+    folder: Path, name: str = "hits", result: str = "sum(a == b for a, b in zip(predictions, references))"
+) -> str:
     path = folder / "own_metric.py"
     path.write_text(OWN_METRIC.replace("NAME", name).replace("RESULT", result), encoding="utf-8")
     return str(path)
@@ -69,5 +71,5 @@ def test_a_users_module_that_fails_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_module_is_refused_before_anything_runs() -> None:
-    with pytest.raises(RecipeError, match="no evaluate module at 'nowhere.py'"):
+    with pytest.raises(RecipeError, match=r"no evaluate module at 'nowhere\.py'"):
         Meter("single_label", ["nowhere.py"])

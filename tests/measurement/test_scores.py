@@ -39,9 +39,7 @@ def test_single_label_scores_equal_scikit_learn(rng: np.random.Generator) -> Non
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(targets, predicted, average="macro"))
     assert scores["mcc"] == pytest.approx(metrics.matthews_corrcoef(targets, predicted))
     assert scores["nll"] == pytest.approx(metrics.log_loss(targets, softmax(logits)))
-    assert scores["brier"] == pytest.approx(
-        ((softmax(logits) - np.eye(4)[targets]) ** 2).sum(axis=1).mean()
-    )
+    assert scores["brier"] == pytest.approx(((softmax(logits) - np.eye(4)[targets]) ** 2).sum(axis=1).mean())
 
 
 def test_macro_f1_leaves_out_classes_that_never_occur() -> None:

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from finetune.recipe import resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.training.prepare import prepare
-from finetune.training.runner import _Run, _build_model
+from finetune.training.runner import _build_model, _Run
 from tests.running import assert_same_weights, train, weights
 
 Write = Callable[..., Path]
@@ -166,9 +173,12 @@ def test_bf16_trains_and_measures_in_fp32(write_recipe: Write, tmp_path: Path) -
 def test_class_weights_make_rare_classes_count(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:
     """With the rare class at 1 in 5, balanced weights must raise its predicted share on the training probe."""
     lines = reviews.read_text(encoding="utf-8").splitlines()
-    kept = [lines[0], *(line for index, line in enumerate(lines[1:]) if line.endswith("good") or index % 8 == 1)]
+    kept = [
+        lines[0],
+        *(line for index, line in enumerate(lines[1:]) if line.endswith("good") or index % 8 == 1),
+    ]
     reviews.write_text("\n".join(kept) + "\n", encoding="utf-8")
-    recipe = write_recipe(data={"validation_size": 10, "test_size": 10}, training={"epochs": 2, "learning_rate": 0.001})
+    recipe = write_recipe(data={"validation_size": 10, "test_size": 10}, training={"epochs": 4, "learning_rate": 0.003})
     shares = {}
     for weighting in ("none", "balanced"):
         train(recipe, tmp_path / weighting, overrides=[f"training.class_weights={weighting}"])
@@ -177,8 +187,14 @@ def test_class_weights_make_rare_classes_count(write_recipe: Write, tmp_path: Pa
     assert shares["balanced"] > shares["none"] + 0.1
 
 
-def test_a_finished_run_leaves_record_model_and_predictions_and_nothing_else(write_recipe: Write, tmp_path: Path) -> None:
+def test_a_finished_run_leaves_record_model_and_predictions_and_nothing_else(
+    write_recipe: Write, tmp_path: Path
+) -> None:
     record = train(write_recipe(), tmp_path / "run")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model", "predictions.npz", "run.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "model",
+        "predictions.npz",
+        "run.json",
+    ]
     assert read_record(tmp_path / "run" / "run.json") == record
     assert record.status == "finished"

@@ -1,0 +1,328 @@
+"""What every technique of the registry must keep, whatever it does. A new one is covered by being registered.
+
+A technique that its defaults do not make runnable says what to test it with in `SETTINGS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from finetune.errors import RecipeError
+from finetune.models.load import load_config, load_model
+from finetune.recipe import ModelSection, resolve
+from finetune.recipe.yaml_file import dump_yaml, parse_yaml
+from finetune.records.schema import RunRecord
+from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique
+from finetune.techniques.base import Task
+from tests.conftest import labelled_texts, write_csv
+from tests.running import assert_same_weights, train, weights
+
+Write = Callable[..., Path]
+Trained = Callable[..., tuple[Path, RunRecord]]
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "weight_decay": {"total_shrink": 0.1},
+    "dropout": {"hidden": 0.2, "attention": 0.1, "classifier": 0.3},
+    "early_stopping": {"patience": 1},
+}
+# Techniques for which one pass over a batch and two over its halves are not the same thing.
+DEPENDS_ON_PASSES = {"dropout": "it draws new masks for each forward pass, so that passes are what it acts on"}
+NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}
+
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+every_pair = pytest.mark.parametrize(("first", "second"), itertools.combinations(TECHNIQUES, 2))
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    return SETTINGS.get(name, {})
+
+
+def make(name: str) -> Technique:
+    return TECHNIQUES[name](**settings_of(name))
+
+
+def explanation(name: str) -> str:
+    return " ".join((TECHNIQUES[name].__doc__ or "").split())
+
+
+# --- what it says of itself -------------------------------------------------------------------------------------
+
+
+@every_technique
+def test_it_has_a_file_and_a_test_file_of_its_name(name: str) -> None:
+    assert TECHNIQUES[name].__module__ == f"finetune.techniques.{name}"
+    assert Path(__file__).with_name(f"test_{name}.py").is_file()
+
+
+@every_technique
+def test_it_names_family_source_and_cost(name: str) -> None:
+    technique = TECHNIQUES[name]
+    assert technique.family
+    assert re.search(r"\b(19|20)\d\d\b", technique.source), "a source has a year"
+    assert technique.cost >= 1.0
+    assert all(thing and thing.strip() == thing for thing in technique.owns)
+
+
+@every_technique
+def test_its_docstring_starts_with_a_sentence_and_cites_its_source(name: str) -> None:
+    first = (TECHNIQUES[name].__doc__ or "").split("\n", 1)[0]
+    assert first[:1].isupper()
+    assert first.endswith((".", ","))
+    cited = explanation(name).partition("Source: ")[2]
+    assert cited
+    assert "Departs from" in cited
+    who_and_when = TECHNIQUES[name].source.split(",", 1)[0]
+    assert cited.startswith(who_and_when)
+
+
+@every_technique
+def test_every_setting_has_a_description_and_every_number_a_lower_bound(name: str) -> None:
+    properties = TECHNIQUES[name].model_json_schema()["properties"]
+    assert properties
+    for key, field in TECHNIQUES[name].model_fields.items():
+        assert field.description, key
+        assert field.description.endswith("."), key
+        alternatives = properties[key].get("anyOf", [properties[key]])
+        for alternative in alternatives:
+            if alternative.get("type") in ("number", "integer"):
+                assert NUMBER_BOUNDS & set(alternative), key
+
+
+def test_the_registry_is_read_without_torch() -> None:
+    """`finetune ls` and `validate` answer at once."""
+    program = "import sys; from finetune.techniques import TECHNIQUES; print('torch' in sys.modules, len(TECHNIQUES))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", str(len(TECHNIQUES))]
+
+
+# --- its settings -----------------------------------------------------------------------------------------------
+
+
+@every_technique
+def test_settings_survive_yaml(name: str) -> None:
+    technique = make(name)
+    read = parse_yaml(dump_yaml({name: technique.model_dump()}), "test")
+    assert TECHNIQUES[name].model_validate(read[name]) == technique
+
+
+@every_technique
+def test_settings_written_into_a_recipe_are_the_ones_that_run(name: str, write_recipe: Write) -> None:
+    """A resolved recipe, written down as YAML and read again, holds the same technique."""
+    built = resolve(str(write_recipe(techniques={name: settings_of(name)}))).recipe
+    assert built.techniques == {name: make(name)}
+    path = write_recipe(name="again")
+    sections = {key: value for key, value in built.to_dict().items() if key not in ("name", "preset")}
+    path.write_text(dump_yaml(sections), encoding="utf-8")
+    assert resolve(str(path)).recipe.techniques == built.techniques
+
+
+@every_technique
+def test_an_unknown_key_is_refused_by_name(name: str, write_recipe: Write) -> None:
+    recipe = str(write_recipe(techniques={name: settings_of(name)}))
+    with pytest.raises(RecipeError, match=rf"techniques\.{name}\.nonsense is not a key"):
+        resolve(recipe, overrides=[f"techniques.{name}.nonsense=1"])
+    with pytest.raises(ValidationError, match="nonsense"):
+        TECHNIQUES[name](**settings_of(name), nonsense=1)
+
+
+@every_technique
+def test_a_value_of_the_wrong_kind_is_refused_and_never_converted(name: str) -> None:
+    for key in TECHNIQUES[name].model_fields:
+        for wrong in ({"a": 1}, object()):
+            with pytest.raises(ValidationError, match=key):
+                TECHNIQUES[name](**{**settings_of(name), key: wrong})
+        if TECHNIQUES[name].model_json_schema()["properties"][key].get("type") in ("number", "integer"):
+            with pytest.raises(ValidationError, match=key):
+                TECHNIQUES[name](**{**settings_of(name), key: "0.5"})
+
+
+@every_technique
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_may_be_undefined_or_infinite(name: str, value: float) -> None:
+    for key, schema in TECHNIQUES[name].model_json_schema()["properties"].items():
+        kinds = {alternative.get("type") for alternative in schema.get("anyOf", [schema])}
+        if kinds & {"number", "integer"}:
+            others = {other: setting for other, setting in settings_of(name).items() if other != key}
+            with pytest.raises(ValidationError, match=key):
+                TECHNIQUES[name](**others, **{key: value})
+
+
+@every_technique
+def test_off_takes_it_out(name: str, write_recipe: Write) -> None:
+    recipe = str(write_recipe(techniques={name: settings_of(name)}))
+    assert resolve(recipe, overrides=[f"techniques.{name}=off"]).recipe.techniques == {}
+
+
+@every_technique
+def test_it_is_frozen(name: str) -> None:
+    technique = make(name)
+    for key in TECHNIQUES[name].model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(technique, key, getattr(technique, key))
+
+
+@every_technique
+def test_what_it_complains_about_starts_with_the_key_it_blames(name: str) -> None:
+    keys = TECHNIQUES[name].model_fields
+    for task, epochs, rate, steps in itertools.product(
+        (None, *get_args(Task)), (1, 2, 50), (5e-5, 0.99), (None, 1, 100)
+    ):
+        budget = Budget(task, epochs, rate, steps, 0.1)
+        for text in make(name).problems(budget) + make(name).warnings(budget):
+            key = re.match(r"(?:\.(\w+))?: \S", text)
+            assert key, text
+            assert key[1] is None or key[1] in keys, text
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------
+
+
+@every_pair
+def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, write_recipe: Write) -> None:
+    both = {first: settings_of(first), second: settings_of(second)}
+    recipe = str(write_recipe(techniques=both))
+    shared = TECHNIQUES[first].owns & TECHNIQUES[second].owns
+    if not shared:
+        assert list(resolve(recipe).recipe.techniques) == [first, second]
+        return
+    with pytest.raises(RecipeError) as caught:
+        resolve(recipe)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"tiny.yaml: techniques.{second}: fights with {first} over ")
+    assert next(iter(shared)) in problem
+    advised = problem.partition("--set ")[2].split()[0]
+    assert list(resolve(recipe, overrides=[advised]).recipe.techniques) == [second]
+
+
+def test_l1_and_elastic_net_fight_over_the_proximal_step(write_recipe: Write) -> None:
+    """The pair that is known to: without it the test above might never meet a conflict."""
+    with pytest.raises(RecipeError, match="elastic_net: fights with l1 over the proximal step"):
+        resolve(str(write_recipe(techniques={"l1": {}, "elastic_net": {}})))
+
+
+def test_everything_that_may_be_on_together_is_accepted_together(write_recipe: Write) -> None:
+    names = [name for name in TECHNIQUES if name != "l1"]
+    recipe = write_recipe(techniques={name: settings_of(name) for name in names})
+    assert list(resolve(str(recipe)).recipe.techniques) == names
+
+
+# --- before training --------------------------------------------------------------------------------------------
+
+
+@every_technique
+def test_the_clean_model_is_untouched_when_training_starts(name: str, tiny_model: Path) -> None:
+    """Same weights, same head, and in eval mode the same logits bit for bit."""
+    section = ModelSection(id=str(tiny_model))
+    batch = {
+        "input_ids": torch.tensor([[2, 11, 12, 13, 3], [2, 17, 18, 3, 0]]),
+        "attention_mask": torch.ones(2, 5),
+    }
+    batch["attention_mask"][1, 4] = 0
+
+    def build(technique: Technique | None) -> Any:
+        config = load_config(section, "single_label", ["bad", "good"])
+        if technique:
+            technique.configure_model(config)
+        model = load_model(section, config, seed=0)
+        if technique:
+            technique.prepare_model(model)
+        return model.eval()
+
+    plain, ours = build(None), build(make(name))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(**batch).logits, plain(**batch).logits, rtol=0, atol=0)
+    for (key, value), (other, same) in zip(plain.state_dict().items(), ours.state_dict().items(), strict=True):
+        assert key == other
+        assert torch.equal(value, same)
+
+
+# --- real runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, still_model: Path) -> Trained:
+    """Runs of two epochs over 48 rows, each done once: `trained(name, again=0)` -> run folder and record.
+
+    Batches of 7 leave a last step of 6, and halves of unequal size.
+    """
+    root = tmp_path_factory.mktemp("contract")
+    source = write_csv(root / "reviews.csv", ["text", "label"], labelled_texts(80))
+
+    @cache
+    def run(name: str | None, still: bool = False, accumulation: int = 1, again: int = 0) -> tuple[Path, RunRecord]:
+        folder = root / f"{name}-{'still' if still else 'dropout'}-{accumulation}-{again}"
+        recipe = {
+            "model": {"id": str(still_model if still else tiny_model)},
+            "data": {"source": str(source), "validation_size": 16, "test_size": 16, "max_length": 32},
+            "training": {
+                "epochs": 2,
+                "batch_size": 7,
+                "learning_rate": 0.005,
+                "precision": "fp32",
+                "accumulation": accumulation,
+            },
+            "techniques": {} if name is None else {name: settings_of(name)},
+        }
+        path = root / f"{folder.name}.yaml"
+        path.write_text(dump_yaml(recipe), encoding="utf-8")
+        return folder, train(path, folder)
+
+    return run
+
+
+@every_technique
+def test_the_same_seed_gives_the_same_weights(name: str, trained: Trained) -> None:
+    """Bit for bit, on a model with dropout."""
+    (first, one), (second, two) = trained(name), trained(name, again=1)
+    assert one.history == two.history
+    assert_same_weights(first, second)
+
+
+@every_technique
+def test_it_acts(name: str, trained: Trained) -> None:
+    """A technique that changes nothing would be taken for one that does not help."""
+    (plain, _), (ours, record) = trained(None), trained(name)
+    assert list(record.techniques) == [name]
+    rule = make(name).selection_rule()
+    if rule is not None:  # it changes what ships, not how it is trained: see its own tests
+        assert isinstance(rule, SelectionRule)
+        return
+    one, two = weights(plain), weights(ours)
+    assert one.keys() == two.keys()
+    assert any(not torch.equal(one[key], two[key]) for key in one)
+    assert all(bool(torch.isfinite(value).all()) for value in two.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skip(reason=DEPENDS_ON_PASSES[name]) if name in DEPENDS_ON_PASSES else ())
+        for name in TECHNIQUES
+    ],
+)
+def test_accumulation_changes_nothing(name: str, trained: Trained) -> None:
+    """Two passes over 4 and 3 rows take the step of one over 7."""
+    (one, whole), (two, halves) = trained(name, still=True), trained(name, still=True, accumulation=2)
+    assert [evaluation.step for evaluation in whole.history] == [evaluation.step for evaluation in halves.history]
+    assert_same_weights(one, two, tolerance=1e-5)
+
+
+@every_technique
+def test_a_run_leaves_the_settings_as_they_were(name: str, trained: Trained) -> None:
+    _, record = trained(name)
+    assert record.status == "finished"
+    assert record.techniques[name].settings == make(name).model_dump()
+    assert record.recipe["techniques"] == {name: make(name).model_dump()}
+    assert record.techniques[name].cost == make(name).cost == record.budget["cost"]

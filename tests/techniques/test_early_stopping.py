@@ -1,0 +1,382 @@
+"""Early stopping: the selection rule value by value, and real runs that stop and ship the best weights."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from finetune.errors import RecipeError
+from finetune.recipe import resolve
+from finetune.techniques import Budget, EarlyStopping, SelectionRule
+from finetune.training.prepare import prepare
+from finetune.training.selection import Selector
+from tests.conftest import labelled_texts, write_csv
+from tests.running import train, weights
+
+Write = Callable[..., Path]
+
+
+def selector(
+    metric: str = "accuracy",
+    patience: int = 2,
+    min_delta: float = 0.0,
+    min_epochs: int = 1,
+    loss: str = "nll",
+) -> Selector:
+    return Selector(SelectionRule("score", patience, min_delta, min_epochs), metric, loss)
+
+
+def feed(chosen: Selector, values: list[float], losses: list[float] | None = None) -> list[tuple[bool, bool]]:
+    """One evaluation an epoch, 10 steps each; returns (best so far, stopped) after each, up to the stop."""
+    seen = []
+    for epoch, value in enumerate(values, start=1):
+        validation = {"nll": 1.0 if losses is None else losses[epoch - 1], "mse": 1.0, chosen.metric: value}
+        best = chosen.observe(10 * epoch, float(epoch), validation)
+        seen.append((best, chosen.state.stopped))
+        if chosen.state.stopped:
+            break
+    return seen
+
+
+# --- when it stops ----------------------------------------------------------------------------------------
+
+
+def test_it_stops_after_patience_evaluations_in_a_row_without_a_gain() -> None:
+    chosen = selector(patience=2)
+    assert feed(chosen, [0.5, 0.6, 0.6, 0.55, 0.9]) == [
+        (True, False),
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
+    assert chosen.state.best_step == 20
+
+
+def test_a_gain_starts_the_count_anew() -> None:
+    assert [stopped for _, stopped in feed(selector(patience=2), [0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.5])] == [
+        *[False] * 6,
+        True,
+    ]
+
+
+def test_patience_of_one_stops_at_the_first_evaluation_without_a_gain() -> None:
+    assert feed(selector(patience=1), [0.5, 0.5]) == [(True, False), (False, True)]
+
+
+def test_the_first_evaluation_neither_stops_nor_waits() -> None:
+    assert feed(selector(patience=1), [0.0]) == [(True, False)]
+
+
+def test_slow_progress_counts_against_the_last_gain_not_the_last_value() -> None:
+    """Loss 1.0 → .90 is a gain of .10; .85 is .05 from .90 and waits; .81 is .09 from .90 and counts.
+
+    A reference that creeps along (.85) would see .04 in the last step and stop here.
+    """
+    chosen = selector(metric="nll", patience=2, min_delta=0.06)
+    assert [stopped for _, stopped in feed(chosen, [1.0, 0.90, 0.85, 0.81])] == [False] * 4
+    assert chosen.state.waited == 0
+    assert chosen.state.reference == -0.81
+
+
+def test_progress_below_min_delta_in_sum_stops() -> None:
+    chosen = selector(metric="nll", patience=2, min_delta=0.06)
+    assert [stopped for _, stopped in feed(chosen, [1.0, 0.98, 0.95])] == [False, False, True]
+    assert chosen.state.reference == -1.0
+
+
+def test_a_gain_must_exceed_min_delta() -> None:
+    """In binary fractions, so that "exactly" means it."""
+    assert feed(selector(patience=1, min_delta=0.25), [0.5, 0.75])[-1] == (True, True)
+    assert feed(selector(patience=1, min_delta=0.25), [0.5, 0.8125])[-1] == (True, False)
+
+
+def test_not_before_min_epochs() -> None:
+    chosen = selector(patience=1, min_epochs=4)
+    assert [stopped for _, stopped in feed(chosen, [0.9, 0.5, 0.5, 0.5, 0.5])] == [False, False, False, True]
+    assert chosen.state.best_step == 10
+
+
+def test_a_gain_before_min_epochs_is_over_saves_the_run() -> None:
+    """Three evaluations without a gain passed while stopping was not allowed; the fourth gains."""
+    assert [stopped for _, stopped in feed(selector(patience=2, min_epochs=5), [0.9, 0.5, 0.5, 0.5, 0.95])] == [
+        False
+    ] * 5
+
+
+def test_a_rounded_epoch_does_not_cost_an_evaluation() -> None:
+    chosen = selector(patience=1, min_epochs=2)
+    chosen.observe(10, 0.9999999999, {"accuracy": 0.5, "nll": 1.0})
+    chosen.observe(20, 1.9999999999, {"accuracy": 0.5, "nll": 1.0})
+    assert chosen.state.stopped
+
+
+# --- what ships -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["nll", "brier", "ece", "mse", "mae"])
+def test_losses_count_downwards(metric: str) -> None:
+    chosen = selector(metric=metric, patience=3)
+    assert [best for best, _ in feed(chosen, [0.5, 0.7, 0.3, 0.4])] == [True, False, True, False]
+    assert chosen.state.best_step == 30
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc", "pearson", "exact_match", "my_own_score"])
+def test_scores_count_upwards(metric: str) -> None:
+    chosen = selector(metric=metric, patience=3)
+    assert [best for best, _ in feed(chosen, [0.5, 0.3, 0.7, -0.4])] == [True, False, True, False]
+    assert chosen.state.best_step == 30
+
+
+def test_equal_scores_are_decided_by_the_lower_loss_then_by_the_earlier_step() -> None:
+    chosen = selector(patience=9)
+    best = [found for found, _ in feed(chosen, [0.8, 0.8, 0.8, 0.8, 0.7], losses=[0.6, 0.5, 0.5, 0.55, 0.1])]
+    assert best == [True, True, False, False, False]
+    assert chosen.state.best_step == 20
+
+
+def test_a_tie_with_a_lower_loss_ships_but_is_no_gain() -> None:
+    chosen = selector(patience=2)
+    assert feed(chosen, [0.8, 0.8, 0.8], losses=[0.6, 0.5, 0.4]) == [
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+    assert chosen.state.best_step == 30
+
+
+def test_a_gain_too_small_to_count_still_ships() -> None:
+    """The best evaluation of all is shipped, not the last one that counted as a gain."""
+    chosen = selector(patience=2, min_delta=0.1)
+    assert feed(chosen, [0.5, 0.55, 0.52]) == [(True, False), (True, False), (False, True)]
+    assert chosen.state.best_step == 20
+
+
+# --- undefined metrics ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["pearson", "mse"])
+def test_nan_is_never_a_gain(metric: str) -> None:
+    chosen = selector(metric=metric, patience=2, loss="nll")
+    assert feed(chosen, [0.5, math.nan, math.nan]) == [(True, False), (False, False), (False, True)]
+    assert chosen.state.best_step == 10
+
+
+@pytest.mark.parametrize(("metric", "value"), [("pearson", -0.9), ("mse", 1e6)])
+def test_any_number_is_a_gain_over_nan(metric: str, value: float) -> None:
+    chosen = selector(metric=metric, patience=2, min_delta=0.5, loss="nll")
+    assert [best for best, _ in feed(chosen, [math.nan, value])] == [True, True]
+    assert chosen.state.best_step == 20
+    assert chosen.state.waited == 0
+
+
+def test_nan_throughout_stops_and_ships_the_lowest_loss() -> None:
+    chosen = selector(metric="pearson", patience=2, loss="nll")
+    assert [stopped for _, stopped in feed(chosen, [math.nan] * 4, losses=[0.5, 0.4, 0.45, 0.1])] == [
+        False,
+        False,
+        True,
+    ]
+    assert chosen.state.best_step == 20
+
+
+def test_an_undefined_loss_loses_the_tie() -> None:
+    chosen = selector(patience=9)
+    assert [best for best, _ in feed(chosen, [0.8, 0.8, 0.8], losses=[math.nan, 0.9, math.nan])] == [
+        True,
+        True,
+        False,
+    ]
+
+
+# --- interruption -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values", [[0.5, 0.6, 0.6, 0.55], [math.nan, math.nan, 0.3, 0.2], [0.5, math.nan, 0.7, 0.7, 0.9, 0.1]]
+)
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_a_state_restored_from_json_goes_on_as_if_nothing_had_happened(values: list[float], cut: int) -> None:
+    losses = [1.0, 0.9, 0.8, 0.85, 0.7, 0.9]
+    whole, before, after = selector(patience=3), selector(patience=3), selector(patience=3)
+    expected = feed(whole, values, losses)
+    feed(before, values[:cut], losses)
+    saved = json.loads(json.dumps(before.to_dict()))
+    after.restore(saved)
+    assert after.state == before.state
+    found = [
+        (
+            after.observe(10 * epoch, float(epoch), {"accuracy": values[epoch - 1], "nll": losses[epoch - 1]}),
+            after.state.stopped,
+        )
+        for epoch in range(cut + 1, len(expected) + 1)
+    ]
+    assert found == expected[cut:]
+    assert after.state == whole.state
+    assert set(saved) == {field.name for field in dataclasses.fields(after.state)}
+
+
+# --- settings ---------------------------------------------------------------------------------------------
+
+
+def budget(epochs: int) -> Budget:
+    return Budget("single_label", epochs, 5e-5, 10, 0.1)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10])
+@pytest.mark.parametrize("patience", [1, 2, 3, 9, 10])
+def test_refused_is_what_could_never_stop(epochs: int, patience: int) -> None:
+    """Told by the rule itself, fed with a score that never moves."""
+    stopped = feed(selector(patience=patience), [0.5] * epochs)[-1][1]
+    problems = EarlyStopping(patience=patience).problems(budget(epochs))
+    assert bool(problems) is not stopped
+    assert all(problem.startswith(".patience: ") for problem in problems)
+
+
+def test_min_epochs_that_leave_nothing_to_stop_are_refused() -> None:
+    (problem,) = EarlyStopping(patience=1, min_epochs=5).problems(budget(5))
+    assert problem.startswith(".min_epochs: 5 of 5 epochs")
+    assert EarlyStopping(patience=1, min_epochs=4).problems(budget(5)) == []
+
+
+@pytest.mark.parametrize(("epochs", "patience"), [(3, 3), (2, 7), (1, 1)])
+def test_what_the_refusal_advises_is_accepted(write_recipe: Write, epochs: int, patience: int) -> None:
+    recipe = str(write_recipe(training={"epochs": epochs}, techniques={"early_stopping": {"patience": patience}}))
+    with pytest.raises(RecipeError, match=r"tiny\.yaml: techniques\.early_stopping\.patience: ") as caught:
+        resolve(recipe)
+    advised = [part.split()[0].rstrip(",") for part in str(caught.value).split("--set ")[1:]]
+    assert len(advised) == 2
+    for setting in advised:
+        resolve(recipe, overrides=[setting])
+
+
+def test_an_unknown_metric_is_refused_with_the_closest_known(write_recipe: Write) -> None:
+    recipe = resolve(str(write_recipe(techniques={"early_stopping": {"patience": 1, "metric": "acuracy"}}))).recipe
+    with pytest.raises(RecipeError, match=r"techniques\.early_stopping\.metric: 'acuracy' is not measured.*accuracy"):
+        prepare(recipe)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("score", "accuracy"), ("loss", "nll"), ("macro_f1", "macro_f1")])
+def test_score_and_loss_stand_for_the_tasks_own(write_recipe: Write, metric: str, expected: str) -> None:
+    recipe = write_recipe(techniques={"early_stopping": {"patience": 1, "metric": metric}})
+    assert prepare(resolve(str(recipe)).recipe).metric == expected
+
+
+@pytest.mark.parametrize("min_delta", ["-0.1", ".nan", ".inf"])
+def test_a_min_delta_that_no_gain_can_be_measured_by_is_refused(write_recipe: Write, min_delta: str) -> None:
+    with pytest.raises(RecipeError, match=r"techniques\.early_stopping\.min_delta: "):
+        resolve(
+            str(write_recipe(techniques={"early_stopping": {"patience": 1}})),
+            overrides=[f"techniques.early_stopping.min_delta={min_delta}"],
+        )
+
+
+# --- real runs --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worsening(write_recipe: Write, tmp_path: Path) -> Callable[..., Path]:
+    """Nine in ten train rows are good, nine in ten validation rows bad: learning makes validation worse."""
+    texts = [text for text, _ in labelled_texts(80)]
+    train_rows = [(text, "bad" if index % 10 == 0 else "good") for index, text in enumerate(texts[:48])]
+    held_rows = [(text, "good" if index % 10 == 0 else "bad") for index, text in enumerate(texts[48:])]
+    files = {
+        "source": str(write_csv(tmp_path / "train.csv", ["text", "label"], train_rows)),
+        "validation": str(write_csv(tmp_path / "validation.csv", ["text", "label"], held_rows)),
+        "validation_size": None,
+        "test_size": None,
+    }
+
+    def write(**settings: Any) -> Path:
+        techniques = {"early_stopping": {"metric": "loss", **settings}} if settings else {}
+        return write_recipe(data=files, training={"epochs": 6, "warmup": 0.0}, techniques=techniques)
+
+    return write
+
+
+def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
+    record = train(worsening(patience=2), tmp_path / "stopped")
+    losses = [evaluation.validation["nll"] for evaluation in record.history]
+    assert losses == sorted(losses)
+    assert len(losses) == 3  # the first sets the mark, two wait
+    assert (record.budget["steps_done"], record.budget["steps"]) == (18, 36)
+    assert (record.selected.step, record.last.step) == (6, 18)
+    assert record.selected.validation["nll"] == losses[0]
+    assert record.last.validation["nll"] == losses[2]
+
+
+def test_what_ships_gives_the_predictions_of_the_selected_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
+    """The folder is loaded by plain transformers; every validation text is scored one by one, unpadded."""
+    recipe = worsening(patience=2)
+    train(recipe, tmp_path / "run")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
+    stored = np.load(tmp_path / "run" / "predictions.npz")
+    texts = prepare(resolve(str(recipe)).recipe).data.validation.texts
+    with torch.no_grad():
+        logits = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
+    torch.testing.assert_close(logits.numpy(), stored["selected_validation_logits"], rtol=0, atol=1e-5)
+    assert np.abs(logits.numpy() - stored["last_validation_logits"]).max() > 0.01
+
+
+def test_up_to_the_stop_the_run_is_the_one_without_early_stopping(
+    worsening: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Same learning rates, same batches: the schedule is planned for all epochs."""
+    stopped = train(worsening(patience=2), tmp_path / "stopped")
+    plain = train(worsening(), tmp_path / "plain")
+    assert len(plain.history) == 6
+    assert stopped.history == plain.history[:3]
+    assert plain.selected.step == plain.last.step == 36
+
+
+def test_min_epochs_keeps_a_run_going(worsening: Callable[..., Path], tmp_path: Path) -> None:
+    record = train(worsening(patience=1, min_epochs=4), tmp_path / "run")
+    assert record.budget["steps_done"] == 24
+    assert record.selected.step == 6
+
+
+def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
+    record = train(worsening(patience=5, min_epochs=5), tmp_path / "run")
+    assert record.budget["steps_done"] == 36
+    assert record.selected.step == 6
+    plain = train(worsening(), tmp_path / "plain")
+    assert plain.history == record.history
+    assert not torch.equal(
+        weights(tmp_path / "run")["classifier.weight"], weights(tmp_path / "plain")["classifier.weight"]
+    )
+
+
+def test_a_best_epoch_with_an_undefined_score_ships_too(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
+    """An L1 penalty that empties the head makes outputs constant: loss is defined, correlation is not."""
+    texts = [text for text, _ in labelled_texts(80)]
+    files = {
+        "source": str(
+            write_csv(
+                tmp_path / "train.csv",
+                ["text", "label"],
+                [(text, f"{2 + index / 100:.2f}") for index, text in enumerate(texts[:48])],
+            )
+        ),
+        "validation": str(
+            write_csv(
+                tmp_path / "validation.csv",
+                ["text", "label"],
+                [(text, f"{index / 1000:.3f}") for index, text in enumerate(texts[48:])],
+            )
+        ),
+        "validation_size": None,
+        "test_size": None,
+    }
+    techniques = {"l1": {"strength": 1000.0}, "early_stopping": {"metric": "loss", "patience": 2}}
+    recipe = write_recipe(model=still_model, data=files, training={"epochs": 6}, techniques=techniques)
+    record = train(recipe, tmp_path / "run")
+    assert record.selected.step == 6
+    assert record.selected.validation["pearson"] is None
+    assert record.last.step == 18

@@ -1,0 +1,260 @@
+"""Kill and resume: whatever moment a run dies at, it ends as if it had not."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from finetune.errors import OutputError, RunFailed
+from finetune.records.schema import RunRecord
+from finetune.records.store import RunFolder, read_record
+from finetune.training.checkpoints import MARKER, newest_checkpoint
+from tests.running import REPOSITORY, assert_same_weights, finetune, train
+
+Write = Callable[..., Path]
+STOPPABLE = ["training.epochs=5"]  # strong has patience 3 and at least 4 epochs
+
+
+class _InterruptAt(TrainerCallback):
+    """Raises what Ctrl-C raises, at the end of a given step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def _timeless(record: RunRecord) -> dict[str, Any]:
+    return record.model_dump(exclude={"time"})
+
+
+@pytest.mark.parametrize("step", [3, 6, 15])  # before the first checkpoint (6 steps an epoch), at one, between two
+def test_a_resumed_run_equals_one_that_never_stopped(write_recipe: Write, tmp_path: Path, step: int) -> None:
+    recipe = write_recipe()
+    whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[_InterruptAt(step)])
+    left = read_record(tmp_path / "cut" / "run.json")
+    assert left.status == "interrupted"
+    assert len(left.history) == step // 6 - (1 if step % 6 == 0 else 0)
+    resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
+    assert _timeless(resumed) == _timeless(whole)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_run_that_dies_after_training_is_only_measured_again(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe()
+    whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.training.runner._Run.measure", _raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "cut", "strong", STOPPABLE)
+    steps: list[int] = []
+    resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True, callbacks=[_CountSteps(steps)])
+    assert steps == []
+    assert _timeless(resumed) == _timeless(whole)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def _raise_interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+class _CountSteps(TrainerCallback):
+    def __init__(self, steps: list[int]) -> None:
+        self.steps = steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.steps.append(state.global_step)
+
+
+KILLER = """
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    from finetune.training import checkpoints, runner, trainer
+    from tests.running import train
+
+    def kill(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    moment, recipe, folder = sys.argv[1:]
+    calls = {"count": 0}
+    def on_second(original):
+        def wrapped(*args, **kwargs):
+            calls["count"] += 1
+            if calls["count"] == 2:
+                kill()
+            return original(*args, **kwargs)
+        return wrapped
+
+    if moment == "while-writing-optimizer":
+        trainer.RegularizedTrainer._save_optimizer_and_scheduler = on_second(
+            trainer.RegularizedTrainer._save_optimizer_and_scheduler)
+    elif moment == "before-marker":
+        runner.complete_checkpoint = on_second(runner.complete_checkpoint)
+    elif moment == "while-removing-old":
+        checkpoints._remove_others = on_second(checkpoints._remove_others)
+    elif moment == "after-selecting":
+        trainer.RegularizedTrainer._save_checkpoint = on_second(trainer.RegularizedTrainer._save_checkpoint)
+    else:
+        raise SystemExit(f"no moment {moment}")
+    train(Path(recipe), Path(folder), "strong", ["training.epochs=5"])
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["while-writing-optimizer", "before-marker", "while-removing-old", "after-selecting"]
+)
+def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_path: Path, moment: str) -> None:
+    recipe = write_recipe()
+    script = tmp_path / "killer.py"
+    script.write_text(textwrap.dedent(KILLER), encoding="utf-8")
+    died = subprocess.run(
+        [sys.executable, str(script), moment, str(recipe), str(tmp_path / "cut")],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
+    whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
+    assert _timeless(resumed) == _timeless(whole)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_incomplete_checkpoints_are_passed_over_and_removed(tmp_path: Path) -> None:
+    for step, complete in ((6, True), (12, True), (18, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if complete:
+            (folder / MARKER).touch()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-12"
+    assert not (tmp_path / "checkpoint-18").exists()
+
+
+def test_no_checkpoint_means_starting_over(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "missing") is None
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
+    """A real SIGINT, sent by the program to itself as soon as its first evaluation is recorded."""
+    recipe = write_recipe(training={"epochs": 50})
+    script = tmp_path / "interrupting.py"
+    script.write_text(
+        textwrap.dedent("""
+            import os, signal, sys
+            from finetune.training import runner
+            original = runner._Run._keep_history
+            def keep(self, history):
+                original(self, history)
+                os.kill(os.getpid(), signal.SIGINT)
+            runner._Run._keep_history = keep
+            from finetune.cli import main
+            main()
+        """),
+        encoding="utf-8",
+    )
+    run = finetune("run", recipe, "--output", tmp_path / "cut", launcher=[str(script)])
+    assert run.returncode == 130
+    assert f"--resume --output {tmp_path / 'cut'}" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert read_record(tmp_path / "cut" / "run.json").status == "interrupted"
+    again = finetune("run", recipe, "--output", tmp_path / "cut")
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    resumed = finetune("run", recipe, "--output", tmp_path / "cut", "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert read_record(tmp_path / "cut" / "run.json").status == "finished"
+
+
+def test_a_run_is_not_resumed_by_another_recipe(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe()
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(8)])
+    run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume", "--set", "training.epochs=9")
+    assert run.returncode == 2
+    assert "training.epochs: 3 then, 9 now" in run.stderr
+
+
+def test_a_run_is_not_resumed_on_other_data(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:
+    recipe = write_recipe()
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(8)])
+    reviews.write_text(reviews.read_text(encoding="utf-8").replace("movie", "book"), encoding="utf-8")
+    run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume")
+    assert run.returncode == 2
+    assert "data" in run.stderr
+    assert "changed" in run.stderr
+
+
+def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path / "run").locked(),
+        pytest.raises(OutputError, match="another process"),
+        RunFolder(tmp_path / "run").locked(),
+    ):
+        pass
+
+
+def test_nan_stops_the_run_keeps_the_record_and_says_where(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune.techniques import Technique
+
+    calls = []
+
+    def poison(self: Technique, loss: Any, step: Any) -> Any:
+        calls.append(1)
+        return loss * float("nan") if len(calls) == 10 else loss
+
+    monkeypatch.setattr("finetune.techniques.weight_decay.WeightDecay.train_loss", poison, raising=False)
+    with pytest.raises(RunFailed, match=r"became nan in step 10 of 18 \(epoch 1.5\)"):
+        train(write_recipe(), tmp_path / "run", "light", ["techniques.early_stopping=off"])
+    record = read_record(tmp_path / "run" / "run.json")
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "step 10" in record.error
+    assert len(record.history) == 1
+
+
+def test_a_full_disk_is_noticed_before_training(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(OutputError, match="0 MB are free"):
+        train(write_recipe(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_fills_up_while_saving_fails_the_run_and_can_be_resumed(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe()
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.training.checkpoints.write_atomically", _no_space)
+        with pytest.raises(RunFailed, match=r"disk of .* is full.*--resume"):
+            train(recipe, tmp_path / "run")
+    assert read_record(tmp_path / "run" / "run.json").status == "failed"
+    assert train(recipe, tmp_path / "run", resume=True).status == "finished"
+
+
+def _no_space(*_: Any) -> None:
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,132 @@
+"""Every architecture and every task, end to end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from finetune.records.schema import RunRecord
+from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv, write_jsonl
+from tests.running import train
+
+Write = Callable[..., Path]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_trains_with_the_strong_preset(
+    architecture: str, write_recipe: Write, tmp_path: Path
+) -> None:
+    model = save_tiny_model(tmp_path / architecture, architecture)
+    overrides = ["training.epochs=5", "data.train_size=24"]
+    record = train(write_recipe(model=model), tmp_path / "run", "strong", overrides)
+    assert record.status == "finished"
+    assert record.weights["encoder"].distance > 0.1, "the encoder moved"
+    assert {0.2, 0.4} <= set(record.model["dropout"].values())
+    AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+
+
+def _finished(record: RunRecord, score: str, at_least: float) -> None:
+    assert record.status == "finished"
+    assert record.selected is not None
+    assert record.selected.train_probe[score] > at_least, "the task is learnable"
+
+
+def test_text_pairs(write_recipe: Write, tmp_path: Path) -> None:
+    rows = [("movie", text, label) for text, label in labelled_texts(60)]
+    source = write_csv(tmp_path / "pairs.csv", ["first", "second", "verdict"], rows)
+    columns = {"source": str(source), "text": "first", "text_pair": "second", "label": "verdict"}
+    record = train(write_recipe(data=columns, training={"epochs": 12}), tmp_path / "run", "light")
+    _finished(record, "accuracy", 0.8)
+    assert record.data.columns == {"text": "first", "text_pair": "second", "label": "verdict"}
+
+
+def test_multi_label_from_delimited_cells(write_recipe: Write, tmp_path: Path) -> None:
+    rows = [
+        (text, f"{label}|{'even' if index % 4 < 2 else 'odd'}")
+        for index, (text, label) in enumerate(labelled_texts(80))
+    ]
+    source = write_csv(tmp_path / "multi.csv", ["text", "label"], rows)
+    recipe = write_recipe(data={"source": str(source)}, training={"epochs": 16})
+    record = train(recipe, tmp_path / "run", "light")
+    _finished(record, "micro_f1", 0.7)
+    assert record.data.labels == ["bad", "even", "good", "odd"]
+    assert np.load(tmp_path / "run" / "predictions.npz")["validation_targets"].shape == (16, 4)
+
+
+def test_multi_label_from_json_lists_with_rows_without_any_label(write_recipe: Write, tmp_path: Path) -> None:
+    rows = [
+        {"text": text, "label": [label] if index % 5 else []} for index, (text, label) in enumerate(labelled_texts(80))
+    ]
+    source = write_jsonl(tmp_path / "multi.jsonl", rows)
+    record = train(write_recipe(data={"source": str(source)}), tmp_path / "run")
+    assert record.data.task == "multi_label"
+    assert sum(record.data.rows[split] for split in ("train", "validation", "test")) == 80
+
+
+def test_regression(write_recipe: Write, tmp_path: Path) -> None:
+    rows = [(text, 1.5 if label == "good" else -0.5) for text, label in labelled_texts(80)]
+    source = write_csv(tmp_path / "numbers.csv", ["text", "label"], rows)
+    recipe = write_recipe(data={"source": str(source)}, training={"epochs": 8})
+    record = train(recipe, tmp_path / "run", "light")
+    _finished(record, "pearson", 0.5)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.num_labels == 1
+    assert model.config.problem_type == "regression"
+
+
+def test_without_a_test_file_the_score_is_called_optimistic(write_recipe: Write, tmp_path: Path) -> None:
+    train_file = write_csv(tmp_path / "a.csv", ["text", "label"], labelled_texts(40))
+    validation = write_csv(tmp_path / "b.csv", ["text", "label"], labelled_texts(16, start=100))
+    data = {
+        "source": str(train_file),
+        "validation": str(validation),
+        "validation_size": None,
+        "test_size": None,
+    }
+    record = train(write_recipe(data=data), tmp_path / "run")
+    assert record.selected is not None
+    assert record.selected.test is None
+    assert any("optimistic" in warning for warning in record.warnings)
+
+
+def test_many_classes_and_a_class_that_validation_lacks(write_recipe: Write, tmp_path: Path) -> None:
+    rows = [(f"{text} w{index % 7}", f"class {index % 7}") for index, (text, _) in enumerate(labelled_texts(70))]
+    train_file = write_csv(tmp_path / "a.csv", ["text", "label"], rows)
+    validation = write_csv(tmp_path / "b.csv", ["text", "label"], [row for row in rows if row[1] != "class 3"][:12])
+    data = {
+        "source": str(train_file),
+        "validation": str(validation),
+        "validation_size": None,
+        "test_size": None,
+    }
+    record = train(write_recipe(data=data), tmp_path / "run")
+    assert record.data.classes["validation"]["class 3"] == 0
+    assert any("no row of 1 of 7 classes" in warning for warning in record.warnings)
+
+
+def test_weights_are_described_and_exact_zeros_counted(write_recipe: Write, tmp_path: Path) -> None:
+    techniques = ["techniques.l1.strength=2", "techniques.l1.target=head"]
+    record = train(write_recipe(), tmp_path / "run", overrides=techniques)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    zeros = sum(int((value == 0).sum()) for name, value in model.named_parameters() if name.startswith("classifier"))
+    assert record.weights["head"].zeros == zeros > 0
+    encoder = torch.cat([value.flatten() for name, value in model.named_parameters() if name.startswith("bert")])
+    assert record.weights["encoder"].norm == pytest.approx(encoder.norm().item(), rel=1e-4)
+    assert record.weights["encoder"].distance > 0
+    assert {"encoder.embeddings", "encoder.layer.0", "encoder.layer.1", "head"} <= set(record.weights)
+
+
+def test_total_shrink_is_what_the_weights_lose(write_recipe: Write, tmp_path: Path, still_model: Path) -> None:
+    """With a learning rate so small that the loss moves nothing, half the shrink is all that happens."""
+    recipe = write_recipe(model=still_model, training={"learning_rate": 1e-9})
+    train(recipe, tmp_path / "run", overrides=["techniques.weight_decay.total_shrink=0.5"])
+    before = AutoModelForSequenceClassification.from_pretrained(still_model).bert.encoder.layer[0].output.dense.weight
+    after = (
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+        .bert.encoder.layer[0]
+        .output.dense.weight
+    )
+    torch.testing.assert_close(after, before * 0.5, rtol=1e-3, atol=1e-6)
