@@ -17,6 +17,8 @@ def diagnose(record: RunRecord) -> str:
             f"degenerate: validation {measure.score} {score:.1%} is that of always naming the most frequent class "
             f"({majority:.1%}); train longer, or with a larger learning rate."
         )
+    if record.data.task == "multi_label" and score == 0:
+        return "degenerate: no label is ever predicted; train longer, or with a larger learning rate."
     by_score = _is_positive(record.selected.gap[measure.score])
     by_loss = _is_positive(record.selected.gap[measure.loss])
     rows = record.data.rows["validation"]

@@ -256,7 +256,8 @@ def _print_results(records: list[RunRecord], folders: list[RunFolder], as_json: 
     from finetune.advice.diagnosis import next_command
     from finetune.reports.terminal import run_summary, run_table, seeds_table
 
-    console = Console(highlight=False, soft_wrap=True)
+    # Piped output has no width of its own; 80 columns would break the table.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
     for record, folder in zip(records, folders, strict=True):
         console.print(run_table(record))
         console.print(run_summary(record, folder, next_command(record, typed)), markup=False)

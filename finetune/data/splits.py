@@ -23,7 +23,11 @@ def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes:
     Raises:
         DataError: There are too few rows, or a class is too rare to be in every split.
     """
-    splits = {name: rows for name, rows in tables.items() if name not in ("all", "train")}
+    splits = {
+        name: _thin_out(rows, getattr(section, f"{name}_size"), task, section.split_seed, f"data.{name}_size")
+        for name, rows in tables.items()
+        if name not in ("all", "train")
+    }
     pool = tables["all"] if "all" in tables else tables["train"]
     wanted = [name for name in ("test", "validation") if name not in splits]
     if "all" not in tables and "test" in wanted and section.test_size is None:
@@ -35,10 +39,14 @@ def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes:
         size = _rows_of(getattr(section, f"{name}_size"), len(pool), holdout_size(len(pool)), f"data.{name}_size")
         pool, splits[name] = split_off(pool, size, task, section.split_seed, f"data.{name}_size")
         notes.append(f"{name}: {len(splits[name])} rows split off ({_how(task)}, split seed {section.split_seed})")
-    size = _rows_of(section.train_size, len(pool), len(pool), "data.train_size")
-    if size < len(pool):
-        _, pool = split_off(pool, size, task, section.split_seed, "data.train_size")
+    pool = _thin_out(pool, section.train_size, task, section.split_seed, "data.train_size")
     return {"train": pool, **splits}
+
+
+def _thin_out(rows: Rows, size: float | None, task: str, seed: int, key: str) -> Rows:
+    """A stratified part of a split that came with the data; all of it when no size is asked for."""
+    wanted = _rows_of(size, len(rows), len(rows), key)
+    return rows if wanted == len(rows) else rows.take(sample(rows.labels, wanted, task, seed, key))
 
 
 def split_off(rows: Rows, size: int, task: str, seed: int, key: str) -> tuple[Rows, Rows]:

@@ -19,18 +19,29 @@ LOSSES = frozenset({"nll", "brier", "ece", "mse", "mae"})  # lower is better; ev
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured of a task: its main score, its evaluation loss, and that loss's unit."""
+    """What is measured of a task.
+
+    Attributes:
+        score: The main score, which gap and report lead with.
+        selects: What chooses a checkpoint. For multi-label not F1: it is 0 until the first logit crosses 0.5.
+        loss: The evaluation loss.
+        loss_unit: Its unit.
+        shown: Rows of the final table.
+        names: Everything `compute_scores` returns.
+    """
 
     score: str
+    selects: str
     loss: str
     loss_unit: str
-    shown: tuple[str, ...]  # rows of the final table
-    names: tuple[str, ...]  # everything `compute_scores` returns
+    shown: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 MEASURES = {
     "single_label": Measure(
         score="accuracy",
+        selects="accuracy",
         loss="nll",
         loss_unit="nats",
         shown=("accuracy", "macro_f1", "nll"),
@@ -38,13 +49,15 @@ MEASURES = {
     ),
     "multi_label": Measure(
         score="micro_f1",
+        selects="average_precision",
         loss="nll",
         loss_unit="nats",
         shown=("micro_f1", "macro_f1", "nll"),
-        names=("micro_f1", "macro_f1", "exact_match", "nll", "brier"),
+        names=("micro_f1", "macro_f1", "exact_match", "average_precision", "nll", "brier"),
     ),
     "regression": Measure(
         score="pearson",
+        selects="pearson",
         loss="mse",
         loss_unit="label units²",
         shown=("pearson", "spearman", "mse"),
@@ -81,6 +94,10 @@ def compute_scores(task: str, logits: NDArray[Any], targets: NDArray[Any]) -> di
     scores = {name: float(value) for name, value in scores_from_sums(task, sums).items()}
     if task == "single_label":
         scores["ece"] = expected_calibration_error(softmax(logits), targets)
+    if task == "multi_label":
+        from sklearn.metrics import average_precision_score  # slow to import, and needed here only
+
+        scores["average_precision"] = float(average_precision_score(targets, logits, average="micro"))
     if task == "regression":
         from scipy.stats import rankdata  # slow to import, and needed here only
 

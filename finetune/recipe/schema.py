@@ -46,8 +46,12 @@ class DataSection(Section):
     encoding: str = Field("utf-8", description="Text encoding of the files.")
     delimiter: str | None = Field(None, description="CSV delimiter; a comma, or a tab for .tsv, when left out.")
     train_size: Size | None = Field(None, gt=0, description="Rows (or share) to train on; all that is left, if unset.")
-    validation_size: Size | None = Field(None, gt=0, description="Rows (or share) to split off for validation.")
-    test_size: Size | None = Field(None, gt=0, description="Rows (or share) to split off for the final test.")
+    validation_size: Size | None = Field(
+        None, gt=0, description="Rows (or share) of validation: split off, or kept of its own file."
+    )
+    test_size: Size | None = Field(
+        None, gt=0, description="Rows (or share) of the final test: split off, or kept of its own file."
+    )
     split_seed: int = Field(0, ge=0, description="Who is in which split. Independent of the run's seed.")
     probe_size: int | None = Field(
         None, ge=1, description="Training rows measured like validation; as many as validation, if unset."

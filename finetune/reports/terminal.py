@@ -1,13 +1,14 @@
 """What the user sees when a run has ended."""
 
+import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from finetune.advice.diagnosis import diagnose
+from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import LOSSES, MEASURES
 from finetune.records.schema import Checkpoint, Gap, RunRecord, Scores
 from finetune.records.store import RunFolder
@@ -33,11 +34,12 @@ def run_table(record: RunRecord) -> Table:
     for split in ("train_probe", "validation", "test"):
         if split in rows:
             table.add_column(f"{split.replace('_', ' ')}\n{rows[split]} rows", justify="right")
-    table.add_column("gap, train − validation\n95 % interval", justify="right")
+    table.add_column("gap\n> 0 overfits", justify="right", no_wrap=True)
+    table.add_column("95 % interval\nover rows", justify="right", no_wrap=True)
     own = [name for name in selected.validation if name not in MEASURES[record.data.task].names]
     for name in (*MEASURES[record.data.task].shown, *own):
         cells = [_value(name, scores.get(name)) for scores in _splits(selected)]
-        table.add_row(_name(name, record.data.task), *cells, _gap(name, selected.gap.get(name), record.data.task))
+        table.add_row(_name(name, record.data.task), *cells, *_gap(name, selected.gap.get(name)))
     return table
 
 
@@ -55,7 +57,8 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
     else:
         lines.append(
             f"Checkpoint  {chosen} was best on validation and ships; at the end (epoch {last.epoch:g}) the gap was "
-            f"{_gap(measure.score, last.gap[measure.score], task)}, {_gap(measure.loss, last.gap[measure.loss], task)}."
+            f"{' '.join(_gap(measure.score, last.gap[measure.score]))}, "
+            f"{' '.join(_gap(measure.loss, last.gap[measure.loss]))}."
         )
     if record.calibration is not None and record.calibration.test_nll is not None and selected.test is not None:
         lines.append(
@@ -129,28 +132,32 @@ def _name(name: str, task: str) -> str:
 
 
 def _value(name: str, value: float | None) -> str:
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{100 * value:.1f} %" if _in_points(name) else f"{value:.3f}"
 
 
-def _gap(name: str, gap: Gap | None, task: str) -> str:
+def _gap(name: str, gap: Gap | None) -> tuple[str, str]:
+    """Value with its unit, and interval."""
     if gap is None or gap.value is None:
-        return "-"
-    scale, digits, unit = (100, 1, "points") if _in_points(name) else (1, 3, "nats" if name == "nll" else "")
-    text = f"{scale * gap.value:+.{digits}f} {unit}".rstrip()
-    if gap.low is not None and gap.high is not None:
-        text += f" [{scale * gap.low:+.{digits}f}, {scale * gap.high:+.{digits}f}]"
-    return text
+        return "-", "-"
+    scale, digits, unit = (100, 1, " points") if _in_points(name) else (1, 3, " nats" if name == "nll" else "")
+    value = f"{scale * gap.value:+.{digits}f}{unit}"
+    if gap.low is None or gap.high is None:
+        return value, "-"
+    return value, f"[{scale * gap.low:+.{digits}f}, {scale * gap.high:+.{digits}f}]"
 
 
-def live_scores(task: str, train: dict[str, Any], validation: dict[str, Any]) -> str:
-    """One short line for the progress bar."""
+def live_scores(task: str, train: Scores, validation: Scores) -> str:
+    """One short line for the progress bar: train probe, validation and the gap of score and loss."""
+    gaps = compute_gap(_known(train), _known(validation))
     score, loss = MEASURES[task].score, MEASURES[task].loss
-    difference = train[score] - validation[score]
-    gap = f"{100 * difference:+.1f} points" if _in_points(score) else f"{difference:+.3f}"
-    unit = " nats" if loss == "nll" else ""
+    shown = {name: _gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss)}
     return (
-        f"train {_value(score, train[score])}, validation {_value(score, validation[score])}, gap {gap}, "
-        f"{validation[loss] - train[loss]:+.3f}{unit}"
+        f"{NAMES.get(score, score)} train {_value(score, train[score])}, validation {_value(score, validation[score])}, "
+        f"gap {shown[score]}; {NAMES.get(loss, loss)} gap {shown[loss]}"
     )
+
+
+def _known(scores: Scores) -> dict[str, float]:
+    return {name: value for name, value in scores.items() if value is not None and math.isfinite(value)}

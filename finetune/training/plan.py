@@ -12,6 +12,7 @@ from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.training.prepare import (
     active_techniques,
+    budget_warnings,
     configured_model,
     data_facts,
     declared_cost,
@@ -51,11 +52,7 @@ def describe_plan(resolved: Resolved) -> dict[str, Any]:
         "learning_rate_sum": budget.learning_rate_sum,
     }
     plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
-    plan["warnings"] = [
-        f"techniques.{name}{warning}"
-        for name, technique in recipe.techniques.items()
-        for warning in technique.warnings(budget)
-    ]
+    plan["warnings"] = budget_warnings(recipe, budget)
     try:
         plan["model"] = _describe_model(recipe, data)
     except FinetuneError as error:

@@ -18,6 +18,8 @@ from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
 from finetune.techniques import Budget
 
+FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -78,7 +80,7 @@ def prepare(recipe: Recipe) -> Prepared:
         meter=Meter(data.task, recipe.training.metrics),
         metric=_selecting_metric(recipe, data.task),
         bf16=_use_bf16(recipe.training.precision),
-        warnings=[*data.warnings, *_technique_warnings(recipe, budget), *_precision_warnings(recipe)],
+        warnings=[*data.warnings, *budget_warnings(recipe, budget), *_precision_warnings(recipe)],
     )
 
 
@@ -140,7 +142,7 @@ def _selecting_metric(recipe: Recipe, task: str) -> str | None:
     for technique in recipe.techniques.values():
         rule = technique.selection_rule()
         if rule is not None:
-            return {"score": measure.score, "loss": measure.loss}.get(rule.metric, rule.metric)
+            return {"score": measure.selects, "loss": measure.loss}.get(rule.metric, rule.metric)
     return None
 
 
@@ -157,8 +159,16 @@ def _metric_problems(recipe: Recipe, task: str) -> list[str]:
     ]
 
 
-def _technique_warnings(recipe: Recipe, budget: Budget) -> list[str]:
-    return [
+def budget_warnings(recipe: Recipe, budget: Budget) -> list[str]:
+    """What techniques say about their settings, and a budget too small to learn from."""
+    warnings = []
+    if budget.steps_per_epoch and budget.steps is not None and budget.steps < FEW_STEPS:
+        enough = math.ceil(FEW_STEPS / budget.steps_per_epoch)
+        warnings.append(
+            f"training.epochs: {budget.steps} optimizer steps are few for fine-tuning, and a model that has not "
+            f"learned shows no gap. Consider --set training.epochs={enough} ({FEW_STEPS} steps)"
+        )
+    return warnings + [
         f"techniques.{name}{warning}"
         for name, technique in recipe.techniques.items()
         for warning in technique.warnings(budget)

@@ -22,7 +22,7 @@ from finetune.errors import FinetuneError, OutputError, RunFailed
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import load_config, load_model
+from finetune.models.load import load_config, load_model, start_at
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
 from finetune.records.store import RunFolder
@@ -273,6 +273,8 @@ def _build_model(prepared: Prepared, seed: int) -> Any:
     for technique in recipe.techniques.values():
         technique.configure_model(config)
     model = load_model(recipe.model, config, seed)
+    if prepared.data.task == "regression":
+        start_at(model, float(np.mean(prepared.data.train.labels)))
     for technique in recipe.techniques.values():
         technique.prepare_model(model)
     return model

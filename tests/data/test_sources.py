@@ -1,7 +1,7 @@
 """Files -> tables: every cell arrives as it was written, and what cannot be read is named by file and line."""
 
 import json
-import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,12 +243,12 @@ def test_a_nul_character_is_named_with_its_line_and_hints_at_utf16(write: Write)
     assert "--set data.encoding=utf-16" in problem_of(write("text,label\none,a\n".encode("utf-16-le")))
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "", "rot13", "hex", "zlib", "undefined", "utf\0"])
+@pytest.mark.parametrize("encoding", ["klingon", "", "rot13", "hex", "zlib", "undefined", "utf\0"], ids=ascii)
 def test_an_encoding_that_is_none_is_refused(write: Write, encoding: str) -> None:
     assert "encoding" in problem_of(write("text,label\none,a\n"), encoding=encoding)
 
 
-@pytest.mark.parametrize("mark", [b"\xff\xfe", b""])
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b""], ids=["marked", "unmarked"])
 def test_utf16_with_a_mark_is_read_under_its_own_name_and_that_of_its_byte_order(write: Write, mark: bytes) -> None:
     path = write(mark + "text,label\none,a\n".encode("utf-16-le"))
     assert read(path, encoding="utf-16-le") == {"text": ["one"], "label": ["a"]}
@@ -273,9 +273,8 @@ def test_the_advice_about_a_wrong_delimiter_can_be_followed(write: Write, name: 
     assert problem.startswith(
         f"{path}: the header is one column, {f'text{delimiter}label'!r}; the delimiter looks like "
     )
-    typed = re.search(r"--set '(.*)'$", problem)
-    assert typed is not None
-    section = resolve("your-data", data=str(path), overrides=[typed[1]]).recipe.data
+    typed = shlex.split(problem.partition("--set ")[2])  # as a shell does
+    section = resolve("your-data", data=str(path), overrides=typed).recipe.data
     assert read_sources(section)["all"].columns == {"text": ["one"], "label": ["a"]}
 
 

@@ -1,7 +1,7 @@
 """Decoupled weight decay: the formula, its inverse, the schedule behind it, and a real run."""
 
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,16 @@ Write = Callable[..., Path]
 
 def budget(epochs: int = 10, steps_per_epoch: int | None = 100, rate: float = 5e-5, warmup: float = 0.1) -> Budget:
     return Budget("single_label", epochs, rate, steps_per_epoch, warmup)
+
+
+def exact_shrink(strength: float, rates: list[float]) -> float:
+    """1 − Π(1 − η λ) with 60 digits."""
+    with localcontext() as context:
+        context.prec = 60
+        left = Decimal(1)
+        for rate in rates:
+            left *= 1 - Decimal(rate) * Decimal(strength)
+        return float(1 - left)
 
 
 def transformers_rates(rate: float, warmup_steps: int, steps: int) -> list[float]:
@@ -70,8 +80,8 @@ def test_a_run_uses_the_planned_learning_rates(write_recipe: Write, still_model:
 # --- the formula ------------------------------------------------------------------------------------------
 
 
-def test_total_shrink_of_two_steps_by_hand() -> None:
-    """1 − (1 − 0.1)(1 − 0.2) = 0.28, and the last step has learning rate 0."""
+def test_total_shrink_of_three_steps_by_hand() -> None:
+    """1 − (1 − 0.1)(1 − 0.2) = 0.28, and a step of learning rate 0 takes nothing."""
     assert total_shrink(1.0, [0.1, 0.2, 0.0]) == pytest.approx(0.28, rel=1e-14)
 
 
@@ -90,12 +100,9 @@ def test_total_shrink_is_what_adamw_takes_off_a_weight_without_gradient(strength
 
 
 def test_tiny_shrinks_keep_their_digits() -> None:
-    """1 − Π(1 − x) as it stands would lose half of its digits; the reference computes in fractions."""
+    """1 − Π(1 − x) as it stands would lose half of its digits."""
     rates = budget().learning_rates()
-    left = Fraction(1)
-    for rate in rates:
-        left *= 1 - Fraction(rate) * Fraction(1e-6)
-    assert total_shrink(1e-6, rates) == pytest.approx(float(1 - left), rel=1e-12)
+    assert total_shrink(1e-6, rates) == pytest.approx(exact_shrink(1e-6, rates), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("shrink", [1e-6, 1e-3, 0.02, 0.5, 0.9, 0.999])
@@ -112,10 +119,7 @@ def test_tiny_shrinks_keep_their_digits() -> None:
 def test_strength_for_inverts_total_shrink(shrink: float, planned: Budget) -> None:
     rates = planned.learning_rates()
     strength = strength_for(shrink, rates)
-    left = 1.0
-    for rate in rates:
-        left *= 1 - rate * strength
-    assert left == pytest.approx(1 - shrink, rel=1e-9)
+    assert exact_shrink(strength, rates) == pytest.approx(shrink, rel=1e-9, abs=0)
     assert strength * max(rates) < 1
     assert WeightDecay(total_shrink=shrink).decay_strength(planned) == strength
 

@@ -38,7 +38,7 @@ def test_text_pairs(write_recipe: Write, tmp_path: Path) -> None:
     rows = [("movie", text, label) for text, label in labelled_texts(60)]
     source = write_csv(tmp_path / "pairs.csv", ["first", "second", "verdict"], rows)
     columns = {"source": str(source), "text": "first", "text_pair": "second", "label": "verdict"}
-    record = train(write_recipe(data=columns, training={"epochs": 12}), tmp_path / "run", "light")
+    record = train(write_recipe(data=columns, training={"epochs": 15}), tmp_path / "run", "none")
     _finished(record, "accuracy", 0.8)
     assert record.data.columns == {"text": "first", "text_pair": "second", "label": "verdict"}
 
@@ -49,8 +49,8 @@ def test_multi_label_from_delimited_cells(write_recipe: Write, tmp_path: Path) -
         for index, (text, label) in enumerate(labelled_texts(80))
     ]
     source = write_csv(tmp_path / "multi.csv", ["text", "label"], rows)
-    recipe = write_recipe(data={"source": str(source)}, training={"epochs": 16})
-    record = train(recipe, tmp_path / "run", "light")
+    recipe = write_recipe(data={"source": str(source)}, training={"epochs": 20})
+    record = train(recipe, tmp_path / "run")
     _finished(record, "micro_f1", 0.7)
     assert record.data.labels == ["bad", "even", "good", "odd"]
     assert np.load(tmp_path / "run" / "predictions.npz")["validation_targets"].shape == (16, 4)

@@ -1,0 +1,45 @@
+"""Two ways to run a command: in this process, fast; and as the program that users start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from finetune.cli.app import app
+
+
+def invoke(*arguments: object) -> Result:
+    """In this process. What a command raises beside its exit is a bug, and is raised again."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="finetune")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def program(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m finetune` in a process of its own, started in `cwd`."""
+    return subprocess.run(
+        [sys.executable, "-m", "finetune", *(str(argument) for argument in arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def error_lines(stderr: str) -> list[str]:
+    """What is complained about, after checking that nothing else but notes is said."""
+    lines = stderr.splitlines()
+    assert all(line.startswith(("error: ", "note: ", "warning: ")) for line in lines), stderr
+    return [line for line in lines if line.startswith("error: ")]
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

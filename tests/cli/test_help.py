@@ -1,0 +1,132 @@
+"""Help, version and completion: they answer at once, without loading what only a run needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetune
+from finetune.recipe.library import preset_names, recipe_names
+from tests.cli.invoking import invoke, program
+
+COMMANDS = ["run", "ls", "show", "cp", "diff", "validate", "env"]
+HEAVY = ["torch", "transformers", "datasets", "evaluate", "sklearn", "accelerate", "pandas"]
+UNNEEDED = ["pydantic", "numpy", "scipy"]
+ASK_ALL_FOR_HELP = f"""
+import json, sys
+from typer.testing import CliRunner
+from finetune.cli.app import app
+outputs = {{name: CliRunner().invoke(app, [name, "--help"]).output for name in {COMMANDS}}}
+outputs["version"] = CliRunner().invoke(app, ["--version"]).output
+print(json.dumps({{"outputs": outputs, "modules": sorted(sys.modules)}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def after_help() -> dict[str, Any]:
+    """What a fresh process has printed and loaded after it was asked for every help text."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_ALL_FOR_HELP], capture_output=True, text=True, check=True, timeout=120
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert all("Usage:" in found["outputs"][name] for name in COMMANDS)
+    return found
+
+
+@pytest.mark.parametrize("module", HEAVY)
+def test_help_and_version_load_no_framework(after_help: dict[str, Any], module: str) -> None:
+    assert module not in after_help["modules"]
+
+
+@pytest.mark.parametrize("module", UNNEEDED)
+def test_help_and_version_load_neither_schema_nor_numbers(after_help: dict[str, Any], module: str) -> None:
+    assert module not in after_help["modules"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_the_help_of_a_command_exits_0_and_shows_an_example(command: str, option: str) -> None:
+    result = invoke(command, option)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert f"Usage: finetune {command}" in result.stdout
+    assert f"Example:  finetune {command}" in result.stdout or f"Examples:  finetune {command}" in result.stdout
+
+
+def test_the_help_of_the_program_lists_every_command_in_the_order_of_use() -> None:
+    result = invoke("--help")
+    assert result.exit_code == 0
+    words = [line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    assert [word for word in words if word in COMMANDS] == COMMANDS
+    assert "Start here:" in result.stdout
+
+
+def test_without_arguments_the_help_is_shown() -> None:
+    result = invoke()
+    assert "Commands:" in result.output
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["run", "--presets", "strong"], "No such option: --presets"),
+        (["run", "--seed", "one"], "--seed"),
+        (["run", "--seed", "-1"], "--seed"),
+        (["run", "--launch", "0"], "--launch"),
+        (["run", "tweets", "extra"], "unexpected extra argument"),
+        (["diff", "light"], "Missing argument"),
+        (["cp", "tweets"], "Missing argument"),
+        (["run", "--set"], "--set"),
+    ],
+)
+def test_a_command_line_that_does_not_parse_exits_2_on_stderr(arguments: list[str], complaint: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert complaint in result.stderr
+
+
+def test_the_program_says_its_version(tmp_path: Path) -> None:
+    done = program("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"finetune {finetune.__version__}\n", "")
+
+
+# --- completion ------------------------------------------------------------------------------------------------
+
+
+def _completions(folder: Path, *words: str) -> list[str]:
+    """What bash offers for the last of the words, by Typer's protocol."""
+    line = " ".join(["finetune", *words])
+    done = program(
+        cwd=folder,
+        _FINETUNE_COMPLETE="complete_bash",
+        _TYPER_COMPLETE_ARGS=line,
+        COMP_WORDS=line,
+        COMP_CWORD=str(len(words)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_recipe_names_are_completed(tmp_path: Path) -> None:
+    assert _completions(tmp_path, "run", "tw") == ["tweets"]
+    assert _completions(tmp_path, "show", "") == recipe_names()
+
+
+def test_preset_names_are_completed(tmp_path: Path) -> None:
+    assert _completions(tmp_path, "run", "--preset", "stro") == ["strong"]
+    assert _completions(tmp_path, "run", "-p", "") == preset_names()
+
+
+def test_kinds_of_lists_are_completed(tmp_path: Path) -> None:
+    assert _completions(tmp_path, "ls", "p") == ["presets"]
+
+
+def test_commands_are_completed(tmp_path: Path) -> None:
+    assert _completions(tmp_path, "va") == ["validate"]
