@@ -15,9 +15,12 @@ def package_path(reference: str) -> Path:
         LookupError: The package is not installed (the text says what to type), or has no such file.
     """
     name, _, inner = reference.removeprefix(PREFIX).partition("/")
-    if not name.isidentifier() or not inner or ".." in Path(inner).parts:
+    if not name.isidentifier() or not inner or ".." in Path(inner).parts or Path(inner).is_absolute():
         raise LookupError(f"'{reference}' is not of the form package:NAME/path/inside/the/package.")
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a module that was made at run time has no spec
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         known = DEMO_PACKAGES.get(name)
         advice = f'pip install "finetune[demo]" (or: pip install {known})' if known else f"pip install {name}"

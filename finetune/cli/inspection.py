@@ -66,7 +66,7 @@ def _recipe_or_preset(name: str) -> Any:
     """A preset is shown on the default recipe, so that both sides are recipes."""
     from finetune.recipe import resolve
     from finetune.recipe.library import SUFFIXES, preset_names, recipe_names
-    from finetune.recipe.resolve import is_preset_file
+    from finetune.recipe.resolution import is_preset_file
 
     names = recipe_names() + preset_names()
     if name.endswith(SUFFIXES):

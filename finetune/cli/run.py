@@ -197,11 +197,10 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     """
     from finetune.recipe import flatten
 
-    record = folder.read() if folder.path.is_dir() else None
+    folder.check_place()
+    record = folder.read()
     if record is None:
-        if folder.path.is_dir() and any(folder.path.iterdir()):
-            raise OutputError(f"--resume: {folder.path} holds no run record. Choose the folder of a run.")
-        return
+        raise OutputError(f"--resume: {folder.path} holds no run to continue. Leave --resume out, or name its folder.")
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
     changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
     if changed:

@@ -54,9 +54,15 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     if pair is not None:
         _require(pair, "text_pair", table)
     elif section.text is None:
-        pair = next((name for name in PAIR_NAMES if name in table.columns), None)
+        pair = _recognise(PAIR_NAMES, table)
         if pair is not None:
             notes.append(f"column '{pair}' is taken as the second text of a pair (by its name)")
+    used = [name for name in (text, label, pair) if name is not None]
+    if len(set(used)) < len(used):
+        raise DataError(
+            f"{table.origin}: column '{max(used, key=used.count)}' would be used twice. Columns: "
+            f"{', '.join(table.columns)}. Type: --set data.text=COLUMN --set data.label=COLUMN"
+        )
     return Columns(text, label, pair, notes)
 
 
@@ -64,8 +70,7 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
     if given is not None:
         _require(given, role, table)
         return given
-    by_lower = {name.lower().strip(): name for name in table.columns}
-    found = next((by_lower[name] for name in known if name in by_lower), None)
+    found = _recognise(known, table)
     if found is None:
         raise DataError(
             f"{table.origin}: no column is recognised as the {role}. Columns: {', '.join(table.columns)}. "
@@ -74,6 +79,14 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
     if found != role:
         notes.append(f"column '{found}' is taken as the {role} (by its name)")
     return found
+
+
+def _recognise(known: tuple[str, ...], table: Table) -> str | None:
+    """The first of the known names that the table has; one in the same case wins over one in another."""
+    by_lower: dict[str, str] = {}
+    for name in table.columns:
+        by_lower.setdefault(name.lower().strip(), name)
+    return next((name if name in table.columns else by_lower[name] for name in known if name in by_lower), None)
 
 
 def _require(name: str, role: str, table: Table) -> None:
@@ -92,8 +105,8 @@ def extract_rows(section: DataSection, table: Table, columns: Columns, dropped: 
     """
     for role, name in columns.as_dict().items():
         _require(name, role, table)
-    texts = [_as_text(value) for value in table.columns[columns.text]]
-    pairs = None if columns.text_pair is None else [_as_text(value) for value in table.columns[columns.text_pair]]
+    texts = _texts(table, columns.text)
+    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair)
     labels = table.columns[columns.label]
     _refuse_numbers(texts, columns.text, table)
     above = _above_minimum(section, table)
@@ -105,8 +118,6 @@ def extract_rows(section: DataSection, table: Table, columns: Columns, dropped: 
             dropped["empty text"] += 1
         elif section.task != "multi_label" and _is_empty(labels[index]):
             dropped["empty label"] += 1
-        elif labels[index] in section.drop_labels:
-            dropped["data.drop_labels"] += 1
         else:
             keep.append(index)
     if not keep:
@@ -114,6 +125,15 @@ def extract_rows(section: DataSection, table: Table, columns: Columns, dropped: 
         raise DataError(f"{table.origin}: no rows are left of {len(texts)} after cleaning ({reasons}).")
     ids = [f"{index + 1}" for index in range(len(texts))]
     return Rows(texts, pairs, list(labels), ids).take(keep)
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    odd = next((value for value in table.columns[column] if isinstance(value, list | dict | bool)), None)
+    if odd is not None:
+        raise DataError(
+            f"{table.origin}: column '{column}' holds {odd!r}, which is no text. Type: --set data.text=COLUMN"
+        )
+    return [_as_text(value) for value in table.columns[column]]
 
 
 def _as_text(value: Any) -> str:

@@ -1,6 +1,9 @@
 """Label cells -> labels, and what is predicted."""
 
+import json
 import math
+import shlex
+import statistics
 from collections import Counter
 from typing import Any
 
@@ -10,6 +13,8 @@ from finetune.recipe import DataSection
 
 MULTI_LABEL_SHARE = 0.01  # share of cells with a separator from which labels are taken for lists
 MANY_CLASSES = 50
+LARGEST_TARGET = 1e15  # its square still fits fp32
+ODD_SHARE = 0.1  # of cells that are no numbers, up to which a column of numbers looks like a column with typos
 
 
 def infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str:
@@ -39,6 +44,12 @@ def infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str
                 f"labels are {len(set(numbers))} different whole numbers, taken as classes; "
                 "type --set data.task=regression to predict the number"
             )
+    odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
+    if odd and len(odd) <= ODD_SHARE * len(labels):
+        notes.append(
+            f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, but {odd[0]!r} is none: taken as classes "
+            "(data.task=regression if they are numbers; then mend that cell)"
+        )
     return "single_label"
 
 
@@ -69,8 +80,31 @@ def _parse_name(cell: Any, separator: str) -> str:
 def _parse_names(cell: Any, separator: str) -> list[str]:
     if cell is None:
         return []
-    parts = cell if isinstance(cell, list) else str(cell).split(separator)
-    return list(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+    if isinstance(cell, list):
+        if not all(isinstance(part, str | int | float) for part in cell):
+            raise ValueError("holds something that is no label name")
+        parts = [_parse_name(part, separator) for part in cell]
+    else:
+        parts = _parse_name(cell, separator).split(separator)
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def drop_labelled(rows: Rows, names: list[str], dropped: Counter[str]) -> Rows:
+    """Leave out the rows that have one of these labels; counted in `dropped`."""
+    unwanted = set(names)
+    keep = [i for i, label in enumerate(rows.labels) if unwanted.isdisjoint(_names(label))]
+    if len(keep) < len(rows):
+        dropped["data.drop_labels"] += len(rows) - len(keep)
+    return rows.take(keep)
+
+
+def drop_advice(names: list[str]) -> str:
+    """The option that leaves labels out, quoted so that shell and YAML read back these very names."""
+    return "--set " + shlex.quote(f"data.drop_labels={json.dumps(names, ensure_ascii=False)}")
+
+
+def _names(label: Any) -> list[str]:
+    return label if isinstance(label, list) else [str(label)]
 
 
 def _parse_number(cell: Any, separator: str) -> float:
@@ -97,6 +131,8 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
         DataError: Fewer than two classes, a measured label unseen in training, or a name missing from data.labels.
     """
     if task == "regression":
+        if section.labels is not None:
+            raise DataError("data.labels: has no meaning for regression. Type: --set data.labels=null")
         _check_numbers(splits["train"].labels, warnings)
         return None
     trained = count_labels(splits["train"])
@@ -111,7 +147,7 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
         if unseen:
             raise DataError(
                 f"data.{split}: labels that never occur in training: {', '.join(unseen[:10])}. Add training rows, or "
-                f"leave them out: --set 'data.drop_labels=[{', '.join(unseen[:10])}]'"
+                f"leave them out: {drop_advice(unseen[:10])}"
             )
         absent = [name for name in found if split in splits and name not in count_labels(splits[split])]
         if absent:
@@ -136,7 +172,7 @@ def count_labels(rows: Rows) -> Counter[str]:
     """Label -> rows; a multi-label row counts for each of its labels."""
     counts: Counter[str] = Counter()
     for label in rows.labels:
-        counts.update(label if isinstance(label, list) else [str(label)])
+        counts.update(_names(label))
     return counts
 
 
@@ -146,8 +182,11 @@ def _natural_order(name: str) -> tuple[bool, float, str]:
 
 
 def _check_numbers(values: list[float], warnings: list[str]) -> None:
-    mean = sum(values) / len(values)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    largest = max(abs(value) for value in values)
+    if largest > LARGEST_TARGET:
+        raise DataError(f"data.label: the target {largest:g} is too large for fp32. Rescale the targets to about 1.")
+    mean = statistics.fmean(values)
+    spread = statistics.pstdev(values)
     if spread == 0:
         raise DataError(f"data.label: every training row has the value {mean:g}; there is nothing to learn.")
     if not 0.05 <= spread <= 20:

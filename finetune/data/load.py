@@ -5,10 +5,11 @@ import json
 from collections import Counter
 
 from finetune.data.columns import choose_columns, extract_rows
-from finetune.data.labels import count_labels, infer_task, label_names, parse_labels
+from finetune.data.labels import count_labels, drop_labelled, infer_task, label_names, parse_labels
 from finetune.data.rows import Data, Rows
 from finetune.data.sources import read_sources
 from finetune.data.splits import count_leaks, deduplicate, drop_leaks, make_splits, probe_positions
+from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 
 
@@ -28,17 +29,16 @@ def load_data(section: DataSection) -> Data:
     rows = {
         name: parse_labels(found, task, section.label_separator, tables[name].origin) for name, found in raw.items()
     }
+    rows = {name: drop_labelled(found, section.drop_labels, dropped) for name, found in rows.items()}
     if section.deduplicate:
         rows = {name: deduplicate(found, dropped) for name, found in rows.items()}
         rows = drop_leaks(rows, dropped)
+    for name, found in rows.items():
+        if len(found) == 0:
+            raise DataError(f"data: no rows are left for {name} after cleaning ({_counted(dropped)}).")
     splits = make_splits(section, rows, task, notes)
     labels = label_names(section, splits, task, warnings)
-    leaks = count_leaks(splits)
-    if leaks:
-        warnings.append(
-            f"{leaks} validation or test rows have a text that is also in training: scores there are too good. "
-            "Type: --set data.deduplicate=true"
-        )
+    warnings += _leak_warnings(splits) + _drop_warnings(section, raw, task)
     if "test" not in splits:
         warnings.append(
             "there is no test split: the reported validation score was also used to select, so it is optimistic"
@@ -59,6 +59,41 @@ def load_data(section: DataSection) -> Data:
         notes=notes,
         warnings=warnings,
     )
+
+
+def _leak_warnings(splits: dict[str, Rows]) -> list[str]:
+    advice = "Type: --set data.deduplicate=true"
+    in_train = sum(count_leaks(splits["train"], rows) for name, rows in splits.items() if name != "train")
+    found = []
+    if in_train:
+        found.append(
+            f"{in_train} validation or test rows have a text that is also in training: scores there are too "
+            f"good. {advice}"
+        )
+    in_validation = count_leaks(splits["validation"], splits["test"]) if "test" in splits else 0
+    if in_validation:
+        found.append(f"{in_validation} test rows have a text that is also in validation, which selects. {advice}")
+    return found
+
+
+def _drop_warnings(section: DataSection, raw: dict[str, Rows], task: str) -> list[str]:
+    """Names in data.drop_labels that no row has: most likely misspelt."""
+    if not section.drop_labels:
+        return []
+    found = {
+        name
+        for table, rows in raw.items()
+        for name in count_labels(parse_labels(rows, task, section.label_separator, table))
+    }
+    return [
+        f"data.drop_labels: no row is labelled '{name}'.{suggest(name, found)}"
+        for name in section.drop_labels
+        if name not in found
+    ]
+
+
+def _counted(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in dropped.items() if count) or "none was left out"
 
 
 def class_counts(data: Data) -> dict[str, dict[str, int]]:

@@ -1,10 +1,9 @@
-"""Files -> tables of text. Reading is done by `datasets`; what is checked here is what it would pass silently."""
+"""Files -> tables. Read by Python's own csv and json, which change no value: no types are guessed, so that a label
+`None`, `007` or `TRUE` and a text that looks like a date stay what they are."""
 
-import codecs
 import csv
+import io
 import json
-import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 from finetune.errors import DataError
 from finetune.packages import PREFIX, package_path
 from finetune.recipe import DataSection
-
-logger = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 SPLIT_FILES = {"train": ("train",), "validation": ("validation", "valid", "dev"), "test": ("test",)}
@@ -57,8 +54,12 @@ def _locate(reference: str, key: str) -> Path:
             return package_path(reference)
         except LookupError as error:
             raise DataError(f"{key}: {error}") from error
-    path = Path(reference).expanduser()
-    if not path.exists():
+    try:
+        path = Path(reference).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{key}: '{reference}' is no path: {error}.") from error
+    if not found:
         raise DataError(
             f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Type: --data PATH, or --set {key}=PATH"
         )
@@ -68,7 +69,7 @@ def _locate(reference: str, key: str) -> Path:
 def _split_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for split, stems in SPLIT_FILES.items():
-        matches = [path for stem in stems for path in sorted(folder.glob(f"{stem}.*")) if path.suffix in SUFFIXES]
+        matches = [path for path in sorted(folder.iterdir()) if path.stem in stems and path.suffix.lower() in SUFFIXES]
         if len(matches) > 1:
             names = ", ".join(path.name for path in matches)
             raise DataError(f"data.source: {folder} holds {len(matches)} files for {split}: {names}. Keep one.")
@@ -86,93 +87,75 @@ def _read(path: Path, section: DataSection) -> Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: expected a {', '.join(SUFFIXES)} file, found '{suffix or 'no suffix'}'.")
-    _check_readable(path, section.encoding)
+    text = _decode(path, section.encoding)
     if suffix == ".jsonl":
-        table = _read_jsonl(path, section.encoding)
+        table = _parse_jsonl(path, text)
     else:
-        table = _read_csv(path, section.encoding, section.delimiter or ("\t" if suffix == ".tsv" else ","))
+        table = _parse_csv(path, text, section.delimiter or ("\t" if suffix == ".tsv" else ","))
     if len(table) == 0:
         raise DataError(f"{path}: has columns but no rows.")
     return table
 
 
-def _check_readable(path: Path, encoding: str) -> None:
-    """Decode the whole file once: names the byte that does not fit instead of failing in the middle."""
-    try:
-        codec = codecs.lookup(encoding)
-    except LookupError as error:
-        raise DataError(
-            f"data.encoding: '{encoding}' is no encoding that Python knows. Try utf-8 or latin-1."
-        ) from error
+def _decode(path: Path, encoding: str) -> str:
+    """The text of a file, without a byte-order mark.
+
+    Raises:
+        DataError: It cannot be read or decoded; names the line and the byte.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    if not raw.strip():
-        raise DataError(f"{path}: is empty.")
     try:
-        text = codec.decode(raw)[0]
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise DataError(
             f"{path} line {line}: byte 0x{raw[error.start]:02x} is not {encoding}. Save the file as UTF-8, or name "
             "its encoding, for example: --set data.encoding=cp1252"
         ) from error
+    except (LookupError, ValueError) as error:  # unknown, or a codec that does not make text
+        raise DataError(
+            f"data.encoding: '{encoding!a}' is no text encoding of Python. Try utf-8 or latin-1."
+        ) from error
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise DataError(f"{path}: is empty.")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(
             f"{path} line {line}: holds a NUL character, so it is no text file (UTF-16? --set data.encoding=utf-16)."
         )
+    return text
 
 
-def _without_bom(encoding: str) -> str:
-    """A byte-order mark belongs to no column name."""
-    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+def _parse_csv(path: Path, text: str, delimiter: str) -> Table:
+    """Python's own reader, without any guessing of types: `None`, `n/a`, `007` and `TRUE` stay what they are."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if header is None and cells:
+                header = cells
+                _check_header(path, header, delimiter)
+            elif cells:
+                _check_width(path, line, cells, header or [], delimiter)
+                rows.append(cells)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num}: malformed CSV: {error}.") from error
+    return Table(str(path), {name: [row[index] for row in rows] for index, name in enumerate(header or [])})
 
 
-def _read_csv(path: Path, encoding: str, delimiter: str) -> Table:
-    header, rows = _check_csv(path, encoding, delimiter)
-    import datasets  # slow to import; asked for only when data is read
-
-    datasets.disable_progress_bars()
-    with tempfile.TemporaryDirectory() as cache:
-        dataset = datasets.Dataset.from_csv(
-            str(path),
-            features=datasets.Features({name: datasets.Value("string") for name in header}),
-            cache_dir=cache,
-            keep_in_memory=True,
-            sep=delimiter,
-            encoding=_without_bom(encoding),
-            na_filter=False,  # `None`, `n/a`, `007` and `TRUE` stay what they are
+def _check_width(path: Path, line: int, cells: list[str], header: list[str], delimiter: str) -> None:
+    if len(cells) != len(header):
+        raise DataError(
+            f"{path} line {line}: {len(cells)} cells where the header has {len(header)} ({', '.join(header)}). "
+            f"Quote texts that hold a '{delimiter}': \"like, this\"."
         )
-    columns = {name: dataset[name][:] for name in header}
-    if len(dataset) != rows:
-        raise DataError(f"{path}: {rows} rows by one reader and {len(dataset)} by another: check its quotes.")
-    return Table(str(path), columns)
-
-
-def _check_csv(path: Path, encoding: str, delimiter: str) -> tuple[list[str], int]:
-    """Header and number of rows, after checking that every row has as many cells as the header."""
-    if len(delimiter) != 1:
-        raise DataError(f"data.delimiter: expected one character, found {delimiter!r}.")
-    rows = 0
-    with path.open(encoding=_without_bom(encoding), newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader)
-            _check_header(path, header, delimiter)
-            start = reader.line_num + 1
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise DataError(
-                        f"{path} line {start}: {len(row)} cells where the header has {len(header)} "
-                        f"({', '.join(header)}). Quote texts that hold a '{delimiter}': \"like, this\"."
-                    )
-                rows += bool(row)
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{path} line {reader.line_num}: malformed CSV: {error}.") from error
-    return header, rows
 
 
 def _check_header(path: Path, header: list[str], delimiter: str) -> None:
@@ -190,43 +173,53 @@ def _check_header(path: Path, header: list[str], delimiter: str) -> None:
         )
 
 
-def _read_jsonl(path: Path, encoding: str) -> Table:
-    _check_jsonl(path, encoding)
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            dataset = datasets.Dataset.from_json(
-                str(path), cache_dir=cache, keep_in_memory=True, encoding=_without_bom(encoding)
-            )
-    except Exception as error:  # datasets wraps whatever pyarrow finds; the cause says what
-        cause = error.__cause__ or error
-        raise DataError(f"{path}: a column mixes kinds of values: {str(cause).splitlines()[0]}.") from error
-    return Table(str(path), {name: dataset[name][:] for name in dataset.column_names})
-
-
-def _check_jsonl(path: Path, encoding: str) -> None:
+def _parse_jsonl(path: Path, text: str) -> Table:
+    """One object a line. A key that a row lacks is None there; kinds of values must agree."""
+    rows: list[dict[str, Any]] = []
     kinds: dict[str, tuple[str, int]] = {}
-    with path.open(encoding=_without_bom(encoding)) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path} line {number}: not JSON: {error.msg} at column {error.colno}.") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path} line {number}: expected an object {{…}}, found a {type(row).__name__}.")
-            for key, value in row.items():
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            rows.append(_parse_json_line(f"{path} line {number}", line))
+            for key, value in rows[-1].items():
                 kind = _json_kind(value)
-                known, first = kinds.setdefault(key, (kind, number))
-                if known == "nothing":
-                    kinds[key] = (kind, number)
-                elif kind not in ("nothing", known):
+                known, first = kinds.get(key, ("nothing", number))
+                if "nothing" not in (kind, known) and kind != known:
                     raise DataError(
                         f"{path} line {number}: '{key}' is {kind} here and {known} in line {first}. Make them alike."
                     )
+                if known == "nothing":
+                    kinds[key] = (kind, number)
+    if not kinds:
+        raise DataError(f"{path}: its objects have no keys.")
+    return Table(str(path), {key: [row.get(key) for row in rows] for key in kinds})
+
+
+def _parse_json_line(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        line.encode("utf-8")
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}.") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: holds half of a two-part character (a lone surrogate).") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected an object {{…}}, found a {type(row).__name__}.")
+    return row
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
+        raise ValueError(f"key '{repeated}' is given twice")
+    return content
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _json_kind(value: Any) -> str:

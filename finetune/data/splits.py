@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from finetune.data.labels import drop_advice
 from finetune.data.rows import Rows
 from finetune.errors import DataError
 from finetune.recipe import DataSection
@@ -32,11 +33,12 @@ def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes:
     wanted = [name for name in ("test", "validation") if name not in splits]
     if "all" not in tables and "test" in wanted and section.test_size is None:
         wanted.remove("test")  # files were given for the other splits: do not invent a test split from train
-    parts = len(wanted) + 1
     if wanted:
-        _check_rare_classes(pool, task, parts)
+        _check_rare_classes(pool, task, len(wanted) + 1)
+    total = len(pool)
+    default = max(holdout_size(total), len(set(pool.labels)) if task == "single_label" else 1)
     for name in wanted:
-        size = _rows_of(getattr(section, f"{name}_size"), len(pool), holdout_size(len(pool)), f"data.{name}_size")
+        size = _rows_of(getattr(section, f"{name}_size"), total, default, f"data.{name}_size")
         pool, splits[name] = split_off(pool, size, task, section.split_seed, f"data.{name}_size")
         notes.append(f"{name}: {len(splits[name])} rows split off ({_how(task)}, split seed {section.split_seed})")
     pool = _thin_out(pool, section.train_size, task, section.split_seed, "data.train_size")
@@ -64,7 +66,11 @@ def split_off(rows: Rows, size: int, task: str, seed: int, key: str) -> tuple[Ro
 
 
 def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
-    """`size` positions, ascending, stratified where the task allows it."""
+    """`size` positions, ascending, stratified where the task allows it.
+
+    Raises:
+        DataError: Not every class can be on both sides.
+    """
     from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
 
     if size >= len(labels):
@@ -72,18 +78,21 @@ def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> 
     strata = _strata(labels, task)
     if strata is not None and min(Counter(strata).values()) < 2:
         strata = None  # only where splits came with the data: checked before making our own
-    try:
-        _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=strata, random_state=seed)
-    except ValueError as error:
-        raise DataError(f"{key}: cannot draw {size} of {len(labels)} rows: {error}") from error
+    needed = len(set(strata or []))
+    if not needed <= size <= len(labels) - needed:
+        raise DataError(
+            f"{key}: {size} of {len(labels)} rows cannot be drawn so that all {needed} classes are on both sides. "
+            f"Ask for {needed} to {len(labels) - needed}."
+        )
+    _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=strata, random_state=seed)
     return sorted(chosen)
 
 
 def probe_positions(section: DataSection, train: Rows, validation: Rows, task: str) -> list[int]:
     """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
     size = min(len(train), section.probe_size or len(validation))
-    classes = len(set(_strata(train.labels, task) or []))
-    if task == "single_label" and classes <= size < len(train) and len(train) - size >= classes:
+    strata = len(set(_strata(train.labels, task) or []))
+    if 0 < strata <= size <= len(train) - strata:
         return sample(train.labels, size, task, section.split_seed, "data.probe_size")
     return sorted(random.Random(section.split_seed).sample(range(len(train)), size))
 
@@ -93,7 +102,7 @@ def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
     labels_of: dict[tuple[str, str], set[str]] = {}
     keys = [rows.text_key(index) for index in range(len(rows))]
     for key, label in zip(keys, rows.labels, strict=True):
-        labels_of.setdefault(key, set()).add(repr(label))
+        labels_of.setdefault(key, set()).add(repr(sorted(label) if isinstance(label, list) else label))
     seen: set[tuple[str, str]] = set()
     keep = []
     for index, key in enumerate(keys):
@@ -122,12 +131,10 @@ def drop_leaks(splits: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows
     return kept
 
 
-def count_leaks(splits: dict[str, Rows]) -> int:
-    """Rows of validation and test whose text is also in training."""
-    train = {splits["train"].text_key(index) for index in range(len(splits["train"]))}
-    return sum(
-        rows.text_key(index) in train for name, rows in splits.items() if name != "train" for index in range(len(rows))
-    )
+def count_leaks(seen: Rows, measured: Rows) -> int:
+    """Rows of `measured` whose text is also in `seen`."""
+    texts = {seen.text_key(index) for index in range(len(seen))}
+    return sum(measured.text_key(index) in texts for index in range(len(measured)))
 
 
 def _strata(labels: Sequence[Any], task: str) -> list[Any] | None:
@@ -157,10 +164,9 @@ def _check_rare_classes(rows: Rows, task: str, parts: int) -> None:
     rare = {name: count for name, count in sorted(Counter(rows.labels).items()) if count < parts}
     if rare:
         shown = ", ".join(f"{name} ({count})" for name, count in list(rare.items())[:10])
-        names = ", ".join(list(rare)[:10])
         raise DataError(
             f"data.label: classes with fewer than {parts} rows cannot be in every one of {parts} splits: {shown}. Add "
-            f"rows, give your own validation and test files, or leave them out: --set 'data.drop_labels=[{names}]'"
+            f"rows, give your own validation and test files, or leave them out: {drop_advice(list(rare)[:10])}"
         )
 
 

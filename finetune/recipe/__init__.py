@@ -1,8 +1,26 @@
-"""Recipes and presets: schema, YAML, resolution. Loads no model and no data."""
+"""Recipes and presets: schema, YAML, resolution. Loads no model and no data.
 
-from finetune.recipe.checks import find_budget_problems
-from finetune.recipe.resolve import Resolved, differences, flatten, resolve
-from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
+Names are imported when they are asked for: completion and `--help` need only `recipe.library`, which is stdlib.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune.recipe.checks import find_budget_problems
+    from finetune.recipe.resolution import Resolved, differences, flatten, resolve
+    from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
+
+_HOMES = {
+    "find_budget_problems": "checks",
+    "Resolved": "resolution",
+    "differences": "resolution",
+    "flatten": "resolution",
+    "resolve": "resolution",
+    "DataSection": "schema",
+    "ModelSection": "schema",
+    "Recipe": "schema",
+    "TrainingSection": "schema",
+}
 
 __all__ = [
     "DataSection",
@@ -15,3 +33,11 @@ __all__ = [
     "flatten",
     "resolve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f"finetune.recipe.{_HOMES[name]}"), name)

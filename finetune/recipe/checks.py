@@ -26,10 +26,13 @@ def find_problems(recipe: Recipe) -> list[str]:
         problems.append(
             f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation."
         )
-    if min(training.seeds) < 0:
-        problems.append(f"training.seeds: seeds are 0 or more; found {min(training.seeds)}.")
-    if recipe.data.text is not None and recipe.data.text in (recipe.data.label, recipe.data.text_pair):
-        problems.append(f"data.text: column '{recipe.data.text}' cannot be text and label or pair at once.")
+    used = [name for name in (recipe.data.text, recipe.data.text_pair, recipe.data.label) if name is not None]
+    if len(set(used)) < len(used):
+        problems.append(
+            f"data.text: column '{max(used, key=used.count)}' is used twice among text, text_pair and label."
+        )
+    if recipe.data.labels is not None and recipe.data.task == "regression":
+        problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
     if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
         problems.append("data.labels: a name is given twice.")
     if training.class_weights != "none" and recipe.data.task in ("regression", "multi_label"):

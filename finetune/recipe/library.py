@@ -66,7 +66,7 @@ def copy_to(source: Path, destination: Path, force: bool) -> Path:
     """Copy a recipe or preset to edit it. A folder as destination keeps the name; a bare name gets `.yaml`.
 
     Raises:
-        RecipeError: The destination exists and `force` is off, or its folder is missing.
+        RecipeError: The destination exists and `force` is off, its folder is missing, or it cannot be written.
     """
     if destination.is_dir():
         destination = destination / source.name
@@ -76,5 +76,8 @@ def copy_to(source: Path, destination: Path, force: bool) -> Path:
         raise RecipeError(f"{destination}: is there already. Choose another name, or add --force to replace it.")
     if not destination.parent.is_dir():
         raise RecipeError(f"{destination.parent}: no such folder. Type: mkdir -p {destination.parent}")
-    shutil.copyfile(source, destination)
+    try:
+        shutil.copyfile(source, destination)
+    except OSError as error:
+        raise RecipeError(f"{destination}: cannot be written: {error.strerror}.") from error
     return destination

@@ -1,23 +1,34 @@
 """What a recipe may say. Every default is here or in a YAML file, with its unit; none is hidden in code."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
 
 from finetune.techniques import Technique
 
 TaskName = Literal["auto", "single_label", "multi_label", "regression"]
-Size = int | float  # rows when >= 1, a share of the rows when < 1
+
+
+def _check_size(size: float) -> float:
+    if not (isinstance(size, int) and size >= 1) and not (isinstance(size, float) and 0 < size < 1):
+        raise ValueError("expected a whole number of rows from 1, or a share between 0 and 1")
+    return size
+
+
+Size = Annotated[int | float, AfterValidator(_check_size)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator takes
 
 
 class Section(BaseModel):
     """Strict: an unknown key or a value of the wrong kind is an error, never a guess."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
-    id: str = Field(description="A hub id, a local folder, or package:NAME/folder inside an installed package.")
+    id: str = Field(
+        min_length=1, description="A hub id, a local folder, or package:NAME/folder inside an installed package."
+    )
     revision: str | None = Field(None, description="Commit or tag on the hub; a commit makes the run repeatable.")
     sha256: str | None = Field(
         None,
@@ -28,7 +39,8 @@ class ModelSection(Section):
 
 class DataSection(Section):
     source: str = Field(
-        description="A .csv, .tsv or .jsonl file, a folder with train/validation/test files, or package:NAME/file."
+        min_length=1,
+        description="A .csv, .tsv or .jsonl file, a folder with train/validation/test files, or package:NAME/file.",
     )
     validation: str | None = Field(None, description="File with the validation split, when it is not in source.")
     test: str | None = Field(None, description="File with the test split, when it is not in source.")
@@ -44,15 +56,17 @@ class DataSection(Section):
         False, description="Keep one row per text (case and spacing aside); drop texts with two labels."
     )
     encoding: str = Field("utf-8", description="Text encoding of the files.")
-    delimiter: str | None = Field(None, description="CSV delimiter; a comma, or a tab for .tsv, when left out.")
-    train_size: Size | None = Field(None, gt=0, description="Rows (or share) to train on; all that is left, if unset.")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="CSV delimiter; a comma, or a tab for .tsv, when left out."
+    )
+    train_size: Size | None = Field(None, description="Rows (or share) to train on; all that is left, if unset.")
     validation_size: Size | None = Field(
-        None, gt=0, description="Rows (or share) of validation: split off, or kept of its own file."
+        None, description="Rows (or share) of validation: split off, or kept of its own file."
     )
     test_size: Size | None = Field(
-        None, gt=0, description="Rows (or share) of the final test: split off, or kept of its own file."
+        None, description="Rows (or share) of the final test: split off, or kept of its own file."
     )
-    split_seed: int = Field(0, ge=0, description="Who is in which split. Independent of the run's seed.")
+    split_seed: Seed = Field(0, description="Who is in which split. Independent of the run's seed.")
     probe_size: int | None = Field(
         None, ge=1, description="Training rows measured like validation; as many as validation, if unset."
     )
@@ -83,7 +97,7 @@ class TrainingSection(Section):
         "none",
         description="balanced weighs a row by n / (classes × rows of its class) in the training objective.",
     )
-    seeds: list[int] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
+    seeds: list[Seed] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
     metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the built-in.")
 
 

@@ -40,7 +40,7 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)",
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)",
         "-+.0123456789",
     ),
 ):
@@ -62,11 +62,17 @@ def parse_yaml(text: str, origin: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # what PyYAML's own constructors let through
+        raise RecipeError(f"{origin}: not valid YAML: {type(error).__name__}: {_one_line(error)}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error)
+        what = getattr(error, "problem", None) or _one_line(error)
         raise RecipeError(f"{origin}{where}: not valid YAML: {what}.") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).removesuffix(".")
 
 
 def read_yaml(path: Path, origin: str) -> dict[str, Any]:
@@ -85,8 +91,3 @@ def read_yaml(path: Path, origin: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{origin}: expected 'key: value' lines, found a {type(content).__name__}.")
     return content
-
-
-def dump_yaml(content: dict[str, Any]) -> str:
-    """Write a mapping as YAML, keys in their order, so that the loader above reads back the same values."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)

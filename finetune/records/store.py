@@ -16,6 +16,7 @@ from finetune.errors import OutputError
 from finetune.records.schema import SCHEMA_VERSION, RunRecord
 
 RECORD = "run.json"
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -53,11 +54,8 @@ class RunFolder:
         Raises:
             OutputError: With the command that continues, or what else to choose.
         """
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise OutputError(f"--output {self.path}: is a file. Choose a folder.")
-        if not any(self.path.iterdir()):
+        self.check_place()
+        if self.is_empty():
             return
         record = self.read()
         if record is None:
@@ -69,6 +67,20 @@ class RunFolder:
             "another folder."
         )
 
+    def check_place(self) -> None:
+        """Refuse a path that cannot be a folder.
+
+        Raises:
+            OutputError: It, or something above it, is a file.
+        """
+        existing = next(path for path in (self.path.absolute(), *self.path.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise OutputError(f"--output {self.path}: {existing} is a file. Choose a folder.")
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written there; a lock that a dead process left does not count."""
+        return not self.path.is_dir() or all(path.name == LOCK for path in self.path.iterdir())
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process.
@@ -78,7 +90,7 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
+            handle = (self.path / LOCK).open("w")
         except OSError as error:
             raise OutputError(f"--output {self.path}: cannot be written: {error.strerror}.") from error
         with handle:

@@ -152,11 +152,9 @@ def live_scores(task: str, train: Scores, validation: Scores) -> str:
     """One short line for the progress bar: train probe, validation and the gap of score and loss."""
     gaps = compute_gap(_known(train), _known(validation))
     score, loss = MEASURES[task].score, MEASURES[task].loss
-    shown = {name: _gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss)}
-    return (
-        f"{NAMES.get(score, score)} train {_value(score, train[score])}, validation {_value(score, validation[score])}, "
-        f"gap {shown[score]}; {NAMES.get(loss, loss)} gap {shown[loss]}"
-    )
+    score_gap, loss_gap = (_gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss))
+    scores = f"train {_value(score, train[score])}, validation {_value(score, validation[score])}"
+    return f"{NAMES.get(score, score)} {scores}, gap {score_gap}; {NAMES.get(loss, loss)} gap {loss_gap}"
 
 
 def _known(scores: Scores) -> dict[str, float]:

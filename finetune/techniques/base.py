@@ -119,7 +119,7 @@ class SelectionRule:
 class Technique(BaseModel):
     """Base of all techniques. Fields of a subclass are its YAML keys, with bounds and a description each."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     family: ClassVar[str]
     source: ClassVar[str]

@@ -25,7 +25,7 @@ class EarlyStopping(Technique):
 
     metric: str = Field(
         "score",
-        description="Of validation: score (accuracy; average precision for multi-label; Pearson r), loss, or any metric.",
+        description="Of validation: score (accuracy; multi-label: average precision; Pearson r), loss, or any metric.",
     )
     patience: int = Field(3, ge=1, description="Evaluations in a row without a gain before stopping.")
     min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")

@@ -4,7 +4,6 @@ import math
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
-from scipy.optimize import brentq
 
 from finetune.techniques.base import Budget, Technique
 
@@ -23,6 +22,8 @@ def total_shrink(strength: float, learning_rates: list[float]) -> float:
 
 def strength_for(shrink: float, learning_rates: list[float]) -> float:
     """The λ with `total_shrink(λ, learning_rates) == shrink`, for 0 < shrink < 1."""
+    from scipy.optimize import brentq  # slow to import; needed only where a total shrink is asked for
+
     largest = max(learning_rates)
     target = math.log1p(-shrink)
     # Σ log(1 − ηλ) falls from 0 (λ = 0) to −∞ (λ = 1/max η), so there is exactly one root between.

@@ -14,7 +14,7 @@ import pytest
 import finetune
 from finetune.recipe import resolve
 from finetune.recipe.library import find_recipe, first_comment, preset_names, recipe_names
-from finetune.recipe.resolve import RECIPE_KEYS
+from finetune.recipe.resolution import RECIPE_KEYS
 from finetune.techniques import TECHNIQUES
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, write_csv

@@ -1,5 +1,6 @@
 """YAML as people mean it: what becomes a number, what stays a word, and what is refused with its line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
 from finetune.recipe.library import recipe_names
-from finetune.recipe.yaml_file import dump_yaml, parse_yaml, read_yaml
+from finetune.recipe.yaml_file import parse_yaml, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -239,17 +240,17 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         "007",
     ],
 )
-def test_what_is_dumped_parses_back_to_the_same_value(value: Any) -> None:
-    parsed = parse_yaml(dump_yaml({"key": value}), "x.yaml")
+def test_json_is_yaml_that_reads_back_the_same_value(value: Any) -> None:
+    parsed = parse_yaml(json.dumps({"key": value}), "x.yaml")
     assert parsed == {"key": value}
     assert type(parsed["key"]) is type(value)
 
 
 def test_dumping_keeps_the_order_of_keys() -> None:
-    assert list(parse_yaml(dump_yaml({"z": 1, "a": 2, "m": 3}), "x.yaml")) == ["z", "a", "m"]
+    assert list(parse_yaml(json.dumps({"z": 1, "a": 2, "m": 3}), "x.yaml")) == ["z", "a", "m"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_dumped_shipped_recipe_parses_back_unchanged(name: str) -> None:
     content = resolve(name, "strong").recipe.to_dict()
-    assert parse_yaml(dump_yaml(content), "x.yaml") == content
+    assert parse_yaml(json.dumps(content), "x.yaml") == content

@@ -1,5 +1,6 @@
 """Augmented texts in training: fresh each epoch, keyed by (seed, epoch, row), never for what is measured."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,17 @@ def test_the_streams_do_not_depend_on_the_process(encoder: Encoder) -> None:
     """Literal texts: a stream seeded by Python's own hash would be another one in every process."""
     found = train_set(encoder, seed=7).augmented([WORDS, WORDS], 3, "text")
     assert found == GOLDEN
+
+
+def test_two_techniques_draw_independently(encoder: Encoder) -> None:
+    """With one stream for both, the texts that the first changes would be just those that the second changes."""
+
+    def draw(text: str, rng: random.Random) -> str:
+        return f"{text} {rng.random()}"
+
+    (found,) = train_set(encoder, first=draw, second=draw).augmented(["movie"], 0, "text")
+    _, first, second = found.split()
+    assert first != second
 
 
 def test_two_techniques_act_in_turn_each_with_its_own_stream(encoder: Encoder) -> None:

@@ -1,7 +1,7 @@
 """Recipe file + preset + command-line overrides -> one frozen Recipe, and where each value came from."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ RECIPE_KEYS = ("model", "data", "training", "techniques")
 DEFAULT_RECIPE = "tweets"
 DEFAULT_RECIPE_FOR_OWN_DATA = "your-data"
 OFF = ("off", None)
+MAPPINGS = ("data.minimum",)  # values that are mappings themselves: merged entry by entry
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,23 @@ def resolve(
     problems: list[str] = []
     name = recipe or (DEFAULT_RECIPE_FOR_OWN_DATA if data else DEFAULT_RECIPE)
     layers = [_recipe_layer(name, problems)]
-    preset_name = None
+    preset_name = None if preset is None else Path(preset).stem
     if preset is not None:
-        layers.append(_preset_layer(preset, problems))
-        preset_name = Path(preset).stem
+        layers.append(_collect(problems, "preset", _preset_layer, preset, problems))
     if model is not None:
         layers.append(_Layer("--model", {"model": {"id": model}}))
     if data is not None:
         layers.append(_Layer("--data", {"data": {"source": data}}))
-    layers += [_override_layer(text, problems) for text in overrides]
+    layers += [_collect(problems, "--set", _override_layer, text, problems) for text in overrides]
     if seeds := list(seeds):
         layers.append(_Layer("--seed", {"training": {"seeds": seeds}}))
     merged, origins = _merge(layers, problems)
     if metrics := list(metrics):
         training = merged.setdefault("training", {})
-        training["metrics"] = [*training.get("metrics", []), *metrics]
-        origins["training.metrics"] = "--metric"
+        written = training.get("metrics", [])
+        if isinstance(written, list):  # anything else is the schema's to refuse
+            training["metrics"] = [*written, *metrics]
+            origins["training.metrics"] = "--metric"
     built = _build(Path(name).stem, preset_name, merged, origins, problems)
     if built is None or problems:
         raise RecipeError(problems)
@@ -91,6 +93,15 @@ def resolve(
     if problems:
         raise RecipeError([f"{_origin_of(problem, origins)}{problem}" for problem in problems])
     return Resolved(built, _all_origins(built, origins))
+
+
+def _collect(problems: list[str], origin: str, read: Callable[..., _Layer], *arguments: Any) -> _Layer:
+    """Read a layer; one that cannot be read is a problem beside the others, not the end of the search."""
+    try:
+        return read(*arguments)
+    except RecipeError as error:
+        problems += error.problems
+        return _Layer(origin, {})
 
 
 def _recipe_layer(name: str, problems: list[str]) -> _Layer:
@@ -133,8 +144,13 @@ def _override_layer(text: str, problems: list[str]) -> _Layer:
     if not equals or not all(parts):
         problems.append(f"--set {text}: expected dotted.key=value, for example training.epochs=5.")
         return _Layer(origin, {})
-    if parts[0] not in RECIPE_KEYS or len(parts) == 1:
+    if parts[0] not in RECIPE_KEYS:
         problems.append(f"--set {text}: '{parts[0]}' is not a section with keys.{suggest(parts[0], RECIPE_KEYS)}")
+        return _Layer(origin, {})
+    if len(parts) == 1:
+        options = {"model": "--model", "data": "--data"}.get(key)
+        instead = f"; for the whole section: {options} …" if options else ""
+        problems.append(f"--set {text}: '{key}' is a section; set its keys, for example {key}.KEY=VALUE{instead}.")
         return _Layer(origin, {})
     nested: Any = parse_yaml(value, f"--set {key}")
     for part in reversed(parts):
@@ -146,7 +162,7 @@ def _merge(layers: list[_Layer], problems: list[str]) -> tuple[dict[str, Any], d
     """Later layers win, key by key. --model and --data replace their whole section: its other keys describe
     the file that is being replaced (columns, hash, revision)."""
     merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
+    origins: dict[str, str] = {"": layers[0].origin}  # of what nobody wrote: the recipe should have
     for layer in layers:
         if layer.origin in ("--model", "--data"):
             section = layer.origin.removeprefix("--")
@@ -167,17 +183,29 @@ def _merge_into(
     for key, value in content.items():
         dotted = f"{prefix}{key}"
         if prefix == "techniques." and value in OFF:
-            if target.pop(key, None) is None and origin.startswith("--set"):
+            was_on = target.pop(key, None) is not None
+            if not was_on and origin.startswith("--set"):
                 problems.append(f"{origin}=off: '{key}' is not on.{suggest(key, target)}")
+            elif key not in TECHNIQUES:
+                problems.append(f"{origin}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)}")
             origins.update({k: origin for k in list(origins) if k.startswith(f"{dotted}.")})
-        elif isinstance(value, dict) and (prefix in ("", "techniques.")):
-            existing = target.setdefault(key, {})
+        elif isinstance(value, dict) and (prefix in ("", "techniques.") or dotted in MAPPINGS):
             if not value:
-                origins[dotted] = origin
-            _merge_into(existing, value, origin, origins, f"{dotted}.", problems)
+                origins.setdefault(dotted, origin)
+            existing = target.setdefault(key, {})
+            if isinstance(existing, dict):
+                _merge_into(existing, value, origin, origins, f"{dotted}.", problems)
+            else:
+                _refuse_scalar(dotted, existing, origins, problems)
         else:
             target[key] = value
             origins[dotted] = origin
+
+
+def _refuse_scalar(dotted: str, found: Any, origins: dict[str, str], problems: list[str]) -> None:
+    name = dotted.removeprefix("techniques.")
+    known = f" Known: {', '.join(TECHNIQUES[name].model_fields)}." if name in TECHNIQUES else ""
+    problems.append(f"{_where(dotted, origins)}: {dotted}: expected its settings, found {found!r}.{known}")
 
 
 def _build(
@@ -189,15 +217,12 @@ def _build(
     techniques: dict[str, Technique] = {}
     for key, settings in merged.get("techniques", {}).items():
         if key not in TECHNIQUES:
-            where = origins.get(f"techniques.{key}") or _first_origin(f"techniques.{key}.", origins)
+            where = _where(f"techniques.{key}", origins)
             problems.append(
                 f"{where}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)} Type: finetune ls techniques"
             )
         elif not isinstance(settings, dict):
-            problems.append(
-                f"{origins.get(f'techniques.{key}', 'recipe')}: techniques.{key}: expected its settings, found "
-                f"{settings!r}. Known: {', '.join(TECHNIQUES[key].model_fields)}."
-            )
+            _refuse_scalar(f"techniques.{key}", settings, origins, problems)
         else:
             technique = _validate(TECHNIQUES[key], settings, f"techniques.{key}", origins, problems)
             if isinstance(technique, Technique):
@@ -228,7 +253,7 @@ def _once_per_key(error: ValidationError) -> list[dict[str, Any]]:
 def _explain(schema: type[BaseModel], detail: dict[str, Any], prefix: str, origins: dict[str, str]) -> str:
     key = ".".join(str(part) for part in detail["loc"][:1])
     dotted = f"{prefix}.{key}" if key else prefix
-    where = origins.get(dotted) or _first_origin(f"{dotted}.", origins) or _first_origin(f"{prefix}.", origins)
+    where = _where(dotted, origins)
     if detail["type"] == "extra_forbidden":
         return f"{where}: {dotted} is not a key.{suggest(key, schema.model_fields)}"
     if detail["type"] == "missing":
@@ -238,8 +263,12 @@ def _explain(schema: type[BaseModel], detail: dict[str, Any], prefix: str, origi
     return f"{where}: {dotted}: {message[:1].lower()}{message[1:]}{found}."
 
 
-def _first_origin(prefix: str, origins: dict[str, str]) -> str:
-    return next((origin for key, origin in origins.items() if key.startswith(prefix)), "recipe")
+def _where(dotted: str, origins: dict[str, str]) -> str:
+    """Where a key, or something below or beside it, was written; the recipe if nowhere."""
+    section = dotted.rpartition(".")[0]
+    below = (origin for key, origin in origins.items() if key.startswith(f"{dotted}."))
+    beside = (origin for key, origin in origins.items() if section and key.startswith(f"{section}."))
+    return origins.get(dotted) or next(below, None) or next(beside, origins[""])
 
 
 def _origin_of(problem: str, origins: dict[str, str]) -> str:
