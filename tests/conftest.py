@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 
 # Before any library reads them: nothing is fetched, and nothing is cached in the home folder.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="finetune-tests-")
+_CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_errors=True)
+os.environ["HF_HOME"] = _CACHE.name
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 WORDS = [
@@ -99,7 +101,7 @@ def save_tiny_model(folder: Path, architecture: str = "bert", **changes: Any) ->
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     inputs = ["input_ids", "attention_mask"]
     if architecture in ("bert", "electra", "albert", "deberta-v2"):
@@ -119,6 +121,23 @@ def save_tiny_model(folder: Path, architecture: str = "bert", **changes: Any) ->
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_runs() -> Iterator[None]:
+    """One thread: tiny models gain nothing from more. Frozen imports: accelerate collects garbage in every run, and
+    half of a tiny run's time went into walking through the modules of torch and transformers."""
+    import torch
+
+    import finetune.training.runner  # noqa: F401 - what is to be frozen
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

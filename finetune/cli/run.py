@@ -200,7 +200,9 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     folder.check_place()
     record = folder.read()
     if record is None:
-        raise OutputError(f"--resume: {folder.path} holds no run to continue. Leave --resume out, or name its folder.")
+        raise OutputError(
+            f"--resume: {folder.path} holds no run record. Leave --resume out, or name the folder of a run."
+        )
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
     changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
     if changed:

@@ -116,9 +116,7 @@ def _decode(path: Path, encoding: str) -> str:
             "its encoding, for example: --set data.encoding=cp1252"
         ) from error
     except (LookupError, ValueError) as error:  # unknown, or a codec that does not make text
-        raise DataError(
-            f"data.encoding: '{encoding!a}' is no text encoding of Python. Try utf-8 or latin-1."
-        ) from error
+        raise DataError(f"data.encoding: {encoding!r} is no text encoding of Python. Try utf-8 or latin-1.") from error
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise DataError(f"{path}: is empty.")

@@ -39,6 +39,7 @@ _KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "mpnet": {**_BERT_LIKE, "classifier": ("module:classifier.dropout",)},
     "albert": {**_BERT_LIKE, "classifier": ("classifier_dropout_prob",)},
 }
+_HEAD_OF_CHECKPOINT = "_finetune_head_dropout"  # carried from configuration to built model, then removed
 _DROPOUT_CLASSES = ("Dropout", "StableDropout")
 _ATTENTION = re.compile(r"(?:\bself|\battn|\battention)\.(?:attention_dropout|dropout|out_drop)$")
 # Where `attention.dropout` follows the output projection instead of the attention weights.
@@ -76,9 +77,13 @@ def apply_dropout(config: Any, wanted: dict[str, float]) -> None:
     nothing else.
     """
     keys = _KEYS[config.model_type]
-    for key in keys["classifier"]:
-        if "classifier" not in wanted and not key.startswith("module:") and getattr(config, key, None) is None:
-            setattr(config, key, getattr(config, keys["hidden"][0]))
+    if "classifier" not in wanted:
+        checkpoint = getattr(config, keys["hidden"][0])
+        for key in keys["classifier"]:
+            if key.startswith("module:"):
+                setattr(config, _HEAD_OF_CHECKPOINT, checkpoint)
+            elif getattr(config, key, None) is None:
+                setattr(config, key, checkpoint)
     for kind, probability in wanted.items():
         for key in keys[kind]:
             if not key.startswith("module:"):
@@ -87,6 +92,9 @@ def apply_dropout(config: Any, wanted: dict[str, float]) -> None:
 
 def apply_module_dropout(model: Any, wanted: dict[str, float]) -> None:
     """Set the probabilities that no configuration key reaches, on the built model."""
+    pinned = vars(model.config).pop(_HEAD_OF_CHECKPOINT, None)
+    if pinned is not None:
+        wanted = {**wanted, "classifier": pinned}
     for kind, probability in wanted.items():
         for key in _KEYS[model.config.model_type][kind]:
             if key.startswith("module:"):
@@ -101,9 +109,9 @@ def dropout_sites(model: Any) -> list[DropoutSite]:
             sites.append(DropoutSite(path, _kind(model, path), float(module.p)))
         else:
             sites += [
-                DropoutSite(f"{path}.{attribute}", _kind(model, f"{path}.{attribute}"), value)
+                DropoutSite(f"{path}.{attribute}", _kind(model, f"{path}.{attribute}"), float(value))
                 for attribute, value in vars(module).items()
-                if isinstance(value, float) and attribute.endswith("dropout")
+                if isinstance(value, int | float) and not isinstance(value, bool) and attribute.endswith("dropout")
             ]
     return sites
 

@@ -75,7 +75,8 @@ class RunFolder:
         """
         existing = next(path for path in (self.path.absolute(), *self.path.absolute().parents) if path.exists())
         if not existing.is_dir():
-            raise OutputError(f"--output {self.path}: {existing} is a file. Choose a folder.")
+            blocking = "" if existing == self.path.absolute() else f"{existing} "
+            raise OutputError(f"--output {self.path}: {blocking}is a file. Choose a folder.")
 
     def is_empty(self) -> bool:
         """Whether nothing was ever written there; a lock that a dead process left does not count."""
@@ -88,6 +89,7 @@ class RunFolder:
         Raises:
             OutputError: Another process holds it, or it cannot be created.
         """
+        fresh = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / LOCK).open("w")
@@ -98,7 +100,12 @@ class RunFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise OutputError(f"--output {self.path}: another process is running there.") from error
-            yield
+            try:
+                yield
+            finally:
+                if fresh and self.is_empty():  # nothing came of it: leave nothing behind
+                    (self.path / LOCK).unlink()
+                    self.path.rmdir()
 
 
 def read_record(path: Path) -> RunRecord:

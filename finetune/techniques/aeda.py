@@ -27,8 +27,9 @@ class AEDA(Technique):
     """Insert punctuation at random, so that the model cannot lean on exact positions. Words stay untouched.
 
     Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
-    see it. The safest augmentation without a dictionary: nothing is deleted, case, digits and marks are kept.
-    The number of optimizer steps stays the same: a row is replaced for this epoch, not added.
+    see it. The safest augmentation without a dictionary: nothing is deleted; case, digits and marks are kept. Marks
+    count towards `data.max_length`. The number of optimizer steps stays the same: a row is replaced for this epoch,
+    not added.
 
     Source: Karimi et al. 2021, arXiv:2108.13230 (ratio 0.3). Departs from it in: online replacement instead of
     added copies, so that augmentation does not buy longer training.

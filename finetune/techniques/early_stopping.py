@@ -41,8 +41,8 @@ class EarlyStopping(Technique):
                 else f"--set techniques.early_stopping=off, or --set training.epochs={self.patience + 1} or more"
             )
             problems.append(
-                f".patience: {self.patience} evaluations without a gain cannot happen in {budget.epochs} epochs "
-                f"with a stop left to make. Type: {advice}"
+                f".patience: {self.patience} evaluations without a gain cannot happen in {budget.epochs} epochs. "
+                f"Type: {advice}"
             )
         if self.min_epochs >= budget.epochs > 1:
             problems.append(

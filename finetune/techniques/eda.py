@@ -1,13 +1,27 @@
 """EDA's word operations that need no dictionary: swap and delete."""
 
 import random
+import re
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from finetune.techniques.base import Technique
 
-NEGATIONS = ("not", "no", "never", "nor", "none", "nothing", "without", "cannot")
+NEGATIONS = (
+    "not",
+    "no",
+    "never",
+    "nor",
+    "neither",
+    "none",
+    "nobody",
+    "nothing",
+    "nowhere",
+    "hardly",
+    "without",
+    "cannot",
+)
 
 
 def swap_words(words: list[str], count: int, rng: random.Random) -> list[str]:
@@ -28,7 +42,7 @@ def delete_words(words: list[str], probability: float, rng: random.Random, prote
 
 
 def _is_protected(word: str, protected: frozenset[str]) -> bool:
-    bare = word.lower().strip(".,;:!?\"'()")
+    bare = re.sub(r"^\W+|\W+$", "", word.lower())
     return bare in protected or bare.endswith(("n't", "n’t"))
 
 
@@ -50,7 +64,7 @@ class EDA(Technique):
     probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
     swap: float = Field(0.05, ge=0, le=1, description="Swaps per word; at least one swap unless 0.")
     delete: float = Field(0.05, ge=0, lt=1, description="Chance of each word to be dropped.")
-    protected: list[str] = Field(list(NEGATIONS), description="Words never deleted, lower case.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words never deleted; case does not count.")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -65,5 +79,5 @@ class EDA(Technique):
         if self.swap > 0:
             words = swap_words(words, max(1, round(self.swap * len(words))), rng)
         if self.delete > 0:
-            words = delete_words(words, self.delete, rng, frozenset(self.protected))
+            words = delete_words(words, self.delete, rng, frozenset(word.lower() for word in self.protected))
         return " ".join(words)

@@ -66,7 +66,7 @@ class WeightDecay(Technique):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.strength is None) == (self.total_shrink is None):
-            raise ValueError("give either strength or total_shrink (for example total_shrink: 0.02)")
+            raise ValueError("give either strength or total_shrink, the other null (for example total_shrink: 0.02)")
         return self
 
     def problems(self, budget: Budget) -> list[str]:

@@ -7,7 +7,7 @@ import errno
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ class _Run:
 
     def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
         again = self.prepared.meter.measure(*validation)
-        if again != selected.validation:
+        if _defined(again) != _defined(selected.validation):
             raise RunFailed(
                 f"the restored weights of step {selected.step} measure {again} on validation, but measured "
                 f"{selected.validation} in training: the selected checkpoint is damaged."
@@ -307,8 +307,9 @@ def _class_weights(prepared: Prepared) -> torch.Tensor | None:
     return torch.tensor([rows / (len(counts) * max(1, counts[name])) for name in labels])
 
 
-def _defined(scores: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+def _defined(scores: Mapping[str, float | None]) -> dict[str, float | None]:
+    """JSON has no nan: what is undefined becomes None."""
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
