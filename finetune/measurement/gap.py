@@ -40,7 +40,7 @@ def gap_intervals(
         seed: Of the draws.
 
     Returns:
-        Metric -> (low, high), for every metric that is a function of sums over rows.
+        Metric -> (low, high), for every metric that is a function of sums over rows and defined.
     """
     rng = np.random.default_rng(seed)
     drawn = [scores_from_sums(task, _resampled_sums(row_terms(task, *split), rng)) for split in (train, validation)]
@@ -48,8 +48,10 @@ def gap_intervals(
     intervals = {}
     for name in drawn[0]:
         sign = -1 if name in LOSSES else 1
-        low, high = np.nanpercentile(sign * (drawn[0][name] - drawn[1][name]), [tail, 100 - tail])
-        intervals[name] = (float(low), float(high))
+        gaps = sign * (drawn[0][name] - drawn[1][name])
+        if np.isfinite(gaps).any():  # a correlation of constants is undefined in every draw
+            low, high = np.nanpercentile(gaps, [tail, 100 - tail])
+            intervals[name] = (float(low), float(high))
     return intervals
 
 

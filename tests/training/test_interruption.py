@@ -124,7 +124,7 @@ def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_
     died = subprocess.run(
         [sys.executable, str(script), moment, str(recipe), str(tmp_path / "cut")],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
