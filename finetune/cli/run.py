@@ -72,24 +72,30 @@ def run(
     from finetune.training.prepare import prepare
 
     distributed.join()
-    if dry_run:
-        prepare(resolved.recipe)
-        _print_plan(resolved, as_json)
-        return
-    folders = distributed.agree(_choose_folders(resolved.recipe, output, resume) if distributed.is_main() else None)
-    assert folders is not None, "the main process sends its choice"
-    prepared = prepare(resolved.recipe)
+    try:
+        folders = distributed.agree(_choose_folders(resolved.recipe, output, resume) if distributed.is_main() else None)
+        assert folders is not None, "the main process sends its choice"
+        prepared = prepare(resolved.recipe)
+        if dry_run:
+            _print_plan(resolved, as_json)
+            return
+        _say_notes(prepared, quiet)
+        records = [
+            _run_one(prepared, seed_value, folder, resume, quiet)
+            for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True)
+        ]
+    finally:
+        distributed.leave()
+    if distributed.is_main():
+        _print_results(records, folders, as_json, _typed(recipe, model, data, overrides, metric))
+
+
+def _say_notes(prepared: Prepared, quiet: bool) -> None:
     if not quiet:
         for note in prepared.data.notes:
             complain(f"note: {note}")
         for warning in prepared.warnings:
             complain(f"warning: {warning}")
-    records = [
-        _run_one(prepared, seed_value, folder, resume, quiet)
-        for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True)
-    ]
-    if distributed.is_main():
-        _print_results(records, folders, as_json, _typed(recipe, model, data, overrides, metric))
 
 
 def _launch(processes: int) -> None:

@@ -15,7 +15,7 @@ class Rows:
         texts: First (or only) text.
         pairs: Second text of a pair, or None.
         labels: str for single-label, list[str] for multi-label, float for regression.
-        ids: "file:row" in the source, for messages and for writing down who is in which split.
+        ids: Row number in its source, from 1, for messages and for writing down who is in which split.
     """
 
     texts: list[str]

@@ -53,6 +53,8 @@ def _find(name_or_path: str, kind: str, folder: Path, names: list[str]) -> Path:
         raise RecipeError(f"{name_or_path}: no such {kind} file.{suggest(path.stem, names)} Type: finetune ls {kind}s")
     if name_or_path in names:
         return folder / f"{name_or_path}.yaml"
+    if kind == "recipe" and name_or_path in preset_names():
+        raise RecipeError(f"'{name_or_path}' is a preset, not a recipe. Type: --preset {name_or_path}")
     raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)} Type: finetune ls {kind}s")
 
 

@@ -279,7 +279,12 @@ def _origin_of(problem: str, origins: dict[str, str]) -> str:
 
 
 def _all_origins(recipe: Recipe, written: dict[str, str]) -> dict[str, str]:
-    return {key: written.get(key, "default") for key in flatten(recipe.to_dict()) if "." in key}
+    """The origin of every value; a mapping such as data.minimum has that of its last entry."""
+    origins = {}
+    for key in (key for key in flatten(recipe.to_dict()) if "." in key):  # name and preset are no values
+        below = [origin for name, origin in written.items() if name.startswith(f"{key}.")]
+        origins[key] = written.get(key) or (below[-1] if below else "default")
+    return origins
 
 
 def flatten(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,16 @@ def join() -> None:
     PartialState(cpu=not torch.cuda.is_available())
 
 
+def leave() -> None:
+    """Leave the process group when all runs are done: without it processes die at exit at random."""
+    if world_size() == 1:
+        return
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def agree(value: T) -> T:
     """Return the main process's value in every process."""
     if world_size() == 1:

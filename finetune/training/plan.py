@@ -32,7 +32,7 @@ def describe_plan(resolved: Resolved) -> dict[str, Any]:
         "values": {
             key: {"value": value, "origin": resolved.origins[key]}
             for key, value in flatten(recipe.to_dict()).items()
-            if key in resolved.origins
+            if key in resolved.origins  # name and preset have none
         },
         "cost": declared_cost(recipe),
     }

@@ -30,7 +30,7 @@ from finetune.techniques import Technique
 from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
-from finetune.training.distributed import is_main, rank, world_size
+from finetune.training.distributed import agree, is_main, rank, world_size
 from finetune.training.observer import RunObserver
 from finetune.training.prepare import Prepared, active_techniques, data_facts, declared_cost
 from finetune.training.selection import Selector, selected_weights
@@ -64,7 +64,8 @@ def run_seed(
     run = _Run(prepared, seed, folder, model, list(callbacks))
     run.write_record()
     try:
-        run.train(newest_checkpoint(folder.checkpoints) if resume else None)
+        # One process looks, and tidies up; the others must not do the same at the same time.
+        run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
         run.measure()
         run.save()
     except BaseException as error:
@@ -72,8 +73,6 @@ def run_seed(
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         run.write_record(status=status, error=str(failure) or type(failure).__name__)
         raise failure from (None if failure is error else error)
-    finally:
-        run.close()
     run.write_record(status="finished")
     run.remove_checkpoints()
     return run.record
@@ -255,10 +254,6 @@ class _Run:
         """A finished run is not resumed; its checkpoints are three times the size of the model."""
         if is_main():
             shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
-
-    def close(self) -> None:
-        """Leave the process group: without it processes die at exit at random."""
-        self.trainer.end()
 
     def _update(self, **changes: Any) -> None:
         self.record = self.record.model_copy(update=changes)

@@ -76,7 +76,7 @@ def test_what_is_neither_a_name_nor_a_yaml_path_is_refused(name: str) -> None:
 
 
 def test_a_preset_is_no_recipe_and_a_recipe_no_preset() -> None:
-    with pytest.raises(RecipeError, match="'strong' is not a recipe"):
+    with pytest.raises(RecipeError, match="'strong' is a preset, not a recipe"):
         find_recipe("strong")
     with pytest.raises(RecipeError, match="'tweets' is not a preset"):
         find_preset("tweets")

@@ -51,28 +51,18 @@ def test_only_the_main_process_prints(recipe: Path, tmp_path: Path) -> None:
     assert run.stderr.count("epoch 3/3") == 1
 
 
-def test_launch_passes_everything_to_accelerate(recipe: Path, tmp_path: Path) -> None:
-    run = finetune(
-        "run",
-        recipe,
-        "--launch",
-        2,
-        "--output",
-        tmp_path / "two",
-        "--json",
-        "--preset",
-        "light",
-        "--set",
-        "training.epochs=4",
-    )
+def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path, tmp_path: Path) -> None:
+    options = ("--preset", "light", "--set", "training.epochs=4", "--seed", 1, "--seed", 2)
+    run = finetune("run", recipe, "--launch", 2, "--output", tmp_path / "two", "--json", *options)
     assert run.returncode == 0, run.stderr
-    record = read_record(tmp_path / "two" / "run.json")
-    assert record.budget["processes"] == 2
-    assert (record.preset, record.recipe["training"]["epochs"]) == ("light", 4)
+    for seed in (1, 2):
+        record = read_record(tmp_path / "two" / f"seed-{seed}" / "run.json")
+        assert (record.budget["processes"], record.seed) == (2, seed)
+        assert (record.preset, record.recipe["training"]["epochs"]) == ("light", 4)
     assert "default" not in run.stderr, "accelerate must have nothing left to choose"
 
 
-def test_two_processes_resume_and_stop_early_together(recipe: Path, tmp_path: Path) -> None:
+def test_two_processes_stop_early_together(recipe: Path, tmp_path: Path) -> None:
     options = (
         "--set",
         "training.epochs=8",
