@@ -29,7 +29,7 @@ ALLOWED = {
     },
     "advice": {"measurement", "records"},
     "reports": {"measurement", "records", "advice", "techniques"},
-    "cli": {"errors", "packages", "recipe", "records", "training", "advice", "reports"},
+    "cli": {"errors", "packages", "recipe", "data", "records", "training", "advice", "reports"},
     "__init__": set(),
     "__main__": {"cli"},
 }

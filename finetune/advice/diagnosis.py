@@ -3,6 +3,7 @@
 from finetune.measurement.scores import MEASURES
 from finetune.records.schema import Gap, RunRecord
 
+NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
 BARELY = 0.01  # above the majority share: a model within one point of it has learned next to nothing
 
 
@@ -12,7 +13,8 @@ def diagnose(record: RunRecord) -> str:
     measure = MEASURES[record.data.task]
     majority = _majority_share(record)
     score = record.selected.validation[measure.score]
-    if majority is not None and score is not None and score <= majority + BARELY:
+    mcc = record.selected.validation.get("mcc") or 0.0
+    if majority is not None and score is not None and score <= majority + BARELY and mcc < NO_CORRELATION:
         return (
             f"degenerate: validation {measure.score} {score:.1%} is that of always naming the most frequent class "
             f"({majority:.1%}); train longer, or with a larger learning rate."
@@ -33,7 +35,7 @@ def diagnose(record: RunRecord) -> str:
 
 def next_command(record: RunRecord, recipe: str) -> tuple[str, str]:
     """A command worth typing next, and why. `recipe` is what the user typed, options included."""
-    if record.preset in (None, "none"):
+    if not record.techniques:
         return (
             f"finetune run {recipe} --preset strong --seed {record.seed}",
             "what regularization does to this gap",

@@ -32,7 +32,12 @@ RecipeArgument = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", "-p", help="Name or path of a bundle of techniques.", autocompletion=_complete_preset),
+    typer.Option(
+        "--preset",
+        "-p",
+        help="Name or path of a bundle of techniques; replaces those the recipe lists.",
+        autocompletion=_complete_preset,
+    ),
 ]
 ModelOption = Annotated[
     str | None,

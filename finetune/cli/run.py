@@ -22,7 +22,7 @@ from finetune.cli.options import (
     complain,
     reports_errors,
 )
-from finetune.errors import OutputError, RecipeError
+from finetune.errors import OutputError, RecipeError, RunFailed
 
 if TYPE_CHECKING:
     from finetune.recipe import Recipe, Resolved
@@ -46,7 +46,8 @@ def run(
     overrides: SetOption = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", "-s", min=0, help="One run each. Repeatable.")] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
+        list[str] | None,
+        typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -66,6 +67,10 @@ def run(
 
     resolved = resolve(recipe, preset, model, data, overrides or (), seed or (), metric or ())
     if launch is not None and "WORLD_SIZE" not in os.environ:
+        from finetune.data.load import load_data
+
+        _choose_folders(resolved.recipe, output, resume)  # said once, here, instead of by every process
+        load_data(resolved.recipe.data)
         _launch(launch)
     _quieten_libraries()
     from finetune.training import distributed
@@ -80,14 +85,23 @@ def run(
             _print_plan(resolved, as_json)
             return
         _say_notes(prepared, quiet)
-        records = [
-            _run_one(prepared, seed_value, folder, resume, quiet)
-            for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True)
-        ]
+        finished: list[tuple[RunRecord, RunFolder]] = []
+        failures: list[str] = []
+        for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True):
+            try:
+                finished.append((_run_one(prepared, seed_value, folder, resume, quiet), folder))
+            except RunFailed as failure:
+                failures.append(f"seed {seed_value} ({folder.path}): {failure}")
+    except KeyboardInterrupt:
+        where = f" --output {output}" if output is not None else ""
+        complain(f"stopped; what is complete is kept. To go on, type the same command with: --resume{where}")
+        raise
     finally:
         distributed.leave()
     if distributed.is_main():
-        _print_results(records, folders, as_json, _typed(recipe, model, data, overrides, metric))
+        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric))
+    if failures:
+        raise RunFailed("\n".join(failures))
 
 
 def _say_notes(prepared: Prepared, quiet: bool) -> None:
@@ -168,8 +182,13 @@ def _choose_folders(recipe: Recipe, output: Path | None, resume: bool) -> list[R
         folders = [RunFolder(output if len(seeds) == 1 else output / f"seed-{seed}") for seed in seeds]
     else:
         folders = [_default_folder(recipe, seed, resume) for seed in seeds]
+    if resume and all(folder.is_empty() for folder in folders):
+        folders[0].check_place()
+        raise OutputError(
+            f"--resume: {folders[0].path} holds no run record. Leave --resume out, or name the folder of a run."
+        )
     for folder, seed in zip(folders, seeds, strict=True):
-        if resume:
+        if resume and not folder.is_empty():
             _check_same_run(folder, recipe, seed)
         else:
             folder.check_free()
@@ -188,11 +207,7 @@ def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
         if not folder.path.exists():
             break
         newest, number = folder, number + 1
-    if not resume:
-        return folder
-    if newest is None:
-        raise OutputError(f"--resume: there is no run {DEFAULT_FOLDER / stem} to continue. Leave --resume out.")
-    return newest
+    return newest if resume and newest is not None else folder
 
 
 def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
@@ -237,11 +252,7 @@ def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, qui
     title = f"{prepared.recipe.preset or prepared.recipe.name} seed {seed}"
     callbacks: list[Any] = [] if quiet else [LiveGap(title, prepared.data.task)]
     with folder.locked() if distributed.is_main() else contextlib.nullcontext():
-        try:
-            return run_seed(prepared, seed, folder, callbacks, resume)
-        except KeyboardInterrupt:
-            complain(f"stopped; what is complete is kept. Type the same command with: --resume --output {folder.path}")
-            raise
+        return run_seed(prepared, seed, folder, callbacks, resume)
 
 
 def _print_plan(resolved: Resolved, as_json: bool) -> None:
@@ -254,9 +265,10 @@ def _print_plan(resolved: Resolved, as_json: bool) -> None:
         typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
 
 
-def _print_results(records: list[RunRecord], folders: list[RunFolder], as_json: bool, typed: str) -> None:
+def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, typed: str) -> None:
     if as_json:
-        typer.echo(json.dumps([json.loads(record.model_dump_json()) for record in records], indent=2))
+        records = [{"folder": str(folder.path), **json.loads(record.model_dump_json())} for record, folder in finished]
+        typer.echo(json.dumps(records, indent=2))
         return
     from rich.console import Console
 
@@ -265,11 +277,11 @@ def _print_results(records: list[RunRecord], folders: list[RunFolder], as_json: 
 
     # Piped output has no width of its own; 80 columns would break the table.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
-    for record, folder in zip(records, folders, strict=True):
+    for record, folder in finished:
         console.print(run_table(record))
         console.print(run_summary(record, folder, next_command(record, typed)), markup=False)
-    if len(records) > 1:
-        console.print(seeds_table(records))
+    if len(finished) > 1:
+        console.print(seeds_table([record for record, _ in finished]))
 
 
 def _typed(

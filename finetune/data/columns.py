@@ -127,6 +127,12 @@ def extract_rows(section: DataSection, table: Table, columns: Columns, dropped: 
     return Rows(texts, pairs, list(labels), ids).take(keep)
 
 
+def filled_labels(table: Table, columns: Columns) -> list[Any]:
+    """The label cells that say something: what the task is told from."""
+    _require(columns.label, "label", table)
+    return [label for label in table.columns[columns.label] if not _is_empty(label)]
+
+
 def _texts(table: Table, column: str) -> list[str]:
     odd = next((value for value in table.columns[column] if isinstance(value, list | dict | bool)), None)
     if odd is not None:

@@ -149,7 +149,8 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
                 f"data.{split}: labels that never occur in training: {', '.join(unseen[:10])}. Add training rows, or "
                 f"leave them out: {drop_advice(unseen[:10])}"
             )
-        absent = [name for name in found if split in splits and name not in count_labels(splits[split])]
+        measured = count_labels(splits[split]) if split in splits else trained
+        absent = [name for name in found if name not in measured]
         if absent:
             warnings.append(f"{split} has no row of {len(absent)} of {len(found)} classes: {', '.join(absent[:10])}")
     rare = [name for name, count in trained.items() if count == 1]

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 
-from finetune.data.columns import choose_columns, extract_rows
+from finetune.data.columns import choose_columns, extract_rows, filled_labels
 from finetune.data.labels import count_labels, drop_labelled, infer_task, label_names, parse_labels
 from finetune.data.rows import Data, Rows
 from finetune.data.sources import read_sources
@@ -24,8 +24,10 @@ def load_data(section: DataSection) -> Data:
     notes = list(columns.notes)
     warnings: list[str] = []
     dropped: Counter[str] = Counter()
-    raw = {name: extract_rows(section, table, columns, dropped) for name, table in tables.items()}
-    task = infer_task(section, next(iter(raw.values())).labels, notes)
+    task = infer_task(section, filled_labels(next(iter(tables.values())), columns), notes)
+    # Whether a row without any label can be used depends on the task.
+    known = section.model_copy(update={"task": task})
+    raw = {name: extract_rows(known, table, columns, dropped) for name, table in tables.items()}
     rows = {
         name: parse_labels(found, task, section.label_separator, tables[name].origin) for name, found in raw.items()
     }
@@ -101,7 +103,8 @@ def class_counts(data: Data) -> dict[str, dict[str, int]]:
     if data.labels is None:
         return {}
     named = {"train": data.train, **data.splits()}
-    return {name: {label: count_labels(rows)[label] for label in data.labels} for name, rows in named.items()}
+    counts = {name: count_labels(rows) for name, rows in named.items()}
+    return {name: {label: count[label] for label in data.labels} for name, count in counts.items()}
 
 
 def _fingerprint(splits: dict[str, Rows]) -> str:

@@ -10,6 +10,7 @@ from finetune.data.rows import Rows
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
+ENOUGH = 4  # rows of a multi-label stratum, so that it can reach three splits
 QUANTILES = 10  # bins that stand for classes when numbers are stratified
 
 
@@ -79,6 +80,8 @@ def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> 
     if strata is not None and min(Counter(strata).values()) < 2:
         strata = None  # only where splits came with the data: checked before making our own
     needed = len(set(strata or []))
+    if task == "multi_label" and not needed <= size <= len(labels) - needed:
+        strata, needed = None, 0  # more labels than rows to draw: at random
     if not needed <= size <= len(labels) - needed:
         raise DataError(
             f"{key}: {size} of {len(labels)} rows cannot be drawn so that all {needed} classes are on both sides. "
@@ -147,14 +150,25 @@ def _strata(labels: Sequence[Any], task: str) -> list[Any] | None:
         for rank, index in enumerate(order):
             bins[index] = rank * QUANTILES // len(labels)
         return bins
+    if task == "multi_label":
+        return _rarest_labels(labels)
     return None
+
+
+def _rarest_labels(labels: Sequence[list[str]]) -> list[str] | None:
+    """Each row stands for its rarest label, so that rare labels reach every split; too rare ones share a stratum."""
+    counts = Counter(name for names in labels for name in names)
+    rarest = [min(names, key=lambda name: (counts[name], name), default="") for names in labels]
+    sizes = Counter(rarest)
+    merged = [name if sizes[name] >= ENOUGH else "" for name in rarest]
+    return merged if Counter(merged)[""] != 1 else None
 
 
 def _how(task: str) -> str:
     return {
         "single_label": "stratified by class",
         "regression": "stratified by size",
-        "multi_label": "at random",
+        "multi_label": "stratified by rarest label",
     }[task]
 
 

@@ -1,6 +1,6 @@
 """The scores as `evaluate.Metric` modules: built by class, so that nothing is ever fetched from the hub.
 
-Imported only when something is measured: `import evaluate` takes about a second.
+Imported only when something is measured: `import evaluate` takes seconds.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ class SingleLabelScores(_Scores):
 
 
 class MultiLabelScores(_Scores):
-    """micro_f1, macro_f1, exact_match, nll, brier. predictions (rows, K) logits, references (rows, K) 0/1."""
+    """micro_f1, macro_f1, exact_match, average_precision, nll, brier. predictions (rows, K) logits, references 0/1."""
 
     task = "multi_label"
     predictions = datasets.Sequence(datasets.Value("float64"))

@@ -1,7 +1,7 @@
 """Scores of one split, from logits and targets.
 
 Nearly every score is a function of sums over rows (hits, false alarms, squared errors, …). `row_terms` gives the
-summands and `scores_from_sums` the function, so that a bootstrap is one matrix product (see `intervals`).
+summands and `scores_from_sums` the function, so that a bootstrap is one matrix product (see `gap.gap_intervals`).
 All scores are in [0, 1] or [−1, 1]; losses are in nats (nll), probability² (brier) or label units (mse, mae).
 """
 

@@ -74,6 +74,7 @@ def load_config(section: ModelSection, task: str, labels: list[str] | None) -> A
         return AutoConfig.from_pretrained(
             location,
             revision=section.revision,
+            trust_remote_code=False,
             num_labels=len(names),
             id2label=dict(enumerate(names)),
             label2id={name: index for index, name in enumerate(names)},
@@ -90,7 +91,9 @@ def load_tokenizer(section: ModelSection) -> Any:
         ModelError: There is none, it knows no words, or it cannot pad.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(locate_model(section), revision=section.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            locate_model(section), revision=section.revision, trust_remote_code=False
+        )
     except LOADING_ERRORS as error:
         raise ModelError(f"model.id: no tokenizer for '{section.id}': {_first_line(error)}") from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -120,6 +123,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
             location,
             config=config,
             revision=section.revision,
+            trust_remote_code=False,
             dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -128,8 +132,22 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
         raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+    # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
+    # saving; a resumed Trainer would then not find them and silently keep the pretrained ones.
+    model._weight_conversions = []
     _report_new_weights(model, section, set(report["missing_keys"]), report["mismatched_keys"])
     return model
+
+
+def position_limit(config: Any) -> int | None:
+    """Tokens that the position embeddings have room for; None where positions are not embedded.
+
+    RoBERTa-like models count positions from the padding index + 1 on.
+    """
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions is None or config.model_type not in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        return positions
+    return positions - int(config.pad_token_id) - 1
 
 
 def start_at(model: Any, value: float) -> None:
@@ -169,6 +187,11 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
             section.id,
             len(unexpected),
             unexpected[0],
+        )
+    wrong = sorted({str(key[0] if isinstance(key, tuple) else key) for key in mismatched} - head)
+    if wrong:
+        raise ModelError(
+            f"model.id: '{section.id}': {wrong[0]} has another size than config.json says. Mend the folder."
         )
     if mismatched:
         logger.warning("model.id: the head of '%s' is for other labels; a new one is trained.", section.id)

@@ -35,11 +35,6 @@ def find_problems(recipe: Recipe) -> list[str]:
         problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
     if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
         problems.append("data.labels: a name is given twice.")
-    if training.class_weights != "none" and recipe.data.task in ("regression", "multi_label"):
-        problems.append(
-            f"training.class_weights: {training.class_weights} has no meaning for {recipe.data.task}. "
-            "Type: --set training.class_weights=none"
-        )
     return problems
 
 
@@ -48,6 +43,12 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
     problems = conflicts(recipe.techniques)
     for name, technique in recipe.techniques.items():
         problems += [f"techniques.{name}{problem}" for problem in technique.problems(budget)]
+    weighting = recipe.training.class_weights
+    if weighting != "none" and budget.task in ("regression", "multi_label"):
+        problems.append(
+            f"training.class_weights: {weighting} has no meaning for {budget.task}. "
+            "Type: --set training.class_weights=none"
+        )
     if budget.steps is not None and budget.warmup_steps >= budget.steps:
         problems.append(
             f"training.warmup: {budget.warmup_steps} rising steps of {budget.steps} in all: the learning rate would "

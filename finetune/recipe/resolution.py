@@ -56,7 +56,7 @@ def resolve(
 
     Args:
         recipe: Name or path; left out, the embedded demo, or the template for own data when `data` is given.
-        preset: Name or path of a bundle of techniques.
+        preset: Name or path of a bundle of techniques; it replaces the techniques that the recipe lists.
         model: Replaces the recipe's model section by this id, folder or package path.
         data: Replaces the recipe's data section (its columns belong to its own file) by this file or folder.
         overrides: `dotted.key=value` texts; the value is read as YAML; `techniques.NAME=off` takes one out.
@@ -71,6 +71,7 @@ def resolve(
     layers = [_recipe_layer(name, problems)]
     preset_name = None if preset is None else Path(preset).stem
     if preset is not None:
+        layers = [_without_techniques(layer, problems) for layer in layers]
         layers.append(_collect(problems, "preset", _preset_layer, preset, problems))
     if model is not None:
         layers.append(_Layer("--model", {"model": {"id": model}}))
@@ -109,6 +110,14 @@ def _recipe_layer(name: str, problems: list[str]) -> _Layer:
     content = read_yaml(path, str(path) if path.suffix in name else path.name)
     origin = path.name
     return _Layer(origin, _known_sections(content, origin, problems))
+
+
+def _without_techniques(layer: _Layer, problems: list[str]) -> _Layer:
+    """A preset is the whole bundle: what the recipe lists beside it would make `none` something else than none."""
+    for key in layer.content.get("techniques", {}):
+        if key not in TECHNIQUES:
+            problems.append(f"{layer.origin}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)}")
+    return _Layer(layer.origin, {key: value for key, value in layer.content.items() if key != "techniques"})
 
 
 def _preset_layer(name: str, problems: list[str]) -> _Layer:
@@ -182,7 +191,9 @@ def _merge_into(
 ) -> None:
     for key, value in content.items():
         dotted = f"{prefix}{key}"
-        if prefix == "techniques." and value in OFF:
+        if prefix == "techniques." and value is None and not origin.startswith("--set"):
+            problems.append(f"{origin}: techniques.{key} is empty. Write {key}: {{}} for its defaults, or {key}: off.")
+        elif prefix == "techniques." and value in OFF:
             was_on = target.pop(key, None) is not None
             if not was_on and origin.startswith("--set"):
                 problems.append(f"{origin}=off: '{key}' is not on.{suggest(key, target)}")
@@ -318,5 +329,7 @@ def is_preset_file(path: str) -> bool:
     Raises:
         RecipeError: It is missing or no YAML.
     """
-    content = read_yaml(Path(path), path) if Path(path).is_file() else read_yaml(find_recipe(path), path)
+    if not Path(path).is_file():
+        raise RecipeError(f"{path}: no such file. Type: finetune ls")
+    content = read_yaml(Path(path), path)
     return not any(key in RECIPE_KEYS for key in content)

@@ -9,18 +9,16 @@ def render_plan(plan: dict[str, Any]) -> str:
     """Values and origins, then what they amount to on this data and model."""
     preset = f", preset {plan['preset']}" if plan["preset"] else ", no preset"
     lines = [f"{plan['name']}{preset}", "", *_values(plan["values"]), "", *_data(plan["data"])]
+    lines.append(f"cost        × {plan['cost']:g} of plain fine-tuning (declared by the techniques)")
     if "budget" in plan:
         budget = plan["budget"]
-        lines += [
+        lines.append(
             f"budget      {budget['steps']} optimizer steps ({budget['steps_per_epoch']} an epoch), "
-            f"{budget['warmup_steps']} rising, Σ learning rate = {budget['learning_rate_sum']:.4g}",
-            f"cost        × {plan['cost']:g} of plain fine-tuning (declared by the techniques)",
-            "",
-            *_techniques(plan["techniques"]),
-            "",
-            *_model(plan["model"]),
-        ]
-        lines += [f"warning: {warning}" for warning in plan["warnings"]]
+            f"{budget['warmup_steps']} rising, Σ learning rate = {budget['learning_rate_sum']:.4g}"
+        )
+        lines += ["", *_techniques(plan["techniques"])]
+    lines += ["", *_model(plan["model"])]
+    lines += [f"warning: {warning}" for warning in plan.get("warnings", [])]
     return "\n".join(lines)
 
 

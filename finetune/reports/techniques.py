@@ -66,4 +66,4 @@ def render_markdown() -> str:
 def _body(technique: type[Technique]) -> list[str]:
     """The docstring after its first line, without the common indent."""
     lines = (technique.__doc__ or "").rstrip().split("\n")[1:]
-    return [line[4:] if line.startswith("    ") else line for line in lines if line.strip() or True][1:]
+    return [line[4:] if line.startswith("    ") else line for line in lines][1:]

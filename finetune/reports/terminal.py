@@ -9,7 +9,7 @@ from rich.table import Table
 
 from finetune.advice.diagnosis import diagnose
 from finetune.measurement.gap import compute_gap
-from finetune.measurement.scores import LOSSES, MEASURES
+from finetune.measurement.scores import MEASURES
 from finetune.records.schema import Checkpoint, Gap, RunRecord, Scores
 from finetune.records.store import RunFolder
 from finetune.reports.plan import describe_technique
@@ -22,7 +22,7 @@ NAMES = {
     "pearson": "Pearson r",
     "spearman": "Spearman ρ",
 }
-CORRELATIONS = ("pearson", "spearman", "mcc")  # in [−1, 1]: shown as they are, not in points
+SHARES = ("accuracy", "macro_f1", "micro_f1", "exact_match", "average_precision")  # in [0, 1]: shown in points
 
 
 def run_table(record: RunRecord) -> Table:
@@ -123,7 +123,7 @@ def _title(record: RunRecord) -> str:
 
 
 def _in_points(name: str) -> bool:
-    return name not in LOSSES and name not in CORRELATIONS
+    return name in SHARES
 
 
 def _name(name: str, task: str) -> str:

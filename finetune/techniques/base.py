@@ -126,6 +126,11 @@ class Technique(BaseModel):
     cost: ClassVar[float] = 1.0  # training time as a multiple of plain fine-tuning
     owns: ClassVar[frozenset[str]] = frozenset()  # things only one technique of a run may control
 
+    @property
+    def augments(self) -> bool:
+        """Whether this technique changes texts."""
+        return type(self).augment is not Technique.augment
+
     def problems(self, budget: Budget) -> list[str]:
         """Why these settings could not act. Each text starts with `.key: ` or `: `; an empty list is good."""
         return []

@@ -30,7 +30,6 @@ class Dropout(Technique):
     checkpoint's value; 0 turns a dropout off.
 
     Raises: ModelError if the architecture lacks a site that is set, or the loaded model does not obey.
-    Relations: `r_drop` and the like need some dropout above 0.
     Source: Srivastava et al. 2014, JMLR 15(56). Departs from it in: nothing.
     """
 

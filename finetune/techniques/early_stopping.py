@@ -16,7 +16,8 @@ class EarlyStopping(Technique):
     best evaluation of all; equal scores are decided by the lower loss.
 
     Raises: RecipeError if it could never stop: patience (or min_epochs) not below the number of epochs.
-    Source: Prechelt 1998, "Early Stopping — But When?", criterion UP with a margin. Departs from it in: the margin.
+    Source: Prechelt 1998, "Early Stopping — But When?". Departs from it in: patience against the last counted gain
+    instead of a rise between strips.
     """
 
     family: ClassVar[str] = "shrinkage of the step"

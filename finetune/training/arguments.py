@@ -25,7 +25,7 @@ def build_arguments(
     """
     processes = world_size()
     on_cpu = not torch.cuda.is_available()
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=training.epochs,
         # Batches come from StepBatches; this only feeds Trainer's own bookkeeping.
@@ -50,3 +50,7 @@ def build_arguments(
         average_tokens_across_devices=False,  # would scale a mean by the number of processes
         remove_unused_columns=False,
     )
+    if arguments.n_gpu > 1:
+        # One process uses one GPU: Trainer would replicate each step over all of them. `--launch N` uses N.
+        arguments._n_gpu = 1
+    return arguments

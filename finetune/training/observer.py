@@ -9,7 +9,6 @@ from typing import Any
 from safetensors.torch import save_file
 from transformers import TrainerCallback
 
-from finetune.errors import RecipeError, suggest
 from finetune.records.schema import Evaluation
 from finetune.training.distributed import is_main
 from finetune.training.selection import Selector, selected_weights
@@ -66,11 +65,6 @@ class RunObserver(TrainerCallback):
 
     def _select(self, state: Any, control: Any, validation: dict[str, float], model: Any) -> None:
         assert self.selector is not None
-        if self.selector.metric not in validation:
-            raise RecipeError(
-                f"techniques.early_stopping.metric: '{self.selector.metric}' is not measured."
-                f"{suggest(self.selector.metric, validation)}"
-            )
         is_best = self.selector.observe(state.global_step, state.epoch, validation)
         if is_best and is_main():
             weights = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from finetune.data.load import load_data
-from finetune.data.rows import Data
 from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
@@ -39,7 +38,12 @@ def describe_plan(resolved: Resolved) -> dict[str, Any]:
     try:
         data = load_data(recipe.data)
     except FinetuneError as error:
-        return {**plan, "data": {"unavailable": str(error)}}
+        # The model's dropout does not depend on the data; two made-up labels stand for those to come.
+        return {
+            **plan,
+            "data": {"unavailable": str(error)},
+            "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
+        }
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
@@ -53,17 +57,21 @@ def describe_plan(resolved: Resolved) -> dict[str, Any]:
     }
     plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
     plan["warnings"] = budget_warnings(recipe, budget)
-    try:
-        plan["model"] = _describe_model(recipe, data)
-    except FinetuneError as error:
-        plan["model"] = {"unavailable": str(error)}
+    plan["model"] = _model_or_reason(recipe, data.task, data.labels)
     return plan
 
 
-def _describe_model(recipe: Recipe, data: Data) -> dict[str, Any]:
+def _model_or_reason(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
+    try:
+        return _describe_model(recipe, task, labels)
+    except FinetuneError as error:
+        return {"unavailable": str(error)}
+
+
+def _describe_model(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
     """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
-    shipped = build_without_weights(load_config(recipe.model, data.task, data.labels))
-    trained = configured_model(recipe, data)
+    shipped = build_without_weights(load_config(recipe.model, task, labels))
+    trained = configured_model(recipe, task, labels)
     before = {site.path: site.probability for site in dropout_sites(shipped)}
     return {
         "architecture": type(trained).__name__,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data
@@ -12,11 +16,12 @@ from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import RecipeError, suggest
 from finetune.measurement.modules import Meter
 from finetune.measurement.scores import MEASURES
-from finetune.models.load import build_without_weights, load_config, load_tokenizer
+from finetune.models.load import build_without_weights, load_config, load_tokenizer, position_limit
 from finetune.recipe import Recipe, find_budget_problems
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
 from finetune.techniques import Budget
+from finetune.training.distributed import world_size
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
 
@@ -58,18 +63,21 @@ def prepare(recipe: Recipe) -> Prepared:
     """
     data = load_data(recipe.data)
     budget = plan_budget(recipe, data)
-    problems = find_budget_problems(recipe, budget) + _metric_problems(recipe, data.task)
-    if recipe.training.class_weights != "none" and data.task != "single_label":
-        problems.append(
-            f"training.class_weights: {recipe.training.class_weights} has no meaning for {data.task}. "
-            "Type: --set training.class_weights=none"
-        )
+    meter = Meter(data.task, recipe.training.metrics)
+    problems = find_budget_problems(recipe, budget)
+    problems += _metric_problems(recipe, data, meter) + _process_problems(recipe)
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
-    configured_model(recipe, data)
+    model = configured_model(recipe, data.task, data.labels)
+    limit = position_limit(model.config)
+    if limit is not None and recipe.data.max_length > limit:
+        raise RecipeError(
+            f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
+            f"Type: --set data.max_length={limit}"
+        )
     return Prepared(
         recipe=recipe,
         data=data,
@@ -77,10 +85,15 @@ def prepare(recipe: Recipe) -> Prepared:
         tokenizer=tokenizer,
         encoder=encoder,
         measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
-        meter=Meter(data.task, recipe.training.metrics),
+        meter=meter,
         metric=_selecting_metric(recipe, data.task),
         bf16=_use_bf16(recipe.training.precision),
-        warnings=[*data.warnings, *budget_warnings(recipe, budget), *_precision_warnings(recipe)],
+        warnings=[
+            *data.warnings,
+            *budget_warnings(recipe, budget),
+            *_text_warnings(recipe, data, encoder),
+            *_precision_warnings(recipe),
+        ],
     )
 
 
@@ -95,13 +108,13 @@ def plan_budget(recipe: Recipe, data: Data) -> Budget:
     )
 
 
-def configured_model(recipe: Recipe, data: Data) -> Any:
+def configured_model(recipe: Recipe, task: str, labels: list[str] | None) -> Any:
     """The model's modules without weights, as the techniques want them.
 
     Raises:
         ModelError: The model cannot be found, or does not obey.
     """
-    config = load_config(recipe.model, data.task, data.labels)
+    config = load_config(recipe.model, task, labels)
     for technique in recipe.techniques.values():
         technique.configure_model(config)
     model = build_without_weights(config)
@@ -146,17 +159,54 @@ def _selecting_metric(recipe: Recipe, task: str) -> str | None:
     return None
 
 
-def _metric_problems(recipe: Recipe, task: str) -> list[str]:
-    metric = _selecting_metric(recipe, task)
-    if metric is None or recipe.training.metrics:
-        return []  # a user's module may bring the name; it is checked at the first evaluation
-    known = MEASURES[task].names
-    if metric in known:
+def _metric_problems(recipe: Recipe, data: Data, meter: Meter) -> list[str]:
+    """Try all metrics on made-up rows, so that a broken module or an unknown name is found before training."""
+    known = meter.measure(*_made_up(data))
+    metric = _selecting_metric(recipe, data.task)
+    if metric is None or metric in known:
         return []
+    name = next(name for name, technique in recipe.techniques.items() if technique.selection_rule() is not None)
     return [
-        f"techniques.early_stopping.metric: '{metric}' is not measured for {task}."
+        f"techniques.{name}.metric: '{metric}' is not measured for {data.task}."
         f"{suggest(metric, [*known, 'score', 'loss'])}"
     ]
+
+
+def _made_up(data: Data) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Logits and targets of one right row per label (two rows for numbers)."""
+    if data.labels is None:
+        return np.array([[0.0], [1.0]]), np.array([0.0, 1.0])
+    logits = np.eye(len(data.labels)) - 0.5
+    return logits, np.arange(len(data.labels)) if data.task == "single_label" else np.eye(len(data.labels))
+
+
+def _process_problems(recipe: Recipe) -> list[str]:
+    """Each process needs a row for each of its micro-batches."""
+    training, processes = recipe.training, world_size()
+    if training.batch_size >= training.accumulation * processes:
+        return []
+    return [
+        f"training.accumulation: {training.accumulation} parts in each of {processes} processes are more than the "
+        f"{training.batch_size} rows of a batch. Type: --set training.accumulation="
+        f"{max(1, training.batch_size // processes)}, or use fewer processes"
+    ]
+
+
+def _text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[str]:
+    """Texts that are cut, and augmentation that finds no words."""
+    warnings = []
+    cut = sum(
+        len(item["input_ids"]) >= recipe.data.max_length for item in encoder.encode(data.train.texts, data.train.pairs)
+    )
+    if cut:
+        warnings.append(
+            f"data.max_length: {cut} of {len(data.train)} training texts fill all {recipe.data.max_length} tokens and "
+            "are cut there"
+        )
+    augments = [name for name, technique in recipe.techniques.items() if technique.augments]
+    if augments and statistics.median(len(text.split()) for text in data.train.texts) < 2:
+        warnings.append(f"techniques.{augments[0]}: works on words between spaces, and most texts are a single one")
+    return warnings
 
 
 def budget_warnings(recipe: Recipe, budget: Budget) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import math
@@ -71,7 +72,8 @@ def run_seed(
     except BaseException as error:
         failure = _explain(error, folder)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.write_record(status=status, error=str(failure) or type(failure).__name__)
+        with contextlib.suppress(OSError):  # a full disk must not hide the reason
+            run.write_record(status=status, error=str(failure) or type(failure).__name__)
         raise failure from (None if failure is error else error)
     run.write_record(status="finished")
     run.remove_checkpoints()
@@ -159,10 +161,13 @@ class _Run:
         if "test" in self.prepared.measured:
             at_selected["test"] = self.trainer.predict_rows(self.prepared.measured["test"])
         self.outputs = {"selected": at_selected, "last": at_end}
+        ships = self._checkpoint(selected, at_selected)
         self._update(
             history=self.observer.history,
-            selected=self._checkpoint(selected, at_selected),
-            last=self._checkpoint(last, at_end),
+            selected=ships,
+            last=ships.model_copy(update={"test": None})
+            if selected.step == last.step
+            else self._checkpoint(last, at_end),
             calibration=self._calibration(at_selected),
             weights=weight_statistics(self.model, self.trainer.pretrained),
             budget={**self.record.budget, "steps_done": last.step},
@@ -179,11 +184,13 @@ class _Run:
         return {name: self.trainer.predict_rows(split) for name, split in self.trainer.measured.items()}
 
     def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
-        again = self.prepared.meter.measure(*validation)
-        if _defined(again) != _defined(selected.validation):
+        """Rounding may differ (another machine or number of processes may have resumed); damage does not hide in it."""
+        loss = MEASURES[self.prepared.data.task].loss
+        again, before = self.prepared.meter.measure(*validation)[loss], selected.validation[loss]
+        if before is None or not math.isclose(again, before, rel_tol=1e-3):
             raise RunFailed(
-                f"the restored weights of step {selected.step} measure {again} on validation, but measured "
-                f"{selected.validation} in training: the selected checkpoint is damaged."
+                f"the restored weights of step {selected.step} measure {loss} {again} on validation, but measured "
+                f"{before} in training: the selected checkpoint is damaged."
             )
 
     def _load_weights(self, path: Path) -> None:
@@ -284,11 +291,7 @@ def _selector(prepared: Prepared) -> Selector | None:
 
 
 def _augmenters(techniques: dict[str, Technique]) -> dict[str, Any]:
-    return {
-        name: technique.augment
-        for name, technique in techniques.items()
-        if type(technique).augment is not Technique.augment
-    }
+    return {name: technique.augment for name, technique in techniques.items() if technique.augments}
 
 
 def _class_weights(prepared: Prepared) -> torch.Tensor | None:
@@ -298,8 +301,7 @@ def _class_weights(prepared: Prepared) -> torch.Tensor | None:
         return None
     counts = count_labels(prepared.data.train)
     rows = len(prepared.data.train)
-    # A class that is named in data.labels but has no training row never meets its weight.
-    return torch.tensor([rows / (len(counts) * max(1, counts[name])) for name in labels])
+    return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
 
 
 def _defined(scores: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -144,9 +144,12 @@ class RegularizedTrainer(Trainer):
             RunFailed: The objective is not finite; names step and epoch.
         """
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
+        # All processes must stop together, or the others would wait for the one that did.
+        finite = self.accelerator.reduce(torch.isfinite(loss).float(), "sum").item() == self.accelerator.num_processes
+        if not finite:
+            found = "nan or infinite in another process" if torch.isfinite(loss) else loss.item()
             raise RunFailed(
-                f"the training objective became {loss.item()} in step {self.state.global_step + 1} of "
+                f"the training objective became {found} in step {self.state.global_step + 1} of "
                 f"{self.state.max_steps} (epoch {self.state.epoch or 0:.1f}), learning rate "
                 f"{self._get_learning_rate():.1e}. Try a smaller one: --set training.learning_rate="
                 f"{self.args.learning_rate / 5:.0e}, or --set training.precision=fp32"

@@ -441,7 +441,9 @@ def test_the_default_folder_does_not_collide_with_an_earlier_run(
 
 def test_resuming_without_any_run_is_refused(write_recipe: Write) -> None:
     problem = only_problem_of_run(write_recipe(), "--resume", output=None)
-    assert problem == "--resume: there is no run runs/tiny-own-seed0 to continue. Leave --resume out."
+    assert (
+        problem == "--resume: runs/tiny-own-seed0 holds no run record. Leave --resume out, or name the folder of a run."
+    )
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["missing", "empty"])

@@ -172,7 +172,7 @@ def test_diff_with_an_unknown_name_suggests_the_closest(name: str) -> None:
 
 
 def test_diff_with_a_missing_file_is_refused() -> None:
-    assert "nope.yaml: no such" in problem_of("diff", "nope.yaml", "strong")
+    assert "nope.yaml: no such file" in problem_of("diff", "nope.yaml", "strong")
 
 
 # --- validate --------------------------------------------------------------------------------------------------

@@ -560,3 +560,14 @@ def test_pairs_stay_together_through_splitting(tmp_path: Path) -> None:
         for text, pair, label in zip(split.texts, split.pairs, split.labels, strict=True):
             index = int(text.removeprefix("text "))
             assert (pair, label) == (f"pair of {index}", "ab"[index % 2])
+
+
+def test_multi_label_splits_spread_rare_labels(tmp_path: Path) -> None:
+    """12 of 240 rows carry the rare label: each split must see it."""
+    rows = [
+        (f"some text {i}", "common|rare" if i % 20 == 0 else "common|other" if i % 2 else "common") for i in range(240)
+    ]
+    data = load(write(tmp_path, rows))
+    assert data.task == "multi_label"
+    for split in splits_of(data).values():
+        assert any("rare" in label for label in split.labels)

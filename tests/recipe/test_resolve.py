@@ -103,14 +103,15 @@ def test_the_recipe_wins_over_the_default(write: Write) -> None:
     assert resolved.origins["model.id"] == "mine.yaml"
 
 
-def test_the_preset_wins_over_the_recipe_key_by_key(write: Write) -> None:
-    recipe = write(MINIMAL + "techniques: {dropout: {hidden: 0.2, classifier: 0.1}}\n")
+def test_a_preset_replaces_the_techniques_of_the_recipe(write: Write) -> None:
+    recipe = write(MINIMAL + "techniques: {dropout: {hidden: 0.2, classifier: 0.1}, l2: {}}\n")
+    assert list(resolve(recipe).recipe.techniques) == ["dropout", "l2"]
+    assert resolve(recipe, "none").recipe.techniques == {}
     resolved = resolve(recipe, write("dropout: {classifier: 0.5}\n", "own.yaml"))
-    assert flatten(resolved.recipe.to_dict())["techniques.dropout.classifier"] == 0.5
-    assert flatten(resolved.recipe.to_dict())["techniques.dropout.hidden"] == 0.2
+    assert resolved.recipe.to_dict()["techniques"] == {
+        "dropout": {"hidden": None, "attention": None, "classifier": 0.5}
+    }
     assert resolved.origins["techniques.dropout.classifier"] == "presets/own.yaml"
-    assert resolved.origins["techniques.dropout.hidden"] == "mine.yaml"
-    assert resolved.origins["techniques.dropout.attention"] == "default"
     assert resolved.recipe.preset == "own"
 
 
@@ -204,9 +205,14 @@ def test_set_off_takes_a_technique_out(write: Write, off: str) -> None:
     assert set(before.techniques) - set(after.techniques) == {"dropout"}
 
 
-def test_a_preset_takes_out_a_technique_of_the_recipe(write: Write) -> None:
-    recipe = write(MINIMAL + "techniques: {l1: {strength: 1.0}, l2: {}}\n")
-    assert list(resolve(recipe, write("l1: off\n", "own.yaml")).recipe.techniques) == ["l2"]
+@pytest.mark.parametrize("where", ["recipe", "preset"])
+def test_a_technique_named_without_settings_is_refused_not_turned_off(write: Write, where: str) -> None:
+    """`aeda:` alone is null in YAML; whoever writes it wants it on."""
+    if where == "recipe":
+        problem = only_problem_of(write(MINIMAL + "techniques:\n  aeda:\n"))
+    else:
+        problem = only_problem_of(write(), write("aeda:\n", "own.yaml"))
+    assert "techniques.aeda is empty. Write aeda: {} for its defaults" in problem
 
 
 def test_a_technique_that_is_taken_out_and_set_again_forgets_its_old_settings(write: Write) -> None:
@@ -416,7 +422,8 @@ def test_settings_of_a_technique_that_are_no_mapping_are_refused(write: Write, v
 
 
 def test_settings_below_a_technique_that_was_given_as_a_number_are_refused(write: Write) -> None:
-    problems = problems_of(write(MINIMAL + "techniques: {dropout: 0.3}\n"), "medium")
+    recipe = write(MINIMAL + "techniques: {dropout: 0.3}\n")
+    problems = problems_of(recipe, overrides=["techniques.dropout.classifier=0.2"])
     assert any("techniques.dropout: expected its settings, found 0.3" in problem for problem in problems)
 
 

@@ -171,7 +171,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: P
     )
     run = finetune("run", recipe, "--output", tmp_path / "cut", launcher=[str(script)])
     assert run.returncode == 130
-    assert f"--resume --output {tmp_path / 'cut'}" in run.stderr
+    assert f"--resume --output {tmp_path / 'cut'}" in run.stderr.replace("\n", " ")
     assert "Traceback" not in run.stderr
     assert read_record(tmp_path / "cut" / "run.json").status == "interrupted"
     again = finetune("run", recipe, "--output", tmp_path / "cut")
@@ -258,3 +258,67 @@ def test_a_disk_that_fills_up_while_saving_fails_the_run_and_can_be_resumed(
 
 def _no_space(*_: Any) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_old_names_of_layer_norm_weights_survive_a_resume(write_recipe: Write, tmp_path: Path) -> None:
+    """The checkpoints of 2018 say gamma and beta; a resumed run must go on from its own values, not the pretrained."""
+    from safetensors.torch import load_file, save_file
+
+    from tests.conftest import save_tiny_model
+
+    model = save_tiny_model(tmp_path / "old")
+    weights = load_file(model / "model.safetensors")
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in weights.items()
+    }
+    assert renamed.keys() != weights.keys()
+    save_file(renamed, model / "model.safetensors", metadata={"format": "pt"})
+    recipe = write_recipe(model=model)
+    whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[_InterruptAt(15)])
+    resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
+    assert _timeless(resumed) == _timeless(whole)
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_several_seeds_are_resumed_together(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in the first of two seeds: the first goes on, the second starts."""
+    from tests.cli.invoking import invoke
+
+    recipe = write_recipe()
+    arguments = ("run", recipe, "--output", tmp_path / "two", "--seed", 1, "--seed", 2, "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.training.runner._Run.measure", _raise_interrupt)
+        stopped = invoke(*arguments)
+    assert stopped.exit_code == 130
+    assert f"--resume --output {tmp_path / 'two'}" in stopped.stderr
+    assert invoke(*arguments, "--resume").exit_code == 0
+    for seed in (1, 2):
+        assert read_record(tmp_path / "two" / f"seed-{seed}" / "run.json").status == "finished"
+
+
+def test_a_seed_that_fails_does_not_hide_the_others(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    from finetune.training.runner import _Run
+    from tests.cli.invoking import invoke
+
+    original = _Run.train
+
+    def fail_first(self: _Run, checkpoint: Any) -> None:
+        if self.record.seed == 1:
+            raise RunFailed("planted")
+        original(self, checkpoint)
+
+    monkeypatch.setattr("finetune.training.runner._Run.train", fail_first)
+    run = invoke("run", write_recipe(), "--output", tmp_path / "two", "--seed", 1, "--seed", 2, "--json")
+    assert run.exit_code == 1
+    assert "seed 1" in run.stderr
+    assert "planted" in run.stderr
+    assert [record["seed"] for record in json.loads(run.stdout)] == [2]

@@ -86,3 +86,11 @@ def test_an_error_of_two_processes_is_said_once(recipe: Path, tmp_path: Path) ->
     assert run.returncode != 0
     assert run.stderr.count("error: ") == 1
     assert not (tmp_path / "two").exists()
+
+
+def test_more_micro_batches_than_rows_per_process_are_refused(recipe: Path, tmp_path: Path) -> None:
+    options = ("--set", "training.batch_size=4", "--set", "training.accumulation=4")
+    run = finetune("run", recipe, "--output", tmp_path / "two", *options, launcher=TORCHRUN)
+    assert run.returncode != 0
+    assert "training.accumulation: 4 parts in each of 2 processes" in run.stderr
+    assert not (tmp_path / "two").exists()
