@@ -490,7 +490,6 @@ def test_every_problem_is_reported_at_once_with_its_file_and_key(write: Write) -
         "mine.yaml: training.batch_size: ",
         "mine.yaml: training.learning_rate: ",
         "mine.yaml: techniques.dropot is not a technique. Did you mean dropout?",
-        "mine.yaml: techniques.l1.strenth is not a key.",
         "presets/own.yaml: 'trainng' is not a technique",
         "presets/own.yaml: techniques.dropout.classifier: ",
         "--set training.warmup: training.warmup: ",
