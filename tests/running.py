@@ -53,7 +53,7 @@ def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> No
 
 
 def finetune(
-    *arguments: object, launcher: Iterable[str] = ("-m", "finetune"), **environment: str
+    *arguments: object, launcher: Iterable[str] = ("-m", "finetune"), cwd: Path = REPOSITORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The real program, in a process of its own."""
     return subprocess.run(
@@ -62,6 +62,6 @@ def finetune(
         text=True,
         check=False,
         timeout=300,
-        cwd=REPOSITORY,
+        cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )

@@ -65,19 +65,11 @@ def diff(
 def _recipe_or_preset(name: str) -> Any:
     """A preset is shown on the default recipe, so that both sides are recipes."""
     from finetune.recipe import resolve
-    from finetune.recipe.library import SUFFIXES, preset_names, recipe_names
+    from finetune.recipe.library import SUFFIXES, is_preset
     from finetune.recipe.resolution import is_preset_file
 
-    names = recipe_names() + preset_names()
-    if name.endswith(SUFFIXES):
-        is_preset = is_preset_file(name)
-    else:
-        is_preset = name in preset_names()
-        if name not in names:
-            from finetune.errors import RecipeError, suggest
-
-            raise RecipeError(f"'{name}' is neither a recipe nor a preset.{suggest(name, names)} Type: finetune ls")
-    return resolve(preset=name).recipe if is_preset else resolve(name).recipe
+    preset = is_preset_file(name) if name.endswith(SUFFIXES) else is_preset(name)
+    return resolve(preset=name).recipe if preset else resolve(name).recipe
 
 
 def _shown(value: Any) -> str:

@@ -67,12 +67,8 @@ def cp(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Copy a recipe or preset, to edit it."""
-    recipes, presets = library.recipe_names(), library.preset_names()
-    if name not in recipes and name not in presets:
-        raise FinetuneError(
-            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls"
-        )
-    source = library.find_recipe(name) if name in recipes else library.find_preset(name)
+    preset = library.is_preset(name)
+    source = library.find_preset(name) if preset else library.find_recipe(name)
     copied = library.copy_to(source, destination, force)
-    option = f"{copied} --preset strong" if name in recipes else f"--preset {copied}"
+    option = f"--preset {copied}" if preset else f"{copied} --preset strong"
     typer.echo(f"copied to {copied}. Edit it, then type: finetune run {option}")

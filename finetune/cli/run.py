@@ -82,7 +82,7 @@ def run(
         assert folders is not None, "the main process sends its choice"
         prepared = prepare(resolved.recipe)
         if dry_run:
-            _print_plan(resolved, as_json)
+            _print_plan(resolved, prepared, as_json)
             return
         _say_notes(prepared, quiet)
         finished: list[tuple[RunRecord, RunFolder]] = []
@@ -184,9 +184,7 @@ def _choose_folders(recipe: Recipe, output: Path | None, resume: bool) -> list[R
         folders = [_default_folder(recipe, seed, resume) for seed in seeds]
     if resume and all(folder.is_empty() for folder in folders):
         folders[0].check_place()
-        raise OutputError(
-            f"--resume: {folders[0].path} holds no run record. Leave --resume out, or name the folder of a run."
-        )
+        raise _nothing_to_resume(folders[0])
     for folder, seed in zip(folders, seeds, strict=True):
         if resume and not folder.is_empty():
             _check_same_run(folder, recipe, seed)
@@ -210,6 +208,10 @@ def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
     return newest if resume and newest is not None else folder
 
 
+def _nothing_to_resume(folder: RunFolder) -> OutputError:
+    return OutputError(f"--resume: {folder.path} holds no run record. Leave --resume out, or name the folder of a run.")
+
+
 def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     """A run is only resumed by the recipe that started it.
 
@@ -221,9 +223,7 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     folder.check_place()
     record = folder.read()
     if record is None:
-        raise OutputError(
-            f"--resume: {folder.path} holds no run record. Leave --resume out, or name the folder of a run."
-        )
+        raise _nothing_to_resume(folder)
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
     changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
     if changed:
@@ -255,13 +255,13 @@ def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, qui
         return run_seed(prepared, seed, folder, callbacks, resume)
 
 
-def _print_plan(resolved: Resolved, as_json: bool) -> None:
+def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
     from finetune.reports.plan import render_plan
     from finetune.training import distributed
     from finetune.training.plan import describe_plan
 
     if distributed.is_main():
-        plan = describe_plan(resolved)
+        plan = describe_plan(resolved, prepared.data)
         typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
 
 

@@ -28,10 +28,10 @@ def load_data(section: DataSection) -> Data:
     # Whether a row without any label can be used depends on the task.
     known = section.model_copy(update={"task": task})
     raw = {name: extract_rows(known, table, columns, dropped) for name, table in tables.items()}
-    rows = {
+    parsed = {
         name: parse_labels(found, task, section.label_separator, tables[name].origin) for name, found in raw.items()
     }
-    rows = {name: drop_labelled(found, section.drop_labels, dropped) for name, found in rows.items()}
+    rows = {name: drop_labelled(found, section.drop_labels, dropped) for name, found in parsed.items()}
     if section.deduplicate:
         rows = {name: deduplicate(found, dropped) for name, found in rows.items()}
         rows = drop_leaks(rows, dropped)
@@ -40,7 +40,7 @@ def load_data(section: DataSection) -> Data:
             raise DataError(f"data: no rows are left for {name} after cleaning ({_counted(dropped)}).")
     splits = make_splits(section, rows, task, notes)
     labels = label_names(section, splits, task, warnings)
-    warnings += _leak_warnings(splits) + _drop_warnings(section, raw, task)
+    warnings += _leak_warnings(splits) + _drop_warnings(section, parsed)
     if "test" not in splits:
         warnings.append(
             "there is no test split: the reported validation score was also used to select, so it is optimistic"
@@ -78,15 +78,11 @@ def _leak_warnings(splits: dict[str, Rows]) -> list[str]:
     return found
 
 
-def _drop_warnings(section: DataSection, raw: dict[str, Rows], task: str) -> list[str]:
+def _drop_warnings(section: DataSection, parsed: dict[str, Rows]) -> list[str]:
     """Names in data.drop_labels that no row has: most likely misspelt."""
     if not section.drop_labels:
         return []
-    found = {
-        name
-        for table, rows in raw.items()
-        for name in count_labels(parse_labels(rows, task, section.label_separator, table))
-    }
+    found = {name for rows in parsed.values() for name in count_labels(rows)}
     return [
         f"data.drop_labels: no row is labelled '{name}'.{suggest(name, found)}"
         for name in section.drop_labels

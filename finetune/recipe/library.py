@@ -45,6 +45,20 @@ def find_preset(name_or_path: str) -> Path:
     return _find(name_or_path, "preset", recipes_folder() / "presets", preset_names())
 
 
+def is_preset(name: str) -> bool:
+    """Whether a shipped name is a preset rather than a recipe.
+
+    Raises:
+        RecipeError: It is neither; names the closest.
+    """
+    recipes, presets = recipe_names(), preset_names()
+    if name not in recipes and name not in presets:
+        raise RecipeError(
+            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls"
+        )
+    return name not in recipes
+
+
 def _find(name_or_path: str, kind: str, folder: Path, names: list[str]) -> Path:
     path = Path(name_or_path)
     if path.suffix in SUFFIXES:

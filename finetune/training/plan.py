@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finetune.data.load import load_data
+from finetune.data.rows import Data
 from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
@@ -19,8 +20,8 @@ from finetune.training.prepare import (
 )
 
 
-def describe_plan(resolved: Resolved) -> dict[str, Any]:
-    """Values with their origins, data facts, budget, techniques, and the model's dropout.
+def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any]:
+    """Values with their origins, data facts, budget, techniques, and the model's dropout. Loads `data` if not given.
 
     A part that cannot be had (no file yet, no network) says why under "unavailable" instead.
     """
@@ -36,7 +37,7 @@ def describe_plan(resolved: Resolved) -> dict[str, Any]:
         "cost": declared_cost(recipe),
     }
     try:
-        data = load_data(recipe.data)
+        data = load_data(recipe.data) if data is None else data
     except FinetuneError as error:
         # The model's dropout does not depend on the data; two made-up labels stand for those to come.
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from finetune.models.load import build_without_weights, load_config, load_tokeni
 from finetune.recipe import Recipe, find_budget_problems
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import Budget
+from finetune.techniques import Budget, SelectionRule
 from finetune.training.distributed import world_size
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
@@ -38,7 +39,8 @@ class Prepared:
         encoder: Texts -> items.
         measured: Split -> clean items.
         meter: Logits -> scores.
-        metric: The measured name that selects; None without a selection rule.
+        rule: How the checkpoint that ships is chosen; None: the last one ships.
+        metric: The measured name behind `rule.metric`.
         bf16: Whether training passes run in bf16.
         warnings: What the user should look at before trusting the run.
     """
@@ -50,6 +52,7 @@ class Prepared:
     encoder: Encoder
     measured: dict[str, MeasuredSet]
     meter: Meter
+    rule: SelectionRule | None
     metric: str | None
     bf16: bool
     warnings: list[str]
@@ -64,8 +67,10 @@ def prepare(recipe: Recipe) -> Prepared:
     data = load_data(recipe.data)
     budget = plan_budget(recipe, data)
     meter = Meter(data.task, recipe.training.metrics)
+    owner, rule = _selection(recipe)
+    metric = None if rule is None else _measured_name(rule, data.task)
     problems = find_budget_problems(recipe, budget)
-    problems += _metric_problems(recipe, data, meter) + _process_problems(recipe)
+    problems += _metric_problems(owner, metric, data, meter) + _process_problems(recipe)
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
@@ -86,7 +91,8 @@ def prepare(recipe: Recipe) -> Prepared:
         encoder=encoder,
         measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
         meter=meter,
-        metric=_selecting_metric(recipe, data.task),
+        rule=rule,
+        metric=metric,
         bf16=_use_bf16(recipe.training.precision),
         warnings=[
             *data.warnings,
@@ -108,8 +114,10 @@ def plan_budget(recipe: Recipe, data: Data) -> Budget:
     )
 
 
-def configured_model(recipe: Recipe, task: str, labels: list[str] | None) -> Any:
-    """The model's modules without weights, as the techniques want them.
+def configured_model(
+    recipe: Recipe, task: str, labels: list[str] | None, build: Callable[[Any], Any] = build_without_weights
+) -> Any:
+    """The model as the techniques want it: modules only, or with weights if `build` loads them.
 
     Raises:
         ModelError: The model cannot be found, or does not obey.
@@ -117,7 +125,7 @@ def configured_model(recipe: Recipe, task: str, labels: list[str] | None) -> Any
     config = load_config(recipe.model, task, labels)
     for technique in recipe.techniques.values():
         technique.configure_model(config)
-    model = build_without_weights(config)
+    model = build(config)
     for technique in recipe.techniques.values():
         technique.prepare_model(model)
     return model
@@ -150,24 +158,24 @@ def declared_cost(recipe: Recipe) -> float:
     return math.prod(technique.cost for technique in recipe.techniques.values())
 
 
-def _selecting_metric(recipe: Recipe, task: str) -> str | None:
+def _selection(recipe: Recipe) -> tuple[str, SelectionRule | None]:
+    """The technique that chooses the checkpoint (only one may), and its rule; ("", None) without one."""
+    rules = ((name, technique.selection_rule()) for name, technique in recipe.techniques.items())
+    return next(((name, rule) for name, rule in rules if rule is not None), ("", None))
+
+
+def _measured_name(rule: SelectionRule, task: str) -> str:
     measure = MEASURES[task]
-    for technique in recipe.techniques.values():
-        rule = technique.selection_rule()
-        if rule is not None:
-            return {"score": measure.selects, "loss": measure.loss}.get(rule.metric, rule.metric)
-    return None
+    return {"score": measure.selects, "loss": measure.loss}.get(rule.metric, rule.metric)
 
 
-def _metric_problems(recipe: Recipe, data: Data, meter: Meter) -> list[str]:
+def _metric_problems(owner: str, metric: str | None, data: Data, meter: Meter) -> list[str]:
     """Try all metrics on made-up rows, so that a broken module or an unknown name is found before training."""
     known = meter.measure(*_made_up(data))
-    metric = _selecting_metric(recipe, data.task)
     if metric is None or metric in known:
         return []
-    name = next(name for name, technique in recipe.techniques.items() if technique.selection_rule() is not None)
     return [
-        f"techniques.{name}.metric: '{metric}' is not measured for {data.task}."
+        f"techniques.{owner}.metric: '{metric}' is not measured for {data.task}."
         f"{suggest(metric, [*known, 'score', 'loss'])}"
     ]
 

@@ -23,7 +23,7 @@ from finetune.errors import FinetuneError, OutputError, RunFailed
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import load_config, load_model, start_at
+from finetune.models.load import load_model, start_at
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
 from finetune.records.store import RunFolder
@@ -33,7 +33,7 @@ from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
 from finetune.training.distributed import agree, is_main, rank, world_size
 from finetune.training.observer import RunObserver
-from finetune.training.prepare import Prepared, active_techniques, data_facts, declared_cost
+from finetune.training.prepare import Prepared, active_techniques, configured_model, data_facts, declared_cost
 from finetune.training.selection import Selector, selected_weights
 from finetune.training.trainer import Measured, RegularizedTrainer
 from finetune.training.weights import weight_statistics
@@ -270,24 +270,17 @@ class _Run:
 
 
 def _build_model(prepared: Prepared, seed: int) -> Any:
-    recipe = prepared.recipe
-    config = load_config(recipe.model, prepared.data.task, prepared.data.labels)
-    for technique in recipe.techniques.values():
-        technique.configure_model(config)
-    model = load_model(recipe.model, config, seed)
-    if prepared.data.task == "regression":
-        start_at(model, float(np.mean(prepared.data.train.labels)))
-    for technique in recipe.techniques.values():
-        technique.prepare_model(model)
+    recipe, data = prepared.recipe, prepared.data
+    model = configured_model(recipe, data.task, data.labels, lambda config: load_model(recipe.model, config, seed))
+    if data.task == "regression":
+        start_at(model, float(np.mean(data.train.labels)))
     return model
 
 
 def _selector(prepared: Prepared) -> Selector | None:
-    rules = [technique.selection_rule() for technique in prepared.recipe.techniques.values()]
-    rule = next((rule for rule in rules if rule is not None), None)
-    if rule is None or prepared.metric is None:
+    if prepared.rule is None or prepared.metric is None:
         return None
-    return Selector(rule, prepared.metric, MEASURES[prepared.data.task].loss)
+    return Selector(prepared.rule, prepared.metric, MEASURES[prepared.data.task].loss)
 
 
 def _augmenters(techniques: dict[str, Technique]) -> dict[str, Any]:

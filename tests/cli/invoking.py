@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
 from finetune.cli.app import app
+from tests.running import finetune
 
 
 def invoke(*arguments: object) -> Result:
@@ -22,15 +21,7 @@ def invoke(*arguments: object) -> Result:
 
 def program(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m finetune` in a process of its own, started in `cwd`."""
-    return subprocess.run(
-        [sys.executable, "-m", "finetune", *(str(argument) for argument in arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+    return finetune(*arguments, cwd=cwd, **environment)
 
 
 def error_lines(stderr: str) -> list[str]:
