@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import environment, inspection, library, run
+from finetune.cli import compare, environment, inspection, library, run
 
 app = typer.Typer(
     name="finetune",
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
 app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)

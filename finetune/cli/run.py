@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +70,9 @@ def run(
         _choose_folders(resolved.recipe, output, resume)  # said once, here, instead of by every process
         load_data(resolved.recipe.data)
         _launch(launch)
-    _quieten_libraries()
+    from finetune.quiet import quieten_libraries
+
+    quieten_libraries()
     from finetune.training import distributed
     from finetune.training.prepare import prepare
 
@@ -159,18 +159,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _quieten_libraries() -> None:
-    """Our own messages say what matters; the libraries' progress bars and advice would bury them."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if os.environ.get("RANK", "0") != "0":
-        logging.disable(logging.WARNING)
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
-    for library in ("transformers", "datasets", "accelerate", "evaluate", "torch"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="torch")
 
 
 def _choose_folders(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFolder]:

@@ -31,6 +31,8 @@ def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes:
         if name not in ("all", "train")
     }
     pool = tables["all"] if "all" in tables else tables["train"]
+    if section.folds is not None:
+        pool, splits["test"] = _take_fold(section, pool, splits, task, notes)
     wanted = [name for name in ("test", "validation") if name not in splits]
     if "all" not in tables and "test" in wanted and section.test_size is None:
         wanted.remove("test")  # files were given for the other splits: do not invent a test split from train
@@ -44,6 +46,44 @@ def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes:
         notes.append(f"{name}: {len(splits[name])} rows split off ({_how(task)}, split seed {section.split_seed})")
     pool = _thin_out(pool, section.train_size, task, section.split_seed, "data.train_size")
     return {"train": pool, **splits}
+
+
+def _take_fold(
+    section: DataSection, pool: Rows, splits: dict[str, Rows], task: str, notes: list[str]
+) -> tuple[Rows, Rows]:
+    """Return (the other folds, the fold that is test), stratified; at most `data.test_size` rows of the fold.
+
+    Raises:
+        DataError: There is a test split already, or a class is too rare to be in every fold.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
+
+    assert section.folds is not None, "asked for only with folds"
+    assert section.fold is not None, "checked with the recipe"
+    if "test" in splits:
+        raise DataError(
+            "data.folds: the data has a test split of its own, and folds would make another. Leave --folds out, or "
+            "pass one file with all rows: --data FILE"
+        )
+    if section.folds > len(pool):
+        raise DataError(f"data.folds: {section.folds} folds of {len(pool)} rows. Type: --folds {min(5, len(pool))}")
+    _check_rare_classes(pool, task, max(section.folds, 3))
+    strata = _strata(pool.labels, task)
+    if strata is not None and min(Counter(strata).values()) < section.folds:
+        strata = None  # never classes: those were checked
+    kind = KFold if strata is None else StratifiedKFold
+    cut = kind(section.folds, shuffle=True, random_state=section.split_seed).split(range(len(pool)), strata)
+    rest, taken = list(cut)[section.fold]
+    size = section.test_size
+    fold = pool.take(sorted(taken.tolist()))
+    if size is not None:
+        wanted = _rows_of(size, len(pool), len(fold), "data.test_size")
+        fold = _thin_out(fold, min(wanted, len(fold)), task, section.split_seed, "data.test_size")
+    notes.append(
+        f"test: {len(fold)} rows of fold {section.fold} of {section.folds} ({_how(task)}, split seed "
+        f"{section.split_seed})"
+    )
+    return pool.take(sorted(rest.tolist())), fold
 
 
 def _thin_out(rows: Rows, size: float | None, task: str, seed: int, key: str) -> Rows:

@@ -57,6 +57,23 @@ def locate_model(section: ModelSection) -> str:
     return location
 
 
+def model_fingerprint(section: ModelSection) -> str:
+    """What the pretrained model is: sha256 over the files of a folder, or the hub id and its revision.
+
+    Raises:
+        ModelError: As `locate_model`.
+    """
+    location = Path(locate_model(section))
+    if not location.is_dir():
+        return f"{section.id}@{section.revision or 'newest'}"
+    digest = hashlib.sha256()
+    for path in sorted(location.iterdir()):
+        if path.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 def load_config(section: ModelSection, task: str, labels: list[str] | None) -> Any:
     """Load the configuration and set the task: `problem_type`, and names of the outputs.
 

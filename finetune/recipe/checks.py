@@ -31,6 +31,7 @@ def find_problems(recipe: Recipe) -> list[str]:
         problems.append(
             f"data.text: column '{max(used, key=used.count)}' is used twice among text, text_pair and label."
         )
+    problems += _fold_problems(recipe.data.folds, recipe.data.fold)
     if recipe.data.labels is not None and recipe.data.task == "regression":
         problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
     if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
@@ -55,6 +56,16 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
             "never reach its peak. Type: --set training.warmup=0.1"
         )
     return problems
+
+
+def _fold_problems(folds: int | None, fold: int | None) -> list[str]:
+    if folds is None:
+        return [] if fold is None else ["data.fold: has no meaning without data.folds. Type: --set data.folds=5"]
+    if fold is None:
+        return [f"data.folds: one run tests one fold. Type: --set data.fold=0, or: finetune compare --folds {folds}"]
+    if fold >= folds:
+        return [f"data.fold: {fold} of {folds} folds; they count from 0 to {folds - 1}"]
+    return []
 
 
 def _steps_per_epoch(recipe: Recipe) -> int | None:

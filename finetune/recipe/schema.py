@@ -66,6 +66,10 @@ class DataSection(Section):
     test_size: Size | None = Field(
         None, description="Rows (or share) of the final test: split off, or kept of its own file."
     )
+    folds: int | None = Field(
+        None, ge=2, description="Cross-validation: rows are cut into this many folds; each is the test split once."
+    )
+    fold: int | None = Field(None, ge=0, description="The fold that is the test split of this run, from 0.")
     split_seed: Seed = Field(0, description="Who is in which split. Independent of the run's seed.")
     probe_size: int | None = Field(
         None, ge=1, description="Training rows measured like validation; as many as validation, if unset."

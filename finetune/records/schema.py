@@ -72,6 +72,9 @@ class WeightGroup(_Frozen):
     distance: float | None = Field(description="L2 distance from the pretrained weights; None for the head.")
     zeros: int = Field(description="Weights that are exactly 0.")
     unmoved: int | None = Field(description="Weights exactly equal to their pretrained values; None for the head.")
+    magnitudes: list[int] = Field(
+        [], description="Weights by log10 |w|: 40 bins of 0.25 from -8 to 2, exact zeros left out."
+    )
 
 
 class ActiveTechnique(_Frozen):

@@ -73,14 +73,11 @@ class RunFolder:
         Raises:
             OutputError: It, or something above it, is a file.
         """
-        existing = next(path for path in (self.path.absolute(), *self.path.absolute().parents) if path.exists())
-        if not existing.is_dir():
-            blocking = "" if existing == self.path.absolute() else f"{existing} "
-            raise OutputError(f"--output {self.path}: {blocking}is a file. Choose a folder.")
+        check_place(self.path)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever written there; a lock that a dead process left does not count."""
-        return not self.path.is_dir() or all(path.name == LOCK for path in self.path.iterdir())
+        return is_empty(self.path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -89,23 +86,51 @@ class RunFolder:
         Raises:
             OutputError: Another process holds it, or it cannot be created.
         """
-        fresh = not self.path.exists()
+        with lock_folder(self.path):
+            yield
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that cannot be a folder.
+
+    Raises:
+        OutputError: It, or something above it, is a file.
+    """
+    existing = next(above for above in (path.absolute(), *path.absolute().parents) if above.exists())
+    if not existing.is_dir():
+        blocking = "" if existing == path.absolute() else f"{existing} "
+        raise OutputError(f"--output {path}: {blocking}is a file. Choose a folder.")
+
+
+def is_empty(path: Path) -> bool:
+    """Whether nothing was ever written there; a lock that a dead process left does not count."""
+    return not path.is_dir() or all(inside.name == LOCK for inside in path.iterdir())
+
+
+@contextlib.contextmanager
+def lock_folder(path: Path) -> Iterator[None]:
+    """Hold a folder for this process; created if need be, and removed again if nothing came of it.
+
+    Raises:
+        OutputError: Another process holds it, or it cannot be created.
+    """
+    fresh = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = (path / LOCK).open("w")
+    except OSError as error:
+        raise OutputError(f"--output {path}: cannot be written: {error.strerror}.") from error
+    with handle:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / LOCK).open("w")
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OutputError(f"--output {self.path}: cannot be written: {error.strerror}.") from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise OutputError(f"--output {self.path}: another process is running there.") from error
-            try:
-                yield
-            finally:
-                if fresh and self.is_empty():  # nothing came of it: leave nothing behind
-                    (self.path / LOCK).unlink()
-                    self.path.rmdir()
+            raise OutputError(f"--output {path}: another process is running there.") from error
+        try:
+            yield
+        finally:
+            if fresh and is_empty(path):
+                (path / LOCK).unlink()
+                path.rmdir()
 
 
 def read_record(path: Path) -> RunRecord:

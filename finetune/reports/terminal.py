@@ -38,7 +38,7 @@ def run_table(record: RunRecord) -> Table:
     table.add_column("95 % interval\nover rows", justify="right", no_wrap=True)
     own = [name for name in selected.validation if name not in MEASURES[record.data.task].names]
     for name in (*MEASURES[record.data.task].shown, *own):
-        cells = [_value(name, scores.get(name)) for scores in _splits(selected)]
+        cells = [score_text(name, scores.get(name)) for scores in _splits(selected)]
         table.add_row(_name(name, record.data.task), *cells, *_gap(name, selected.gap.get(name)))
     return table
 
@@ -63,7 +63,7 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
     if record.calibration is not None and record.calibration.test_nll is not None and selected.test is not None:
         lines.append(
             f"Confidence  temperature {record.calibration.temperature:.2f} (1 = calibrated on validation, more = too "
-            f"sure); test NLL {_value('nll', selected.test['nll'])}, after scaling {record.calibration.test_nll:.3f}."
+            f"sure); test NLL {score_text('nll', selected.test['nll'])}, after scaling {record.calibration.test_nll:.3f}."
         )
     if record.techniques:
         lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
@@ -131,7 +131,8 @@ def _name(name: str, task: str) -> str:
     return NAMES.get(name, name) + unit
 
 
-def _value(name: str, value: float | None) -> str:
+def score_text(name: str, value: float | None) -> str:
+    """A score or loss with its unit; shares in percent, a dash for what is undefined."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{100 * value:.1f} %" if _in_points(name) else f"{value:.3f}"
@@ -153,7 +154,7 @@ def live_scores(task: str, train: Scores, validation: Scores) -> str:
     gaps = compute_gap(_known(train), _known(validation))
     score, loss = MEASURES[task].score, MEASURES[task].loss
     score_gap, loss_gap = (_gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss))
-    scores = f"train {_value(score, train[score])}, validation {_value(score, validation[score])}"
+    scores = f"train {score_text(score, train[score])}, validation {score_text(score, validation[score])}"
     return f"{NAMES.get(score, score)} {scores}, gap {score_gap}; {NAMES.get(loss, loss)} gap {loss_gap}"
 
 

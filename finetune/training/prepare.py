@@ -58,31 +58,22 @@ class Prepared:
     warnings: list[str]
 
 
-def prepare(recipe: Recipe) -> Prepared:
+def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
     """Load and check everything short of the weights.
+
+    Args:
+        recipe: As resolved.
+        data: What `load_data(recipe.data)` returned before; loaded if not given.
 
     Raises:
         DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
     """
-    data = load_data(recipe.data)
+    data = load_data(recipe.data) if data is None else data
+    check_run(recipe, data)
     budget = plan_budget(recipe, data)
-    meter = Meter(data.task, recipe.training.metrics)
-    owner, rule = _selection(recipe)
-    metric = None if rule is None else _measured_name(rule, data.task)
-    problems = find_budget_problems(recipe, budget)
-    problems += _metric_problems(owner, metric, data, meter) + _process_problems(recipe)
-    if problems:
-        raise RecipeError(problems)
+    _, rule = _selection(recipe)
     tokenizer = load_tokenizer(recipe.model)
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
-    # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
-    model = configured_model(recipe, data.task, data.labels)
-    limit = position_limit(model.config)
-    if limit is not None and recipe.data.max_length > limit:
-        raise RecipeError(
-            f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
-            f"Type: --set data.max_length={limit}"
-        )
     return Prepared(
         recipe=recipe,
         data=data,
@@ -90,9 +81,9 @@ def prepare(recipe: Recipe) -> Prepared:
         tokenizer=tokenizer,
         encoder=encoder,
         measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
-        meter=meter,
+        meter=Meter(data.task, recipe.training.metrics),
         rule=rule,
-        metric=metric,
+        metric=None if rule is None else _measured_name(rule, data.task),
         bf16=_use_bf16(recipe.training.precision),
         warnings=[
             *data.warnings,
@@ -101,6 +92,28 @@ def prepare(recipe: Recipe) -> Prepared:
             *_precision_warnings(recipe),
         ],
     )
+
+
+def check_run(recipe: Recipe, data: Data) -> None:
+    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
+
+    Raises:
+        ModelError, RecipeError: With key, what was found and what to type next.
+    """
+    owner, rule = _selection(recipe)
+    metric = None if rule is None else _measured_name(rule, data.task)
+    problems = find_budget_problems(recipe, plan_budget(recipe, data))
+    problems += _metric_problems(owner, metric, data, Meter(data.task, recipe.training.metrics))
+    problems += _process_problems(recipe)
+    if problems:
+        raise RecipeError(problems)
+    # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
+    limit = position_limit(configured_model(recipe, data.task, data.labels).config)
+    if limit is not None and recipe.data.max_length > limit:
+        raise RecipeError(
+            f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
+            f"Type: --set data.max_length={limit}"
+        )
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

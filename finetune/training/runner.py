@@ -62,7 +62,8 @@ def run_seed(
     """
     model = _build_model(prepared, seed)
     _check_disk(folder.path, model)
-    run = _Run(prepared, seed, folder, model, list(callbacks))
+    earlier = folder.read() if resume and is_main() else None
+    run = _Run(prepared, seed, folder, model, list(callbacks), agree({} if earlier is None else earlier.time))
     run.write_record()
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.
@@ -83,14 +84,19 @@ def run_seed(
 class _Run:
     """The moving parts of one run, in the order of their use: train, measure, save."""
 
-    def __init__(self, prepared: Prepared, seed: int, folder: RunFolder, model: Any, callbacks: list[Any]) -> None:
+    def __init__(
+        self, prepared: Prepared, seed: int, folder: RunFolder, model: Any, callbacks: list[Any], spent: dict[str, Any]
+    ) -> None:
         recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
         self.prepared = prepared
         self.folder = folder
         self.model = model
         self.outputs: dict[str, dict[str, Measured]] = {}  # selected, last -> split -> logits and targets
-        self.started = time.perf_counter()
+        # An interrupted run goes on counting: what it cost is what all its legs took.
+        self.started = time.perf_counter() - float(spent.get("seconds", 0))
         self.record = _opening_record(prepared, seed, model)
+        if spent:
+            self._update(time={**self.record.time, "resumed": int(spent.get("resumed", 0)) + 1})
         self.observer = RunObserver(_selector(prepared), folder.checkpoints, self._keep_history)
         collator = Collator(prepared.tokenizer)
         train_set = TrainSet(data.train, prepared.encoder, _augmenters(recipe.techniques), seed)

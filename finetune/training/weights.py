@@ -9,6 +9,7 @@ from torch import Tensor
 
 from finetune.records.schema import WeightGroup
 
+MAGNITUDE_EDGES = torch.linspace(-8, 2, 41)  # of log10 |w|; what lies outside counts in the outermost bin
 _LAYER = re.compile(r"\.(?:layer|layers|albert_layer_groups)\.(\d+)\.")
 
 
@@ -44,7 +45,14 @@ def _statistics(names: list[str], parameters: Mapping[str, Tensor], pretrained: 
         distance=_norm(moves) if known else None,
         zeros=sum(int((value == 0).sum()) for value in values),
         unmoved=sum(int((move == 0).sum()) for move in moves) if known else None,
+        magnitudes=torch.stack([_magnitudes(value) for value in values]).sum(0).long().tolist(),
     )
+
+
+def _magnitudes(values: Tensor) -> Tensor:
+    """Histogram of log10 |w| over MAGNITUDE_EDGES, exact zeros left out."""
+    logs = values[values != 0].abs().log10().float().clamp(MAGNITUDE_EDGES[0] + 1e-6, MAGNITUDE_EDGES[-1] - 1e-6)
+    return torch.histogram(logs, MAGNITUDE_EDGES).hist
 
 
 def _norm(tensors: list[Tensor]) -> float:

@@ -1,0 +1,205 @@
+"""Conducts a comparison: which cells are done, which are run now, which models are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from finetune.comparison.executor import choose_workforce, run_tasks
+from finetune.comparison.matrix import Cell, DataSets
+from finetune.comparison.worker import Event, Task
+from finetune.errors import OutputError
+from finetune.measurement.scores import MEASURES
+from finetune.records.comparison import ComparisonFolder, Manifest
+from finetune.records.schema import RunRecord, Scores
+from finetune.records.store import RunFolder, write_atomically
+from finetune.training.prepare import declared_cost
+
+Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
+
+
+@dataclass
+class CellState:
+    """Where a cell is, for the live table.
+
+    Attributes:
+        cell: Which one.
+        status: Of the run.
+        weight: Expected work: its declared cost, in plain runs.
+        kept: It was finished before this command started.
+        done: Share of its steps that are done.
+        started_at: Share that was done when it was first heard of: a resumed run.
+        train: Train probe scores of the last evaluation.
+        validation: Validation scores of the last evaluation.
+        message: Why it failed.
+    """
+
+    cell: Cell
+    status: Status
+    weight: float
+    kept: bool = False
+    done: float = 0.0
+    started_at: float | None = None
+    train: Scores = field(default_factory=dict)
+    validation: Scores = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass
+class Progress:
+    """Everything a display may want to know."""
+
+    states: list[CellState]
+    jobs: int
+    started: float  # time.monotonic()
+
+    def remaining_seconds(self) -> float | None:
+        """From the work done since the start; None before anything was."""
+        done = sum(state.weight * _work(state) for state in self.states if not state.kept)
+        left = sum(state.weight * (1 - state.done) for state in self.states if state.status in ("waiting", "running"))
+        return (time.monotonic() - self.started) * left / done if done > 0 else None
+
+
+def _work(state: CellState) -> float:
+    """Share of a cell that was computed in this session."""
+    return max(0.0, state.done - (state.started_at or 0.0))
+
+
+def conduct(
+    folder: ComparisonFolder,
+    manifest: Manifest,
+    cells: Sequence[Cell],
+    jobs: str,
+    keep_models: bool,
+    on_change: Callable[[Progress, CellState, Event], None],
+) -> Manifest:
+    """Run what is missing. A cell that fails is written down and does not stop the others.
+
+    Args:
+        folder: Where everything goes; the caller holds its lock.
+        manifest: Written before the first cell starts, and after every failure.
+        cells: In the order in which they are to run, the same as in the manifest.
+        jobs: Number of worker processes, or auto.
+        keep_models: Keep the model of every cell, not only of each variant's best by validation.
+        on_change: Told about every event.
+
+    Returns:
+        The manifest with the errors of failed cells.
+
+    Raises:
+        KeyboardInterrupt: As it came; what is complete is kept.
+    """
+    errors: dict[int, str] = {}
+    states = [_look_up(folder, cell) for cell in cells]
+    todo = [index for index, state in enumerate(states) if state.status == "waiting"]
+    # Of what is asked for, not of what is left: the number of threads must not depend on earlier interruptions.
+    workforce = choose_workforce(jobs, len(cells))
+    progress = Progress(states, min(workforce.jobs, len(todo)), time.monotonic())
+
+    def current() -> Manifest:
+        entries = [entry.model_copy(update={"error": errors.get(index)}) for index, entry in enumerate(manifest.cells)]
+        return manifest.model_copy(update={"cells": entries})
+
+    def on_event(event: Event) -> None:
+        state = states[event.index]
+        _update(state, event)
+        if event.kind == "failed":
+            errors[event.index] = event.message
+            _mark_failed(folder.cell(cells[event.index].entry), event.message)
+            folder.write(current())
+        elif event.kind == "finished" and not keep_models:
+            _keep_best_model(folder, [c for c in cells if c.entry.variant == state.cell.entry.variant])
+        on_change(progress, state, event)
+
+    folder.write(current())
+    tasks = [Task(index, cells[index].recipe, folder.cell(cells[index].entry).path) for index in todo]
+    if tasks:
+        run_tasks(tasks, workforce, on_event)
+    return current()
+
+
+def _look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
+    """What an earlier command left of a cell. A damaged record is worth nothing: the cell starts anew."""
+    run = folder.cell(cell.entry)
+    state = CellState(cell, "waiting", declared_cost(cell.recipe))
+    try:
+        record = run.read()
+    except OutputError:
+        shutil.rmtree(run.path)
+        record = None
+    if record is not None and record.status == "finished" and run.predictions.is_file():
+        state.status, state.kept, state.done = "finished", True, 1.0
+        assert record.selected is not None, "finished runs have a selected checkpoint"
+        state.train, state.validation = record.selected.train_probe, record.selected.validation
+    return state
+
+
+def _update(state: CellState, event: Event) -> None:
+    if event.steps:
+        state.done = event.step / event.steps
+        state.started_at = state.done if state.started_at is None else state.started_at
+    if event.scores is not None:
+        state.train, state.validation = dict(event.scores["train_probe"]), dict(event.scores["validation"])
+    if event.kind == "started":
+        state.status = "running"
+    if event.kind in ("finished", "failed"):
+        state.status, state.done = event.kind, 1.0  # type: ignore[assignment]  # checked in the line above
+        state.message = event.message
+    if event.kind == "interrupted":
+        state.status = "interrupted"
+
+
+def _mark_failed(run: RunFolder, message: str) -> None:
+    """A process that was killed could not write it down itself."""
+    with contextlib.suppress(OutputError):
+        record = run.read()
+        if record is not None and record.status == "running":
+            run.write(record.model_copy(update={"status": "failed", "error": message}))
+
+
+def _keep_best_model(folder: ComparisonFolder, cells: Sequence[Cell]) -> None:
+    """Of the finished cells of one variant, remove all models but that of the best validation score.
+
+    A removed one could never be chosen later: the better one stays.
+    """
+    finished = {}
+    for cell in cells:
+        run = folder.cell(cell.entry)
+        with contextlib.suppress(OutputError):
+            record = run.read()
+            if record is not None and record.status == "finished":
+                finished[run.path] = (record, run)
+    if finished:
+        best = max(finished.values(), key=lambda found: validation_order(found[0]))[1]
+        for _, run in finished.values():
+            if run.path != best.path:
+                shutil.rmtree(run.model, ignore_errors=True)
+
+
+def validation_order(record: RunRecord) -> tuple[float, float, int]:
+    """Sorts runs by how good they are on validation: score, then loss, then the lower seed."""
+    assert record.selected is not None, "only finished runs are ordered"
+    measure = MEASURES[record.data.task]
+    score, loss = (record.selected.validation[name] for name in (measure.score, measure.loss))
+    worst = float("-inf")
+    return worst if score is None else score, worst if loss is None else -loss, -record.seed
+
+
+def write_texts(folder: ComparisonFolder, cells: Sequence[Cell], data: DataSets) -> None:
+    """Keep the rows that scores are reported on, so that a report can show where presets disagree."""
+    kept: dict[str, dict[str, list[object]]] = {}
+    for cell in cells:
+        loaded = data.load(cell.recipe.data)
+        rows = loaded.validation if loaded.test is None else loaded.test
+        if loaded.fingerprint not in kept:
+            pairs = [None] * len(rows) if rows.pairs is None else rows.pairs
+            kept[loaded.fingerprint] = {
+                row: [text, pair] for row, text, pair in zip(rows.ids, rows.texts, pairs, strict=True)
+            }
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder.texts, json.dumps(kept, ensure_ascii=False))

@@ -1,0 +1,173 @@
+"""Runs cells in worker processes; whatever happens to one of them, the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from finetune.comparison.worker import Event, Task, serve
+from finetune.errors import RecipeError
+
+MEMORY_OF_A_WORKER = 1.5e9  # bytes: torch, transformers and a small encoder with its optimizer
+PATIENCE = 30.0  # seconds that an interrupted worker gets to write its record
+ENDED = ("finished", "failed")
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """How many workers, and what each of them gets."""
+
+    jobs: int
+    threads: int
+    gpus: int
+
+
+def choose_workforce(asked: str, cells: int) -> Workforce:
+    """Workers for `--jobs`.
+
+    auto: one a GPU; without GPUs one a core, as far as memory goes. Small encoders scale badly over threads: two
+    workers of one thread finish more cells an hour than one worker of two.
+
+    Raises:
+        RecipeError: `asked` is neither a number from 1 nor auto.
+    """
+    import torch
+
+    gpus, cores = torch.cuda.device_count(), len(os.sched_getaffinity(0))
+    if asked == "auto":
+        jobs = gpus or max(1, min(cores, int(_free_memory() / MEMORY_OF_A_WORKER)))
+    elif asked.isascii() and asked.isdigit() and int(asked) >= 1:
+        jobs = int(asked)
+    else:
+        raise RecipeError(f"--jobs {asked}: expected a number from 1, or auto.")
+    # Threads follow from --jobs and not from what is left to do: a repeated comparison must compute what it
+    # would have computed undisturbed, and the order of sums depends on the number of threads.
+    return Workforce(min(jobs, max(1, cells)), max(1, cores // jobs), gpus)
+
+
+def _free_memory() -> float:
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def run_tasks(tasks: Sequence[Task], workforce: Workforce, on_event: Callable[[Event], None]) -> None:
+    """Run all tasks and report what happens. Returns when each has ended.
+
+    Raises:
+        KeyboardInterrupt: After the workers have written down where they were.
+    """
+    waiting = deque(tasks)
+    workers: list[_Worker] = []
+    try:
+        for number in range(min(workforce.jobs, len(tasks))):
+            workers.append(_Worker(number, workforce))
+            workers[-1].give(waiting)
+        while any(worker.task is not None for worker in workers):
+            for worker in _ready(workers):
+                for event in worker.events():
+                    on_event(event)
+                if worker.task is None:
+                    worker.give(waiting)
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.interrupt()
+        for worker in workers:
+            worker.process.join(PATIENCE)
+        raise
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _ready(workers: list[_Worker]) -> Iterator[_Worker]:
+    handles: dict[Any, _Worker] = {}
+    for worker in workers:
+        if worker.task is not None:
+            handles |= {worker.connection: worker, worker.process.sentinel: worker}
+    return iter(dict.fromkeys(handles[handle] for handle in wait(list(handles))))
+
+
+class _Worker:
+    """One process and the task it is at; replaced by a fresh process when it dies."""
+
+    def __init__(self, number: int, workforce: Workforce) -> None:
+        self._number = number
+        self._workforce = workforce
+        self.task: Task | None = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a forked torch may hang on its own locks
+        ours, theirs = context.Pipe()
+        gpu = self._number % self._workforce.gpus if self._workforce.gpus else None
+        self.process = context.Process(target=serve, args=(theirs, self._workforce.threads, gpu), daemon=True)
+        with _environment(OMP_NUM_THREADS=str(self._workforce.threads)):
+            self.process.start()
+        theirs.close()
+        self.connection: Connection = ours
+
+    def give(self, waiting: deque[Task]) -> None:
+        """Send the next task, if there is one."""
+        self.task = waiting.popleft() if waiting else None
+        if self.task is not None:
+            self.connection.send(self.task)
+
+    def events(self) -> Iterator[Event]:
+        """What has arrived. A process that died fails its task and is replaced."""
+        try:
+            while self.connection.poll():
+                event: Event = self.connection.recv()
+                if event.kind in ENDED:
+                    self.task = None
+                yield event
+        except (EOFError, ConnectionResetError):  # its end of the pipe closes with the process, and not before
+            self.process.join()
+            if self.task is not None:
+                index, self.task = self.task.index, None
+                yield Event("failed", index, message=_how_it_died(self.process.exitcode))
+            self.connection.close()
+            self._start()
+
+    def interrupt(self) -> None:
+        """Let a running task write that it was interrupted."""
+        if self.process.is_alive() and self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGINT)
+
+    def stop(self) -> None:
+        """End the process; nothing is running any more, or nobody waits for it."""
+        with contextlib.suppress(OSError):
+            if self.task is None:
+                self.connection.send(None)
+                self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+def _how_it_died(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "its process was killed (signal 9), most likely for want of memory. Type: --jobs 1, or a smaller batch"
+    return f"its process ended with code {code}. Run the cell alone to see why."
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for what is started inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,248 @@
+"""The cells of a comparison: variants × seeds × folds, each named by everything that decides its figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import finetune
+from finetune.data.load import load_data
+from finetune.data.rows import Data
+from finetune.errors import RecipeError, suggest
+from finetune.models.load import model_fingerprint
+from finetune.recipe import DataSection, Recipe, resolve
+from finetune.records.comparison import CellEntry
+from finetune.records.schema import SCHEMA_VERSION
+from finetune.training.prepare import check_run
+
+OWN = "own"  # the techniques that the recipe itself lists
+DECIDES_FIGURES = ("data", "measurement", "models", "recipe", "techniques", "training")  # folders of code
+PATHS = ("source", "validation", "test")  # where the data lay; what it was is in its fingerprint
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all variants share, as it was typed."""
+
+    recipe: str | None = None
+    model: str | None = None
+    data: str | None = None
+    overrides: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table.
+
+    Attributes:
+        name: Of a preset, or of a preset with a part taken out.
+        baseline: The variant it is compared with; None for a baseline.
+        recipe: Resolved; seeds and fold are those of no cell in particular.
+        technique: Ablation: what was taken out, or is alone.
+    """
+
+    name: str
+    baseline: str | None
+    recipe: Recipe
+    technique: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix: `entry` is written down, `recipe` is run."""
+
+    entry: CellEntry
+    recipe: Recipe
+
+
+def preset_variants(presets: Sequence[str], baseline: str, options: Options) -> list[Variant]:
+    """One variant a preset.
+
+    Args:
+        presets: Names or paths; "own" stands for the techniques that the recipe lists itself.
+        baseline: The name of the preset that the others are compared with.
+        options: Shared by all.
+
+    Raises:
+        RecipeError: With every problem of every preset, or what is wrong with the list.
+    """
+    names = [_name(preset) for preset in presets]
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise RecipeError(f"--presets: '{doubled[0]}' is there twice. Name each once.")
+    if len(names) < 2:
+        raise RecipeError("--presets: a comparison needs two or more, for example --presets none,strong.")
+    if baseline not in names:
+        typed = f"--baseline {baseline}: is not among --presets {','.join(presets)}."
+        raise RecipeError(f"{typed}{suggest(baseline, names)} Add it, or type: --baseline {names[0]}")
+    _refuse_technique_overrides(options.overrides)
+    problems: list[str] = []
+    variants = []
+    for name, preset in zip(names, presets, strict=True):
+        try:
+            recipe = _resolve(None if preset == OWN else preset, options)
+        except RecipeError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+        else:
+            recipe = recipe.model_copy(update={"preset": name})
+            variants.append(Variant(name, None if name == baseline else baseline, recipe))
+    if problems:
+        raise RecipeError(problems)
+    return sorted(variants, key=lambda variant: variant.baseline is not None)  # the baseline leads
+
+
+def ablation_variants(preset: str, options: Options) -> tuple[list[Variant], list[str]]:
+    """`none`, the preset, the preset without each of its techniques, and each technique alone.
+
+    Returns:
+        The variants, and what had to be left out with its reason (a part that cannot stand without another).
+
+    Raises:
+        RecipeError: The preset cannot be resolved, or has fewer than two techniques.
+    """
+    _refuse_technique_overrides(options.overrides)
+    whole, name = _resolve(None if preset == OWN else preset, options), _name(preset)
+    parts = list(whole.techniques)
+    if len(parts) < 2:
+        raise RecipeError(f"--preset {preset}: has {len(parts)} techniques; there is nothing to take apart.")
+    nothing = whole.model_copy(update={"techniques": {}, "preset": "none"})
+    variants = [Variant("none", None, nothing), Variant(name, "none", whole.model_copy(update={"preset": name}))]
+    left_out = []
+    for part in parts:
+        others = tuple(f"techniques.{other}=off" for other in parts if other != part)
+        for title, baseline, taken in (
+            (f"{name} without {part}", name, (f"techniques.{part}=off",)),
+            (f"{part} alone", "none", others),
+        ):
+            try:
+                recipe = _resolve(None if preset == OWN else preset, options, taken)
+            except RecipeError as error:
+                left_out.append(f"{title} is left out: {error}")
+            else:
+                variants.append(Variant(title, baseline, recipe.model_copy(update={"preset": title}), part))
+    return variants, left_out
+
+
+def _name(preset: str) -> str:
+    return Path(preset).stem
+
+
+def _resolve(preset: str | None, options: Options, further: tuple[str, ...] = ()) -> Recipe:
+    return resolve(
+        options.recipe, preset, options.model, options.data, (*options.overrides, *further), metrics=options.metrics
+    ).recipe
+
+
+def _refuse_technique_overrides(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        if text.startswith("techniques."):
+            raise RecipeError(
+                f"--set {text}: would change every preset, the baseline too. Copy a preset and edit it: "
+                "finetune cp strong mine.yaml, then --presets none,mine.yaml"
+            )
+        if text.startswith("training.seeds"):
+            raise RecipeError(f"--set {text}: seeds of a comparison are named with --seeds")
+        if text.startswith(("data.folds", "data.fold=")):
+            raise RecipeError(f"--set {text}: folds of a comparison are asked for with --folds")
+
+
+class DataSets:
+    """Loads each split of the data once. All variants share it: pairing means the same rows."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Data] = {}
+
+    def load(self, section: DataSection) -> Data:
+        """As `load_data`, remembered."""
+        key = section.model_dump_json()
+        if key not in self._loaded:
+            self._loaded[key] = load_data(section)
+        return self._loaded[key]
+
+
+def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: DataSets) -> list[Cell]:
+    """All cells, checked short of the weights; seed by seed, so that an unfinished comparison is paired.
+
+    Raises:
+        DataError, ModelError, RecipeError: Something could never run; nothing has been started yet.
+    """
+    code = code_digest()
+    models = {variant.recipe.model: model_fingerprint(variant.recipe.model) for variant in variants}
+    problems: list[str] = []
+    cells = []
+    for seed in seeds:
+        for fold in range(folds) if folds else (None,):
+            for variant in variants:
+                recipe = _at(variant.recipe, seed, folds, fold)
+                loaded = data.load(recipe.data)
+                if seed == seeds[0] and not fold:
+                    problems += _problems(variant.name, recipe, loaded)
+                key = cell_key(recipe, seed, loaded.fingerprint, models[recipe.model], code)
+                entry = CellEntry(
+                    variant=variant.name,
+                    seed=seed,
+                    fold=fold,
+                    key=key,
+                    folder=f"cells/{_slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}",
+                )
+                cells.append(Cell(entry, recipe))
+    if problems:
+        raise RecipeError(list(dict.fromkeys(problems)))
+    return cells
+
+
+def _at(recipe: Recipe, seed: int, folds: int | None, fold: int | None) -> Recipe:
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"folds": folds, "fold": fold}),
+            "training": recipe.training.model_copy(update={"seeds": [seed]}),
+        }
+    )
+
+
+def _problems(name: str, recipe: Recipe, data: Data) -> list[str]:
+    try:
+        check_run(recipe, data)
+    except RecipeError as error:
+        return [f"{name}: {problem}" for problem in error.problems]
+    return []
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "preset"
+
+
+def cell_key(recipe: Recipe, seed: int, data: str, model: str, code: str) -> str:
+    """sha256 over everything that decides the figures of a run.
+
+    Args:
+        recipe: Of the cell; its name, its list of seeds and the paths of its files do not count.
+        seed: Of the run.
+        data: Fingerprint of the splits.
+        model: Fingerprint of the pretrained model.
+        code: From `code_digest`.
+    """
+    content: dict[str, Any] = recipe.to_dict()
+    del content["name"], content["training"]["seeds"]
+    for path in PATHS:
+        del content["data"][path]
+    del content["model"]["id"]
+    whole = {"recipe": content, "seed": seed, "data": data, "model": model, "code": code, "schema": SCHEMA_VERSION}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def code_digest() -> str:
+    """sha256 over the sources that decide a run's figures: a new report does not make old runs stale."""
+    root = Path(finetune.__file__).parent
+    digest = hashlib.sha256()
+    for folder in DECIDES_FIGURES:
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()

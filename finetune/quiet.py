@@ -1,0 +1,20 @@
+"""Silences the libraries: our own messages say what matters, their progress bars and advice would bury them."""
+
+import logging
+import os
+import sys
+import warnings
+
+LOUD = ("transformers", "datasets", "accelerate", "evaluate", "torch")
+
+
+def quieten_libraries() -> None:
+    """Keep warnings of ours, errors of theirs. In processes other than the main one only errors."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if os.environ.get("RANK", "0") != "0":
+        logging.disable(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    for library in LOUD:
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="torch")

@@ -1,0 +1,144 @@
+"""The matrix of a comparison while it runs: a live table on a terminal, one line per event elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from finetune.measurement.scores import MEASURES
+from finetune.reports.terminal import live_scores, score_text
+
+if TYPE_CHECKING:
+    from finetune.comparison.conduct import CellState, Progress
+    from finetune.comparison.worker import Event
+
+MOST_COLUMNS = 12  # cells of a row that are shown one by one; beyond it, only counted
+
+
+class MatrixDisplay:
+    """Shows progress on stderr. Use as a context manager; pass `show` to `conduct`.
+
+    Args:
+        task: Decides which scores are shown.
+        quiet: Show nothing at all.
+    """
+
+    def __init__(self, task: str, quiet: bool) -> None:
+        self._task = task
+        self._quiet = quiet
+        console = Console(stderr=True, highlight=False)
+        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+
+    def __enter__(self) -> MatrixDisplay:
+        if self._live is not None and not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live is not None and not self._quiet:
+            self._live.stop()
+
+    def show(self, progress: Progress, state: CellState, event: Event) -> None:
+        """Take in an event."""
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.update(Group(matrix_table(progress, self._task), Text(_footer(progress))), refresh=True)
+        elif event.kind != "step":
+            sys.stderr.write(f"{_line(progress, state, event, self._task)}\n")
+            sys.stderr.flush()
+
+
+def matrix_table(progress: Progress, task: str) -> Table:
+    """A row a preset: its cells, and the running means of train probe, validation and gap."""
+    measure = MEASURES[task]
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("preset", "cells"):
+        table.add_column(title)
+    for title in (f"{measure.score}: train", "validation", "gap", f"{measure.loss} gap"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name in dict.fromkeys(state.cell.entry.variant for state in progress.states):
+        states = [state for state in progress.states if state.cell.entry.variant == name]
+        table.add_row(Text(name), _cells(states), *_means(states, task))
+    return table
+
+
+def _cells(states: list[CellState]) -> Text:
+    if len(states) > MOST_COLUMNS:
+        counts = {kind: sum(state.status == kind for state in states) for kind in ("finished", "running", "failed")}
+        return Text(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "waiting")
+    return Text(" ").join(_cell(state) for state in states)
+
+
+def _cell(state: CellState) -> Text:
+    """✓ finished, ✗ failed, · waiting, percent while running: signs and not colours alone."""
+    if state.status == "finished":
+        return Text("✓", "dim" if state.kept else "green")
+    if state.status == "failed":
+        return Text("✗", "red")
+    if state.status == "running":
+        return Text(f"{state.done:.0%}", "yellow")
+    return Text("·", "dim")
+
+
+def _means(states: list[CellState], task: str) -> list[str]:
+    measure = MEASURES[task]
+    measured = [state for state in states if state.status == "finished"]
+    if not measured:
+        return ["", "", "", ""]
+
+    def mean(of: str, name: str) -> float | None:
+        values = [value for state in measured if (value := getattr(state, of).get(name)) is not None]
+        return statistics.mean(values) if values else None
+
+    train, validation = mean("train", measure.score), mean("validation", measure.score)
+    train_loss, validation_loss = mean("train", measure.loss), mean("validation", measure.loss)
+    gap = None if train is None or validation is None else train - validation
+    loss_gap = None if train_loss is None or validation_loss is None else validation_loss - train_loss
+    values = ((measure.score, train), (measure.score, validation), (measure.score, gap), (measure.loss, loss_gap))
+    return [score_text(name, value) for name, value in values]
+
+
+def _footer(progress: Progress) -> str:
+    done = sum(state.status in ("finished", "failed") for state in progress.states)
+    left = progress.remaining_seconds()
+    eta = "" if left is None else f" · about {duration(left)} to go"
+    return f"{done} of {len(progress.states)} cells · {progress.jobs} at a time{eta}"
+
+
+def _line(progress: Progress, state: CellState, event: Event, task: str) -> str:
+    entry = state.cell.entry
+    title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
+    if event.kind == "evaluated":
+        return f"{title}: {event.step}/{event.steps} steps: {live_scores(task, state.train, state.validation)}"
+    if event.kind == "failed":
+        return f"{title}: failed: {event.message}"
+    if event.kind == "finished":
+        return f"{title}: finished ({_footer(progress)})"
+    return f"{title}: {event.kind}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def describe_matrix(cells: list[dict[str, Any]]) -> Table:
+    """The cells of a dry run."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("preset", "seed", "fold", "state", "folder"):
+        table.add_column(title, no_wrap=title != "folder")
+    for cell in cells:
+        fold = "-" if cell["fold"] is None else str(cell["fold"])
+        table.add_row(Text(cell["variant"]), str(cell["seed"]), fold, cell["state"], Text(cell["folder"]))
+    return table
