@@ -7,8 +7,31 @@ NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend 
 BARELY = 0.01  # above the majority share: a model within one point of it has learned next to nothing
 
 
+def is_degenerate(record: RunRecord) -> bool:
+    """Whether the selected checkpoint does no better than one answer for all texts."""
+    return _degeneration(record) is not None
+
+
 def diagnose(record: RunRecord) -> str:
     """One sentence on the selected checkpoint: degenerate, overfits, overfits in confidence only, or no sign of it."""
+    assert record.selected is not None, "only finished runs are diagnosed"
+    measure = MEASURES[record.data.task]
+    degeneration = _degeneration(record)
+    if degeneration is not None:
+        return degeneration
+    by_score = _is_positive(record.selected.gap[measure.score])
+    by_loss = _is_positive(record.selected.gap[measure.loss])
+    rows = record.data.rows["validation"]
+    if by_score:
+        return "overfits: the model that ships is better on what it was trained on than on new texts."
+    if by_loss:
+        return (
+            "overfits in confidence only: the loss is worse on new texts, the score is not (as far as the rows tell)."
+        )
+    return f"no sign of overfitting that {rows} validation rows could show."
+
+
+def _degeneration(record: RunRecord) -> str | None:
     assert record.selected is not None, "only finished runs are diagnosed"
     measure = MEASURES[record.data.task]
     majority = _majority_share(record)
@@ -21,16 +44,7 @@ def diagnose(record: RunRecord) -> str:
         )
     if record.data.task == "multi_label" and score == 0:
         return "degenerate: no label is ever predicted; train longer, or with a larger learning rate."
-    by_score = _is_positive(record.selected.gap[measure.score])
-    by_loss = _is_positive(record.selected.gap[measure.loss])
-    rows = record.data.rows["validation"]
-    if by_score:
-        return "overfits: the model that ships is better on what it was trained on than on new texts."
-    if by_loss:
-        return (
-            "overfits in confidence only: the loss is worse on new texts, the score is not (as far as the rows tell)."
-        )
-    return f"no sign of overfitting that {rows} validation rows could show."
+    return None
 
 
 def next_command(record: RunRecord, recipe: str) -> tuple[str, str]:

@@ -14,9 +14,9 @@ from finetune.comparison.executor import choose_workforce, run_tasks
 from finetune.comparison.matrix import Cell, DataSets
 from finetune.comparison.worker import Event, Task
 from finetune.errors import OutputError
-from finetune.measurement.scores import MEASURES
 from finetune.records.comparison import ComparisonFolder, Manifest
-from finetune.records.schema import RunRecord, Scores
+from finetune.records.schema import Scores
+from finetune.comparison.choice import validation_order
 from finetune.records.store import RunFolder, write_atomically
 from finetune.training.prepare import declared_cost
 
@@ -179,15 +179,6 @@ def _keep_best_model(folder: ComparisonFolder, cells: Sequence[Cell]) -> None:
         for _, run in finished.values():
             if run.path != best.path:
                 shutil.rmtree(run.model, ignore_errors=True)
-
-
-def validation_order(record: RunRecord) -> tuple[float, float, int]:
-    """Sorts runs by how good they are on validation: score, then loss, then the lower seed."""
-    assert record.selected is not None, "only finished runs are ordered"
-    measure = MEASURES[record.data.task]
-    score, loss = (record.selected.validation[name] for name in (measure.score, measure.loss))
-    worst = float("-inf")
-    return worst if score is None else score, worst if loss is None else -loss, -record.seed
 
 
 def write_texts(folder: ComparisonFolder, cells: Sequence[Cell], data: DataSets) -> None:

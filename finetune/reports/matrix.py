@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.measurement.scores import MEASURES
-from finetune.reports.terminal import live_scores, score_text
+from finetune.measurement.units import change_text, score_text
+from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
     from finetune.comparison.conduct import CellState, Progress
@@ -103,8 +104,8 @@ def _means(states: list[CellState], task: str) -> list[str]:
     train_loss, validation_loss = mean("train", measure.loss), mean("validation", measure.loss)
     gap = None if train is None or validation is None else train - validation
     loss_gap = None if train_loss is None or validation_loss is None else validation_loss - train_loss
-    values = ((measure.score, train), (measure.score, validation), (measure.score, gap), (measure.loss, loss_gap))
-    return [score_text(name, value) for name, value in values]
+    scores = [score_text(measure.score, value) for value in (train, validation)]
+    return [*scores, change_text(measure.score, gap), change_text(measure.loss, loss_gap)]
 
 
 def _footer(progress: Progress) -> str:

@@ -10,19 +10,10 @@ from rich.table import Table
 from finetune.advice.diagnosis import diagnose
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import MEASURES
+from finetune.measurement.units import change_text, interval_text, is_share, metric_name, score_text, titled
 from finetune.records.schema import Checkpoint, Gap, RunRecord, Scores
 from finetune.records.store import RunFolder
 from finetune.reports.plan import describe_technique
-
-NAMES = {
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "nll": "NLL",
-    "mse": "MSE",
-    "pearson": "Pearson r",
-    "spearman": "Spearman ρ",
-}
-SHARES = ("accuracy", "macro_f1", "micro_f1", "exact_match", "average_precision")  # in [0, 1]: shown in points
 
 
 def run_table(record: RunRecord) -> Table:
@@ -39,7 +30,7 @@ def run_table(record: RunRecord) -> Table:
     own = [name for name in selected.validation if name not in MEASURES[record.data.task].names]
     for name in (*MEASURES[record.data.task].shown, *own):
         cells = [score_text(name, scores.get(name)) for scores in _splits(selected)]
-        table.add_row(_name(name, record.data.task), *cells, *_gap(name, selected.gap.get(name)))
+        table.add_row(titled(name, record.data.task), *cells, *_gap(name, selected.gap.get(name)))
     return table
 
 
@@ -63,7 +54,8 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
     if record.calibration is not None and record.calibration.test_nll is not None and selected.test is not None:
         lines.append(
             f"Confidence  temperature {record.calibration.temperature:.2f} (1 = calibrated on validation, more = too "
-            f"sure); test NLL {score_text('nll', selected.test['nll'])}, after scaling {record.calibration.test_nll:.3f}."
+            f"sure); test NLL {score_text('nll', selected.test['nll'])}, after scaling "
+            f"{record.calibration.test_nll:.3f}."
         )
     if record.techniques:
         lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
@@ -94,7 +86,7 @@ def seeds_table(records: Sequence[RunRecord]) -> Table:
     for name in measure.shown:
         per_seed = [_numbers(name, record) for record in records]
         cells = [_mean_and_spread(name, [seed[index] for seed in per_seed]) for index in range(len(columns))]
-        table.add_row(_name(name, task), *cells)
+        table.add_row(titled(name, task), *cells)
     return table
 
 
@@ -107,7 +99,7 @@ def _mean_and_spread(name: str, values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return "-"
-    scale, digits = (100, 1) if _in_points(name) else (1, 3)
+    scale, digits = (100, 1) if is_share(name) else (1, 3)
     return f"{scale * statistics.mean(known):.{digits}f} ± {scale * statistics.stdev(known):.{digits}f}"
 
 
@@ -122,31 +114,11 @@ def _title(record: RunRecord) -> str:
     return f"{record.recipe['name']} · preset {record.preset or '-'} · seed {record.seed} · {spent}"
 
 
-def _in_points(name: str) -> bool:
-    return name in SHARES
-
-
-def _name(name: str, task: str) -> str:
-    unit = f" ({MEASURES[task].loss_unit})" if name == MEASURES[task].loss else ""
-    return NAMES.get(name, name) + unit
-
-
-def score_text(name: str, value: float | None) -> str:
-    """A score or loss with its unit; shares in percent, a dash for what is undefined."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{100 * value:.1f} %" if _in_points(name) else f"{value:.3f}"
-
-
 def _gap(name: str, gap: Gap | None) -> tuple[str, str]:
     """Value with its unit, and interval."""
     if gap is None or gap.value is None:
         return "-", "-"
-    scale, digits, unit = (100, 1, " points") if _in_points(name) else (1, 3, " nats" if name == "nll" else "")
-    value = f"{scale * gap.value:+.{digits}f}{unit}"
-    if gap.low is None or gap.high is None:
-        return value, "-"
-    return value, f"[{scale * gap.low:+.{digits}f}, {scale * gap.high:+.{digits}f}]"
+    return change_text(name, gap.value), interval_text(name, gap.low, gap.high)
 
 
 def live_scores(task: str, train: Scores, validation: Scores) -> str:
@@ -155,7 +127,7 @@ def live_scores(task: str, train: Scores, validation: Scores) -> str:
     score, loss = MEASURES[task].score, MEASURES[task].loss
     score_gap, loss_gap = (_gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss))
     scores = f"train {score_text(score, train[score])}, validation {score_text(score, validation[score])}"
-    return f"{NAMES.get(score, score)} {scores}, gap {score_gap}; {NAMES.get(loss, loss)} gap {loss_gap}"
+    return f"{metric_name(score)} {scores}, gap {score_gap}; {metric_name(loss)} gap {loss_gap}"
 
 
 def _known(scores: Scores) -> dict[str, float]:

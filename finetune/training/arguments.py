@@ -12,7 +12,7 @@ from finetune.training.distributed import world_size
 
 
 def build_arguments(
-    training: TrainingSection, budget: Budget, seed: int, decay: float, checkpoints: Path
+    training: TrainingSection, budget: Budget, seed: int, decay: float, checkpoints: Path, fixed_steps: bool = False
 ) -> TrainingArguments:
     """Translate a recipe's budget. What is not named here keeps transformers' default.
 
@@ -22,12 +22,14 @@ def build_arguments(
         seed: Of head, batch order and dropout.
         decay: Decoupled weight decay; 0 for none.
         checkpoints: Folder of this run's checkpoints, fresh or being resumed.
+        fixed_steps: Take the schedule's length from the budget instead of from the number of training rows.
     """
     processes = world_size()
     on_cpu = not torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=training.epochs,
+        max_steps=(budget.steps or -1) if fixed_steps else -1,
         # Batches come from StepBatches; this only feeds Trainer's own bookkeeping.
         per_device_train_batch_size=math.ceil(training.batch_size / (processes * training.accumulation)),
         per_device_eval_batch_size=training.eval_batch_size,

@@ -76,5 +76,16 @@ class RunObserver(TrainerCallback):
         control.should_training_stop = control.should_training_stop or self.selector.state.stopped
 
 
+class StopAt(TrainerCallback):
+    """Ends training after a number of optimizer steps; Trainer then evaluates and saves as at the end of an epoch."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= self._step:
+            control.should_training_stop = True
+
+
 def _strip(metrics: dict[str, float], prefix: str) -> dict[str, float]:
     return {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}

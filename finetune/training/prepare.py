@@ -43,6 +43,7 @@ class Prepared:
         metric: The measured name behind `rule.metric`.
         bf16: Whether training passes run in bf16.
         warnings: What the user should look at before trusting the run.
+        stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Prepared:
     metric: str | None
     bf16: bool
     warnings: list[str]
+    stop_at: int | None = None
 
 
 def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:

@@ -32,7 +32,7 @@ from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
 from finetune.training.distributed import agree, is_main, rank, world_size
-from finetune.training.observer import RunObserver
+from finetune.training.observer import RunObserver, StopAt
 from finetune.training.prepare import Prepared, active_techniques, configured_model, data_facts, declared_cost
 from finetune.training.selection import Selector, selected_weights
 from finetune.training.trainer import Measured, RegularizedTrainer
@@ -110,7 +110,9 @@ class _Run:
             lengths=train_set.lengths if recipe.training.group_by_length else None,
         )
         decay = sum(technique.decay_strength(budget) for technique in recipe.techniques.values())
-        arguments = build_arguments(recipe.training, budget, seed, decay, folder.checkpoints)
+        fixed = prepared.stop_at is not None
+        arguments = build_arguments(recipe.training, budget, seed, decay, folder.checkpoints, fixed)
+        stops = [] if prepared.stop_at is None else [StopAt(prepared.stop_at)]
         self.trainer = RegularizedTrainer(
             model,
             arguments,
@@ -122,7 +124,7 @@ class _Run:
             collate=collator,
             class_weights=_class_weights(prepared),
             bf16=prepared.bf16,
-            callbacks=[self.observer, *callbacks],
+            callbacks=[self.observer, *stops, *callbacks],
             on_checkpoint=self._complete_checkpoint,
         )
         # Same head and batches everywhere; dropout masks of their own in each process. Process 0 is unchanged.
@@ -143,7 +145,7 @@ class _Run:
     def _is_over(self) -> bool:
         selector = self.observer.selector
         stopped = selector is not None and selector.state.stopped
-        return stopped or self.observer.history[-1].step >= (self.prepared.budget.steps or 0)
+        return stopped or self.observer.history[-1].step >= (self.prepared.stop_at or self.prepared.budget.steps or 0)
 
     def _complete_checkpoint(self, folder: str) -> None:
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own random state

@@ -1,0 +1,148 @@
+"""What a comparison's numbers say in one sentence, and what they cannot say."""
+
+from __future__ import annotations
+
+from finetune.measurement.units import change_text, interval_text, is_share, metric_name, score_text
+from finetune.records.report import Difference, Group, VariantReport
+
+FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
+
+
+def headline(group: Group) -> str:
+    """One sentence with the figures of every variant that can be compared with the baseline."""
+    if group.kind == "ablate":
+        return _ablation_headline(group)
+    told = [text for variant in group.variants if (text := _about(group, variant))]
+    if told:
+        return "; ".join(told) + "."
+    baseline = next(variant for variant in group.variants if variant.name == group.baseline)
+    gap = baseline.gap.get(group.score)
+    if gap is None:
+        return f"`{group.baseline}` has no finished run, so nothing can be compared with it."
+    return (
+        f"`{group.baseline}` has a {metric_name(group.score)} gap of {change_text(group.score, gap.mean)}; there is "
+        "nothing to compare it with."
+    )
+
+
+def _about(group: Group, variant: VariantReport) -> str:
+    if variant.baseline is None:
+        return ""
+    score = group.score
+    difference = variant.differences.get(group.reported, {}).get(score)
+    summary = (variant.test if group.reported == "test" else variant.validation).get(score)
+    if difference is None or summary is None:
+        return f"`{variant.name}` cannot be compared: {variant.verdict_reason}"
+    figures = (
+        f"({score_text(score, summary.mean)}, {change_text(score, difference.mean)}"
+        f"{_after(interval_text(score, difference.low, difference.high))} against `{variant.baseline}`)"
+    )
+    return f"`{variant.name}` {_kept(difference, group)} {figures} and {_closed(group, variant)}"
+
+
+def _kept(difference: Difference, group: Group) -> str:
+    named = f"{group.reported} {metric_name(group.score)}"
+    if difference.distinguishable is None:
+        return f"has {named}"
+    if not difference.distinguishable:
+        return f"shows no distinguishable change of {named}"
+    return f"{'raises' if (difference.mean or 0) > 0 else 'lowers'} {named}"
+
+
+def _closed(group: Group, variant: VariantReport) -> str:
+    """The share of the loss gap, and of the gap of the score, that is closed."""
+    told = []
+    for metric in (group.loss, group.score):
+        parts = variant.decomposition.get(metric)
+        baseline = next(other for other in group.variants if other.name == variant.baseline)
+        before = baseline.gap.get(metric)
+        if parts is None or before is None or before.mean is None or parts.closed.mean is None:
+            continue
+        sure = {True: "", False: " (not distinguishable)", None: ""}[variant.differences["gap"][metric].distinguishable]
+        name = f"the {metric_name(metric)} gap"
+        if before.mean <= 0:
+            told.append(f"changes {name} by {change_text(metric, -parts.closed.mean)}{sure}")
+        else:
+            share = parts.closed.mean / before.mean
+            told.append(f"{'closes' if share >= 0 else 'widens'} {abs(share):.0%} of {name}{sure}")
+    return " and ".join(told) if told else "its gap cannot be compared"
+
+
+def _after(interval: str) -> str:
+    return "" if interval == "-" else f" {interval}"
+
+
+def _ablation_headline(group: Group) -> str:
+    """Which part earns its keep: clear effects of taking a technique out, or that there are none."""
+    whole = next(variant for variant in group.variants if variant.technique is None and variant.baseline is not None)
+    told = []
+    for variant in group.variants:
+        if variant.technique is None or variant.baseline != whole.name:
+            continue
+        for kind, name in ((group.reported, f"{group.reported} {metric_name(group.score)}"), ("gap", "the gap")):
+            found = variant.differences.get(kind, {}).get(group.score)
+            if found is not None and found.distinguishable:
+                told.append(
+                    f"without {variant.technique} {name} changes by {change_text(group.score, found.mean)} "
+                    f"{interval_text(group.score, found.low, found.high)}"
+                )
+    if told:
+        return f"`{whole.name}`: {'; '.join(told)}."
+    repeats = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
+    return (
+        f"`{whole.name}`: no single technique changes {group.reported} {metric_name(group.score)} or its gap by an "
+        f"amount that {repeats} can tell from chance."
+    )
+
+
+def caveats(group: Group) -> list[str]:
+    """What the evidence cannot say: few seeds, few rows, no test split, failed runs."""
+    found = []
+    repeats = len(group.seeds)
+    if group.folds is not None:
+        found.append(
+            f"{group.folds} folds share most of their training rows; intervals are over folds, with the correction of "
+            "Nadeau and Bengio."
+        )
+    elif repeats == 1:
+        found.append(
+            "One seed: what differs between presets cannot be told from what differs between seeds, so no interval "
+            "and no test of a difference is given. Type: --seeds 5"
+        )
+    elif repeats < FEW_SEEDS:
+        found.append(f"{repeats} seeds leave wide intervals; five or more narrow them.{_needed(group)}")
+    if group.reported == "validation":
+        found.append("There is no test split: scores are of validation, which also selected, so they are optimistic.")
+    for split in ("validation", "test"):
+        if split in group.resolvable:
+            found.append(
+                f"{group.rows[split]} {split} rows alone leave ± {100 * group.resolvable[split]:.1f} points on one "
+                f"model's {metric_name(group.score)}; paired differences are sharper."
+            )
+    failed = sum(variant.failed for variant in group.variants)
+    if failed:
+        found.append(f"{failed} of {sum(len(v.runs) for v in group.variants)} runs have not finished; see Failures.")
+    degenerate = [f"{variant.name} ({variant.degenerate})" for variant in group.variants if variant.degenerate]
+    if degenerate:
+        found.append(f"Degenerate runs, no better than the most frequent class: {', '.join(degenerate)}.")
+    return found
+
+
+def _needed(group: Group) -> str:
+    """Seeds to see the largest difference that is not distinguishable yet."""
+    open_ones = [
+        (abs(found.mean), found.seeds_needed, variant.name, found.mean)
+        for variant in group.variants
+        if (found := variant.differences.get(group.reported, {}).get(group.score)) is not None
+        and found.mean is not None
+        and found.seeds_needed is not None
+        and not found.distinguishable
+    ]
+    if not open_ones:
+        return ""
+    _, seeds, name, mean = max(open_ones)
+    unit = "" if is_share(group.score) else f" {metric_name(group.score)}"
+    return (
+        f" To see {change_text(group.score, mean)}{unit} of `{name}` with 80 % power, about {seeds} seeds are needed "
+        "(on these rows)."
+    )

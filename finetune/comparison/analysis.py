@@ -1,0 +1,424 @@
+"""Collections of runs -> the report: every figure that is shown is computed here and below, and nowhere else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.advice.comparison import caveats, headline
+from finetune.advice.diagnosis import is_degenerate
+from finetune.comparison.collect import Collection, FoundRun
+from finetune.comparison.details import class_scores, curves, disagreements, reliability, weight_summaries
+from finetune.comparison.quantities import (
+    KINDS,
+    Place,
+    Quantity,
+    RowDraws,
+    differ,
+    negated,
+    place,
+    quantities,
+    summarise,
+)
+from finetune.comparison.statistics import LEVEL, holm
+from finetune.comparison.verdicts import RULE, Candidate, State, best_candidate, judge, judge_change, recommend
+from finetune.errors import OutputError
+from finetune.measurement.scores import LOSSES, MEASURES
+from finetune.measurement.units import difference_unit, higher_is_better, is_share
+from finetune.records.comparison import VariantEntry
+from finetune.records.report import (
+    Decomposition,
+    Difference,
+    Group,
+    Recommendation,
+    Report,
+    RunEntry,
+    Summary,
+    Unit,
+    VariantReport,
+)
+from finetune.records.schema import RunRecord
+from finetune.comparison.choice import validation_order
+
+Z = 1.96  # of a 95 % interval
+
+
+def analyse(collections: Sequence[Collection], skipped: Sequence[str]) -> Report:
+    """Build the report of one or more collections; figures of different ones are never mixed.
+
+    Raises:
+        OutputError: A collection has no finished run at all.
+    """
+    groups = [_Analysis(collection).group() for collection in collections]
+    names = " and ".join(group.name for group in groups)
+    return Report(title=f"{names}: what regularization did to the gap", groups=groups, skipped=list(skipped))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The finished runs of one variant, in the order of seeds and folds."""
+
+    entry: VariantEntry
+    all_runs: list[FoundRun]
+    runs: list[FoundRun]
+    places: list[Place]
+    figures: list[dict[str, dict[str, Quantity]]]
+
+    def column(self, kind: str, metric: str) -> list[Quantity]:
+        return [figure[kind].get(metric, Quantity(None)) for figure in self.figures]
+
+    def records(self) -> list[RunRecord]:
+        return [run.record for run in self.runs if run.record is not None]
+
+
+class _Analysis:
+    """One collection, step by step."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        finished = [run for run in collection.runs if run.finished]
+        if not finished:
+            reasons = sorted({f"{run.variant} seed {run.seed}: {run.error or 'not run'}" for run in collection.runs})
+            raise OutputError("\n".join([f"{collection.name}: no run has finished.", *reasons[:10]]))
+        first = finished[0].record
+        assert first is not None, "finished runs have records"
+        self.first = first
+        self.task = first.data.task
+        self.measure = MEASURES[self.task]
+        self.reported = "test" if "test" in first.data.rows else "validation"
+        self.draws = RowDraws(finished, self.task)
+        assert first.selected is not None, "finished runs have a selected checkpoint"
+        self.metrics = list(first.selected.validation)
+        self.rows = {entry.name: self._row(entry) for entry in collection.variants}
+
+    def _row(self, entry: VariantEntry) -> _Row:
+        mine = [run for run in self.collection.runs if run.variant == entry.name]
+        mine.sort(key=lambda run: (run.seed, -1 if run.fold is None else run.fold))
+        runs = [run for run in mine if run.finished]
+        return _Row(entry, mine, runs, [place(run) for run in runs], [quantities(run, self.draws) for run in runs])
+
+    def group(self) -> Group:
+        differences = self._all_differences()
+        variants = [self._variant(row, differences[name]) for name, row in self.rows.items()]
+        variants = [
+            variant.model_copy(update={"dominated_by": self._dominator(variant, variants)}) for variant in variants
+        ]
+        record, data = self.first, self.first.data
+        recipe = {key: value for key, value in record.recipe.items() if key not in ("techniques", "preset")}
+        group = Group(
+            name=self.collection.name,
+            kind=self.collection.kind,
+            task=self.task,
+            score=self.measure.score,
+            loss=self.measure.loss,
+            metrics={
+                name: Unit(
+                    kind="share" if is_share(name) else "plain",
+                    higher_is_better=higher_is_better(name),
+                    unit=difference_unit(name),
+                )
+                for name in self.metrics
+            },
+            reported=self.reported,
+            baseline=self.collection.baseline,
+            seeds=sorted({run.seed for run in self.collection.runs}),
+            folds=len({run.fold for run in self.collection.runs if run.fold is not None}) or None,
+            headline="",
+            caveats=[],
+            recommendation=self._recommendation(variants) if self.collection.kind != "ablate" else None,
+            variants=variants,
+            disagreements=disagreements(
+                {name: row.runs for name, row in self.rows.items()}, self.task, self.reported, self.collection.texts
+            ),
+            rows=data.rows,
+            classes=data.classes,
+            columns=data.columns,
+            fingerprints=sorted({found.data.fingerprint for found in self._records()}),
+            majority=self._majority(),
+            resolvable=self._resolvable(),
+            notes=data.notes,
+            warnings=list(dict.fromkeys(text for found in self._records() for text in found.warnings)),
+            recipe=recipe,
+            command=self.collection.command,
+            versions=record.versions,
+            device=record.device,
+            precision=str(record.budget["precision"]),
+            code=record.code,
+            seconds=sum(float(found.time.get("seconds", 0)) for found in self._records()),
+        )
+        return group.model_copy(update={"headline": headline(group), "caveats": [*self._mixed(), *caveats(group)]})
+
+    def _records(self) -> list[RunRecord]:
+        return [run.record for run in self.collection.runs if run.record is not None]
+
+    # --- one variant --------------------------------------------------------------------------------------------
+
+    def _variant(self, row: _Row, differences: dict[str, dict[str, Difference]]) -> VariantReport:
+        entry, records = row.entry, row.records()
+        baseline = self.rows.get(entry.baseline or "")
+        summaries = {
+            kind: {name: summarise(row.column(kind, name), row.places) for name in self._metrics_of(row, kind)}
+            for kind in KINDS
+        }
+        degenerate = [run for run in row.runs if run.record is not None and is_degenerate(run.record)]
+        verdict, verdict_reason = judge(
+            State(
+                finished=len(row.runs),
+                failed=sum(not run.finished for run in row.all_runs),
+                degenerate=len(degenerate),
+                units=len({where.fold if where.fold is not None else where.seed for where in row.places}),
+                train=summaries["train"].get(self.measure.score),
+                gap=summaries["gap"],
+                score=self.measure.score,
+                loss=self.measure.loss,
+                baseline_validation=self._mean(baseline, "validation"),
+            )
+        )
+        parts = self._decomposition(differences)
+        change, change_reason = "baseline", "others are compared with it"
+        if entry.baseline is not None:
+            change, change_reason = judge_change(
+                differences.get(self.reported, {}).get(self.measure.score),
+                differences.get("gap", {}).get(self.measure.score),
+                differences.get("gap", {}).get(self.measure.loss),
+                parts.get(self.measure.score),
+                self.measure.score,
+                self.measure.loss,
+            )
+        seconds = statistics.mean(float(found.time["seconds"]) for found in records) if records else None
+        of_baseline = baseline.records() if baseline is not None else []
+        base = statistics.mean(float(found.time["seconds"]) for found in of_baseline) if of_baseline else None
+        return VariantReport(
+            name=entry.name,
+            baseline=entry.baseline,
+            technique=entry.technique,
+            techniques=entry.techniques,
+            cost=float(records[0].budget["cost"]) if records else 1.0,
+            seconds=seconds,
+            seconds_ratio=seconds / base if seconds is not None and base else None,
+            runs=[self._run_entry(run, run in degenerate) for run in row.all_runs],
+            failed=sum(not run.finished for run in row.all_runs),
+            degenerate=len(degenerate),
+            verdict=verdict,
+            verdict_reason=verdict_reason,
+            change=change,
+            change_reason=change_reason,
+            dominated_by=None,
+            **summaries,
+            temperature=self._temperature(row),
+            pairs=[[seed, fold] for seed, fold in self._pairs(row)],
+            differences=differences,
+            decomposition=parts,
+            curves=[curves(run, self.measure.shown) for run in row.runs],
+            classes=class_scores(row.runs, row.places, baseline.runs if baseline else [], self.task, self.reported),
+            reliability=reliability(row.runs, self.task, self.reported),
+            weights=weight_summaries(records),
+        )
+
+    def _metrics_of(self, row: _Row, kind: str) -> list[str]:
+        return [name for name in self.metrics if any(name in figure[kind] for figure in row.figures)]
+
+    def _mean(self, row: _Row | None, kind: str) -> float | None:
+        if row is None:
+            return None
+        return summarise(row.column(kind, self.measure.score), row.places).mean
+
+    def _temperature(self, row: _Row) -> Summary | None:
+        found = [record.calibration.temperature for record in row.records() if record.calibration is not None]
+        if not found:
+            return None
+        return summarise([Quantity(value) for value in found], row.places)
+
+    def _run_entry(self, run: FoundRun, degenerate: bool) -> RunEntry:
+        record = run.record
+        if record is None:
+            status = "failed" if run.error else "missing"
+            return RunEntry(seed=run.seed, fold=run.fold, status=status, error=run.error, folder=str(run.folder.path))
+        return RunEntry(
+            seed=run.seed,
+            fold=run.fold,
+            status=record.status,
+            error=run.error,
+            folder=str(run.folder.path),
+            selected_step=record.selected.step if record.selected else None,
+            last_step=record.last.step if record.last else None,
+            planned_steps=record.budget.get("steps"),
+            seconds=record.time.get("seconds"),
+            degenerate=degenerate,
+        )
+
+    # --- differences --------------------------------------------------------------------------------------------
+
+    def _all_differences(self) -> dict[str, dict[str, dict[str, Difference]]]:
+        """Variant -> kind -> metric -> difference, Holm-adjusted over the variants."""
+        found: dict[str, dict[str, dict[str, Difference]]] = {
+            name: self._differences(row, self.rows.get(row.entry.baseline or "")) for name, row in self.rows.items()
+        }
+        for kind in KINDS:
+            for metric in self.metrics:
+                names = [name for name in found if metric in found[name].get(kind, {})]
+                adjusted = holm([found[name][kind][metric].p for name in names])
+                for name, p in zip(names, adjusted, strict=True):
+                    clear = None if p is None else p < 1 - LEVEL
+                    found[name][kind][metric] = found[name][kind][metric].model_copy(
+                        update={"p_holm": p, "distinguishable": clear}
+                    )
+        return found
+
+    def _pairs(self, row: _Row) -> list[tuple[int, int | None]]:
+        baseline = self.rows.get(row.entry.baseline or "")
+        if baseline is None:
+            return []
+        theirs = {(where.seed, where.fold) for where in baseline.places}
+        return [(where.seed, where.fold) for where in row.places if (where.seed, where.fold) in theirs]
+
+    def _differences(self, row: _Row, baseline: _Row | None) -> dict[str, dict[str, Difference]]:
+        pairs = self._pairs(row)
+        if baseline is None or not pairs:
+            return {}
+        return {
+            kind: {metric: self._difference(row, baseline, kind, metric) for metric in self._metrics_of(row, kind)}
+            for kind in KINDS
+        }
+
+    def _difference(self, row: _Row, baseline: _Row, kind: str, metric: str) -> Difference:
+        ours = _by_place(row, kind, metric)
+        theirs = _by_place(baseline, kind, metric)
+        pairs = self._pairs(row)
+        places = [where for where in row.places if (where.seed, where.fold) in pairs]
+        return differ([ours[pair].minus(theirs[pair]) for pair in pairs], places)
+
+    def _decomposition(self, differences: dict[str, dict[str, Difference]]) -> dict[str, Decomposition]:
+        """Both parts counted so that positive is what one wants; for losses train "falls" when its loss rises."""
+        parts = {}
+        for metric, gap in differences.get("gap", {}).items():
+            train, validation = differences["train"][metric], differences["validation"][metric]
+            is_loss = metric in LOSSES
+            parts[metric] = Decomposition(
+                closed=negated(gap),
+                train_fell=train if is_loss else negated(train),
+                validation_rose=negated(validation) if is_loss else validation,
+            )
+        return parts
+
+    # --- the whole ----------------------------------------------------------------------------------------------
+
+    def _dominator(self, variant: VariantReport, others: Sequence[VariantReport]) -> str | None:
+        """The best variant with both a higher mean validation score and a smaller mean gap."""
+        mine = self._score_and_gap(variant)
+        if mine is None:
+            return None
+        better = []
+        for other in others:
+            theirs = self._score_and_gap(other)
+            if theirs is not None and theirs[0] > mine[0] and theirs[1] < mine[1]:
+                better.append((theirs[0], other.name))
+        return max(better)[1] if better else None
+
+    def _score_and_gap(self, variant: VariantReport) -> tuple[float, float] | None:
+        score, gap = variant.validation.get(self.measure.score), variant.gap.get(self.measure.score)
+        if score is None or gap is None or score.mean is None or gap.mean is None:
+            return None
+        return score.mean, gap.mean
+
+    def _recommendation(self, variants: Sequence[VariantReport]) -> Recommendation | None:
+        candidates = []
+        for variant in variants:
+            found = self._score_and_gap(variant)
+            if found is not None:
+                eligible = variant.verdict not in ("underfit", "degenerate", "failed")
+                cost = (variant.cost, variant.seconds or 0.0)
+                candidates.append(Candidate(variant.name, found[0], found[1], cost, eligible))
+        best = best_candidate(candidates)
+        if best is None:
+            return None
+        others = [candidate.name for candidate in candidates if candidate is not best]
+        ps = [self._p_of_validation(self.rows[name], self.rows[best.name]) for name in others]
+        chosen = recommend(candidates, dict(zip(others, holm(ps), strict=True)), self.measure.score)
+        assert chosen is not None, "there is a best candidate"
+        name, reason = chosen
+        run = max(self.rows[name].runs, key=_order)
+        return Recommendation(
+            variant=name,
+            seed=run.seed,
+            fold=run.fold,
+            run=str(run.folder.path),
+            model=self._model_of(run),
+            reason=reason,
+            rule=RULE,
+        )
+
+    def _model_of(self, run: FoundRun) -> str | None:
+        """The stable place of a comparison, else the run's own model, if it was kept."""
+        place_of_model = self.collection.model or run.folder.model
+        return str(place_of_model) if run.folder.model.is_dir() else None
+
+    def _p_of_validation(self, row: _Row, best: _Row) -> float | None:
+        ours, theirs = (_by_place(of, "validation", self.measure.score) for of in (row, best))
+        pairs = [pair for pair in ours if pair in theirs]
+        places = [where for where in row.places if (where.seed, where.fold) in pairs]
+        difference = differ([ours[pair].minus(theirs[pair]) for pair in pairs], places)
+        if difference.p is None and len(pairs) > 1 and not any(difference.values):
+            return 1.0  # the same score in every repetition
+        return difference.p
+
+    def _majority(self) -> float | None:
+        if self.task != "single_label":
+            return None
+        counts = self.first.data.classes[self.reported]
+        return max(counts.values()) / self.first.data.rows[self.reported]
+
+    def _resolvable(self) -> dict[str, float]:
+        """Half the 95 % interval that the rows of a split leave to one model's main score."""
+        if self.measure.score != "accuracy":
+            return {}
+        found: dict[str, float] = {}
+        for kind in ("validation", "test"):
+            mean = self._mean(self.rows[self.collection.baseline], kind)
+            if mean is not None and kind in self.first.data.rows:
+                found[kind] = Z * float(np.sqrt(mean * (1 - mean) / self.first.data.rows[kind]))
+        return found
+
+    def _mixed(self) -> list[str]:
+        """Runs that were not made under the same conditions."""
+        told: dict[str, Callable[[RunRecord], Any]] = {
+            "versions of the code": lambda record: record.code.get("commit") or record.code.get("version"),
+            "devices": lambda record: record.device.get("name"),
+            "numbers of CPU threads": lambda record: record.device.get("cpu_threads"),
+            "precisions": lambda record: record.budget["precision"],
+            "numbers of processes": lambda record: record.budget["processes"],
+            "versions of torch": lambda record: record.versions.get("torch"),
+            "versions of transformers": lambda record: record.versions.get("transformers"),
+        }
+        found = []
+        for name, of in told.items():
+            values = sorted({str(of(record)) for record in self._records()})
+            if len(values) > 1:
+                found.append(f"The runs were made with different {name}: {', '.join(values[:4])}.")
+        return found
+
+
+def _by_place(row: _Row, kind: str, metric: str) -> dict[tuple[int, int | None], Quantity]:
+    places = [(where.seed, where.fold) for where in row.places]
+    return dict(zip(places, row.column(kind, metric), strict=True))
+
+
+def _order(run: FoundRun) -> tuple[float, float, int]:
+    assert run.record is not None, "finished runs have records"
+    return validation_order(run.record)
+
+
+def report_of(paths: Sequence[Path], baseline: str | None = None) -> Report:
+    """Read, check and analyse what lies in some folders.
+
+    Raises:
+        OutputError: As `collect` and `analyse`.
+    """
+    from finetune.comparison.collect import collect
+
+    return analyse(*collect(paths, baseline))

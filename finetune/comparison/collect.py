@@ -1,0 +1,282 @@
+"""Folders -> the run records that may stand in one table. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.errors import OutputError, suggest
+from finetune.recipe import flatten
+from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, VariantEntry
+from finetune.records.schema import RunRecord
+from finetune.records.store import RECORD, RunFolder, read_record
+
+DEFAULT_BASELINE = "none"
+OWN = "own"  # what a run without a preset is called
+MAY_DIFFER = ("name", "preset", "training.seeds", "data.fold")  # between runs of one table, techniques beside
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run that belongs to a table, whatever became of it.
+
+    Attributes:
+        variant: The row of the table.
+        seed: Of the run.
+        fold: The fold that was test, or None.
+        folder: Where it lies.
+        record: None if it never got that far.
+        error: Why it failed.
+        arrays: Logits, targets and row ids of a finished run, as `predictions.npz` names them.
+    """
+
+    variant: str
+    seed: int
+    fold: int | None
+    folder: RunFolder
+    record: RunRecord | None
+    error: str | None
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.record is not None and self.record.status == "finished"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Runs of one recipe on one data set: what becomes one group of the report."""
+
+    name: str
+    kind: Literal["compare", "ablate", "runs"]
+    baseline: str
+    variants: list[VariantEntry]
+    runs: list[FoundRun]
+    command: str | None
+    texts: dict[str, Any]
+    model: Path | None
+
+
+def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
+    """Find all runs below the given folders.
+
+    Args:
+        paths: Of comparisons, of runs, or of folders that hold runs.
+        baseline: Overrides what a comparison says, and the default of loose runs.
+
+    Returns:
+        One collection a comparison, and one a recipe for runs that belong to none; and what was skipped, with why.
+
+    Raises:
+        OutputError: A path holds nothing, a baseline is missing, or records do not belong together.
+    """
+    skipped: list[str] = []
+    collections = []
+    loose: list[Path] = []
+    for path in paths:
+        if (path / MANIFEST).is_file():
+            collections.append(_read_comparison(ComparisonFolder(path), baseline, skipped))
+        else:
+            loose += _find_runs(path)
+    collections += _group_loose(loose, baseline, skipped)
+    if not collections:
+        raise OutputError("\n".join(["no readable run record is left.", *skipped]))
+    for collection in collections:
+        _check_comparable(collection)
+    return _with_distinct_names(collections), skipped
+
+
+def _find_runs(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise OutputError(f"{path}: no such folder. Name the folder of a comparison or of runs, such as runs/")
+    if (path / RECORD).is_file():
+        return [path]
+    found = sorted(inside.parent for inside in path.glob(f"*/{RECORD}"))
+    if not found:
+        raise OutputError(f"{path}: holds no {RECORD} and no {MANIFEST}, nor does a folder in it.")
+    return found
+
+
+def _read_comparison(folder: ComparisonFolder, baseline: str | None, skipped: list[str]) -> Collection:
+    manifest = folder.read()
+    names = [variant.name for variant in manifest.variants]
+    if baseline is not None and baseline not in names:
+        raise OutputError(
+            f"--baseline {baseline}: {folder.path} compares {', '.join(names)}.{suggest(baseline, names)}"
+        )
+    variants = manifest.variants if baseline is None else _compared_with(baseline, manifest.variants)
+    return Collection(
+        name="",
+        kind=manifest.kind,
+        baseline=baseline or manifest.baseline,
+        variants=variants,
+        runs=[_read_cell(folder, entry, skipped) for entry in manifest.cells],
+        command=manifest.command,
+        texts=_read_texts(folder, skipped),
+        model=folder.model,
+    )
+
+
+def _compared_with(baseline: str, variants: Sequence[VariantEntry]) -> list[VariantEntry]:
+    changed = [
+        variant.model_copy(update={"baseline": None if variant.name == baseline else baseline}) for variant in variants
+    ]
+    return sorted(changed, key=lambda variant: variant.baseline is not None)
+
+
+def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -> FoundRun:
+    run = folder.cell(entry)
+    record, error = None, entry.error
+    arrays: dict[str, NDArray[Any]] = {}
+    if run.record_path.is_file():
+        try:
+            record, arrays = _read_run(run)
+            error = record.error or error
+        except OutputError as damaged:
+            skipped.append(str(damaged))
+            error = "its record is damaged"
+    return FoundRun(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
+
+
+def _read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
+    """The record, and for a finished run its predictions.
+
+    Raises:
+        OutputError: One of them is damaged.
+    """
+    record = read_record(run.record_path)
+    if record.status != "finished":
+        return record, {}
+    try:
+        with np.load(run.predictions, allow_pickle=False) as file:
+            return record, dict(file)
+    except (OSError, ValueError, EOFError) as error:  # a damaged zip is a ValueError or BadZipFile, an OSError's kin
+        raise OutputError(f"{run.predictions}: cannot be read: {error}") from error
+
+
+def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(folder.texts.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        skipped.append(f"{folder.texts}: cannot be read, so texts are not shown: {error}")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _group_loose(paths: Iterable[Path], baseline: str | None, skipped: list[str]) -> list[Collection]:
+    groups: dict[tuple[str, ...], list[FoundRun]] = {}
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        run = RunFolder(path)
+        try:
+            record, arrays = _read_run(run)
+        except OutputError as error:
+            if "schema version" in str(error):
+                raise OutputError(f"{error} Records of different versions cannot stand in one table.") from error
+            skipped.append(str(error))
+            continue
+        recipe = record.recipe
+        identity = (recipe["name"], str(recipe["data"]["source"]), str(recipe["model"]["id"]))
+        fold = recipe["data"].get("fold")
+        found = FoundRun(record.preset or OWN, record.seed, fold, run, record, record.error, arrays)
+        groups.setdefault(identity, []).append(found)
+    return [_loose_collection(runs, baseline) for runs in groups.values()]
+
+
+def _loose_collection(runs: list[FoundRun], baseline: str | None) -> Collection:
+    names = list(dict.fromkeys(run.variant for run in runs))
+    chosen = baseline or (DEFAULT_BASELINE if DEFAULT_BASELINE in names else names[0] if len(names) == 1 else None)
+    if chosen is None or chosen not in names:
+        raise OutputError(
+            f"no run of preset {chosen or DEFAULT_BASELINE} is among {', '.join(names)}, and it is what others are "
+            f"compared with. Type: --baseline {names[0]}"
+        )
+    entries = []
+    for name in names:
+        record = next(run.record for run in runs if run.variant == name)
+        assert record is not None, "loose runs have records"
+        entries.append(VariantEntry(name=name, baseline=None, techniques=record.recipe["techniques"]))
+    return Collection("", "runs", chosen, _compared_with(chosen, entries), runs, None, {}, None)
+
+
+def _with_distinct_names(collections: list[Collection]) -> list[Collection]:
+    """The recipe's name; with its data where two groups would be called the same."""
+    from dataclasses import replace
+
+    names = [_recipe_of(collection).get("name", "?") for collection in collections]
+    named = []
+    for number, (collection, name) in enumerate(zip(collections, names, strict=True), start=1):
+        if names.count(name) > 1:
+            source = Path(str(_recipe_of(collection)["data"]["source"])).name
+            name = f"{name} {number}: {source}"
+        named.append(replace(collection, name=name))
+    return named
+
+
+def _recipe_of(collection: Collection) -> dict[str, Any]:
+    return next((run.record.recipe for run in collection.runs if run.record is not None), {})
+
+
+def _check_comparable(collection: Collection) -> None:
+    """Refuse what would make a difference between presets a difference between something else.
+
+    Raises:
+        OutputError: Names both folders and what differs.
+    """
+    first: FoundRun | None = None
+    seen: dict[tuple[str, int, int | None], FoundRun] = {}
+    of_fold: dict[int | None, FoundRun] = {}
+    of_variant: dict[str, FoundRun] = {}
+    for run in collection.runs:
+        if run.record is None:
+            continue
+        twin = seen.setdefault((run.variant, run.seed, run.fold), run)
+        if twin is not run:
+            raise OutputError(
+                f"{twin.folder.path} and {run.folder.path} are both {run.variant} with seed {run.seed}: the same run "
+                "twice is no second observation. Leave one out."
+            )
+        first = first or run
+        _check_same(first, run, _settings(first.record), _settings(run.record))
+        peer = of_variant.setdefault(run.variant, run)
+        _check_same(peer, run, _techniques(peer.record), _techniques(run.record))
+        same_rows = of_fold.setdefault(run.fold, run)
+        _check_same(
+            same_rows,
+            run,
+            {"the fingerprint of its rows": _fingerprint(same_rows.record)},
+            {"the fingerprint of its rows": _fingerprint(run.record)},
+        )
+
+
+def _settings(record: RunRecord | None) -> dict[str, Any]:
+    assert record is not None, "asked for runs with records"
+    flat = flatten(record.recipe)
+    return {k: v for k, v in flat.items() if k not in MAY_DIFFER and not k.startswith("techniques")}
+
+
+def _techniques(record: RunRecord | None) -> dict[str, Any]:
+    assert record is not None, "asked for runs with records"
+    return {k: v for k, v in flatten(record.recipe).items() if k.startswith("techniques.")}
+
+
+def _fingerprint(record: RunRecord | None) -> str:
+    assert record is not None, "asked for runs with records"
+    return record.data.fingerprint
+
+
+def _check_same(one: FoundRun, other: FoundRun, first: dict[str, Any], second: dict[str, Any]) -> None:
+    differing = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
+    if differing:
+        shown = "; ".join(f"{key}: {first.get(key)} there, {second.get(key)} here" for key in differing[:5])
+        raise OutputError(
+            f"{one.folder.path} and {other.folder.path} cannot stand in one table: {shown}. Report them one at a "
+            "time, or run them anew with finetune compare."
+        )

@@ -1,0 +1,152 @@
+"""`--fail-on`: a figure of the report, a comparison sign and a number; joined with `and` and `or`. No eval."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from finetune.errors import RecipeError, suggest
+from finetune.records.report import Group, Summary, VariantReport
+
+KINDS = ("train", "validation", "test", "gap", "gap_last")
+COUNTS = ("failed", "degenerate")
+SIGNS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_TERM = re.compile(
+    r"^\s*(?P<field>[^<>=!]+?)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)\s*$", re.I
+)
+EXAMPLE = '--fail-on "gap.accuracy > 0.15"'
+
+
+@dataclass(frozen=True)
+class Term:
+    """One comparison of a figure with a number.
+
+    Attributes:
+        text: As typed.
+        variant: Whose figure; None for the recommended one.
+        kind: train, validation, test, gap or gap_last; failed or degenerate for counts.
+        metric: Of the kind; empty for counts.
+        difference: Whether the difference to the baseline is meant.
+        sign: Key of SIGNS.
+        number: Right-hand side, in the units of report.json.
+    """
+
+    text: str
+    variant: str | None
+    kind: str
+    metric: str
+    difference: bool
+    sign: str
+    number: float
+
+
+Gate = list[list[Term]]  # any of these, each of which is all of those
+
+
+def parse_gate(text: str, variants: Sequence[str], metrics: Sequence[str], has_test: bool) -> Gate:
+    """Read one expression.
+
+    Args:
+        text: Such as `gap.accuracy > 0.15 or strong.test.macro_f1 < 0.7`.
+        variants: Names that a field may start with.
+        metrics: Names that are measured.
+        has_test: Whether there is a test split.
+
+    Raises:
+        RecipeError: It is malformed, or names something that will not be in the report; suggests what is close.
+    """
+    return [
+        [_parse_term(term, text, variants, metrics, has_test) for term in re.split(r"\s+and\s+", alternative)]
+        for alternative in re.split(r"\s+or\s+", text)
+    ]
+
+
+def _parse_term(term: str, text: str, variants: Sequence[str], metrics: Sequence[str], has_test: bool) -> Term:
+    found = _TERM.match(term)
+    if found is None:
+        raise RecipeError(f"--fail-on '{text}': expected FIELD SIGN NUMBER, for example {EXAMPLE}; found '{term}'.")
+    try:
+        number = float(found["number"])
+    except ValueError as error:
+        raise RecipeError(f"--fail-on '{text}': '{found['number']}' is no number.") from error
+    field = found["field"]
+    variant = max((name for name in variants if field.startswith(f"{name}.")), key=len, default=None)
+    parts = (field if variant is None else field.removeprefix(f"{variant}.")).split(".")
+    difference = parts[0] == "difference"
+    parts = parts[1:] if difference else parts
+    problem = _problem(parts, difference, variants, metrics, has_test)
+    if problem:
+        raise RecipeError(f"--fail-on '{text}': {problem}")
+    return Term(
+        text=term.strip(),
+        variant=variant,
+        kind=parts[0],
+        metric=parts[1] if len(parts) > 1 else "",
+        difference=difference,
+        sign=found["sign"],
+        number=number,
+    )
+
+
+def _problem(
+    parts: Sequence[str], difference: bool, variants: Sequence[str], metrics: Sequence[str], has_test: bool
+) -> str:
+    if len(parts) == 1 and parts[0] in COUNTS and not difference:
+        return ""
+    if not parts or parts[0] not in KINDS:
+        name = parts[0] if parts else ""
+        known = [*KINDS, *COUNTS, "difference", *variants]
+        return (
+            f"'{name}' is no field.{suggest(name, known)} Known: {', '.join([*KINDS, *COUNTS])}, difference.KIND, "
+            f"and any of these after a preset and a dot ({', '.join(variants[:6])})."
+        )
+    if len(parts) != 2 or parts[1] not in metrics:
+        name = parts[1] if len(parts) == 2 else ".".join(parts[1:])
+        return f"'{name}' is not measured.{suggest(name, metrics)} Known: {', '.join(metrics)}."
+    if parts[0] == "test" and not has_test:
+        return "there is no test split. Use validation, or give one: --set data.test=FILE"
+    return ""
+
+
+def failed_gates(gates: Iterable[Gate], group: Group) -> list[str]:
+    """What fails, each with the figure that failed it. A figure that is not there fails too: nobody has shown it."""
+    found = []
+    for gate in gates:
+        for alternative in gate:
+            told = [_tell(term, group) for term in alternative]
+            if all(told):
+                found.append(" and ".join(text for text in told if text))
+                break
+    return found
+
+
+def _tell(term: Term, group: Group) -> str:
+    """The figure and why it fails; empty when it does not."""
+    name = term.variant or (group.recommendation.variant if group.recommendation else group.baseline)
+    variant = next(variant for variant in group.variants if variant.name == name)
+    value = _figure(term, variant)
+    if value is None:
+        return f"{term.text}: {name} has no such figure in {group.name} ({variant.verdict_reason})"
+    if SIGNS[term.sign](value, term.number):
+        return f"{term.text}: {name} has {value:.4g} in {group.name}"
+    return ""
+
+
+def _figure(term: Term, variant: VariantReport) -> float | None:
+    if term.kind in COUNTS:
+        return float(getattr(variant, term.kind))
+    if term.difference:
+        difference = variant.differences.get(term.kind, {}).get(term.metric)
+        return None if difference is None else difference.mean
+    summaries: dict[str, Summary] = getattr(variant, term.kind)
+    summary = summaries.get(term.metric)
+    return None if summary is None else summary.mean

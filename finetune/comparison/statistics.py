@@ -1,0 +1,157 @@
+"""Differences that repeat over seeds, rows and folds: intervals, tests, seeds needed. Pure numbers.
+
+Two sources of chance stand between two presets: which seed trained them, and which rows measured them. A t-interval
+over seeds answers for exactly these rows; `two_level` answers for other rows of the same kind as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+POWER = 0.8
+MOST_SEEDS = 1000  # needed; beyond it nobody would run them
+NOTHING = 1e-12  # spreads below it are rounding of equal numbers
+
+
+@dataclass(frozen=True)
+class Inference:
+    """An interval and the two-sided p-value of "the mean is 0". None where the numbers do not carry one."""
+
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
+UNKNOWN = Inference()
+
+
+def t_inference(values: Sequence[float]) -> Inference:
+    """Student's t over independent repetitions (seeds).
+
+    Args:
+        values: One a repetition; paired differences, for a comparison.
+
+    Returns:
+        Nothing for fewer than two values, or for values that do not differ: equal numbers of a few seeds are no
+        proof of certainty.
+    """
+    return _from_errors(values, _squared_error(values), len(values) - 1)
+
+
+def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) -> Inference:
+    """Corrected resampled t over folds.
+
+    Folds share most of their training rows, so their differences are correlated and the plain variance s²/K is too
+    small; it is replaced by (1/K + n_test/n_train) s² (Nadeau & Bengio 2003, "Inference for the Generalization
+    Error", Machine Learning 52).
+
+    Args:
+        values: One a fold (the mean over its seeds).
+        test_rows: Rows of a fold's test split.
+        train_rows: Rows it was trained on.
+    """
+    folds = len(values)
+    correction = 1 + folds * test_rows / train_rows
+    return _from_errors(values, _squared_error(values) * correction, folds - 1)
+
+
+def two_level(values: Sequence[float], draws: Floats) -> Inference:
+    """Over seeds and rows: the t-interval over seeds, widened by what a paired bootstrap over rows adds.
+
+    All seeds of both presets are measured on the same rows, so their spread over seeds does not contain the luck of
+    these rows. Drawing rows anew (the same draw for every seed and for both presets) gives the variance R of the
+    mean difference, and the mean variance R₁ of a single seed's. Both contain the interaction of seed and row, which
+    the spread over seeds already has; it is (R₁ − R)/(S − 1) of R and is taken out:
+
+        error² = s²/S + max(0, R − (R₁ − R)/(S − 1)),
+
+    which enters with t over seeds for its first part and z for its second: the half-width is
+    √(t² s²/S + z² max(0, …)), in the manner of Graybill & Wang (1980) for sums of variance components. So it is never
+    narrower than the t-interval, and with no effect of rows equal to it. The plain percentile bootstrap over seeds, then rows, counts that
+    interaction twice and underestimates a few seeds' spread by (S − 1)/S; `docs/statistics.md` measures both.
+
+    Args:
+        values: One a seed, (S,).
+        draws: The same figure recomputed on redrawn rows, (S, draws); column b is the same draw of rows for all.
+    """
+    seeds = len(values)
+    if seeds < 2 or not np.isfinite(draws).any():
+        return UNKNOWN
+    of_seeds = _squared_error(values)
+    of_rows = float(np.nanvar(draws.mean(axis=0), ddof=1))
+    of_one_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
+    extra = max(0.0, of_rows - (of_one_seed - of_rows) / (seeds - 1))
+    return _from_errors(values, of_seeds, seeds - 1, extra)
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """p-values adjusted for their number (Holm 1979); an unknown one stays unknown and does not count."""
+    from statsmodels.stats.multitest import multipletests  # slow to import, and needed here only
+
+    known = [p for p in ps if p is not None]
+    if not known:
+        return list(ps)
+    adjusted = iter(multipletests(known, method="holm")[1].tolist())
+    return [None if p is None else next(adjusted) for p in ps]
+
+
+def seeds_needed(values: Sequence[float]) -> int | None:
+    """Seeds with which a paired t-test (5 %, two-sided) sees a mean of this size with 80 % power.
+
+    It takes the observed mean and spread for the true ones: with few seeds itself a rough figure. None if the mean
+    or the spread is 0, or unknown; MOST_SEEDS stands for "more than that".
+    """
+    from statsmodels.stats.power import TTestPower  # slow to import, and needed here only
+
+    if len(values) < 2:
+        return None
+    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+    if spread <= NOTHING or abs(mean) <= NOTHING:
+        return None
+    effect = abs(mean) / spread
+    power = TTestPower()
+
+    def enough(seeds: int) -> bool:
+        return bool(power.power(effect, seeds, 1 - LEVEL) >= POWER)
+
+    low, high = 1, 2  # doubling, then halving: power grows with seeds
+    while high < MOST_SEEDS and not enough(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return min(high, MOST_SEEDS)
+
+
+def _squared_error(values: Sequence[float]) -> float:
+    """s²/S; 0 for fewer than two values."""
+    return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
+
+
+def _from_errors(values: Sequence[float], squared: float, freedom: float, known: float = 0.0) -> Inference:
+    """Interval and p from a squared error that was estimated with few degrees of freedom, and one known well."""
+    from scipy.optimize import brentq  # slow to import, and needed here only
+    from scipy.stats import norm, t
+
+    if len(values) < 2 or not math.isfinite(squared + known) or squared + known <= NOTHING**2:
+        return UNKNOWN
+    mean = float(np.mean(values))
+
+    def width(p: float) -> float:
+        return math.sqrt(t.isf(p / 2, freedom) ** 2 * squared + norm.isf(p / 2) ** 2 * known)
+
+    half = width(1 - LEVEL)
+    smallest = 1e-12  # below it a p-value says nothing more
+    if abs(mean) >= width(smallest):
+        p = smallest
+    else:
+        p = float(brentq(lambda level: width(level) - abs(mean), smallest, 1.0))
+    return Inference(mean - half, mean + half, p)

@@ -1,0 +1,228 @@
+"""report.json, version 1: everything that a comparison's report shows. Renderers read this and compute nothing.
+
+Scores are in [0, 1] or [-1, 1], losses in nats (or label units squared), gaps positive where the model overfits.
+A figure that cannot be known (one seed, no test split, a constant) is null; nothing is invented in its place.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+REPORT_VERSION = 1
+
+Verdict = Literal[
+    "healthy", "overfit, harmless", "overfit, hurting", "underfit", "degenerate", "not enough evidence", "failed"
+]
+Change = Literal[
+    "baseline",
+    "better",  # the reported score rose
+    "smaller gap, score kept",  # a loss of more than a point is ruled out
+    "smaller gap, score unclear",
+    "smaller gap, score fell",
+    "worse",  # the score fell and the gap did not shrink
+    "larger gap",
+    "not distinguishable",
+    "not enough evidence",
+    "failed",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Summary(_Frozen):
+    """A figure of one variant over its finished runs."""
+
+    mean: float | None
+    sd: float | None = Field(description="Standard deviation over runs; null with one run.")
+    low: float | None = Field(None, description="95 % interval of the mean, over seeds and rows (or folds).")
+    high: float | None = None
+    values: list[float | None] = Field(description="One a finished run, in the order of `runs`.")
+
+
+class Difference(_Frozen):
+    """Variant - baseline, paired by seed and fold."""
+
+    mean: float | None
+    values: list[float | None] = Field(description="One a pair, in the order of `pairs`.")
+    low: float | None = Field(None, description="95 % interval over seeds and rows; with folds: Nadeau-Bengio.")
+    high: float | None = None
+    seeds_low: float | None = Field(None, description="95 % t-interval over seeds alone: for exactly these rows.")
+    seeds_high: float | None = None
+    p: float | None = Field(None, description="Two-sided, of [low, high].")
+    p_holm: float | None = Field(None, description="The same, adjusted for the number of variants (Holm).")
+    distinguishable: bool | None = Field(None, description="p_holm < 0.05; null when it cannot be known.")
+    seeds_needed: int | None = Field(
+        None, description="Seeds to see a difference of this size with 80 % power; null when it is 0 or unknown."
+    )
+
+
+class Decomposition(_Frozen):
+    """Where a change of the gap came from. closed = train_fell + validation_rose; positive is what one wants."""
+
+    closed: Difference = Field(description="Gap of the baseline - gap of the variant.")
+    train_fell: Difference
+    validation_rose: Difference
+
+
+class RunEntry(_Frozen):
+    """One run of a variant."""
+
+    seed: int
+    fold: int | None
+    status: str = Field(description="finished, failed, interrupted, running or missing.")
+    error: str | None
+    folder: str
+    selected_step: int | None = None
+    last_step: int | None = None
+    planned_steps: int | None = None
+    seconds: float | None = None
+    degenerate: bool = Field(False, description="It does no better than always naming the most frequent class.")
+
+
+class Curve(_Frozen):
+    """The history of one finished run."""
+
+    seed: int
+    fold: int | None
+    steps: list[int]
+    train: dict[str, list[float | None]] = Field(description="Metric -> train probe, one a step.")
+    validation: dict[str, list[float | None]]
+    selected_step: int
+
+
+class ClassScore(_Frozen):
+    label: str
+    support: int = Field(description="Rows of the reported split (all folds together).")
+    f1: Summary
+    difference: Difference | None
+
+
+class ReliabilityBin(_Frozen):
+    """Predictions of like confidence, all finished runs together."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class WeightSummary(_Frozen):
+    """What training did to a group of weights; means over finished runs."""
+
+    parameters: int
+    norm: float
+    distance: float | None
+    zero_share: float
+    magnitudes: list[float] = Field(description="Share of weights by log10 |w|: 40 bins of 0.25 from -8 to 2.")
+
+
+class VariantReport(_Frozen):
+    """One row of the table."""
+
+    name: str
+    baseline: str | None = Field(description="What it is compared with; null for the baseline.")
+    technique: str | None = Field(description="Ablation: the technique taken out or alone.")
+    techniques: dict[str, Any] = Field(description="Technique -> settings.")
+    cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
+    seconds: float | None = Field(description="Mean seconds of a finished run.")
+    seconds_ratio: float | None = Field(description="Of these to the baseline's.")
+    runs: list[RunEntry]
+    failed: int
+    degenerate: int
+    verdict: Verdict
+    verdict_reason: str
+    change: Change
+    change_reason: str
+    dominated_by: str | None = Field(description="A variant with a higher score and a smaller gap, both on average.")
+    train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
+    validation: dict[str, Summary]
+    test: dict[str, Summary] = Field(description="Empty without a test split.")
+    gap: dict[str, Summary] = Field(description="At the selected checkpoint: what ships.")
+    gap_last: dict[str, Summary] = Field(description="At the end of training: what was memorised.")
+    temperature: Summary | None
+    pairs: list[list[int | None]] = Field(description="[seed, fold] of each pair with the baseline.")
+    differences: dict[str, dict[str, Difference]] = Field(
+        description="train, validation, test, gap, gap_last -> metric -> difference; empty for a baseline."
+    )
+    decomposition: dict[str, Decomposition] = Field(description="Metric -> parts; empty for a baseline.")
+    curves: list[Curve]
+    classes: list[ClassScore] = Field(description="Of the reported split; single- and multi-label.")
+    reliability: list[ReliabilityBin] = Field(description="Of the reported split; single-label.")
+    weights: dict[str, WeightSummary] = Field(description="encoder, head, encoder.layer.0, … -> statistics.")
+
+
+class Disagreement(_Frozen):
+    """A row of the reported split that variants judge differently."""
+
+    row: str = Field(description="Row number in the source, from 1.")
+    fold: int | None
+    text: str | None = Field(description="Shortened; null where the texts were not kept.")
+    pair: str | None
+    target: str
+    answers: dict[str, str] = Field(description="Variant -> most frequent answer (numbers: the mean).")
+    right: dict[str, float] = Field(description="Variant -> share of runs that are right (numbers: mean |error|).")
+
+
+class Recommendation(_Frozen):
+    """What to take, by a stated rule."""
+
+    variant: str
+    seed: int
+    fold: int | None
+    run: str = Field(description="Folder of the run whose model is recommended.")
+    model: str | None = Field(description="Where its model lies; null when it was not kept.")
+    reason: str
+    rule: str
+
+
+class Unit(_Frozen):
+    """How a metric is to be read."""
+
+    kind: Literal["share", "plain"] = Field(description="share: in [0, 1], shown in percent and points.")
+    higher_is_better: bool
+    unit: str = Field(description="points, nats, … ; may be empty.")
+
+
+class Group(_Frozen):
+    """One recipe on one data set. Figures of different groups are never averaged."""
+
+    name: str
+    kind: Literal["compare", "ablate", "runs"]
+    task: str
+    score: str = Field(description="The main score.")
+    loss: str = Field(description="The evaluation loss.")
+    metrics: dict[str, Unit]
+    reported: Literal["test", "validation"] = Field(description="The split that scores are compared on.")
+    baseline: str
+    seeds: list[int]
+    folds: int | None
+    headline: str
+    caveats: list[str] = Field(description="What the evidence cannot say.")
+    recommendation: Recommendation | None
+    variants: list[VariantReport]
+    disagreements: list[Disagreement]
+    rows: dict[str, int] = Field(description="Split -> rows (folds: of the first).")
+    classes: dict[str, dict[str, int]]
+    columns: dict[str, str]
+    fingerprints: list[str] = Field(description="sha256 of the data; one a fold.")
+    majority: float | None = Field(description="Share of the most frequent class in the reported split.")
+    resolvable: dict[str, float] = Field(
+        description="Split -> half the 95 % interval of the main score that its rows alone allow (shares only)."
+    )
+    notes: list[str]
+    warnings: list[str]
+    recipe: dict[str, Any] = Field(description="Resolved, without techniques.")
+    command: str | None
+    versions: dict[str, str]
+    device: dict[str, Any]
+    precision: str
+    code: dict[str, Any]
+    seconds: float = Field(description="Of all runs together.")
+
+
+class Report(_Frozen):
+    report_version: int = REPORT_VERSION
+    title: str
+    groups: list[Group]
+    skipped: list[str] = Field(description="Records that could not be read, with the reason.")

@@ -1,0 +1,44 @@
+"""Reliability diagrams: how often an answer of some confidence is right."""
+
+from typing import Any
+
+from finetune.records.report import Group, VariantReport
+from finetune.reports.captions import reliability_text
+from finetune.reports.figures.canvas import Panel, Picture, axes, plain
+from finetune.reports.numbers import shorten
+from finetune.reports.palette import BLACK, ZERO, Palette
+
+WIDTH, HEIGHT = 236, 250
+
+
+def reliability(group: Group, palette: Palette) -> Picture:
+    """A panel a preset; the area of a dot is its number of predictions."""
+    panels = [
+        Panel(
+            f"Reliability of {shorten(variant.name, 60)}",
+            reliability_text(group, variant),
+            WIDTH,
+            HEIGHT,
+            lambda paper, variant=variant: _draw(paper, variant, palette),
+        )
+        for variant in group.variants
+        if variant.reliability
+    ]
+    return Picture(panels, columns=4, lines=[({"color": ZERO.light, "linestyle": (0, (2, 2))}, "calibrated")])
+
+
+def _draw(paper: Any, variant: VariantReport, palette: Palette) -> None:
+    mark, bins = palette[variant.name], variant.reliability
+    plot = axes(paper, (WIDTH, HEIGHT), (36, 8, 32, 38))
+    paper.text(36 / WIDTH, 1 - 7 / HEIGHT, plain(variant.name), va="top", fontsize=12, weight="bold", color=BLACK.light)
+    plot.plot((0, 100), (0, 100), color=ZERO.light, linewidth=1, linestyle=(0, (2, 2)))
+    x, y = [100 * part.confidence for part in bins], [100 * part.accuracy for part in bins]
+    most = max(part.rows for part in bins) or 1
+    plot.plot(x, y, color=mark.ink.light, linewidth=1.2)
+    plot.scatter(x, y, s=[12 + 90 * part.rows / most for part in bins], color=mark.ink.light, linewidth=0, alpha=0.75)
+    plot.set_xlim(0, 104)
+    plot.set_ylim(0, 104)
+    plot.set_xticks((0, 50, 100))
+    plot.set_yticks((0, 50, 100))
+    plot.set_xlabel("confidence, %", fontsize=10, labelpad=3)
+    plot.set_ylabel("right, %", fontsize=10, labelpad=1)

@@ -1,0 +1,100 @@
+"""What training did to the weights: their size, and how far they moved."""
+
+from typing import Any
+
+from finetune.records.report import Group, VariantReport
+from finetune.reports.captions import distance_text, weights_text
+from finetune.reports.figures.canvas import Panel, Picture, axes
+from finetune.reports.numbers import finished
+from finetune.reports.palette import MUTED, Palette
+
+WIDTH, HEIGHT = 310, 260
+EDGES = [-8 + 0.25 * i for i in range(41)]
+LAYER = "encoder.layer."
+
+
+def weights(group: Group, palette: Palette) -> Picture:
+    """Distribution of |w| of encoder and head, and the distance from the pretrained weights by layer."""
+    shown = [variant for variant in finished(group) if variant.weights]
+    panels = [
+        Panel(
+            f"Size of the weights: {part}",
+            weights_text(group, part),
+            WIDTH,
+            HEIGHT,
+            lambda paper, part=part: _draw_sizes(paper, part, shown, palette),
+        )
+        for part in ("encoder", "head")
+        if any(part in variant.weights for variant in shown)
+    ]
+    parts = _layers(shown)
+    if any(v.weights[part].distance is not None for v in shown for part in parts if part in v.weights):
+        panels.append(
+            Panel(
+                "Distance from the pretrained weights by layer",
+                distance_text(group),
+                WIDTH,
+                HEIGHT,
+                lambda paper: _draw_distances(paper, parts, shown, palette),
+            )
+        )
+    return Picture(panels, columns=3, presets=[variant.name for variant in shown])
+
+
+def _draw_sizes(paper: Any, part: str, shown: list[VariantReport], palette: Palette) -> None:
+    plot = axes(paper, (WIDTH, HEIGHT), (36, 8, 28, 38))
+    used = [0.0]
+    for variant in shown:
+        found = variant.weights.get(part)
+        if found is not None and any(found.magnitudes):
+            mark = palette[variant.name]
+            shares = [100 * share for share in found.magnitudes]
+            centres = [(low + high) / 2 for low, high in zip(EDGES, EDGES[1:], strict=False)]
+            plot.plot(
+                centres, shares, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
+            )
+            used += [x for x, share in zip(centres, shares, strict=False) if share > 0.02]
+    plot.set_xlim(min(used) - 0.25, max(used) + 0.25)
+    plot.set_ylim(bottom=0)
+    plot.locator_params(axis="x", integer=True, nbins=6)
+    plot.xaxis.set_major_formatter(lambda x, _: f"10{_raised(x)}")
+    plot.set_xlabel("|w|", fontsize=10, labelpad=3)
+    _title(plot, f"{part}: share of weights, %")
+
+
+def _draw_distances(paper: Any, parts: list[str], shown: list[VariantReport], palette: Palette) -> None:
+    plot = axes(paper, (WIDTH, HEIGHT), (36, 8, 28, 38))
+    for variant in shown:
+        known = [
+            (i, distance)
+            for i, part in enumerate(parts)
+            if part in variant.weights and (distance := variant.weights[part].distance) is not None
+        ]
+        if known:
+            mark = palette[variant.name]
+            x, y = zip(*known, strict=True)
+            plot.plot(x, y, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=5)
+    every = -(-len(parts) // 8)
+    plot.set_xticks(range(0, len(parts), every), [_short(part) for part in parts][::every])
+    plot.set_ylim(bottom=0)
+    plot.set_xlabel("encoder layer (e: embeddings)", fontsize=10, labelpad=3)
+    _title(plot, "distance from pretrained, L2")
+
+
+def _layers(shown: list[VariantReport]) -> list[str]:
+    """Embeddings, then the layers from the input up."""
+    names = {name for variant in shown for name in variant.weights}
+    layers = sorted((n for n in names if n.startswith(LAYER)), key=lambda name: int(name.removeprefix(LAYER)))
+    return [*(name for name in ("encoder.embeddings",) if name in names), *layers]
+
+
+def _short(part: str) -> str:
+    return part.removeprefix(LAYER) if part.startswith(LAYER) else "e"
+
+
+def _raised(exponent: float) -> str:
+    return f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _title(plot: Any, text: str) -> None:
+    plot.text(0, 1.03, text, transform=plot.transAxes, color=MUTED.light, va="bottom")

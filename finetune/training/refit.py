@@ -1,0 +1,41 @@
+"""The recommended preset once more, on train and validation together, for the number of steps that was selected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from finetune.data.rows import Rows
+from finetune.errors import RecipeError
+from finetune.training.prepare import Prepared
+
+
+def refitted(prepared: Prepared, steps: int) -> Prepared:
+    """Prepare a run whose training rows are train and validation, which stops after `steps` optimizer steps.
+
+    The learning rate of each step is that of the original schedule: nothing but the rows changes. There is nothing
+    left to select with, so the last weights ship; what the record calls validation are rows that were trained on.
+
+    Raises:
+        RecipeError: `steps` is outside the schedule.
+    """
+    scheduled = prepared.budget.steps
+    if scheduled is None or not 1 <= steps <= scheduled:
+        raise RecipeError(f"--refit: {steps} steps are not within the {scheduled} of the schedule.")
+    data = prepared.data
+    return replace(
+        prepared,
+        # The train probe's positions stay valid: validation is appended.
+        data=replace(data, train=_joined(data.train, data.validation)),
+        rule=None,
+        metric=None,
+        stop_at=steps,
+        warnings=[
+            *prepared.warnings,
+            f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is",
+        ],
+    )
+
+
+def _joined(first: Rows, second: Rows) -> Rows:
+    pairs = None if first.pairs is None or second.pairs is None else first.pairs + second.pairs
+    return Rows(first.texts + second.texts, pairs, first.labels + second.labels, first.ids + second.ids)
