@@ -60,11 +60,12 @@ def _closed(group: Group, variant: VariantReport) -> str:
             continue
         sure = {True: "", False: " (not distinguishable)", None: ""}[variant.differences["gap"][metric].distinguishable]
         name = f"the {metric_name(metric)} gap"
-        if before.mean <= 0:
+        if before.low is None or before.low <= 0:  # a share of a gap that may be 0 means nothing
             told.append(f"changes {name} by {change_text(metric, -parts.closed.mean)}{sure}")
         else:
             share = parts.closed.mean / before.mean
-            told.append(f"{'closes' if share >= 0 else 'widens'} {abs(share):.0%} of {name}{sure}")
+            verb, word = ("closes", "of") if share >= 0 else ("adds", "to")
+            told.append(f"{verb} {abs(share):.0%} {word} {name}{sure}")
     return " and ".join(told) if told else "its gap cannot be compared"
 
 

@@ -18,7 +18,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
+app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
+app.command("report", epilog=compare.REPORT_EXAMPLES)(compare.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
 app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)

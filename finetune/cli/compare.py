@@ -1,11 +1,12 @@
-"""`finetune compare` and `ablate`: run presets × seeds, and say which regularization closed the gap."""
+"""`finetune compare`, `ablate` and `report`: which regularization closed the gap, and can one believe it."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,20 +20,28 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.errors import OutputError, RecipeError, RunFailed
-from finetune.recipe import library
 
 if TYPE_CHECKING:
-    from finetune.comparison.matrix import Cell, DataSets, Options, Variant
+    from finetune.comparison.gates import Gate
+    from finetune.comparison.matrix import Cell, DataSets, Variant
     from finetune.records.comparison import ComparisonFolder, Manifest
+    from finetune.records.report import Report
 
-EXAMPLES = (
+COMPARE_EXAMPLES = (
     "Examples:  finetune compare --presets none,strong --seeds 5   |   finetune compare --data reviews.csv --folds 5   "
     '|   finetune compare --fail-on "gap.accuracy > 0.15"'
 )
+ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
+REPORT_EXAMPLES = (
+    "Examples:  finetune report runs/compare-tweets   |   finetune report runs/tweets-* --baseline none --output report"
+)
 DEFAULT_PRESETS = "none,light,medium,strong"
 DEFAULT_SEEDS = "5"
-NO_SEED_BEYOND = 1000
+MOST_SEEDS = 1000
 
+PresetsOption = Annotated[
+    str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
+]
 SeedsOption = Annotated[
     str, typer.Option("--seeds", help="How many seeds (0, 1, 2, …), or which: 3,7,11. Three say little, ten a lot.")
 ]
@@ -41,9 +50,12 @@ FoldsOption = Annotated[
     int | None,
     typer.Option("--folds", min=2, help="Cross-validation: each of this many parts of the data is test once."),
 ]
+MetricOption = Annotated[
+    list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
+]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder of the comparison. Left out: runs/compare-RECIPE."),
+    typer.Option("--output", "-o", help="Folder of the comparison. Left out: runs/compare-RECIPE (or ablate-)."),
 ]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Refuse to start from nothing. Finished cells are kept with or without it.")
@@ -53,38 +65,162 @@ KeepOption = Annotated[
     bool, typer.Option("--keep-models", help="Keep the model of every cell, not only each preset's best.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+FailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="EXPR",
+        help="Exit 1 if this holds of the recommended preset. FIELD SIGN NUMBER, joined with and/or: FIELD is "
+        "train|validation|test|gap|gap_last.METRIC, difference.KIND.METRIC, failed or degenerate; before it a preset "
+        "and a dot for that preset. Scores are shares (0.15 is 15 points), nll is in nats. Repeatable.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A comparison as it was asked for."""
+
+    kind: Literal["compare", "ablate"]
+    baseline: str
+    variants: list[Variant]
+    seeds: list[int]
+    folds: int | None
+    folder: ComparisonFolder
+    gates: list[str]
+    jobs: str
+    refit: bool
+    keep_models: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
 
 
 @reports_errors
 def compare(
     recipe: RecipeArgument = None,
-    presets: Annotated[
-        str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
-    ] = DEFAULT_PRESETS,
+    presets: PresetsOption = DEFAULT_PRESETS,
     baseline: Annotated[str, typer.Option("--baseline", help="The preset that the others are compared with.")] = "none",
     seeds: SeedsOption = DEFAULT_SEEDS,
     folds: FoldsOption = None,
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
-    ] = None,
+    metric: MetricOption = None,
     jobs: JobsOption = "auto",
     output: OutputOption = None,
     resume: ResumeOption = False,
-    dry_run: DryRunOption = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train the recommended preset once more on train and validation.")
+    ] = False,
     keep_models: KeepOption = False,
+    fail_on: FailOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run presets × seeds, and report which of them closed the overfitting gap."""
+    """Run presets × seeds, report what each did to the gap and the score, and recommend a model."""
     from finetune.comparison.matrix import Options, preset_variants
 
     options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
     names = [name.strip() for name in presets.split(",") if name.strip()]
     variants = preset_variants(names, baseline, options)
-    folder = _folder(output, "compare", variants, resume)
-    _conduct(folder, "compare", baseline, variants, parse_seeds(seeds), folds, jobs, dry_run, keep_models, quiet)
+    _execute(
+        _Plan(
+            kind="compare",
+            baseline=baseline,
+            variants=variants,
+            seeds=parse_seeds(seeds),
+            folds=folds,
+            folder=_folder(output, "compare", variants, resume),
+            gates=fail_on or [],
+            jobs=jobs,
+            refit=refit,
+            keep_models=keep_models,
+            dry_run=dry_run,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    )
+
+
+@reports_errors
+def ablate(
+    recipe: RecipeArgument = None,
+    preset: Annotated[
+        str, typer.Option("--preset", "-p", help="Name or path of the bundle to take apart; own: the recipe's own.")
+    ] = "strong",
+    seeds: SeedsOption = "3",
+    folds: FoldsOption = None,
+    model: ModelOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    metric: MetricOption = None,
+    jobs: JobsOption = "auto",
+    output: OutputOption = None,
+    resume: ResumeOption = False,
+    fail_on: FailOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take a preset apart: each technique left out of it, and each alone. Shows what each part earns."""
+    from finetune.comparison.matrix import Options, ablation_variants
+
+    options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
+    variants, left_out = ablation_variants(preset, options)
+    for text in left_out:
+        complain(f"warning: {text}")
+    _execute(
+        _Plan(
+            kind="ablate",
+            baseline="none",
+            variants=variants,
+            seeds=parse_seeds(seeds),
+            folds=folds,
+            folder=_folder(output, "ablate", variants, resume),
+            gates=fail_on or [],
+            jobs=jobs,
+            refit=False,
+            keep_models=False,
+            dry_run=dry_run,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    )
+
+
+@reports_errors
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Of comparisons, of runs, or of folders that hold runs.", metavar="DIR…")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The preset that others are compared with. Left out: as it was.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where it goes. Left out: into DIR if it is one, else runs/report."),
+    ] = None,
+    fail_on: FailOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of finished comparisons or runs anew, from their records alone."""
+    from finetune.comparison.analysis import report_of
+    from finetune.comparison.gates import parse_gate
+    from finetune.reports.files import write_report
+
+    found = report_of(folders, baseline)
+    gates = [
+        [parse_gate(text, [v.name for v in group.variants], list(group.metrics), group.reported == "test")]
+        for group in found.groups
+        for text in fail_on or []
+    ]
+    for text in found.skipped:
+        complain(f"warning: skipped: {text}")
+    paths = write_report(found, output or (folders[0] if len(folders) == 1 else Path("runs/report")))
+    _print_report(found, paths, as_json)
+    _check_gates(found, [gate for pair in gates for gate in pair])
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -98,8 +234,8 @@ def parse_seeds(text: str) -> list[int]:
         raise RecipeError(f"--seeds {text}: expected how many, such as 5, or which, such as 3,7,11.")
     if "," not in text:
         count = int(parts[0])
-        if not 1 <= count <= NO_SEED_BEYOND:
-            raise RecipeError(f"--seeds {text}: expected 1 to {NO_SEED_BEYOND} seeds. For seed {count} alone: {count},")
+        if not 1 <= count <= MOST_SEEDS:
+            raise RecipeError(f"--seeds {text}: expected 1 to {MOST_SEEDS} seeds. For seed {count} alone: {count},")
         return list(range(count))
     seeds = [int(part) for part in parts]
     if len(set(seeds)) < len(seeds):
@@ -130,33 +266,59 @@ def _folder(output: Path | None, kind: str, variants: list[Variant], resume: boo
     return folder
 
 
-def _conduct(
-    folder: ComparisonFolder,
-    kind: str,
-    baseline: str,
-    variants: list[Variant],
-    seeds: list[int],
-    folds: int | None,
-    jobs: str,
-    dry_run: bool,
-    keep_models: bool,
-    quiet: bool,
-) -> None:
-    from finetune.comparison.matrix import DataSets, build_cells
+def _execute(plan: _Plan) -> None:
+    """Check everything, run what is missing, report, and keep the recommended model."""
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    from finetune.comparison.analysis import report_of
     from finetune.comparison.conduct import conduct, write_texts
-    from finetune.records.comparison import Manifest, VariantEntry
+    from finetune.comparison.matrix import DataSets, build_cells
     from finetune.records.store import lock_folder
+    from finetune.reports.files import write_report
     from finetune.reports.matrix import MatrixDisplay
 
     data = DataSets()
-    cells = build_cells(variants, seeds, folds, data)
-    manifest = Manifest(
-        kind=kind,
-        command=_command(),
-        baseline=baseline,
+    cells = build_cells(plan.variants, plan.seeds, plan.folds, data)
+    gates = _parse_gates(plan, cells, data)
+    first = data.load(cells[0].recipe.data)
+    if not plan.quiet:
+        for text in [f"note: {note}" for note in first.notes] + [f"warning: {text}" for text in first.warnings]:
+            complain(text)
+    if plan.dry_run:
+        _print_matrix(plan, cells, data)
+        return
+    with lock_folder(plan.folder.path):
+        write_texts(plan.folder, cells, data)
+        try:
+            with MatrixDisplay(first.task, plan.quiet) as display:
+                manifest = conduct(
+                    plan.folder, _manifest(plan, cells), cells, plan.jobs, plan.keep_models, display.show
+                )
+            found = report_of([plan.folder.path])
+            if plan.refit:
+                found = _refit(plan, manifest, cells, found)
+        except KeyboardInterrupt:
+            complain("stopped; what is complete is kept. To go on, type the same command again.")
+            raise
+        for text in found.skipped:
+            complain(f"warning: skipped: {text}")
+        found = _ship(plan, found)
+        paths = write_report(found, plan.folder.path)
+    _print_report(found, paths, plan.as_json)
+    _check_gates(found, gates)
+    failed = [run for variant in found.groups[0].variants for run in variant.runs if run.status != "finished"]
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(cells)} runs failed; the report names each. The same command retries.")
+
+
+def _manifest(plan: _Plan, cells: list[Cell]) -> Manifest:
+    from finetune.records.comparison import Manifest, VariantEntry
+
+    return Manifest(
+        kind=plan.kind,
+        command=shlex.join(["finetune", *sys.argv[1:]]),
+        baseline=plan.baseline,
         variants=[
             VariantEntry(
                 name=variant.name,
@@ -164,22 +326,97 @@ def _conduct(
                 technique=variant.technique,
                 techniques=variant.recipe.to_dict()["techniques"],
             )
-            for variant in variants
+            for variant in plan.variants
         ],
-        seeds=seeds,
-        folds=folds,
+        seeds=plan.seeds,
+        folds=plan.folds,
         cells=[cell.entry for cell in cells],
     )
-    task = data.load(cells[0].recipe.data).task
-    with lock_folder(folder.path):
-        write_texts(folder, cells, data)
-        try:
-            with MatrixDisplay(task, quiet) as display:
-                manifest = conduct(folder, manifest, cells, jobs, keep_models, display.show)
-        except KeyboardInterrupt:
-            complain("stopped; what is complete is kept. To go on, type the same command again.")
-            raise
 
 
-def _command() -> str:
-    return shlex.join(["finetune", *sys.argv[1:]])
+def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:
+    """Before anything is trained: a misspelt gate must not show after an hour."""
+    from finetune.comparison.gates import parse_gate
+    from finetune.training.prepare import measured_names
+
+    if not plan.gates:
+        return []
+    recipe = cells[0].recipe
+    loaded = data.load(recipe.data)
+    names = [variant.name for variant in plan.variants]
+    metrics = measured_names(recipe, loaded)
+    return [parse_gate(text, names, metrics, loaded.test is not None) for text in plan.gates]
+
+
+def _refit(plan: _Plan, manifest: Manifest, cells: list[Cell], found: Report) -> Report:
+    from finetune.comparison.analysis import report_of
+    from finetune.comparison.finish import refit
+    from finetune.reports.progress import LiveGap
+
+    group = found.groups[0]
+
+    def callbacks(title: str) -> list[Any]:
+        return [] if plan.quiet else [LiveGap(title, group.task)]
+
+    inside = refit(plan.folder, group, cells, callbacks)
+    plan.folder.write(manifest.model_copy(update={"refit": inside}))
+    return report_of([plan.folder.path])
+
+
+def _ship(plan: _Plan, found: Report) -> Report:
+    """Put the recommended model in its place; the report then says where it lies."""
+    from finetune.comparison.analysis import report_of
+    from finetune.comparison.finish import ship_model
+
+    if found.groups[0].recommendation is None:
+        return found
+    try:
+        ship_model(found.groups[0], plan.folder)
+    except OutputError as error:
+        complain(f"warning: {error}")
+        return found
+    return report_of([plan.folder.path])
+
+
+def _print_matrix(plan: _Plan, cells: list[Cell], data: DataSets) -> None:
+    import json
+
+    from rich.console import Console
+
+    from finetune.comparison.schedule import describe_cells
+    from finetune.reports.matrix import describe_matrix, duration
+
+    described = describe_cells(plan.folder, cells, plan.jobs, data)
+    if plan.as_json:
+        typer.echo(json.dumps(described, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
+    console.print(describe_matrix(described["cells"]))
+    typer.echo(
+        f"{described['to_run']} of {len(cells)} cells to run, {described['jobs']} at a time: about "
+        f"{duration(described['seconds'])} ({described['source']}; early stops make it less)\n"
+        "dry run: nothing was trained"
+    )
+
+
+def _print_report(found: Report, paths: list[Path], as_json: bool) -> None:
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    from finetune.reports.comparison import comparison_summary, comparison_table
+
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    for group in found.groups:
+        console.print(comparison_table(group))
+        console.print(comparison_summary(group), markup=False)
+    typer.echo(f"Report      {paths[1]}   (also report.md and report.json)")
+
+
+def _check_gates(found: Report, gates: list[Gate]) -> None:
+    from finetune.comparison.gates import failed_gates
+
+    failed = [text for group in found.groups for text in failed_gates(gates, group)]
+    if failed:
+        raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))

@@ -12,6 +12,7 @@ import numpy as np
 
 from finetune.advice.comparison import caveats, headline
 from finetune.advice.diagnosis import is_degenerate
+from finetune.comparison.choice import validation_order
 from finetune.comparison.collect import Collection, FoundRun
 from finetune.comparison.details import class_scores, curves, disagreements, reliability, weight_summaries
 from finetune.comparison.quantities import (
@@ -36,6 +37,7 @@ from finetune.records.report import (
     Difference,
     Group,
     Recommendation,
+    Refit,
     Report,
     RunEntry,
     Summary,
@@ -43,7 +45,6 @@ from finetune.records.report import (
     VariantReport,
 )
 from finetune.records.schema import RunRecord
-from finetune.comparison.choice import validation_order
 
 Z = 1.96  # of a 95 % interval
 
@@ -351,6 +352,21 @@ class _Analysis:
             model=self._model_of(run),
             reason=reason,
             rule=RULE,
+            refit=self._refit_of(run),
+        )
+
+    def _refit_of(self, chosen: FoundRun) -> Refit | None:
+        """What the refit came to, if it is of the run that is recommended now."""
+        found = self.collection.refit
+        if found is None or not found.finished or found.record is None or found.record.selected is None:
+            return None
+        if (found.variant, found.seed, found.fold) != (chosen.variant, chosen.seed, chosen.fold):
+            return None
+        return Refit(
+            steps=found.record.selected.step,
+            rows=found.record.data.rows["train"],
+            run=str(found.folder.path),
+            test=found.record.selected.test or {},
         )
 
     def _model_of(self, run: FoundRun) -> str | None:

@@ -61,6 +61,7 @@ class Collection:
     command: str | None
     texts: dict[str, Any]
     model: Path | None
+    refit: FoundRun | None = None
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
@@ -120,6 +121,7 @@ def _read_comparison(folder: ComparisonFolder, baseline: str | None, skipped: li
         command=manifest.command,
         texts=_read_texts(folder, skipped),
         model=folder.model,
+        refit=_read_refit(folder, folder.refit(manifest), skipped),
     )
 
 
@@ -142,6 +144,17 @@ def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -
             skipped.append(str(damaged))
             error = "its record is damaged"
     return FoundRun(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
+
+
+def _read_refit(folder: ComparisonFolder, run: RunFolder | None, skipped: list[str]) -> FoundRun | None:
+    if run is None:
+        return None
+    try:
+        record = read_record(run.record_path)
+    except OutputError as damaged:
+        skipped.append(str(damaged))
+        return None
+    return FoundRun(record.preset or OWN, record.seed, record.recipe["data"].get("fold"), run, record, record.error)
 
 
 def _read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from finetune.comparison.choice import validation_order
 from finetune.comparison.executor import choose_workforce, run_tasks
 from finetune.comparison.matrix import Cell, DataSets
 from finetune.comparison.worker import Event, Task
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.schema import Scores
-from finetune.comparison.choice import validation_order
 from finetune.records.store import RunFolder, write_atomically
 from finetune.training.prepare import declared_cost
 
@@ -95,7 +95,7 @@ def conduct(
         KeyboardInterrupt: As it came; what is complete is kept.
     """
     errors: dict[int, str] = {}
-    states = [_look_up(folder, cell) for cell in cells]
+    states = [look_up(folder, cell) for cell in cells]
     todo = [index for index, state in enumerate(states) if state.status == "waiting"]
     # Of what is asked for, not of what is left: the number of threads must not depend on earlier interruptions.
     workforce = choose_workforce(jobs, len(cells))
@@ -123,7 +123,7 @@ def conduct(
     return current()
 
 
-def _look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
+def look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
     """What an earlier command left of a cell. A damaged record is worth nothing: the cell starts anew."""
     run = folder.cell(cell.entry)
     state = CellState(cell, "waiting", declared_cost(cell.recipe))

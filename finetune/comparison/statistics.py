@@ -75,8 +75,9 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
 
     which enters with t over seeds for its first part and z for its second: the half-width is
     √(t² s²/S + z² max(0, …)), in the manner of Graybill & Wang (1980) for sums of variance components. So it is never
-    narrower than the t-interval, and with no effect of rows equal to it. The plain percentile bootstrap over seeds, then rows, counts that
-    interaction twice and underestimates a few seeds' spread by (S − 1)/S; `docs/statistics.md` measures both.
+    narrower than the t-interval, and with no effect of rows equal to it. The plain percentile bootstrap over seeds,
+    then rows, counts that interaction twice and underestimates a few seeds' spread by (S − 1)/S;
+    `docs/statistics.md` measures both.
 
     Args:
         values: One a seed, (S,).

@@ -50,6 +50,7 @@ class Manifest(_Frozen):
     seeds: list[int]
     folds: int | None
     cells: list[CellEntry]
+    refit: str | None = Field(None, description="Folder of the refit, below the comparison's.")
 
 
 class ComparisonFolder:
@@ -59,6 +60,7 @@ class ComparisonFolder:
     cells/            one run folder a cell, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
     report.*          what is read
+    refits/           runs of the recommended preset on train and validation
     model/            the recommended model
     """
 
@@ -70,6 +72,9 @@ class ComparisonFolder:
 
     def cell(self, entry: CellEntry) -> RunFolder:
         return RunFolder(self.path / entry.folder)
+
+    def refit(self, manifest: Manifest) -> RunFolder | None:
+        return None if manifest.refit is None else RunFolder(self.path / manifest.refit)
 
     def exists(self) -> bool:
         return self.manifest_path.is_file()

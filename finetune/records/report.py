@@ -164,6 +164,15 @@ class Disagreement(_Frozen):
     right: dict[str, float] = Field(description="Variant -> share of runs that are right (numbers: mean |error|).")
 
 
+class Refit(_Frozen):
+    """The recommended preset, trained once more on train and validation."""
+
+    steps: int = Field(description="Optimizer steps: the median of the selected ones.")
+    rows: int = Field(description="It was trained on.")
+    run: str = Field(description="Its folder.")
+    test: dict[str, float | None] = Field(description="Metric -> test score; empty without a test split.")
+
+
 class Recommendation(_Frozen):
     """What to take, by a stated rule."""
 
@@ -174,6 +183,7 @@ class Recommendation(_Frozen):
     model: str | None = Field(description="Where its model lies; null when it was not kept.")
     reason: str
     rule: str
+    refit: Refit | None = None
 
 
 class Unit(_Frozen):

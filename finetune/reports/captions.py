@@ -22,11 +22,16 @@ def name_of(variant: VariantReport) -> str:
     return f"`{shorten(variant.name, 60).replace('`', '')}`"
 
 
+def sentence(text: str) -> str:
+    """With a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
 def dumbbell_caption(group: Group) -> str:
     """Names the widest and the narrowest gap."""
     scale = scale_of(group, group.score)
     gaps = _by_mean({variant.name: variant.gap for variant in group.variants}, group.score)
-    lead = f"{scale.name}: train probe and validation joined by a line, so that its length is the gap"
+    lead = f"{sentence(scale.name)}: train probe and validation joined by a line, so that its length is the gap"
     lead += "; the tick is test. " if group.reported == "test" else "; there is no test split. "
     if not gaps:
         return lead + "No run finished: there is nothing to draw."
@@ -78,12 +83,12 @@ def frontier_text(group: Group) -> str:
 def curves_caption(group: Group) -> str:
     """Says where validation loss was lowest, how far it rose, and who stopped early."""
     loss = scale_of(group, group.loss)
-    text = f"{scale_of(group, group.score).name} above, {loss.name} below, on the same axes in every panel. "
+    text = f"{sentence(scale_of(group, group.score).name)} above, {loss.name} below, on the same axes in every panel; they do not start at zero. "
     rises = {variant.name: rise for variant in finished(group) if (rise := _mean_rise(variant, group.loss)) is not None}
     if rises:
         most, least = max(rises, key=lambda name: rises[name]), min(rises, key=lambda name: rises[name])
-        text += f"Validation {loss.name} ends {loss.change(rises[most])} above its lowest point with {_quoted(most)}"
-        text += f" and {loss.change(rises[least])} with {_quoted(least)}. " if len(rises) > 1 else ". "
+        text += f"Validation {loss.name} ends {_rise(loss, rises[most])} above its lowest point with {_quoted(most)}"
+        text += f" and {_rise(loss, rises[least])} with {_quoted(least)}. " if len(rises) > 1 else ". "
     stopped = [
         f"{name_of(variant)} ({early} of {len(variant.curves)})"
         for variant in finished(group)
@@ -131,7 +136,7 @@ def decomposition_caption(group: Group) -> str:
             lowered.append(name_of(variant))
     text += f"Validation {scale.name} rose beyond doubt with {', '.join(helped)}. " if helped else ""
     if lowered:
-        text += f"Closed from the train side, without a rise of validation that could be told from chance: "
+        text += "Closed from the train side, without a rise of validation that could be told from chance: "
         text += f"{', '.join(lowered)}."
     return text.rstrip()
 
@@ -273,6 +278,10 @@ def _mean_rise(variant: VariantReport, metric: str) -> float | None:
         known = [value for value in curve.validation.get(metric, []) if value is not None]
         rises.append(known[-1] - min(known) if known else None)
     return _mean(rises)
+
+
+def _rise(scale: Scale, value: float) -> str:
+    return scale.change(value).lstrip("+")
 
 
 def _stopped_early(run: RunEntry) -> bool:

@@ -146,6 +146,11 @@ def configured_model(
     return model
 
 
+def measured_names(recipe: Recipe, data: Data) -> list[str]:
+    """Names of all scores and losses of a run, the user's own included."""
+    return list(Meter(data.task, recipe.training.metrics).measure(*_made_up(data)))
+
+
 def data_facts(data: Data) -> DataFacts:
     named = {"train": data.train, **data.splits()}
     return DataFacts(

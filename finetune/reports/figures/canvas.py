@@ -180,7 +180,7 @@ def _for_page(svg: str, panel: Panel, prefix: str) -> str:
     body = re.sub(r"<[^>]+>", lambda tag: _tag_for_page(tag[0], prefix, used), body)
     body = re.sub(r"\s*\n\s*", "\n", body)
     return (
-        f'<svg viewBox="0 0 {panel.width} {panel.height}" style="max-width:{panel.width / 16:g}rem" role="img" '
+        f'<svg viewBox="0 0 {panel.width} {panel.height}" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc">'
         f'<title id="{prefix}-title">{escape(panel.title)}</title>'
         f'<desc id="{prefix}-desc">{escape(panel.text)}</desc>{body}</svg>'

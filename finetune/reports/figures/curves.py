@@ -60,6 +60,7 @@ def _draw(paper: Any, variant: VariantReport, scales: Any, ranges: Any, steps: i
         plot.set_xlim(0, steps * 1.02)
         plot.set_ylim(*range_)
         plot.locator_params(nbins=4)
+        plot.tick_params(labelbottom=scale is scales[-1])
         plot.text(0, 1.03, scale.title, transform=plot.transAxes, color=MUTED.light, va="bottom", fontsize=10)
     plot.set_xlabel("optimizer step", fontsize=10, labelpad=3)
 

@@ -8,7 +8,7 @@ from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
 from finetune.reports.numbers import Scale, scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 
-WIDTH, ROW = 440, 46
+WIDTH, ROW = 370, 46
 TOP, BOTTOM, RIGHT = 30, 42, 14
 
 
@@ -59,5 +59,5 @@ def _draw(paper: Any, parts: list[tuple[str, Decomposition]], scale: Scale, pale
     plot.spines["left"].set_visible(False)
     plot.set_xlabel("← widens the gap · closes it →", labelpad=5)
     paper.text(
-        left / WIDTH, 1 - 8 / plot.figure.bbox.height * 0 - 0.02, scale.change_title, va="top", color=MUTED.light
+        left / WIDTH, 0.98, scale.change_title, va="top", color=MUTED.light
     )

@@ -8,7 +8,7 @@ from finetune.reports.figures.canvas import Panel, Picture, axes, limits
 from finetune.reports.numbers import Scale, finished, mean_of, scale_of
 from finetune.reports.palette import MUTED, ZERO, Palette
 
-WIDTH, HEIGHT = 460, 380
+WIDTH, HEIGHT = 380, 330
 
 
 def frontier(group: Group, palette: Palette) -> Picture:
@@ -18,12 +18,12 @@ def frontier(group: Group, palette: Palette) -> Picture:
 
     def draw(paper: Any) -> None:
         plot = axes(paper, (WIDTH, HEIGHT), (52, 12, 22, 44))
-        baseline = next((v for v in shown if v.name == group.baseline), None)
+        points = {variant.name: _point(variant, group, scale) for variant in shown}
         for variant in shown:
             _draw_runs(plot, group, variant, palette, scale)
         for variant in shown:
-            if baseline is not None and variant is not baseline:
-                _draw_arrow(plot, _point(baseline, group, scale), _point(variant, group, scale))
+            if variant.baseline in points:
+                _draw_arrow(plot, points[variant.baseline], points[variant.name])
         for variant in shown:
             _draw_mean(plot, group, variant, palette, scale)
         _finish(plot, scale, shown, group)
@@ -55,7 +55,7 @@ def _draw_runs(plot: Any, group: Group, variant: VariantReport, palette: Palette
     known = [(scale.scaled(x), scale.scaled(y)) for x, y in pairs if x is not None and y is not None]
     if len(known) > 1:
         color, alpha = palette[variant.name].ink.light, 0.6 * _alpha(variant)
-        plot.plot(*zip(*known, strict=True), ".", color=color, markersize=5, markeredgewidth=0, alpha=alpha)
+        plot.plot(*zip(*known, strict=True), "o", color=color, markersize=3.5, markeredgewidth=0, alpha=alpha)
 
 
 def _draw_mean(plot: Any, group: Group, variant: VariantReport, palette: Palette, scale: Scale) -> None:

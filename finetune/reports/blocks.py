@@ -1,0 +1,106 @@
+"""What a page is made of. `content` fills these, `html` and `markdown` write them: so both say the same."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from finetune.reports.figures.canvas import Picture
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: Shown.
+        detail: A second, smaller line.
+        sort: What the column is sorted by; None sorts last.
+        user: The text was written by users: it is isolated and escaped.
+        variant: A preset, whose mark stands before its name.
+        dumbbell: The preset whose row of the dumbbell this is (on pages only).
+    """
+
+    text: str
+    detail: str = ""
+    sort: float | str | None = None
+    user: bool = False
+    variant: str | None = None
+    dumbbell: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    title: str
+    numeric: bool = True
+    sortable: bool = True
+    note: str = ""
+    dumbbell: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes: open_rows: those beyond are folded away on a page; marked: index of the baseline's row."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    open_rows: int | None = None
+    marked: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A paragraph; `code` between backticks."""
+
+    kind: ClassVar[str] = "prose"
+    text: str
+    lead: bool = False
+
+
+@dataclass(frozen=True)
+class Bullets:
+    kind: ClassVar[str] = "bullets"
+    items: list[str]
+    user: bool = False
+    title: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values; the values may be users' text."""
+
+    kind: ClassVar[str] = "facts"
+    entries: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its caption. `markdown_only`: the page shows the same in a table."""
+
+    kind: ClassVar[str] = "plot"
+    name: str
+    title: str
+    picture: Picture
+    caption: str
+    markdown_only: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    kind: ClassVar[str] = "code"
+    title: str
+    text: str
+    language: str
+    folded: bool = False
+
+
+Block = Table | Prose | Bullets | Facts | Plot | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    slug: str
+    title: str
+    blocks: list[Block]

@@ -1,0 +1,123 @@
+"""report.md and its figures, for a pull request or a model card. GitHub Markdown, no HTML."""
+
+import re
+from pathlib import Path
+
+from finetune.records.report import Report
+from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Prose, Section, Table
+from finetune.reports.numbers import shorten
+from finetune.reports.palette import Palette
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
+AUTOMATIC = re.compile(r"(@|(?<=http):|(?<=https):|(?<=www)\.)", re.IGNORECASE)  # mentions and bare links
+WORD_JOINER = "\u2060"
+
+
+def write_markdown(report: Report, folder: Path) -> None:
+    """Write folder/report.md and folder/figures/*.png.
+
+    Args:
+        report: Everything that is shown; nothing else is read.
+        folder: Is made if it is missing. Files of the same names are replaced.
+    """
+    from finetune.reports.content import sections, skipped
+
+    palette = Palette.of(report)
+    lines = [f"# {escape(shorten(report.title, 160)) or 'Comparison'}", ""]
+    many = len(report.groups) > 1
+    if many:
+        lines += [f"{len(report.groups)} recipes or data sets. Their figures are never averaged.", ""]
+    if not report.groups:
+        lines += ["– There is nothing to report: no record could be read.", ""]
+    for number, group in enumerate(report.groups, 1):
+        if many:
+            lines += [f"## {escape(shorten(group.name, 80))}", ""]
+        prefix = f"group{number}-" if many else ""
+        for section in sections(group, palette):
+            lines += _section(section, "###" if many else "##", prefix, palette, folder)
+    if reasons := skipped(report):
+        lines += ["## Unreadable records", "", *_list([escape(reason) for reason in reasons])]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def escape(text: str) -> str:
+    """Text of users: no markup, no HTML, no mention and no link comes of it."""
+    text = AUTOMATIC.sub(rf"\1{WORD_JOINER}", SPECIAL.sub(r"\\\1", text))
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", re.sub(r"^([-+=])", r"\\\1", text))
+
+
+def prose(text: str) -> str:
+    """Sentences of ours: what stands between backticks stays code, all else is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"`{part}`" if i % 2 and part else escape(part) for i, part in enumerate(parts))
+
+
+def _section(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
+    lines = [f"{heading} {section.title}", ""]
+    for block in section.blocks:
+        lines += _block(block, heading, prefix, palette, folder)
+    return lines
+
+
+def _block(block: Block, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Prose):
+        return [f"**{_bold(block.text)}**" if block.lead else prose(block.text), ""]
+    if isinstance(block, Bullets):
+        title = [f"{heading}# {block.title}", ""] if block.title else []
+        return [*title, *_list([escape(item) if block.user else prose(item) for item in block.items])]
+    if isinstance(block, Facts):
+        return _list([f"{escape(name)}: {escape(value)}" for name, value in block.entries])
+    if isinstance(block, Code):
+        return _code(block)
+    return _plot(block, prefix, palette, folder)
+
+
+def _bold(text: str) -> str:
+    """A bold paragraph; a star at its edge would end it."""
+    return prose(text).strip()
+
+
+def _list(items: list[str]) -> list[str]:
+    return [*(f"- {item}" for item in items), ""]
+
+
+def _code(block: Code) -> list[str]:
+    """Fenced with more backticks than the text has in a row."""
+    longest = max(map(len, re.findall("`+", block.text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{block.title}:", "", f"{fence}{block.language}", block.text.rstrip(), fence, ""]
+
+
+def _plot(block: Plot, prefix: str, palette: Palette, folder: Path) -> list[str]:
+    from finetune.reports.figures.canvas import to_png
+
+    path = Path("figures") / f"{prefix}{block.name}.png"
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_bytes(to_png(block.picture, palette))
+    text = escape(f"{block.title}. {' '.join(panel.text for panel in block.picture.panels[:6])}")
+    caption = [] if block.markdown_only else [f"{prose(block.caption)}", ""]
+    return [f"![{text}]({path.as_posix()})", "", *caption]
+
+
+def _table(block: Table) -> list[str]:
+    """The caption as a paragraph, then the rows; second lines of cells stand in parentheses."""
+    kept = [i for i, column in enumerate(block.columns) if not column.dumbbell]
+    columns = [block.columns[i] for i in kept]
+    titles = [f"{escape(c.title)} ({escape(c.note)})" if c.note else escape(c.title) for c in columns]
+    lines = [prose(block.caption), "", f"| {' | '.join(titles)} |"]
+    lines.append(f"|{'|'.join('---:' if column.numeric else ':---' for column in columns)}|")
+    lines += [f"| {' | '.join(_cell(row[i]) for i in kept)} |" for row in block.rows]
+    notes = " ".join(prose(note) for note in block.notes)
+    return [*lines, "", *([notes, ""] if notes else [])]
+
+
+def _cell(cell: Cell) -> str:
+    if not cell.detail:
+        return escape(cell.text)
+    detail = escape(cell.detail.replace("\n", "; "))
+    return f"{escape(cell.text)} {detail}" if cell.detail.startswith("[") else f"{escape(cell.text)} ({detail})"
