@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import compare, environment, inspection, library, run
+from finetune.cli import compare, environment, inspection, library, report, run
 
 app = typer.Typer(
     name="finetune",
@@ -20,7 +20,7 @@ app = typer.Typer(
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
 app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
-app.command("report", epilog=compare.REPORT_EXAMPLES)(compare.report)
+app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
 app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)

@@ -1,4 +1,4 @@
-"""`finetune compare`, `ablate` and `report`: which regularization closed the gap, and can one believe it."""
+"""`finetune compare` and `ablate`: which regularization closed the gap, and can one believe it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from finetune.cli.options import (
     complain,
     reports_errors,
 )
+from finetune.cli.report import FailOption, check_gates, print_report
 from finetune.errors import OutputError, RecipeError, RunFailed
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ COMPARE_EXAMPLES = (
     '|   finetune compare --fail-on "gap.accuracy > 0.15"'
 )
 ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
-REPORT_EXAMPLES = (
-    "Examples:  finetune report runs/compare-tweets   |   finetune report runs/tweets-* --baseline none --output report"
-)
 DEFAULT_PRESETS = "none,light,medium,strong"
 DEFAULT_SEEDS = "5"
 MOST_SEEDS = 1000
@@ -65,16 +63,6 @@ KeepOption = Annotated[
     bool, typer.Option("--keep-models", help="Keep the model of every cell, not only each preset's best.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-FailOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fail-on",
-        metavar="EXPR",
-        help="Exit 1 if this holds of the recommended preset. FIELD SIGN NUMBER, joined with and/or: FIELD is "
-        "train|validation|test|gap|gap_last.METRIC, difference.KIND.METRIC, failed or degenerate; before it a preset "
-        "and a dot for that preset. Scores are shares (0.15 is 15 points), nll is in nats. Repeatable.",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -190,39 +178,6 @@ def ablate(
     )
 
 
-@reports_errors
-def report(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Of comparisons, of runs, or of folders that hold runs.", metavar="DIR…")
-    ],
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The preset that others are compared with. Left out: as it was.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Where it goes. Left out: into DIR if it is one, else runs/report."),
-    ] = None,
-    fail_on: FailOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the report of finished comparisons or runs anew, from their records alone."""
-    from finetune.comparison.analysis import report_of
-    from finetune.comparison.gates import parse_gate
-    from finetune.reports.files import write_report
-
-    found = report_of(folders, baseline)
-    gates = [
-        [parse_gate(text, [v.name for v in group.variants], list(group.metrics), group.reported == "test")]
-        for group in found.groups
-        for text in fail_on or []
-    ]
-    for text in found.skipped:
-        complain(f"warning: skipped: {text}")
-    paths = write_report(found, output or (folders[0] if len(folders) == 1 else Path("runs/report")))
-    _print_report(found, paths, as_json)
-    _check_gates(found, [gate for pair in gates for gate in pair])
-
-
 def parse_seeds(text: str) -> list[int]:
     """`5` -> 0 to 4; `3,7,11` -> those.
 
@@ -305,8 +260,8 @@ def _execute(plan: _Plan) -> None:
             complain(f"warning: skipped: {text}")
         found = _ship(plan, found)
         paths = write_report(found, plan.folder.path)
-    _print_report(found, paths, plan.as_json)
-    _check_gates(found, gates)
+    print_report(found, paths, plan.as_json)
+    check_gates(found, gates)
     failed = [run for variant in found.groups[0].variants for run in variant.runs if run.status != "finished"]
     if failed:
         raise RunFailed(f"{len(failed)} of {len(cells)} runs failed; the report names each. The same command retries.")
@@ -371,10 +326,11 @@ def _ship(plan: _Plan, found: Report) -> Report:
     if found.groups[0].recommendation is None:
         return found
     try:
-        ship_model(found.groups[0], plan.folder)
+        shipped = ship_model(found.groups[0], plan.folder)
     except OutputError as error:
         complain(f"warning: {error}")
         return found
+    plan.folder.write(plan.folder.read().model_copy(update={"shipped": shipped}))
     return report_of([plan.folder.path])
 
 
@@ -397,26 +353,3 @@ def _print_matrix(plan: _Plan, cells: list[Cell], data: DataSets) -> None:
         f"{duration(described['seconds'])} ({described['source']}; early stops make it less)\n"
         "dry run: nothing was trained"
     )
-
-
-def _print_report(found: Report, paths: list[Path], as_json: bool) -> None:
-    if as_json:
-        typer.echo(found.model_dump_json(indent=2))
-        return
-    from rich.console import Console
-
-    from finetune.reports.comparison import comparison_summary, comparison_table
-
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
-    for group in found.groups:
-        console.print(comparison_table(group))
-        console.print(comparison_summary(group), markup=False)
-    typer.echo(f"Report      {paths[1]}   (also report.md and report.json)")
-
-
-def _check_gates(found: Report, gates: list[Gate]) -> None:
-    from finetune.comparison.gates import failed_gates
-
-    failed = [text for group in found.groups for text in failed_gates(gates, group)]
-    if failed:
-        raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))

@@ -45,6 +45,7 @@ from finetune.records.report import (
     VariantReport,
 )
 from finetune.records.schema import RunRecord
+from finetune.records.store import RunFolder
 
 Z = 1.96  # of a 95 % interval
 
@@ -344,15 +345,16 @@ class _Analysis:
         assert chosen is not None, "there is a best candidate"
         name, reason = chosen
         run = max(self.rows[name].runs, key=_order)
+        refit = self._refit_of(run)
         return Recommendation(
             variant=name,
             seed=run.seed,
             fold=run.fold,
             run=str(run.folder.path),
-            model=self._model_of(run),
+            model=self._model_of(run.folder if refit is None else RunFolder(Path(refit.run))),
             reason=reason,
             rule=RULE,
-            refit=self._refit_of(run),
+            refit=refit,
         )
 
     def _refit_of(self, chosen: FoundRun) -> Refit | None:
@@ -369,10 +371,11 @@ class _Analysis:
             test=found.record.selected.test or {},
         )
 
-    def _model_of(self, run: FoundRun) -> str | None:
-        """The stable place of a comparison, else the run's own model, if it was kept."""
-        place_of_model = self.collection.model or run.folder.model
-        return str(place_of_model) if run.folder.model.is_dir() else None
+    def _model_of(self, run: RunFolder) -> str | None:
+        """The stable place of a comparison, else the run's own model; None if it was not kept."""
+        if self.collection.shipped is not None and self.collection.shipped[0] == run.path:
+            return str(self.collection.shipped[1])
+        return str(run.model) if run.model.is_dir() else None
 
     def _p_of_validation(self, row: _Row, best: _Row) -> float | None:
         ours, theirs = (_by_place(of, "validation", self.measure.score) for of in (row, best))

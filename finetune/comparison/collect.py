@@ -60,7 +60,7 @@ class Collection:
     runs: list[FoundRun]
     command: str | None
     texts: dict[str, Any]
-    model: Path | None
+    shipped: tuple[Path, Path] | None = None  # a run, and where a copy of its model is kept
     refit: FoundRun | None = None
 
 
@@ -120,7 +120,7 @@ def _read_comparison(folder: ComparisonFolder, baseline: str | None, skipped: li
         runs=[_read_cell(folder, entry, skipped) for entry in manifest.cells],
         command=manifest.command,
         texts=_read_texts(folder, skipped),
-        model=folder.model,
+        shipped=None if manifest.shipped is None else (folder.path / manifest.shipped, folder.model),
         refit=_read_refit(folder, folder.refit(manifest), skipped),
     )
 
@@ -216,7 +216,7 @@ def _loose_collection(runs: list[FoundRun], baseline: str | None) -> Collection:
         record = next(run.record for run in runs if run.variant == name)
         assert record is not None, "loose runs have records"
         entries.append(VariantEntry(name=name, baseline=None, techniques=record.recipe["techniques"]))
-    return Collection("", "runs", chosen, _compared_with(chosen, entries), runs, None, {}, None)
+    return Collection("", "runs", chosen, _compared_with(chosen, entries), runs, None, {})
 
 
 def _with_distinct_names(collections: list[Collection]) -> list[Collection]:

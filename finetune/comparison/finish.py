@@ -15,8 +15,11 @@ from finetune.records.report import Group, Recommendation
 from finetune.records.store import RunFolder
 
 
-def ship_model(group: Group, folder: ComparisonFolder) -> None:
+def ship_model(group: Group, folder: ComparisonFolder) -> str:
     """Copy the recommended model to where it is looked for; a kill leaves the old one or the new one.
+
+    Returns:
+        The folder of its run, below the comparison's.
 
     Raises:
         OutputError: Nothing is recommended, or the model was removed.
@@ -30,6 +33,7 @@ def ship_model(group: Group, folder: ComparisonFolder) -> None:
     shutil.copytree(source.model, partial)
     shutil.rmtree(folder.model, ignore_errors=True)
     partial.rename(folder.model)
+    return str(source.path.relative_to(folder.path))
 
 
 def refit(folder: ComparisonFolder, group: Group, cells: Sequence[Cell], callbacks: Callable[[str], Any]) -> str:

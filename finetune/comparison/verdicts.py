@@ -177,6 +177,11 @@ def recommend(
     best = best_candidate(candidates)
     if best is None:
         return None
+    if not best.eligible:
+        return best.name, (
+            f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}), but every preset "
+            "underfits or stays at the most frequent class: do not ship it"
+        )
     if all(p is None for p in p_against_best.values()):
         return best.name, (
             f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}); with this few "

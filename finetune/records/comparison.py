@@ -51,6 +51,7 @@ class Manifest(_Frozen):
     folds: int | None
     cells: list[CellEntry]
     refit: str | None = Field(None, description="Folder of the refit, below the comparison's.")
+    shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
 
 
 class ComparisonFolder:

@@ -34,6 +34,7 @@ class Column:
     sortable: bool = True
     note: str = ""
     dumbbell: bool = False
+    look: str = ""  # class of its cells on a page
 
 
 @dataclass(frozen=True)

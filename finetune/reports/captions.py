@@ -66,6 +66,7 @@ def frontier_caption(group: Group) -> str:
         f"{name_of(variant)} is paler: {_quoted(str(variant.dominated_by))} has the higher score and the smaller gap. "
         for variant in dominated[:6]
     )
+    text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
     return text + "Neither axis starts at zero; the crosses are 95 % intervals of the means."
 
 
@@ -83,7 +84,8 @@ def frontier_text(group: Group) -> str:
 def curves_caption(group: Group) -> str:
     """Says where validation loss was lowest, how far it rose, and who stopped early."""
     loss = scale_of(group, group.loss)
-    text = f"{sentence(scale_of(group, group.score).name)} above, {loss.name} below, on the same axes in every panel; they do not start at zero. "
+    text = f"{sentence(scale_of(group, group.score).name)} above, {loss.name} below, on the same axes in every panel, "
+    text += "which do not start at zero. "
     rises = {variant.name: rise for variant in finished(group) if (rise := _mean_rise(variant, group.loss)) is not None}
     if rises:
         most, least = max(rises, key=lambda name: rises[name]), min(rises, key=lambda name: rises[name])

@@ -52,9 +52,35 @@ def _cost(variant: VariantReport) -> str:
 
 
 def _verdict(variant: VariantReport) -> str:
-    failed = f" ({variant.failed} of {len(variant.runs)} failed)" if variant.failed else ""
+    failed = f" ({variant.failed} of {len(variant.runs)} not finished)" if variant.failed else ""
     words = variant.verdict if variant.baseline is None else f"{variant.verdict}; {variant.change}"
     return words + failed
+
+
+def ablation_table(group: Group) -> Table:
+    """A row a technique: what taking it out of the preset does, and what it does alone."""
+    score = group.score
+    whole = next(variant for variant in group.variants if variant.technique is None and variant.baseline is not None)
+    title = f"{group.name} · {metric_name(score)} in points, 95 % intervals in brackets · what each part earns"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table.add_column("technique")
+    for column in (f"{whole.name} without it: {group.reported}", "gap", f"alone: {group.reported}", "gap"):
+        table.add_column(column, justify="right")
+    everything = [_change(group, whole, kind) for kind in (group.reported, "gap")]
+    table.add_row(Text("(all of them)"), "", "", *everything)
+    for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique):
+        cells = []
+        for baseline in (whole.name, group.baseline):
+            found = next(
+                (v for v in group.variants if v.technique == technique and v.baseline == baseline), None
+            )  # a part that cannot stand without another has no row
+            cells += ["-", "-"] if found is None else [_change(group, found, kind) for kind in (group.reported, "gap")]
+        table.add_row(Text(technique), *cells)
+    return table
+
+
+def _change(group: Group, variant: VariantReport, kind: str) -> str:
+    return _against(group.score, variant.differences.get(kind, {}).get(group.score))
 
 
 def comparison_summary(group: Group) -> str:

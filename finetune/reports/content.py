@@ -13,7 +13,7 @@ from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import DASH, count_text, finished, number_text, scale_of, seconds_text, shorten
+from finetune.reports.numbers import DASH, count_text, finished, isolated, number_text, scale_of, seconds_text, shorten
 from finetune.reports.palette import Palette
 
 
@@ -53,7 +53,8 @@ def _answer(group: Group) -> list[Block]:
         blocks.append(Prose("Recommended: – nothing, because no run carries a recommendation."))
     else:
         name, fold = shorten(taken.variant, 60).replace("`", ""), "" if taken.fold is None else f", fold {taken.fold}"
-        blocks.append(Prose(f"Recommended: `{name}` (seed {taken.seed}{fold}). {captions.sentence(shorten(taken.reason, 600))}"))
+        reason = captions.sentence(shorten(taken.reason, 600))
+        blocks.append(Prose(f"Recommended: `{name}` (seed {taken.seed}{fold}). {reason}"))
         model = shorten(taken.model, 300) if taken.model else "– was not kept; train it again with the command below"
         entries = [("Rule", shorten(taken.rule, 600)), ("Model", model), ("Run", shorten(taken.run, 300))]
         blocks.append(Facts(entries))
@@ -141,8 +142,8 @@ def _data(group: Group) -> list[Block]:
     entries.append((f"Most frequent class, {group.reported}", majority))
     known = [f"{split} ± {scale.change(half).lstrip('+')}" for split, half in group.resolvable.items()]
     entries.append(("95 % from the rows alone", ", ".join(known) or "– not known for this score"))
-    prints = [shorten(text, 80) for text in group.fingerprints]
-    entries.append(("Fingerprint", ", ".join(prints[:10]) + (" …" if len(prints) > 10 else "") or DASH))
+    most = 80 if len(group.fingerprints) == 1 else 16
+    entries.append(("Fingerprint", ", ".join(shorten(text, most) for text in group.fingerprints) or DASH))
     blocks: list[Block] = [Facts(entries)]
     for title, texts in (("Warnings", group.warnings), ("Notes", group.notes)):
         if texts:
@@ -152,7 +153,7 @@ def _data(group: Group) -> list[Block]:
 
 def _class_counts(counts: dict[str, int]) -> str:
     most = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    words = ", ".join(f"{shorten(label, 40)} {count}" for label, count in most[:10])
+    words = ", ".join(f"{count} × {isolated(shorten(label, 40))}" for label, count in most[:10])
     return words + (f", and {len(most) - 10} more" if len(most) > 10 else "")
 
 

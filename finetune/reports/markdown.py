@@ -8,8 +8,10 @@ from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Pro
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
+SPECIAL = re.compile(r"([\\`*_<>#|~&$]|\](?=[(:\[]))")
+LEADING = re.compile(r"^([-+=\[]|\d+(?=[.)]))")  # would begin a list, a heading, a task or a definition
 AUTOMATIC = re.compile(r"(@|(?<=http):|(?<=https):|(?<=www)\.)", re.IGNORECASE)  # mentions and bare links
+LONGEST_ALTERNATIVE = 1200
 WORD_JOINER = "\u2060"
 
 
@@ -43,8 +45,16 @@ def write_markdown(report: Report, folder: Path) -> None:
 
 def escape(text: str) -> str:
     """Text of users: no markup, no HTML, no mention and no link comes of it."""
-    text = AUTOMATIC.sub(rf"\1{WORD_JOINER}", SPECIAL.sub(r"\\\1", text))
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", re.sub(r"^([-+=])", r"\\\1", text))
+    return LEADING.sub(_disarmed, inline(text))
+
+
+def inline(text: str) -> str:
+    """The same within a line or a cell, where nothing can begin."""
+    return AUTOMATIC.sub(rf"\1{WORD_JOINER}", SPECIAL.sub(r"\\\1", text))
+
+
+def _disarmed(found: re.Match[str]) -> str:
+    return f"{found[1]}{WORD_JOINER}" if found[1].isdecimal() else f"\\{found[1]}"
 
 
 def prose(text: str) -> str:
@@ -52,7 +62,8 @@ def prose(text: str) -> str:
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)
-    return "".join(f"`{part}`" if i % 2 and part else escape(part) for i, part in enumerate(parts))
+    rest = "".join(f"`{part}`" if i % 2 == 0 and part else inline(part) for i, part in enumerate(parts[1:]))
+    return escape(parts[0]) + rest
 
 
 def _section(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
@@ -66,20 +77,15 @@ def _block(block: Block, heading: str, prefix: str, palette: Palette, folder: Pa
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Prose):
-        return [f"**{_bold(block.text)}**" if block.lead else prose(block.text), ""]
+        return [f"**{prose(block.text)}**" if block.lead else prose(block.text), ""]
     if isinstance(block, Bullets):
         title = [f"{heading}# {block.title}", ""] if block.title else []
         return [*title, *_list([escape(item) if block.user else prose(item) for item in block.items])]
     if isinstance(block, Facts):
-        return _list([f"{escape(name)}: {escape(value)}" for name, value in block.entries])
+        return _list([f"{escape(name)}: {inline(value)}" for name, value in block.entries])
     if isinstance(block, Code):
         return _code(block)
     return _plot(block, prefix, palette, folder)
-
-
-def _bold(text: str) -> str:
-    """A bold paragraph; a star at its edge would end it."""
-    return prose(text).strip()
 
 
 def _list(items: list[str]) -> list[str]:
@@ -99,16 +105,21 @@ def _plot(block: Plot, prefix: str, palette: Palette, folder: Path) -> list[str]
     path = Path("figures") / f"{prefix}{block.name}.png"
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_bytes(to_png(block.picture, palette))
-    text = escape(f"{block.title}. {' '.join(panel.text for panel in block.picture.panels[:6])}")
+    text = inline(shorten(f"{block.title}. {_alternative(block)}", LONGEST_ALTERNATIVE))
     caption = [] if block.markdown_only else [f"{prose(block.caption)}", ""]
     return [f"![{text}]({path.as_posix()})", "", *caption]
+
+
+def _alternative(block: Plot) -> str:
+    panels = block.picture.panels
+    return panels[0].text if len(panels) == 1 else " ".join(f"{panel.title}: {panel.text}" for panel in panels)
 
 
 def _table(block: Table) -> list[str]:
     """The caption as a paragraph, then the rows; second lines of cells stand in parentheses."""
     kept = [i for i, column in enumerate(block.columns) if not column.dumbbell]
     columns = [block.columns[i] for i in kept]
-    titles = [f"{escape(c.title)} ({escape(c.note)})" if c.note else escape(c.title) for c in columns]
+    titles = [inline(f"{column.title} ({column.note})" if column.note else column.title) for column in columns]
     lines = [prose(block.caption), "", f"| {' | '.join(titles)} |"]
     lines.append(f"|{'|'.join('---:' if column.numeric else ':---' for column in columns)}|")
     lines += [f"| {' | '.join(_cell(row[i]) for i in kept)} |" for row in block.rows]
@@ -118,6 +129,6 @@ def _table(block: Table) -> list[str]:
 
 def _cell(cell: Cell) -> str:
     if not cell.detail:
-        return escape(cell.text)
-    detail = escape(cell.detail.replace("\n", "; "))
-    return f"{escape(cell.text)} {detail}" if cell.detail.startswith("[") else f"{escape(cell.text)} ({detail})"
+        return inline(cell.text)
+    detail = inline(cell.detail.replace("\n", "; "))
+    return f"{inline(cell.text)} {detail}" if cell.detail.startswith("[") else f"{inline(cell.text)} ({detail})"

@@ -128,6 +128,17 @@ def count_text(count: int, one: str, many: str | None = None) -> str:
 def shorten(text: str, most: int = 200) -> str:
     """One line without control characters, of `most` characters at most. For text that users wrote."""
     kept = "".join(" " if character.isspace() else character for character in text[: 4 * most])
-    kept = "".join(character for character in kept if unicodedata.category(character) not in ("Cc", "Cs"))
+    kept = "".join(character for character in kept if _is_shown(character))
     words = " ".join(kept.split())
     return words if len(words) <= most and len(text) <= 4 * most else words[: most - 1].rstrip() + "…"
+
+
+def isolated(text: str) -> str:
+    """For a list of users' texts: one that runs from right to left does not turn its neighbours around."""
+    return f"\u2068{text}\u2069"
+
+
+def _is_shown(character: str) -> bool:
+    """Neither a control character, nor one that turns the direction of all that follows."""
+    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return not turns and unicodedata.category(character) not in ("Cc", "Cs")

@@ -19,6 +19,7 @@ from finetune.reports.numbers import (
 )
 
 OPEN_CLASSES = 15  # beyond it the easier classes are folded away
+GAP_NOTE = "A gap above zero overfits: first at the checkpoint that ships, then at the end of training (all memorised)."
 SPREAD_NOTE = "± is the standard deviation over runs; one run has none (–)."
 
 
@@ -28,26 +29,19 @@ def side_by_side(group: Group) -> Table:
     unit = "%" if score.share else score.name
     columns = [
         Column("preset", numeric=False),
-        Column(
-            "train ● validation ○" + (" test ┃" if group.reported == "test" else ""), sortable=False, dumbbell=True
-        ),
-        *(Column(f"{split}, {unit}") for split in _splits(group)),
+        Column("train ● validation ○" + (" test ┃" if group.reported == "test" else ""), sortable=False, dumbbell=True),
+        Column("verdict", numeric=False, look="verdict"),
+        Column(f"{group.reported} − baseline", note="95 % interval"),
         Column(f"gap, {score.change_unit or score.name}", note="ships, then end"),
         Column(f"{loss.name} gap" + (f", {loss.change_unit}" if loss.change_unit else ""), note="ships, then end"),
-        Column(f"{group.reported} − baseline", note="95 % interval"),
+        *(Column(f"{split}, {unit}") for split in _splits(group)),
         *([Column("ECE", note=group.reported)] if _has(group, "ece") else []),
         Column("cost, ×", note="said, then measured"),
-        Column("verdict", numeric=False),
     ]
     rows = [_side_by_side_row(group, variant, score, loss) for variant in group.variants]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)
     caption = captions.dumbbell_caption(group)
-    return Table(caption, columns, rows, marked=marked, notes=[SPREAD_NOTE, *_gap_note(group)])
-
-
-def _gap_note(group: Group) -> list[str]:
-    last = "the second line is the gap at the end of training: what was memorised"
-    return [f"A gap above zero overfits. The first line is the checkpoint that ships, {last}."]
+    return Table(caption, columns, rows, marked=marked, notes=[SPREAD_NOTE, GAP_NOTE])
 
 
 def _splits(group: Group) -> tuple[str, ...]:
@@ -63,10 +57,11 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
     cells = [
         _name(group, variant),
         Cell(captions.dumbbell_text(group, variant) if variant.train else DASH, dumbbell=variant.name),
-        *(Cell(score.spread(level), sort=level.mean if level else None) for level in levels),
+        Cell(variant.verdict, _change(variant), variant.verdict),
+        _difference(variant, difference(variant, group.reported, group.score), score),
         _gap(variant, score),
         _gap(variant, loss),
-        _difference(variant, difference(variant, group.reported, group.score), score),
+        *(Cell(score.spread(level), sort=level.mean if level else None) for level in levels),
     ]
     if _has(group, "ece"):
         ece = mean_of(reported(group, variant), "ece")
@@ -76,10 +71,10 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
         number_text(variant.seconds_ratio, 2),
         variant.cost,
     )
-    return [*cells, cost, Cell(variant.verdict, _change(group, variant), variant.verdict)]
+    return [*cells, cost]
 
 
-def _change(group: Group, variant: VariantReport) -> str:
+def _change(variant: VariantReport) -> str:
     return "" if variant.change == variant.verdict else variant.change
 
 
@@ -233,7 +228,7 @@ def classes(group: Group) -> Table:
     for of in order:
         label = shorten(of.label, 60)
         cells = [Cell(label, sort=label, user=True), Cell(str(of.support), sort=of.support)]
-        for variant, entries in zip(shown, by_variant, strict=True):
+        for entries in by_variant:
             entry = entries.get(of.label)
             change = entry.difference if entry else None
             detail = "" if change is None or change.mean is None else share.change(change.mean, unit=False)
@@ -247,7 +242,11 @@ def classes(group: Group) -> Table:
 def disagreements(group: Group) -> Table:
     """What each preset answered where they differ most."""
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
-    columns = [Column("row"), Column("text", numeric=False, sortable=False), Column("target", numeric=False)]
+    columns = [
+        Column("row"),
+        _long("text"),
+        Column("target", numeric=False),
+    ]
     columns += [Column(shorten(variant.name, 40), numeric=False) for variant in shown]
     rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements[:20]]
     return Table(captions.disagreements_caption(group), columns, rows)
@@ -274,7 +273,10 @@ def _number(text: str) -> float | str:
 def failures(group: Group) -> Table:
     """Every run that did not finish."""
     columns = [Column("preset", numeric=False), Column("seed"), Column("status", numeric=False)]
-    columns += [Column("reason", numeric=False, sortable=False), Column("folder", numeric=False, sortable=False)]
+    columns += [
+        _long("reason"),
+        Column("folder", numeric=False, sortable=False),
+    ]
     rows = []
     for variant in group.variants:
         for run in variant.runs:
@@ -294,7 +296,10 @@ def failures(group: Group) -> Table:
 
 def techniques(group: Group) -> Table:
     """What each preset consists of."""
-    columns = [Column("preset", numeric=False, sortable=False), Column("techniques", numeric=False, sortable=False)]
+    columns = [
+        Column("preset", numeric=False, sortable=False),
+        _long("techniques"),
+    ]
     columns += [Column("seconds a run", sortable=False)]
     rows = []
     for variant in group.variants:
@@ -309,3 +314,7 @@ def _settings(settings: object) -> str:
     if not isinstance(settings, dict):
         return str(settings)
     return ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+
+
+def _long(title: str) -> Column:
+    return Column(title, numeric=False, sortable=False, look="long")

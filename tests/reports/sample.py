@@ -29,7 +29,7 @@ PRESETS = ("none", "light", "medium", "strong")
 NASTY = (
     "<script>alert('x')</script>",
     "</title></svg><img src=x onerror=alert(1)>",
-    '"quoted" & \'single\' & `ticks` | pipe',
+    "\"quoted\" & 'single' & `ticks` | pipe",
     "🙂 emoji 👩‍👩‍👧 \u200d",
     "שלום עולם \u202e abc",
     "word " * 2000,
@@ -96,7 +96,7 @@ class _Maker:
         self.shape, self.number = shape, number
         self.random = np.random.default_rng(7 + number)
         self.measure = MEASURES[shape.task]
-        self.metrics = [name for name in self.measure.names]
+        self.metrics = list(self.measure.names)
         self.labels = list(NASTY[:6]) if shape.nasty else list(shape.labels)
         self.reported = "test" if shape.test else "validation"
         folds = range(shape.folds) if shape.folds else (None,)
@@ -129,8 +129,8 @@ class _Maker:
             baseline=shape.presets[0],
             seeds=sorted({seed for seed, _ in self.cells}),
             folds=shape.folds,
-            headline="`medium` keeps test accuracy (78.9 %, +0.6 points [−0.3, +1.5] against `none`) and closes 41 % of "
-            "the loss gap; `strong` closes 68 % but costs 1.2 points [−2.0, −0.4].",
+            headline="`medium` keeps test accuracy (78.9 %, +0.6 points [−0.3, +1.5] against `none`) and closes 41 % "
+            "of the loss gap; `strong` closes 68 % but costs 1.2 points [−2.0, −0.4].",
             caveats=[
                 f"{shape.seeds} seeds: a difference below 0.9 points cannot be told from chance.",
                 "600 test rows alone leave ± 3.3 points on each score.",
@@ -299,7 +299,9 @@ class _Maker:
         for metric in (self.measure.score, self.measure.loss):
             if metric in LOSSES:
                 train[metric] = (1.0 * np.exp(-4 * done) + 0.05 + 0.3 * strength * done + jitter[0]).tolist()
-                validation[metric] = (0.95 * np.exp(-5 * done) + 0.5 + 0.45 * (1 - strength) * done + jitter[1]).tolist()
+                validation[metric] = (
+                    0.95 * np.exp(-5 * done) + 0.5 + 0.45 * (1 - strength) * done + jitter[1]
+                ).tolist()
             else:
                 train[metric] = (1 - 0.55 * np.exp(-4 * done) - 0.06 * strength + jitter[2]).tolist()
                 validation[metric] = (0.79 - 0.4 * np.exp(-6 * done) + jitter[3]).tolist()
@@ -339,7 +341,9 @@ class _Maker:
         return result
 
     def disagreements(self, variants: Sequence[VariantReport]) -> list[Disagreement]:
-        texts = NASTY if self.shape.nasty else ("so glad it rained on my parade", "meh. could be worse", "not bad at all!")
+        texts = (
+            NASTY if self.shape.nasty else ("so glad it rained on my parade", "meh. could be worse", "not bad at all!")
+        )
         if self.shape.task == "regression":
             answers = [f"{0.5 * i:.2f}" for i in range(len(variants))]
         else:

@@ -109,7 +109,7 @@ def to_png(picture: Picture, palette: Palette) -> bytes:
     with _settings():
         figure = Figure(figsize=(width / DPI, (height + key) / DPI), dpi=DPI, facecolor=PAPER.light)
         FigureCanvasAgg(figure)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(height, max(key, 1)), hspace=0)
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, max(key, 1)), hspace=0).ravel()
         places = top.subfigures(rows, columns, squeeze=False, wspace=0, hspace=0).ravel()
         for place in (top, bottom, *places):
             place.set_facecolor("none")

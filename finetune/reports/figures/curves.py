@@ -1,6 +1,7 @@
 """Learning curves: a panel a preset, score above and loss below, the gap tinted."""
 
 import statistics
+from functools import partial
 from typing import Any
 
 from finetune.records.report import Curve, Group, VariantReport
@@ -10,7 +11,7 @@ from finetune.reports.numbers import Scale, scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
 WIDTH, HEIGHT = 236, 330
-SPLITS = (("train", "-"), ("validation", (0, (4, 2))))
+SPLITS: tuple[tuple[str, Any], ...] = (("train", "-"), ("validation", (0, (4, 2))))
 
 
 def curves(group: Group, palette: Palette) -> Picture:
@@ -25,7 +26,7 @@ def curves(group: Group, palette: Palette) -> Picture:
             curve_text(group, variant),
             WIDTH,
             HEIGHT,
-            lambda paper, variant=variant: _draw(paper, variant, scales, ranges, steps, palette),
+            partial(_draw, variant=variant, scales=scales, ranges=ranges, steps=steps, palette=palette),
         )
         for variant in shown
     ]

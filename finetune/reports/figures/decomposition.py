@@ -1,5 +1,6 @@
 """Where a change of the gap came from: train fell, validation rose."""
 
+from functools import partial
 from typing import Any
 
 from finetune.records.report import Decomposition, Group
@@ -26,7 +27,7 @@ def decomposition(group: Group, palette: Palette) -> Picture:
                     decomposition_text(group, metric),
                     WIDTH,
                     height,
-                    lambda paper, parts=parts, scale=scale: _draw(paper, parts, scale, palette),
+                    partial(_draw, parts=parts, scale=scale, palette=palette),
                 )
             )
     ink = MUTED.light
@@ -58,6 +59,4 @@ def _draw(paper: Any, parts: list[tuple[str, Decomposition]], scale: Scale, pale
     plot.grid(False, axis="y")
     plot.spines["left"].set_visible(False)
     plot.set_xlabel("← widens the gap · closes it →", labelpad=5)
-    paper.text(
-        left / WIDTH, 0.98, scale.change_title, va="top", color=MUTED.light
-    )
+    paper.text(left / WIDTH, 0.98, scale.change_title, va="top", color=MUTED.light)

@@ -1,5 +1,6 @@
 """Train ●──● validation, test as a tick: the gap is a length. A panel for PNG, and one small SVG a row for pages."""
 
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -20,7 +21,11 @@ def dumbbell(group: Group, palette: Palette) -> Picture:
     height = TOP + BOTTOM + ROW * len(group.variants)
     text = " ".join(f"{shorten(v.name, 60)}: {dumbbell_text(group, v)}" for v in finished(group))
     panel = Panel(
-        f"{scale.name}: train probe, validation, test", text, WIDTH, height, lambda p: _draw(p, group, palette)
+        f"{scale.name}: train probe, validation, test",
+        text,
+        WIDTH,
+        height,
+        partial(_draw, group=group, palette=palette),
     )
     ink = MUTED.light
     lines: list[tuple[dict[str, Any], str]] = [
@@ -112,7 +117,7 @@ def axis_svg(group: Group) -> Markup:
 def _ticks(low: float, high: float) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
-    return [tick for tick in MaxNLocator(nbins=4).tick_values(low, high).tolist() if low <= tick <= high]
+    return [float(tick) for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
 
 
 def _points(group: Group, variant: VariantReport, scale: Scale) -> tuple[float | None, float | None, float | None]:

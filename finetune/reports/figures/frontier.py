@@ -28,11 +28,14 @@ def frontier(group: Group, palette: Palette) -> Picture:
             _draw_mean(plot, group, variant, palette, scale)
         _finish(plot, scale, shown, group)
 
-    hollow = {"marker": "o", "linestyle": "none", "color": MUTED.light, "markerfacecolor": "none"}
-    dots = {"marker": ".", "linestyle": "none", "color": MUTED.light}
-    lines = [(dots, "one run"), ({"color": MUTED.light, "linewidth": 1.4}, "95 % interval")]
+    hollow: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": MUTED.light, "markerfacecolor": "none"}
+    dots: dict[str, Any] = {"marker": ".", "linestyle": "none", "color": MUTED.light}
+    lines: list[tuple[dict[str, Any], str]] = [
+        (dots, "one run"),
+        ({"color": MUTED.light, "linewidth": 1.4}, "95 % interval"),
+    ]
     if group.reported == "test":
-        lines.append((hollow, "test instead of validation"))
+        lines.append((hollow, "test"))
     panel = Panel(f"{scale.name}: validation value against gap", frontier_text(group), WIDTH, HEIGHT, draw)
     return Picture([panel] if shown else [], presets=[v.name for v in shown], lines=lines)
 
@@ -69,7 +72,7 @@ def _draw_mean(plot: Any, group: Group, variant: VariantReport, palette: Palette
     plot.plot([x], [y], mark.shape, color=mark.ink.light, markersize=9, alpha=alpha)
     test = scale.scaled(_mean(variant, "test", group))
     if test is not None:
-        hollow = {"markerfacecolor": "none", "markeredgewidth": 1.3}
+        hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.3}
         plot.plot([x], [test], mark.shape, color=mark.ink.light, markersize=8, alpha=alpha, **hollow)
 
 

@@ -1,5 +1,6 @@
 """Reliability diagrams: how often an answer of some confidence is right."""
 
+from functools import partial
 from typing import Any
 
 from finetune.records.report import Group, VariantReport
@@ -19,7 +20,7 @@ def reliability(group: Group, palette: Palette) -> Picture:
             reliability_text(group, variant),
             WIDTH,
             HEIGHT,
-            lambda paper, variant=variant: _draw(paper, variant, palette),
+            partial(_draw, variant=variant, palette=palette),
         )
         for variant in group.variants
         if variant.reliability

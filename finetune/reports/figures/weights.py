@@ -1,5 +1,7 @@
 """What training did to the weights: their size, and how far they moved."""
 
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from finetune.records.report import Group, VariantReport
@@ -22,7 +24,7 @@ def weights(group: Group, palette: Palette) -> Picture:
             weights_text(group, part),
             WIDTH,
             HEIGHT,
-            lambda paper, part=part: _draw_sizes(paper, part, shown, palette),
+            partial(_draw_sizes, part=part, shown=shown, palette=palette),
         )
         for part in ("encoder", "head")
         if any(part in variant.weights for variant in shown)
@@ -35,7 +37,7 @@ def weights(group: Group, palette: Palette) -> Picture:
                 distance_text(group),
                 WIDTH,
                 HEIGHT,
-                lambda paper: _draw_distances(paper, parts, shown, palette),
+                partial(_draw_distances, parts=parts, shown=shown, palette=palette),
             )
         )
     return Picture(panels, columns=3, presets=[variant.name for variant in shown])
@@ -49,7 +51,7 @@ def _draw_sizes(paper: Any, part: str, shown: list[VariantReport], palette: Pale
         if found is not None and any(found.magnitudes):
             mark = palette[variant.name]
             shares = [100 * share for share in found.magnitudes]
-            centres = [(low + high) / 2 for low, high in zip(EDGES, EDGES[1:], strict=False)]
+            centres = [(low + high) / 2 for low, high in pairwise(EDGES)]
             plot.plot(
                 centres, shares, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
             )
