@@ -232,6 +232,8 @@ class Group(_Frozen):
 
 
 class Report(_Frozen):
+    """The whole: one group a recipe and data set."""
+
     report_version: int = REPORT_VERSION
     title: str
     groups: list[Group]

@@ -1,0 +1,92 @@
+"""`finetune report`: the report of finished runs, from their records alone. Needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finetune.cli.options import JsonOption, complain, reports_errors
+from finetune.errors import RunFailed
+
+if TYPE_CHECKING:
+    from finetune.comparison.gates import Gate
+    from finetune.records.report import Report
+
+REPORT_EXAMPLES = (
+    "Examples:  finetune report runs/compare-tweets   |   finetune report runs/tweets-* --baseline none --output report"
+)
+FailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="EXPR",
+        help="Exit 1 if this holds of the recommended preset. FIELD SIGN NUMBER, joined with and/or: FIELD is "
+        "train|validation|test|gap|gap_last.METRIC, difference.KIND.METRIC, failed or degenerate; before it a preset "
+        "and a dot for that preset. Scores are shares (0.15 is 15 points), nll is in nats. Repeatable.",
+    ),
+]
+
+
+@reports_errors
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Of comparisons, of runs, or of folders that hold runs.", metavar="DIR…")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The preset that others are compared with. Left out: as it was.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where it goes. Left out: into DIR if it is one, else runs/report."),
+    ] = None,
+    fail_on: FailOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of finished comparisons or runs anew, from their records alone."""
+    from finetune.comparison.analysis import report_of
+    from finetune.comparison.gates import parse_gate
+    from finetune.reports.files import write_report
+
+    found = report_of(folders, baseline)
+    gates = [
+        [parse_gate(text, [v.name for v in group.variants], list(group.metrics), group.reported == "test")]
+        for group in found.groups
+        for text in fail_on or []
+    ]
+    for text in found.skipped:
+        complain(f"warning: skipped: {text}")
+    paths = write_report(found, output or (folders[0] if len(folders) == 1 else Path("runs/report")))
+    print_report(found, paths, as_json)
+    check_gates(found, [gate for pair in gates for gate in pair])
+
+
+def print_report(found: Report, paths: list[Path], as_json: bool) -> None:
+    """Tables and summaries on stdout, or report.json."""
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table
+
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    for group in found.groups:
+        console.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
+        console.print(comparison_summary(group), markup=False)
+    typer.echo(f"Report      {paths[1]}   (also report.md and report.json)")
+
+
+def check_gates(found: Report, gates: list[Gate]) -> None:
+    """Exit 1 with every figure that failed a gate.
+
+    Raises:
+        RunFailed: There is one.
+    """
+    from finetune.comparison.gates import failed_gates
+
+    failed = [text for group in found.groups for text in failed_gates(gates, group)]
+    if failed:
+        raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))
