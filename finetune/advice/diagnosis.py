@@ -47,16 +47,16 @@ def _degeneration(record: RunRecord) -> str | None:
     return None
 
 
-def next_command(record: RunRecord, recipe: str) -> tuple[str, str]:
-    """A command worth typing next, and why. `recipe` is what the user typed, options included."""
+def next_command(record: RunRecord, recipe: str, preset: str | None) -> tuple[str, str]:
+    """A command worth typing next, and why. `recipe` (options included) and `preset` are what the user typed."""
     if not record.techniques:
         return (
             f"finetune run {recipe} --preset strong --seed {record.seed}",
             "what regularization does to this gap",
         )
     return (
-        f"finetune run {recipe} --preset none --seed {record.seed}",
-        "the same without regularization, to compare",
+        f"finetune compare {recipe} --presets none,{preset or 'own'}",
+        "whether it is more than chance: the same over five seeds, with and without",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ MetricOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder of the comparison. Left out: runs/compare-RECIPE (or ablate-)."),
+    typer.Option(
+        "--output", "-o", help="Folder of the comparison. Left out: one below runs/, named by command and recipe."
+    ),
 ]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Refuse to start from nothing. Finished cells are kept with or without it.")
@@ -120,7 +123,7 @@ def compare(
             variants=variants,
             seeds=parse_seeds(seeds),
             folds=folds,
-            folder=_folder(output, "compare", variants, resume),
+            folder=_folder(output, f"compare-{_stem(variants, data)}", resume),
             gates=fail_on or [],
             jobs=jobs,
             refit=refit,
@@ -166,7 +169,7 @@ def ablate(
             variants=variants,
             seeds=parse_seeds(seeds),
             folds=folds,
-            folder=_folder(output, "ablate", variants, resume),
+            folder=_folder(output, f"ablate-{_stem(variants, data)}-{Path(preset).stem}", resume),
             gates=fail_on or [],
             jobs=jobs,
             refit=False,
@@ -200,7 +203,12 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _folder(output: Path | None, kind: str, variants: list[Variant], resume: bool) -> ComparisonFolder:
+def _stem(variants: list[Variant], data: str | None) -> str:
+    """The recipe's name, and that of the data where it replaces the recipe's: two data sets are two folders."""
+    return variants[0].recipe.name + (f"-{Path(data).stem}" if data else "")
+
+
+def _folder(output: Path | None, name: str, resume: bool) -> ComparisonFolder:
     """The folder of this comparison: new, or one that holds a comparison already, whose cells are then used.
 
     Raises:
@@ -209,7 +217,7 @@ def _folder(output: Path | None, kind: str, variants: list[Variant], resume: boo
     from finetune.records.comparison import ComparisonFolder
     from finetune.records.store import check_place, is_empty
 
-    path = output or Path("runs") / f"{kind}-{variants[0].recipe.name}"
+    path = output or Path("runs") / name
     check_place(path)
     folder = ComparisonFolder(path)
     if folder.exists():
@@ -226,6 +234,8 @@ def _execute(plan: _Plan) -> None:
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError(f"finetune {plan.kind} starts its own processes. Type it without a launcher, with --jobs N")
     from finetune.comparison.analysis import report_of
     from finetune.comparison.conduct import conduct, write_texts
     from finetune.comparison.matrix import DataSets, build_cells

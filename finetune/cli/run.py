@@ -99,7 +99,7 @@ def run(
     finally:
         distributed.leave()
     if distributed.is_main():
-        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric))
+        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric), preset)
     if failures:
         raise RunFailed("\n".join(failures))
 
@@ -253,7 +253,7 @@ def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
         typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
 
 
-def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, typed: str) -> None:
+def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, typed: str, preset: str | None) -> None:
     if as_json:
         records = [{"folder": str(folder.path), **json.loads(record.model_dump_json())} for record, folder in finished]
         typer.echo(json.dumps(records, indent=2))
@@ -267,7 +267,7 @@ def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, t
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
     for record, folder in finished:
         console.print(run_table(record))
-        console.print(run_summary(record, folder, next_command(record, typed)), markup=False)
+        console.print(run_summary(record, folder, next_command(record, typed, preset)), markup=False)
     if len(finished) > 1:
         console.print(seeds_table([record for record, _ in finished]))
 

@@ -38,6 +38,8 @@ def dumbbell_caption(group: Group) -> str:
     (least_name, least), (most_name, most) = gaps[0], gaps[-1]
     if len(gaps) == 1:
         return f"{lead}Only {_quoted(least_name)} finished: gap {scale.change(least)}."
+    if scale.change(most) == scale.change(least):
+        return f"{lead}The gap of all is {scale.change(most)}."
     return (
         f"{lead}The gap is widest for {_quoted(most_name)} ({scale.change(most)}) and narrowest for "
         f"{_quoted(least_name)} ({scale.change(least)})."
@@ -67,7 +69,13 @@ def frontier_caption(group: Group) -> str:
         for variant in dominated[:6]
     )
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
-    return text + "Neither axis starts at zero; the crosses are 95 % intervals of the means."
+    text += "The crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
+    return text + "The vertical axis does not start at zero."
+
+
+def has_intervals(group: Group) -> bool:
+    """Whether any mean of the main score has one."""
+    return any(of.low is not None for v in group.variants for of in (*v.gap.values(), *v.validation.values()))
 
 
 def frontier_text(group: Group) -> str:

@@ -13,8 +13,10 @@ from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import DASH, count_text, finished, isolated, number_text, scale_of, seconds_text, shorten
+from finetune.reports.numbers import DASH, count_text, finished, isolated, number_text, scale_of, shorten, time_text
 from finetune.reports.palette import Palette
+
+WORDS = {"None": DASH, "True": "yes", "False": "no"}
 
 
 def sections(group: Group, palette: Palette) -> list[Section]:
@@ -53,8 +55,8 @@ def _answer(group: Group) -> list[Block]:
         blocks.append(Prose("Recommended: – nothing, because no run carries a recommendation."))
     else:
         name, fold = shorten(taken.variant, 60).replace("`", ""), "" if taken.fold is None else f", fold {taken.fold}"
-        reason = captions.sentence(shorten(taken.reason, 600))
-        blocks.append(Prose(f"Recommended: `{name}` (seed {taken.seed}{fold}). {reason}"))
+        reason = captions.sentence(shorten(taken.reason, 600).rstrip("."))
+        blocks.append(Prose(f"Recommended: `{name}` (seed {taken.seed}{fold}). {reason}."))
         model = shorten(taken.model, 300) if taken.model else "– was not kept; train it again with the command below"
         entries = [("Rule", shorten(taken.rule, 600)), ("Model", model), ("Run", shorten(taken.run, 300))]
         blocks.append(Facts(entries))
@@ -137,7 +139,9 @@ def _data(group: Group) -> list[Block]:
     if group.folds:
         entries.append(("Folds", str(group.folds)))
     entries.append(("Columns", ", ".join(f"{key}: {shorten(name, 60)}" for key, name in group.columns.items()) or DASH))
-    entries += [(f"Classes, {split}", _class_counts(counts)) for split, counts in group.classes.items()]
+    entries += [
+        (f"Classes, {split.replace('_', ' ')}", _class_counts(counts)) for split, counts in group.classes.items()
+    ]
     majority = "– not defined for this task" if group.majority is None else f"{100 * group.majority:.1f} %"
     entries.append((f"Most frequent class, {group.reported}", majority))
     known = [f"{split} ± {scale.change(half).lstrip('+')}" for split, half in group.resolvable.items()]
@@ -166,13 +170,13 @@ def _again(group: Group) -> list[Block]:
         ("Precision", shorten(group.precision, 40) or DASH),
         ("Code", _pairs(group.code)),
         ("Seeds", ", ".join(map(str, group.seeds)) or DASH),
-        ("Training time", f"{seconds_text(group.seconds)} over all runs ({number_text(group.seconds, 0)} s)"),
+        ("Training time", f"{time_text(group.seconds)} over all runs ({number_text(group.seconds, 0)} s)"),
     ]
     return [*command, Code("Recipe", recipe, "yaml", folded=True), tables.techniques(group), Facts(entries)]
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return shorten(", ".join(f"{key} {DASH if value is None else value}" for key, value in values.items()), 400) or DASH
+    return shorten(", ".join(f"{key} {WORDS.get(str(value), value)}" for key, value in values.items()), 400) or DASH
 
 
 def _failures(group: Group) -> list[Block]:

@@ -83,8 +83,8 @@ def scale_of(group: Group, metric: str) -> Scale:
 def why_no_interval(variant: VariantReport) -> str:
     """Why a difference of this variant has no interval."""
     if len(variant.pairs) == 1:
-        return "one pair of runs: no interval"
-    return "nothing to compare" if not variant.pairs else "the pairs do not vary: no interval"
+        return "one pair\nno interval"
+    return "nothing to compare" if not variant.pairs else "pairs do not vary\nno interval"
 
 
 def reported(group: Group, variant: VariantReport) -> dict[str, Summary]:
@@ -111,7 +111,7 @@ def number_text(value: float | None, digits: int, before: str = "") -> str:
     return DASH if value is None or not math.isfinite(value) else f"{before}{value:.{digits}f}".replace("-", MINUS)
 
 
-def seconds_text(seconds: float | None) -> str:
+def time_text(seconds: float | None) -> str:
     """`41 s`, `12.3 min`, `3.1 h`."""
     if seconds is None:
         return DASH

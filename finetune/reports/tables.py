@@ -13,8 +13,8 @@ from finetune.reports.numbers import (
     number_text,
     reported,
     scale_of,
-    seconds_text,
     shorten,
+    time_text,
     why_no_interval,
 )
 
@@ -36,7 +36,7 @@ def side_by_side(group: Group) -> Table:
         Column(f"{loss.name} gap" + (f", {loss.change_unit}" if loss.change_unit else ""), note="ships, then end"),
         *(Column(f"{split}, {unit}") for split in _splits(group)),
         *([Column("ECE", note=group.reported)] if _has(group, "ece") else []),
-        Column("cost, ×", note="said, then measured"),
+        Column("cost, ×", note="declared, then measured"),
     ]
     rows = [_side_by_side_row(group, variant, score, loss) for variant in group.variants]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)
@@ -80,10 +80,8 @@ def _change(variant: VariantReport) -> str:
 
 def _name(group: Group, variant: VariantReport) -> Cell:
     """The name, the number of runs, and what happened to those that are missing."""
-    runs = len(variant.runs)
-    detail = count_text(runs, "run") if not variant.failed else f"{variant.failed} of {count_text(runs, 'run')} failed"
-    if not variant.train:
-        detail = f"all {count_text(runs, 'run')} failed" if runs else "no runs"
+    runs, done = len(variant.runs), sum(run.status == "finished" for run in variant.runs)
+    detail = count_text(runs, "run") if done == runs else f"{done or 'none'} of {count_text(runs, 'run')} finished"
     if variant.degenerate:
         detail += f", {variant.degenerate} degenerate"
     if variant.name == group.baseline:
@@ -121,7 +119,9 @@ def all_metrics(group: Group) -> Table:
         for metric in dict.fromkeys((group.score, group.loss, *group.metrics)):
             if metric in variant.train or metric in variant.validation:
                 rows.append(_metric_row(group, variant, scale_of(group, metric)))
-    return Table("Every metric: shares in percent and points.", columns, rows, open_rows=0)
+    shares = any(unit.kind == "share" for unit in group.metrics.values())
+    caption = "Every metric" + (", shares in percent and points" if shares else "")
+    return Table(caption, columns, rows, open_rows=0)
 
 
 def _metric_row(group: Group, variant: VariantReport, scale: Scale) -> list[Cell]:
@@ -300,12 +300,12 @@ def techniques(group: Group) -> Table:
         Column("preset", numeric=False, sortable=False),
         _long("techniques"),
     ]
-    columns += [Column("seconds a run", sortable=False)]
+    columns += [Column("time a run", sortable=False)]
     rows = []
     for variant in group.variants:
         words = "; ".join(f"{name} ({_settings(settings)})" for name, settings in variant.techniques.items())
         cells = [Cell(shorten(variant.name, 60), user=True, variant=variant.name)]
-        seconds = Cell(seconds_text(variant.seconds))
+        seconds = Cell(time_text(variant.seconds))
         rows.append([*cells, Cell(shorten(words, 600) or "none", user=True), seconds])
     return Table("The techniques of each preset, as they were run.", columns, rows)
 
@@ -313,7 +313,11 @@ def techniques(group: Group) -> Table:
 def _settings(settings: object) -> str:
     if not isinstance(settings, dict):
         return str(settings)
-    return ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+    return ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
+
+
+def _setting(value: object) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _long(title: str) -> Column:

@@ -34,8 +34,9 @@ def decomposition(group: Group, palette: Palette) -> Picture:
     lines: list[tuple[dict[str, Any], str]] = [
         ({"color": ink, "linewidth": 8, "alpha": 0.4}, "train fell"),
         ({"color": ink, "linewidth": 8}, "validation rose"),
-        ({"color": BLACK.light, "linewidth": 1}, "95 % interval"),
     ]
+    if any(part.closed.low is not None for v in group.variants for part in v.decomposition.values()):
+        lines.append(({"color": BLACK.light, "linewidth": 1}, "95 % interval"))
     return Picture(panels, columns=2, lines=lines)
 
 

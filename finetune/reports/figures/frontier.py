@@ -3,12 +3,13 @@
 from typing import Any
 
 from finetune.records.report import Group, Summary, VariantReport
-from finetune.reports.captions import frontier_text
+from finetune.reports.captions import frontier_text, has_intervals
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits
 from finetune.reports.numbers import Scale, finished, mean_of, scale_of
 from finetune.reports.palette import MUTED, ZERO, Palette
 
 WIDTH, HEIGHT = 380, 330
+LEAST_SPAN = 0.04  # of an axis: closer up, the noise of a few rows would look like a difference
 
 
 def frontier(group: Group, palette: Palette) -> Picture:
@@ -30,10 +31,9 @@ def frontier(group: Group, palette: Palette) -> Picture:
 
     hollow: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": MUTED.light, "markerfacecolor": "none"}
     dots: dict[str, Any] = {"marker": ".", "linestyle": "none", "color": MUTED.light}
-    lines: list[tuple[dict[str, Any], str]] = [
-        (dots, "one run"),
-        ({"color": MUTED.light, "linewidth": 1.4}, "95 % interval"),
-    ]
+    interval: dict[str, Any] = {"color": MUTED.light, "linewidth": 1.4}
+    lines = [(dots, "one run")] if any(len(v.gap[group.score].values) > 1 for v in shown) else []
+    lines += [(interval, "95 % interval")] if has_intervals(group) else []
     if group.reported == "test":
         lines.append((hollow, "test"))
     panel = Panel(f"{scale.name}: validation value against gap", frontier_text(group), WIDTH, HEIGHT, draw)
@@ -91,10 +91,15 @@ def _finish(plot: Any, scale: Scale, shown: list[VariantReport], group: Group) -
                 if summary is not None:
                     ends = [] if split == "test" else [summary.low, summary.high, *summary.values]
                     values += [scale.scaled(value) for value in (summary.mean, *ends)]
-        set_limits(*limits(values, 0.09))
+        set_limits(*_at_least(LEAST_SPAN * scale.factor, *limits(values, 0.09)))
     if plot.get_xlim()[0] < 0 < plot.get_xlim()[1]:
         plot.axvline(0, color=ZERO.light, linewidth=1)
     unit = f", {scale.change_unit}" if scale.change_unit else ""
     plot.set_xlabel(f"gap of {scale.name}{unit}: right overfits more", labelpad=6)
     plot.text(0, 1.02, f"{scale.title} on validation", transform=plot.transAxes, color=MUTED.light, va="bottom")
     plot.text(0.02, 0.98, "↖ better", transform=plot.transAxes, color=MUTED.light, va="top", style="italic")
+
+
+def _at_least(span: float, low: float, high: float) -> tuple[float, float]:
+    missing = max(0.0, span - (high - low)) / 2
+    return low - missing, high + missing

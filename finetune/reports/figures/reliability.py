@@ -36,7 +36,7 @@ def _draw(paper: Any, variant: VariantReport, palette: Palette) -> None:
     x, y = [100 * part.confidence for part in bins], [100 * part.accuracy for part in bins]
     most = max(part.rows for part in bins) or 1
     plot.plot(x, y, color=mark.ink.light, linewidth=1.2)
-    plot.scatter(x, y, s=[12 + 90 * part.rows / most for part in bins], color=mark.ink.light, linewidth=0, alpha=0.75)
+    plot.scatter(x, y, s=[8 + 60 * part.rows / most for part in bins], color=mark.ink.light, linewidth=0, alpha=0.75)
     plot.set_xlim(0, 104)
     plot.set_ylim(0, 104)
     plot.set_xticks((0, 50, 100))
