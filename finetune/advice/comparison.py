@@ -12,9 +12,9 @@ def headline(group: Group) -> str:
     """One sentence with the figures of every variant that can be compared with the baseline."""
     if group.kind == "ablate":
         return _ablation_headline(group)
-    told = [text for variant in group.variants if (text := _about(group, variant))]
+    told = [_about(group, variant) for variant in group.variants if variant.baseline is not None]
     if told:
-        return "; ".join(told) + "."
+        return f"Against `{group.baseline}`, {'; '.join(told)}."
     baseline = next(variant for variant in group.variants if variant.name == group.baseline)
     gap = baseline.gap.get(group.score)
     if gap is None:
@@ -26,51 +26,41 @@ def headline(group: Group) -> str:
 
 
 def _about(group: Group, variant: VariantReport) -> str:
-    if variant.baseline is None:
-        return ""
     score = group.score
     difference = variant.differences.get(group.reported, {}).get(score)
     summary = (variant.test if group.reported == "test" else variant.validation).get(score)
     if difference is None or summary is None:
         return f"`{variant.name}` cannot be compared: {variant.verdict_reason}"
-    figures = (
-        f"({score_text(score, summary.mean)}, {change_text(score, difference.mean)}"
-        f"{_after(interval_text(score, difference.low, difference.high))} against `{variant.baseline}`)"
-    )
-    return f"`{variant.name}` {_kept(difference, group)} {figures} and {_closed(group, variant)}"
+    interval = interval_text(score, difference.low, difference.high)
+    figures = ", ".join([score_text(score, summary.mean), change_text(score, difference.mean)])
+    figures += "" if interval == "-" else f" {interval}"
+    return f"`{variant.name}` {_moved(difference, variant, group)} ({figures}) and {_closed(group, variant)}"
 
 
-def _kept(difference: Difference, group: Group) -> str:
+def _moved(difference: Difference, variant: VariantReport, group: Group) -> str:
     named = f"{group.reported} {metric_name(group.score)}"
+    if variant.change == "smaller gap, score kept":
+        return f"keeps {named}"
     if difference.distinguishable is None:
         return f"has {named}"
     if not difference.distinguishable:
-        return f"shows no distinguishable change of {named}"
+        return f"changes {named} by no more than chance could"
     return f"{'raises' if (difference.mean or 0) > 0 else 'lowers'} {named}"
 
 
 def _closed(group: Group, variant: VariantReport) -> str:
-    """The share of the loss gap, and of the gap of the score, that is closed."""
-    told = []
-    for metric in (group.loss, group.score):
-        parts = variant.decomposition.get(metric)
-        baseline = next(other for other in group.variants if other.name == variant.baseline)
-        before = baseline.gap.get(metric)
-        if parts is None or before is None or before.mean is None or parts.closed.mean is None:
-            continue
-        sure = {True: "", False: " (not distinguishable)", None: ""}[variant.differences["gap"][metric].distinguishable]
-        name = f"the {metric_name(metric)} gap"
-        if before.low is None or before.low <= 0:  # a share of a gap that may be 0 means nothing
-            told.append(f"changes {name} by {change_text(metric, -parts.closed.mean)}{sure}")
-        else:
-            share = parts.closed.mean / before.mean
-            verb, word = ("closes", "of") if share >= 0 else ("adds", "to")
-            told.append(f"{verb} {abs(share):.0%} {word} {name}{sure}")
-    return " and ".join(told) if told else "its gap cannot be compared"
-
-
-def _after(interval: str) -> str:
-    return "" if interval == "-" else f" {interval}"
+    """What happens to the loss gap: the share of it that is closed, where there is a gap to close."""
+    parts = variant.decomposition.get(group.loss)
+    baseline = next(other for other in group.variants if other.name == variant.baseline)
+    before = baseline.gap.get(group.loss)
+    if parts is None or before is None or before.mean is None or parts.closed.mean is None:
+        return "its gap cannot be compared"
+    name = f"the {metric_name(group.loss)} gap"
+    chance = ", as chance could" if parts.closed.distinguishable is False else ""
+    share = parts.closed.mean / before.mean if before.low is not None and before.low > 0 else None
+    if share is None or share < 0:  # a share of a gap that may be 0 means nothing
+        return f"changes {name} by {change_text(group.loss, -parts.closed.mean)}{chance}"
+    return f"closes {100 * share:.0f} % of {name}{chance}"
 
 
 def _ablation_headline(group: Group) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.measurement.scores import MEASURES
-from finetune.measurement.units import change_text, score_text
+from finetune.measurement.units import change_text, metric_name, score_text
 from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def matrix_table(progress: Progress, task: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("preset", "cells"):
         table.add_column(title)
-    for title in (f"{measure.score}: train", "validation", "gap", f"{measure.loss} gap"):
+    for title in (f"{metric_name(measure.score)}: train", "validation", "gap", f"{metric_name(measure.loss)} gap"):
         table.add_column(title, justify="right", no_wrap=True)
     for name in dict.fromkeys(state.cell.entry.variant for state in progress.states):
         states = [state for state in progress.states if state.cell.entry.variant == name]

@@ -1,0 +1,180 @@
+"""report.html in a real browser: silent, sortable, in place on a phone, legible by day and by night."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.reports.html import render_html
+from tests.reports.sample import ablation_report, sample_report
+from tests.reports.test_html import _contrast
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+REPORTS = {
+    "usual": lambda: sample_report(failed_run="light"),
+    "nasty": lambda: sample_report(nasty=True, failed_run="light", failed_preset="strong"),
+    "ablate": ablation_report,
+    "groups": lambda: sample_report(groups=2, labels=[f"class {i}" for i in range(77)]),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    for name, make in REPORTS.items():
+        (folder / f"{name}.html").write_text(render_html(make()), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in REPORTS}
+
+
+class _Opened:
+    """A page and everything it complained about or asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def __enter__(self) -> "_Opened":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.page.close()
+
+
+@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("width", [1280, 375])
+def test_silent_alone_and_never_wider_than_the_screen(
+    browser: Any, files: dict[str, Path], name: str, width: int
+) -> None:
+    with _Opened(browser, files[name], width) as opened:
+        opened.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        sizes = opened.page.eval_on_selector_all(
+            "figure svg, .dumbbell svg", "all => all.map(one => [one.clientWidth, one.clientHeight])"
+        )
+        assert len(sizes) > 20
+        assert all(wide > 8 and high > 8 for wide, high in sizes)
+        opened.page.wait_for_timeout(50)
+        assert opened.complaints == []
+        assert [url for url in opened.requests if not url.startswith("data:")] == [files[name].as_uri()]
+
+
+def _column(page: Any, number: int) -> list[str]:
+    return page.eval_on_selector_all(
+        f"#g1-presets + .scroll tbody tr > :nth-child({number})", "all => all.map(one => one.innerText.split('\\n')[0])"
+    )
+
+
+def _numbers(texts: list[str]) -> list[float]:
+    return [float(text.replace("−", "-")) for text in texts]
+
+
+def test_a_table_sorts_by_click_both_ways(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["usual"]) as opened:
+        heading = opened.page.locator("#g1-presets + .scroll th", has_text="NLL gap").first
+        number = heading.evaluate("cell => cell.cellIndex") + 1
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == "ascending"
+        rising = _numbers(_column(opened.page, number))
+        assert rising == sorted(rising)
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == "descending"
+        assert _numbers(_column(opened.page, number)) == rising[::-1]
+        assert len(set(rising)) == 4
+
+
+def test_a_table_sorts_by_keyboard_and_unknown_figures_stay_last(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["nasty"]) as opened:
+        heading = opened.page.locator("#g1-presets + .scroll th", has_text="train, %").first
+        number = heading.evaluate("cell => cell.cellIndex") + 1
+        heading.locator("button").focus()
+        for key in ("Enter", "Space"):
+            opened.page.keyboard.press(key)
+            assert _column(opened.page, number)[-1] == "–"
+        assert heading.get_attribute("aria-sort") == "descending"
+        others = opened.page.locator("#g1-presets + .scroll th[aria-sort]:not([aria-sort=none])")
+        assert others.count() == 1
+
+
+def test_focus_is_seen_and_the_skip_link_comes_first(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["usual"]) as opened:
+        opened.page.keyboard.press("Tab")
+        link = opened.page.evaluate(
+            "(() => { const a = document.activeElement; const box = a.getBoundingClientRect();"
+            "return [a.className, box.left, getComputedStyle(a).outlineStyle]; })()"
+        )
+        assert link[0] == "skip"
+        assert link[1] >= 0
+        assert link[2] == "solid"
+
+
+def test_dark_mode_changes_paper_and_ink_and_all_text_is_legible(browser: Any, files: dict[str, Path]) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        with _Opened(browser, files["usual"], scheme=scheme) as opened:
+            paper = _hex(opened.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            ink = _hex(opened.page.evaluate("getComputedStyle(document.body).color"))
+            seen[scheme] = (paper, ink)
+            colors = opened.page.evaluate(
+                """() => [...new Set([...document.querySelectorAll('main *, header *, footer *')]
+                .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+                .filter(one => !one.closest('title, desc, script, style'))
+                .map(one => getComputedStyle(one)[one.closest('svg') ? 'fill' : 'color']))]"""
+            )
+            assert colors
+            for color in colors:
+                assert _contrast(_hex(color), paper) >= 4.5, (scheme, color, paper)
+    assert seen["light"][0] != seen["dark"][0]
+    assert seen["light"][1] != seen["dark"][1]
+
+
+def test_figures_keep_letters_that_can_be_read_on_a_phone(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["usual"], 375) as opened:
+        heights = opened.page.eval_on_selector_all(
+            "figure .panels > svg",
+            """all => all.map(svg => { const scale = svg.clientWidth / svg.viewBox.baseVal.width;
+            return Math.min(...[...svg.querySelectorAll('text')].map(t => parseFloat(getComputedStyle(t).fontSize)))
+            * scale; })""",
+        )
+        assert min(heights) > 8.5
+
+
+def test_paper_shows_what_is_folded_away(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["groups"]) as opened:
+        assert opened.page.locator("details[open]").count() == 0
+        opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert opened.page.locator("details:not([open])").count() == 0
+        opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert opened.page.locator("details[open]").count() == 0
+
+
+def _hex(color: str) -> str:
+    red, green, blue = (round(float(part)) for part in re.findall(r"[\d.]+", color)[:3])
+    return f"#{red:02x}{green:02x}{blue:02x}"
