@@ -30,6 +30,10 @@ class OutputError(FinetuneError):
     """The run folder is in use, or holds something that is not ours to overwrite."""
 
 
+class VersionError(OutputError):
+    """A record was written by a program that means something else by its fields."""
+
+
 class RunFailed(FinetuneError):
     """Training started and could not finish: the run record keeps what was measured until then."""
 

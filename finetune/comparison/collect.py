@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.errors import OutputError, suggest
+from finetune.errors import OutputError, VersionError, suggest
 from finetune.recipe import flatten
 from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, VariantEntry
 from finetune.records.schema import RunRecord
@@ -140,6 +142,8 @@ def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -
         try:
             record, arrays = _read_run(run)
             error = record.error or error
+        except VersionError:
+            raise
         except OutputError as damaged:
             skipped.append(str(damaged))
             error = "its record is damaged"
@@ -169,7 +173,7 @@ def _read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
     try:
         with np.load(run.predictions, allow_pickle=False) as file:
             return record, dict(file)
-    except (OSError, ValueError, EOFError) as error:  # a damaged zip is a ValueError or BadZipFile, an OSError's kin
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise OutputError(f"{run.predictions}: cannot be read: {error}") from error
 
 
@@ -190,9 +194,9 @@ def _group_loose(paths: Iterable[Path], baseline: str | None, skipped: list[str]
         run = RunFolder(path)
         try:
             record, arrays = _read_run(run)
+        except VersionError:
+            raise
         except OutputError as error:
-            if "schema version" in str(error):
-                raise OutputError(f"{error} Records of different versions cannot stand in one table.") from error
             skipped.append(str(error))
             continue
         recipe = record.recipe

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finetune.errors import OutputError
+from finetune.errors import OutputError, VersionError
 from finetune.records.schema import SCHEMA_VERSION, RunRecord
 
 RECORD = "run.json"
@@ -137,13 +137,17 @@ def read_record(path: Path) -> RunRecord:
     """Read a record and check its version.
 
     Raises:
-        OutputError: It is damaged, or of a version that this program does not read.
+        OutputError: It is damaged.
+        VersionError: It is of a version that this program does not read.
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise OutputError(f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}.")
+            raise VersionError(
+                f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
+                "different versions cannot stand in one table."
+            )
         return RunRecord.model_validate(content)
     except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error

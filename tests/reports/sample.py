@@ -174,7 +174,7 @@ class _Maker:
         cells = [cell for cell in self.cells if not dead and not (name == shape.failed_run and cell == self.cells[0])]
         strength, baseline = self.strength(name), self.baseline(name, index)
         values = self.values[name] = self.draw(strength, len(cells)) if cells else {}
-        compared = baseline is not None and bool(cells)
+        compared = bool(cells) and bool(self.values.get(str(baseline)))
         runs = [self.run(name, cell, cell in cells) for cell in self.cells]
         return VariantReport(
             name=name,
