@@ -145,7 +145,7 @@ def test_selected_steps_are_marked() -> None:
 
 
 def test_dominated_presets_are_paler_and_there() -> None:
-    picture, group, palette = _made("frontier")
+    picture, _, palette = _made("frontier")
     light = [line for line in _drawn(picture).axes[0].lines if line.get_marker() == palette["light"].shape]
     assert light
     assert all(line.get_alpha() < 1 for line in light)

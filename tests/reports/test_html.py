@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_headings_and_landmarks(page: _Page) -> None:
     levels = [int(tag[1]) for tag, *_ in page.all("h1", "h2", "h3", "h4", "h5")]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     assert [len(page.all(tag)) for tag in ("header", "main", "nav", "footer")] == [1, 1, 1, 1]
     assert page.all("a")[0][1]["href"] == "#main"
 
