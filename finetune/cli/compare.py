@@ -110,7 +110,11 @@ def compare(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run presets × seeds, report what each did to the gap and the score, and recommend a model."""
+    """Run presets × seeds, and report which closed the gap.
+
+    What each did to gap and score, paired, with intervals; ends with a recommended model. The same command again runs
+    only what is missing.
+    """
     from finetune.comparison.matrix import Options, preset_variants
 
     options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
@@ -155,7 +159,10 @@ def ablate(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Take a preset apart: each technique left out of it, and each alone. Shows what each part earns."""
+    """Take a preset apart: each technique left out, and each alone.
+
+    Shows what each part earns, with intervals.
+    """
     from finetune.comparison.matrix import Options, ablation_variants
 
     options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))

@@ -45,7 +45,7 @@ def report(
     fail_on: FailOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the report of finished comparisons or runs anew, from their records alone."""
+    """Write the report of finished runs anew, from records alone."""
     from finetune.comparison.analysis import report_of
     from finetune.comparison.gates import parse_gate
     from finetune.reports.files import write_report

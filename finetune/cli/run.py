@@ -60,7 +60,7 @@ def run(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Fine-tune a recipe with a preset, and report train, validation, test and the gap between them."""
+    """Fine-tune a recipe with a preset, and report the gap."""
     from finetune.recipe import resolve
 
     resolved = resolve(recipe, preset, model, data, overrides or (), seed or (), metric or ())

@@ -544,13 +544,14 @@ def test_when_all_others_failed_the_choice_says_so(tmp_path: Path) -> None:
 @pytest.mark.xfail(
     strict=True,
     reason="advice._about gives the variant's own verdict as the reason when it is the baseline that never finished: "
-    "'`strong` cannot be compared: the accuracy gap is +10 points'",
+    "'`strong` cannot be compared: the accuracy gap could be 0 or as large as +39 points'",
 )
 def test_when_the_baseline_failed_the_headline_blames_the_baseline(tmp_path: Path) -> None:
     runs = [*(Run("none", seed, status="failed", error="out of memory") for seed in range(3)), *pair()[3:]]
     group = group_of(tmp_path, runs)
     assert variant_of(group, "strong").change == "failed"
-    assert "`none`" in group.headline
+    assert "cannot be compared" in group.headline
+    assert "gap could be" not in group.headline
 
 
 def test_a_cell_that_was_never_started_is_missing(tmp_path: Path) -> None:

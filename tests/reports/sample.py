@@ -36,6 +36,7 @@ NASTY = (
     "https://example.org www.example.org @someone #1 $x^2$ **bold** [link](http://example.org) _a_ ~b~",
     "nul \x00 bell \x07 tab\tline\nbreak\r\n# heading\n- item",
     "a" * 10_000,
+    "a tick ` alone <b onclick=alert(2)>bold</b>",
 )
 STRENGTH = {"none": 0.0, "light": 0.3, "medium": 0.6, "strong": 1.0}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -358,7 +359,7 @@ class _Maker:
                 answers={variant.name: answer for variant, answer in zip(variants, answers, strict=True)},
                 right={variant.name: round(i % 3 / 3, 2) for i, variant in enumerate(variants)},
             )
-            for number in range(9 if self.shape.nasty else 6)
+            for number in range(10 if self.shape.nasty else 6)
         ]
 
 

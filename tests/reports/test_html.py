@@ -188,6 +188,7 @@ def test_text_of_users_stays_text() -> None:
     assert len(page.all("script")) == 1
     assert "<img" not in text
     assert "onerror=alert(1)&gt;" in text
+    assert not page.all("b")
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
     assert "\x00" not in text
     assert "\x07" not in text
