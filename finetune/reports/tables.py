@@ -19,7 +19,7 @@ from finetune.reports.numbers import (
 )
 
 OPEN_CLASSES = 15  # beyond it the easier classes are folded away
-GAP_NOTE = "A gap above zero overfits: first at the checkpoint that ships, then at the end of training (all memorised)."
+GAP_NOTE = "A gap above zero overfits; `end` is the gap at the end of training, so what was memorised."
 SPREAD_NOTE = "± is the standard deviation over runs; one run has none (–)."
 
 
@@ -36,7 +36,7 @@ def side_by_side(group: Group) -> Table:
         Column(f"{loss.name} gap" + (f", {loss.change_unit}" if loss.change_unit else ""), note="ships, then end"),
         *(Column(f"{split}, {unit}") for split in _splits(group)),
         *([Column("ECE", note=group.reported)] if _has(group, "ece") else []),
-        Column("cost, ×", note="declared, then measured"),
+        Column("cost, ×", note="declared, measured"),
     ]
     rows = [_side_by_side_row(group, variant, score, loss) for variant in group.variants]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)

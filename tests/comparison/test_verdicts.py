@@ -277,7 +277,7 @@ def test_among_ties_with_the_best_the_smallest_gap_wins() -> None:
     assert "light: 82.0 %; strong: 81.0 %" in reason
 
 
-@pytest.mark.parametrize(("p", "chosen"), [(0.05, "strong"), (0.05 - EPSILON, "light")])
+@pytest.mark.parametrize(("p", "chosen"), [(0.05 + EPSILON, "strong"), (0.05 - EPSILON, "light")])
 def test_a_tie_is_a_p_of_five_percent_or_more(p: float, chosen: str) -> None:
     assert choose([LIGHT, STRONG], strong=p)[0] == chosen
 

@@ -36,7 +36,7 @@ def marks(rows: int = 90) -> Rows:
     return [(f"some text {index}", ("a", "a|b", "b|c")[index % 3]) for index in range(rows)]
 
 
-def tests_of(path: Path, folds: int, **settings: Any) -> list[list[str]]:
+def held_out(path: Path, folds: int, **settings: Any) -> list[list[str]]:
     found = []
     for fold in range(folds):
         data = load(path, fold, folds, **settings)
@@ -54,7 +54,7 @@ def refused(path: Path, fold: int = 0, folds: int = 5, **settings: Any) -> str:
 @pytest.mark.parametrize("rows", [classes(), numbers(), marks()], ids=["classes", "numbers", "marks"])
 @pytest.mark.parametrize("folds", [2, 3, 5])
 def test_every_row_is_test_exactly_once(tmp_path: Path, rows: Rows, folds: int) -> None:
-    found = tests_of(write(tmp_path, rows), folds)
+    found = held_out(write(tmp_path, rows), folds)
     assert sorted(text for texts in found for text in texts) == sorted(text for text, _ in rows)
     assert max(map(len, found)) - min(map(len, found)) <= 2
 
@@ -84,8 +84,8 @@ def test_every_fold_holds_numbers_of_all_sizes(tmp_path: Path, fold: int) -> Non
 
 def test_folds_are_those_of_the_split_seed(tmp_path: Path) -> None:
     path = write(tmp_path, classes())
-    assert tests_of(path, 3, split_seed=4) == tests_of(path, 3, split_seed=4)
-    assert tests_of(path, 3, split_seed=4) != tests_of(path, 3, split_seed=5)
+    assert held_out(path, 3, split_seed=4) == held_out(path, 3, split_seed=4)
+    assert held_out(path, 3, split_seed=4) != held_out(path, 3, split_seed=5)
 
 
 def test_every_fold_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_more_folds_than_rows_are_refused_with_what_to_type(tmp_path: Path) -> N
 
 def test_labels_too_rare_to_stratify_by_are_drawn_at_random(tmp_path: Path) -> None:
     rows = [*marks(60), ("rare text one", "z"), ("rare text two", "z")]
-    found = tests_of(write(tmp_path, rows), 5)
+    found = held_out(write(tmp_path, rows), 5)
     assert sum(map(len, found)) == 62
 
 
