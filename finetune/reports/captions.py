@@ -131,24 +131,28 @@ def curve_text(group: Group, variant: VariantReport) -> str:
 
 
 def decomposition_caption(group: Group) -> str:
-    """Names the presets that closed the gap from the train side alone."""
-    scale = scale_of(group, group.score)
-    text = "A gap closes when train falls or when validation rises; only the second helps new texts. "
+    """For score and loss: where validation rose distinguishably, and where only train fell."""
+    text = "A gap closes when train falls or when validation rises; only the second helps new texts."
+    return " ".join([text, *(told for metric in (group.score, group.loss) if (told := _closed_by(group, metric)))])
+
+
+def _closed_by(group: Group, metric: str) -> str:
+    scale = scale_of(group, metric)
     lowered, helped = [], []
     for variant in group.variants:
-        parts = variant.decomposition.get(group.score)
+        parts = variant.decomposition.get(metric)
         if parts is None or parts.closed.mean is None or parts.closed.mean <= 0:
             continue
-        rose = parts.validation_rose
-        if rose.low is not None and rose.low > 0:
-            helped.append(f"{name_of(variant)} ({scale.full(rose)})")
+        if parts.validation_rose.distinguishable and (parts.validation_rose.mean or 0) > 0:
+            helped.append(f"{name_of(variant)} ({scale.full(parts.validation_rose)})")
         elif (parts.train_fell.mean or 0) > 0:
             lowered.append(name_of(variant))
-    text += f"Validation {scale.name} rose beyond doubt with {', '.join(helped)}. " if helped else ""
+    told = []
+    if helped:
+        told.append(f"validation got better with {', '.join(helped)}")
     if lowered:
-        text += "Closed from the train side, without a rise of validation that could be told from chance: "
-        text += f"{', '.join(lowered)}."
-    return text.rstrip()
+        told.append(f"no better validation that could be told from chance with {', '.join(lowered)}")
+    return f"By {scale.name}: {'; '.join(told)}." if told else ""
 
 
 def decomposition_text(group: Group, metric: str) -> str:

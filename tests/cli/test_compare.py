@@ -485,7 +485,7 @@ def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> N
 
 def test_an_ablation_takes_a_preset_apart(place: Place) -> None:
     preset = place.path / "mine.yaml"
-    preset.write_text(json.dumps({"weight_decay": {}, "label_smoothing": {}}), encoding="utf-8")
+    preset.write_text(json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {}}), encoding="utf-8")
     result = invoke("ablate", place.recipe, "--preset", preset, "--seeds", "1", *JOBS, "-o", "taken", "--quiet")
     assert result.exit_code == 0, result.stderr
     group = report_in(place.path / "taken")["groups"][0]

@@ -293,7 +293,7 @@ def ablate(recipe: Path, preset: str | Path) -> tuple[list[Variant], list[str]]:
 
 def test_an_ablation_has_the_preset_and_each_part_left_out_and_alone(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(json.dumps({"weight_decay": {}, "label_smoothing": {}, "dropout": {}}), encoding="utf-8")
+    mine.write_text(json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {}, "dropout": {"hidden": 0.2}}), encoding="utf-8")
     found, left_out = ablate(write_recipe(), mine)
     assert left_out == []
     assert [(variant.name, variant.baseline, variant.technique) for variant in found[:2]] == [
@@ -311,13 +311,13 @@ def test_an_ablation_has_the_preset_and_each_part_left_out_and_alone(write_recip
 
 def test_a_part_keeps_its_settings(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(json.dumps({"weight_decay": {}, "label_smoothing": {"smoothing": 0.23}}), encoding="utf-8")
+    mine.write_text(json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {"smoothing": 0.23}}), encoding="utf-8")
     found, _ = ablate(write_recipe(), mine)
     alone = next(variant for variant in found if variant.name == "label_smoothing alone")
     assert alone.recipe.to_dict()["techniques"]["label_smoothing"]["smoothing"] == 0.23
 
 
-@pytest.mark.parametrize("content", [{}, {"dropout": {}}])
+@pytest.mark.parametrize("content", [{}, {"dropout": {"hidden": 0.2}}])
 def test_fewer_than_two_techniques_cannot_be_taken_apart(
     write_recipe: Write, tmp_path: Path, content: dict[str, Any]
 ) -> None:
@@ -333,6 +333,6 @@ def test_the_parts_of_the_strong_preset_make_cells(write_recipe: Write) -> None:
 
 
 def test_an_ablation_of_the_recipes_own_techniques_is_called_own(write_recipe: Write) -> None:
-    found, _ = ablate(write_recipe(techniques={"weight_decay": {}, "label_smoothing": {}}), "own")
+    found, _ = ablate(write_recipe(techniques={"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {}}), "own")
     assert [variant.name for variant in found[:2]] == ["none", "own"]
     assert "own without weight_decay" in [variant.name for variant in found]
