@@ -28,11 +28,48 @@ ALLOWED = {
         "records",
     },
     "advice": {"measurement", "records"},
+    "quiet": set(),
+    "comparison": {
+        "errors",
+        "measurement",
+        "recipe",
+        "data",
+        "models",
+        "techniques",
+        "records",
+        "training",
+        "advice",
+        "quiet",
+    },
     "reports": {"measurement", "records", "advice", "techniques"},
-    "cli": {"errors", "packages", "recipe", "data", "records", "training", "advice", "reports"},
+    "cli": {
+        "errors",
+        "packages",
+        "measurement",
+        "recipe",
+        "data",
+        "records",
+        "training",
+        "comparison",
+        "advice",
+        "reports",
+        "quiet",
+    },
     "__init__": set(),
     "__main__": {"cli"},
 }
+ALLOWED_AS_TYPES = {"reports": {"comparison"}}  # under TYPE_CHECKING only: what a display is told of
+# Beside whole folders: what makes the report of finished runs.
+READS_RECORDS_ONLY = (
+    "choice",
+    "collect",
+    "quantities",
+    "details",
+    "statistics",
+    "verdicts",
+    "gates",
+    "analysis",
+)
 
 
 def _place(module: str) -> str:
@@ -41,9 +78,18 @@ def _place(module: str) -> str:
     return ".".join(parts[:2]) if ".".join(parts[:2]) in ALLOWED else parts[0]
 
 
-def _imports(path: Path) -> set[str]:
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _imports(path: Path, for_types: bool = False) -> set[str]:
+    """Modules that are imported when the program runs, or only where types are checked."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typed = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
+        if (id(node) in typed) != for_types:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("finetune."):
             found.add(node.module.removeprefix("finetune."))
         elif isinstance(node, ast.Import):
@@ -63,6 +109,10 @@ def test_imports_go_one_way(path: Path) -> None:
     for imported in _imports(path):
         target = _place(imported)
         assert target == place or target in ALLOWED[place], f"finetune.{own} may not import finetune.{imported}"
+    for imported in _imports(path, for_types=True):
+        target = _place(imported)
+        known = ALLOWED[place] | ALLOWED_AS_TYPES.get(place, set())
+        assert target == place or target in known, f"finetune.{own} may not import finetune.{imported} for types"
 
 
 def test_the_rule_sees_the_modules() -> None:
@@ -70,13 +120,17 @@ def test_the_rule_sees_the_modules() -> None:
     assert any(_imports(path) for path in MODULES)
 
 
-@pytest.mark.parametrize("folder", ["techniques", "recipe", "records"])
-def test_what_answers_at_once_imports_no_torch(folder: str) -> None:
-    for path in (PACKAGE / folder).rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = (
-                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-                )
-                assert not any(name.split(".")[0] in ("torch", "transformers", "datasets") for name in names), path
+LEAN = [
+    *(path for folder in ("techniques", "recipe", "records", "advice") for path in (PACKAGE / folder).rglob("*.py")),
+    *(PACKAGE / "comparison" / f"{name}.py" for name in READS_RECORDS_ONLY),
+]
+
+
+@pytest.mark.parametrize("path", sorted(LEAN), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_answers_at_once_imports_no_torch(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            heavy = ("torch", "transformers", "datasets", "accelerate", "evaluate")
+            assert not any(name.split(".")[0] in heavy for name in names), path

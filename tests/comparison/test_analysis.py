@@ -164,7 +164,8 @@ def test_a_variant_without_a_p_does_not_count_for_holm(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc", "nll", "brier", "ece"])
 def test_what_closed_the_gap_is_what_train_lost_and_validation_won(tmp_path: Path, metric: str) -> None:
     parts = variant_of(group_of(tmp_path, pair()), "strong").decomposition[metric]
-    for closed, fell, rose in zip(parts.closed.values, parts.train_fell.values, parts.validation_rose.values):
+    for values in zip(parts.closed.values, parts.train_fell.values, parts.validation_rose.values, strict=True):
+        closed, fell, rose = values
         assert closed == pytest.approx(fell + rose, abs=1e-12)
     assert parts.closed.mean == pytest.approx(parts.train_fell.mean + parts.validation_rose.mean, abs=1e-12)
 
@@ -372,8 +373,8 @@ def test_f1_of_each_class_is_that_of_scikit_learn(tmp_path: Path) -> None:
 
 
 def test_a_class_that_is_neither_there_nor_predicted_has_no_f1(tmp_path: Path) -> None:
-    wide = {split: np.pad(two_class(3), ((0, 0), (0, 1)), constant_values=-9.0) for split in ("train_probe",)}
-    wide |= {split: wide["train_probe"] for split in ("validation", "test")}
+    logits = np.pad(two_class(3), ((0, 0), (0, 1)), constant_values=-9.0)
+    wide = dict.fromkeys(("train_probe", "validation", "test"), logits)
     truth = dict.fromkeys(wide, alternating())
     runs = [
         Run(name, seed, logits=wide, targets=truth, labels=("bad", "good", "rare"))
@@ -464,7 +465,8 @@ def test_multi_label_runs_are_reported_by_their_own_scores(tmp_path: Path) -> No
     assert strong.reliability == []
     assert strong.temperature is None
     assert strong.test["exact_match"].mean == pytest.approx(0.9)
-    assert group.disagreements[0].answers == {"none": "one | two", "strong": "two"} or group.disagreements
+    row = group.disagreements[0]
+    assert (row.row, row.target, row.answers) == ("3", "two", {"none": "one | two", "strong": "two"})
 
 
 def regression(name: str, seed: int, noise: float, constant: bool = False) -> Run:
@@ -523,7 +525,13 @@ def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:
     runs = [*pair()[:3], *(Run("strong", seed, status="failed", error="out of memory") for seed in range(3))]
     group = group_of(tmp_path, runs)
     strong = variant_of(group, "strong")
-    assert (strong.verdict, strong.change, strong.failed, strong.train, strong.curves) == ("failed", "failed", 3, {}, [])
+    assert (strong.verdict, strong.change, strong.failed, strong.train, strong.curves) == (
+        "failed",
+        "failed",
+        3,
+        {},
+        [],
+    )
     assert "`strong` cannot be compared: no run has finished" in group.headline
     assert group.recommendation is not None
     assert group.recommendation.variant == "none"

@@ -224,7 +224,9 @@ def test_records_of_different_schema_versions_are_refused(tmp_path: Path) -> Non
 
 
 def test_folds_and_seeds_and_names_may_differ(tmp_path: Path) -> None:
-    runs = [Run(name, seed, fold, fingerprint=f"f{fold}") for name in ("none", "l") for seed in (0, 1) for fold in (0, 1)]
+    runs = [
+        Run(name, seed, fold, fingerprint=f"f{fold}") for name in ("none", "l") for seed in (0, 1) for fold in (0, 1)
+    ]
     assert len(collect(loose(tmp_path, *runs))[0][0].runs) == 8
 
 

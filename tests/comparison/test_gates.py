@@ -147,7 +147,8 @@ def test_a_preset_called_like_a_figure_does_not_hide_the_figure() -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="gates.parse_gate splits at ` and ` and ` or ` before names are known: a preset's name may hold them"
+    strict=True,
+    reason="gates.parse_gate splits at ` and ` and ` or ` before names are known: a preset's name may hold them",
 )
 def test_a_preset_whose_name_holds_an_and_can_be_named() -> None:
     [[term]] = parse_gate("l1 and l2.gap.accuracy > 0.1", ["none", "l1 and l2"], METRICS, True)
@@ -213,7 +214,9 @@ def test_all_parts_of_a_failed_and_are_told(group: Group) -> None:
     assert "strong has 0.8" in told
 
 
-@pytest.mark.parametrize("text", ["broken.gap.accuracy > 5", "broken.test.accuracy < 0", "broken.difference.test.nll > 9"])
+@pytest.mark.parametrize(
+    "text", ["broken.gap.accuracy > 5", "broken.test.accuracy < 0", "broken.difference.test.nll > 9"]
+)
 def test_a_figure_that_is_not_there_fails(group: Group, text: str) -> None:
     [told] = failures(group, text)
     assert "no such figure" in told

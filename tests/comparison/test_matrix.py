@@ -30,7 +30,9 @@ def variants(recipe: Path, presets: str = "none,light", *overrides: str, baselin
     return preset_variants(presets.split(","), baseline, options)
 
 
-def cells(recipe: Path, *overrides: str, presets: str = "none,light", seeds: Any = (0, 1), folds: Any = None) -> list[Cell]:
+def cells(
+    recipe: Path, *overrides: str, presets: str = "none,light", seeds: Any = (0, 1), folds: Any = None
+) -> list[Cell]:
     return build_cells(variants(recipe, presets, *overrides), list(seeds), folds, DataSets())
 
 
@@ -54,7 +56,13 @@ def test_every_cell_has_a_key_and_a_folder_of_its_own(write_recipe: Write) -> No
 
 @pytest.mark.parametrize(
     "override",
-    ["training.learning_rate=0.001", "training.epochs=7", "data.max_length=16", "data.split_seed=1", "data.probe_size=9"],
+    [
+        "training.learning_rate=0.001",
+        "training.epochs=7",
+        "data.max_length=16",
+        "data.split_seed=1",
+        "data.probe_size=9",
+    ],
 )
 def test_a_value_of_the_recipe_changes_all_keys(write_recipe: Write, override: str) -> None:
     before, after = keys(write_recipe()), keys(write_recipe(), override)
@@ -135,7 +143,10 @@ def test_an_edited_metric_changes_all_keys(write_recipe: Write, tmp_path: Path) 
 
 
 METRIC = """
-import datasets, evaluate
+import datasets
+import evaluate
+
+
 class Own(evaluate.Metric):
     def _info(self):
         features = datasets.Features({{"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}})
@@ -254,14 +265,16 @@ def test_what_a_comparison_decides_itself_cannot_be_set(write_recipe: Write, ove
 
 
 @pytest.mark.xfail(
-    strict=True, reason="matrix._refuse_technique_overrides looks at the text as typed; resolve strips spaces of the key"
+    strict=True,
+    reason="matrix._refuse_technique_overrides looks at the text as typed; resolve strips spaces of the key",
 )
 def test_a_space_before_a_key_does_not_let_it_through(write_recipe: Write) -> None:
     assert "every preset" in refused(write_recipe(), "none,light", " techniques.label_smoothing.smoothing=0.3")
 
 
 @pytest.mark.xfail(
-    strict=True, reason="preset_variants compares --baseline with names without suffix: --presets none.yaml --baseline none.yaml"
+    strict=True,
+    reason="preset_variants compares --baseline with names without suffix: --presets none.yaml --baseline none.yaml",
 )
 def test_a_baseline_may_be_named_as_in_the_list(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
@@ -272,7 +285,7 @@ def test_a_baseline_may_be_named_as_in_the_list(write_recipe: Write, tmp_path: P
 def test_what_the_data_forbid_is_told_with_the_preset(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(json.dumps({"early_stopping": {"metric": "acuracy"}}), encoding="utf-8")
-    with pytest.raises(RecipeError, match="^mine: .*'acuracy' is not measured"):
+    with pytest.raises(RecipeError, match=r"^mine: .*'acuracy' is not measured"):
         cells(write_recipe(), presets=f"none,{mine}")
 
 
@@ -293,7 +306,10 @@ def ablate(recipe: Path, preset: str | Path) -> tuple[list[Variant], list[str]]:
 
 def test_an_ablation_has_the_preset_and_each_part_left_out_and_alone(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {}, "dropout": {"hidden": 0.2}}), encoding="utf-8")
+    mine.write_text(
+        json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {}, "dropout": {"hidden": 0.2}}),
+        encoding="utf-8",
+    )
     found, left_out = ablate(write_recipe(), mine)
     assert left_out == []
     assert [(variant.name, variant.baseline, variant.technique) for variant in found[:2]] == [
@@ -311,7 +327,9 @@ def test_an_ablation_has_the_preset_and_each_part_left_out_and_alone(write_recip
 
 def test_a_part_keeps_its_settings(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text(json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {"smoothing": 0.23}}), encoding="utf-8")
+    mine.write_text(
+        json.dumps({"weight_decay": {"total_shrink": 0.02}, "label_smoothing": {"smoothing": 0.23}}), encoding="utf-8"
+    )
     found, _ = ablate(write_recipe(), mine)
     alone = next(variant for variant in found if variant.name == "label_smoothing alone")
     assert alone.recipe.to_dict()["techniques"]["label_smoothing"]["smoothing"] == 0.23

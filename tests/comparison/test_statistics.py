@@ -269,11 +269,6 @@ def power_by_simulation(effect: float, seeds: int) -> float:
     return float((np.abs(t) > stats.t.isf(0.025, seeds - 1)).mean())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="statistics.seeds_needed: scipy's noncentral t is nan for many large effects, `nan >= POWER` is False, and "
-    "the search runs past the answer (an effect of 12 needs 2 seeds and is given 14)",
-)
 def test_large_effects_need_few_seeds() -> None:
     for effect in (4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 100.0):
         enough = next(seeds for seeds in range(2, 10) if power_by_simulation(effect, seeds) >= 0.8)

@@ -4,7 +4,16 @@ from typing import Any, get_args
 
 import pytest
 
-from finetune.comparison.verdicts import MARGIN, SMALL_GAP, Candidate, State, best_candidate, judge, judge_change, recommend
+from finetune.comparison.verdicts import (
+    MARGIN,
+    SMALL_GAP,
+    Candidate,
+    State,
+    best_candidate,
+    judge,
+    judge_change,
+    recommend,
+)
 from finetune.records.report import Change, Decomposition, Difference, Summary, Verdict
 
 EPSILON = 1e-9
@@ -68,7 +77,8 @@ def test_a_gap_hurts_from_the_moment_its_interval_leaves_zero(low: float, expect
 
 
 @pytest.mark.parametrize(
-    ("high", "expected"), [(SMALL_GAP - EPSILON, "healthy"), (SMALL_GAP, "not enough evidence"), (1, "not enough evidence")]
+    ("high", "expected"),
+    [(SMALL_GAP - EPSILON, "healthy"), (SMALL_GAP, "not enough evidence"), (1, "not enough evidence")],
 )
 def test_a_preset_is_healthy_only_when_a_gap_worth_worrying_about_is_ruled_out(high: float, expected: Verdict) -> None:
     assert word(summary(0.0, -0.02, high)) == expected
@@ -88,7 +98,13 @@ def test_without_a_finished_run_a_preset_has_failed(finished: int, expected: Ver
 
 @pytest.mark.parametrize(
     ("degenerate", "finished", "expected"),
-    [(3, 5, "degenerate"), (2, 4, "degenerate"), (2, 5, "overfit, hurting"), (1, 1, "degenerate"), (0, 5, "overfit, hurting")],
+    [
+        (3, 5, "degenerate"),
+        (2, 4, "degenerate"),
+        (2, 5, "overfit, hurting"),
+        (1, 1, "degenerate"),
+        (0, 5, "overfit, hurting"),
+    ],
 )
 def test_half_of_the_runs_make_a_preset_degenerate(degenerate: int, finished: int, expected: Verdict) -> None:
     assert word(CLEAR, degenerate=degenerate, finished=finished) == expected
@@ -136,7 +152,9 @@ def test_every_verdict_is_reachable_and_has_a_reason_with_figures() -> None:
 # --- what a preset changed -------------------------------------------------------------------------------------
 
 
-def difference(mean: float | None, clear: bool | None, low: float | None = None, high: float | None = None) -> Difference:
+def difference(
+    mean: float | None, clear: bool | None, low: float | None = None, high: float | None = None
+) -> Difference:
     return Difference(mean=mean, values=[mean, mean], low=low, high=high, distinguishable=clear)
 
 
