@@ -30,11 +30,18 @@ def _about(group: Group, variant: VariantReport) -> str:
     difference = variant.differences.get(group.reported, {}).get(score)
     summary = (variant.test if group.reported == "test" else variant.validation).get(score)
     if difference is None or summary is None:
-        return f"`{variant.name}` cannot be compared: {variant.verdict_reason}"
+        return f"`{variant.name}` cannot be compared: {_why_not(group, variant)}"
     interval = interval_text(score, difference.low, difference.high)
     figures = ", ".join([score_text(score, summary.mean), change_text(score, difference.mean)])
     figures += "" if interval == "-" else f" {interval}"
     return f"`{variant.name}` {_moved(difference, variant, group)} ({figures}) and {_closed(group, variant)}"
+
+
+def _why_not(group: Group, variant: VariantReport) -> str:
+    for other in (variant, *(other for other in group.variants if other.name == variant.baseline)):
+        if all(run.status != "finished" for run in other.runs):
+            return "no run has finished" if other is variant else f"no run of `{other.name}` has finished"
+    return "no seed of it and of the baseline has finished in both"
 
 
 def _moved(difference: Difference, variant: VariantReport, group: Group) -> str:
@@ -63,9 +70,14 @@ def _closed(group: Group, variant: VariantReport) -> str:
     return f"closes {100 * share:.0f} % of {name}{chance}"
 
 
+def taken_apart(group: Group) -> VariantReport:
+    """The preset that an ablation takes apart; the only other variant of no single technique is `none`."""
+    return next(variant for variant in group.variants if variant.technique is None and variant.name != "none")
+
+
 def _ablation_headline(group: Group) -> str:
     """Which part earns its keep: clear effects of taking a technique out, or that there are none."""
-    whole = next(variant for variant in group.variants if variant.technique is None and variant.baseline is not None)
+    whole = taken_apart(group)
     told = []
     for variant in group.variants:
         if variant.technique is None or variant.baseline != whole.name:

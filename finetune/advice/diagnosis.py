@@ -42,6 +42,8 @@ def _degeneration(record: RunRecord) -> str | None:
             f"degenerate: validation {measure.score} {score:.1%} is that of always naming the most frequent class "
             f"({majority:.1%}); train longer, or with a larger learning rate."
         )
+    if score is None:
+        return f"degenerate: validation {measure.score} is undefined, so all predictions are alike; train longer."
     if record.data.task == "multi_label" and score == 0:
         return "degenerate: no label is ever predicted; train longer, or with a larger learning rate."
     return None

@@ -123,7 +123,7 @@ def compare(
     _execute(
         _Plan(
             kind="compare",
-            baseline=baseline,
+            baseline=variants[0].name,  # the baseline leads
             variants=variants,
             seeds=parse_seeds(seeds),
             folds=folds,
@@ -245,11 +245,13 @@ def _execute(plan: _Plan) -> None:
         raise RecipeError(f"finetune {plan.kind} starts its own processes. Type it without a launcher, with --jobs N")
     from finetune.comparison.analysis import report_of
     from finetune.comparison.conduct import conduct, write_texts
+    from finetune.comparison.executor import choose_workforce
     from finetune.comparison.matrix import DataSets, build_cells
     from finetune.records.store import lock_folder
     from finetune.reports.files import write_report
     from finetune.reports.matrix import MatrixDisplay
 
+    workforce = choose_workforce(plan.jobs, len(plan.variants) * len(plan.seeds) * (plan.folds or 1))
     data = DataSets()
     cells = build_cells(plan.variants, plan.seeds, plan.folds, data)
     gates = _parse_gates(plan, cells, data)
@@ -261,12 +263,12 @@ def _execute(plan: _Plan) -> None:
         _print_matrix(plan, cells, data)
         return
     with lock_folder(plan.folder.path):
+        manifest = _manifest(plan, cells)
+        plan.folder.write(manifest)  # first: it is what makes the folder one of a comparison
         write_texts(plan.folder, cells, data)
         try:
             with MatrixDisplay(first.task, plan.quiet) as display:
-                manifest = conduct(
-                    plan.folder, _manifest(plan, cells), cells, plan.jobs, plan.keep_models, display.show
-                )
+                manifest = conduct(plan.folder, manifest, cells, workforce, plan.keep_models, display.show)
             found = report_of([plan.folder.path])
             if plan.refit:
                 found = _refit(plan, manifest, cells, found)
@@ -278,7 +280,7 @@ def _execute(plan: _Plan) -> None:
         found = _ship(plan, found)
         paths = write_report(found, plan.folder.path)
     print_report(found, paths, plan.as_json)
-    check_gates(found, gates)
+    check_gates(found, [gates])
     failed = [run for variant in found.groups[0].variants for run in variant.runs if run.status != "finished"]
     if failed:
         raise RunFailed(f"{len(failed)} of {len(cells)} runs failed; the report names each. The same command retries.")

@@ -52,15 +52,19 @@ def report(
 
     found = report_of(folders, baseline)
     gates = [
-        [parse_gate(text, [v.name for v in group.variants], list(group.metrics), group.reported == "test")]
+        [
+            parse_gate(
+                text, [variant.name for variant in group.variants], list(group.metrics), group.reported == "test"
+            )
+            for text in fail_on or []
+        ]
         for group in found.groups
-        for text in fail_on or []
     ]
     for text in found.skipped:
         complain(f"warning: skipped: {text}")
     paths = write_report(found, output or (folders[0] if len(folders) == 1 else Path("runs/report")))
     print_report(found, paths, as_json)
-    check_gates(found, [gate for pair in gates for gate in pair])
+    check_gates(found, gates)
 
 
 def print_report(found: Report, paths: list[Path], as_json: bool) -> None:
@@ -79,14 +83,14 @@ def print_report(found: Report, paths: list[Path], as_json: bool) -> None:
     typer.echo(f"Report      {paths[1]}   (also report.md and report.json)")
 
 
-def check_gates(found: Report, gates: list[Gate]) -> None:
-    """Exit 1 with every figure that failed a gate.
+def check_gates(found: Report, gates: list[list[Gate]]) -> None:
+    """Exit 1 with every figure that failed a gate; `gates` has one list a group.
 
     Raises:
         RunFailed: There is one.
     """
     from finetune.comparison.gates import failed_gates
 
-    failed = [text for group in found.groups for text in failed_gates(gates, group)]
+    failed = [text for group, own in zip(found.groups, gates, strict=True) for text in failed_gates(own, group)]
     if failed:
         raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))

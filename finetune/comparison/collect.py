@@ -83,10 +83,9 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     collections = []
     loose: list[Path] = []
     for path in paths:
-        if (path / MANIFEST).is_file():
-            collections.append(_read_comparison(ComparisonFolder(path), baseline, skipped))
-        else:
-            loose += _find_runs(path)
+        comparisons, runs = _find(path)
+        collections += [_read_comparison(ComparisonFolder(found), baseline, skipped) for found in comparisons]
+        loose += runs
     collections += _group_loose(loose, baseline, skipped)
     if not collections:
         raise OutputError("\n".join(["no readable run record is left.", *skipped]))
@@ -95,15 +94,23 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     return _with_distinct_names(collections), skipped
 
 
-def _find_runs(path: Path) -> list[Path]:
+def _find(path: Path) -> tuple[list[Path], list[Path]]:
+    """Comparisons and runs: the folder itself, or those in it.
+
+    Raises:
+        OutputError: There are none.
+    """
     if not path.is_dir():
         raise OutputError(f"{path}: no such folder. Name the folder of a comparison or of runs, such as runs/")
+    if (path / MANIFEST).is_file():
+        return [path], []
     if (path / RECORD).is_file():
-        return [path]
-    found = sorted(inside.parent for inside in path.glob(f"*/{RECORD}"))
-    if not found:
+        return [], [path]
+    comparisons = sorted(inside.parent for inside in path.glob(f"*/{MANIFEST}"))
+    runs = sorted(inside.parent for inside in path.glob(f"*/{RECORD}"))
+    if not comparisons and not runs:
         raise OutputError(f"{path}: holds no {RECORD} and no {MANIFEST}, nor does a folder in it.")
-    return found
+    return comparisons, runs
 
 
 def _read_comparison(folder: ComparisonFolder, baseline: str | None, skipped: list[str]) -> Collection:
@@ -140,7 +147,7 @@ def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -
     arrays: dict[str, NDArray[Any]] = {}
     if run.record_path.is_file():
         try:
-            record, arrays = _read_run(run)
+            record, arrays = read_run(run)
             error = record.error or error
         except VersionError:
             raise
@@ -161,20 +168,34 @@ def _read_refit(folder: ComparisonFolder, run: RunFolder | None, skipped: list[s
     return FoundRun(record.preset or OWN, record.seed, record.recipe["data"].get("fold"), run, record, record.error)
 
 
-def _read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
+def read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
     """The record, and for a finished run its predictions.
 
     Raises:
-        OutputError: One of them is damaged.
+        OutputError: One of them is damaged, or predictions are not those of the record.
     """
     record = read_record(run.record_path)
     if record.status != "finished":
         return record, {}
     try:
-        with np.load(run.predictions, allow_pickle=False) as file:
-            return record, dict(file)
+        with run.predictions.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise OutputError(f"{run.predictions}: cannot be read: {error}") from error
+    for name, rows in _expected_rows(record).items():
+        if name not in arrays or len(arrays[name]) != rows:
+            found = f"{len(arrays[name])} rows" if name in arrays else "nothing"
+            raise OutputError(f"{run.predictions}: expected {name} of {rows} rows, found {found}.")
+    return record, arrays
+
+
+def _expected_rows(record: RunRecord) -> dict[str, int]:
+    """Array -> rows, for all that a finished run leaves."""
+    splits = {name: rows for name, rows in record.data.rows.items() if name != "train"}
+    expected = {f"last_{name}_logits": rows for name, rows in splits.items() if name != "test"}
+    for name, rows in splits.items():
+        expected |= {f"{name}_rows": rows, f"{name}_targets": rows, f"selected_{name}_logits": rows}
+    return expected
 
 
 def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:
@@ -193,7 +214,7 @@ def _group_loose(paths: Iterable[Path], baseline: str | None, skipped: list[str]
     for path in dict.fromkeys(path.resolve() for path in paths):
         run = RunFolder(path)
         try:
-            record, arrays = _read_run(run)
+            record, arrays = read_run(run)
         except VersionError:
             raise
         except OutputError as error:
@@ -231,8 +252,8 @@ def _with_distinct_names(collections: list[Collection]) -> list[Collection]:
     named = []
     for number, (collection, name) in enumerate(zip(collections, names, strict=True), start=1):
         if names.count(name) > 1:
-            source = Path(str(_recipe_of(collection)["data"]["source"])).name
-            name = f"{name} {number}: {source}"
+            source = str(_recipe_of(collection).get("data", {}).get("source", "no record"))
+            name = f"{name} {number}: {Path(source).name}"
         named.append(replace(collection, name=name))
     return named
 

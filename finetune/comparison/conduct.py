@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from finetune.comparison.choice import validation_order
-from finetune.comparison.executor import choose_workforce, run_tasks
+from finetune.comparison.collect import read_run
+from finetune.comparison.executor import Workforce, run_tasks
 from finetune.comparison.matrix import Cell, DataSets
 from finetune.comparison.worker import Event, Task
 from finetune.errors import OutputError
@@ -37,6 +38,7 @@ class CellState:
         train: Train probe scores of the last evaluation.
         validation: Validation scores of the last evaluation.
         message: Why it failed.
+        damaged: What an earlier command left cannot be read; the cell starts anew.
     """
 
     cell: Cell
@@ -48,6 +50,7 @@ class CellState:
     train: Scores = field(default_factory=dict)
     validation: Scores = field(default_factory=dict)
     message: str = ""
+    damaged: bool = False
 
 
 @dataclass
@@ -74,7 +77,7 @@ def conduct(
     folder: ComparisonFolder,
     manifest: Manifest,
     cells: Sequence[Cell],
-    jobs: str,
+    workforce: Workforce,
     keep_models: bool,
     on_change: Callable[[Progress, CellState, Event], None],
 ) -> Manifest:
@@ -84,7 +87,7 @@ def conduct(
         folder: Where everything goes; the caller holds its lock.
         manifest: Written before the first cell starts, and after every failure.
         cells: In the order in which they are to run, the same as in the manifest.
-        jobs: Number of worker processes, or auto.
+        workforce: From `choose_workforce`, for all cells.
         keep_models: Keep the model of every cell, not only of each variant's best by validation.
         on_change: Told about every event.
 
@@ -97,8 +100,6 @@ def conduct(
     errors: dict[int, str] = {}
     states = [look_up(folder, cell) for cell in cells]
     todo = [index for index, state in enumerate(states) if state.status == "waiting"]
-    # Of what is asked for, not of what is left: the number of threads must not depend on earlier interruptions.
-    workforce = choose_workforce(jobs, len(cells))
     progress = Progress(states, min(workforce.jobs, len(todo)), time.monotonic())
 
     def current() -> Manifest:
@@ -117,6 +118,9 @@ def conduct(
         on_change(progress, state, event)
 
     folder.write(current())
+    for index in todo:
+        if states[index].damaged:
+            shutil.rmtree(folder.cell(cells[index].entry).path)
     tasks = [Task(index, cells[index].recipe, folder.cell(cells[index].entry).path) for index in todo]
     if tasks:
         run_tasks(tasks, workforce, on_event)
@@ -124,15 +128,17 @@ def conduct(
 
 
 def look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
-    """What an earlier command left of a cell. A damaged record is worth nothing: the cell starts anew."""
+    """What an earlier command left of a cell. Changes nothing."""
     run = folder.cell(cell.entry)
     state = CellState(cell, "waiting", declared_cost(cell.recipe))
+    if not run.record_path.exists():
+        return state
     try:
-        record = run.read()
+        record, _ = read_run(run)
     except OutputError:
-        shutil.rmtree(run.path)
-        record = None
-    if record is not None and record.status == "finished" and run.predictions.is_file():
+        state.damaged = True
+        return state
+    if record.status == "finished":
         state.status, state.kept, state.done = "finished", True, 1.0
         assert record.selected is not None, "finished runs have a selected checkpoint"
         state.train, state.validation = record.selected.train_probe, record.selected.validation

@@ -35,6 +35,10 @@ def choose_workforce(asked: str, cells: int) -> Workforce:
     auto: one a GPU; without GPUs one a core, as far as memory goes. Small encoders scale badly over threads: two
     workers of one thread finish more cells an hour than one worker of two.
 
+    Args:
+        asked: A number from 1, or auto.
+        cells: Of the whole matrix, finished ones included.
+
     Raises:
         RecipeError: `asked` is neither a number from 1 nor auto.
     """
@@ -42,18 +46,20 @@ def choose_workforce(asked: str, cells: int) -> Workforce:
 
     gpus, cores = torch.cuda.device_count(), len(os.sched_getaffinity(0))
     if asked == "auto":
-        jobs = gpus or max(1, min(cores, int(_free_memory() / MEMORY_OF_A_WORKER)))
+        jobs = gpus or max(1, min(cores, int(_memory() / MEMORY_OF_A_WORKER)))
     elif asked.isascii() and asked.isdigit() and int(asked) >= 1:
         jobs = int(asked)
     else:
         raise RecipeError(f"--jobs {asked}: expected a number from 1, or auto.")
-    # Threads follow from --jobs and not from what is left to do: a repeated comparison must compute what it
-    # would have computed undisturbed, and the order of sums depends on the number of threads.
-    return Workforce(min(jobs, max(1, cells)), max(1, cores // jobs), gpus)
+    # Neither what is left to do nor memory that happens to be free decides the threads of a worker: a repeated
+    # command must compute what it would have computed undisturbed, and the order of sums depends on the threads.
+    jobs = min(jobs, max(1, cells))
+    return Workforce(jobs, max(1, cores // jobs), gpus)
 
 
-def _free_memory() -> float:
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+def _memory() -> float:
+    """Bytes that the machine has, in use or not."""
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def run_tasks(tasks: Sequence[Task], workforce: Workforce, on_event: Callable[[Event], None]) -> None:
@@ -115,7 +121,14 @@ class _Worker:
     def give(self, waiting: deque[Task]) -> None:
         """Send the next task, if there is one."""
         self.task = waiting.popleft() if waiting else None
-        if self.task is not None:
+        if self.task is None:
+            return
+        try:
+            self.connection.send(self.task)
+        except OSError:  # it died while it had nothing to do: nothing is lost
+            self.process.join()
+            self.connection.close()
+            self._start()
             self.connection.send(self.task)
 
     def events(self) -> Iterator[Event]:

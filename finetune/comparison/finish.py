@@ -27,6 +27,7 @@ def ship_model(group: Group, folder: ComparisonFolder) -> str:
     chosen = _recommended(group)
     source = RunFolder(Path(chosen.refit.run if chosen.refit is not None else chosen.run))
     if not source.model.is_dir():
+        shutil.rmtree(folder.model, ignore_errors=True)  # of an earlier choice: not what this report recommends
         raise OutputError(f"{source.model}: is missing. Delete {source.path} and run the comparison again.")
     partial = folder.model.with_name(f".{folder.model.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

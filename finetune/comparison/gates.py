@@ -21,7 +21,8 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _TERM = re.compile(
-    r"^\s*(?P<field>[^<>=!]+?)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)\s*$", re.I
+    r"\s*(?P<field>[^<>=!]+?)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)"
+    r"(?:\s+(?P<joint>and|or)\s+|\s*$)"
 )
 EXAMPLE = '--fail-on "gap.accuracy > 0.15"'
 
@@ -64,30 +65,39 @@ def parse_gate(text: str, variants: Sequence[str], metrics: Sequence[str], has_t
     Raises:
         RecipeError: It is malformed, or names something that will not be in the report; suggests what is close.
     """
-    return [
-        [_parse_term(term, text, variants, metrics, has_test) for term in re.split(r"\s+and\s+", alternative)]
-        for alternative in re.split(r"\s+or\s+", text)
-    ]
+    gate: Gate = [[]]
+    position = 0
+    while True:
+        found = _TERM.match(text, position)
+        if found is None:
+            rest = text[position:].strip()
+            raise RecipeError(f"--fail-on '{text}': expected FIELD SIGN NUMBER, for example {EXAMPLE}; found '{rest}'.")
+        gate[-1].append(_parse_term(found, text, variants, metrics, has_test))
+        position = found.end()
+        if found["joint"] is None:
+            return gate
+        if found["joint"] == "or":
+            gate.append([])
 
 
-def _parse_term(term: str, text: str, variants: Sequence[str], metrics: Sequence[str], has_test: bool) -> Term:
-    found = _TERM.match(term)
-    if found is None:
-        raise RecipeError(f"--fail-on '{text}': expected FIELD SIGN NUMBER, for example {EXAMPLE}; found '{term}'.")
+def _parse_term(
+    found: re.Match[str], text: str, variants: Sequence[str], metrics: Sequence[str], has_test: bool
+) -> Term:
     try:
         number = float(found["number"])
     except ValueError as error:
         raise RecipeError(f"--fail-on '{text}': '{found['number']}' is no number.") from error
     field = found["field"]
-    variant = max((name for name in variants if field.startswith(f"{name}.")), key=len, default=None)
-    parts = (field if variant is None else field.removeprefix(f"{variant}.")).split(".")
-    difference = parts[0] == "difference"
-    parts = parts[1:] if difference else parts
+    # A figure of the recommended preset goes first: a preset called "gap" must not hide it.
+    plain = not _problem(_parts(field)[0], _parts(field)[1], variants, metrics, has_test)
+    named = [] if plain else [name for name in variants if field.startswith(f"{name}.")]
+    variant = max(named, key=len, default=None)
+    parts, difference = _parts(field if variant is None else field.removeprefix(f"{variant}."))
     problem = _problem(parts, difference, variants, metrics, has_test)
     if problem:
         raise RecipeError(f"--fail-on '{text}': {problem}")
     return Term(
-        text=term.strip(),
+        text=f"{field} {found['sign']} {found['number']}",
         variant=variant,
         kind=parts[0],
         metric=parts[1] if len(parts) > 1 else "",
@@ -95,6 +105,12 @@ def _parse_term(term: str, text: str, variants: Sequence[str], metrics: Sequence
         sign=found["sign"],
         number=number,
     )
+
+
+def _parts(field: str) -> tuple[list[str], bool]:
+    """Kind and metric, and whether the difference to the baseline is meant."""
+    parts = field.split(".")
+    return (parts[1:], True) if parts[0] == "difference" else (parts, False)
 
 
 def _problem(

@@ -73,7 +73,7 @@ def preset_variants(presets: Sequence[str], baseline: str, options: Options) -> 
     Raises:
         RecipeError: With every problem of every preset, or what is wrong with the list.
     """
-    names = [_name(preset) for preset in presets]
+    names, baseline = [_name(preset) for preset in presets], _name(baseline)
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise RecipeError(f"--presets: '{doubled[0]}' is there twice. Name each once.")
@@ -141,7 +141,8 @@ def _resolve(preset: str | None, options: Options, further: tuple[str, ...] = ()
 
 
 def _refuse_technique_overrides(overrides: Sequence[str]) -> None:
-    for text in overrides:
+    for typed in overrides:
+        text = typed.strip()
         if text.startswith("techniques."):
             raise RecipeError(
                 f"--set {text}: would change every preset, the baseline too. Copy a preset and edit it: "
@@ -234,8 +235,17 @@ def cell_key(recipe: Recipe, seed: int, data: str, model: str, code: str) -> str
     for path in PATHS:
         del content["data"][path]
     del content["model"]["id"]
+    content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
     whole = {"recipe": content, "seed": seed, "data": data, "model": model, "code": code, "schema": SCHEMA_VERSION}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(module: Path) -> str:
+    """sha256 over the sources of a user's metric: a file, or a folder of them."""
+    digest = hashlib.sha256()
+    for path in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def code_digest() -> str:

@@ -135,7 +135,8 @@ def summarise(figures: Sequence[Quantity], places: Sequence[Place]) -> Summary:
     known = [value for value in values if value is not None]
     inference = _infer(figures, places)
     return Summary(
-        mean=float(np.mean(known)) if known else None,
+        # Undefined in one run (a constant has no correlation): the mean of the others would be of another preset.
+        mean=float(np.mean(known)) if known and len(known) == len(values) else None,
         sd=float(np.std(known, ddof=1)) if len(known) > 1 else None,
         low=inference.low,
         high=inference.high,
@@ -152,7 +153,7 @@ def differ(figures: Sequence[Quantity], places: Sequence[Place]) -> Difference:
     complete = len(known) == len(values)
     over_seeds = t_inference(known) if complete and not folded else UNKNOWN
     return Difference(
-        mean=float(np.mean(known)) if known else None,
+        mean=float(np.mean(known)) if known and complete else None,
         values=values,
         low=inference.low,
         high=inference.high,

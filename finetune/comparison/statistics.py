@@ -87,7 +87,10 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
     if seeds < 2 or not np.isfinite(draws).any():
         return UNKNOWN
     of_seeds = _squared_error(values)
-    of_rows = float(np.nanvar(draws.mean(axis=0), ddof=1))
+    means = draws.mean(axis=0)
+    if np.isfinite(means).sum() < 2:  # hardly a draw of rows in which every seed has a value
+        return UNKNOWN
+    of_rows = float(np.nanvar(means, ddof=1))
     of_one_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
     extra = max(0.0, of_rows - (of_one_seed - of_rows) / (seeds - 1))
     return _from_errors(values, of_seeds, seeds - 1, extra)

@@ -39,7 +39,7 @@ def judge(state: State) -> tuple[Verdict, str]:
     if state.finished == 0:
         return "failed", "no run has finished"
     if 2 * state.degenerate >= state.finished:
-        return "degenerate", f"{state.degenerate} of {state.finished} runs do no better than the most frequent class"
+        return "degenerate", f"{state.degenerate} of {state.finished} runs do no better than one answer for all texts"
     train = state.train.mean if state.train is not None else None
     floor = state.baseline_validation
     if train is not None and floor is not None and train < floor:
@@ -84,8 +84,10 @@ def judge_change(
         score: Name of the main score.
         loss: Name of the evaluation loss.
     """
-    if reported is None or gap is None or reported.mean is None:
+    if reported is None or gap is None:
         return "failed", "no run can be paired with the baseline"
+    if reported.mean is None or gap.mean is None:
+        return "not enough evidence", f"{metric_name(score)} is undefined in some of the runs"
     shown = f"{metric_name(score)} {_difference(score, reported)}"
     if reported.distinguishable is None and gap.distinguishable is None:
         same = not any(reported.values) and not any(gap.values)
@@ -182,6 +184,9 @@ def recommend(
             f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}), but every preset "
             "underfits or stays at the most frequent class: do not ship it"
         )
+    rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
+    if not rivals:
+        return best.name, "the others failed, underfit or give one answer for all texts"
     if all(p is None for p in p_against_best.values()):
         return best.name, (
             f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}); with this few "
@@ -195,9 +200,6 @@ def recommend(
             tied.append(candidate)
     chosen = min(tied, key=lambda candidate: (candidate.gap, *candidate.cost, candidate.name))
     gap = f"{metric_name(score)} gap {change_text(score, chosen.gap)}"
-    rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
-    if not rivals:
-        return chosen.name, "the others underfit, failed or stay at the most frequent class"
     if len(tied) == 1:
         return chosen.name, (
             f"its validation {metric_name(score)} ({score_text(score, best.validation)}) is distinguishably the best; "

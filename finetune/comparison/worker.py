@@ -59,37 +59,44 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
     _die_with(os.getppid())
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    try:
+        _load_libraries(threads)
+        prepared_for = _Preparations()
+        while (task := tasks.recv()) is not None:
+            tasks.send(_run(task, prepared_for, tasks.send))
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+        pass
+
+
+def _load_libraries(threads: int) -> None:
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
     import torch
 
     torch.set_num_threads(threads)
-    from finetune.data.load import load_data
-    from finetune.training.prepare import Prepared, prepare
 
-    prepared: dict[str, Prepared] = {}
-    data: dict[str, Any] = {}
 
-    def prepared_for(recipe: Recipe) -> Prepared:
-        """Seeds share data, tokens and checks."""
+class _Preparations:
+    """What cells share: data, tokens and checks; seeds of a preset prepare once."""
+
+    def __init__(self) -> None:
+        self._data: tuple[str, Any] = ("", None)
+        self._prepared: dict[str, Any] = {}
+
+    def __call__(self, recipe: Recipe) -> Any:
+        from finetune.data.load import load_data
+        from finetune.training.prepare import prepare
+
         of_data = recipe.data.model_dump_json()
-        if of_data not in data:
-            data.clear()  # folds come one after the other: keep one
-            prepared.clear()
-            data[of_data] = load_data(recipe.data)
-        key = recipe.model_copy(
-            update={"training": recipe.training.model_copy(update={"seeds": [0]})}
-        ).model_dump_json()
-        if key not in prepared:
-            prepared[key] = prepare(recipe, data[of_data])
-        return prepared[key]
-
-    try:
-        while (task := tasks.recv()) is not None:
-            tasks.send(_run(task, prepared_for, tasks.send))
-    except (KeyboardInterrupt, EOFError, BrokenPipeError):
-        pass
+        if of_data != self._data[0]:  # folds come one after the other: keep one
+            self._prepared.clear()
+            self._data = (of_data, load_data(recipe.data))
+        without_seed = recipe.training.model_copy(update={"seeds": [0]})
+        key = recipe.model_copy(update={"training": without_seed}).model_dump_json()
+        if key not in self._prepared:
+            self._prepared[key] = prepare(recipe, self._data[1])
+        return self._prepared[key]
 
 
 def _run(task: Task, prepared_for: Callable[[Recipe], Any], send: Callable[[Event], None]) -> Event:

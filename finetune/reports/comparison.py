@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from finetune.advice.comparison import taken_apart
 from finetune.measurement.units import change_text, interval_text, metric_name, score_text
 from finetune.records.report import Difference, Group, Recommendation, VariantReport
 
@@ -60,7 +61,7 @@ def _verdict(variant: VariantReport) -> str:
 def ablation_table(group: Group) -> Table:
     """A row a technique: what taking it out of the preset does, and what it does alone."""
     score = group.score
-    whole = next(variant for variant in group.variants if variant.technique is None and variant.baseline is not None)
+    whole = taken_apart(group)
     title = f"{group.name} · {metric_name(score)} in points, 95 % intervals in brackets · what each part earns"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     table.add_column("technique")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 
+import numpy as np
 import torch
 
 from finetune.data.tokens import Collator, MeasuredSet, TrainSet
@@ -23,13 +25,15 @@ def estimate_seconds(prepared: Prepared, threads: int) -> float:
         prepared: The run.
         threads: CPU threads that it will have.
     """
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), random.getstate(), np.random.get_state()
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
             return _estimate(prepared)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])
 
 
 def _estimate(prepared: Prepared) -> float:

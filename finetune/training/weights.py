@@ -45,14 +45,16 @@ def _statistics(names: list[str], parameters: Mapping[str, Tensor], pretrained: 
         distance=_norm(moves) if known else None,
         zeros=sum(int((value == 0).sum()) for value in values),
         unmoved=sum(int((move == 0).sum()) for move in moves) if known else None,
-        magnitudes=torch.stack([_magnitudes(value) for value in values]).sum(0).long().tolist(),
+        magnitudes=torch.stack([_magnitudes(value) for value in values]).sum(0).tolist(),
     )
 
 
 def _magnitudes(values: Tensor) -> Tensor:
     """Histogram of log10 |w| over MAGNITUDE_EDGES, exact zeros left out."""
     logs = values[values != 0].abs().log10().float().clamp(MAGNITUDE_EDGES[0] + 1e-6, MAGNITUDE_EDGES[-1] - 1e-6)
-    return torch.histogram(logs, MAGNITUDE_EDGES).hist
+    # Counts are float32 and stop at 2**24 a bin; embeddings of large vocabularies have more weights than that.
+    parts = logs.flatten().split(2**22)
+    return sum((torch.histogram(part, MAGNITUDE_EDGES).hist.long() for part in parts), torch.zeros(40).long())
 
 
 def _norm(tensors: list[Tensor]) -> float:

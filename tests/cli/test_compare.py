@@ -280,11 +280,6 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(place: Place, mark: str)
     assert set(states) <= {"interrupted", "finished"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="worker.serve imports torch and the data modules before its `try`: KeyboardInterrupt there is a traceback "
-    "of every worker on the user's terminal",
-)
 def test_ctrl_c_while_the_workers_are_starting_shows_no_traceback(place: Place, mark: str) -> None:
     process = start(place, "early", mark)
     manifest = place.path / "early" / "comparison.json"
@@ -322,11 +317,6 @@ def test_gates_that_do_not_hold_exit_0(place: Place) -> None:
     assert invoke("report", "passed", "--fail-on", "gap.accuracy > -1.5").exit_code == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cli.report parses each gate once a group and then checks all of them against every group: with two groups "
-    "every failure is said twice, with three three times",
-)
 def test_a_gate_is_told_once_for_each_group(place: Place, tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two")):
         for preset in ("none", "light"):
@@ -381,11 +371,6 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
     assert told in problems(*place.compare("new", *more))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cli.compare._execute writes texts.json, then conduct refuses --jobs: the folder stays, and the mended "
-    "command is refused with 'is not empty and holds no comparison'",
-)
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5", ""])
 def test_a_wrong_number_of_jobs_is_refused_before_anything_is_written(place: Place, jobs: str) -> None:
     try:
@@ -394,10 +379,6 @@ def test_a_wrong_number_of_jobs_is_refused_before_anything_is_written(place: Pla
         shutil.rmtree("jobless", ignore_errors=True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="texts.json is written before comparison.json: killed in between, the folder can never be used again",
-)
 def test_a_kill_before_the_manifest_is_written_does_not_spoil_the_folder(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,9 +426,6 @@ def test_a_dry_run_prints_the_matrix_and_writes_nothing(place: Place) -> None:
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="conduct.look_up removes a cell with a damaged record, and --dry-run calls it: it deletes"
-)
 def test_a_dry_run_deletes_nothing_either(place: Place) -> None:
     folder = place.copy("damaged")
     record = next(folder.glob("cells/none-seed0-*/run.json"))
@@ -457,11 +435,6 @@ def test_a_dry_run_deletes_nothing_either(place: Place) -> None:
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="conduct.look_up takes a cell with damaged predictions.npz for finished; the report then leaves the run "
-    "out, says 'The same command retries', and the same command never does",
-)
 def test_a_cell_with_damaged_predictions_is_run_again(place: Place) -> None:
     folder = place.copy("unpredicted")
     next(folder.glob("cells/none-seed0-*/predictions.npz")).write_bytes(b"damaged")

@@ -318,11 +318,6 @@ def test_an_ablation_names_the_preset_that_is_taken_apart(tmp_path: Path) -> Non
     assert report_of([ablation(tmp_path)]).groups[0].headline.startswith("`mine`")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="advice._ablation_headline takes the first variant with a baseline and no technique for the preset: with "
-    "--baseline mine that is `none`, and the headline speaks of `none`",
-)
 def test_another_baseline_does_not_change_what_an_ablation_is_about(tmp_path: Path) -> None:
     assert not report_of([ablation(tmp_path)], "mine").groups[0].headline.startswith("`none`")
 
@@ -495,11 +490,6 @@ def test_regression_runs_are_reported_by_correlation_and_squared_error(tmp_path:
     assert row.right["strong"] == pytest.approx(np.mean(errors))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="quantities.summarise averages over the defined values only: two of three runs that collapsed to a "
-    "constant (no correlation) are left out, the preset shows the score of the one that did not, and it is recommended",
-)
 def test_a_collapsed_regression_is_not_left_out_of_the_mean(tmp_path: Path) -> None:
     runs = [regression("none", s, 0.3) for s in range(3)]
     runs += [regression("strong", s, 0.2, constant=s > 0) for s in range(3)]
@@ -537,11 +527,6 @@ def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:
     assert group.recommendation.variant == "none"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="verdicts.recommend: with a single finished variant `all(p is None for p in {})` holds, so three good seeds "
-    "are called too few and `the others underfit, failed …` is never said",
-)
 def test_when_all_others_failed_the_choice_says_so(tmp_path: Path) -> None:
     runs = [*pair()[:3], *(Run("strong", seed, status="failed", error="out of memory") for seed in range(3))]
     recommendation = group_of(tmp_path, runs).recommendation
@@ -549,11 +534,6 @@ def test_when_all_others_failed_the_choice_says_so(tmp_path: Path) -> None:
     assert "failed" in recommendation.reason
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="advice._about gives the variant's own verdict as the reason when it is the baseline that never finished: "
-    "'`strong` cannot be compared: the accuracy gap could be 0 or as large as +39 points'",
-)
 def test_when_the_baseline_failed_the_headline_blames_the_baseline(tmp_path: Path) -> None:
     runs = [*(Run("none", seed, status="failed", error="out of memory") for seed in range(3)), *pair()[3:]]
     group = group_of(tmp_path, runs)

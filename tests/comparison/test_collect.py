@@ -122,9 +122,6 @@ def test_an_archive_with_flipped_bytes_is_named_and_skipped(tmp_path: Path) -> N
     assert_only_the_broken_cell_is_left_out(folder, "predictions.npz")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an archive that lacks an array is only noticed in analysis: KeyError", raises=KeyError
-)
 def test_an_archive_that_lacks_an_array_is_named_and_skipped(tmp_path: Path) -> None:
     folder = comparison(tmp_path)
     with np.load(predictions(folder)) as file:
@@ -288,12 +285,6 @@ def test_a_comparison_and_loose_runs_stay_apart(tmp_path: Path) -> None:
     assert [collection.kind for collection in collect([folder, *paths])[0]] == ["compare", "runs"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="collect._with_distinct_names: two comparisons without any record are both called '?', and "
-    "_recipe_of(…)['data'] is a KeyError instead of `no run has finished`",
-    raises=KeyError,
-)
 def test_two_comparisons_without_a_record_are_refused_in_words(tmp_path: Path) -> None:
     folders = [write_comparison(tmp_path / name, RUNS) for name in ("a", "b")]
     for folder in folders:
@@ -313,11 +304,6 @@ def test_a_folder_that_holds_nothing_is_refused(tmp_path: Path) -> None:
     assert "holds no run.json and no comparison.json" in refused([tmp_path])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="collect._find_runs looks one folder down for run.json only: `finetune report runs`, with comparisons in "
-    "runs/, says 'nor does a folder in it', which is not true",
-)
 def test_a_folder_of_comparisons_is_not_said_to_hold_none(tmp_path: Path) -> None:
     comparison(tmp_path)
     collections, _ = collect([tmp_path])

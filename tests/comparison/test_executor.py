@@ -117,12 +117,6 @@ def test_no_tasks_start_no_process() -> None:
     run_tasks([], Workforce(4, 1, 0), Teller())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="executor._Worker.give: a worker that died after its last event is only noticed by the send, and the "
-    "BrokenPipeError ends the whole comparison",
-    raises=BrokenPipeError,
-)
 def test_a_worker_that_died_between_two_cells_does_not_end_the_comparison(write_recipe: Write, tmp_path: Path) -> None:
     worker = _Worker(0, Workforce(1, 1, 0))
     try:
@@ -142,7 +136,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """No GPU, two cores, much memory."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr("finetune.comparison.executor._free_memory", lambda: 64e9)
+    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 64e9)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -177,17 +171,12 @@ def test_auto_takes_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("two_cores")
 def test_auto_needs_memory_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.comparison.executor._free_memory", lambda: 2e9)
+    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 2e9)
     assert choose_workforce("auto", 8).jobs == 1
 
 
 @pytest.mark.usefixtures("two_cores")
-@pytest.mark.xfail(
-    strict=True,
-    reason="choose_workforce: with auto the threads of a worker follow from the memory that happens to be free "
-    "(MemFree, without the page cache), so a comparison that is gone on with later may compute other sums",
-)
-def test_free_memory_does_not_decide_the_threads_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_decide_the_threads_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     much = choose_workforce("auto", 8).threads
-    monkeypatch.setattr("finetune.comparison.executor._free_memory", lambda: 2e9)
+    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 2e9)
     assert choose_workforce("auto", 8).threads == much

@@ -136,20 +136,11 @@ def test_test_figures_need_a_test_split() -> None:
     assert terms("validation.accuracy < 0.7", has_test=False)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="gates._parse_term prefers a variant's name to a kind: with a preset called gap (or test.yaml, train.yaml) "
-    "`gap.accuracy` is read as preset gap, field accuracy, and refused",
-)
 def test_a_preset_called_like_a_figure_does_not_hide_the_figure() -> None:
     [[term]] = parse_gate("gap.accuracy > 0.1", ["none", "gap"], METRICS, True)
     assert term.kind == "gap"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="gates.parse_gate splits at ` and ` and ` or ` before names are known: a preset's name may hold them",
-)
 def test_a_preset_whose_name_holds_an_and_can_be_named() -> None:
     [[term]] = parse_gate("l1 and l2.gap.accuracy > 0.1", ["none", "l1 and l2"], METRICS, True)
     assert term.variant == "l1 and l2"

@@ -128,11 +128,6 @@ def test_folds_change_all_keys_and_their_number_does_too(write_recipe: Write) ->
     assert len({key for of in found for key in of.values()}) == sum(map(len, found)) == 4 + 12 + 16
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="matrix.cell_key takes the path of --metric for what it computes: after an edit of the module the finished "
-    "cells are kept, with the figures of the old one",
-)
 def test_an_edited_metric_changes_all_keys(write_recipe: Write, tmp_path: Path) -> None:
     module = tmp_path / "lengths.py"
     found = []
@@ -264,18 +259,10 @@ def test_what_a_comparison_decides_itself_cannot_be_set(write_recipe: Write, ove
     assert told in refused(write_recipe(), "none,light", override)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="matrix._refuse_technique_overrides looks at the text as typed; resolve strips spaces of the key",
-)
 def test_a_space_before_a_key_does_not_let_it_through(write_recipe: Write) -> None:
     assert "every preset" in refused(write_recipe(), "none,light", " techniques.label_smoothing.smoothing=0.3")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="preset_variants compares --baseline with names without suffix: --presets none.yaml --baseline none.yaml",
-)
 def test_a_baseline_may_be_named_as_in_the_list(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(json.dumps({"label_smoothing": {}}), encoding="utf-8")

@@ -174,11 +174,6 @@ def test_single_undefined_draws_are_passed_over() -> None:
     assert bounds(two_level(values, broken)) == pytest.approx(bounds(two_level(values, draws)), rel=0.02)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="statistics.two_level guards only against draws that are nan altogether: when no draw is defined for all "
-    "seeds, nanvar of nothing warns and the row effect is silently taken for 0",
-)
 @pytest.mark.filterwarnings("ignore:Degrees of freedom:RuntimeWarning")
 def test_draws_that_are_never_defined_for_all_seeds_at_once_leave_the_interval_unknown() -> None:
     draws = np.full((2, 100), np.nan)

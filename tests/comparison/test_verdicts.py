@@ -192,7 +192,7 @@ def changed(
         (UNSURE, UNSURE, UNSURE, "not distinguishable"),
         (None, FLAT, FLAT, "failed"),
         (FLAT, None, FLAT, "failed"),
-        (difference(None, None), FLAT, FLAT, "failed"),
+        (difference(None, None), FLAT, FLAT, "not enough evidence"),
         (difference(0.1, None), difference(-0.1, None), None, "not enough evidence"),
         (difference(0.0, None), difference(0.0, None), None, "not distinguishable"),
         (difference(0.0, None), DOWN, None, "smaller gap, score unclear"),

@@ -139,11 +139,6 @@ def test_an_estimate_leaves_torchs_random_numbers_and_threads_alone(write_recipe
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="estimate_seconds forks torch's random numbers only; load_model calls transformers.set_seed(0), which also "
-    "seeds those of Python and numpy",
-)
 def test_an_estimate_leaves_all_other_random_numbers_alone(write_recipe: Write) -> None:
     found = prepared(write_recipe())
     random.seed(7)
@@ -190,11 +185,6 @@ def test_a_weight_counts_in_the_bin_of_its_size_and_outside_in_the_outermost(val
     assert magnitudes == [int(number == place) for number in range(40)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="weights._magnitudes: torch.histogram counts in float32 and stops at 2**24 weights a bin; those of a "
-    "multilingual model (192 million embeddings) exceed it",
-)
 def test_magnitudes_hold_more_weights_than_float32_counts_to() -> None:
     count = 2**24 + 5
     statistics = weight_statistics(Holder(torch.full((count,), 0.01)), {})["head"]
