@@ -379,14 +379,12 @@ def test_a_wrong_number_of_jobs_is_refused_before_anything_is_written(place: Pla
         shutil.rmtree("jobless", ignore_errors=True)
 
 
-def test_a_kill_before_the_manifest_is_written_does_not_spoil_the_folder(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_the_folder_is_made_does_not_spoil_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RunFailed("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.comparison.conduct.choose_workforce", fail)
+        patch.setattr("finetune.comparison.conduct.write_texts", fail)
         assert invoke(*place.compare("spoilt")).exit_code == 1
     try:
         with monkeypatch.context() as patch:  # far enough: the folder was accepted

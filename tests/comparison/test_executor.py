@@ -155,8 +155,8 @@ def test_a_number_of_jobs_that_is_none_is_refused(asked: str) -> None:
         ("7", 8, 7, 1),
         ("99", 4, 4, 1),
         ("auto", 8, 2, 1),
-        ("auto", 1, 1, 1),
-        ("2", 0, 1, 1),
+        ("auto", 1, 1, 2),  # a single cell gets all cores
+        ("2", 0, 1, 2),
     ],
 )
 def test_cores_are_shared_among_the_jobs_that_were_asked_for(asked: str, cells: int, jobs: int, threads: int) -> None:
@@ -173,10 +173,3 @@ def test_auto_takes_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> 
 def test_auto_needs_memory_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 2e9)
     assert choose_workforce("auto", 8).jobs == 1
-
-
-@pytest.mark.usefixtures("two_cores")
-def test_memory_does_not_decide_the_threads_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    much = choose_workforce("auto", 8).threads
-    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 2e9)
-    assert choose_workforce("auto", 8).threads == much
