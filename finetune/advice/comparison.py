@@ -32,9 +32,9 @@ def _about(group: Group, variant: VariantReport) -> str:
     if difference is None or summary is None:
         return f"`{variant.name}` cannot be compared: {_why_not(group, variant)}"
     interval = interval_text(score, difference.low, difference.high)
-    figures = ", ".join([score_text(score, summary.mean), change_text(score, difference.mean)])
-    figures += "" if interval == "-" else f" {interval}"
-    return f"`{variant.name}` {_moved(difference, variant, group)} ({figures}) and {_closed(group, variant)}"
+    moved = change_text(score, difference.mean) + ("" if interval == "-" else f" {interval}")
+    named = f"{group.reported} {metric_name(score)} {score_text(score, summary.mean)}"
+    return f"`{variant.name}`: {named} ({moved}{_sureness(difference, variant)}), {_closed(group, variant)}"
 
 
 def _why_not(group: Group, variant: VariantReport) -> str:
@@ -44,15 +44,10 @@ def _why_not(group: Group, variant: VariantReport) -> str:
     return "no seed of it and of the baseline has finished in both"
 
 
-def _moved(difference: Difference, variant: VariantReport, group: Group) -> str:
-    named = f"{group.reported} {metric_name(group.score)}"
+def _sureness(difference: Difference, variant: VariantReport) -> str:
     if variant.change == "smaller gap, score kept":
-        return f"keeps {named}"
-    if difference.distinguishable is None:
-        return f"has {named}"
-    if not difference.distinguishable:
-        return f"changes {named} by no more than chance could"
-    return f"{'raises' if (difference.mean or 0) > 0 else 'lowers'} {named}"
+        return ", kept"
+    return ", within chance" if difference.distinguishable is False else ""
 
 
 def _closed(group: Group, variant: VariantReport) -> str:
@@ -63,7 +58,7 @@ def _closed(group: Group, variant: VariantReport) -> str:
     if parts is None or before is None or before.mean is None or parts.closed.mean is None:
         return "its gap cannot be compared"
     name = f"the {metric_name(group.loss)} gap"
-    chance = ", as chance could" if parts.closed.distinguishable is False else ""
+    chance = " (within chance)" if parts.closed.distinguishable is False else ""
     share = parts.closed.mean / before.mean if before.low is not None and before.low > 0 else None
     if share is None or share < 0:  # a share of a gap that may be 0 means nothing
         return f"changes {name} by {change_text(group.loss, -parts.closed.mean)}{chance}"

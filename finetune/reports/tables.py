@@ -29,7 +29,11 @@ def side_by_side(group: Group) -> Table:
     unit = "%" if score.share else score.name
     columns = [
         Column("preset", numeric=False),
-        Column("● train ○ validation" + (" ┃ test" if group.reported == "test" else ""), sortable=False, dumbbell=True),
+        Column(
+            "●\u00a0train ○\u00a0validation" + (" ┃\u00a0test" if group.reported == "test" else ""),
+            sortable=False,
+            dumbbell=True,
+        ),
         Column("verdict", numeric=False, look="verdict"),
         Column(f"{group.reported} − baseline", note="95 % interval"),
         Column(f"gap, {score.change_unit or score.name}", note="ships, then end"),
