@@ -8,6 +8,7 @@ import typer.main
 
 from finetune.cli.app import app
 from finetune.recipe.library import preset_names, recipe_names
+from finetune.reports.schema_page import render_schema_page
 from finetune.reports.techniques import render_markdown
 
 REPOSITORY = Path(__file__).parent.parent
@@ -17,6 +18,11 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPO
 def test_the_technique_page_is_up_to_date() -> None:
     page = (REPOSITORY / "docs" / "techniques.md").read_text(encoding="utf-8")
     assert page == render_markdown(), "type: scripts/docs"
+
+
+def test_the_page_of_the_report_schema_is_up_to_date() -> None:
+    page = (REPOSITORY / "docs" / "report-schema.md").read_text(encoding="utf-8")
+    assert page == render_schema_page(), "type: scripts/docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
