@@ -5,6 +5,7 @@ from __future__ import annotations
 from finetune.measurement.units import change_text, interval_text, is_share, metric_name, score_text
 from finetune.records.report import Difference, Group, VariantReport
 
+MOST_SEEDS = 1000  # where `seeds_needed` stops counting
 FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
 
 
@@ -34,7 +35,8 @@ def _about(group: Group, variant: VariantReport) -> str:
     interval = interval_text(score, difference.low, difference.high)
     moved = change_text(score, difference.mean) + ("" if interval == "-" else f" {interval}")
     named = f"{group.reported} {metric_name(score)} {score_text(score, summary.mean)}"
-    return f"`{variant.name}`: {named} ({moved}{_sureness(difference, variant)}), {_closed(group, variant)}"
+    state = f" ({variant.verdict})" if variant.verdict in ("degenerate", "underfit") else ""
+    return f"`{variant.name}`{state}: {named} ({moved}{_sureness(difference, variant)}), {_closed(group, variant)}"
 
 
 def _why_not(group: Group, variant: VariantReport) -> str:
@@ -59,7 +61,9 @@ def _closed(group: Group, variant: VariantReport) -> str:
         return "its gap cannot be compared"
     name = f"the {metric_name(group.loss)} gap"
     chance = " (within chance)" if parts.closed.distinguishable is False else ""
-    share = parts.closed.mean / before.mean if before.low is not None and before.low > 0 else None
+    # The baseline's gap on the same pairs: mean over pairs of (gap of the variant + what it closed).
+    paired = parts.closed.mean + _paired_gap(variant, group.loss)
+    share = parts.closed.mean / paired if before.low is not None and before.low > 0 and paired > 0 else None
     if share is None or share < 0:  # a share of a gap that may be 0 means nothing
         return f"changes {name} by {change_text(group.loss, -parts.closed.mean)}{chance}"
     return f"closes {100 * share:.0f} % of {name}{chance}"
@@ -68,6 +72,16 @@ def _closed(group: Group, variant: VariantReport) -> str:
 def taken_apart(group: Group) -> VariantReport:
     """The preset that an ablation takes apart; the only other variant of no single technique is `none`."""
     return next(variant for variant in group.variants if variant.technique is None and variant.name != "none")
+
+
+def _paired_gap(variant: VariantReport, metric: str) -> float:
+    """Mean gap of a variant over the runs that have a pair."""
+    finished = [[run.seed, run.fold] for run in variant.runs if run.status == "finished"]
+    values = variant.gap[metric].values
+    paired = [
+        value for where, value in zip(finished, values, strict=True) if where in variant.pairs and value is not None
+    ]
+    return sum(paired) / len(paired)
 
 
 def _ablation_headline(group: Group) -> str:
@@ -109,6 +123,8 @@ def caveats(group: Group) -> list[str]:
         )
     elif repeats < FEW_SEEDS:
         found.append(f"{repeats} seeds leave wide intervals; five or more narrow them.{_needed(group)}")
+    if any(run.status != "finished" for variant in group.variants for run in variant.runs):
+        found.append("Presets have not finished the same seeds: levels are over different runs, differences are not.")
     if group.reported == "validation":
         found.append("There is no test split: scores are of validation, which also selected, so they are optimistic.")
     for split in ("validation", "test"):
@@ -139,8 +155,11 @@ def _needed(group: Group) -> str:
     if not open_ones:
         return ""
     _, seeds, name, mean = max(open_ones)
+    if not any(sign in change_text(group.score, mean) for sign in "123456789"):  # rounds to nothing
+        return ""
+    many = f"about {seeds}" if seeds < MOST_SEEDS else f"{MOST_SEEDS} or more"
     unit = "" if is_share(group.score) else f" {metric_name(group.score)}"
     return (
-        f" To see {change_text(group.score, mean)}{unit} of `{name}` with 80 % power, about {seeds} seeds are needed "
-        "(on these rows)."
+        f" To see {change_text(group.score, mean)}{unit} of `{name}` with 80 % power, {many} seeds are needed "
+        "(on these rows, before any adjustment)."
     )

@@ -21,7 +21,7 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.report import FailOption, check_gates, print_report
-from finetune.errors import OutputError, RecipeError, RunFailed
+from finetune.errors import FinetuneError, OutputError, RecipeError, RunFailed
 
 if TYPE_CHECKING:
     from finetune.comparison.gates import Gate
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 COMPARE_EXAMPLES = (
     "Examples:  finetune compare --presets none,strong --seeds 5   |   finetune compare --data reviews.csv --folds 5   "
-    '|   finetune compare --fail-on "gap.accuracy > 0.15"'
+    '|   finetune compare --fail-on "gap.accuracy > 0.15 or strong.difference.test.accuracy < -0.01"'
 )
 ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
 DEFAULT_PRESETS = "none,light,medium,strong"
@@ -50,7 +50,8 @@ FoldsOption = Annotated[
     typer.Option("--folds", min=2, help="Cross-validation: each of this many parts of the data is test once."),
 ]
 MetricOption = Annotated[
-    list[str] | None, typer.Option("--metric", help="Path of your own `evaluate` module. Repeatable.")
+    list[str] | None,
+    typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
 ]
 OutputOption = Annotated[
     Path | None,
@@ -59,7 +60,7 @@ OutputOption = Annotated[
     ),
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Refuse to start from nothing. Finished cells are kept with or without it.")
+    bool, typer.Option("--resume", help="Stop if the folder holds no comparison yet. Finished cells are kept anyway.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the matrix and an estimate of its time.")]
 KeepOption = Annotated[
@@ -102,7 +103,8 @@ def compare(
     output: OutputOption = None,
     resume: ResumeOption = False,
     refit: Annotated[
-        bool, typer.Option("--refit", help="Train the recommended preset once more on train and validation.")
+        bool,
+        typer.Option("--refit", help="At the end, train the recommended preset once more on train and validation."),
     ] = False,
     keep_models: KeepOption = False,
     fail_on: FailOption = None,
@@ -200,7 +202,8 @@ def parse_seeds(text: str) -> list[int]:
     if "," not in text:
         count = int(parts[0])
         if not 1 <= count <= MOST_SEEDS:
-            raise RecipeError(f"--seeds {text}: expected 1 to {MOST_SEEDS} seeds. For seed {count} alone: {count},")
+            alone = f" For seed {count} alone: --seeds {count}," if 0 < count < 2**32 else ""
+            raise RecipeError(f"--seeds {text}: expected 1 to {MOST_SEEDS} seeds.{alone}")
         return list(range(count))
     seeds = [int(part) for part in parts]
     if len(set(seeds)) < len(seeds):
@@ -229,7 +232,7 @@ def _folder(output: Path | None, name: str, resume: bool) -> ComparisonFolder:
     folder = ComparisonFolder(path)
     if folder.exists():
         folder.read()
-    elif not is_empty(path):
+    elif not is_empty(path) and not (path / "cells").is_dir():
         raise OutputError(f"--output {path}: is not empty and holds no comparison. Choose another folder.")
     elif resume:
         raise OutputError(f"--resume: {path} holds no comparison. Leave --resume out, or name the folder of one.")
@@ -241,14 +244,12 @@ def _execute(plan: _Plan) -> None:
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise RecipeError(f"finetune {plan.kind} starts its own processes. Type it without a launcher, with --jobs N")
-    from finetune.comparison.analysis import report_of
     from finetune.comparison.conduct import conduct, write_texts
     from finetune.comparison.executor import choose_workforce
     from finetune.comparison.matrix import DataSets, build_cells
     from finetune.records.store import lock_folder
-    from finetune.reports.files import write_report
     from finetune.reports.matrix import MatrixDisplay
 
     workforce = choose_workforce(plan.jobs, len(plan.variants) * len(plan.seeds) * (plan.folds or 1))
@@ -263,27 +264,74 @@ def _execute(plan: _Plan) -> None:
         _print_matrix(plan, cells, data)
         return
     with lock_folder(plan.folder.path):
-        manifest = _manifest(plan, cells)
-        plan.folder.write(manifest)  # first: it is what makes the folder one of a comparison
+        manifest = _open_folder(plan, cells)
         write_texts(plan.folder, cells, data)
         try:
             with MatrixDisplay(first.task, plan.quiet) as display:
-                manifest = conduct(plan.folder, manifest, cells, workforce, plan.keep_models, display.show)
-            found = report_of([plan.folder.path])
-            if plan.refit:
-                found = _refit(plan, manifest, cells, found)
+                conduct(plan.folder, manifest, cells, workforce, plan.keep_models, display.show)
+            found, paths = _publish(plan)
+            problem = _refit(plan, cells, found) if plan.refit else None
+            if plan.refit and problem is None:
+                found, paths = _publish(plan)
         except KeyboardInterrupt:
             complain("stopped; what is complete is kept. To go on, type the same command again.")
             raise
-        for text in found.skipped:
-            complain(f"warning: skipped: {text}")
-        found = _ship(plan, found)
-        paths = write_report(found, plan.folder.path)
     print_report(found, paths, plan.as_json)
+    _complain_of_models(plan, cells)
     check_gates(found, [gates])
     failed = [run for variant in found.groups[0].variants for run in variant.runs if run.status != "finished"]
     if failed:
         raise RunFailed(f"{len(failed)} of {len(cells)} runs failed; the report names each. The same command retries.")
+    if problem is not None:
+        raise RunFailed(f"--refit: {problem} The report and the model are those without it.")
+
+
+def _open_folder(plan: _Plan, cells: list[Cell]) -> Manifest:
+    """Write the manifest, which is what makes the folder one of a comparison; says what it takes out of the table."""
+    manifest = _manifest(plan, cells)
+    if plan.folder.exists():
+        earlier = plan.folder.read()
+        keys = {cell.entry.key for cell in cells}
+        others = sum(entry.key not in keys for entry in earlier.cells)
+        if others:
+            complain(
+                f"note: {others} cells of an earlier command in {plan.folder.path} are not in this one (other recipe, "
+                "data, presets, seeds or code): its report is replaced, they stay in cells/. For both: another --output"
+            )
+        # Shown only if it is of what is recommended.
+        manifest = manifest.model_copy(update={"refit": earlier.refit})
+    plan.folder.write(manifest)
+    return manifest
+
+
+def _publish(plan: _Plan) -> tuple[Report, list[Path]]:
+    """Analyse, put the recommended model in its place, and write the report."""
+    from finetune.comparison.analysis import report_of
+    from finetune.comparison.finish import ship_model
+    from finetune.reports.files import write_report
+
+    found = report_of([plan.folder.path])
+    if found.groups[0].recommendation is not None:
+        try:
+            shipped = ship_model(found.groups[0], plan.folder)
+        except OutputError as error:
+            complain(f"warning: {error}")
+        else:
+            plan.folder.write(plan.folder.read().model_copy(update={"shipped": shipped}))
+            found = report_of([plan.folder.path])  # now it knows where the model lies
+    for text in found.skipped:
+        complain(f"warning: skipped: {text}")
+    return found, write_report(found, plan.folder.path)
+
+
+def _complain_of_models(plan: _Plan, cells: list[Cell]) -> None:
+    """--keep-models cannot bring back what an earlier command removed."""
+    gone = [cell for cell in cells if not plan.folder.cell(cell.entry).model.is_dir()]
+    if plan.keep_models and gone:
+        complain(
+            f"warning: --keep-models: {len(gone)} cells have no model, an earlier command without it removed them. To "
+            f"train them again, delete their folders, such as {plan.folder.path / gone[0].entry.folder}"
+        )
 
 
 def _manifest(plan: _Plan, cells: list[Cell]) -> Manifest:
@@ -322,8 +370,8 @@ def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:
     return [parse_gate(text, names, metrics, loaded.test is not None) for text in plan.gates]
 
 
-def _refit(plan: _Plan, manifest: Manifest, cells: list[Cell], found: Report) -> Report:
-    from finetune.comparison.analysis import report_of
+def _refit(plan: _Plan, cells: list[Cell], found: Report) -> str | None:
+    """Train the recommended preset once more; returns why it could not be done."""
     from finetune.comparison.finish import refit
     from finetune.reports.progress import LiveGap
 
@@ -332,25 +380,12 @@ def _refit(plan: _Plan, manifest: Manifest, cells: list[Cell], found: Report) ->
     def callbacks(title: str) -> list[Any]:
         return [] if plan.quiet else [LiveGap(title, group.task)]
 
-    inside = refit(plan.folder, group, cells, callbacks)
-    plan.folder.write(manifest.model_copy(update={"refit": inside}))
-    return report_of([plan.folder.path])
-
-
-def _ship(plan: _Plan, found: Report) -> Report:
-    """Put the recommended model in its place; the report then says where it lies."""
-    from finetune.comparison.analysis import report_of
-    from finetune.comparison.finish import ship_model
-
-    if found.groups[0].recommendation is None:
-        return found
     try:
-        shipped = ship_model(found.groups[0], plan.folder)
-    except OutputError as error:
-        complain(f"warning: {error}")
-        return found
-    plan.folder.write(plan.folder.read().model_copy(update={"shipped": shipped}))
-    return report_of([plan.folder.path])
+        inside = refit(plan.folder, group, cells, callbacks)
+    except FinetuneError as error:
+        return str(error)
+    plan.folder.write(plan.folder.read().model_copy(update={"refit": inside}))
+    return None
 
 
 def _print_matrix(plan: _Plan, cells: list[Cell], data: DataSets) -> None:
@@ -369,6 +404,7 @@ def _print_matrix(plan: _Plan, cells: list[Cell], data: DataSets) -> None:
     console.print(describe_matrix(described["cells"]))
     typer.echo(
         f"{described['to_run']} of {len(cells)} cells to run, {described['jobs']} at a time: about "
-        f"{duration(described['seconds'])} ({described['source']}; early stops make it less)\n"
+        f"{duration(described['seconds'])} ({described['source']}; early stops make it "
+        "less, starting workers a little more)\n"
         "dry run: nothing was trained"
     )

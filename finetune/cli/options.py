@@ -1,5 +1,6 @@
 """Options that several commands share, completion of names, and the one place where errors become exit codes."""
 
+import errno
 import functools
 import os
 import sys
@@ -12,6 +13,19 @@ from finetune.errors import FinetuneError
 from finetune.recipe import library
 
 INTERRUPTED = 130
+# Errors of the file system that a user can mend: a full disk or quota, a limit, no permission, a name in the way.
+NOT_OURS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+)
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -65,12 +79,18 @@ def reports_errors(command: Command) -> Command:
             for line in str(error).splitlines():
                 complain(f"error: {line}")
             raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt:
-            complain("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # `finetune ls | head`: the reader has seen enough. Python would complain again while closing stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.errno not in NOT_OURS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            complain(f"error: {where}{error.strerror}.")
+            raise typer.Exit(FinetuneError.exit_code) from error
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
 

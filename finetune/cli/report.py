@@ -23,9 +23,9 @@ FailOption = Annotated[
     typer.Option(
         "--fail-on",
         metavar="EXPR",
-        help="Exit 1 if this holds of the recommended preset. FIELD SIGN NUMBER, joined with and/or: FIELD is "
-        "train|validation|test|gap|gap_last.METRIC, difference.KIND.METRIC, failed or degenerate; before it a preset "
-        "and a dot for that preset. Scores are shares (0.15 is 15 points), nll is in nats. Repeatable.",
+        help="Exit 1 if it holds, e.g. 'gap.accuracy > 0.15'. Fields: train, validation, test, gap or gap_last, a dot "
+        "and a metric (of the recommended preset); PRESET. before it (of that one); difference. before it (to the "
+        "baseline); failed, degenerate (runs). Shares: 0.15 is 15 points; nll: nats. Join with and, or. Repeatable.",
     ),
 ]
 
@@ -48,6 +48,7 @@ def report(
     """Write the report of finished runs anew, from records alone."""
     from finetune.comparison.analysis import report_of
     from finetune.comparison.gates import parse_gate
+    from finetune.records.store import check_place, lock_folder
     from finetune.reports.files import write_report
 
     found = report_of(folders, baseline)
@@ -62,7 +63,10 @@ def report(
     ]
     for text in found.skipped:
         complain(f"warning: skipped: {text}")
-    paths = write_report(found, output or (folders[0] if len(folders) == 1 else Path("runs/report")))
+    target = output or (folders[0] if len(folders) == 1 else Path("runs/report"))
+    check_place(target)
+    with lock_folder(target):
+        paths = write_report(found, target)
     print_report(found, paths, as_json)
     check_gates(found, gates)
 

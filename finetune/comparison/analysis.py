@@ -261,15 +261,16 @@ class _Analysis:
         found: dict[str, dict[str, dict[str, Difference]]] = {
             name: self._differences(row, self.rows.get(row.entry.baseline or "")) for name, row in self.rows.items()
         }
-        for kind in KINDS:
-            for metric in self.metrics:
-                names = [name for name in found if metric in found[name].get(kind, {})]
-                adjusted = holm([found[name][kind][metric].p for name in names])
-                for name, p in zip(names, adjusted, strict=True):
-                    clear = None if p is None else p < 1 - LEVEL
-                    found[name][kind][metric] = found[name][kind][metric].model_copy(
-                        update={"p_holm": p, "distinguishable": clear}
-                    )
+        # The words of a verdict are made from three figures of every variant: one family, so that a table in which
+        # nothing is there calls anything different in 5 % of cases. Every other figure is a family of its own.
+        decisive = [
+            (self.reported, self.measure.score),
+            ("gap", self.measure.score),
+            ("gap", self.measure.loss),
+        ]
+        others = [(kind, metric) for kind in KINDS for metric in self.metrics if (kind, metric) not in decisive]
+        for family in (decisive, *([figure] for figure in others)):
+            _adjust(found, family)
         return found
 
     def _pairs(self, row: _Row) -> list[tuple[int, int | None]]:
@@ -311,31 +312,40 @@ class _Analysis:
     # --- the whole ----------------------------------------------------------------------------------------------
 
     def _dominator(self, variant: VariantReport, others: Sequence[VariantReport]) -> str | None:
-        """The best variant with both a higher mean validation score and a smaller mean gap."""
-        mine = self._score_and_gap(variant)
-        if mine is None:
-            return None
-        better = []
+        """The best variant with both a higher mean validation score and a smaller mean gap, on the seeds both have."""
+        mine, better = self.rows[variant.name], []
         for other in others:
-            theirs = self._score_and_gap(other)
-            if theirs is not None and theirs[0] > mine[0] and theirs[1] < mine[1]:
-                better.append((theirs[0], other.name))
+            theirs = self.rows[other.name]
+            shared = _shared([mine, theirs])
+            ours, rival = self._score_and_gap(mine, shared), self._score_and_gap(theirs, shared)
+            if ours is not None and rival is not None and rival[0] > ours[0] and rival[1] < ours[1]:
+                better.append((rival[0], other.name))
         return max(better)[1] if better else None
 
-    def _score_and_gap(self, variant: VariantReport) -> tuple[float, float] | None:
-        score, gap = variant.validation.get(self.measure.score), variant.gap.get(self.measure.score)
-        if score is None or gap is None or score.mean is None or gap.mean is None:
-            return None
-        return score.mean, gap.mean
+    def _score_and_gap(self, row: _Row, at: Sequence[tuple[int, int | None]]) -> tuple[float, float] | None:
+        """Mean validation score and mean gap of it over some repetitions."""
+        means = []
+        for kind in ("validation", "gap"):
+            figures = _by_place(row, kind, self.measure.score)
+            values = [figures[where].value for where in at]
+            if not values or None in values:
+                return None
+            means.append(float(np.mean([value for value in values if value is not None])))
+        return means[0], means[1]
 
     def _recommendation(self, variants: Sequence[VariantReport]) -> Recommendation | None:
+        judged = [variant for variant in variants if self.rows[variant.name].runs]
+        fit = [variant for variant in judged if variant.verdict not in ("underfit", "degenerate", "failed")]
+        # A preset whose hard seeds failed must not gain from it: all are compared on the seeds that all have.
+        shared = _shared([self.rows[variant.name] for variant in fit or judged])
         candidates = []
-        for variant in variants:
-            found = self._score_and_gap(variant)
+        for number, variant in enumerate(judged):
+            row = self.rows[variant.name]
+            at = [where for where in shared if where in _places(row)] if variant in fit else _places(row)
+            found = self._score_and_gap(row, at)
             if found is not None:
-                eligible = variant.verdict not in ("underfit", "degenerate", "failed")
-                cost = (variant.cost, variant.seconds or 0.0)
-                candidates.append(Candidate(variant.name, found[0], found[1], cost, eligible))
+                cost = (variant.cost, float(len(variant.techniques)), float(number))
+                candidates.append(Candidate(variant.name, found[0], found[1], cost, variant in fit))
         best = best_candidate(candidates)
         if best is None:
             return None
@@ -362,7 +372,7 @@ class _Analysis:
         found = self.collection.refit
         if found is None or not found.finished or found.record is None or found.record.selected is None:
             return None
-        if (found.variant, found.seed, found.fold) != (chosen.variant, chosen.seed, chosen.fold):
+        if not found.folder.path.name.startswith(f"{chosen.folder.path.name}-"):  # see `finish.refit`
             return None
         return Refit(
             steps=found.record.selected.step,
@@ -422,9 +432,31 @@ class _Analysis:
         return found
 
 
+def _adjust(found: dict[str, dict[str, dict[str, Difference]]], family: Sequence[tuple[str, str]]) -> None:
+    """Fill in p_holm and distinguishable for some figures of all variants together."""
+    members = [
+        (name, kind, metric)
+        for name, of_variant in found.items()
+        for kind, metric in family
+        if metric in of_variant.get(kind, {})
+    ]
+    adjusted = holm([found[name][kind][metric].p for name, kind, metric in members])
+    for (name, kind, metric), p in zip(members, adjusted, strict=True):
+        clear = None if p is None else p < 1 - LEVEL
+        found[name][kind][metric] = found[name][kind][metric].model_copy(update={"p_holm": p, "distinguishable": clear})
+
+
+def _places(row: _Row) -> list[tuple[int, int | None]]:
+    return [(where.seed, where.fold) for where in row.places]
+
+
+def _shared(rows: Sequence[_Row]) -> list[tuple[int, int | None]]:
+    """The repetitions that all of some variants have finished."""
+    return [where for where in _places(rows[0]) if all(where in _places(row) for row in rows[1:])]
+
+
 def _by_place(row: _Row, kind: str, metric: str) -> dict[tuple[int, int | None], Quantity]:
-    places = [(where.seed, where.fold) for where in row.places]
-    return dict(zip(places, row.column(kind, metric), strict=True))
+    return dict(zip(_places(row), row.column(kind, metric), strict=True))
 
 
 def _order(run: FoundRun) -> tuple[float, float, int]:

@@ -21,7 +21,17 @@ from finetune.records.store import RECORD, RunFolder, read_record
 
 DEFAULT_BASELINE = "none"
 OWN = "own"  # what a run without a preset is called
-MAY_DIFFER = ("name", "preset", "training.seeds", "data.fold")  # between runs of one table, techniques beside
+# Between runs of one table, techniques beside. Where data and model lay says nothing: rows have a fingerprint.
+MAY_DIFFER = (
+    "name",
+    "preset",
+    "training.seeds",
+    "data.fold",
+    "data.source",
+    "data.validation",
+    "data.test",
+    "model.id",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     skipped: list[str] = []
     collections = []
     loose: list[Path] = []
-    for path in paths:
+    for path in {path.resolve(): path for path in paths}.values():  # each once
         comparisons, runs = _find(path)
         collections += [_read_comparison(ComparisonFolder(found), baseline, skipped) for found in comparisons]
         loose += runs

@@ -39,7 +39,10 @@ def curves(run: FoundRun, metrics: Sequence[str]) -> Curve:
 def class_scores(
     runs: Sequence[FoundRun], places: Sequence[Place], baseline: Sequence[FoundRun], task: str, split: str
 ) -> list[ClassScore]:
-    """F1 of each class, worst first; empty for regression and without runs. Intervals of differences are over seeds."""
+    """F1 of each class, worst first; empty for regression and without runs.
+
+    Differences have intervals over seeds alone.
+    """
     if task == "regression" or not runs or runs[0].record is None or runs[0].record.data.labels is None:
         return []
     ours = np.stack([_class_f1(task, run, split) for run in runs])

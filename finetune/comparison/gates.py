@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from finetune.advice.comparison import taken_apart
 from finetune.errors import RecipeError, suggest
 from finetune.records.report import Group, Summary, VariantReport
 
@@ -33,7 +34,7 @@ class Term:
 
     Attributes:
         text: As typed.
-        variant: Whose figure; None for the recommended one.
+        variant: Whose figure; None for the recommended one (counts: for all together).
         kind: train, validation, test, gap or gap_last; failed or degenerate for counts.
         metric: Of the kind; empty for counts.
         difference: Whether the difference to the baseline is meant.
@@ -116,8 +117,8 @@ def _parts(field: str) -> tuple[list[str], bool]:
 def _problem(
     parts: Sequence[str], difference: bool, variants: Sequence[str], metrics: Sequence[str], has_test: bool
 ) -> str:
-    if len(parts) == 1 and parts[0] in COUNTS and not difference:
-        return ""
+    if len(parts) == 1 and parts[0] in COUNTS:
+        return "counts have no difference; leave 'difference.' out." if difference else ""
     if not parts or parts[0] not in KINDS:
         name = parts[0] if parts else ""
         known = [*KINDS, *COUNTS, "difference", *variants]
@@ -147,22 +148,34 @@ def failed_gates(gates: Iterable[Gate], group: Group) -> list[str]:
 
 def _tell(term: Term, group: Group) -> str:
     """The figure and why it fails; empty when it does not."""
-    name = term.variant or (group.recommendation.variant if group.recommendation else group.baseline)
-    variant = next(variant for variant in group.variants if variant.name == name)
+    if term.kind in COUNTS and term.variant is None:
+        total = sum(getattr(variant, term.kind) for variant in group.variants)
+        return f"{term.text}: {total} in {group.name}" if SIGNS[term.sign](total, term.number) else ""
+    variant = _meant(term, group)
     value = _figure(term, variant)
     if value is None:
-        return f"{term.text}: {name} has no such figure in {group.name} ({variant.verdict_reason})"
+        return f"{term.text}: {variant.name} has no such figure in {group.name} ({variant.verdict_reason})"
     if SIGNS[term.sign](value, term.number):
-        return f"{term.text}: {name} has {value:.4g} in {group.name}"
+        return f"{term.text}: {variant.name} has {value:.4g} in {group.name}"
     return ""
+
+
+def _meant(term: Term, group: Group) -> VariantReport:
+    """The variant that is named, else the recommended one; of an ablation, the preset that is taken apart."""
+    if term.variant is None and group.kind == "ablate":
+        return taken_apart(group)
+    name = term.variant or (group.recommendation.variant if group.recommendation else group.baseline)
+    return next(variant for variant in group.variants if variant.name == name)
 
 
 def _figure(term: Term, variant: VariantReport) -> float | None:
     if term.kind in COUNTS:
         return float(getattr(variant, term.kind))
-    if term.difference:
-        difference = variant.differences.get(term.kind, {}).get(term.metric)
-        return None if difference is None else difference.mean
     summaries: dict[str, Summary] = getattr(variant, term.kind)
     summary = summaries.get(term.metric)
-    return None if summary is None else summary.mean
+    if not term.difference:
+        return None if summary is None else summary.mean
+    if variant.baseline is None and summary is not None:
+        return 0.0  # the baseline against itself
+    difference = variant.differences.get(term.kind, {}).get(term.metric)
+    return None if difference is None else difference.mean

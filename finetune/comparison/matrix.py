@@ -76,12 +76,12 @@ def preset_variants(presets: Sequence[str], baseline: str, options: Options) -> 
     names, baseline = [_name(preset) for preset in presets], _name(baseline)
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        raise RecipeError(f"--presets: '{doubled[0]}' is there twice. Name each once.")
+        raise RecipeError(f"--presets: two are called '{doubled[0]}'. Name each once, or rename a file.")
     if len(names) < 2:
         raise RecipeError("--presets: a comparison needs two or more, for example --presets none,strong.")
     if baseline not in names:
         typed = f"--baseline {baseline}: is not among --presets {','.join(presets)}."
-        raise RecipeError(f"{typed}{suggest(baseline, names)} Add it, or type: --baseline {names[0]}")
+        raise RecipeError(f"{typed}{suggest(baseline, names)} Name one of them, or add it to --presets.")
     _refuse_technique_overrides(options.overrides)
     problems: list[str] = []
     variants = []
@@ -89,7 +89,7 @@ def preset_variants(presets: Sequence[str], baseline: str, options: Options) -> 
         try:
             recipe = _resolve(None if preset == OWN else preset, options)
         except RecipeError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            problems += [found for problem in error.problems if (found := _in_a_copy(problem)) not in problems]
         else:
             recipe = recipe.model_copy(update={"preset": name})
             variants.append(Variant(name, None if name == baseline else baseline, recipe))
@@ -109,6 +109,8 @@ def ablation_variants(preset: str, options: Options) -> tuple[list[Variant], lis
     """
     _refuse_technique_overrides(options.overrides)
     whole, name = _resolve(None if preset == OWN else preset, options), _name(preset)
+    if name == "none":
+        raise RecipeError(f"--preset {preset}: 'none' is what the parts are compared with. Rename the file.")
     parts = list(whole.techniques)
     if len(parts) < 2:
         raise RecipeError(f"--preset {preset}: has {len(parts)} techniques; there is nothing to take apart.")
@@ -131,7 +133,8 @@ def ablation_variants(preset: str, options: Options) -> tuple[list[Variant], lis
 
 
 def _name(preset: str) -> str:
-    return Path(preset).stem
+    path = Path(preset)
+    return path.stem if path.suffix in (".yaml", ".yml") else preset
 
 
 def _resolve(preset: str | None, options: Options, further: tuple[str, ...] = ()) -> Recipe:
@@ -212,8 +215,17 @@ def _problems(name: str, recipe: Recipe, data: Data) -> list[str]:
     try:
         check_run(recipe, data)
     except RecipeError as error:
-        return [f"{name}: {problem}" for problem in error.problems]
+        return [f"{name}: {_in_a_copy(problem)}" for problem in error.problems]
     return []
+
+
+def _in_a_copy(problem: str) -> str:
+    """Advice to set a technique's value holds for a run; in a comparison it would be refused."""
+    if "--set techniques." not in problem:
+        return problem
+    return (
+        f"{problem} In a comparison, write it into a copy: finetune cp PRESET mine.yaml, then --presets none,mine.yaml"
+    )
 
 
 def _slug(name: str) -> str:
@@ -242,6 +254,8 @@ def cell_key(recipe: Recipe, seed: int, data: str, model: str, code: str) -> str
 
 def _digest(module: Path) -> str:
     """sha256 over the sources of a user's metric: a file, or a folder of them."""
+    if not module.exists():
+        raise RecipeError(f"--metric {module}: no such file or folder. Give the path of your evaluate module.")
     digest = hashlib.sha256()
     for path in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
         digest.update(path.read_bytes())

@@ -136,7 +136,7 @@ def summarise(figures: Sequence[Quantity], places: Sequence[Place]) -> Summary:
     inference = _infer(figures, places)
     return Summary(
         # Undefined in one run (a constant has no correlation): the mean of the others would be of another preset.
-        mean=float(np.mean(known)) if known and len(known) == len(values) else None,
+        mean=_mean(known, places) if known and len(known) == len(values) else None,
         sd=float(np.std(known, ddof=1)) if len(known) > 1 else None,
         low=inference.low,
         high=inference.high,
@@ -153,7 +153,7 @@ def differ(figures: Sequence[Quantity], places: Sequence[Place]) -> Difference:
     complete = len(known) == len(values)
     over_seeds = t_inference(known) if complete and not folded else UNKNOWN
     return Difference(
-        mean=float(np.mean(known)) if known and complete else None,
+        mean=_mean(known, places) if known and complete else None,
         values=values,
         low=inference.low,
         high=inference.high,
@@ -195,14 +195,25 @@ def _infer(figures: Sequence[Quantity], places: Sequence[Place]) -> Inference:
 
 
 def _infer_over_folds(values: Sequence[float], places: Sequence[Place]) -> Inference:
+    of_folds = _fold_means(values, places)
+    if len(of_folds) < 2:
+        return UNKNOWN
+    return nadeau_bengio(
+        of_folds,
+        float(np.mean([where.test_rows for where in places])),
+        float(np.mean([where.train_rows for where in places])),
+    )
+
+
+def _fold_means(values: Sequence[float], places: Sequence[Place]) -> list[float]:
     """Seeds of one fold are averaged first: they share its rows and are no repetitions of it."""
     by_fold: dict[int | None, list[float]] = {}
     for value, where in zip(values, places, strict=True):
         by_fold.setdefault(where.fold, []).append(value)
-    if len(by_fold) < 2:
-        return UNKNOWN
-    return nadeau_bengio(
-        [float(np.mean(found)) for found in by_fold.values()],
-        float(np.mean([where.test_rows for where in places])),
-        float(np.mean([where.train_rows for where in places])),
-    )
+    return [float(np.mean(found)) for found in by_fold.values()]
+
+
+def _mean(values: Sequence[float], places: Sequence[Place]) -> float:
+    """Over seeds; with folds, over folds, whatever the number of seeds in each."""
+    folded = any(where.fold is not None for where in places)
+    return float(np.mean(_fold_means(values, places) if folded else values))

@@ -103,6 +103,8 @@ def judge_change(
     reason = f"{shown}; {gaps}{_where_from(parts, shrank)}"
     if rose:
         return "better", reason
+    if shrank and grew:
+        return "mixed gaps", reason
     if shrank and fell:
         return "smaller gap, score fell", reason
     if shrank:
@@ -149,14 +151,14 @@ class Candidate:
         name: Of the variant.
         validation: Mean validation score, higher is better.
         gap: Mean gap of the score.
-        cost: Declared, then measured seconds.
+        cost: Declared, then what decides between equal ones: techniques, place in the list.
         eligible: Neither failed, underfit nor degenerate.
     """
 
     name: str
     validation: float
     gap: float
-    cost: tuple[float, float]
+    cost: tuple[float, ...]
     eligible: bool
 
 
@@ -193,25 +195,23 @@ def recommend(
             "repetitions nothing more can be told apart"
         )
     level = 1 - LEVEL
-    tied = [best]
-    for candidate in candidates:
-        p = p_against_best.get(candidate.name)
-        if candidate is not best and candidate.eligible and p is not None and p >= level:
-            tied.append(candidate)
-    chosen = min(tied, key=lambda candidate: (candidate.gap, *candidate.cost, candidate.name))
-    gap = f"{metric_name(score)} gap {change_text(score, chosen.gap)}"
+    unknown = [rival.name for rival in rivals if p_against_best.get(rival.name) is None]
+    tied = [best, *(rival for rival in rivals if (p_against_best.get(rival.name) or 0.0) >= level)]
+    chosen = min(tied, key=lambda candidate: (candidate.gap, *candidate.cost))
+    left_out = f"; too few pairs to judge {', '.join(unknown)}" if unknown else ""
+    return chosen.name, _why(chosen, best, tied, score) + left_out
+
+
+def _why(chosen: Candidate, best: Candidate, tied: Sequence[Candidate], score: str) -> str:
+    name, gap = metric_name(score), f"{metric_name(score)} gap {change_text(score, chosen.gap)}"
+    top = score_text(score, best.validation)
     if len(tied) == 1:
-        return chosen.name, (
-            f"its validation {metric_name(score)} ({score_text(score, best.validation)}) is distinguishably the best; "
-            f"{gap}"
-        )
+        return f"its validation {name} ({top}) is distinguishably the best; {gap}"
+    same = [candidate for candidate in tied if candidate.gap == chosen.gap]
+    smallest = "the same gap as others and is the cheapest" if len(same) > 1 else "the smallest gap"
     if chosen is best:
-        return chosen.name, (
-            f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}) and the smallest "
-            f"gap of those not distinguishable from it ({gap})"
-        )
-    return chosen.name, (
-        f"it has the smallest gap ({gap}) of the {len(tied)} whose validation {metric_name(score)} is not "
-        f"distinguishable from the best ({best.name}: {score_text(score, best.validation)}; {chosen.name}: "
-        f"{score_text(score, chosen.validation)})"
+        return f"it has the best validation {name} ({top}) and {smallest} of those not distinguishable from it ({gap})"
+    return (
+        f"it has {smallest} ({gap}) of the {len(tied)} whose validation {name} is not distinguishable from the best "
+        f"({best.name}: {top}; {chosen.name}: {score_text(score, chosen.validation)})"
     )

@@ -52,13 +52,14 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
     Args:
         tasks: Receives `Task`, sends `Event`.
         threads: CPU threads of this worker.
-        gpu: The only GPU that this worker sees; None for the CPU.
+        gpu: Number of the only GPU that this worker sees, among the visible ones; None for the CPU.
     """
     # Ctrl-C in a terminal reaches the whole process group; the parent alone decides and passes it on.
     os.setpgid(0, 0)
     _die_with(os.getppid())
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[gpu] if visible else str(gpu)
     try:
         _load_libraries(threads)
         prepared_for = _Preparations()

@@ -98,4 +98,7 @@ class ComparisonFolder:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
             return Manifest.model_validate(content)
         except (OSError, ValueError, AttributeError, ValidationError) as error:
-            raise OutputError(f"{path}: is no readable manifest: {str(error).splitlines()[0]}") from error
+            raise OutputError(
+                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and type the compare "
+                "command again: finished cells are kept."
+            ) from error

@@ -21,6 +21,7 @@ Change = Literal[
     "smaller gap, score fell",
     "worse",  # the score fell and the gap did not shrink
     "larger gap",
+    "mixed gaps",  # that of the score and that of the loss went opposite ways
     "not distinguishable",
     "not enough evidence",
     "failed",
@@ -51,7 +52,9 @@ class Difference(_Frozen):
     seeds_low: float | None = Field(None, description="95 % t-interval over seeds alone: for exactly these rows.")
     seeds_high: float | None = None
     p: float | None = Field(None, description="Two-sided, of [low, high].")
-    p_holm: float | None = Field(None, description="The same, adjusted for the number of variants (Holm).")
+    p_holm: float | None = Field(
+        None, description="Adjusted (Holm) over all variants; reported score, its gap and the loss gap are one family."
+    )
     distinguishable: bool | None = Field(None, description="p_holm < 0.05; null when it cannot be known.")
     seeds_needed: int | None = Field(
         None, description="Seeds to see a difference of this size with 80 % power; null when it is 0 or unknown."

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from finetune.records.report import Report
+from finetune.records.store import write_atomically
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Prose, Section, Table
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
@@ -40,7 +41,7 @@ def write_markdown(report: Report, folder: Path) -> None:
     if reasons := skipped(report):
         lines += ["## Unreadable records", "", *_list([escape(reason) for reason in reasons])]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    write_atomically(folder / "report.md", "\n".join(lines).rstrip() + "\n")
 
 
 def escape(text: str) -> str:

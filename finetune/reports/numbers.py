@@ -84,7 +84,7 @@ def why_no_interval(variant: VariantReport) -> str:
     """Why a difference of this variant has no interval."""
     if len(variant.pairs) == 1:
         return "one pair\nno interval"
-    return "nothing to compare" if not variant.pairs else "pairs do not vary\nno interval"
+    return "nothing to compare" if not variant.pairs else "no interval\nover rows"
 
 
 def reported(group: Group, variant: VariantReport) -> dict[str, Summary]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from finetune.data.rows import Rows
@@ -25,7 +26,8 @@ def refitted(prepared: Prepared, steps: int) -> Prepared:
     return replace(
         prepared,
         # The train probe's positions stay valid: validation is appended.
-        data=replace(data, train=_joined(data.train, data.validation)),
+        # Its own fingerprint: a record of it must never stand beside runs that were measured on validation.
+        data=replace(data, train=_joined(data.train, data.validation), fingerprint=_refitted(data.fingerprint)),
         rule=None,
         metric=None,
         stop_at=steps,
@@ -34,6 +36,10 @@ def refitted(prepared: Prepared, steps: int) -> Prepared:
             f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is",
         ],
     )
+
+
+def _refitted(fingerprint: str) -> str:
+    return hashlib.sha256(f"train and validation of {fingerprint}".encode()).hexdigest()
 
 
 def _joined(first: Rows, second: Rows) -> Rows:

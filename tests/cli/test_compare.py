@@ -589,3 +589,60 @@ def test_help_says_the_units_of_what_a_gate_compares(command: str) -> None:
     assert "0.15 is 15 points" in told
     assert "nats" in told
     assert "Example" in told
+
+
+# --- what must not cost the table ------------------------------------------------------------------------------
+
+
+def test_a_refit_that_fails_leaves_report_and_model(place: Place) -> None:
+    folder = place.copy("unrefitted")
+    for path in (folder / "report.json", folder / "report.html"):
+        path.unlink()
+    (folder / "refits").write_text("in the way", encoding="utf-8")
+    result = invoke(*place.compare("unrefitted", "--refit"))
+    assert result.exit_code == 1
+    assert "--refit: " in result.stderr
+    assert "those without it" in result.stderr
+    assert (folder / "report.html").is_file()
+    assert (folder / "model" / "model.safetensors").is_file()
+
+
+def test_data_that_was_moved_is_the_same_data(place: Place) -> None:
+    folder = place.copy("moved")
+    recipe = json.loads(place.recipe.read_text(encoding="utf-8"))
+    moved = shutil.copy(recipe["data"]["source"], place.path / "elsewhere.csv")
+    before = records(folder)
+    result = invoke(*place.compare("moved", "--seeds", "3", "--set", f"data.source={moved}", "--quiet"))
+    assert result.exit_code == 0, result.stderr
+    after = records(folder)
+    assert len(after) == 6
+    assert {name: after[name] for name in before} == before
+
+
+def test_another_comparison_in_the_same_folder_is_announced(place: Place) -> None:
+    place.copy("reused")
+    result = invoke(*place.compare("reused", "--seeds", "1"))
+    assert result.exit_code == 0
+    assert "2 cells of an earlier command in reused are not in this one" in result.stderr
+
+
+def test_a_refit_never_stands_beside_runs_that_were_measured_on_validation(place: Place, tmp_path: Path) -> None:
+    from finetune.recipe import resolve
+    from finetune.records.store import RunFolder
+    from finetune.training.prepare import prepare
+    from finetune.training.refit import refitted
+    from finetune.training.runner import run_seed
+
+    recipe = resolve(str(place.recipe), "none", overrides=["training.epochs=1"]).recipe
+    run_seed(prepare(recipe), 0, RunFolder(tmp_path / "plain"))
+    run_seed(refitted(prepare(recipe), 3), 1, RunFolder(tmp_path / "again"))
+    result = invoke("report", tmp_path, "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "cannot stand in one table: the fingerprint of its rows" in result.stderr
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "/proc/nowhere"])
+def test_a_report_that_cannot_be_written_says_so(place: Place, target: str) -> None:
+    result = invoke("report", place.made, "--output", target)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")

@@ -143,21 +143,27 @@ def test_presets_that_miss_the_same_rows_have_no_interval(tmp_path: Path) -> Non
     assert found.change == "not distinguishable"
 
 
-def test_holm_is_over_the_variants_of_one_figure(tmp_path: Path) -> None:
+DECISIVE = (("test", "accuracy"), ("gap", "accuracy"), ("gap", "nll"))  # what verdicts are worded from
+
+
+def test_holm_is_over_all_variants_and_the_figures_of_the_verdict(tmp_path: Path) -> None:
     runs = pair()
     for name, missed in (("light", (4, 5, 4)), ("medium", (3, 3, 2))):
         runs += [Run(name, seed, wrong=(1, 4, count)) for seed, count in enumerate(missed)]
     group = group_of(tmp_path, runs)
-    found = [variant.differences["test"]["accuracy"] for variant in group.variants if variant.baseline]
+    found = [v.differences[kind][metric] for v in group.variants if v.baseline for kind, metric in DECISIVE]
+    assert len(found) == 9
     assert [difference.p_holm for difference in found] == pytest.approx(holm([entry.p for entry in found]))
     assert [difference.distinguishable for difference in found] == [entry.p_holm < 0.05 for entry in found]
     assert any(entry.p_holm > entry.p for entry in found)
+    others = [v.differences["validation"]["accuracy"] for v in group.variants if v.baseline]
+    assert [entry.p_holm for entry in others] == pytest.approx(holm([entry.p for entry in others]))
 
 
 def test_a_variant_without_a_p_does_not_count_for_holm(tmp_path: Path) -> None:
     """A preset that equals the baseline has no p, so the other one's is left as it is."""
     runs = pair() + [Run("same", seed, wrong=wrong) for seed, wrong in enumerate(NONE)]
-    found = variant_of(group_of(tmp_path, runs), "strong").differences["test"]["accuracy"]
+    found = variant_of(group_of(tmp_path, runs), "strong").differences["validation"]["accuracy"]
     assert found.p_holm == pytest.approx(found.p)
 
 
@@ -584,3 +590,32 @@ def test_loose_runs_make_the_same_figures_as_a_comparison(tmp_path: Path) -> Non
         assert one.differences == other.differences
         assert one.gap == other.gap
     assert (loose.kind, loose.name) == ("runs", "made")
+
+
+# --- unequal seeds ---------------------------------------------------------------------------------------------
+
+
+def test_a_preset_does_not_gain_from_the_seeds_that_it_failed(tmp_path: Path) -> None:
+    """none is better on every seed that both have; its mean over all seeds is worse, for seed 2 is a hard one."""
+    runs = [Run("none", seed, wrong=(0, missed, 4)) for seed, missed in enumerate((4, 5, 12))]
+    runs += [Run("strong", seed, wrong=(2, missed, 4)) for seed, missed in enumerate((6, 6))]
+    runs += [Run("strong", 2, status="failed", error="out of memory")]
+    group = group_of(tmp_path, runs)
+    assert (
+        variant_of(group, "none").validation["accuracy"].mean < variant_of(group, "strong").validation["accuracy"].mean
+    )
+    assert group.recommendation is not None
+    assert "best validation accuracy (77.5 %)" in group.recommendation.reason or group.recommendation.variant == "none"
+    assert variant_of(group, "none").dominated_by is None
+    assert any("not finished the same seeds" in text for text in group.caveats)
+
+
+def test_with_folds_the_mean_is_that_of_the_folds(tmp_path: Path) -> None:
+    """Fold 0 has three seeds, the others one: its interval and its mean count it once."""
+    runs = [Run("none", seed, fold, wrong=(0, 4, 4)) for fold in range(3) for seed in range(3 if fold == 0 else 1)]
+    missed = {0: 10, 1: 5, 2: 4}
+    runs += [Run("strong", run.seed, run.fold, wrong=(0, 4, missed[run.fold or 0])) for run in runs]
+    found = variant_of(group_of(tmp_path, runs), "strong").differences["test"]["accuracy"]
+    assert found.mean == pytest.approx(np.mean([-6, -1, 0]) / 20)
+    assert found.low is not None
+    assert found.mean == pytest.approx((found.low + found.high) / 2)

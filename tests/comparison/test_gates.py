@@ -177,7 +177,8 @@ def failures(group: Group, *texts: str) -> list[str]:
         ("difference.test.accuracy < 0", False),
         ("difference.test.accuracy > 0.05", True),
         ("difference.gap.accuracy > 0", False),
-        ("failed > 0", False),
+        ("failed > 0", True),  # of all presets
+        ("strong.failed > 0", False),
         ("broken.failed >= 2", True),
         ("broken.degenerate > 0", False),
         ("gap.accuracy > 0.05 and test.accuracy < 0.5", False),
@@ -214,15 +215,16 @@ def test_a_figure_that_is_not_there_fails(group: Group, text: str) -> None:
     assert "no run has finished" in told
 
 
-def test_the_difference_of_a_baseline_fails_as_there_is_none(group: Group) -> None:
-    assert failures(group, "none.difference.gap.accuracy > 9")
+def test_the_difference_of_a_baseline_to_itself_is_0(group: Group) -> None:
+    assert not failures(group, "none.difference.gap.accuracy < 0")
+    assert failures(group, "none.difference.gap.accuracy == 0")
 
 
 def test_every_gate_is_told_once(group: Group) -> None:
     assert len(failures(group, "gap.accuracy > 0", "gap.accuracy > 5", "test.accuracy > 0")) == 2
 
 
-def test_without_a_recommendation_the_baseline_is_meant(tmp_path: Path) -> None:
+def test_of_an_ablation_the_preset_that_is_taken_apart_is_meant(tmp_path: Path) -> None:
     runs = [Run(name, wrong=(0, 6, 6)) for name in ("none", "mine", "mine without l2")]
     [told] = failures(group_of(tmp_path, runs, {"mine without l2": "mine"}), "gap.accuracy > 0.2")
-    assert "none has 0.3" in told
+    assert "mine has 0.3" in told

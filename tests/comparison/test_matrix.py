@@ -228,7 +228,7 @@ def refused(recipe: Path, presets: str, *overrides: str, baseline: str = "none")
 @pytest.mark.parametrize(
     ("presets", "baseline", "told"),
     [
-        ("none,light,none", "none", "'none' is there twice"),
+        ("none,light,none", "none", "two are called 'none'"),
         ("none", "none", "needs two or more"),
         ("light,strong", "none", "--baseline none: is not among --presets light,strong."),
         ("light,strong", "strng", "Did you mean strong?"),
