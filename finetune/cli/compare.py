@@ -202,7 +202,7 @@ def parse_seeds(text: str) -> list[int]:
     if "," not in text:
         count = int(parts[0])
         if not 1 <= count <= MOST_SEEDS:
-            alone = f" For seed {count} alone: --seeds {count}," if 0 < count < 2**32 else ""
+            alone = f" For seed {count} alone: --seeds {count}," if count < 2**32 else ""
             raise RecipeError(f"--seeds {text}: expected 1 to {MOST_SEEDS} seeds.{alone}")
         return list(range(count))
     seeds = [int(part) for part in parts]

@@ -347,7 +347,7 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
         (["--resume"], "--resume: new holds no comparison"),
         (["--baseline", "light"], "--baseline light: is not among --presets none,strong"),
         (["--presets", "none"], "a comparison needs two or more"),
-        (["--presets", "none,none"], "'none' is there twice"),
+        (["--presets", "none,none"], "two are called 'none'"),
         (["--presets", "none,strng"], "Did you mean strong?"),
         (["--presets", ""], "a comparison needs two or more"),
         (["--seeds", "0"], "expected 1 to 1000 seeds. For seed 0 alone: 0,"),
