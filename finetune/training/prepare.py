@@ -71,11 +71,9 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
     """
     data = load_data(recipe.data) if data is None else data
-    check_run(recipe, data)
+    tokenizer, encoder = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
-    tokenizer = load_tokenizer(recipe.model)
-    encoder = Encoder(tokenizer, data, recipe.data.max_length)
     return Prepared(
         recipe=recipe,
         data=data,
@@ -96,8 +94,11 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
     )
 
 
-def check_run(recipe: Recipe, data: Data) -> None:
+def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder]:
     """Refuse what can be seen to fail before a text is tokenised or a weight is read.
+
+    Returns:
+        The tokenizer and the encoder, which had to be built for it.
 
     Raises:
         ModelError, RecipeError: With key, what was found and what to type next.
@@ -109,6 +110,8 @@ def check_run(recipe: Recipe, data: Data) -> None:
     problems += _process_problems(recipe)
     if problems:
         raise RecipeError(problems)
+    tokenizer = load_tokenizer(recipe.model)
+    encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
     limit = position_limit(configured_model(recipe, data.task, data.labels).config)
     if limit is not None and recipe.data.max_length > limit:
@@ -116,6 +119,7 @@ def check_run(recipe: Recipe, data: Data) -> None:
             f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
             f"Type: --set data.max_length={limit}"
         )
+    return tokenizer, encoder
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,13 @@ class _Run:
     """The moving parts of one run, in the order of their use: train, measure, save."""
 
     def __init__(
-        self, prepared: Prepared, seed: int, folder: RunFolder, model: Any, callbacks: list[Any], spent: dict[str, Any]
+        self,
+        prepared: Prepared,
+        seed: int,
+        folder: RunFolder,
+        model: Any,
+        callbacks: list[Any],
+        spent: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
         self.prepared = prepared
