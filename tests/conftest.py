@@ -6,6 +6,7 @@ import csv
 import gc
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_errors=True)
 os.environ["HF_HOME"] = _CACHE.name
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = [
     "good",
