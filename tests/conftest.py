@@ -19,7 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_errors=True)
 os.environ["HF_HOME"] = _CACHE.name
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait for ever.
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = [
