@@ -92,7 +92,12 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
         return UNKNOWN
     of_rows = float(np.nanvar(means, ddof=1))
     of_one_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
-    extra = max(0.0, of_rows - (of_one_seed - of_rows) / (seeds - 1))
+    interaction = max(0.0, (of_one_seed - of_rows) / (seeds - 1))
+    extra = max(0.0, of_rows - interaction)
+    if of_seeds <= NOTHING**2:
+        # Two seeds easily differ by the same few rows, of a few hundred, without being the same rows: no spread was
+        # seen, but at least that of the interaction is there. Seeds that agree on every row have none of it.
+        of_seeds = interaction
     return _from_errors(values, of_seeds, seeds - 1, extra)
 
 

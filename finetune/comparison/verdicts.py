@@ -198,7 +198,7 @@ def recommend(
     unknown = [rival.name for rival in rivals if p_against_best.get(rival.name) is None]
     tied = [best, *(rival for rival in rivals if (p_against_best.get(rival.name) or 0.0) >= level)]
     chosen = min(tied, key=lambda candidate: (candidate.gap, *candidate.cost))
-    left_out = f"; too few pairs to judge {', '.join(unknown)}" if unknown else ""
+    left_out = f"; too few or equal pairs to judge {', '.join(unknown)}" if unknown else ""
     return chosen.name, _why(chosen, best, tied, score) + left_out
 
 

@@ -619,3 +619,16 @@ def test_with_folds_the_mean_is_that_of_the_folds(tmp_path: Path) -> None:
     assert found.mean == pytest.approx(np.mean([-6, -1, 0]) / 20)
     assert found.low is not None
     assert found.mean == pytest.approx((found.low + found.high) / 2)
+
+
+def test_two_seeds_that_differ_by_the_same_row_do_not_make_a_preset_the_best(tmp_path: Path) -> None:
+    """One row of validation in both seeds, each time another: no spread was seen, and yet nothing is certain."""
+    none = [(0, [0, 1, 2], 6), (0, [3, 4, 5], 6)]
+    strong = [(2, [6, 7, 8, 9], 6), (2, [10, 11, 12, 13], 6)]
+    group = group_of(tmp_path, pair(none, strong))
+    found = variant_of(group, "strong").differences["validation"]["accuracy"]
+    assert found.values == pytest.approx([-0.05, -0.05])
+    assert found.p is not None
+    assert found.p > 0.3
+    assert group.recommendation is not None
+    assert "distinguishably" not in group.recommendation.reason
