@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import DataError
 
 Item = dict[str, Any]
-Augment = Callable[[str, random.Random], str]
+Augment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]  # texts and a random stream for each
+AugmentTokens = Callable[[list[int], random.Random], list[int]]
 
 
 class Encoder:
@@ -72,16 +74,32 @@ class TrainSet(torch.utils.data.Dataset[Item]):
 
     The random stream of a text is keyed by (seed, epoch, row, technique, which text of a pair): nothing depends on
     the order of reading or on the process, so a resumed or distributed run sees the same texts.
+
+    Args:
+        rows: Of the training split.
+        encoder: Texts -> token ids.
+        augmenters: Technique -> change of texts, in the order of the preset.
+        seed: Of the run.
+        token_augmenters: Technique -> change of token ids; they follow the others.
     """
 
-    def __init__(self, rows: Rows, encoder: Encoder, augmenters: dict[str, Augment], seed: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        encoder: Encoder,
+        augmenters: Mapping[str, Augment],
+        seed: int,
+        token_augmenters: Mapping[str, AugmentTokens] = MappingProxyType({}),
+    ) -> None:
         self._rows = rows
         self._encoder = encoder
         self._augmenters = augmenters
+        self._token_augmenters = token_augmenters
         self._seed = seed
         self._targets = [encoder.target(label) for label in rows.labels]
-        self._items = encoder.encode(rows.texts, rows.pairs)
-        self.lengths = [len(item["input_ids"]) for item in self._items]  # tokens, before any augmentation
+        self._clean = encoder.encode(rows.texts, rows.pairs)
+        self._items = self._clean
+        self.lengths = [len(item["input_ids"]) for item in self._clean]  # tokens, before any augmentation
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -95,15 +113,25 @@ class TrainSet(torch.utils.data.Dataset[Item]):
             texts = self.augmented(self._rows.texts, epoch, "text")
             pairs = None if self._rows.pairs is None else self.augmented(self._rows.pairs, epoch, "pair")
             self._items = self._encoder.encode(texts, pairs)
+        if self._token_augmenters:
+            items = self._items if self._augmenters else self._clean
+            self._items = [self._with_changed_tokens(item, epoch, row) for row, item in enumerate(items)]
 
     def augmented(self, texts: Sequence[str], epoch: int, part: str) -> list[str]:
         """The texts of one epoch, each passed through every augmenter in turn."""
-        changed = []
-        for row, text in enumerate(texts):
-            for name, augment in self._augmenters.items():
-                text = augment(text, random.Random(f"{self._seed}/{epoch}/{row}/{name}/{part}"))
-            changed.append(text)
+        changed = list(texts)
+        for name, augment in self._augmenters.items():
+            changed = augment(changed, [self._stream(epoch, row, name, part) for row in range(len(changed))])
         return changed
+
+    def _with_changed_tokens(self, item: Item, epoch: int, row: int) -> Item:
+        ids = item["input_ids"]
+        for name, change in self._token_augmenters.items():
+            ids = change(ids, self._stream(epoch, row, name, "tokens"))
+        return {**item, "input_ids": ids}
+
+    def _stream(self, epoch: int, row: int, name: str, part: str) -> random.Random:
+        return random.Random(f"{self._seed}/{epoch}/{row}/{name}/{part}")
 
 
 class MeasuredSet(torch.utils.data.Dataset[Item]):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import ModelError
 from finetune.packages import PREFIX, package_path
@@ -154,6 +154,22 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     model._weight_conversions = []
     _report_new_weights(model, section, set(report["missing_keys"]), report["mismatched_keys"])
     return model
+
+
+def pretrained_embeddings(section: ModelSection) -> torch.Tensor:
+    """The word embeddings as they were pretrained, (vocabulary, width) float32.
+
+    Raises:
+        ModelError: There are no weights.
+    """
+    try:
+        model = AutoModel.from_pretrained(
+            locate_model(section), revision=section.revision, trust_remote_code=False, dtype=torch.float32
+        )
+    except LOADING_ERRORS as error:
+        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+    embeddings: torch.Tensor = model.get_input_embeddings().weight.detach()
+    return embeddings
 
 
 def position_limit(config: Any) -> int | None:

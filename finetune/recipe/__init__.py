@@ -6,12 +6,14 @@ Names are imported when they are asked for: completion and `--help` need only `r
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.recipe.checks import find_budget_problems
+    from finetune.recipe.checks import find_budget_problems, planned_epochs, recipe_budget
     from finetune.recipe.resolution import Resolved, differences, flatten, resolve
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
     "find_budget_problems": "checks",
+    "planned_epochs": "checks",
+    "recipe_budget": "checks",
     "Resolved": "resolution",
     "differences": "resolution",
     "flatten": "resolution",
@@ -31,6 +33,8 @@ __all__ = [
     "differences",
     "find_budget_problems",
     "flatten",
+    "planned_epochs",
+    "recipe_budget",
     "resolve",
 ]
 

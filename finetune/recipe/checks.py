@@ -9,14 +9,7 @@ from finetune.techniques import Budget, conflicts
 def find_problems(recipe: Recipe) -> list[str]:
     """Every problem of a well-formed recipe, each starting with the key it blames."""
     training = recipe.training
-    budget = Budget(
-        task=None if recipe.data.task == "auto" else recipe.data.task,
-        epochs=training.epochs,
-        learning_rate=training.learning_rate,
-        steps_per_epoch=_steps_per_epoch(recipe),
-        warmup=training.warmup,
-    )
-    problems = find_budget_problems(recipe, budget)
+    problems = find_budget_problems(recipe, recipe_budget(recipe))
     if training.batch_size < training.accumulation:
         problems.append(
             f"training.accumulation: {training.accumulation} parts of a batch of {training.batch_size} rows would be "
@@ -37,6 +30,25 @@ def find_problems(recipe: Recipe) -> list[str]:
     if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
         problems.append("data.labels: a name is given twice.")
     return problems
+
+
+def recipe_budget(recipe: Recipe) -> Budget:
+    """What the recipe alone says of its budget, before the data is read."""
+    return Budget(
+        task=None if recipe.data.task == "auto" else recipe.data.task,
+        epochs=planned_epochs(recipe),
+        learning_rate=recipe.training.learning_rate,
+        steps_per_epoch=_steps_per_epoch(recipe),
+        warmup=recipe.training.warmup,
+    )
+
+
+def planned_epochs(recipe: Recipe) -> int:
+    """Passes over the training rows, with what techniques add to them."""
+    epochs = recipe.training.epochs
+    for technique in recipe.techniques.values():
+        epochs = technique.epochs(epochs)
+    return epochs
 
 
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:

@@ -43,6 +43,9 @@ class Checkpoint(_Frozen):
     validation: Scores
     test: Scores | None = Field(None, description="Only of the selected checkpoint: test is opened once.")
     gap: dict[str, Gap]
+    share: float | None = Field(
+        None, description="Share of the fine-tuned weights, where they were interpolated with the pretrained ones."
+    )
 
 
 class Calibration(_Frozen):

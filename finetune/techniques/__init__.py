@@ -1,7 +1,22 @@
 """The registry. Adding a technique = one file, one line here, one YAML key, one test file."""
 
 from finetune.techniques.aeda import AEDA
-from finetune.techniques.base import Budget, SelectionRule, StepView, Technique, TrainStep, conflicts
+from finetune.techniques.base import (
+    AugmentSources,
+    BatchAugment,
+    Budget,
+    GradientView,
+    Part,
+    SelectionRule,
+    StepView,
+    Technique,
+    TokenFacts,
+    TrainStep,
+    WeightNames,
+    conflicts,
+    overrides,
+    refuse_idle,
+)
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.eda import EDA
@@ -25,10 +40,18 @@ TECHNIQUES: dict[str, type[Technique]] = {
 
 __all__ = [
     "TECHNIQUES",
+    "AugmentSources",
+    "BatchAugment",
     "Budget",
+    "GradientView",
+    "Part",
     "SelectionRule",
     "StepView",
     "Technique",
+    "TokenFacts",
     "TrainStep",
+    "WeightNames",
     "conflicts",
+    "overrides",
+    "refuse_idle",
 ]

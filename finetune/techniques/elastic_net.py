@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import Budget, StepView, Technique
-from finetune.techniques.proximal import Target, proximal_step
+from finetune.techniques.base import Budget, StepView, Technique, WeightNames
+from finetune.techniques.proximal import Target, proximal_step, proximal_targets
 
 
 class ElasticNet(Technique):
@@ -30,6 +30,9 @@ class ElasticNet(Technique):
 
     def effect(self, budget: Budget) -> str:
         return f"takes up to λ Σ η = {self.l1 * budget.learning_rate_sum:.4g} off each weight of the {self.target}"
+
+    def acts_on(self, names: WeightNames) -> frozenset[str]:
+        return proximal_targets(names, self.target)
 
     def after_optimizer_step(self, step: StepView) -> None:
         proximal_step(step, self.target, self.l1, self.l2)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import StepView, Technique
+from finetune.techniques.base import StepView, Technique, WeightNames
 
 
 class L2(Technique):
@@ -27,7 +27,10 @@ class L2(Technique):
 
     strength: float = Field(1e-4, gt=0, le=1, description="λ of λ/2 ‖w‖², in units of the loss.")
 
+    def acts_on(self, names: WeightNames) -> frozenset[str]:
+        return names.decayed
+
     def before_optimizer_step(self, step: StepView) -> None:
         for name, parameter in step.parameters.items():
-            if name in step.decayed and parameter.grad is not None:
+            if name in step.names.decayed and parameter.grad is not None:
                 parameter.grad.add_(parameter.detach(), alpha=self.strength)

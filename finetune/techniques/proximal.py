@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from finetune.techniques.base import StepView
+from finetune.techniques.base import StepView, WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,11 @@ def proximal_point(weights: Tensor, step_size: float, l1: float, l2: float) -> T
     return soft_threshold(weights, step_size * l1) / (1 + step_size * l2)
 
 
+def proximal_targets(names: WeightNames, target: Target) -> frozenset[str]:
+    """The trained weights that a target stands for."""
+    return names.trainable & names.decayed & (names.head if target == "head" else names.pretrained)
+
+
 def proximal_step(step: StepView, target: Target, l1: float, l2: float) -> None:
     """Move each targeted weight to its proximal point, in place, with the learning rate that this step used.
 
@@ -29,9 +34,8 @@ def proximal_step(step: StepView, target: Target, l1: float, l2: float) -> None:
     "difference": encoder weights minus their pretrained values, so that untouched weights return to exactly
     where they started. Raw encoder weights are never thresholded: that would erase what pre-training learned.
     """
-    for name, parameter in step.parameters.items():
-        if name not in step.decayed or (name in step.head) != (target == "head"):
-            continue
+    for name in sorted(proximal_targets(step.names, target)):
+        parameter = step.parameters[name]
         rate = step.learning_rate_of(parameter)
         if target == "head":
             parameter.data.copy_(proximal_point(parameter.data, rate, l1, l2))

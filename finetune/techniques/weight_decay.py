@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Budget, Technique, WeightNames
 
 NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
 
@@ -91,6 +91,9 @@ class WeightDecay(Technique):
     def effect(self, budget: Budget) -> str:
         strength = self.decay_strength(budget)
         return f"λ = {strength:.4g}: total shrink {total_shrink(strength, budget.learning_rates()):.2%}"
+
+    def acts_on(self, names: WeightNames) -> frozenset[str]:
+        return names.decayed
 
     def decay_strength(self, budget: Budget) -> float:
         if self.strength is not None:

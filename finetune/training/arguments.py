@@ -28,7 +28,7 @@ def build_arguments(
     on_cpu = not torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
-        num_train_epochs=training.epochs,
+        num_train_epochs=budget.epochs,
         max_steps=(budget.steps or -1) if fixed_steps else -1,
         # Batches come from StepBatches; this only feeds Trainer's own bookkeeping.
         per_device_train_batch_size=math.ceil(training.batch_size / (processes * training.accumulation)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,21 @@ from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import RecipeError, suggest
 from finetune.measurement.modules import Meter
 from finetune.measurement.scores import MEASURES
-from finetune.models.load import build_without_weights, load_config, load_tokenizer, position_limit
-from finetune.recipe import Recipe, find_budget_problems
+from finetune.models.load import (
+    build_without_weights,
+    head_names,
+    load_config,
+    load_tokenizer,
+    locate_model,
+    position_limit,
+    pretrained_embeddings,
+)
+from finetune.recipe import Recipe, find_budget_problems, planned_epochs, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import Budget, SelectionRule
+from finetune.techniques import AugmentSources, Budget, SelectionRule, refuse_idle
 from finetune.training.distributed import world_size
+from finetune.training.names import weight_names
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
 
@@ -71,7 +82,7 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
     """
     data = load_data(recipe.data) if data is None else data
-    tokenizer, encoder = check_run(recipe, data)
+    tokenizer, encoder, model_warnings = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
     return Prepared(
@@ -88,17 +99,18 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         warnings=[
             *data.warnings,
             *budget_warnings(recipe, budget),
+            *model_warnings,
             *_text_warnings(recipe, data, encoder),
             *_precision_warnings(recipe),
         ],
     )
 
 
-def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder]:
+def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Returns:
-        The tokenizer and the encoder, which had to be built for it.
+        The tokenizer and the encoder, which had to be built for it, and what techniques say about the model.
 
     Raises:
         ModelError, RecipeError: With key, what was found and what to type next.
@@ -113,20 +125,37 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder]:
     tokenizer = load_tokenizer(recipe.model)
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
-    limit = position_limit(configured_model(recipe, data.task, data.labels).config)
+    pretrained: list[str] = []
+
+    def build(config: Any) -> Any:
+        plain = build_without_weights(config)
+        head = head_names(plain)
+        pretrained.extend(name for name, _ in plain.named_parameters() if name not in head)
+        return plain
+
+    model = configured_model(recipe, data.task, data.labels, build)
+    names = weight_names(model, pretrained)
+    for name, technique in recipe.techniques.items():
+        refuse_idle(name, technique, names)
+    limit = position_limit(model.config)
     if limit is not None and recipe.data.max_length > limit:
         raise RecipeError(
             f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
             f"Type: --set data.max_length={limit}"
         )
-    return tokenizer, encoder
+    warnings = [
+        f"techniques.{name}{warning}"
+        for name, technique in recipe.techniques.items()
+        for warning in technique.model_warnings(model)
+    ]
+    return tokenizer, encoder, warnings
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
     training = recipe.training
     return Budget(
         task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
-        epochs=training.epochs,
+        epochs=planned_epochs(recipe),
         learning_rate=training.learning_rate,
         steps_per_epoch=math.ceil(len(data.train) / training.batch_size),
         warmup=training.warmup,
@@ -172,14 +201,40 @@ def data_facts(data: Data) -> DataFacts:
 
 def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
     return {
-        name: ActiveTechnique(settings=technique.model_dump(), cost=technique.cost, effect=technique.effect(budget))
+        name: ActiveTechnique(
+            settings=technique.model_dump(), cost=technique.training_cost(budget), effect=technique.effect(budget)
+        )
         for name, technique in recipe.techniques.items()
     }
 
 
-def declared_cost(recipe: Recipe) -> float:
-    """Training time of all techniques together, as a multiple of plain fine-tuning."""
-    return math.prod(technique.cost for technique in recipe.techniques.values())
+def declared_cost(recipe: Recipe, budget: Budget | None = None) -> float:
+    """Training time of all techniques together, as a multiple of plain fine-tuning.
+
+    Args:
+        recipe: Of the run.
+        budget: Its budget, where the data is loaded; else what the recipe alone says.
+    """
+    budget = recipe_budget(recipe) if budget is None else budget
+    return math.prod(technique.training_cost(budget) for technique in recipe.techniques.values())
+
+
+def augment_sources(prepared: Prepared) -> AugmentSources:
+    """What text augmentation may draw on in this run. Weights are read only if they are asked for."""
+    recipe, train = prepared.recipe, prepared.data.train
+    return AugmentSources(
+        texts=[*train.texts, *(train.pairs or [])],
+        tokenizer=prepared.tokenizer,
+        model=locate_model(recipe.model),
+        embeddings=lambda: pretrained_embeddings(recipe.model),
+        cache=cache_folder(),
+    )
+
+
+def cache_folder() -> Path:
+    """For what is expensive to make: $FINETUNE_CACHE, else finetune in the user's cache folder."""
+    chosen = os.environ.get("FINETUNE_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
 
 
 def _selection(recipe: Recipe) -> tuple[str, SelectionRule | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import functools
 import math
 import shutil
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file
+from torch import Tensor
 
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
@@ -24,18 +26,26 @@ from finetune.errors import FinetuneError, OutputError, RunFailed
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import load_model, start_at
+from finetune.models.load import head_names, load_model, start_at
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import Technique
+from finetune.techniques import TokenFacts, overrides
 from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
 from finetune.training.distributed import agree, is_main, rank, world_size
+from finetune.training.interpolation import PretrainedPath
 from finetune.training.observer import RunObserver, StopAt
-from finetune.training.prepare import Prepared, active_techniques, configured_model, data_facts, declared_cost
-from finetune.training.selection import Selector, selected_weights
+from finetune.training.prepare import (
+    Prepared,
+    active_techniques,
+    augment_sources,
+    configured_model,
+    data_facts,
+    declared_cost,
+)
+from finetune.training.selection import Selector, selected_weights, upwards
 from finetune.training.trainer import Measured, RegularizedTrainer
 from finetune.training.weights import weight_statistics
 
@@ -61,10 +71,11 @@ def run_seed(
         RunFailed: Training could not go on; the record in the folder says why.
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
-    model = _build_model(prepared, seed)
+    model, pretrained = _build_model(prepared, seed)
     _check_disk(folder.path, model)
     earlier = folder.read() if resume and is_main() else None
-    run = _Run(prepared, seed, folder, model, list(callbacks), agree({} if earlier is None else earlier.time))
+    spent = agree({} if earlier is None else earlier.time)
+    run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), spent)
     run.write_record()
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.
@@ -91,6 +102,7 @@ class _Run:
         seed: int,
         folder: RunFolder,
         model: Any,
+        pretrained: Mapping[str, Tensor],
         callbacks: list[Any],
         spent: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
@@ -98,6 +110,7 @@ class _Run:
         self.prepared = prepared
         self.folder = folder
         self.model = model
+        self.pretrained = pretrained
         self.outputs: dict[str, dict[str, Measured]] = {}  # selected, last -> split -> logits and targets
         # An interrupted run goes on counting: what it cost is what all its legs took.
         self.started = time.perf_counter() - float(spent.get("seconds", 0))
@@ -106,7 +119,7 @@ class _Run:
             self._update(time={**self.record.time, "resumed": int(spent.get("resumed", 0)) + 1})
         self.observer = RunObserver(_selector(prepared), folder.checkpoints, self._keep_history)
         collator = Collator(prepared.tokenizer)
-        train_set = TrainSet(data.train, prepared.encoder, _augmenters(recipe.techniques), seed)
+        train_set = TrainSet(data.train, prepared.encoder, _augmenters(prepared), seed, _token_augmenters(prepared))
         batches = StepBatches(
             rows=len(data.train),
             batch_size=recipe.training.batch_size,
@@ -123,8 +136,10 @@ class _Run:
         self.trainer = RegularizedTrainer(
             model,
             arguments,
-            task=data.task,
+            task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
             techniques=recipe.techniques,
+            budget=budget,
+            pretrained=pretrained,
             train_loader=StepLoader(train_set, batches, collator, pin_memory=not arguments.use_cpu),
             measured={name: prepared.measured[name] for name in ("train_probe", "validation")},
             meter=prepared.meter,
@@ -145,8 +160,12 @@ class _Run:
             self.observer.restore(read_state(checkpoint))
         if checkpoint is not None and self._is_over():
             self._load_weights(checkpoint / "model.safetensors")
+            self.trainer.average.restore(checkpoint)
         else:
+            if checkpoint is not None:
+                self.trainer.average.restore(checkpoint)
             self.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        self.trainer.average.adopt()
         self._update(time={**self.record.time, "training_seconds": self._elapsed()})
 
     def _is_over(self) -> bool:
@@ -173,20 +192,46 @@ class _Run:
             self._load_weights(selected_weights(self.folder.checkpoints, selected.step))
             at_selected = self._predict_gap_splits()
             self._verify_restored(selected, at_selected["validation"])
+        at_selected, share = self._as_shipped(at_selected)
         if "test" in self.prepared.measured:
             at_selected["test"] = self.trainer.predict_rows(self.prepared.measured["test"])
         self.outputs = {"selected": at_selected, "last": at_end}
-        ships = self._checkpoint(selected, at_selected)
+        ships = self._checkpoint(selected, at_selected).model_copy(update={"share": share})
         self._update(
             history=self.observer.history,
             selected=ships,
-            last=ships.model_copy(update={"test": None})
-            if selected.step == last.step
+            last=ships.model_copy(update={"test": None, "share": None})
+            if selected.step == last.step and share is None
             else self._checkpoint(last, at_end),
             calibration=self._calibration(at_selected),
-            weights=weight_statistics(self.model, self.trainer.pretrained),
+            weights=weight_statistics(self.model, self.pretrained),
             budget={**self.record.budget, "steps_done": last.step},
         )
+
+    def _as_shipped(self, outputs: dict[str, Measured]) -> tuple[dict[str, Measured], float | None]:
+        """Let techniques finish the selected weights; measure again where they did.
+
+        Returns:
+            Outputs of the weights that ship, and the share of the fine-tuned weights if they were interpolated.
+        """
+        techniques = self.prepared.recipe.techniques.values()
+        finishing = [technique for technique in techniques if overrides(technique, "finish_model")]
+        for technique in finishing:
+            technique.finish_model(self.model)
+        shares = sorted({share for technique in techniques for share in technique.interpolations()})
+        if not shares:
+            return (self._predict_gap_splits() if finishing else outputs), None
+        path = PretrainedPath(self.model, self.pretrained)
+        share = path.go_to_best(shares, self._validation_quality)
+        return self._predict_gap_splits(), share
+
+    def _validation_quality(self) -> tuple[float, float]:
+        """Metric and loss of the present weights on validation, both with "higher is better"."""
+        prepared = self.prepared
+        measure = MEASURES[prepared.data.task]
+        scores = prepared.meter.measure(*self.trainer.predict_rows(prepared.measured["validation"]))
+        metric = prepared.metric or measure.selects
+        return upwards(metric, scores[metric]), upwards(measure.loss, scores[measure.loss])
 
     def _selected_evaluation(self) -> Evaluation:
         history = self.observer.history
@@ -284,12 +329,25 @@ class _Run:
         return round(time.perf_counter() - self.started, 2)
 
 
-def _build_model(prepared: Prepared, seed: int) -> Any:
+def _build_model(prepared: Prepared, seed: int) -> tuple[Any, dict[str, Tensor]]:
+    """The model as it is trained, and the encoder's weights as they were loaded.
+
+    The latter are taken before any technique touches the model, and before a resumed run loads its checkpoint.
+    """
     recipe, data = prepared.recipe, prepared.data
-    model = configured_model(recipe, data.task, data.labels, lambda config: load_model(recipe.model, config, seed))
-    if data.task == "regression":
-        start_at(model, float(np.mean(data.train.labels)))
-    return model
+    pretrained: dict[str, Tensor] = {}
+
+    def load(config: Any) -> Any:
+        model = load_model(recipe.model, config, seed)
+        head = head_names(model)
+        pretrained.update(
+            {name: value.detach().clone() for name, value in model.named_parameters() if name not in head}
+        )
+        if data.task == "regression":
+            start_at(model, float(np.mean(data.train.labels)))
+        return model
+
+    return configured_model(recipe, data.task, data.labels, load), pretrained
 
 
 def _selector(prepared: Prepared) -> Selector | None:
@@ -298,8 +356,22 @@ def _selector(prepared: Prepared) -> Selector | None:
     return Selector(prepared.rule, prepared.metric, MEASURES[prepared.data.task].loss)
 
 
-def _augmenters(techniques: dict[str, Technique]) -> dict[str, Any]:
-    return {name: technique.augment for name, technique in techniques.items() if technique.augments}
+def _augmenters(prepared: Prepared) -> dict[str, Any]:
+    techniques = {name: value for name, value in prepared.recipe.techniques.items() if value.augments}
+    if not techniques:
+        return {}
+    sources = augment_sources(prepared)
+    return {name: technique.augmenter(sources) for name, technique in techniques.items()}
+
+
+def _token_augmenters(prepared: Prepared) -> dict[str, Any]:
+    tokenizer = prepared.tokenizer
+    facts = TokenFacts(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids))
+    return {
+        name: functools.partial(technique.augment_tokens, tokens=facts)
+        for name, technique in prepared.recipe.techniques.items()
+        if overrides(technique, "augment_tokens")
+    }
 
 
 def _class_weights(prepared: Prepared) -> torch.Tensor | None:
@@ -328,6 +400,7 @@ def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
         model={
             "architecture": type(model).__name__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "dropout": {site.path: site.probability for site in dropout_sites(model)},
         },
         techniques=active_techniques(recipe, budget),
@@ -337,7 +410,7 @@ def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
             "warmup_steps": budget.warmup_steps,
             "processes": world_size(),
             "precision": "bf16" if prepared.bf16 else "fp32",
-            "cost": declared_cost(recipe),
+            "cost": declared_cost(recipe, budget),
         },
         code=read_code(),
         versions=read_versions(),

@@ -50,8 +50,8 @@ class Selector:
 
         An undefined metric (nan) is never a gain.
         """
-        value = _upwards(self.metric, validation[self.metric])
-        loss = _upwards(self._loss, validation[self._loss])
+        value = upwards(self.metric, validation[self.metric])
+        loss = upwards(self._loss, validation[self._loss])
         state = self.state
         is_best = state.best is None or (value, loss) > state.best
         if is_best:
@@ -71,7 +71,8 @@ class Selector:
         self.state = SelectionState(**{**saved, "best": None if saved["best"] is None else tuple(saved["best"])})
 
 
-def _upwards(name: str, value: float) -> float:
+def upwards(name: str, value: float) -> float:
+    """A measured value with "higher is better"; undefined is worst."""
     if math.isnan(value):
         return -math.inf
     return -value if name in LOSSES else value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,21 @@ from transformers.trainer_callback import PrinterCallback
 from finetune.data.tokens import MeasuredSet
 from finetune.errors import RunFailed
 from finetune.measurement.modules import Meter
-from finetune.models.load import head_names
-from finetune.techniques import StepView, Technique, TrainStep
+from finetune.techniques import (
+    Budget,
+    GradientView,
+    StepView,
+    Technique,
+    TrainStep,
+    WeightNames,
+    overrides,
+    refuse_idle,
+)
+from finetune.techniques.base import Task
+from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
+from finetune.training.names import weight_names
+from finetune.training.rates import RatePlan, changes_rates
 
 Measured = tuple[NDArray[Any], NDArray[Any]]  # logits and targets, in the order of the rows
 
@@ -41,6 +55,8 @@ class RegularizedTrainer(Trainer):
         args: From `build_arguments`.
         task: single_label, multi_label or regression.
         techniques: Name -> technique, in the order of the preset.
+        budget: Steps and learning rates.
+        pretrained: Name -> value as loaded, for the parameters of the encoder.
         train_loader: Batches of this process.
         measured: Name -> split measured at every evaluation (train_probe, validation).
         meter: Turns logits into scores.
@@ -54,14 +70,18 @@ class RegularizedTrainer(Trainer):
     # Ours is a mean over the rows of a micro-batch, rescaled in `compute_loss`: Trainer divides by accumulation.
     loss_is_scaled_for_ga = False
     control: Any  # of Trainer, which mypy does not read
+    optimizer: Any
+    lr_scheduler: Any
 
     def __init__(
         self,
         model: Any,
         args: TrainingArguments,
         *,
-        task: str,
+        task: Task,
         techniques: Mapping[str, Technique],
+        budget: Budget,
+        pretrained: Mapping[str, Tensor],
         train_loader: StepLoader,
         measured: Mapping[str, MeasuredSet],
         meter: Meter,
@@ -76,11 +96,15 @@ class RegularizedTrainer(Trainer):
         model.accepts_loss_kwargs = False
         super().__init__(model, args, data_collator=collate, eval_dataset=dict(measured), callbacks=callbacks)
         self.remove_callback(PrinterCallback)
-        hooks = _TechniqueHooks(techniques, model, self.get_decay_parameter_names(model))
-        self.add_callback(hooks)
-        self.pretrained = hooks.pretrained
         self.task = task
         self.techniques = list(techniques.values())
+        self.budget = budget
+        names = weight_names(model, pretrained)
+        for name, technique in techniques.items():
+            refuse_idle(name, technique, names)
+        self.average = WeightAverage(_trainable(model))
+        self.rates = RatePlan(model, self.techniques, budget) if changes_rates(self.techniques) else None
+        self.add_callback(_TechniqueHooks(self, names, pretrained))
         self.train_loader = train_loader
         self.measured = measured
         self.meter = meter
@@ -89,6 +113,11 @@ class RegularizedTrainer(Trainer):
         self.on_checkpoint = on_checkpoint
         self.last_outputs: dict[str, Measured] = {}
         self._rows_in_step = 0
+        self._passes: list[_Pass] = []  # of the optimizer step in progress, where a technique may repeat them
+        self._repeats = any(
+            overrides(technique, "after_backward") or overrides(technique, "after_gradients")
+            for technique in self.techniques
+        )
 
     # --- batches ------------------------------------------------------------------------------------------------
 
@@ -101,6 +130,27 @@ class RegularizedTrainer(Trainer):
         rows = torch.tensor(sum(len(batch["labels"]) for batch in batches), device=self.args.device)
         self._rows_in_step = int(self.accelerator.reduce(rows, "sum").item())
         return batches, None
+
+    # --- optimizer ----------------------------------------------------------------------------------------------
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW; with a group for each part of the model where techniques treat them differently."""
+        if self.rates is None or self.optimizer is not None:
+            return super().create_optimizer(model)
+        of = self.model if model is None else model
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, of)
+        groups = self.rates.groups(of.named_parameters(), self.get_decay_parameter_names(of), self.args.weight_decay)
+        self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Linear rise and fall; of each part on its own where techniques treat them differently."""
+        if self.rates is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        of = self.optimizer if optimizer is None else optimizer
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(of, self.rates.factors(of.param_groups))
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     # --- objective ----------------------------------------------------------------------------------------------
 
@@ -115,13 +165,29 @@ class RegularizedTrainer(Trainer):
             logits: Tensor = model(**features).logits
             return logits.float()
 
-        logits = forward()
+        with _kept_output(self.model.base_model) as encoded:
+            logits = forward()
+
+        def head_forward() -> Tensor:
+            with _replaced_output(self.model.base_model, encoded[0]):
+                again: Tensor = self.model(**features).logits
+            return again.float()
 
         def example_losses(of: Tensor) -> Tensor:
             return self._example_losses(of, labels)
 
         loss = example_losses(logits).mean()
-        step = TrainStep(logits, labels, forward, example_losses)
+        weights = self._row_weights(labels)
+        step = TrainStep(
+            logits,
+            labels,
+            forward,
+            head_forward,
+            example_losses,
+            weights,
+            self.model,
+            self.task,
+        )
         for technique in self.techniques:
             loss = technique.train_loss(loss, step)
         # Trainer divides by the micro-batches and DDP by the processes; both are undone here, exactly 1 in the
@@ -137,13 +203,51 @@ class RegularizedTrainer(Trainer):
             losses = plain_losses(self.task, logits, labels)
         return losses if self.class_weights is None else losses * self.class_weights[labels]
 
+    def _row_weights(self, labels: Tensor) -> Tensor:
+        if self.class_weights is None:
+            return torch.ones(len(labels), device=labels.device)
+        return self.class_weights[labels]
+
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass.
+        """One micro-batch: forward and backward, and what techniques add to its gradients.
 
         Raises:
             RunFailed: The objective is not finite; names step and epoch.
         """
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        loss = self._forward_backward(model, inputs) if not self._repeats else self._with_repetition(model, inputs)
+        if self.rates is not None:
+            # With one process they are not even computed; with several each must take part in the exchange.
+            resting = self.rates.resting(self.state.global_step)
+            for name, parameter in self.model.named_parameters():
+                if name in resting:
+                    parameter.grad = None
+        return loss
+
+    def _with_repetition(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        done = _Pass(inputs, _RandomState())
+        loss = self._forward_backward(model, inputs)
+        parameters = _trainable(self.model)
+        view = GradientView(self.model, parameters, lambda: self._repeat(model, [done]))
+        for technique in self.techniques:
+            technique.after_backward(view)
+        self._passes.append(done)
+        if self.accelerator.sync_gradients:
+            passes, self._passes = self._passes, []
+            view = GradientView(self.model, parameters, lambda: self._repeat(model, passes))
+            for technique in self.techniques:
+                technique.after_gradients(view)
+        return loss
+
+    def _repeat(self, model: Any, passes: Sequence[_Pass]) -> None:
+        """The same passes again, dropout masks included; the random stream goes on as if nothing had happened."""
+        present = _RandomState()
+        for done in passes:
+            done.random.set()
+            self._forward_backward(model, done.inputs)
+        present.set()
+
+    def _forward_backward(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        loss: Tensor = super().training_step(model, inputs)
         # All processes must stop together, or the others would wait for the one that did.
         finite = self.accelerator.reduce(torch.isfinite(loss).float(), "sum").item() == self.accelerator.num_processes
         if not finite:
@@ -180,9 +284,15 @@ class RegularizedTrainer(Trainer):
     ) -> dict[str, float]:
         """Measure all splits and tell the callbacks once, with keys such as eval_validation_accuracy.
 
+        Where techniques keep an average of the weights, it is in the model meanwhile: what is measured is what ships.
+
         Raises:
             RunFailed: The model's outputs are not finite.
         """
+        with self.average.swapped_in():
+            return self._measure_all(metric_key_prefix)
+
+    def _measure_all(self, metric_key_prefix: str) -> dict[str, float]:
         self.last_outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
         metrics: dict[str, float] = {}
         for name, (logits, targets) in self.last_outputs.items():
@@ -210,7 +320,10 @@ class RegularizedTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        self.on_checkpoint(f"{self.args.output_dir}/checkpoint-{self.state.global_step}")
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.is_world_process_zero():
+            self.average.save(folder)
+        self.on_checkpoint(str(folder))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: walking all modules at every step costs more than it tells."""
@@ -220,23 +333,74 @@ class RegularizedTrainer(Trainer):
 class _TechniqueHooks(TrainerCallback):
     """Calls the techniques around each optimizer step."""
 
-    def __init__(self, techniques: Mapping[str, Technique], model: Any, decayed: list[str]) -> None:
-        self._techniques = list(techniques.values())
-        self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._head = head_names(model)
-        self._decayed = frozenset(decayed)
-        # Taken here because a resumed run loads its checkpoint later: these must be the pretrained weights.
-        self.pretrained = {
-            name: value.detach().clone() for name, value in self._parameters.items() if name not in self._head
-        }
+    def __init__(self, trainer: RegularizedTrainer, names: WeightNames, pretrained: Mapping[str, Tensor]) -> None:
+        self._trainer = trainer
+        self._names = names
+        self._parameters = _trainable(trainer.model)
+        self._pretrained = pretrained
 
     def _view(self, optimizer: Any) -> StepView:
-        return StepView(self._parameters, optimizer, self.pretrained, self._head, self._decayed)
+        return StepView(self._parameters, optimizer, self._pretrained, self._names)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._trainer.rates is not None and self._trainer.accelerator.num_processes == 1:
+            resting = self._trainer.rates.resting(state.global_step)
+            for name, parameter in self._parameters.items():
+                parameter.requires_grad_(name not in resting)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for technique in self._techniques:
+        for technique in self._trainer.techniques:
             technique.before_optimizer_step(self._view(kwargs["optimizer"]))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for technique in self._techniques:
+        for technique in self._trainer.techniques:
             technique.after_optimizer_step(self._view(kwargs["optimizer"]))
+        step, budget = state.global_step + 1, self._trainer.budget
+        for technique in self._trainer.techniques:
+            self._trainer.average.update(technique.average_share(step, budget))
+
+
+def _trainable(model: Any) -> dict[str, torch.nn.Parameter]:
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+class _RandomState:
+    """The random streams that a pass draws from: of the CPU, and of the GPU where there is one."""
+
+    def __init__(self) -> None:
+        self._cpu = torch.get_rng_state()
+        self._gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+
+    def set(self) -> None:
+        torch.set_rng_state(self._cpu)
+        if self._gpu is not None:
+            torch.cuda.set_rng_state(self._gpu)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A micro-batch and the random state from which it was computed."""
+
+    inputs: dict[str, Any]
+    random: _RandomState
+
+
+@contextlib.contextmanager
+def _kept_output(module: torch.nn.Module) -> Iterator[list[Any]]:
+    """The outputs of a module, call by call."""
+    outputs: list[Any] = []
+    hook = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        hook.remove()
+
+
+@contextlib.contextmanager
+def _replaced_output(module: torch.nn.Module, output: Any) -> Iterator[None]:
+    """The module returns `output` without computing anything."""
+    module.forward = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        del module.forward

@@ -39,8 +39,12 @@ def encoder(tiny_model: Path) -> Encoder:
     return Encoder(AutoTokenizer.from_pretrained(tiny_model), data, 64)
 
 
+def one_by_one(augment: Any) -> Any:
+    return lambda texts, streams: [augment(text, rng) for text, rng in zip(texts, streams, strict=True)]
+
+
 def train_set(encoder: Encoder, rows: Rows | None = None, seed: int = 0, **augmenters: Any) -> TrainSet:
-    named = augmenters or {"aeda": ALWAYS.augment}
+    named = {name: one_by_one(augment) for name, augment in (augmenters or {"aeda": ALWAYS.augment}).items()}
     return TrainSet(make_rows() if rows is None else rows, encoder, named, seed)
 
 

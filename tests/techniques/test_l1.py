@@ -61,9 +61,7 @@ def test_each_weight_takes_the_learning_rate_of_its_own_group() -> None:
     optimizer = torch.optim.SGD(
         [{"params": [view.parameters["slow"]], "lr": 0.1}, {"params": [view.parameters["fast"]], "lr": 0.3}]
     )
-    L1(strength=1.0).after_optimizer_step(
-        type(view)(view.parameters, optimizer, view.pretrained, view.head, view.decayed)
-    )
+    L1(strength=1.0).after_optimizer_step(type(view)(view.parameters, optimizer, view.pretrained, view.names))
     assert view.parameters["slow"].item() == pytest.approx(0.9, abs=1e-7)
     assert view.parameters["fast"].item() == pytest.approx(0.7, abs=1e-7)
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from finetune.techniques import L2, StepView
+from finetune.techniques import L2, StepView, WeightNames
 from tests.techniques.watching import (
     EMBEDDINGS,
     UNUSED_ROWS,
@@ -30,7 +30,8 @@ def test_adam_with_the_technique_equals_adam_with_coupled_weight_decay() -> None
     ours, reference = nn.Parameter(start.clone()), nn.Parameter(start.clone())
     plain = torch.optim.Adam([ours], lr=0.01)
     coupled = torch.optim.Adam([reference], lr=0.01, weight_decay=0.05)
-    view = StepView({"w": ours}, plain, {}, frozenset({"w"}), frozenset({"w"}))
+    names = WeightNames(*[frozenset({"w"})] * 3, frozenset())
+    view = StepView({"w": ours}, plain, {}, names)
     for _ in range(25):
         gradient = torch.randn(5, 4, generator=generator)
         ours.grad, reference.grad = gradient.clone(), gradient.clone()

@@ -14,7 +14,7 @@ from torch import Tensor, nn, optim
 from finetune.recipe import Recipe, resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import StepView, Technique, TrainStep
+from finetune.techniques import StepView, Technique, TrainStep, WeightNames
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import run_seed
 from tests.running import weights
@@ -98,8 +98,8 @@ def _look(step: StepView) -> Seen:
         },
         rate=float(step.optimizer.param_groups[0]["lr"]),
         decay={name: float(group_of[id(value)]["weight_decay"]) for name, value in step.parameters.items()},
-        head=step.head,
-        decayed=step.decayed,
+        head=step.names.head,
+        decayed=step.names.decayed,
     )
 
 
@@ -142,4 +142,5 @@ def step_view(
     """A step of plain SGD over parameters made for the occasion."""
     parameters = {name: nn.Parameter(value.clone()) for name, value in values.items()}
     optimizer = optim.SGD(list(parameters.values()), lr=rate)
-    return StepView(parameters, optimizer, pretrained, frozenset(head), frozenset(decayed))
+    names = WeightNames(frozenset(values), frozenset(head), frozenset(decayed), frozenset(pretrained))
+    return StepView(parameters, optimizer, pretrained, names)

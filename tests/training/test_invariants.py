@@ -154,7 +154,7 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
     for preset in ("none", "medium", "strong"):
         overrides = ["training.epochs=5"]
         prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
-        run = _Run(prepared, 0, RunFolder(tmp_path / preset), _build_model(prepared, 0), [])
+        run = _Run(prepared, 0, RunFolder(tmp_path / preset), *_build_model(prepared, 0), [])
         outputs = run.trainer.predict_rows(prepared.measured["validation"])
         seen.append(prepared.meter.measure(*outputs))
     assert seen[0] == seen[1] == seen[2]

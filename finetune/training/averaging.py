@@ -1,0 +1,66 @@
+"""A running average of the trained weights: what gets measured, selected and shipped once there is one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+FILE = "average.safetensors"
+
+
+class WeightAverage:
+    """Holds the average of some parameters, in fp32. Empty until the first share above 0.
+
+    Args:
+        parameters: Name -> parameter, as trained.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self._parameters = dict(parameters)
+        self._average: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def update(self, share: float) -> None:
+        """average ← average + share · (weights − average); the first update takes the weights as they are."""
+        if share <= 0:
+            return
+        for name, parameter in self._parameters.items():
+            if name in self._average and share < 1:
+                self._average[name].lerp_(parameter.detach(), share)
+            else:
+                self._average[name] = parameter.detach().clone()
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """The model holds the average inside, and its own weights again afterwards. Nothing happens without one."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def adopt(self) -> None:
+        """Leave the average in the model for good."""
+        self._swap()
+        self._average.clear()
+
+    def _swap(self) -> None:
+        for name, value in self._average.items():
+            parameter = self._parameters[name]
+            self._average[name], parameter.data = parameter.data, value
+
+    def save(self, folder: Path) -> None:
+        if self._average:
+            save_file({name: value.contiguous() for name, value in self._average.items()}, folder / FILE)
+
+    def restore(self, folder: Path) -> None:
+        """Take up the average of a checkpoint; there is none in one that was written before averaging began."""
+        path = folder / FILE
+        if path.is_file():
+            device = next(iter(self._parameters.values())).device
+            self._average = load_file(path, device=str(device))

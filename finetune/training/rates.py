@@ -1,0 +1,81 @@
+"""The learning rate of every part of the model in every step, as the techniques want it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from finetune.errors import ModelError
+from finetune.models.layers import depth_of, encoder_layers
+from finetune.models.load import head_names
+from finetune.techniques import Budget, Part, Technique, overrides
+
+
+def changes_rates(techniques: Iterable[Technique]) -> bool:
+    """Whether any technique has a say; without one, Trainer's own groups and schedule stay as they are."""
+    return any(overrides(technique, "schedule") or overrides(technique, "rate_factor") for technique in techniques)
+
+
+class RatePlan:
+    """Which part of the model each parameter belongs to, and the learning rate of each part.
+
+    Args:
+        model: A prepared classifier.
+        techniques: Of the run.
+        budget: Of the run; its steps are known.
+    """
+
+    def __init__(self, model: Any, techniques: Sequence[Technique], budget: Budget) -> None:
+        self._techniques = techniques
+        self._budget = budget
+        self._plain = budget.learning_rates()
+        self.parts = model_parts(model)
+
+    def rate(self, part: Part, step: int) -> float:
+        """Of optimizer step `step`, from 0."""
+        if step >= len(self._plain):
+            return 0.0
+        scheduled = self._scheduled(part, step)
+        base = self._plain[step] if scheduled is None else scheduled
+        return base * math.prod(technique.rate_factor(part, self._budget) for technique in self._techniques)
+
+    def resting(self, step: int) -> frozenset[str]:
+        """Parameters that a schedule keeps still in this step."""
+        still = {part for part in set(self.parts.values()) if self._scheduled(part, step) == 0.0}
+        return frozenset(name for name, part in self.parts.items() if part in still)
+
+    def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str], decay: float) -> list[Any]:
+        """Optimizer groups: one for each part with decay and one without. Each remembers its part."""
+        decayed = frozenset(decayed)
+        members: dict[tuple[Part, bool], list[Any]] = {}
+        for name, parameter in parameters:
+            if parameter.requires_grad:
+                members.setdefault((self.parts[name], name in decayed), []).append(parameter)
+        return [
+            {"params": found, "weight_decay": decay if is_decayed else 0.0, "part": part}
+            for (part, is_decayed), found in members.items()
+        ]
+
+    def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
+        """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""
+        return [self._factor(group["part"]) for group in groups]
+
+    def _factor(self, part: Part) -> Callable[[int], float]:
+        return lambda step: self.rate(part, step) / self._budget.learning_rate
+
+    def _scheduled(self, part: Part, step: int) -> float | None:
+        rates = (technique.schedule(part, step, self._budget) for technique in self._techniques)
+        return next((rate for rate in rates if rate is not None), None)
+
+
+def model_parts(model: Any) -> dict[str, Part]:
+    """Name -> part of every parameter. Where layers cannot be told apart, all of the encoder has depth 0 or 1."""
+    try:
+        layers = encoder_layers(model)
+    except ModelError:
+        layers = {}
+    head, prefix = head_names(model), model.base_model_prefix
+    return {
+        name: Part(depth_of(name, layers, prefix), len(layers), name in head) for name, _ in model.named_parameters()
+    }
