@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -248,12 +248,13 @@ def _execute(plan: _Plan) -> None:
         raise RecipeError(f"finetune {plan.kind} starts its own processes. Type it without a launcher, with --jobs N")
     from finetune.comparison.conduct import conduct, write_texts
     from finetune.comparison.executor import choose_workforce
-    from finetune.comparison.matrix import DataSets, build_cells
+    from finetune.comparison.matrix import DataSets, build_cells, fit_variants
     from finetune.records.store import lock_folder
     from finetune.reports.matrix import MatrixDisplay
 
     workforce = choose_workforce(plan.jobs, len(plan.variants) * len(plan.seeds) * (plan.folds or 1))
     data = DataSets()
+    plan = replace(plan, variants=fit_variants(plan.variants, plan.folds, data))
     cells = build_cells(plan.variants, plan.seeds, plan.folds, data)
     gates = _parse_gates(plan, cells, data)
     first = data.load(cells[0].recipe.data)

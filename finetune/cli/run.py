@@ -213,7 +213,17 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     if record is None:
         raise _nothing_to_resume(folder)
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
-    changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != "training.seeds"]
+    # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
+    by_rule = recipe.rules != record.recipe.get("rules", {})
+    if by_rule:
+        raise OutputError(f"--resume: {folder.path} is a run of another preset. Type the command that started it.")
+    changed = [
+        key
+        for key in {**ours, **theirs}
+        if ours.get(key) != theirs.get(key)
+        and key != "training.seeds"
+        and not (recipe.rules and key.startswith("techniques."))
+    ]
     if changed:
         shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])
         raise OutputError(

@@ -111,7 +111,7 @@ class _Analysis:
             variant.model_copy(update={"dominated_by": self._dominator(variant, variants)}) for variant in variants
         ]
         record, data = self.first, self.first.data
-        recipe = {key: value for key, value in record.recipe.items() if key not in ("techniques", "preset")}
+        recipe = {key: value for key, value in record.recipe.items() if key not in ("techniques", "rules", "preset")}
         group = Group(
             name=self.collection.name,
             kind=self.collection.kind,

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from finetune.models.load import model_fingerprint
 from finetune.recipe import DataSection, Recipe, resolve
 from finetune.records.comparison import CellEntry
 from finetune.records.schema import SCHEMA_VERSION
-from finetune.training.prepare import check_run
+from finetune.training.prepare import check_run, fitted_recipe
 
 OWN = "own"  # the techniques that the recipe itself lists
 DECIDES_FIGURES = ("data", "measurement", "models", "recipe", "techniques", "training")  # folders of code
@@ -114,7 +114,7 @@ def ablation_variants(preset: str, options: Options) -> tuple[list[Variant], lis
     parts = list(whole.techniques)
     if len(parts) < 2:
         raise RecipeError(f"--preset {preset}: has {len(parts)} techniques; there is nothing to take apart.")
-    nothing = whole.model_copy(update={"techniques": {}, "preset": "none"})
+    nothing = whole.model_copy(update={"techniques": {}, "rules": {}, "preset": "none"})
     variants = [Variant("none", None, nothing), Variant(name, "none", whole.model_copy(update={"preset": name}))]
     left_out = []
     for part in parts:
@@ -171,6 +171,19 @@ class DataSets:
         return self._loaded[key]
 
 
+def fit_variants(variants: Sequence[Variant], folds: int | None, data: DataSets) -> list[Variant]:
+    """Put in the settings that presets want for data of this size.
+
+    In an ablation, parts that are off at this size are left out: there is nothing to take away.
+    """
+    fitted = []
+    for variant in variants:
+        loaded = data.load(_at(variant.recipe, 0, folds, 0 if folds else None).data)
+        fitted.append(replace(variant, recipe=fitted_recipe(variant.recipe, loaded)))
+    present = {name for variant in fitted if variant.technique is None for name in variant.recipe.techniques}
+    return [variant for variant in fitted if variant.technique is None or variant.technique in present]
+
+
 def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: DataSets) -> list[Cell]:
     """All cells, checked short of the weights; seed by seed, so that an unfinished comparison is paired.
 
@@ -186,6 +199,7 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
             for variant in variants:
                 recipe = _at(variant.recipe, seed, folds, fold)
                 loaded = data.load(recipe.data)
+                recipe = fitted_recipe(recipe, loaded)
                 if seed == seeds[0] and not fold:
                     problems += _problems(variant.name, recipe, loaded)
                 key = cell_key(recipe, seed, loaded.fingerprint, models[recipe.model], code)
@@ -244,6 +258,7 @@ def cell_key(recipe: Recipe, seed: int, data: str, model: str, code: str) -> str
     """
     content: dict[str, Any] = recipe.to_dict()
     del content["name"], content["training"]["seeds"]
+    content.pop("rules", None)  # the techniques are those that the rules gave
     for path in PATHS:
         del content["data"][path]
     del content["model"]["id"]

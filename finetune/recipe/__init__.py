@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.recipe.checks import find_budget_problems, planned_epochs, recipe_budget
-    from finetune.recipe.resolution import Resolved, differences, flatten, resolve
+    from finetune.recipe.resolution import Resolved, at_size, differences, flatten, resolve
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
@@ -15,6 +15,7 @@ _HOMES = {
     "planned_epochs": "checks",
     "recipe_budget": "checks",
     "Resolved": "resolution",
+    "at_size": "resolution",
     "differences": "resolution",
     "flatten": "resolution",
     "resolve": "resolution",
@@ -30,6 +31,7 @@ __all__ = [
     "Recipe",
     "Resolved",
     "TrainingSection",
+    "at_size",
     "differences",
     "find_budget_problems",
     "flatten",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from finetune.errors import RecipeError, suggest
 from finetune.recipe.checks import find_problems
 from finetune.recipe.library import find_preset, find_recipe
+from finetune.recipe.scaling import NOMINAL, OFF, Size, has_rule, rule_problems, rules_of, settings_at, sizes
 from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 from finetune.recipe.yaml_file import parse_yaml, read_yaml
 from finetune.techniques import TECHNIQUES, Technique
@@ -23,7 +24,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 RECIPE_KEYS = ("model", "data", "training", "techniques")
 DEFAULT_RECIPE = "tweets"
 DEFAULT_RECIPE_FOR_OWN_DATA = "your-data"
-OFF = ("off", None)
 MAPPINGS = ("data.minimum",)  # values that are mappings themselves: merged entry by entry
 
 
@@ -225,8 +225,8 @@ def _build(
     sections: dict[str, Any] = {}
     for key, section in SECTIONS.items():
         sections[key] = _validate(section, merged.get(key, {}), key, origins, problems)
-    techniques: dict[str, Technique] = {}
-    for key, settings in merged.get("techniques", {}).items():
+    written = merged.get("techniques", {})
+    for key, settings in written.items():
         if key not in TECHNIQUES:
             where = _where(f"techniques.{key}", origins)
             problems.append(
@@ -235,12 +235,49 @@ def _build(
         elif not isinstance(settings, dict):
             _refuse_scalar(f"techniques.{key}", settings, origins, problems)
         else:
-            technique = _validate(TECHNIQUES[key], settings, f"techniques.{key}", origins, problems)
-            if isinstance(technique, Technique):
-                techniques[key] = technique
+            _check_settings(key, settings, origins, problems)
     if problems:
         return None
-    return Recipe(name=name, preset=preset, techniques=techniques, **sections)
+    rules = written if any(has_rule(settings) for settings in written.values()) else {}
+    recipe = Recipe(name=name, preset=preset, techniques={}, rules=rules, **sections)
+    return recipe.model_copy(update={"techniques": _techniques_at(written, _nominal_size(recipe))})
+
+
+def _check_settings(name: str, settings: dict[str, Any], origins: dict[str, str], problems: list[str]) -> None:
+    """Settings must be right for data of any size."""
+    malformed = list(rule_problems(settings))
+    for key, what in malformed:
+        dotted = f"techniques.{name}.{key}".rstrip(".")
+        problems.append(f"{_where(dotted, origins)}: {dotted}: {what}.")
+    if malformed:
+        return
+    found: list[str] = []
+    for size in sizes(settings):
+        concrete = settings_at(settings, size)
+        if concrete is not None:
+            _validate(TECHNIQUES[name], concrete, f"techniques.{name}", origins, found)
+    problems += dict.fromkeys(found)
+
+
+def _techniques_at(written: dict[str, Any], size: Size) -> dict[str, Technique]:
+    concrete = {name: settings_at(settings, size) for name, settings in written.items()}
+    return {name: TECHNIQUES[name](**settings) for name, settings in concrete.items() if settings is not None}
+
+
+def _nominal_size(recipe: Recipe) -> Size:
+    """What the recipe says of the size of its data; 1,000 rows and two labels where it says nothing."""
+    rows, labels = recipe.data.train_size, recipe.data.labels
+    return Size(
+        rows if isinstance(rows, int) else NOMINAL["by_rows"],
+        len(labels) if labels is not None else NOMINAL["by_classes"],
+    )
+
+
+def at_size(recipe: Recipe, rows: int, classes: int) -> Recipe:
+    """The recipe with the techniques that its rules want for data of this size; the same one without rules."""
+    if not recipe.rules:
+        return recipe
+    return recipe.model_copy(update={"techniques": _techniques_at(recipe.rules, Size(rows, classes))})
 
 
 def _validate(
@@ -292,16 +329,20 @@ def _origin_of(problem: str, origins: dict[str, str]) -> str:
 def _all_origins(recipe: Recipe, written: dict[str, str]) -> dict[str, str]:
     """The origin of every value; a mapping such as data.minimum has that of its last entry."""
     origins = {}
+    by_size = [f"techniques.{name}" for name, settings in recipe.rules.items() if "" in rules_of(settings)]
     for key in (key for key in flatten(recipe.to_dict()) if "." in key):  # name and preset are no values
-        below = [origin for name, origin in written.items() if name.startswith(f"{key}.")]
+        technique = key.rpartition(".")[0] if key.rpartition(".")[0] in by_size else key  # one rule for all of it
+        below = [origin for name, origin in written.items() if name.startswith(f"{technique}.")]
         origins[key] = written.get(key) or (below[-1] if below else "default")
     return origins
 
 
 def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, down to the settings of each technique."""
+    """Dotted key -> value, down to the settings of each technique; without `rules`, which is how they came about."""
     flat: dict[str, Any] = {}
     for section, content in recipe.items():
+        if section == "rules":
+            continue
         if not isinstance(content, dict):
             flat[section] = content
             continue

@@ -108,7 +108,8 @@ class TrainingSection(Section):
 class Recipe(Section):
     """A resolved recipe: what `finetune show` prints and every run record holds.
 
-    `techniques` maps names of the registry to their settings; a technique that is not there is off.
+    `techniques` maps names of the registry to their settings; a technique that is not there is off. Where `rules` make
+    settings depend on the size of the data, `at_size` puts in those that hold for it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
@@ -119,7 +120,10 @@ class Recipe(Section):
     data: DataSection
     training: TrainingSection = TrainingSection()
     techniques: dict[str, SerializeAsAny[Technique]] = {}
+    rules: dict[str, Any] = Field(
+        {}, description="Settings as written, of all techniques, where some depend on the size of the data."
+    )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for YAML and JSON, defaults included."""
-        return self.model_dump(mode="json")
+        """Plain values for YAML and JSON, defaults included; `rules` only where there are any."""
+        return self.model_dump(mode="json", exclude=None if self.rules else {"rules"})

@@ -8,7 +8,7 @@ from typing import Any
 def render_plan(plan: dict[str, Any]) -> str:
     """Values and origins, then what they amount to on this data and model."""
     preset = f", preset {plan['preset']}" if plan["preset"] else ", no preset"
-    lines = [f"{plan['name']}{preset}", "", *_values(plan["values"]), "", *_data(plan["data"])]
+    lines = [f"{plan['name']}{preset}", "", *_values(plan["values"]), *_rules(plan["rules"]), "", *_data(plan["data"])]
     lines.append(f"cost        × {plan['cost']:g} of plain fine-tuning (declared by the techniques)")
     if "budget" in plan:
         budget = plan["budget"]
@@ -27,6 +27,14 @@ def _values(values: dict[str, dict[str, Any]]) -> list[str]:
     width = max(len(key) for key in shown)
     middle = min(60, max(len(text) for text in shown.values()))
     return [f"{key:<{width}}  {text:<{middle}}  {values[key]['origin']}" for key, text in shown.items()]
+
+
+def _rules(rules: dict[str, str]) -> list[str]:
+    """What the preset scales with the size of the data; the values above are those for this one."""
+    if not rules:
+        return []
+    width = max(len(key) for key in rules)
+    return ["", "rules of the preset"] + [f"  {key:<{width}}  {rule}" for key, rule in rules.items()]
 
 
 def _data(data: dict[str, Any]) -> list[str]:

@@ -10,12 +10,14 @@ from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
+from finetune.recipe.scaling import describe_rule, rules_of
 from finetune.training.prepare import (
     active_techniques,
     budget_warnings,
     configured_model,
     data_facts,
     declared_cost,
+    fitted_recipe,
     plan_budget,
 )
 
@@ -26,25 +28,18 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
     A part that cannot be had (no file yet, no network) says why under "unavailable" instead.
     """
     recipe = resolved.recipe
-    plan: dict[str, Any] = {
-        "name": recipe.name,
-        "preset": recipe.preset,
-        "values": {
-            key: {"value": value, "origin": resolved.origins[key]}
-            for key, value in flatten(recipe.to_dict()).items()
-            if key in resolved.origins  # name and preset have none
-        },
-        "cost": declared_cost(recipe),
-    }
     try:
         data = load_data(recipe.data) if data is None else data
     except FinetuneError as error:
         # The model's dropout does not depend on the data; two made-up labels stand for those to come.
         return {
-            **plan,
+            **_values(recipe, resolved.origins),
+            "cost": declared_cost(recipe),
             "data": {"unavailable": str(error)},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
         }
+    recipe = fitted_recipe(recipe, data)
+    plan = {**_values(recipe, resolved.origins), "cost": declared_cost(recipe, plan_budget(recipe, data))}
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
@@ -60,6 +55,25 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
     plan["warnings"] = budget_warnings(recipe, budget)
     plan["model"] = _model_or_reason(recipe, data.task, data.labels)
     return plan
+
+
+def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
+    rules = {
+        f"techniques.{name}" + (f".{key}" if key else ""): describe_rule(rule)
+        for name, settings in recipe.rules.items()
+        for key, rule in rules_of(settings).items()
+    }
+    return {
+        "name": recipe.name,
+        "preset": recipe.preset,
+        "values": {
+            # A technique that a rule switches on for this size only has the origin of its rule.
+            key: {"value": value, "origin": origins.get(key) or origins.get(key.rpartition(".")[0], "a rule")}
+            for key, value in flatten(recipe.to_dict()).items()
+            if "." in key  # name and preset have no origin
+        },
+        "rules": rules,
+    }
 
 
 def _model_or_reason(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from finetune.models.load import (
     position_limit,
     pretrained_embeddings,
 )
-from finetune.recipe import Recipe, find_budget_problems, planned_epochs, recipe_budget
+from finetune.recipe import Recipe, at_size, find_budget_problems, planned_epochs, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
 from finetune.techniques import AugmentSources, Budget, SelectionRule, refuse_idle
@@ -82,6 +82,7 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
     """
     data = load_data(recipe.data) if data is None else data
+    recipe = fitted_recipe(recipe, data)
     tokenizer, encoder, model_warnings = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
@@ -149,6 +150,11 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
         for warning in technique.model_warnings(model)
     ]
     return tokenizer, encoder, warnings
+
+
+def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
+    """The recipe with the settings that its rules want for the size of this data."""
+    return at_size(recipe, len(data.train), len(data.labels or ()) or 2)
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

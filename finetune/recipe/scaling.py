@@ -1,0 +1,121 @@
+"""Values of a preset that depend on the size of the data: rules that stand in the YAML, never in code.
+
+alpha: {by_rows: {from 0: 1, from 300: 4, from 5000: 2}}        # 4 for 300 to 4,999 training rows
+freeze: {by_rows: {from 0: {layers: 0.5}, from 5000: off}}      # a whole technique
+smoothing: {by_classes: {from 2: 0.05, from 3: 0.1}}            # by the number of labels
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+RULES = ("by_rows", "by_classes")
+OFF = ("off", None)
+_START = re.compile(r"from (0|[1-9][0-9]*)")
+NOMINAL = {"by_rows": 1000, "by_classes": 2}  # until the data is read
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a data set, as far as rules ask for it.
+
+    Attributes:
+        rows: Training rows.
+        classes: Labels; 2 for regression, which has none.
+    """
+
+    rows: int
+    classes: int
+
+    def of(self, rule: str) -> int:
+        return self.rows if rule == "by_rows" else self.classes
+
+
+def has_rule(settings: Any) -> bool:
+    """Whether the settings of a technique depend on the size of the data."""
+    return _rule_of(settings) is not None or (
+        isinstance(settings, dict) and any(_rule_of(value) is not None for value in settings.values())
+    )
+
+
+def settings_at(settings: Any, size: Size) -> Any:
+    """The settings of one technique for data of this size; None if it is off there."""
+    settings = _value_at(settings, size)
+    if settings in OFF:
+        return None
+    return {key: _value_at(value, size) for key, value in settings.items()}
+
+
+def sizes(settings: Any) -> Iterator[Size]:
+    """A size of every range that the rules of a technique tell apart."""
+    starts: dict[str, set[int]] = {rule: {NOMINAL[rule]} for rule in RULES}
+    for value in (settings, *settings.values()):
+        rule = _rule_of(value)
+        if rule is not None:
+            starts[rule] |= {_start(key) for key in value[rule]}
+    for rows, classes in itertools.product(*(sorted(starts[rule]) for rule in RULES)):
+        yield Size(rows, classes)
+
+
+def rule_problems(settings: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rules of one technique: (key or "", what)."""
+    if not isinstance(settings, dict):
+        return
+    for key, value in [("", settings), *settings.items()]:
+        named = [rule for rule in RULES if isinstance(value, dict) and rule in value]
+        if not named:
+            continue
+        (rule, *_), table = named, value[named[0]]
+        if len(value) > 1:
+            others = ", ".join(other for other in value if other != rule)
+            yield key, f"{rule} stands alone; write the values of {others} inside its ranges (of a copy: finetune cp)"
+        elif not isinstance(table, dict) or not table or not all(_START.fullmatch(start) for start in table):
+            yield key, f"expected ranges such as {{{rule}: {{from 0: 1, from 300: 4}}}}, found {table!r}"
+        elif min(map(_start, table)) > (0 if rule == "by_rows" else 2):
+            first = "from 0" if rule == "by_rows" else "from 2"
+            yield key, f"{rule} says nothing of the smallest data; add a range that starts '{first}'"
+        elif key == "" and not all(entry in OFF or isinstance(entry, dict) for entry in table.values()):
+            yield key, f"{rule}: expected settings or off for each range, found {list(table.values())!r}"
+
+
+def describe_rule(value: Any) -> str:
+    """A rule in words: "1 from 0 rows, 4 from 300, off from 5000"."""
+    rule = _rule_of(value)
+    assert rule is not None, "called for rules only"
+    unit = rule.removeprefix("by_")
+    parts = [f"{_in_words(entry)} from {_start(key)}" for key, entry in value[rule].items()]
+    return ", ".join([f"{parts[0]} {unit}", *parts[1:]])
+
+
+def rules_of(settings: Any) -> dict[str, Any]:
+    """Key -> rule of one technique; the key "" is a rule for all of it."""
+    if _rule_of(settings) is not None:
+        return {"": settings}
+    return {key: value for key, value in settings.items() if _rule_of(value) is not None}
+
+
+def _rule_of(value: Any) -> str | None:
+    found = [rule for rule in RULES if isinstance(value, dict) and rule in value]
+    return found[0] if found else None
+
+
+def _value_at(value: Any, size: Size) -> Any:
+    rule = _rule_of(value)
+    if rule is None:
+        return value
+    table = value[rule]
+    return table[max((key for key in table if _start(key) <= size.of(rule)), key=_start)]
+
+
+def _start(key: str) -> int:
+    return int(key.removeprefix("from "))
+
+
+def _in_words(entry: Any) -> str:
+    if entry in OFF:
+        return "off"
+    return ", ".join(f"{key} {value}" for key, value in entry.items()) if isinstance(entry, dict) else str(entry)
