@@ -51,6 +51,7 @@ ALLOWED = {
         "recipe",
         "data",
         "records",
+        "techniques",
         "training",
         "comparison",
         "advice",

@@ -17,8 +17,10 @@ from finetune.cli.options import (
     ModelOption,
     RecipeArgument,
     SetOption,
+    TechniqueOption,
     complain,
     reports_errors,
+    use_techniques,
 )
 from finetune.cli.report import FailOption, check_gates, print_report
 from finetune.errors import FinetuneError, OutputError, RecipeError, RunFailed
@@ -98,6 +100,7 @@ def compare(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
     output: OutputOption = None,
@@ -117,6 +120,7 @@ def compare(
     What each did to gap and score, paired, with intervals; ends with a recommended model. The same command again runs
     only what is missing.
     """
+    use_techniques(technique)
     from finetune.comparison.matrix import Options, preset_variants
 
     options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
@@ -152,6 +156,7 @@ def ablate(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
     output: OutputOption = None,
@@ -165,6 +170,7 @@ def ablate(
 
     Shows what each part earns, with intervals.
     """
+    use_techniques(technique)
     from finetune.comparison.matrix import Options, ablation_variants
 
     options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))

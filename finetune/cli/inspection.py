@@ -12,10 +12,15 @@ from finetune.cli.options import (
     PresetOption,
     RecipeArgument,
     SetOption,
+    TechniqueOption,
     reports_errors,
+    use_techniques,
 )
+from finetune.errors import RecipeError, suggest
 
-SHOW_EXAMPLES = "Example:  finetune show tweets --preset strong --set training.epochs=5"
+SHOW_EXAMPLES = (
+    "Examples:  finetune show tweets --preset strong --set training.epochs=5   |   finetune show technique r_drop"
+)
 DIFF_EXAMPLES = "Example:  finetune diff light strong"
 VALIDATE_EXAMPLES = "Example:  finetune validate mine.yaml --preset strong"
 
@@ -23,13 +28,24 @@ VALIDATE_EXAMPLES = "Example:  finetune validate mine.yaml --preset strong"
 @reports_errors
 def show(
     recipe: RecipeArgument = None,
+    name: Annotated[str | None, typer.Argument(help="After the word technique: which one to explain.")] = None,
     preset: PresetOption = None,
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    technique: TechniqueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the resolved recipe: every value and where it came from, data, dropout table, total shrink and cost."""
+    """Show the resolved recipe: every value and where it came from, data, dropout table, total shrink and cost.
+
+    Or explain a technique: its formula, what its strengths mean, what it costs, where it comes from.
+    """
+    use_techniques(technique)
+    if recipe == "technique":
+        _show_technique(name, as_json)
+        return
+    if name is not None:
+        raise RecipeError(f"'{name}': one recipe at a time. To explain a technique: finetune show technique {name}")
     from finetune.recipe import resolve
 
     resolved = resolve(recipe, preset, model, data, overrides or ())
@@ -38,6 +54,17 @@ def show(
 
     plan = describe_plan(resolved)
     typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan))
+
+
+def _show_technique(name: str | None, as_json: bool) -> None:
+    from finetune.reports.techniques import describe_techniques, render_card
+
+    known = describe_techniques()
+    if name is None:
+        raise RecipeError(f"finetune show technique: which one? {', '.join(known)}")
+    if name not in known:
+        raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Type: finetune ls techniques")
+    typer.echo(json.dumps({name: known[name]}, indent=2) if as_json else render_card(name))
 
 
 @reports_errors
@@ -83,8 +110,10 @@ def validate(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    technique: TechniqueOption = None,
 ) -> None:
     """Check a recipe without loading data or model. All problems are reported at once."""
+    use_techniques(technique)
     from finetune.recipe import resolve
 
     resolved = resolve(recipe, preset, model, data, overrides or ())

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.options import JsonOption, TechniqueOption, reports_errors, use_techniques
 from finetune.errors import FinetuneError, suggest
 from finetune.recipe import library
 
@@ -25,20 +25,27 @@ def ls(
         str | None,
         typer.Argument(help="recipes, presets or techniques; all, if left out.", autocompletion=_complete_kind),
     ] = None,
+    technique: TechniqueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List recipes, presets and techniques."""
+    """List recipes, presets and techniques; `ls techniques` also with cost, defaults, ranges and sources."""
+    use_techniques(technique)
     if kind is not None and kind not in KINDS:
         raise FinetuneError(f"'{kind}' cannot be listed.{suggest(kind, KINDS)}")
     listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
         return
+    if kind == "techniques":
+        from finetune.reports.techniques import render_list
+
+        typer.echo(render_list())
+        return
     width = max(len(name) for entries in listed.values() for name in entries)
     for title, entries in listed.items():
         typer.echo(title.upper())
         for name, about in entries.items():
-            typer.echo(f"  {name:<{width}}  {about if isinstance(about, str) else _one_line(about)}")
+            typer.echo(f"  {name:<{width}}  {about if isinstance(about, str) else about['summary']}")
 
 
 def _describe(kind: str) -> dict[str, Any]:
@@ -49,15 +56,6 @@ def _describe(kind: str) -> dict[str, Any]:
     from finetune.reports.techniques import describe_techniques  # pydantic
 
     return describe_techniques()
-
-
-def _one_line(technique: dict[str, Any]) -> str:
-    keys = ", ".join(
-        key if setting["default"] is None else f"{key}={setting['default']}"
-        for key, setting in technique["settings"].items()
-        if not isinstance(setting["default"], list)
-    )
-    return f"[{technique['family']}, ×{technique['cost']:g}] {technique['summary']}  ({keys})"
 
 
 @reports_errors

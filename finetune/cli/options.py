@@ -65,6 +65,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one value, e.g. training.epochs=5. Repeatable."),
 ]
+TechniqueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--technique", metavar="PATH.PY:CLASS", help="Add your own technique (docs/own-techniques.md). Repeatable."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 
 
@@ -93,6 +99,15 @@ def reports_errors(command: Command) -> Command:
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
+
+
+def use_techniques(references: list[str] | None) -> None:
+    """Add the user's own techniques to the registry, before a recipe that names them is read."""
+    if references:
+        from finetune.techniques import use_own
+
+        for reference in references:
+            use_own(reference)
 
 
 def complain(text: str) -> None:

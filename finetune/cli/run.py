@@ -17,8 +17,10 @@ from finetune.cli.options import (
     PresetOption,
     RecipeArgument,
     SetOption,
+    TechniqueOption,
     complain,
     reports_errors,
+    use_techniques,
 )
 from finetune.errors import OutputError, RecipeError, RunFailed
 
@@ -47,6 +49,7 @@ def run(
         list[str] | None,
         typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
     ] = None,
+    technique: TechniqueOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the run. Left out: a fresh one below runs/."),
@@ -61,6 +64,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Fine-tune a recipe with a preset, and report the gap."""
+    use_techniques(technique)
     from finetune.recipe import resolve
 
     resolved = resolve(recipe, preset, model, data, overrides or (), seed or (), metric or ())
@@ -99,7 +103,7 @@ def run(
     finally:
         distributed.leave()
     if distributed.is_main():
-        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric), preset)
+        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric, technique), preset)
     if failures:
         raise RunFailed("\n".join(failures))
 
@@ -288,6 +292,7 @@ def _typed(
     data: str | None,
     overrides: list[str] | None,
     metrics: list[str] | None,
+    techniques: list[str] | None,
 ) -> str:
     """The part of the command line that says what is trained, to build the next command from."""
     import shlex
@@ -298,4 +303,5 @@ def _typed(
     # Overrides of techniques belong to the preset that the next command leaves behind.
     parts += [part for text in overrides or [] if not text.startswith("techniques.") for part in ("--set", text)]
     parts += [part for path in metrics or [] for part in ("--metric", path)]
+    parts += [part for reference in techniques or [] for part in ("--technique", reference)]
     return shlex.join(parts) if parts else "tweets"

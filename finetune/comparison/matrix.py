@@ -19,6 +19,7 @@ from finetune.models.load import model_fingerprint
 from finetune.recipe import DataSection, Recipe, resolve
 from finetune.records.comparison import CellEntry
 from finetune.records.schema import SCHEMA_VERSION
+from finetune.techniques import source_digest
 from finetune.training.prepare import check_run, fitted_recipe
 
 OWN = "own"  # the techniques that the recipe itself lists
@@ -263,6 +264,9 @@ def cell_key(recipe: Recipe, seed: int, data: str, model: str, code: str) -> str
         del content["data"][path]
     del content["model"]["id"]
     content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
+    own = {name: digest for name, value in recipe.techniques.items() if (digest := source_digest(type(value)))}
+    if own:
+        content["techniques_code"] = own
     whole = {"recipe": content, "seed": seed, "data": data, "model": model, "code": code, "schema": SCHEMA_VERSION}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

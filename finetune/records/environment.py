@@ -14,6 +14,7 @@ PACKAGES = (
     "datasets",
     "evaluate",
     "numpy",
+    "peft",
     "safetensors",
     "scikit-learn",
     "scipy",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from finetune.techniques import TECHNIQUES, Technique
 
 
@@ -26,6 +28,44 @@ def _describe(technique: type[Technique]) -> dict[str, Any]:
             for key, field in technique.model_fields.items()
         },
     }
+
+
+def render_list() -> str:
+    """For `finetune ls techniques`: by family, with cost, settings (default, range) and source."""
+    lines: list[str] = []
+    known = describe_techniques()
+    for family in dict.fromkeys(technique["family"] for technique in known.values()):
+        lines += ["", family.upper()]
+        for name, technique in known.items():
+            if technique["family"] == family:
+                lines += [f"  {name}  × {technique['cost']:g}", f"      {technique['summary']}"]
+                lines += [f"      {_setting_line(key, setting)}" for key, setting in technique["settings"].items()]
+                lines.append(f"      Source: {technique['source']}")
+    return "\n".join(["What a technique does in full: finetune show technique NAME", *lines])
+
+
+def render_card(name: str) -> str:
+    """For `finetune show technique NAME`: everything there is to know about it."""
+    technique = describe_techniques()[name]
+    lines = [f"{name}: {technique['summary']}", "", *_body(TECHNIQUES[name]), "", "settings"]
+    for key, setting in technique["settings"].items():
+        lines += [f"  {_setting_line(key, setting)}", f"      {setting['description']}"]
+    lines += ["", f"family {technique['family']}, declared cost × {technique['cost']:g} of plain fine-tuning"]
+    example = f"finetune run --set techniques.{name}={{}}" if _runs_by_default(TECHNIQUES[name]) else ""
+    return "\n".join([*lines, *([f"try it: {example}"] if example else [])])
+
+
+def _setting_line(key: str, setting: dict[str, Any]) -> str:
+    default = "" if setting["default"] is None or isinstance(setting["default"], list) else f" = {setting['default']}"
+    return f"{key}{default}" + (f"   ({setting['range']})" if setting["range"] else "")
+
+
+def _runs_by_default(technique: type[Technique]) -> bool:
+    try:
+        technique()
+    except ValidationError:
+        return False
+    return True
 
 
 def _range(schema: dict[str, Any]) -> str:

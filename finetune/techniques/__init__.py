@@ -17,26 +17,68 @@ from finetune.techniques.base import (
     overrides,
     refuse_idle,
 )
+from finetune.techniques.confidence_penalty import ConfidencePenalty
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.eda import EDA
 from finetune.techniques.elastic_net import ElasticNet
+from finetune.techniques.ema import EMA
+from finetune.techniques.fgm import FGM
+from finetune.techniques.focal import Focal
+from finetune.techniques.hidden_noise import HiddenNoise
 from finetune.techniques.l1 import L1
 from finetune.techniques.l2 import L2
 from finetune.techniques.label_smoothing import LabelSmoothing
+from finetune.techniques.layer_drop import LayerDrop
+from finetune.techniques.mixup import Mixup
+from finetune.techniques.multi_sample_dropout import MultiSampleDropout
+from finetune.techniques.neftune import NEFTune
+from finetune.techniques.own import announce, find_own, source_digest
+from finetune.techniques.r_drop import RDrop
+from finetune.techniques.sam import SAM
+from finetune.techniques.swa import SWA
+from finetune.techniques.token_masking import TokenMasking
 from finetune.techniques.weight_decay import WeightDecay
+from finetune.techniques.wise_ft import WiSEFT
 
 TECHNIQUES: dict[str, type[Technique]] = {
     "weight_decay": WeightDecay,
     "l2": L2,
     "l1": L1,
     "elastic_net": ElasticNet,
+    "confidence_penalty": ConfidencePenalty,
     "dropout": Dropout,
+    "multi_sample_dropout": MultiSampleDropout,
+    "layer_drop": LayerDrop,
+    "token_masking": TokenMasking,
+    "r_drop": RDrop,
+    "mixup": Mixup,
+    "fgm": FGM,
+    "sam": SAM,
+    "neftune": NEFTune,
+    "hidden_noise": HiddenNoise,
     "label_smoothing": LabelSmoothing,
+    "focal": Focal,
+    "ema": EMA,
+    "swa": SWA,
+    "wise_ft": WiSEFT,
     "early_stopping": EarlyStopping,
     "aeda": AEDA,
     "eda": EDA,
 }
+
+TECHNIQUES.update(find_own(TECHNIQUES))
+
+
+def use_own(reference: str) -> None:
+    """Add a user's technique, `path.py:Class`, to the registry of this process and of those it starts.
+
+    Raises:
+        RecipeError: It cannot be loaded, or breaks the contract; says how.
+    """
+    announce(reference)
+    TECHNIQUES.update(find_own(TECHNIQUES))
+
 
 __all__ = [
     "TECHNIQUES",
@@ -54,4 +96,6 @@ __all__ = [
     "conflicts",
     "overrides",
     "refuse_idle",
+    "source_digest",
+    "use_own",
 ]

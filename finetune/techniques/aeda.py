@@ -31,6 +31,13 @@ class AEDA(Technique):
     count towards `data.max_length`. The number of optimizer steps stays the same: a row is replaced for this epoch,
     not added.
 
+    Range: near 0 `probability` leaves the texts alone; at 1 no text is ever seen as written. `ratio` is the most marks
+    a word can bring: 0.3 is the authors', at 1 a text may double in length.
+    Cost: ×1.0 plus the marks as tokens; a text is tokenised again each epoch.
+    Raises: nothing of its own.
+    Relations: goes with `eda`, `synonyms` and the other augmentations, one after the other in the order of the preset.
+    Evidence: above plain training at every size in its Fig. 1 (5 seeds, not pretrained models), where EDA is below it
+    from 30 % of the data on; none found for encoders on few examples.
     Source: Karimi et al. 2021, arXiv:2108.13230 (ratio 0.3). Departs from it in: online replacement instead of
     added copies, so that augmentation does not buy longer training.
     """

@@ -139,9 +139,9 @@ class TrainStep:
     Attributes:
         logits: (batch, outputs), float32.
         labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for regression.
-        forward: Runs the same rows again with fresh dropout masks; returns logits.
-        head_forward: Runs only the head again, on the encoder's output of this pass, with fresh masks.
-        example_losses: logits -> (batch,), the losses that this run minimises, class weights included.
+        forward: Runs the same rows again with fresh dropout masks; a pass of its own, with its own logits.
+        head_forward: Runs only the head again, on the encoder's output of this pass, with fresh masks; returns logits.
+        losses_for: (logits, labels) -> (batch,), the losses that this run minimises, class weights included.
         row_weights: (batch,), the class weight of each row; ones without class weights.
         model: The classifier itself, not wrapped for many processes.
         task: What is predicted.
@@ -149,12 +149,16 @@ class TrainStep:
 
     logits: Tensor
     labels: Tensor
-    forward: Callable[[], Tensor]
+    forward: Callable[[], TrainStep]
     head_forward: Callable[[], Tensor]
-    example_losses: Callable[[Tensor], Tensor]
+    losses_for: Callable[[Tensor, Tensor], Tensor]
     row_weights: Tensor
     model: nn.Module
     task: Task
+
+    def example_losses(self, logits: Tensor) -> Tensor:
+        """(batch,), the losses of these rows, given logits of theirs."""
+        return self.losses_for(logits, self.labels)
 
 
 @dataclass(frozen=True)
@@ -182,12 +186,14 @@ class StepView:
         optimizer: Its groups hold the learning rate of this very step.
         pretrained: Name -> value as loaded, for the parameters of the encoder.
         names: Which of them are the head's, and which may be penalised.
+        budget: Of the run; its steps are known.
     """
 
     parameters: Mapping[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     pretrained: Mapping[str, Tensor]
     names: WeightNames
+    budget: Budget
 
     def learning_rate_of(self, parameter: nn.Parameter) -> float:
         """The learning rate that this step used for `parameter`."""
@@ -294,6 +300,10 @@ class Technique(BaseModel):
     def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor | None:
         """Replace the loss of each row, (batch,); None leaves the plain loss. Owners say so in `owns`."""
         return None
+
+    def change_pass(self, step: TrainStep) -> TrainStep:
+        """Change what all techniques are told of a forward pass, such as its losses. Called once for each pass."""
+        return step
 
     def train_loss(self, loss: Tensor, step: TrainStep) -> Tensor:
         """Add to the objective. `loss` is the scalar so far; techniques act in the order of the preset."""

@@ -29,7 +29,13 @@ class Dropout(Technique):
     mapped per architecture and verified on the loaded model, module by module. What is left out keeps the
     checkpoint's value; 0 turns a dropout off.
 
+    Range: 0 turns a dropout off; near 1 hardly anything passes. BERT's own is 0.1; 0.3 in the head and 0.2 hidden are
+    strong for a thousand texts.
+    Cost: ×1.0; the masks are drawn anyway, unless the checkpoint has none.
     Raises: ModelError if the architecture lacks a site that is set, or the loaded model does not obey.
+    Relations: `r_drop` and `multi_sample_dropout` live on it; more of it makes them stronger.
+    Evidence: no clean published curve for BERT; dropout off with tiny hidden noise beat dropout 0.1 by 1.6 points on
+    BERT-large (Yuan et al. 2023), as a pair.
     Source: Srivastava et al. 2014, JMLR 15(56). Departs from it in: nothing.
     """
 
@@ -43,11 +49,11 @@ class Dropout(Technique):
 
     @model_validator(mode="after")
     def _sets_something(self) -> Self:
-        if not self.wanted():
+        if not self._wanted():
             raise ValueError("set at least one of hidden, attention, classifier (for example classifier: 0.3)")
         return self
 
-    def wanted(self) -> dict[str, float]:
+    def _wanted(self) -> dict[str, float]:
         """Kind -> probability, only what is set."""
         return {kind: value for kind, value in self.model_dump().items() if value is not None}
 
@@ -58,17 +64,17 @@ class Dropout(Technique):
                 f"techniques.dropout: architecture '{config.model_type}' has no dropout map. Known: "
                 f"{', '.join(known_architectures())}. Type: --set techniques.dropout=off"
             )
-        missing = set(self.wanted()) - supported
+        missing = set(self._wanted()) - supported
         if missing:
             raise ModelError(
                 f"techniques.dropout.{sorted(missing)[0]}: architecture '{config.model_type}' has no such dropout; "
                 f"it has {', '.join(sorted(supported))}."
             )
-        apply_dropout(config, self.wanted())
+        apply_dropout(config, self._wanted())
 
     def prepare_model(self, model: nn.Module) -> None:
-        apply_module_dropout(model, self.wanted())
-        for kind, probability in self.wanted().items():
+        apply_module_dropout(model, self._wanted())
+        for kind, probability in self._wanted().items():
             sites = [site for site in dropout_sites(model) if site.kind == kind]
             disobeying = [site for site in sites if site.probability != probability]
             if not sites or disobeying:

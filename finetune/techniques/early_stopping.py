@@ -15,7 +15,14 @@ class EarlyStopping(Technique):
     creep along with small gains (transformers' callback lets it, so slow progress stops it). What ships is the
     best evaluation of all; equal scores are decided by the lower loss.
 
+    Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is a lottery; as many
+    as epochs would never stop. `min_delta` near 0 counts every gain; above the standard error of the metric
+    (3.1 points of accuracy at 200 rows) hardly any.
+    Cost: ×1.0 declared; what it saves by stopping is not counted in advance.
     Raises: RecipeError if it could never stop: patience (or min_epochs) not below the number of epochs.
+    Relations: with `ema` or `swa` it watches and ships the averaged weights; `wise_ft` starts from what it selected.
+    Evidence: the best checkpoint on 200 validation rows looks about 2.9 points better than it is (simulated, 20
+    checkpoints): that is why test is separate.
     Source: Prechelt 1998, "Early Stopping — But When?". Departs from it in: patience against the last counted gain
     instead of a rise between strips.
     """

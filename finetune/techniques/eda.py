@@ -52,8 +52,16 @@ class EDA(Technique):
     Words are what stands between spaces; their case, digits and punctuation are kept (the reference code lowers
     and strips them, which changes every text). Negations are not deleted: "not good" must not become "good".
     Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
-    see it. Published gains vanish with pre-trained encoders; keep the shares small.
+    see it.
 
+        words' = delete_δ(swap^k(words)),   k = max(1, round(swap · words)),   each word deleted with chance δ
+
+    Range: near 0 a text keeps its order and words; with `swap` or `delete` near 1 hardly a phrase survives.
+    Cost: ×1.0; a text is tokenised again each epoch.
+    Raises: a validation error if both `swap` and `delete` are 0.
+    Relations: goes with `aeda` and the other augmentations; `synonyms` is EDA's third operation.
+    Evidence: +3.0 points at 500 examples for CNN and RNN; with BERT, XLNet and RoBERTa it "fails to consistently
+    improve performance" (Longpre et al. 2020). Keep the shares small.
     Source: Wei & Zou 2019, arXiv:1901.11196 (alpha 0.05 below 2,000 rows). Departs from it in: no synonyms here;
     online replacement instead of added copies; words are kept as written.
     """

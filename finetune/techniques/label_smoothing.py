@@ -27,11 +27,14 @@ class LabelSmoothing(Technique):
 
         loss_i = (1 − ε) · nll_i + ε · mean_k(−log p_ik)
 
-    Near 0 nothing changes; near 1 the labels hardly count. Mostly lowers the loss gap and confidence; accuracy
-    moves little. A class weight multiplies the whole loss of its row (torch's weighted form smooths inside the
-    weights; ours keeps a row's weight independent of the technique).
+    Mostly lowers the loss gap and confidence; accuracy moves little. A class weight multiplies the whole loss of its
+    row (torch's weighted form smooths inside the weights; ours keeps a row's weight independent of the technique).
 
+    Range: near 0 nothing changes; near 1 the labels hardly count. 0.05 for two classes, 0.1 for more.
+    Cost: ×1.0.
     Raises: RecipeError on multi-label and regression, which have no distribution over classes to smooth.
+    Relations: fights with `focal` over the targets; composes with class weights, `r_drop` and `mixup`.
+    Evidence: calibrates out of domain, and may hurt calibration in domain (Desai & Durrett 2020); accuracy about 0.
     Source: Szegedy et al. 2016, arXiv:1512.00567, §7. Departs from it in: nothing.
     """
 

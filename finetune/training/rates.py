@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from finetune.errors import ModelError
@@ -46,20 +47,21 @@ class RatePlan:
         return frozenset(name for name, part in self.parts.items() if part in still)
 
     def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str], decay: float) -> list[Any]:
-        """Optimizer groups: one for each part with decay and one without. Each remembers its part."""
+        """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain
+        numbers: checkpoints hold the groups, and torch reads nothing else from one."""
         decayed = frozenset(decayed)
         members: dict[tuple[Part, bool], list[Any]] = {}
         for name, parameter in parameters:
             if parameter.requires_grad:
                 members.setdefault((self.parts[name], name in decayed), []).append(parameter)
         return [
-            {"params": found, "weight_decay": decay if is_decayed else 0.0, "part": part}
+            {"params": found, "weight_decay": decay if is_decayed else 0.0, "part": astuple(part)}
             for (part, is_decayed), found in members.items()
         ]
 
     def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
         """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""
-        return [self._factor(group["part"]) for group in groups]
+        return [self._factor(Part(*group["part"])) for group in groups]
 
     def _factor(self, part: Part) -> Callable[[int], float]:
         return lambda step: self.rate(part, step) / self._budget.learning_rate

@@ -27,10 +27,11 @@ from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import head_names, load_model, start_at
+from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import TokenFacts, overrides
+from finetune.techniques import TokenFacts, overrides, source_digest
 from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
@@ -412,12 +413,19 @@ def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
             "precision": "bf16" if prepared.bf16 else "fp32",
             "cost": declared_cost(recipe, budget),
         },
-        code=read_code(),
+        code={**read_code(), **_own_techniques(prepared.recipe)},
         versions=read_versions(),
         device=read_device(),
         warnings=prepared.warnings,
         time={"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
     )
+
+
+def _own_techniques(recipe: Recipe) -> dict[str, Any]:
+    """sha256 of the files of the user's own techniques, which no commit of ours names."""
+    digests = {name: source_digest(type(technique)) for name, technique in recipe.techniques.items()}
+    own = {name: digest for name, digest in digests.items() if digest}
+    return {"techniques": own} if own else {}
 
 
 def _check_disk(path: Path, model: Any) -> None:

@@ -160,34 +160,8 @@ class RegularizedTrainer(Trainer):
         """The training objective of one micro-batch, scaled so that a step is the mean over its rows."""
         features = {key: value for key, value in inputs.items() if key != "labels"}
         labels = inputs["labels"]
-
-        def forward() -> Tensor:
-            logits: Tensor = model(**features).logits
-            return logits.float()
-
-        with _kept_output(self.model.base_model) as encoded:
-            logits = forward()
-
-        def head_forward() -> Tensor:
-            with _replaced_output(self.model.base_model, encoded[0]):
-                again: Tensor = self.model(**features).logits
-            return again.float()
-
-        def example_losses(of: Tensor) -> Tensor:
-            return self._example_losses(of, labels)
-
-        loss = example_losses(logits).mean()
-        weights = self._row_weights(labels)
-        step = TrainStep(
-            logits,
-            labels,
-            forward,
-            head_forward,
-            example_losses,
-            weights,
-            self.model,
-            self.task,
-        )
+        step = self._pass(model, features, labels)
+        loss = step.example_losses(step.logits).mean()
         for technique in self.techniques:
             loss = technique.train_loss(loss, step)
         # Trainer divides by the micro-batches and DDP by the processes; both are undone here, exactly 1 in the
@@ -195,6 +169,30 @@ class RegularizedTrainer(Trainer):
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
         share = len(labels) * parts / self._rows_in_step
         return loss * share if share != 1 else loss
+
+    def _pass(self, model: Any, features: dict[str, Any], labels: Tensor) -> TrainStep:
+        """One forward pass over a micro-batch, as the techniques see it."""
+        with _kept_output(self.model.base_model) as encoded:
+            logits: Tensor = model(**features).logits
+
+        def head_forward() -> Tensor:
+            with _replaced_output(self.model.base_model, encoded[0]):
+                again: Tensor = self.model(**features).logits
+            return again.float()
+
+        step = TrainStep(
+            logits=logits.float(),
+            labels=labels,
+            forward=lambda: self._pass(model, features, labels),
+            head_forward=head_forward,
+            losses_for=self._example_losses,
+            row_weights=self._row_weights(labels),
+            model=self.model,
+            task=self.task,
+        )
+        for technique in self.techniques:
+            step = technique.change_pass(step)
+        return step
 
     def _example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         replaced = (technique.example_losses(logits, labels) for technique in self.techniques)
@@ -340,7 +338,7 @@ class _TechniqueHooks(TrainerCallback):
         self._pretrained = pretrained
 
     def _view(self, optimizer: Any) -> StepView:
-        return StepView(self._parameters, optimizer, self._pretrained, self._names)
+        return StepView(self._parameters, optimizer, self._pretrained, self._names, self._trainer.budget)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._trainer.rates is not None and self._trainer.accelerator.num_processes == 1:

@@ -27,6 +27,7 @@ from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.schema import RunRecord
 from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique
 from finetune.techniques.base import Task
+from finetune.techniques.own import FAMILIES
 from tests.conftest import labelled_texts, write_csv
 from tests.running import assert_same_weights, train, weights
 
@@ -40,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # Techniques for which one pass over a batch and two over its halves are not the same thing.
 DEPENDS_ON_PASSES = {"dropout": "it draws new masks for each forward pass, so that passes are what it acts on"}
+CARD = ("Range:", "Cost:", "Raises:", "Relations:", "Evidence:", "Source:")  # what a method card must say, in order
 NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
@@ -72,13 +74,17 @@ def test_it_names_family_source_and_cost(name: str) -> None:
     technique = TECHNIQUES[name]
     assert technique.family
     assert re.search(r"\b(19|20)\d\d\b", technique.source), "a source has a year"
-    assert technique.cost >= 1.0
+    assert technique.cost > 0
+    assert technique.family in FAMILIES
     assert all(thing and thing.strip() == thing for thing in technique.owns)
 
 
 @every_technique
 def test_its_docstring_starts_with_a_sentence_and_cites_its_source(name: str) -> None:
     first = (TECHNIQUES[name].__doc__ or "").split("\n", 1)[0]
+    places = [explanation(name).find(marker) for marker in CARD]
+    assert -1 not in places, f"lacks {CARD[places.index(-1)]}"
+    assert places == sorted(places), "not in the order of the template"
     assert first[:1].isupper()
     assert first.endswith((".", ","))
     cited = explanation(name).partition("Source: ")[2]

@@ -31,7 +31,7 @@ def test_adam_with_the_technique_equals_adam_with_coupled_weight_decay() -> None
     plain = torch.optim.Adam([ours], lr=0.01)
     coupled = torch.optim.Adam([reference], lr=0.01, weight_decay=0.05)
     names = WeightNames(*[frozenset({"w"})] * 3, frozenset())
-    view = StepView({"w": ours}, plain, {}, names)
+    view = StepView({"w": ours}, plain, {}, names, BUDGET)
     for _ in range(25):
         gradient = torch.randn(5, 4, generator=generator)
         ours.grad, reference.grad = gradient.clone(), gradient.clone()

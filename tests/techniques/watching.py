@@ -14,7 +14,7 @@ from torch import Tensor, nn, optim
 from finetune.recipe import Recipe, resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import StepView, Technique, TrainStep, WeightNames
+from finetune.techniques import Budget, StepView, Technique, TrainStep, WeightNames
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import run_seed
 from tests.running import weights
@@ -136,11 +136,19 @@ def is_penalised(name: str) -> bool:
     return not name.endswith(".bias") and "LayerNorm" not in name
 
 
+BUDGET = Budget("single_label", epochs=1, learning_rate=0.1, steps_per_epoch=1, warmup=0.0)
+
+
 def step_view(
-    values: dict[str, Tensor], rate: float, head: set[str], decayed: set[str], pretrained: dict[str, Tensor]
+    values: dict[str, Tensor],
+    rate: float,
+    head: set[str],
+    decayed: set[str],
+    pretrained: dict[str, Tensor],
+    budget: Budget = BUDGET,
 ) -> StepView:
     """A step of plain SGD over parameters made for the occasion."""
     parameters = {name: nn.Parameter(value.clone()) for name, value in values.items()}
     optimizer = optim.SGD(list(parameters.values()), lr=rate)
     names = WeightNames(frozenset(values), frozenset(head), frozenset(decayed), frozenset(pretrained))
-    return StepView(parameters, optimizer, pretrained, names)
+    return StepView(parameters, optimizer, pretrained, names, budget)

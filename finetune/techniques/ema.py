@@ -1,0 +1,113 @@
+"""Exponential moving average of the weights."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from finetune.techniques.base import Budget, Technique
+
+LONG = 0.2  # of the run: above it the average keeps too much of what came early
+SHORT = 2.0  # steps: below it the average is hardly more than the last weights
+ADVISED = (0.1, 0.2, 0.3, 0.5, 0.8)  # horizons, the first that is long enough
+
+
+def corrected_share(decay: float, step: int) -> float:
+    """(1 − β) / (1 − β^t): the share of the newest of t values in their bias-corrected average; 1 for t = 1."""
+    return (1 - decay) / (1 - decay**step)
+
+
+class EMA(Technique):
+    """Ship a running average of the weights, in which the zigzag of single steps cancels out.
+
+        w̄_t = (1 − β) Σ_{i=1…t} β^(t−i) w_i / (1 − β^t)
+
+    w_i are the weights after optimizer step i, β is the `decay`; 1/(1 − β) steps are the `horizon`, over which the
+    share of a step falls to 1/e. The division makes the shares add up to 1 from the first step on: neither zeros nor
+    the pretrained weights are in the average.
+
+    Every trained weight is averaged, in fp32. Training goes on from the weights themselves, bit for bit as without
+    the average; what is measured, selected and shipped, from the first evaluation on, is the average.
+    Range: of `decay`: near 0 the last weights alone, near 1 the plain mean of all steps. Of `horizon`, a share of the
+    run's steps: 0.02 smooths a little, above 0.2 weights from early in training weigh in (a warning).
+    Cost: 1 × plain fine-tuning; one more copy of the weights in memory and in each checkpoint.
+    Raises: RecipeError if the horizon is below 2 steps (the average of one value) or not below the run's length.
+    Relations: owns what ships, with `swa`. `early_stopping` compares and ships averages; `wise_ft` interpolates towards
+    the average. `l1` and `elastic_net`: a weight of the average is exactly 0 only if it was so in every step.
+    Evidence: BERT-base on 66k examples +1.32 macro-F1 and the smallest spread over seeds (BanglaCyberBench, 3 seeds);
+    on few examples none found.
+    Source: Kingma & Ba 2015, arXiv:1412.6980, §7.2. Departs from it in: the horizon may be a share of the run.
+    """
+
+    family: ClassVar[str] = "averaging"
+    source: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980, §7.2"
+    owns: ClassVar[frozenset[str]] = frozenset({"the weights that ship"})
+
+    decay: float | None = Field(
+        None, gt=0, lt=1, description="β, the share of the average that each step keeps, instead of a horizon."
+    )
+    horizon: float | None = Field(0.1, gt=0, lt=1, description="1/(1 − β) as a share of the run's steps.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decay_replaces_the_default(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("decay") is not None:
+            return {"horizon": None, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.decay is None) == (self.horizon is None):
+            raise ValueError("give either horizon or decay, the other null (for example horizon: 0.1)")
+        return self
+
+    def horizon_steps(self, budget: Budget) -> float | None:
+        """1/(1 − β); None where it is a share of a number of steps that is not known yet."""
+        if self.decay is not None:
+            return 1 / (1 - self.decay)
+        return None if budget.steps is None or self.horizon is None else self.horizon * budget.steps
+
+    def problems(self, budget: Budget) -> list[str]:
+        horizon, steps = self.horizon_steps(budget), budget.steps
+        if horizon is None or steps is None:
+            return []
+        if round(horizon, 6) < SHORT:
+            return [
+                f".{self._key()}: a horizon of {horizon:.2g} of {steps} steps averages a single value, which does "
+                f"nothing. Type: {self._advice(steps)}"
+            ]
+        if horizon >= steps:
+            return [f".{self._key()}: a horizon of {horizon:.0f} steps is all of {steps}. Type: {self._advice(steps)}"]
+        return []
+
+    def warnings(self, budget: Budget) -> list[str]:
+        horizon, steps = self.horizon_steps(budget), budget.steps
+        if horizon is None or steps is None or round(horizon / steps, 6) <= LONG:
+            return []
+        return [
+            f".{self._key()}: a horizon of {horizon:.0f} of {steps} steps ({horizon / steps:.0%}) keeps weights from "
+            f"early in training; above {LONG:.0%} is rarely meant"
+        ]
+
+    def effect(self, budget: Budget) -> str | None:
+        horizon = self.horizon_steps(budget)
+        if horizon is None:
+            return None
+        of = "" if budget.steps is None else f" of {budget.steps}"
+        return f"β = {1 - 1 / horizon:.4g}: a horizon of {horizon:.3g}{of} steps"
+
+    def average_share(self, step: int, budget: Budget) -> float:
+        horizon = self.horizon_steps(budget)
+        assert horizon is not None, "a run knows its number of steps"
+        return corrected_share(1 - 1 / horizon, step)
+
+    def _key(self) -> str:
+        return "horizon" if self.decay is None else "decay"
+
+    def _advice(self, steps: int) -> str:
+        enough = next((share for share in ADVISED if share * steps >= SHORT), None)
+        if enough is None:
+            return "--set techniques.ema=off"
+        instead = "" if self.decay is None else "--set techniques.ema.decay=null "
+        return f"{instead}--set techniques.ema.horizon={enough:g}"

@@ -1,0 +1,81 @@
+"""Focal loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from finetune.techniques.base import Budget, Technique
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def focal_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    """−(1 − p_y)^γ log p_y, in nats.
+
+    1 − p_y is computed as the sum of the other probabilities, in logarithms: value and gradient stay finite and
+    exact at p_y → 1, where 1 − p_y itself rounds to 0 and has no power below 1 to differentiate.
+
+    Shapes: logits (batch, K) float; labels (batch,) int64 in [0, K). Returns (batch,).
+    """
+    log_probabilities = logits.log_softmax(dim=-1)
+    right = labels.unsqueeze(-1)
+    log_right = log_probabilities.gather(-1, right).squeeze(-1)
+    log_others = log_probabilities.scatter(-1, right, float("-inf")).logsumexp(dim=-1)
+    return -(gamma * log_others).exp() * log_right
+
+
+def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    """Mean over labels of −(1 − p_t)^γ log p_t, in nats; p_t = σ(z) where the label is 1, σ(−z) where it is 0.
+
+    Shapes: logits (batch, labels) float; labels (batch, labels) float, each 0 or 1. Returns (batch,).
+    """
+    from torch.nn.functional import logsigmoid
+
+    towards = (2 * labels - 1) * logits
+    return (-(gamma * logsigmoid(-towards)).exp() * logsigmoid(towards)).mean(dim=-1)
+
+
+class Focal(Technique):
+    """Turn the loss down on rows that are right already: the model stops growing ever surer of them.
+
+        loss_i = −(1 − p_iy)^γ · log p_iy
+
+    p_iy: predicted probability of the right class of row i. For multi-label, of the right answer (present or absent)
+    to each label, and the loss is the mean over labels. A class weight multiplies the loss of its row.
+
+    Near p = ½ a row counts half as much (γ = 1) or a quarter (γ = 2), at p = 0.95 a twentieth or a 400th; a wrong
+    row counts as before. The objective that is logged is smaller than the plain loss and cannot be compared with it;
+    what is measured is the plain loss.
+
+    Range: γ near 0 is the plain loss; from 5 on only rows that are wrong are learned from, mislabelled ones first.
+    Cost: × 1.0, no extra memory.
+    Raises: RecipeError on regression, which has no probability of the right answer.
+    Relations: shares the targets with `label_smoothing`: only one of the two can say what the loss of a row is.
+    Class weights, `r_drop`, `multi_sample_dropout` and `mixup` use this loss where it is on.
+    Evidence: with class weights +0.94 macro-F1 on 66,000 texts (BanglaCyberBench, 3 seeds); none found on few texts.
+    It makes probabilities under-confident where they were right (calibration should be looked at).
+    Source: Lin et al. 2017, arXiv:1708.02002, §3. Departs from it in: softmax form for single-label; a mean over
+    rows instead of a sum over positives; no α (that is what class weights are for).
+    """
+
+    family: ClassVar[str] = "targets"
+    source: ClassVar[str] = "Lin et al. 2017, arXiv:1708.02002"
+    owns: ClassVar[frozenset[str]] = frozenset({"the targets"})
+
+    gamma: float = Field(2.0, gt=0, le=10, description="γ, the power of 1 − p by which sure rows are turned down.")
+
+    def problems(self, budget: Budget) -> list[str]:
+        if budget.task == "regression":
+            return [
+                ": has no meaning for regression: there is no probability of the right answer. "
+                "Type: --set techniques.focal=off"
+            ]
+        return []
+
+    def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        # Multi-label targets are (batch, labels), class indices (batch,).
+        kind = focal_binary_cross_entropy if labels.is_floating_point() else focal_cross_entropy
+        return kind(logits, labels, self.gamma)

@@ -1,0 +1,70 @@
+"""LayerDrop: whole encoder layers are skipped at random."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from finetune.errors import ModelError
+from finetune.models.layers import encoder_layers
+from finetune.techniques.base import Technique
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def kept_or_skipped(hidden: Tensor, output: Tensor, skip: Tensor) -> Tensor:
+    """`hidden` where `skip`, a single bool, is true, else `output`; both (batch, tokens, width).
+
+    What is not taken gets a gradient of exactly 0, and cannot spoil the value by being infinite.
+    """
+    import torch
+
+    return torch.where(skip, hidden, output)
+
+
+class LayerDrop(Technique):
+    """Skip each encoder layer at random in training, so that no layer can rely on the one before it.
+
+        h_{l+1} = h_l with probability p, else layer_l(h_l)        anew for each layer and forward pass
+
+    h_l is the hidden state that enters layer l. All rows of a forward pass skip the same layers, as published.
+
+    A skipped layer is computed all the same and its result not used: its parameters get a gradient of exactly 0, which
+    several processes need and AdamW takes as a step by its momentum alone. Measurement uses all layers, and nothing
+    is rescaled. All layers may be skipped at once: with probability p^layers.
+    Range: of `probability`: near 0 nothing, near 1 a bag of word embeddings; 0.2 is the most that was published, for
+    models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers in a pass.
+    Cost: 1 × plain fine-tuning: time is not saved, see above.
+    Raises: ModelError for architectures whose layers are not known or share their weights (albert).
+    Relations: adds to `dropout`. With `rdrop` the two passes of a row may skip different layers.
+    Evidence: none found for encoder classification with models that were not pre-trained with it, which degrade when
+    much is skipped; small models have no layer to spare.
+    Source: Fan et al. 2020, arXiv:1909.11556. Departs from it in: used in fine-tuning only, and nothing is pruned.
+    """
+
+    family: ClassVar[str] = "dropout"
+    source: ClassVar[str] = "Fan et al. 2020, arXiv:1909.11556"
+
+    probability: float = Field(0.05, gt=0, lt=1, description="p, chance of each layer to be skipped in a forward pass.")
+
+    def prepare_model(self, model: nn.Module) -> None:
+        import torch
+
+        try:
+            layers = encoder_layers(model)
+        except ModelError as error:
+            raise ModelError(f"techniques.layer_drop: {error} Type: --set techniques.layer_drop=off") from error
+
+        def drop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+            if not module.training:
+                return output
+            hidden = args[0] if args else kwargs["hidden_states"]
+            skip = torch.rand((), device=hidden.device) < self.probability
+            if isinstance(output, tuple):  # hidden state first, then attention weights or nothing
+                return (kept_or_skipped(hidden, output[0], skip), *output[1:])
+            return kept_or_skipped(hidden, output, skip)
+
+        for layer in layers.values():
+            layer.register_forward_hook(drop, with_kwargs=True)

@@ -1,0 +1,105 @@
+"""LoRA: low-rank adapters beside the linear maps, merged into them when training is done."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from finetune.errors import ModelError
+from finetune.models.layers import linear_paths
+from finetune.techniques.base import Budget, Part, Technique
+from finetune.techniques.parts import refused_by, rest_encoder_except
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ATTENTION = re.compile(r"\.(attention|attn)\.")
+
+
+class LoRA(Technique):
+    """Freeze the encoder and learn a change of low rank for its linear maps: few directions, so little memorising.
+
+        W = W₀ + (α / r) B A          A: (r, in) random, B: (out, r) zero at the start
+
+    The adapters sit beside linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
+    often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of
+    their own with the recipe's schedule. When training is done the change is added to W₀: what ships is a plain
+    model with the usual names, and what is reported was measured on it.
+
+    Range: r: 1 is hardly more than biases, the width of the map is full fine-tuning. alpha / r scales the change: 2 is
+    usual. targets: all, attention, or the ends of names, as in [query, value]. learning_rate: 1e-4 to 1e-3.
+    Cost: 0.8 ×: no gradients for the frozen weights, but two small maps more at each target. Optimizer state shrinks
+    to about 1 %.
+    Raises: ModelError if a name matches no linear map (it lists those there are), or the layers are unknown (albert).
+    Relations: `freeze` and `train_only` choose the weights that train themselves; `head_first` sets the head's learning
+    rate too. `mixout`, `l2_sp`, `wise_ft` and `reinit` are about weights that rest here. Penalties act on adapters and
+    head. `dropout` sets the encoder's own; the adapters have theirs.
+    Evidence: RoBERTa-base, GLUE mean 87.24 vs 86.40, CoLA 63.4 ± 1.2 vs 63.6 (Hu et al. 2022; RTE, MRPC and STS-B start
+    from MNLI there); 300 issues per repository: macro-F1 0.785 vs 0.780 (NLBSE 2024). It still memorises 1,000 texts.
+    Source: Hu et al. 2022, arXiv:2106.09685. Departs from it in: all linear maps by default, not queries and values.
+    """
+
+    family: ClassVar[str] = "constraint"
+    source: ClassVar[str] = "Hu et al. 2022, arXiv:2106.09685"
+    cost: ClassVar[float] = 0.8
+    owns: ClassVar[frozenset[str]] = frozenset(
+        {"which weights of the encoder train", "the learning rate of the head"}
+    )
+    excludes: ClassVar[dict[str, str]] = {
+        "l2_sp": "the weights that it would pull back rest at their pretrained values",
+        "mixout": "the weights that it would mix rest at their pretrained values",
+        "reinit": "the layers that it throws away would rest at random values",
+        "wise_ft": "alpha already says how much of the change is added to the pretrained weights",
+    }
+
+    r: int = Field(8, ge=1, le=512, description="Rank of the change.")
+    alpha: float = Field(16.0, gt=0, le=1e4, description="Scale of the change: it is multiplied by alpha / r.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the adapters.")
+    targets: Literal["all", "attention"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "all", description="Linear maps inside the layers: all, attention, or a list of the ends of their names."
+    )
+    learning_rate: float = Field(3e-4, gt=0, lt=1, description="Peak learning rate of adapters and head.")
+
+    def target_paths(self, model: nn.Module) -> list[str]:
+        """Paths of the linear maps that get an adapter.
+
+        Raises:
+            ModelError: The layers are unknown, or a name of `targets` matches none.
+        """
+        with refused_by("lora"):
+            paths = linear_paths(model)
+        if self.targets == "all":
+            return paths
+        if self.targets == "attention":
+            return [path for path in paths if _ATTENTION.search(path)]
+        for ending in self.targets:
+            if not any(path.endswith(f".{ending}") for path in paths):
+                known = sorted({re.split(r"\.\d+\.", path)[1] for path in paths})
+                raise ModelError(
+                    f"techniques.lora.targets: no linear map in the layers ends in '{ending}'. There are: "
+                    f"{', '.join(known)}."
+                )
+        return [path for path in paths if any(path.endswith(f".{ending}") for ending in self.targets)]
+
+    def prepare_model(self, model: nn.Module) -> None:
+        from peft import LoraConfig, inject_adapter_in_model  # seconds to import
+
+        config = LoraConfig(
+            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.target_paths(model)
+        )
+        inject_adapter_in_model(config, model)
+        rest_encoder_except(model, lambda name: ".lora_" in name)
+
+    def finish_model(self, model: nn.Module) -> None:
+        from peft.tuners.lora import LoraLayer
+
+        for path, module in list(model.named_modules()):
+            if isinstance(module, LoraLayer):
+                module.merge()
+                model.set_submodule(path, module.get_base_layer())
+        del model.peft_config
+
+    def rate_factor(self, part: Part, budget: Budget) -> float:
+        return self.learning_rate / budget.learning_rate

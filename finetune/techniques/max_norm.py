@@ -1,0 +1,87 @@
+"""Max-norm constraint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from finetune.techniques.base import StepView, Technique, WeightNames
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def row_norms(weights: Tensor) -> Tensor:
+    """‖w_row‖₂ over all but the first axis: (rows, …) -> (rows,)."""
+    return weights.flatten(1).norm(dim=1)
+
+
+def clipped_rows(weights: Tensor, limits: Tensor | float) -> Tensor:
+    """The nearest weights with ‖w_row‖₂ ≤ limit: w_row · min(1, limit / ‖w_row‖₂).
+
+    Args:
+        weights: (rows, …).
+        limits: (rows,), or one for all. Rows within theirs come back bit for bit.
+    """
+    norms = row_norms(weights)
+    factors = (limits / norms).where(norms > limits, 1.0)
+    return weights * factors.view(-1, *[1] * (weights.dim() - 1))
+
+
+class MaxNorm(Technique):
+    """Keep the norm of each row of weights below a limit: no output can be made ever surer by growing weights.
+
+        after each step:  w_row ← w_row · min(1, c / ‖w_row‖₂)
+
+    A row holds the weights of one output of a linear map, or the vector of one token. In the head c is the norm
+    itself (rows start near 0.02 √width: 0.4 for 384, 0.55 for 768); all its linear maps are held. In the encoder,
+    whose rows differ, c is a multiple of the row's pretrained norm. Biases and normalisation weights are left alone,
+    and so is, bit for bit, every row within its limit.
+
+    Range: head: below 0.5 it binds at once and caps the logits; above 3 it hardly ever does. encoder: 1 lets no row
+    grow; above 1.5 none of them will want to. Null leaves that part free.
+    Cost: 1.0 × for the head; up to 1.05 × for the encoder, whose pretrained norms are taken again in each step.
+    Raises: nothing of its own.
+    Relations: beside `weight_decay` and `l2_sp`, which shrink all weights a little, it acts on the largest rows alone.
+    `lora` leaves the weights of the encoder's layers where they are, so limit the head only.
+    Evidence: none found for encoder classification.
+    Source: Srivastava et al. 2014, JMLR 15(56), §5.1. Departs from it in: their c of 3 to 4 never binds in a
+    pretrained encoder, so that c is relative there; biases are not part of a row.
+    """
+
+    family: ClassVar[str] = "constraint"
+    source: ClassVar[str] = "Srivastava et al. 2014, JMLR 15(56), §5.1"
+
+    head: float | None = Field(1.0, gt=0, le=100, description="Largest norm of a row of the head's linear maps.")
+    encoder: float | None = Field(
+        None, ge=1, le=100, description="Largest norm of a row of the encoder, as a multiple of its pretrained norm."
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.head is None and self.encoder is None:
+            raise ValueError("set at least one of head, encoder (for example head: 1.0)")
+        return self
+
+    def _limited_head(self, names: WeightNames) -> frozenset[str]:
+        return frozenset() if self.head is None else names.head & names.decayed
+
+    def _limited_encoder(self, names: WeightNames) -> frozenset[str]:
+        return frozenset() if self.encoder is None else names.pretrained & names.decayed
+
+    def acts_on(self, names: WeightNames) -> frozenset[str]:
+        return self._limited_head(names) | self._limited_encoder(names)
+
+    def after_optimizer_step(self, step: StepView) -> None:
+        for name in sorted(self.acts_on(step.names) & step.names.trainable):
+            parameter = step.parameters[name]
+            if parameter.dim() > 1:
+                parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
+
+    def _limits(self, name: str, step: StepView) -> Tensor | float:
+        if name in step.names.head:
+            assert self.head is not None, "only limited parameters come here"
+            return self.head
+        assert self.encoder is not None, "only limited parameters come here"
+        return self.encoder * row_norms(step.pretrained[name]).to(step.parameters[name].device)

@@ -1,0 +1,73 @@
+"""Training nothing of the encoder but its biases, or its normalisation weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from finetune.errors import ModelError
+from finetune.techniques.base import Budget, Part, Technique
+from finetune.techniques.parts import is_in_encoder, rest_encoder_except
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def bias_names(model: nn.Module) -> set[str]:
+    return {name for name, _ in model.named_parameters() if name.endswith(".bias")}
+
+
+def norm_names(model: nn.Module) -> set[str]:
+    """Weights and biases of what is called a norm: LayerNorm, RMSNorm and the architectures' own."""
+    return {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if "Norm" in type(module).__name__
+        for name, _ in module.named_parameters(recurse=False)
+    }
+
+
+class TrainOnly(Technique):
+    """Train about 0.1 % of the encoder, its biases or its normalisation weights, and the head: little can memorise.
+
+        θ = {biases}  or  {γ, β of every LayerNorm};   all other weights of the encoder keep their pretrained values
+
+    The head trains as a whole, and so does a pooler: checkpoints often lack it, and most architectures count the
+    same map as part of their head. So few weights must move further: everything that trains has a peak learning rate
+    of its own, with the recipe's schedule.
+
+    Range: weights: biases, or norms (about as many weights). learning_rate: at 2e-5 nothing is learned, which is the
+    usual failure; 3e-4 to 3e-3 are sensible.
+    Cost: 0.7 ×: gradients pass through all layers but are not taken for their weights. Optimizer state nearly vanishes.
+    Raises: ModelError if the encoder has no such weights (ModernBERT has no biases).
+    Relations: `freeze` and `lora` choose the weights that train themselves; `head_first` sets the head's learning rate
+    too. `mixout` would act on nothing. `llrd` multiplies with the learning rate.
+    Evidence: "with small-to-medium training data, competitive with (and sometimes better than)" full fine-tuning
+    (Ben-Zaken et al. 2022).
+    Source: Ben-Zaken et al. 2022, arXiv:2106.10199. Departs from it in: pooler and head train as a whole; the norms,
+    which follow Zhao et al. 2023, arXiv:2312.11420.
+    """
+
+    family: ClassVar[str] = "constraint"
+    source: ClassVar[str] = "Ben-Zaken et al. 2022, arXiv:2106.10199"
+    cost: ClassVar[float] = 0.7
+    owns: ClassVar[frozenset[str]] = frozenset(
+        {"which weights of the encoder train", "the learning rate of the head"}
+    )
+
+    weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
+    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
+
+    def prepare_model(self, model: nn.Module) -> None:
+        wanted = bias_names(model) if self.weights == "biases" else norm_names(model)
+        if not any(is_in_encoder(model, name) and ".pooler." not in name for name in wanted):
+            other = "norms" if self.weights == "biases" else "biases"
+            raise ModelError(
+                f"techniques.train_only.weights: the encoder of architecture '{model.config.model_type}' has no "
+                f"{self.weights}. Type: --set techniques.train_only.weights={other}"
+            )
+        rest_encoder_except(model, wanted.__contains__)
+
+    def rate_factor(self, part: Part, budget: Budget) -> float:
+        return self.learning_rate / budget.learning_rate

@@ -1,0 +1,55 @@
+"""WiSE-FT: the weights between pretrained and fine-tuned that do best on validation."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from finetune.techniques.base import Technique, WeightNames
+
+
+class WiSEFT(Technique):
+    """Ship encoder weights between the pretrained and the fine-tuned ones, which undoes part of what was memorised.
+
+        w = w₀ + α (w_tuned − w₀),   α ∈ shares, the best on validation
+
+    w₀ are the encoder's weights as loaded. The head keeps its fine-tuned weights: it has no pretrained ones.
+
+    Training is untouched. When it is over, the selected weights are tried at every share and measured on validation;
+    by the metric of the selection rule (without one: the task's), then the loss, then the larger share. At 1 the
+    fine-tuned weights ship bit for bit. The best of k measurements is an optimistic one: the validation score that is
+    reported for the chosen share has been selected on, as an early-stopped one has; only test is not.
+    Range: of each share: near 0 the pretrained encoder under a head that does not fit it, 1 plain fine-tuning. One
+    share alone is not a choice but an order.
+    Cost: 1 × plain fine-tuning, and one measurement of validation for each share; one more copy of the encoder.
+    Raises: ModelError if no weight of the encoder is trained.
+    Relations: follows `early_stopping` (the selected weights are what is moved) and `ema` or `swa` (their average is).
+    Re-initialised layers (`reinit_top`) were not trained from w₀, so the line between means nothing for them.
+    Evidence: CLIP image models: far better under distribution shift, about equal without. Encoders on few examples:
+    none found; with a random head small shares collapse.
+    Source: Wortsman et al. 2022, arXiv:2109.01903. Departs from it in: the head is not interpolated; α is chosen on
+    validation instead of fixed at 0.5.
+    """
+
+    family: ClassVar[str] = "averaging"
+    source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2109.01903"
+    owns: ClassVar[frozenset[str]] = frozenset({"the share of the fine-tuned weights"})
+
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.5, 0.7, 0.85, 1.0], min_length=1, description="α to choose from; 1 is the fine-tuned encoder."
+    )
+
+    @model_validator(mode="after")
+    def _offers_something(self) -> Self:
+        if len(set(self.shares)) < len(self.shares):
+            raise ValueError("shares holds a value twice; name each once (for example [0.5, 1.0])")
+        if min(self.shares) == 1:
+            raise ValueError("shares holds nothing below 1, so nothing would change; add one (for example [0.5, 1.0])")
+        return self
+
+    def acts_on(self, names: WeightNames) -> frozenset[str]:
+        return names.trainable - names.head
+
+    def interpolations(self) -> tuple[float, ...]:
+        return tuple(self.shares)

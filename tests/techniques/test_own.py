@@ -1,0 +1,186 @@
+"""Users' own techniques: the documented example through the real program, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from finetune.errors import RecipeError
+from finetune.techniques import TECHNIQUES, Technique, use_own
+from finetune.techniques.own import VARIABLE, contract_problems, find_own
+from tests.running import REPOSITORY, finetune
+
+Write = Callable[..., Path]
+PAGE = (REPOSITORY / "docs" / "own-techniques.md").read_text(encoding="utf-8")
+EXAMPLE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)[0]
+HEADER = EXAMPLE.partition("class ")[0]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example of the docs as a file, as the docs call it."""
+    path = tmp_path / "my_technique.py"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test adds to the registry is taken out again."""
+    before, modules = dict(TECHNIQUES), set(sys.modules)
+    monkeypatch.setenv(VARIABLE, "")
+    yield
+    TECHNIQUES.clear()
+    TECHNIQUES.update(before)
+    for name in [name for name in sys.modules if name.startswith("finetune_own_") and name not in modules]:
+        del sys.modules[name]
+
+
+def own_class(tmp_path: Path, body: str, name: str = "Mine") -> Path:
+    path = tmp_path / f"{name.lower()}_file.py"
+    path.write_text(f"{HEADER}\n\n{body}", encoding="utf-8")
+    return path
+
+
+def test_the_example_is_about_twenty_lines() -> None:
+    code = [line for line in EXAMPLE.splitlines() if line.strip() and not line.startswith('"""')]
+    assert len(code) <= 20
+
+
+def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe()
+    reference = f"{example}:GradientNoise"
+    told = ("--technique", reference, "--set", "techniques.gradient_noise={}")
+    noisy = finetune("run", recipe, *told, "--output", tmp_path / "noisy", "--json")
+    assert noisy.returncode == 0, noisy.stderr
+    plain = finetune("run", recipe, "--output", tmp_path / "plain", "--json")
+    (with_noise,), (without,) = json.loads(noisy.stdout), json.loads(plain.stdout)
+    assert with_noise["techniques"]["gradient_noise"]["settings"] == {"scale": 0.01}
+    assert re.fullmatch("[0-9a-f]{64}", with_noise["code"]["techniques"]["gradient_noise"])
+    assert "techniques" not in without["code"]
+    assert with_noise["history"] != without["history"]
+
+
+def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
+    example: Path, write_recipe: Write, tmp_path: Path
+) -> None:
+    preset = tmp_path / "noisy.yaml"
+    preset.write_text("# mine\ngradient_noise: {}\n", encoding="utf-8")
+    command = ("compare", write_recipe(training={"epochs": 1}), "--presets", f"none,{preset}", "--seeds", "1")
+    command = (*command, "--technique", f"{example}:GradientNoise", "--output", tmp_path / "compared", "--quiet")
+    first = finetune(*command)
+    assert first.returncode == 0, first.stderr
+    cells = {path.name for path in (tmp_path / "compared" / "cells").iterdir()}
+    example.write_text(EXAMPLE.replace("alpha=self.scale", "alpha=2 * self.scale"), encoding="utf-8")
+    second = finetune(*command)
+    assert second.returncode == 0, second.stderr
+    added = {path.name for path in (tmp_path / "compared" / "cells").iterdir()} - cells
+    assert [name.split("-")[0] for name in added] == ["noisy"]
+
+
+def test_ls_and_show_know_it(example: Path) -> None:
+    reference = f"{example}:GradientNoise"
+    listed = finetune("ls", "techniques", "--technique", reference)
+    assert "gradient_noise" in listed.stdout
+    shown = finetune("show", "technique", "gradient_noise", "--technique", reference)
+    assert "Add Gaussian noise to every gradient" in shown.stdout
+    assert "scale = 0.01   (0 < x ≤ 1)" in shown.stdout
+
+
+def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
+    """An installed package, as far as Python is concerned: a module and its metadata on the path."""
+    site = tmp_path / "site"
+    info = site / "their_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "their_noise.py").write_text(EXAMPLE, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[finetune.techniques]\ntheirs = their_noise:GradientNoise\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "finetune", "ls", "techniques"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "  theirs  " in found.stdout
+
+
+@pytest.mark.usefixtures("registry")
+def test_naming_it_twice_is_no_conflict(example: Path) -> None:
+    use_own(f"{example}:GradientNoise")
+    use_own(f"{example}:GradientNoise")
+    assert TECHNIQUES["gradient_noise"].__name__ == "GradientNoise"
+    assert find_own(TECHNIQUES) == {}
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("class Mine(Technique):\n    '''Doc.'''\n    source = 'me 2020'\n", "Mine.family: is missing"),
+        ("class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'magic'\n", "'magic' is not one of"),
+        ("class Mine(Technique):\n    family: ClassVar[str] = 'penalty'\n", "Mine: has no docstring"),
+        (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    x: float = Field(1.0, description='X.')\n",
+            "Mine.x: has no lower bound",
+        ),
+        (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    x: float = Field(1.0, gt=0)\n",
+            "Mine.x: has no description",
+        ),
+        (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    def after_step(self, step): ...\n",
+            "Mine.after_step: is not a hook",
+        ),
+        (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    def train_loss(self, loss): ...\n",
+            r"Mine.train_loss: takes \(self, loss\), expected \(self, loss, step\)",
+        ),
+        ("class Mine:\n    pass\n", "no subclass of finetune.techniques.Technique"),
+        ("1 / 0\n", "cannot be loaded: ZeroDivisionError"),
+        ("class Other(Technique):\n    pass\n", "has no class 'Mine'"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused(tmp_path: Path, body: str, complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        use_own(f"{own_class(tmp_path, body)}:Mine")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_built_in_name_is_taken(tmp_path: Path) -> None:
+    body = (
+        "class L1(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+        "    source: ClassVar[str] = 'me 2020'\n"
+    )
+    with pytest.raises(RecipeError, match="a technique is called 'l1' already"):
+        use_own(f"{own_class(tmp_path, body, 'L1')}:L1")
+
+
+@pytest.mark.parametrize("reference", ["mine.py", "mine.txt:Mine", "nowhere.py:Mine", "mine.py:not a name"])
+def test_a_malformed_reference_is_refused(reference: str, write_recipe: Write) -> None:
+    result = finetune("validate", write_recipe(), "--technique", reference)
+    assert result.returncode == 2
+    assert f"error: --technique {reference}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_the_built_in_ones_keep_the_same_contract(name: str) -> None:
+    assert contract_problems(TECHNIQUES[name]) == []
+
+
+def test_the_base_class_is_no_technique() -> None:
+    assert contract_problems(Technique)
