@@ -52,7 +52,8 @@ class DropoutSite:
 
     Attributes:
         path: Module path, or module path and attribute where the probability is a plain number.
-        kind: hidden, attention, classifier or pooler.
+        kind: hidden, attention, classifier or pooler; adapter for what LoRA brought, which no setting of the model
+            reaches.
         probability: What is applied in training.
     """
 
@@ -117,6 +118,8 @@ def dropout_sites(model: Any) -> list[DropoutSite]:
 
 
 def _kind(model: Any, path: str) -> str:
+    if ".lora_dropout." in path:
+        return "adapter"
     inside_encoder = path.startswith(f"{model.base_model_prefix}.")
     if not inside_encoder:
         return "pooler" if path.startswith("pooler") else "classifier"

@@ -53,10 +53,8 @@ def settings_at(settings: Any, size: Size) -> Any:
 def sizes(settings: Any) -> Iterator[Size]:
     """A size of every range that the rules of a technique tell apart."""
     starts: dict[str, set[int]] = {rule: {NOMINAL[rule]} for rule in RULES}
-    for value in (settings, *settings.values()):
-        rule = _rule_of(value)
-        if rule is not None:
-            starts[rule] |= {_start(key) for key in value[rule]}
+    for rule, table in _tables(settings):
+        starts[rule] |= {_start(key) for key in table}
     for rows, classes in itertools.product(*(sorted(starts[rule]) for rule in RULES)):
         yield Size(rows, classes)
 
@@ -80,6 +78,9 @@ def rule_problems(settings: Any) -> Iterator[tuple[str, str]]:
             yield key, f"{rule} says nothing of the smallest data; add a range that starts '{first}'"
         elif key == "" and not all(entry in OFF or isinstance(entry, dict) for entry in table.values()):
             yield key, f"{rule}: expected settings or off for each range, found {list(table.values())!r}"
+        elif key == "":
+            for entry in table.values():
+                yield from rule_problems(entry)
 
 
 def describe_rule(value: Any) -> str:
@@ -96,6 +97,16 @@ def rules_of(settings: Any) -> dict[str, Any]:
     if _rule_of(settings) is not None:
         return {"": settings}
     return {key: value for key, value in settings.items() if _rule_of(value) is not None}
+
+
+def _tables(settings: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every rule of one technique with its ranges, also those inside the ranges of another."""
+    for value in (settings, *settings.values()) if isinstance(settings, dict) else ():
+        rule = _rule_of(value)
+        if rule is not None:
+            yield rule, value[rule]
+            for entry in value[rule].values():
+                yield from _tables(entry)
 
 
 def _rule_of(value: Any) -> str | None:

@@ -63,7 +63,9 @@ class Freeze(Technique):
     @model_validator(mode="after")
     def _freezes_something(self) -> Self:
         if not self.embeddings and self.layers == 0:
-            raise ValueError("embeddings is false and layers is 0, so nothing would be frozen; leave freeze out instead")
+            raise ValueError(
+                "embeddings is false and layers is 0, so nothing would be frozen; leave freeze out instead"
+            )
         return self
 
     def training_cost(self, budget: Budget) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -76,6 +76,6 @@ class Mixout(Technique):
         with refused_by("mixout"):
             paths = linear_paths(model)
         for path in paths:
-            module = model.get_submodule(path)
+            module: Any = model.get_submodule(path)
             module.register_buffer("pretrained_weight", module.weight.detach().clone(), persistent=False)
             module.forward = MethodType(mixing_forward(self.probability), module)

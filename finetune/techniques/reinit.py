@@ -35,8 +35,9 @@ def reinitialise(module: nn.Module, initialise: Callable[[nn.Module], Any]) -> l
 
     before = {name: value.detach().clone() for name, value in module.named_parameters() if value.dim() > 1}
     # transformers marks what it loaded, and its initialisation silently passes over what is marked.
-    for marked in (*module.modules(), *module.parameters()):
-        marked._is_hf_initialized = False
+    marked: list[Any] = [*module.modules(), *module.parameters()]
+    for part in marked:
+        part._is_hf_initialized = False
     with torch.no_grad():
         module.apply(initialise)
     return [name for name, value in before.items() if value.equal(module.get_parameter(name))]
@@ -56,9 +57,9 @@ class Reinit(Technique):
     if the weights did not change.
     Relations: `l2_sp`, `mixout` and `wise_ft` go back to the values thrown away here; with `lora` and `train_only` the
     new layers would rest at random values, as with `freeze` of the same layers.
-    Evidence: BERT-large, RTE 72.6 vs 69.5, MRPC 91.4 vs 90.8; with 1,000 examples QNLI + 3.3, MNLI + 14.2 after 3 epochs
-    and + 0.7, + 1.3 after longer training (Zhang et al. 2021, Tables 1 and 2): it mends optimization, not the gap.
-    No gain or a loss for ELECTRA and BART (Table 7).
+    Evidence: BERT-large, RTE 72.6 vs 69.5, MRPC 91.4 vs 90.8; with 1,000 examples QNLI + 3.3, MNLI + 14.2 after 3
+    epochs and + 0.7, + 1.3 after longer training (Zhang et al. 2021, Tables 1 and 2): it mends optimization, not the
+    gap. No gain or a loss for ELECTRA and BART (Table 7).
     Source: Zhang et al. 2021, arXiv:2006.05987, §5. Departs from it in: nothing.
     """
 
@@ -91,7 +92,7 @@ class Reinit(Technique):
             )
         return fresh
 
-    def prepare_model(self, model: nn.Module) -> None:
+    def prepare_model(self, model: Any) -> None:
         with refused_by("reinit"):
             layers = encoder_layers(model)
         if self.layers > len(layers):
@@ -113,7 +114,7 @@ class Reinit(Technique):
                     "initialise it. Type: --set techniques.reinit=off"
                 )
 
-    def model_warnings(self, model: nn.Module) -> list[str]:
+    def model_warnings(self, model: Any) -> list[str]:
         source = Path(str(getattr(model.config, "_name_or_path", "")))
         name = "/".join(source.parts[-2:]).lower()
         is_sentence_encoder = any(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -52,14 +52,12 @@ class TrainOnly(Technique):
     family: ClassVar[str] = "constraint"
     source: ClassVar[str] = "Ben-Zaken et al. 2022, arXiv:2106.10199"
     cost: ClassVar[float] = 0.7
-    owns: ClassVar[frozenset[str]] = frozenset(
-        {"which weights of the encoder train", "the learning rate of the head"}
-    )
+    owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train", "the learning rate of the head"})
 
     weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
 
-    def prepare_model(self, model: nn.Module) -> None:
+    def prepare_model(self, model: Any) -> None:
         wanted = bias_names(model) if self.weights == "biases" else norm_names(model)
         if not any(is_in_encoder(model, name) and ".pooler." not in name for name in wanted):
             other = "norms" if self.weights == "biases" else "biases"

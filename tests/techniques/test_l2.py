@@ -11,6 +11,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from finetune.techniques import L2, StepView, WeightNames
 from tests.techniques.watching import (
+    BUDGET,
     EMBEDDINGS,
     UNUSED_ROWS,
     Spy,

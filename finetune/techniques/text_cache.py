@@ -1,0 +1,175 @@
+"""Rewritten texts on disk: made once, shared by all runs and processes of this machine that want the same.
+
+What is expensive is done once per text, not once per epoch: a training text gets a few rewritten variants before
+training, and each epoch draws among them. Keys are made of content (text, models, settings, number of the variant), so
+a cache never goes stale, and all seeds of a comparison find the same texts in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from filelock import FileLock
+
+from finetune.errors import DataError
+from finetune.techniques.base import BatchAugment
+
+logger = logging.getLogger(__name__)
+
+Variant = tuple[str, int]  # a text, and which of its rewritings
+Make = Callable[[list[str]], Iterator[Mapping[str, str]]]  # keys -> batches of key and text
+
+PROGRESS_SECONDS = 30.0
+_KEYS_PER_QUERY = 500  # SQLite takes 999 values in a query everywhere
+_TABLE = "CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, text TEXT NOT NULL)"
+
+
+def cache_key(*parts: object) -> str:
+    """A name for what `parts` say: 64 hexadecimal digits. Only values that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def remembered(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
+    """The text of every key: from `file` if it is there, else made and written there, batch by batch.
+
+    One process makes, the others wait and read what it wrote: so all see the same texts, whatever their hardware.
+    What an interrupted process has written stays. A damaged file is replaced.
+
+    Args:
+        file: Of the cache; its folder need not exist.
+        keys: From `cache_key`.
+        make: Yields texts for the keys it is given, all of them in the end. Not called if none is missing.
+        name: Of the technique, for messages.
+
+    Raises:
+        DataError: The file cannot be written; says which folder to choose.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        known = _read_if_whole(file, keys)
+        if len(known) < len(set(keys)):
+            with FileLock(f"{file}.lock"), closing(_open(file, name)) as store:
+                known = _read(store, keys)
+                _add_missing(store, [key for key in dict.fromkeys(keys) if key not in known], make, name)
+                known = _read(store, keys)
+    except (OSError, sqlite3.Error) as error:
+        raise DataError(
+            f"techniques.{name}: the rewritten texts cannot be kept in {file}: {error}. "
+            "Choose another folder: export FINETUNE_CACHE=DIR"
+        ) from error
+    return known
+
+
+def draw_variants(
+    rewrite: Callable[[list[Variant]], Mapping[Variant, str]],
+    texts: Sequence[str],
+    probability: float,
+    variants: int,
+    name: str,
+) -> BatchAugment:
+    """Rewrite all training texts now, and draw among their variants in each epoch.
+
+    A text that another technique has changed before is rewritten when it comes up: right, but in every epoch.
+
+    Args:
+        rewrite: Texts and numbers of variants -> rewritten texts.
+        texts: Of the training rows.
+        probability: Share of texts that is changed in an epoch.
+        variants: Number of rewritings of a text.
+        name: Of the technique, for messages.
+    """
+    known = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
+    told: list[str] = []
+
+    def augment(texts: Sequence[str], streams: Sequence[random.Random]) -> list[str]:
+        drawn = [
+            (text, rng.randrange(variants)) if rng.random() < probability else None
+            for text, rng in zip(texts, streams, strict=True)
+        ]
+        unknown = list(dict.fromkeys(variant for variant in drawn if variant is not None and variant not in known))
+        if unknown and not told:
+            told.append(name)
+            logger.warning(
+                "techniques.%s: gets texts that another technique changed before, so its model has to run in every "
+                "epoch. Put it first among the techniques of the recipe.",
+                name,
+            )
+        found = {**known, **rewrite(unknown)} if unknown else known
+        return [text if variant is None else found[variant] for text, variant in zip(texts, drawn, strict=True)]
+
+    return augment
+
+
+def _add_missing(store: sqlite3.Connection, missing: list[str], make: Make, name: str) -> None:
+    if not missing:
+        return
+    started = told = time.monotonic()
+    done = 0
+    for batch in make(missing):
+        with store:  # commits: what is made stays made
+            store.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", batch.items())
+        done += len(batch)
+        now = time.monotonic()
+        if now - told > PROGRESS_SECONDS:
+            told = now
+            left = (now - started) / done * (len(missing) - done) / 60
+            logger.warning(
+                "techniques.%s: %d of %d texts rewritten, about %.0f min left. This is done once; then they are kept.",
+                name,
+                done,
+                len(missing),
+                left,
+            )
+
+
+def _read_if_whole(file: Path, keys: Sequence[str]) -> dict[str, str]:
+    """Without a lock, so that nobody waits who has no need to. Nothing if the file is not there, or damaged."""
+    if not file.is_file():
+        return {}
+    try:
+        with closing(sqlite3.connect(file, timeout=60)) as store:
+            return _read(store, keys)
+    except sqlite3.Error:
+        return {}
+
+
+def _open(file: Path, name: str) -> sqlite3.Connection:
+    """The cache, empty if there was none. Only under the lock: a damaged one is deleted.
+
+    SQLite's default journal and no WAL: that one does not work in network folders, where homes of clusters are.
+    """
+    store = sqlite3.connect(file, timeout=60)
+    try:
+        store.execute(_TABLE)
+        (verdict,) = store.execute("PRAGMA quick_check").fetchone()
+        if verdict == "ok":
+            return store
+    except sqlite3.OperationalError:  # no right to write, full disk, locked: nothing that deleting would mend
+        store.close()
+        raise
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    store.close()
+    logger.warning("techniques.%s: %s was damaged (%s); its texts are made anew.", name, file, verdict)
+    file.unlink()
+    file.with_name(f"{file.name}-journal").unlink(missing_ok=True)
+    store = sqlite3.connect(file, timeout=60)
+    store.execute(_TABLE)
+    return store
+
+
+def _read(store: sqlite3.Connection, keys: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        chunk = keys[start : start + _KEYS_PER_QUERY]
+        query = f"SELECT key, text FROM texts WHERE key IN ({', '.join('?' * len(chunk))})"
+        found.update(store.execute(query, chunk).fetchall())
+    return found

@@ -1,0 +1,155 @@
+"""Values that a preset scales with the size of the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.errors import RecipeError
+from finetune.recipe import at_size, resolve
+from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
+from finetune.techniques import Dropout, LabelSmoothing
+from finetune.training.plan import describe_plan
+from finetune.training.prepare import prepare
+from tests.conftest import labelled_texts, write_csv
+from tests.running import finetune, train
+
+Write = Callable[..., Path]
+SMOOTHING = {"smoothing": {"by_classes": {"from 2": 0.05, "from 3": 0.1, "from 20": 0.2}}}
+HEAD = {"by_rows": {"from 0": "off", "from 40": {"classifier": 0.2}, "from 5000": {"classifier": 0.5}}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(0, 1), (299, 1), (300, 4), (4999, 4), (5000, 2), (10**6, 2)],
+)
+def test_the_range_that_a_size_falls_into_decides(rows: int, expected: int) -> None:
+    settings = {"alpha": {"by_rows": {"from 0": 1, "from 300": 4, "from 5000": 2}}, "other": 7}
+    assert settings_at(settings, Size(rows, 2)) == {"alpha": expected, "other": 7}
+
+
+def test_a_whole_technique_may_be_off_for_a_size() -> None:
+    assert settings_at(HEAD, Size(39, 2)) is None
+    assert settings_at(HEAD, Size(40, 2)) == {"classifier": 0.2}
+
+
+def test_rules_may_stand_inside_the_ranges_of_another() -> None:
+    nested = {"by_rows": {"from 0": "off", "from 100": SMOOTHING}}
+    assert has_rule(nested)
+    assert settings_at(nested, Size(99, 3)) is None
+    assert settings_at(nested, Size(100, 3)) == {"smoothing": 0.1}
+
+
+def test_a_rule_in_words() -> None:
+    assert describe_rule(SMOOTHING["smoothing"]) == "0.05 from 2 classes, 0.1 from 3, 0.2 from 20"
+    assert describe_rule(HEAD) == "off from 0 rows, classifier 0.2 from 40, classifier 0.5 from 5000"
+
+
+def test_the_recipe_takes_the_settings_for_its_data(write_recipe: Write) -> None:
+    recipe = resolve(str(write_recipe(techniques={"label_smoothing": SMOOTHING, "dropout": HEAD}))).recipe
+    small, large = at_size(recipe, 10, 3), at_size(recipe, 6000, 2)
+    assert small.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.1)}
+    assert large.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.05), "dropout": Dropout(classifier=0.5)}
+    assert list(at_size(small, 6000, 2).techniques) == ["label_smoothing", "dropout"]  # none is lost on the way
+
+
+def test_without_rules_nothing_changes(write_recipe: Write) -> None:
+    recipe = resolve(str(write_recipe(techniques={"label_smoothing": {}}))).recipe
+    assert at_size(recipe, 5, 5) is recipe
+    assert "rules" not in recipe.to_dict()
+
+
+def test_a_run_uses_and_records_what_its_rows_ask_for(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe(techniques={"dropout": HEAD})  # 48 training rows
+    record = train(recipe, tmp_path / "run")
+    assert record.techniques["dropout"].settings["classifier"] == 0.2
+    assert record.model["dropout"]["dropout"] == 0.2
+    assert record.recipe["techniques"]["dropout"]["classifier"] == 0.2
+    assert record.recipe["rules"] == {"dropout": HEAD}
+    few = prepare(resolve(str(write_recipe(data={"train_size": 20}, techniques={"dropout": HEAD}))).recipe)
+    assert few.recipe.techniques == {}
+
+
+def test_a_run_with_rules_resumes(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe(techniques={"dropout": HEAD}, training={"epochs": 1})
+    first = finetune("run", recipe, "--output", tmp_path / "run")
+    assert first.returncode == 0, first.stderr
+    again = finetune("run", recipe, "--output", tmp_path / "run", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "finished already" in again.stderr
+    write_recipe(techniques={"dropout": {"classifier": 0.2}}, training={"epochs": 1})
+    other = finetune("run", recipe, "--output", tmp_path / "run", "--resume")
+    assert other.returncode == 2
+    assert "another preset" in other.stderr
+
+
+def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
+    resolved = resolve(str(write_recipe(techniques={"label_smoothing": SMOOTHING, "dropout": HEAD})))
+    plan = describe_plan(resolved)
+    assert plan["values"]["techniques.label_smoothing.smoothing"] == {"value": 0.05, "origin": "tiny.yaml"}
+    assert plan["values"]["techniques.dropout.classifier"] == {"value": 0.2, "origin": "tiny.yaml"}
+    assert plan["rules"]["techniques.dropout"].startswith("off from 0 rows, classifier 0.2 from 40")
+    shown = finetune("show", write_recipe(techniques={"dropout": HEAD}))
+    assert "rules of the preset" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"smoothing": {"by_rows": {"from 0": 0.1, "from 300": 1.5}}}, "smoothing: input should be less than 1"),
+        ({"smoothing": {"by_rows": {"from 10": 0.1}}}, "says nothing of the smallest data"),
+        ({"smoothing": {"by_classes": {"from 3": 0.1}}}, "says nothing of the smallest data"),
+        ({"smoothing": {"by_rows": {"300": 0.1}}}, "expected ranges such as"),
+        ({"smoothing": {"by_rows": {}}}, "expected ranges such as"),
+        ({"smoothing": {"by_rows": 3}}, "expected ranges such as"),
+        ({"smoothing": {"by_rows": {"from 0": 0.1}, "by_classes": {"from 2": 0.1}}}, "by_rows stands alone"),
+        ({"by_rows": {"from 0": {}}, "smoothing": 0.2}, "stands alone; write the values of smoothing inside"),
+        ({"by_rows": {"from 0": 3}}, "expected settings or off for each range"),
+        ({"by_rows": {"from 0": {"smothing": 0.1}}}, "smothing is not a key"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(write_recipe: Write, settings: Any, complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        resolve(str(write_recipe(techniques={"label_smoothing": settings})))
+
+
+def test_an_override_replaces_a_rule(write_recipe: Write) -> None:
+    recipe = str(write_recipe(techniques={"label_smoothing": SMOOTHING}))
+    resolved = resolve(recipe, overrides=["techniques.label_smoothing.smoothing=0.3"])
+    assert resolved.recipe.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.3)}
+    assert resolved.recipe.rules == {}
+
+
+def test_a_comparison_scales_its_presets_and_ablation_leaves_out_what_is_off(
+    tmp_path: Path, write_recipe: Write
+) -> None:
+    preset = tmp_path / "sized.yaml"
+    far = {"by_rows": {"from 0": "off", "from 5000": {"smoothing": 0.1}}}
+    content = {"dropout": HEAD, "label_smoothing": far, "l2": {}}
+    preset.write_text(f"# sized\n{json.dumps(content)}", encoding="utf-8")
+    recipe = write_recipe(training={"epochs": 1})
+    found = finetune("ablate", recipe, "--preset", preset, "--seeds", "1", "--dry-run", "--json")
+    assert found.returncode == 0, found.stderr
+    variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
+    assert variants == {"none", "sized", "sized without dropout", "dropout alone", "sized without l2", "l2 alone"}
+    compared = finetune(
+        "compare", recipe, "--presets", f"none,{preset}", "--seeds", "1", "--output", tmp_path / "c", "--quiet"
+    )
+    assert compared.returncode == 0, compared.stderr
+    manifest = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))
+    (sized,) = [variant for variant in manifest["variants"] if variant["name"] == "sized"]
+    assert sized["techniques"]["dropout"]["classifier"] == 0.2
+    assert "label_smoothing" not in sized["techniques"]
+    report = json.loads((tmp_path / "c" / "report.json").read_text(encoding="utf-8"))
+    assert len(report["groups"]) == 1
+
+
+def test_large_data_gets_the_settings_of_large_data(tmp_path: Path, write_recipe: Write) -> None:
+    source = write_csv(tmp_path / "many.csv", ["text", "label"], labelled_texts(200))
+    many = {"by_rows": {"from 0": "off", "from 100": {"classifier": 0.4}}}
+    recipe = write_recipe(data={"source": str(source)}, techniques={"dropout": many})
+    assert prepare(resolve(str(recipe)).recipe).recipe.techniques == {"dropout": Dropout(classifier=0.4)}
