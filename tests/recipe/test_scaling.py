@@ -110,6 +110,8 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
         ({"by_rows": {"from 0": {}}, "smoothing": 0.2}, "stands alone; write the values of smoothing inside"),
         ({"by_rows": {"from 0": 3}}, "expected settings or off for each range"),
         ({"by_rows": {"from 0": {"smothing": 0.1}}}, "smothing is not a key"),
+        ({"by_rows": {"from 0": "off", "from 9": {"smoothing": {"by_classes": {"from 2": 1.5}}}}}, "less than 1"),
+        ({"by_rows": {"from 0": {"smoothing": {"by_classes": {"from 9": 0.5}}}}}, "says nothing of the smallest data"),
     ],
 )
 def test_what_is_wrong_with_a_rule_is_said(write_recipe: Write, settings: Any, complaint: str) -> None:
