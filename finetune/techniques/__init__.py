@@ -1,6 +1,7 @@
 """The registry. Adding a technique = one file, one line here, one YAML key, one test file."""
 
 from finetune.techniques.aeda import AEDA
+from finetune.techniques.back_translation import BackTranslation
 from finetune.techniques.base import (
     AugmentSources,
     BatchAugment,
@@ -18,6 +19,7 @@ from finetune.techniques.base import (
     refuse_idle,
 )
 from finetune.techniques.confidence_penalty import ConfidencePenalty
+from finetune.techniques.contextual import Contextual
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.eda import EDA
@@ -46,6 +48,7 @@ from finetune.techniques.r_drop import RDrop
 from finetune.techniques.reinit import Reinit
 from finetune.techniques.sam import SAM
 from finetune.techniques.swa import SWA
+from finetune.techniques.synonyms import Synonyms
 from finetune.techniques.token_masking import TokenMasking
 from finetune.techniques.train_only import TrainOnly
 from finetune.techniques.weight_decay import WeightDecay
@@ -85,6 +88,9 @@ TECHNIQUES: dict[str, type[Technique]] = {
     "early_stopping": EarlyStopping,
     "aeda": AEDA,
     "eda": EDA,
+    "synonyms": Synonyms,
+    "contextual": Contextual,
+    "back_translation": BackTranslation,
 }
 
 TECHNIQUES.update(find_own(TECHNIQUES))

@@ -36,6 +36,7 @@ class Budget:
         learning_rate: Peak learning rate.
         steps_per_epoch: Optimizer steps of one epoch.
         warmup: Rising steps, a share below 1, a number from 1.
+        rates: The learning rate of every step of the part in question, where techniques changed it.
     """
 
     task: Task | None
@@ -43,6 +44,7 @@ class Budget:
     learning_rate: float
     steps_per_epoch: int | None
     warmup: float
+    rates: tuple[float, ...] | None = None
 
     @property
     def steps(self) -> int | None:
@@ -59,7 +61,9 @@ class Budget:
         return sum(self.learning_rates())
 
     def learning_rates(self) -> list[float]:
-        """The learning rate of every optimizer step: linear rise, then linear decay to 0."""
+        """The learning rate of every optimizer step: linear rise, then linear decay to 0, unless it was changed."""
+        if self.rates is not None:
+            return list(self.rates)
         steps, rising = self.steps or 0, self.warmup_steps
         return [
             self.learning_rate * (step / rising if step < rising else (steps - step) / max(1, steps - rising))
@@ -186,7 +190,7 @@ class StepView:
         optimizer: Its groups hold the learning rate of this very step.
         pretrained: Name -> value as loaded, for the parameters of the encoder.
         names: Which of them are the head's, and which may be penalised.
-        budget: Of the run; its steps are known.
+        budget: Of the run, with the learning rates of the encoder's top layer; its steps are known.
     """
 
     parameters: Mapping[str, nn.Parameter]
@@ -281,7 +285,10 @@ class Technique(BaseModel):
         """Undo, in place, what plain transformers could not load, keeping what was learned."""
 
     def decay_strength(self, budget: Budget) -> float:
-        """The decoupled weight decay of the optimizer, 1/learning-rate units; 0 for none."""
+        """The decoupled weight decay of the optimizer, 1/learning-rate units; 0 for none.
+
+        Asked for every part of the model, with the learning rates of that part.
+        """
         return 0.0
 
     def schedule(self, part: Part, step: int, budget: Budget) -> float | None:

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Synonyms_ = Mapping[str, Sequence[str]]
+Thesaurus = Mapping[str, Sequence[str]]  # a word as it is written -> words to put in its place
 
 # English words that carry grammar or a negation without its apostrophe. Words of one or two letters are never touched.
-STOP_WORDS = frozenset(
-    """
+_STOP_WORDS = """
     about above after again against ain aint all also although always among and another any anybody anyone anything are
     arent around as because been before being below between both but can cant could couldnt did didnt does doesnt doing
     don dont down during each either else even ever every everybody everyone everything few for from further had hadnt
@@ -33,7 +32,12 @@ STOP_WORDS = frozenset(
     such than that the their theirs them themselves then there these they this those though through too toward towards
     two under until upon very via was wasnt well were werent what when where whether which while who whom whose why will
     with within wont would wouldnt yet you your yours yourself yourselves
-    """.split()
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+SIMILARITY = 0.6
+NOT_INSTALLED = (
+    "WordNet is not installed. Type: pip install nltk; python -m nltk.downloader wordnet. Or take the model's own word "
+    "embeddings: --set techniques.synonyms.thesaurus=embeddings"
 )
 MOST = 5  # neighbours of a word to draw from
 LOOKED_AT = 40  # neighbours before inflections are taken out
@@ -43,7 +47,7 @@ KNOWN_WORDS = 0.5  # of the distinct words: English texts have 0.8 to 0.97 of th
 MAIN_SENSE = 0.5  # of a word's uses: a word without a main sense is ambiguous, and is left alone
 
 
-def exchange_words(text: str, synonyms: Synonyms_, share: float, rng: random.Random) -> str:
+def exchange_words(text: str, synonyms: Thesaurus, share: float, rng: random.Random) -> str:
     """Put a random synonym in place of `share` of the words that have one, at least one, in the case of the word."""
     spans = [(start, end) for start, end in find_words(text) if text[start:end] in synonyms]
     if not spans:
@@ -101,14 +105,13 @@ def nearest_rows(matrix: Tensor, rows: Sequence[int], candidates: Sequence[int],
 
 
 def is_form_of(one: str, two: str) -> bool:
-    """Whether two words look like forms of one (watch, watched, watches) or one like the other's negation (unhappy).
+    """Whether two words look like forms of one (watch, watched; give, gave) or one like the other's negation (unhappy).
 
-    By spelling alone: the same beginning, all but the last three letters of the shorter word and three at least; or
-    the same ending behind three letters at most.
+    By spelling alone: the same first letter and the same next consonant, or the same ending behind three letters at
+    most. Some true synonyms look like that too (great, grand); a wrong form would spoil the sentence.
     """
     short, long = sorted((one.lower(), two.lower()), key=len)
-    start = short[: max(3, len(short) - 3)]
-    return long.startswith(start) or (long.endswith(short) and len(long) - len(short) <= 3)
+    return _root(short) == _root(long) or (long.endswith(short) and len(long) - len(short) <= 3)
 
 
 class Synonyms(Technique):
@@ -120,13 +123,13 @@ class Synonyms(Technique):
     stay byte for byte. Never touched: negations and the other `protected` words, English stop words, words of one or
     two letters, @names, #tags, web addresses, numbers, contractions; and no negation is ever put in.
 
-    source wordnet: English. The other words of the sense that WordNet counts most; inflected forms and words without
+    thesaurus wordnet: English. The other words of the sense that WordNet counts most; inflected forms and words without
     a main sense are left alone, which keeps most sentences grammatical. Looked at on tweets and on product reviews:
     car → automobile, buy → purchase, maybe → perhaps, wonderful → marvelous; now and then the wrong sense (away → off,
     food → nutrient, super → crack). Some word of 50 to 90 % of English texts has a synonym. Needs the package nltk
     and its corpus, which are never downloaded here: pip install nltk; python -m nltk.downloader wordnet.
 
-    source embeddings: any language. Nearest neighbours, by cosine, among the whole words of the model's own
+    thesaurus embeddings: any language. Nearest neighbours, by cosine, among the whole words of the model's own
     vocabulary, up to five; forms of the same word and negations of it (un-, dis-) are taken out by spelling. What
     is near is used alike, which is not always meant alike: of the pairs that MiniLM's embeddings give at 0.6, about
     half share a meaning in WordNet and two in a hundred are opposites (positive → negative, husband → wife, east →
@@ -135,7 +138,7 @@ class Synonyms(Technique):
 
     Range: share near 0 is one word a text; 1 is every word that can be. similarity near 0 takes any word, near 1 none.
     Cost: 1.0 ×; before training 4 s to read WordNet, or seconds to find neighbours and a copy of the embeddings.
-    Raises: DataError if WordNet is asked for and not installed, or if no training text has a word with a synonym.
+    Raises: RecipeError if WordNet is asked for and not installed; DataError if no training text has a synonym.
     Relations: words that `contextual` or `back_translation` bring in are left alone; composes with `aeda` and `eda`.
     Evidence: as one part of EDA +0.8 points with all data and +3.0 with 500 rows, but for RNNs and CNNs; with
     pre-trained encoders EDA gives no consistent gain (Longpre et al. 2020).
@@ -145,4 +148,147 @@ class Synonyms(Technique):
     """
 
     family: ClassVar[str] = "augmentation"
-    source_of: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
+    source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
+
+    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
+    share: float = Field(0.1, gt=0, le=1, description="Share of a text's words with synonyms that is exchanged.")
+    thesaurus: Literal["auto", "wordnet", "embeddings"] = Field(
+        "auto", description="Where synonyms come from; auto: wordnet where it is installed, else embeddings."
+    )
+    similarity: float = Field(
+        SIMILARITY, gt=0, le=1, description="Least cosine of two words for thesaurus embeddings; wordnet has none."
+    )
+    protected: list[str] = Field(list(NEGATIONS), description="Words never exchanged; case does not count.")
+
+    @model_validator(mode="after")
+    def _similarity_acts(self) -> Self:
+        if self.thesaurus == "wordnet" and self.similarity != SIMILARITY:
+            raise ValueError(
+                "similarity does nothing with thesaurus wordnet; leave it out or set thesaurus: embeddings"
+            )
+        return self
+
+    def problems(self, budget: Budget) -> list[str]:
+        return [f".thesaurus: {NOT_INSTALLED}"] if self.thesaurus == "wordnet" and find_wordnet() is None else []
+
+    def effect(self, budget: Budget) -> str:
+        return f"takes synonyms from {'the embeddings' if self._wordnet() is None else 'WordNet'}"
+
+    def augmenter(self, sources: AugmentSources) -> BatchAugment:
+        if self.thesaurus == "wordnet" and find_wordnet() is None:
+            raise DataError(f"techniques.synonyms.thesaurus: {NOT_INSTALLED}")
+        found = [{text[start:end] for start, end in find_words(text)} for text in sources.texts]
+        words = sorted({word for text in found for word in text if self._may_change(word)})
+        wordnet = self._wordnet()
+        synonyms = self._from_embeddings(words, sources) if wordnet is None else self._from_wordnet(words, wordnet)
+        self._report(wordnet is not None, sum(not text.isdisjoint(synonyms) for text in found), len(found))
+
+        def augment(texts: Sequence[str], streams: Sequence[random.Random]) -> list[str]:
+            return [
+                exchange_words(text, synonyms, self.share, rng) if rng.random() < self.probability else text
+                for text, rng in zip(texts, streams, strict=True)
+            ]
+
+        return augment
+
+    def _wordnet(self) -> Any | None:
+        """The corpus if it is to be used; None for embeddings."""
+        return None if self.thesaurus == "embeddings" else find_wordnet()
+
+    def _may_change(self, word: str) -> bool:
+        return len(word) > (3 if word.isupper() else 2) and self._may_come(word)  # three capitals: an abbreviation
+
+    def _may_come(self, word: str) -> bool:
+        return word.lower() not in STOP_WORDS | self._kept()
+
+    def _kept(self) -> frozenset[str]:
+        return frozenset(NEGATIONS) | {word.lower() for word in self.protected}
+
+    def _from_wordnet(self, words: Sequence[str], wordnet: Any) -> Thesaurus:
+        try:
+            known = sum(bool(wordnet.synsets(word.lower())) for word in words)
+            found = {word: wordnet_synonyms(wordnet, word.lower()) for word in words}
+        except OSError as error:
+            raise DataError(
+                f"techniques.synonyms.thesaurus: NLTK's WordNet cannot be read: {error}. "
+                "Type: python -m nltk.downloader wordnet. Or: --set techniques.synonyms.thesaurus=embeddings"
+            ) from error
+        if words and known < KNOWN_WORDS * len(words):
+            logger.warning(
+                "techniques.synonyms.thesaurus: WordNet knows %d of %d different words of the training texts, and it "
+                "is English: are they? Else type: --set techniques.synonyms.thesaurus=embeddings",
+                known,
+                len(words),
+            )
+        return self._without_kept(found)
+
+    def _from_embeddings(self, words: Sequence[str], sources: AugmentSources) -> Thesaurus:
+        matrix = sources.embeddings()
+        vocabulary = {word: row for word, row in vocabulary_words(sources.tokenizer).items() if row < len(matrix)}
+        spelling = {row: word for word, row in vocabulary.items()}
+        rows = {word: row for word in words if (row := _row_of(word, vocabulary)) is not None}
+        candidates = [row for word, row in vocabulary.items() if len(word) > 2 and self._may_come(word)]
+        if not rows or not candidates:
+            return {}
+        near = nearest_rows(matrix, list(rows.values()), candidates, self.similarity)
+        found = {
+            word: [spelling[other] for other in others if not is_form_of(spelling[other], word)]
+            for word, others in zip(rows, near, strict=True)
+        }
+        return self._without_kept({word: _distinct(others)[:MOST] for word, others in found.items()})
+
+    def _without_kept(self, found: Mapping[str, Sequence[str]]) -> Thesaurus:
+        kept = {word: [other for other in others if self._may_come(other)] for word, others in found.items()}
+        return {word: others for word, others in kept.items() if others}
+
+    def _report(self, from_wordnet: bool, reached: int, texts: int) -> None:
+        if from_wordnet:
+            more = "--set techniques.synonyms.thesaurus=embeddings"
+        else:
+            more = f"--set techniques.synonyms.similarity={max(0.1, round(self.similarity - 0.1, 2)):g}"
+        if reached == 0:
+            raise DataError(
+                f"techniques.synonyms: no training text has a word with a synonym in "
+                f"{'WordNet' if from_wordnet else 'the embeddings'}. Type: {more}, or --set techniques.synonyms=off"
+            )
+        if reached < FEW_TEXTS * texts:
+            logger.warning(
+                "techniques.synonyms: only %d of %d training texts have a word with a synonym; the others stay as "
+                "they are. More words: %s",
+                reached,
+                texts,
+                more,
+            )
+
+
+def find_wordnet() -> Any | None:
+    """NLTK's WordNet where package and corpus are installed, not read yet. Never downloads."""
+    try:
+        import nltk
+    except ImportError:
+        return None
+    for place in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/"):  # unpacked, or as the downloader leaves it
+        try:
+            nltk.data.find(place)
+        except LookupError:
+            continue
+        return nltk.corpus.wordnet
+    return None
+
+
+def _row_of(word: str, vocabulary: Mapping[str, int]) -> int | None:
+    """Of the word as it is written, else in small letters, else with a capital."""
+    spellings = (word, word.lower(), word.capitalize())
+    return next((vocabulary[spelling] for spelling in spellings if spelling in vocabulary), None)
+
+
+def _root(word: str) -> str:
+    return word[:1] + next((letter for letter in word[1:] if letter not in "aeiou"), "")
+
+
+def _distinct(words: Iterable[str]) -> list[str]:
+    """Each word once, whatever its case: the first."""
+    first: dict[str, str] = {}
+    for word in words:
+        first.setdefault(word.lower(), word)
+    return list(first.values())

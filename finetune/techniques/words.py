@@ -37,7 +37,7 @@ def vocabulary_words(tokenizer: Any) -> dict[str, int]:
     front of what continues a word, Ġ or ▁ in front of what starts one): put after "a", does it give two words?
     """
     special = set(tokenizer.all_special_ids)
-    words = {}
+    words: dict[str, int] = {}
     for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
         first, space, word = tokenizer.convert_tokens_to_string(["a", token]).partition(" ")
         if first == "a" and space and len(word) > 1 and word.isalpha() and number not in special:

@@ -31,11 +31,22 @@ from finetune.models.load import (
 from finetune.recipe import Recipe, at_size, find_budget_problems, planned_epochs, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import AugmentSources, Budget, SelectionRule, refuse_idle
+from finetune.techniques import AugmentSources, Budget, Part, SelectionRule, WeightNames, refuse_idle
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
+from finetune.training.rates import TOP_LAYER, part_budget
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
+
+
+HEAD = Part(depth=2, layers=1, is_head=True)
+# What a technique amounts to depends on the learning rate of what it works on: asked with one weight of each kind.
+TWO_WEIGHTS = WeightNames(
+    trainable=frozenset({"head", "encoder"}),
+    head=frozenset({"head"}),
+    decayed=frozenset({"head", "encoder"}),
+    pretrained=frozenset({"encoder"}),
+)
 
 
 @dataclass(frozen=True)
@@ -206,9 +217,13 @@ def data_facts(data: Data) -> DataFacts:
 
 
 def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
+    techniques = recipe.techniques.values()
+    encoder, head = (part_budget(techniques, part, budget) for part in (TOP_LAYER, HEAD))
     return {
         name: ActiveTechnique(
-            settings=technique.model_dump(), cost=technique.training_cost(budget), effect=technique.effect(budget)
+            settings=technique.model_dump(),
+            cost=technique.training_cost(budget),
+            effect=technique.effect(head if technique.acts_on(TWO_WEIGHTS) == frozenset({"head"}) else encoder),
         )
         for name, technique in recipe.techniques.items()
     }

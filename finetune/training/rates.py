@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 from finetune.errors import ModelError
@@ -13,9 +13,34 @@ from finetune.models.load import head_names
 from finetune.techniques import Budget, Part, Technique, overrides
 
 
+TOP_LAYER = Part(depth=1, layers=1, is_head=False)  # what stands for the encoder where one figure is asked for
+
+
 def changes_rates(techniques: Iterable[Technique]) -> bool:
     """Whether any technique has a say; without one, Trainer's own groups and schedule stay as they are."""
     return any(overrides(technique, "schedule") or overrides(technique, "rate_factor") for technique in techniques)
+
+
+def learning_rate(techniques: Iterable[Technique], part: Part, step: int, budget: Budget, plain: float) -> float:
+    """Of a part in optimizer step `step`, from 0; `plain` is the recipe's."""
+    techniques = list(techniques)
+    scheduled = _scheduled(techniques, part, step, budget)
+    base = plain if scheduled is None else scheduled
+    return base * math.prod(technique.rate_factor(part, budget) for technique in techniques)
+
+
+def part_budget(techniques: Iterable[Technique], part: Part, budget: Budget) -> Budget:
+    """The budget with the learning rates that a part has in it."""
+    techniques = list(techniques)
+    if not changes_rates(techniques):
+        return budget
+    rates = [learning_rate(techniques, part, step, budget, plain) for step, plain in enumerate(budget.learning_rates())]
+    return replace(budget, rates=tuple(rates))
+
+
+def _scheduled(techniques: Iterable[Technique], part: Part, step: int, budget: Budget) -> float | None:
+    rates = (technique.schedule(part, step, budget) for technique in techniques)
+    return next((rate for rate in rates if rate is not None), None)
 
 
 class RatePlan:
@@ -37,27 +62,33 @@ class RatePlan:
         """Of optimizer step `step`, from 0."""
         if step >= len(self._plain):
             return 0.0
-        scheduled = self._scheduled(part, step)
-        base = self._plain[step] if scheduled is None else scheduled
-        return base * math.prod(technique.rate_factor(part, self._budget) for technique in self._techniques)
+        return learning_rate(self._techniques, part, step, self._budget, self._plain[step])
 
     def resting(self, step: int) -> frozenset[str]:
         """Parameters that a schedule keeps still in this step."""
-        still = {part for part in set(self.parts.values()) if self._scheduled(part, step) == 0.0}
+        parts = set(self.parts.values())
+        still = {part for part in parts if _scheduled(self._techniques, part, step, self._budget) == 0.0}
         return frozenset(name for name, part in self.parts.items() if part in still)
 
-    def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str], decay: float) -> list[Any]:
-        """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain
-        numbers: checkpoints hold the groups, and torch reads nothing else from one."""
+    def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str]) -> list[Any]:
+        """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain numbers:
+        checkpoints hold the groups, and torch reads nothing else from one.
+
+        The decay of a part is asked for with its own learning rates: a total shrink is the same for all of them.
+        """
         decayed = frozenset(decayed)
         members: dict[tuple[Part, bool], list[Any]] = {}
         for name, parameter in parameters:
             if parameter.requires_grad:
                 members.setdefault((self.parts[name], name in decayed), []).append(parameter)
         return [
-            {"params": found, "weight_decay": decay if is_decayed else 0.0, "part": astuple(part)}
+            {"params": found, "weight_decay": self._decay(part) if is_decayed else 0.0, "part": astuple(part)}
             for (part, is_decayed), found in members.items()
         ]
+
+    def _decay(self, part: Part) -> float:
+        budget = part_budget(self._techniques, part, self._budget)
+        return sum(technique.decay_strength(budget) for technique in self._techniques)
 
     def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
         """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""
@@ -65,10 +96,6 @@ class RatePlan:
 
     def _factor(self, part: Part) -> Callable[[int], float]:
         return lambda step: self.rate(part, step) / self._budget.learning_rate
-
-    def _scheduled(self, part: Part, step: int) -> float | None:
-        rates = (technique.schedule(part, step, self._budget) for technique in self._techniques)
-        return next((rate for rate in rates if rate is not None), None)
 
 
 def model_parts(model: Any) -> dict[str, Part]:

@@ -33,7 +33,7 @@ from finetune.techniques.base import Task
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
 from finetune.training.names import weight_names
-from finetune.training.rates import RatePlan, changes_rates
+from finetune.training.rates import TOP_LAYER, RatePlan, changes_rates, part_budget
 
 Measured = tuple[NDArray[Any], NDArray[Any]]  # logits and targets, in the order of the rows
 
@@ -139,7 +139,7 @@ class RegularizedTrainer(Trainer):
             return super().create_optimizer(model)
         of = self.model if model is None else model
         kind, options = self.get_optimizer_cls_and_kwargs(self.args, of)
-        groups = self.rates.groups(of.named_parameters(), self.get_decay_parameter_names(of), self.args.weight_decay)
+        groups = self.rates.groups(of.named_parameters(), self.get_decay_parameter_names(of))
         self.optimizer = kind(groups, **options)
         return self.optimizer
 
@@ -336,9 +336,10 @@ class _TechniqueHooks(TrainerCallback):
         self._names = names
         self._parameters = _trainable(trainer.model)
         self._pretrained = pretrained
+        self._budget = part_budget(trainer.techniques, TOP_LAYER, trainer.budget)
 
     def _view(self, optimizer: Any) -> StepView:
-        return StepView(self._parameters, optimizer, self._pretrained, self._names, self._trainer.budget)
+        return StepView(self._parameters, optimizer, self._pretrained, self._names, self._budget)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._trainer.rates is not None and self._trainer.accelerator.num_processes == 1:

@@ -1,5 +1,6 @@
 """A running average of the weights: its arithmetic, and that it is what a run measures, selects, keeps and ships."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.techniques import Budget, Technique
 from finetune.training.averaging import FILE, WeightAverage
-from finetune.training.prepare import Prepared, prepare
+from finetune.training.prepare import prepare
 from finetune.training.refit import refitted
 from finetune.training.runner import run_seed
 from tests.running import REPOSITORY, assert_same_weights, finetune, train, weights
@@ -32,22 +33,26 @@ Write = Callable[..., Path]
 EMA: dict[str, Any] = {"ema": {"horizon": 0.2}}  # of 18 steps: β = 1 − 1/3.6
 SWA: dict[str, Any] = {"swa": {"start": 0.4}}  # of 3 epochs: the last two
 STEPS, EPOCH = 18, 6  # 48 rows in batches of 8, three epochs
+LEARNING = {"learning_rate": 0.01, "epochs": 10}  # enough for weights to differ in what they predict
+LATE = {"learning_rate": 0.02, "epochs": 12}  # enough to overfit: the best average is not the last
 
 every_average = pytest.mark.parametrize("technique", [EMA, SWA], ids=["ema", "swa"])
 
 
-def closed_form(technique: Mapping[str, Any], seen: list[dict[str, Tensor]], step: int) -> dict[str, Tensor] | None:
-    """The average after a step, in float64, from the weights after every step. None: there is none yet."""
+def closed_form(
+    technique: Mapping[str, Any], seen: list[dict[str, Tensor]], step: int, epochs: int = 3, steps: int = STEPS
+) -> dict[str, Tensor]:
+    """The average after a step, in float64, from the weights after every step; those themselves before it begins."""
+    epoch = steps // epochs
     if "ema" in technique:
-        beta = 1 - 1 / (0.2 * STEPS)
+        beta = technique["ema"].get("decay", 1 - 1 / (0.2 * steps))
         shares = {index: beta ** (step - index) for index in range(1, step + 1)}
     else:
-        shares = {index: 1.0 for index in range(1, step + 1) if index % EPOCH == 0 and index > EPOCH}
-    if not shares:
-        return None
+        plain = int(0.4 * epochs) * epoch
+        shares = dict.fromkeys(range(plain + epoch, step + 1, epoch), 1.0) or {step: 1.0}
     total = sum(shares.values())
     return {
-        name: sum((share / total * seen[index - 1][name].double() for index, share in shares.items()), start=0)
+        name: torch.stack([share / total * seen[index - 1][name].double() for index, share in shares.items()]).sum(0)
         for name in seen[0]
     }
 
@@ -61,17 +66,21 @@ def assert_close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
         torch.testing.assert_close(found[name].double(), value.double(), rtol=0, atol=2e-7, msg=name)
 
 
-def logits_of(prepared: Prepared, folder: Path, values: Mapping[str, Tensor], split: str) -> tuple[Any, Any]:
+def logits_of(run: Watched, model: Any, values: Mapping[str, Tensor], split: str) -> tuple[Any, Any]:
     """Logits and targets of a split under these weights, by plain transformers."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    model.eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(values[name])
-        rows = prepared.measured[split]
-        batch = Collator(prepared.tokenizer)([rows[index] for index in range(len(rows))])
+        rows = run.prepared.measured[split]
+        batch = Collator(run.prepared.tokenizer)([rows[index] for index in range(len(rows))])
         labels = batch.pop("labels")
         logits = model(**batch).logits
     return rows.restore(logits.numpy()), rows.restore(labels.numpy())
+
+
+def nll_of(run: Watched, model: Any, values: Mapping[str, Tensor], split: str) -> float:
+    return run.prepared.meter.measure(*logits_of(run, model, values, split))["nll"]
 
 
 class _InterruptAt(TrainerCallback):
@@ -157,8 +166,10 @@ def test_the_weights_come_back_bit_for_bit_and_are_the_same_parameters(parameter
         parameter.grad = torch.ones_like(parameter)
     before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     held = list(parameters.values())
-    with pytest.raises(ZeroDivisionError), average.swapped_in():
+    with average.swapped_in():
         assert not torch.equal(parameters["one"], before["one"])
+    assert all(torch.equal(parameters[name], value) for name, value in before.items())
+    with contextlib.suppress(ZeroDivisionError), average.swapped_in():
         raise ZeroDivisionError
     assert all(torch.equal(parameters[name], value) for name, value in before.items())
     assert all(one is two for one, two in zip(parameters.values(), held, strict=True))
@@ -225,7 +236,6 @@ def test_what_ships_is_the_closed_form_of_the_weights_of_every_step(
     seen = values_of(spy)
     assert len(seen) == STEPS
     expected = closed_form(technique, seen, STEPS)
-    assert expected is not None
     assert_close(run.weights, expected)
     far = max(float((seen[-1][name] - value).abs().max()) for name, value in expected.items())
     assert far > 1e-3, "the last weights would have passed too"
@@ -235,37 +245,38 @@ def test_what_ships_is_the_closed_form_of_the_weights_of_every_step(
 def test_every_evaluation_measures_the_average_of_its_moment(
     write_recipe: Write, tmp_path: Path, technique: dict[str, Any]
 ) -> None:
-    run, spy = averaged(write_recipe, technique, tmp_path / "run")
+    run, spy = averaged(write_recipe, technique, tmp_path / "run", **LEARNING)
     seen = values_of(spy)
-    assert [evaluation.step for evaluation in run.record.history] == [6, 12, 18]
+    assert [evaluation.step for evaluation in run.record.history] == list(range(6, 61, 6))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    apart = []
     for evaluation in run.record.history:
-        moment = closed_form(technique, seen, evaluation.step) or seen[evaluation.step - 1]
+        moment = closed_form(technique, seen, evaluation.step, epochs=10, steps=60)
         for split in ("train_probe", "validation"):
-            logits = logits_of(run.prepared, tmp_path / "run", moment, split)
-            expected = run.prepared.meter.measure(*logits)["nll"]
-            assert getattr(evaluation, split)["nll"] == pytest.approx(expected, rel=1e-5)
-    last = run.record.history[-1]
-    raw = run.prepared.meter.measure(*logits_of(run.prepared, tmp_path / "run", seen[-1], "validation"))["nll"]
-    assert last.validation["nll"] != pytest.approx(raw, rel=1e-4), "the raw weights would have passed too"
+            ours, raw = (nll_of(run, model, found, split) for found in (moment, seen[evaluation.step - 1]))
+            assert getattr(evaluation, split)["nll"] == pytest.approx(ours, rel=1e-3)
+            apart.append(abs(ours / raw - 1))
+    assert max(apart) > 0.1, "the raw weights would have passed too"
 
 
 @every_average
 def test_the_record_and_the_predictions_are_of_the_average(
     write_recipe: Write, tmp_path: Path, technique: dict[str, Any]
 ) -> None:
-    run, _ = averaged(write_recipe, technique, tmp_path / "run")
+    run, _ = averaged(write_recipe, technique, tmp_path / "run", **LEARNING)
     record = run.record
     assert record.selected is not None
     assert record.last is not None
-    assert record.selected.step == record.last.step == STEPS
+    assert record.selected.step == record.last.step == 60
     assert record.selected.validation == record.last.validation == record.history[-1].validation
     arrays = np.load(tmp_path / "run" / "predictions.npz")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     for split in ("train_probe", "validation", "test"):
-        expected, _ = logits_of(run.prepared, tmp_path / "run", run.weights, split)
+        expected, _ = logits_of(run, model, run.weights, split)
         np.testing.assert_allclose(arrays[f"selected_{split}_logits"], expected, atol=1e-5)
     np.testing.assert_array_equal(arrays["last_validation_logits"], arrays["selected_validation_logits"])
-    shipped = torch.sqrt(sum(value.double().square().sum() for name, value in run.weights.items() if "bert" in name))
-    assert record.weights["encoder"].norm == pytest.approx(float(shipped), rel=1e-6)
+    shipped = [float(value.double().square().sum()) for name, value in run.weights.items() if "bert" in name]
+    assert record.weights["encoder"].norm == pytest.approx(sum(shipped) ** 0.5, rel=1e-6)
 
 
 def test_training_goes_on_from_the_weights_themselves(write_recipe: Write, tmp_path: Path) -> None:
@@ -301,15 +312,12 @@ def test_frozen_weights_are_not_averaged_and_stay_exact(write_recipe: Write, tmp
 
 def test_bf16_passes_average_fp32_weights(write_recipe: Write, tmp_path: Path) -> None:
     run, spy = averaged(write_recipe, EMA, tmp_path / "run", precision="bf16")
-    expected = closed_form(EMA, values_of(spy), STEPS)
-    assert expected is not None
-    assert_close(run.weights, expected)
+    assert_close(run.weights, closed_form(EMA, values_of(spy), STEPS))
     assert {value.dtype for value in run.weights.values()} == {torch.float32}
 
 
 # --- selection --------------------------------------------------------------------------------------------------
 
-LATE = {"learning_rate": 0.02, "epochs": 6}  # overfits: the best average is not the last
 STOPPING: dict[str, Any] = {"metric": "loss", "patience": 2, "min_delta": 0.0}
 
 
@@ -325,13 +333,7 @@ def test_the_best_average_is_selected_shipped_and_recorded(write_recipe: Write, 
     assert selected.step < last.step, "the last would have been selected anyway"
     best = min(run.record.history, key=lambda evaluation: evaluation.validation["nll"] or 0)
     assert best.step == selected.step
-    seen = values_of(spy)
-    share = {index: 0.8 ** (selected.step - index) for index in range(1, selected.step + 1)}
-    expected = {
-        name: sum((part * seen[index - 1][name].double() for index, part in share.items()), start=0)
-        / sum(share.values())
-        for name in seen[0]
-    }
+    expected = closed_form({"ema": {"decay": 0.8}}, values_of(spy), selected.step)
     assert_close(run.weights, expected)
     assert selected.validation["nll"] == pytest.approx(best.validation["nll"], rel=1e-5)
     assert last.validation["nll"] == pytest.approx(run.record.history[-1].validation["nll"], rel=1e-5)
@@ -434,7 +436,7 @@ def test_a_refit_ships_the_average_that_the_schedule_has_at_its_last_step(
     seen = values_of(spy)
     assert record.last is not None
     assert (len(seen), record.last.step) == (steps, steps)
-    assert_close(weights(tmp_path / "run"), closed_form(technique, seen, steps) or seen[-1])
+    assert_close(weights(tmp_path / "run"), closed_form(technique, seen, steps))
 
 
 def test_a_resumed_refit_equals_one_that_never_stopped(write_recipe: Write, tmp_path: Path) -> None:
