@@ -12,7 +12,6 @@ from finetune.models.layers import depth_of, encoder_layers
 from finetune.models.load import head_names
 from finetune.techniques import Budget, Part, Technique, overrides
 
-
 TOP_LAYER = Part(depth=1, layers=1, is_head=False)  # what stands for the encoder where one figure is asked for
 
 
