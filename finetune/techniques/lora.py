@@ -49,7 +49,6 @@ class LoRA(Technique):
         "l2_sp": "the weights that it would pull back rest at their pretrained values",
         "mixout": "the weights that it would mix rest at their pretrained values",
         "reinit": "the layers that it throws away would rest at random values",
-        "wise_ft": "alpha already says how much of the change is added to the pretrained weights",
     }
 
     r: int = Field(8, ge=1, le=512, description="Rank of the change.")
@@ -87,8 +86,11 @@ class LoRA(Technique):
         config = LoraConfig(
             r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.target_paths(model)
         )
-        inject_adapter_in_model(config, model)
-        rest_encoder_except(model, lambda name: ".lora_" in name)
+        rest_encoder_except(model, lambda name: False)
+        training = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        inject_adapter_in_model(config, model)  # which lets all rest but the adapters
+        for parameter in training:
+            parameter.requires_grad_(True)
 
     def finish_model(self, model: nn.Module) -> None:
         from peft.tuners.lora import LoraLayer

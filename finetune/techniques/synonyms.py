@@ -107,11 +107,13 @@ def nearest_rows(matrix: Tensor, rows: Sequence[int], candidates: Sequence[int],
 def is_form_of(one: str, two: str) -> bool:
     """Whether two words look like forms of one (watch, watched; give, gave) or one like the other's negation (unhappy).
 
-    By spelling alone: the same first letter and the same next consonant, or the same ending behind three letters at
-    most. Some true synonyms look like that too (great, grand); a wrong form would spoil the sentence.
+    By spelling alone: the same first letter, and then the same consonant next or four letters at most (buy, bought);
+    or the same ending behind three letters at most. Some true synonyms look like that too (great, grand).
     """
     short, long = sorted((one.lower(), two.lower()), key=len)
-    return _root(short) == _root(long) or (long.endswith(short) and len(long) - len(short) <= 3)
+    if short[:1] == long[:1] and (len(short) <= 4 or _next_consonant(short) == _next_consonant(long)):
+        return True
+    return long.endswith(short) and len(long) - len(short) <= 3
 
 
 class Synonyms(Technique):
@@ -282,8 +284,8 @@ def _row_of(word: str, vocabulary: Mapping[str, int]) -> int | None:
     return next((vocabulary[spelling] for spelling in spellings if spelling in vocabulary), None)
 
 
-def _root(word: str) -> str:
-    return word[:1] + next((letter for letter in word[1:] if letter not in "aeiou"), "")
+def _next_consonant(word: str) -> str:
+    return next((letter for letter in word[1:] if letter not in "aeiou"), "")
 
 
 def _distinct(words: Iterable[str]) -> list[str]:

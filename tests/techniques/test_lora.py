@@ -153,7 +153,7 @@ def test_every_architecture_has_attention_to_target(architecture: str) -> None:
 
 @pytest.fixture
 def recipe(write_recipe: Write) -> Path:
-    return write_recipe(techniques={"lora": {"learning_rate": 0.02}, "early_stopping": {"patience": 9}})
+    return write_recipe(techniques={"lora": {"learning_rate": 0.02}, "early_stopping": {"patience": 2}})
 
 
 def test_the_change_of_a_run_is_of_low_rank_and_in_the_targets_alone(
@@ -216,7 +216,7 @@ def test_a_run_that_died_after_training_is_only_measured_again(
 
 def test_the_selected_adapters_ship_and_not_the_last(write_recipe: Write, tmp_path: Path) -> None:
     """At a learning rate that destroys what the first epoch learned, the first epoch is selected."""
-    settings = {"patience": 9, "metric": "nll"}
+    settings = {"patience": 2, "metric": "loss"}
     recipe = write_recipe(
         techniques={"lora": {"learning_rate": 0.3}, "early_stopping": settings}, training={"warmup": 0.0}
     )
@@ -233,7 +233,7 @@ def test_an_average_of_adapters_and_a_share_of_the_change_are_shipped_right(
     write_recipe: Write, tiny_model: Path, tmp_path: Path
 ) -> None:
     """WiSE-FT at one share after the merge: the change of each target shrinks to that share of it."""
-    lora = {"lora": {"learning_rate": 0.02}, "ema": {}}
+    lora = {"lora": {"learning_rate": 0.02}, "ema": {"horizon": 0.3}}
     whole, half = tmp_path / "whole", tmp_path / "half"
     train(write_recipe(techniques=lora), whole)
     train(write_recipe(techniques={**lora, "wise_ft": {"shares": [0.5]}}), half)

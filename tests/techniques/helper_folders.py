@@ -1,0 +1,81 @@
+"""Tiny second models, as folders a user would name: a masked language model and translation models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import labelled_texts, save_tiny_model, tiny_config
+
+
+def save_masked_model(folder: Path, architecture: str = "bert", **changes: Any) -> Path:
+    """A randomly initialised encoder with its head for masked words, and the word-level tokenizer."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    save_tiny_model(folder, architecture, **changes)  # for the tokenizer
+    torch.manual_seed(1)
+    config = tiny_config(architecture, initializer_range=0.5, **changes)  # far apart: words differ in probability
+    AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def save_translator(folder: Path, source: str | None, target: str | None, seed: int = 0) -> Path:
+    """A randomly initialised MarianMT model of one layer, with a sentencepiece model trained on the small texts."""
+    import sentencepiece
+    import torch
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    folder.mkdir(parents=True)
+    corpus = folder / "corpus.txt"
+    corpus.write_text("\n".join(text for text, _ in labelled_texts(80)) + "\n", encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus),
+        model_prefix=str(folder / "source"),
+        vocab_size=60,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "source.model").rename(folder / "source.spm")
+    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
+    read = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
+    pieces = [read.id_to_piece(number) for number in range(read.get_piece_size())]
+    # As Marian has it: end and unknown first, padding last.
+    vocabulary = ["</s>", "<unk>", *(piece for piece in pieces if piece not in ("<s>", "</s>", "<unk>")), "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(vocabulary)}))
+    corpus.unlink()
+    (folder / "source.vocab").unlink()
+    tokenizer = MarianTokenizer(
+        str(folder / "source.spm"),
+        str(folder / "target.spm"),
+        str(folder / "vocab.json"),
+        source_lang=source,
+        target_lang=target,
+        model_max_length=64,
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = MarianConfig(
+        vocab_size=len(vocabulary),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_position_embeddings=64,
+        pad_token_id=len(vocabulary) - 1,
+        eos_token_id=0,
+        decoder_start_token_id=len(vocabulary) - 1,
+        bos_token_id=0,
+        num_beams=4,  # as the real ones say, to be overruled
+        init_std=0.5,
+        bad_words_ids=[[len(vocabulary) - 1]],
+        forced_eos_token_id=0,
+        max_length=64,
+    )
+    MarianMTModel(config).save_pretrained(folder)
+    return folder
