@@ -18,6 +18,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_errors=True)
 os.environ["HF_HOME"] = _CACHE.name
+os.environ["FINETUNE_CACHE"] = str(Path(_CACHE.name) / "finetune")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait on.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -170,7 +170,7 @@ class _Translator:
 
     def translate(self, sentences: Sequence[str], keys: Sequence[str], temperature: float) -> list[str]:
         """A translation of each sentence; "" for what is empty or longer than the model takes."""
-        lengths = [len(ids) for ids in self._tokenizer(list(sentences))["input_ids"]]
+        lengths = [len(ids) for ids in self._tokenizer(list(sentences), verbose=False)["input_ids"]]
         fits = [index for index, sentence in enumerate(sentences) if sentence.strip() and lengths[index] <= self._limit]
         results = [""] * len(sentences)
         if fits:

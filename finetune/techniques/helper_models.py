@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,7 +94,9 @@ def _guarded(load: Callable[[], T], location: str, key: str, advice: str) -> T:
     # What transformers and safetensors raise for folders that are no model, or a damaged one.
     errors = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
     try:
-        return load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice to install what is not needed (sacremoses)
+            return load()
     except errors as error:
         line = str(error).strip().split("\n", 1)[0].rstrip(".")
         raise ModelError(f"{key}: '{location}' cannot be loaded: {line}. {advice}") from error

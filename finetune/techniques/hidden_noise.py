@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from finetune.errors import ModelError
 from finetune.models.dropout import dropout_sites
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
+from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,10 +68,8 @@ class HiddenNoise(Technique):
         ]
 
     def prepare_model(self, model: nn.Module) -> None:
-        try:
+        with refused_by("hidden_noise"):
             layers = encoder_layers(model)
-        except ModelError as error:
-            raise ModelError(f"techniques.hidden_noise: {error} Type: --set techniques.hidden_noise=off") from error
 
         def add_noise(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not module.training:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import ModelError
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
+from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +38,7 @@ class LayerDrop(Technique):
     models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers in a pass.
     Cost: 1 × plain fine-tuning: time is not saved, see above.
     Raises: ModelError for architectures whose layers are not known or share their weights (albert).
-    Relations: adds to `dropout`. With `rdrop` the two passes of a row may skip different layers.
+    Relations: adds to `dropout`. With `r_drop` the two passes of a row may skip different layers.
     Evidence: none found for encoder classification with models that were not pre-trained with it, which degrade when
     much is skipped; small models have no layer to spare.
     Source: Fan et al. 2020, arXiv:1909.11556. Departs from it in: used in fine-tuning only, and nothing is pruned.
@@ -52,10 +52,8 @@ class LayerDrop(Technique):
     def prepare_model(self, model: nn.Module) -> None:
         import torch
 
-        try:
+        with refused_by("layer_drop"):
             layers = encoder_layers(model)
-        except ModelError as error:
-            raise ModelError(f"techniques.layer_drop: {error} Type: --set techniques.layer_drop=off") from error
 
         def drop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             if not module.training:

@@ -33,8 +33,8 @@ class NEFTune(Technique):
     32 tokens and a width of 384 as large as the embeddings themselves (±0.045 against a deviation of 0.05).
     Cost: 1 × plain fine-tuning.
     Raises: ModelError if the configuration names no padding token.
-    Relations: `hidden_noise` adds to every layer's input instead; together they add up. Adversarial noise on the
-    embeddings comes on top of this one.
+    Relations: `hidden_noise` adds to every layer's input; together they add up. `fgm` attacks the noisy embeddings, and
+    sees the same noise in both of its passes.
     Evidence: instruction tuning of large language models; none found for encoder classification.
     Source: Jain et al. 2023, arXiv:2310.05914. Departs from it in: L without padding; the default a is 1, not 5.
     """

@@ -36,11 +36,11 @@ class SWA(Technique):
     average), 1 holds the peak rate to the end.
     Cost: 1 × plain fine-tuning; one more copy of the weights in memory and in each checkpoint.
     Raises: RecipeError if fewer than two epochs are left to average.
-    Relations: owns what ships, with `ema`, and the learning-rate schedule. `early_stopping` may stop before averaging
-    begins, and then ships plain weights: set its min_epochs beyond `start`. Strengths that are multiplied by the
-    learning rate (`weight_decay`, `l1`) act longer at the floor than their stated totals, which count the plain decay.
-    Evidence: BERT-base on GLUE: alone not measured; mean of epochs 6–10 of 10 is what Na et al. 2022 use beside SAM.
-    On few examples none found.
+    Relations: owns what ships, with `ema`, and the learning-rate schedule, with `head_first`. `llrd` scales the floor
+    as all rates. `early_stopping` may stop before averaging begins, and then ships plain weights: set its min_epochs
+    beyond `start`. `wise_ft` interpolates towards the mean.
+    Evidence: none found for SWA alone on few examples. Na et al. 2022 average epochs 6 to 10 of 10 beside SAM
+    (BERT-base on GLUE).
     Source: Izmailov et al. 2018, arXiv:1803.05407. Departs from it in: the late rate is the linear decay with a floor,
     not constant or cyclic.
     """

@@ -25,7 +25,7 @@ class WiSEFT(Technique):
     Cost: 1 × plain fine-tuning, and one measurement of validation for each share; one more copy of the encoder.
     Raises: ModelError if no weight of the encoder is trained.
     Relations: follows `early_stopping` (the selected weights are what is moved) and `ema` or `swa` (their average is).
-    Re-initialised layers (`reinit_top`) were not trained from w₀, so the line between means nothing for them.
+    Layers that `reinit` starts anew were not trained from w₀, so the two exclude each other.
     Evidence: CLIP image models: far better under distribution shift, about equal without. Encoders on few examples:
     none found; with a random head small shares collapse.
     Source: Wortsman et al. 2022, arXiv:2109.01903. Departs from it in: the head is not interpolated; α is chosen on

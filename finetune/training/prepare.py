@@ -222,7 +222,7 @@ def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechniq
     return {
         name: ActiveTechnique(
             settings=technique.model_dump(),
-            cost=technique.training_cost(budget),
+            cost=round(technique.training_cost(budget), 2),
             effect=technique.effect(head if technique.acts_on(TWO_WEIGHTS) == frozenset({"head"}) else encoder),
         )
         for name, technique in recipe.techniques.items()
@@ -237,7 +237,7 @@ def declared_cost(recipe: Recipe, budget: Budget | None = None) -> float:
         budget: Its budget, where the data is loaded; else what the recipe alone says.
     """
     budget = recipe_budget(recipe) if budget is None else budget
-    return math.prod(technique.training_cost(budget) for technique in recipe.techniques.values())
+    return round(math.prod(technique.training_cost(budget) for technique in recipe.techniques.values()), 2)
 
 
 def augment_sources(prepared: Prepared) -> AugmentSources:

@@ -62,13 +62,17 @@ def test_entropy_is_taken_off_with_the_weight_of_its_row() -> None:
 # --- in a run ---------------------------------------------------------------------------------------------
 
 
-def test_a_run_minimises_the_loss_minus_the_entropy(write_recipe: Write, tmp_path: Path) -> None:
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """80 texts, three good to one bad: even a model that learns no more is sure of something."""
+    rows = [(text, "bad" if index % 4 == 0 else "good") for index, (text, _) in enumerate(labelled_texts(80))]
+    return write_csv(tmp_path / "uneven.csv", ["text", "label"], rows)
+
+
+def test_a_run_minimises_the_loss_minus_the_entropy(write_recipe: Write, uneven: Path, tmp_path: Path) -> None:
     """balanced weights of 36 good and 12 bad: 2/3 and 2."""
-    texts = [text for text, _ in labelled_texts(80)]
-    rows = [(text, "bad" if index % 4 == 0 else "good") for index, text in enumerate(texts)]
-    source = write_csv(tmp_path / "uneven.csv", ["text", "label"], rows)
     recipe = write_recipe(
-        data={"source": str(source)},
+        data={"source": str(uneven)},
         training={"epochs": 1, "class_weights": "balanced"},
         techniques={"confidence_penalty": {"strength": 0.3}, "label_smoothing": {}},
     )
@@ -82,14 +86,15 @@ def test_a_run_minimises_the_loss_minus_the_entropy(write_recipe: Write, tmp_pat
         assert after.objective.item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_model_paid_for_entropy_is_less_sure(write_recipe: Write, tmp_path: Path) -> None:
+def test_a_model_paid_for_entropy_is_less_sure(write_recipe: Write, uneven: Path, tmp_path: Path) -> None:
     sure = {}
     for name, techniques in (("plain", {}), ("paid", {"confidence_penalty": {"strength": 1.0}})):
-        watch(write_recipe(training={"epochs": 8}, techniques=techniques), tmp_path / name)
+        recipe = write_recipe(data={"source": str(uneven)}, training={"learning_rate": 0.02}, techniques=techniques)
+        watch(recipe, tmp_path / name)
         logits = np.load(tmp_path / name / "predictions.npz")["last_train_probe_logits"]
         sure[name] = float(softmax(logits, axis=1).max(axis=1).mean())
-    assert sure["plain"] > 0.9
-    assert sure["paid"] < 0.8
+    assert sure["plain"] > 0.7
+    assert sure["paid"] < sure["plain"] - 0.1
 
 
 def test_multi_label_uses_the_entropy_of_each_label(write_recipe: Write, tmp_path: Path) -> None:

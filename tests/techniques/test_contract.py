@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -30,22 +31,45 @@ from finetune.techniques.base import Task
 from finetune.techniques.own import FAMILIES
 from tests.conftest import labelled_texts, write_csv
 from tests.running import assert_same_weights, train, weights
+from tests.techniques.helper_folders import save_masked_model, save_translator
 
 Write = Callable[..., Path]
 Trained = Callable[..., tuple[Path, RunRecord]]
 
+# Second models that techniques load. A folder known before it is there: `helpers` fills it.
+HELPERS = Path(os.environ["FINETUNE_CACHE"]).with_name("helpers")
 SETTINGS: dict[str, dict[str, Any]] = {
     "weight_decay": {"total_shrink": 0.1},
     "dropout": {"hidden": 0.2, "attention": 0.1, "classifier": 0.3},
+    "layer_drop": {"probability": 0.5},
+    "ema": {"horizon": 0.3},
+    "swa": {"start": 0.0},
+    "wise_ft": {"shares": [0.5]},
     "early_stopping": {"patience": 1},
+    "synonyms": {"thesaurus": "embeddings", "similarity": 0.05},
+    "contextual": {"model": str(HELPERS / "masked")},
+    "back_translation": {"forward": str(HELPERS / "forward"), "backward": str(HELPERS / "backward")},
 }
 # Techniques for which one pass over a batch and two over its halves are not the same thing.
-DEPENDS_ON_PASSES = {"dropout": "it draws new masks for each forward pass, so that passes are what it acts on"}
+DEPENDS_ON_PASSES = {
+    "dropout": "it draws new masks for each forward pass, so that passes are what it acts on",
+    "layer_drop": "it draws new layers for each forward pass",
+    "neftune": "it draws new noise for each forward pass",
+    "hidden_noise": "it draws new noise for each forward pass",
+}
 CARD = ("Range:", "Cost:", "Raises:", "Relations:", "Evidence:", "Source:")  # what a method card must say, in order
 NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 every_pair = pytest.mark.parametrize(("first", "second"), list(itertools.combinations(TECHNIQUES, 2)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def helpers() -> None:
+    """Tiny models for the techniques that need one beside the model that is trained."""
+    save_masked_model(HELPERS / "masked")
+    save_translator(HELPERS / "forward", "en", "de", seed=1)
+    save_translator(HELPERS / "backward", "de", "en", seed=2)
 
 
 def settings_of(name: str) -> dict[str, Any]:

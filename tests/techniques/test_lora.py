@@ -183,12 +183,8 @@ def test_what_was_measured_is_what_plain_transformers_computes(recipe: Path, tmp
     texts = [text for text, _ in labelled_texts(80)]
     for row, expected in zip(predictions["test_rows"], predictions["selected_test_logits"], strict=True):
         with torch.no_grad():
-            logits = model(**tokenizer(texts[_position(row)], return_tensors="pt")).logits[0]
+            logits = model(**tokenizer(texts[int(row) - 1], return_tensors="pt")).logits[0]
         np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
-
-
-def _position(row: Any) -> int:
-    return int(str(row).rpartition(":")[2])
 
 
 @pytest.mark.parametrize("step", [6, 8])  # at the boundary of an epoch, and within the second
@@ -215,12 +211,13 @@ def test_a_run_that_died_after_training_is_only_measured_again(
 
 
 def test_the_selected_adapters_ship_and_not_the_last(write_recipe: Write, tmp_path: Path) -> None:
-    """At a learning rate that destroys what the first epoch learned, the first epoch is selected."""
-    settings = {"patience": 2, "metric": "loss"}
+    """With this seed the loss on validation is lowest after the first epoch."""
+    settings = {"patience": 3, "metric": "loss"}
     recipe = write_recipe(
-        techniques={"lora": {"learning_rate": 0.3}, "early_stopping": settings}, training={"warmup": 0.0}
+        techniques={"lora": {"learning_rate": 0.03}, "early_stopping": settings},
+        training={"warmup": 0.0, "epochs": 4},
     )
-    record = train(recipe, tmp_path / "run")
+    record = train(recipe, tmp_path / "run", seed=1)
     assert record.selected is not None
     assert record.last is not None
     best = min(record.history, key=lambda evaluation: evaluation.validation["nll"])
