@@ -130,7 +130,7 @@ class Mixup(Technique):
             return share * own + (1 - share) * others
 
         def forward() -> TrainStep:
-            mixer.next = mix
+            mixer.next = None
             try:
                 return step.forward()
             finally:

@@ -56,6 +56,9 @@ DEPENDS_ON_PASSES = {
     "layer_drop": "it draws new layers for each forward pass",
     "neftune": "it draws new noise for each forward pass",
     "hidden_noise": "it draws new noise for each forward pass",
+    "multi_sample_dropout": "it draws new masks for each forward pass, and refuses a head without dropout",
+    "r_drop": "it draws new masks for each forward pass, and refuses a model without dropout",
+    "mixup": "it mixes the rows of a pass with each other",
 }
 CARD = ("Range:", "Cost:", "Raises:", "Relations:", "Evidence:", "Source:")  # what a method card must say, in order
 NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}

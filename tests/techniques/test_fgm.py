@@ -147,6 +147,16 @@ def test_each_pass_of_r_drop_gets_a_shift_of_its_own(
         assert not torch.allclose(one, two)
 
 
+def test_padding_stays_where_it_is_even_if_mixup_shows_it(write_recipe: Write, tmp_path: Path) -> None:
+    """A row is mixed with the states over its partner's padding, so that padding has a gradient there."""
+    embedded = _Embedded()
+    recipe = write_recipe(training={"epochs": 1}, techniques={"mixup": {"alpha": 16.0, "depth": 0.5}, "fgm": {}})
+    watch(recipe, tmp_path / "run", last=PassSpy.on(embedded))
+    assert any(bool((tokens == 0).any()) for tokens in embedded.tokens)
+    for clean in range(0, 12, 2):
+        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], 1.0)
+
+
 def test_both_passes_have_the_same_masks_and_noise(write_recipe: Write, tmp_path: Path) -> None:
     """With a shift of next to nothing both passes predict the same, dropout, samples of the head and all."""
     spy = PassSpy()
