@@ -49,7 +49,7 @@ class Freeze(Technique):
 
     family: ClassVar[str] = "constraint"
     source: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
-    cost: ClassVar[float] = (1 + 2 * (1 - 1 / 3)) / 3
+    cost: ClassVar[float] = 0.78
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
 
     embeddings: bool = Field(True, description="Whether the embeddings are frozen.")

@@ -32,7 +32,7 @@ class HeadFirst(Technique):
     left for the encoder. learning_rate: 1e-4 to 1e-2, a head alone needs more than an encoder bears.
     Cost: an epoch of the head costs a third: 0.87 × for a fifth of the epochs.
     Raises: RecipeError if no epoch, or no falling step, is left to fine-tune.
-    Relations: owns the schedule and the head's learning rate; `llrd` and `freeze` compose. Decay that follows the
+    Relations: owns the schedule, as `swa` does; `llrd` and `freeze` compose; `lora` and `train_only` set the head's rate. Decay that follows the
     learning rate (`weight_decay`) acts on the head more strongly in the first phase. `l2_sp` pulls from the second on.
     Evidence: in vision as good as fine-tuning on the same distribution and better on shifted ones (Kumar et al. 2022);
     none found for encoder classification with numbers we could read.
@@ -41,8 +41,8 @@ class HeadFirst(Technique):
 
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054"
-    cost: ClassVar[float] = 1 - 0.2 * 2 / 3
-    owns: ClassVar[frozenset[str]] = frozenset({"the learning-rate schedule", "the learning rate of the head"})
+    cost: ClassVar[float] = 0.87
+    owns: ClassVar[frozenset[str]] = frozenset({"the learning-rate schedule"})
 
     epochs_alone: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Epochs in which the head trains alone: a whole number of them, or a share of all."

@@ -44,8 +44,9 @@ class LoRA(Technique):
     family: ClassVar[str] = "constraint"
     source: ClassVar[str] = "Hu et al. 2022, arXiv:2106.09685"
     cost: ClassVar[float] = 0.8
-    owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train", "the learning rate of the head"})
+    owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
     excludes: ClassVar[dict[str, str]] = {
+        "head_first": "both set the learning rate of the head",
         "l2_sp": "the weights that it would pull back rest at their pretrained values",
         "mixout": "the weights that it would mix rest at their pretrained values",
         "reinit": "the layers that it throws away would rest at random values",

@@ -130,7 +130,7 @@ class Mixup(Technique):
             return share * own + (1 - share) * others
 
         def forward() -> TrainStep:
-            mixer.next = None
+            mixer.next = mix
             try:
                 return step.forward()
             finally:

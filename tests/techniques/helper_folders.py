@@ -21,8 +21,16 @@ def save_masked_model(folder: Path, architecture: str = "bert", **changes: Any) 
     return folder
 
 
-def save_translator(folder: Path, source: str | None, target: str | None, seed: int = 0) -> Path:
-    """A randomly initialised MarianMT model of one layer, with a sentencepiece model trained on the small texts."""
+def save_translator(folder: Path, source: str | None, target: str | None, seed: int = 0, ends: float = 3.0) -> Path:
+    """A randomly initialised MarianMT model of one layer, with a sentencepiece model trained on the small texts.
+
+    Args:
+        folder: Where it is saved.
+        source: Language that the tokenizer names; None for none.
+        target: The other one.
+        seed: Of the weights.
+        ends: Added to the logit of the end of a sentence: large for short translations.
+    """
     import sentencepiece
     import torch
     from transformers import MarianConfig, MarianMTModel, MarianTokenizer
@@ -77,5 +85,7 @@ def save_translator(folder: Path, source: str | None, target: str | None, seed: 
         forced_eos_token_id=0,
         max_length=64,
     )
-    MarianMTModel(config).save_pretrained(folder)
+    model = MarianMTModel(config)
+    model.final_logits_bias[0, 0] = ends
+    model.save_pretrained(folder)
     return folder

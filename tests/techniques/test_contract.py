@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -31,25 +30,11 @@ from finetune.techniques.base import Task
 from finetune.techniques.own import FAMILIES
 from tests.conftest import labelled_texts, write_csv
 from tests.running import assert_same_weights, train, weights
-from tests.techniques.helper_folders import save_masked_model, save_translator
+from tests.techniques.settings import make, make_helpers, settings_of
 
 Write = Callable[..., Path]
 Trained = Callable[..., tuple[Path, RunRecord]]
 
-# Second models that techniques load. A folder known before it is there: `helpers` fills it.
-HELPERS = Path(os.environ["FINETUNE_CACHE"]).with_name("helpers")
-SETTINGS: dict[str, dict[str, Any]] = {
-    "weight_decay": {"total_shrink": 0.1},
-    "dropout": {"hidden": 0.2, "attention": 0.1, "classifier": 0.3},
-    "layer_drop": {"probability": 0.5},
-    "ema": {"horizon": 0.3},
-    "swa": {"start": 0.0},
-    "wise_ft": {"shares": [0.5]},
-    "early_stopping": {"patience": 1},
-    "synonyms": {"thesaurus": "embeddings", "similarity": 0.05},
-    "contextual": {"model": str(HELPERS / "masked")},
-    "back_translation": {"forward": str(HELPERS / "forward"), "backward": str(HELPERS / "backward")},
-}
 # Techniques for which one pass over a batch and two over its halves are not the same thing.
 DEPENDS_ON_PASSES = {
     "dropout": "it draws new masks for each forward pass, so that passes are what it acts on",
@@ -69,18 +54,7 @@ every_pair = pytest.mark.parametrize(("first", "second"), list(itertools.combina
 
 @pytest.fixture(scope="module", autouse=True)
 def helpers() -> None:
-    """Tiny models for the techniques that need one beside the model that is trained."""
-    save_masked_model(HELPERS / "masked")
-    save_translator(HELPERS / "forward", "en", "de", seed=1)
-    save_translator(HELPERS / "backward", "de", "en", seed=2)
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    return SETTINGS.get(name, {})
-
-
-def make(name: str) -> Technique:
-    return TECHNIQUES[name](**settings_of(name))
+    make_helpers()
 
 
 def explanation(name: str) -> str:

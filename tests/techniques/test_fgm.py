@@ -47,6 +47,7 @@ class _Embedded:
         self.frozen = frozen
         self.tokens: list[Tensor] = []
         self.embeddings: list[Tensor] = []
+        self.gradients: dict[int, Tensor] = {}  # number of the pass -> ∂ objective / ∂ embeddings
 
     def __call__(self, model: Any) -> None:
         model.get_input_embeddings().register_forward_hook(self._keep)
@@ -56,7 +57,9 @@ class _Embedded:
     def _keep(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         if module.training:
             self.tokens.append(args[0])
+            number = len(self.embeddings)
             self.embeddings.append(output.detach().clone())
+            output.register_hook(lambda gradient: self.gradients.update({number: gradient}))
 
 
 def shifts(embedded: _Embedded, clean: int, shifted: int) -> Tensor:
@@ -144,6 +147,9 @@ def test_each_pass_of_r_drop_gets_a_shift_of_its_own(
         one, two = shifts(embedded, first, first + 2), shifts(embedded, first + 1, first + 3)
         assert_shifted(one, embedded.tokens[first], 0.5)
         assert_shifted(two, embedded.tokens[first], 0.5)
+        for r, gradient in ((one, embedded.gradients[first]), (two, embedded.gradients[first + 1])):
+            along = F.cosine_similarity(r.flatten(1), gradient.flatten(1))
+            torch.testing.assert_close(along, torch.ones(len(along)), rtol=0, atol=1e-5)
         assert not torch.allclose(one, two)
 
 

@@ -19,7 +19,7 @@ from tests.conftest import ARCHITECTURES
 from tests.running import assert_same_weights, train
 from tests.techniques.interrupting import interrupted_and_resumed, timeless
 from tests.techniques.models import BATCH, loaded, tiny_folder, without_weights
-from tests.techniques.watching import watch
+from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
 layered = pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "albert"])
@@ -142,8 +142,6 @@ def test_the_first_step_is_plain_but_for_the_gradients_that_were_put_back(
     write_recipe: Write, still_model: Path, tmp_path: Path
 ) -> None:
     """Before it w = w0, so that the loss is the same; half of each matrix of the layers has no gradient."""
-    from tests.techniques.watching import Spy
-
     training = {"max_grad_norm": 1000.0}
     spies = {}
     for name, techniques in {"plain": {}, "mixout": {"mixout": {}}}.items():

@@ -72,7 +72,7 @@ def test_noise_is_uniform_within_the_bound_of_each_text_whatever_the_padding(wid
         # In all a/√3 long, however many tokens.
         lengths = found.flatten(1).norm(dim=1)
         assert lengths.square().mean().sqrt().item() == pytest.approx(2.0 / math.sqrt(3), rel=0.02)
-        assert draws[:, row, tokens:].abs().max() == 0 if tokens < width else True
+        assert not draws[:, row, tokens:].any()
 
 
 def test_each_token_row_and_pass_gets_noise_of_its_own() -> None:
@@ -80,7 +80,7 @@ def test_each_token_row_and_pass_gets_noise_of_its_own() -> None:
     ids = torch.tensor([[2, 11, 11, 3], [2, 11, 11, 3]])
     first, second = noise_of(model, ids), noise_of(model, ids)
     for one, two in ((first[0, 1], first[0, 2]), (first[0], first[1]), (first, second)):
-        assert (one - two).abs().min() > 0 or (one != two).float().mean() > 0.9
+        assert (one != two).float().mean() > 0.9
 
 
 def test_it_comes_from_torchs_generator_which_checkpoints_hold() -> None:

@@ -79,8 +79,8 @@ def test_what_would_act_on_the_resting_matrices_is_refused(write_recipe: Write, 
         train(recipe, tmp_path / "run")
 
 
-def test_it_fights_with_head_first_over_the_heads_rate(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="head_first: fights with train_only over the learning rate of the head"):
+def test_head_first_would_set_the_same_learning_rate(write_recipe: Write) -> None:
+    with pytest.raises(RecipeError, match="head_first: does not go with train_only: both set the learning rate of the head"):
         resolve(str(write_recipe(techniques={"train_only": {}, "head_first": {}})))
 
 

@@ -1,7 +1,8 @@
-"""WiSE-FT: its settings and refusals, and that it offers its shares. What a run makes of them: test_interpolation.py."""
+"""WiSE-FT: its settings, refusals and shares. What a run makes of them: tests/training/test_interpolation.py."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ Write = Callable[..., Path]
         (0.5, "valid list"),
     ],
 )
-def test_shares_that_are_none_are_refused(shares: object, said: str) -> None:
+def test_shares_that_are_none_are_refused(shares: Any, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         WiSEFT(shares=shares)
 
@@ -49,7 +50,7 @@ def test_a_list_may_be_typed(write_recipe: Write) -> None:
     assert resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 1.0]"]).recipe.techniques == {
         "wise_ft": WiSEFT(shares=[0.6, 1.0])
     }
-    with pytest.raises(RecipeError, match=r"techniques\.wise_ft\.shares"):
+    with pytest.raises(RecipeError, match=r"techniques\.wise_ft: shares holds a value twice"):
         resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 0.6]"])
 
 

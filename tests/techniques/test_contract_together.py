@@ -1,0 +1,234 @@
+"""What every technique must keep in company: other techniques, architectures, processes, a kill, half precision."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+
+from finetune.data.load import load_data
+from finetune.errors import ModelError
+from finetune.recipe import resolve
+from finetune.records.schema import RunRecord
+from finetune.records.store import read_record
+from finetune.techniques import TECHNIQUES, conflicts
+from finetune.training.prepare import check_run, prepare
+from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv
+from tests.running import assert_same_weights, finetune, train, weights
+from tests.techniques.settings import make, make_helpers, settings_of
+
+Run = Callable[..., RunRecord]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "finetune"]
+EPOCHS = 3
+STEPS = 3  # of an epoch: 24 rows in batches of 8
+
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def helpers() -> None:
+    make_helpers()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Architecture -> folder of a tiny model with dropout 0.1 everywhere it has one."""
+    root = tmp_path_factory.mktemp("models")
+
+    @cache
+    def model(architecture: str) -> Path:
+        return save_tiny_model(root / architecture, architecture)
+
+    return model
+
+
+@pytest.fixture(scope="module")
+def recipe_of(tmp_path_factory: pytest.TempPathFactory, models: Callable[[str], Path]) -> Callable[..., Path]:
+    """Write a recipe of a few techniques; a run of it takes 9 steps."""
+    root = tmp_path_factory.mktemp("together")
+    source = write_csv(root / "reviews.csv", ["text", "label"], labelled_texts(48))
+    counter = itertools.count()
+
+    def write(names: Iterable[str], architecture: str = "bert", **training: Any) -> Path:
+        sizes = {"train_size": 24, "validation_size": 8, "test_size": 8, "probe_size": 8, "max_length": 32}
+        budget = {"epochs": EPOCHS, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"}
+        recipe = {
+            "model": {"id": str(models(architecture))},
+            "data": {"source": str(source), **sizes},
+            "training": {**budget, **training},
+            "techniques": {name: settings_of(name) for name in names},
+        }
+        path = root / f"recipe-{next(counter)}.yaml"
+        path.write_text(json.dumps(recipe), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, recipe_of: Callable[..., Path]) -> Callable[[str], Path]:
+    """Technique -> folder of a finished run, trained once."""
+    root = tmp_path_factory.mktemp("whole")
+
+    @cache
+    def run(name: str) -> Path:
+        train(recipe_of([name]), root / name)
+        return root / name
+
+    return run
+
+
+# --- alone --------------------------------------------------------------------------------------------------
+
+
+class _InterruptAt(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 2 * STEPS - 1:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+
+
+@every_technique
+def test_a_killed_run_resumes_bit_for_bit(
+    name: str, whole: Callable[[str], Path], recipe_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe = recipe_of([name])
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt()])
+    resumed = train(recipe, tmp_path / "cut", resume=True)
+    assert resumed.time["resumed"] == 1
+    before = read_record(whole(name) / "run.json")
+    assert resumed.history == before.history
+    assert (resumed.selected, resumed.last, resumed.weights) == (before.selected, before.last, before.weights)
+    assert_same_weights(tmp_path / "cut", whole(name))
+
+
+@every_technique
+def test_what_was_measured_is_what_ships_and_plain_transformers_loads_it(
+    name: str, whole: Callable[[str], Path], recipe_of: Callable[..., Path]
+) -> None:
+    """On clean texts, in eval mode: training-only effects leave no trace in evaluation or in the saved model."""
+    folder = whole(name)
+    data = load_data(resolve(str(recipe_of([name]))).recipe.data)
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    predicted = np.load(folder / "predictions.npz")
+    for split, rows in data.splits().items():
+        with torch.no_grad():
+            inputs = tokenizer(rows.texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
+            logits = model(**inputs).logits.numpy()
+        np.testing.assert_allclose(logits, predicted[f"selected_{split}_logits"], atol=2e-5)
+
+
+@every_technique
+def test_it_works_in_bf16(name: str, recipe_of: Callable[..., Path], tmp_path: Path) -> None:
+    record = train(recipe_of([name], precision="bf16"), tmp_path / "run")
+    assert record.budget["precision"] == "bf16"
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "run").values())
+    assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "run").values())
+
+
+# --- together -----------------------------------------------------------------------------------------------
+
+
+def are_compatible(names: Iterable[str]) -> bool:
+    return not conflicts({name: make(name) for name in names})
+
+
+def groups_covering_all_pairs() -> list[list[str]]:
+    """Sets of techniques that may be on together, such that every pair that may be is in one of them."""
+    names = list(TECHNIQUES)
+    allowed = {frozenset(pair) for pair in itertools.combinations(names, 2) if are_compatible(pair)}
+    left, groups = set(allowed), []
+    while left:
+        group = sorted(min(left, key=lambda pair: sorted(map(names.index, pair))))
+        while True:
+            fitting = [n for n in names if n not in group and all({n, other} in allowed for other in group)]
+            if not fitting:
+                break
+            new_pairs = {name: sum(frozenset({name, other}) in left for other in group) for name in fitting}
+            group.append(max(fitting, key=new_pairs.__getitem__))
+        left -= {frozenset(pair) for pair in itertools.combinations(group, 2)}
+        groups.append(sorted(group, key=names.index))
+    return groups
+
+
+def groups_covering_all() -> list[list[str]]:
+    """Each technique in one of few sets that may be on together."""
+    left, groups = list(TECHNIQUES), []
+    while left:
+        group: list[str] = []
+        for name in left:
+            if are_compatible([*group, name]):
+                group.append(name)
+        left = [name for name in left if name not in group]
+        groups.append(group)
+    return groups
+
+
+def test_the_groups_hold_every_pair_that_is_no_conflict() -> None:
+    covered = {pair for group in groups_covering_all_pairs() for pair in itertools.combinations(group, 2)}
+    for pair in itertools.combinations(TECHNIQUES, 2):
+        assert (pair in covered) == are_compatible(pair), pair
+    assert {name for group in groups_covering_all() for name in group} == set(TECHNIQUES)
+
+
+@pytest.mark.parametrize("group", groups_covering_all_pairs(), ids=lambda group: f"{group[0]}-{len(group)}")
+def test_techniques_that_may_be_on_together_train_together(
+    group: list[str], recipe_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    record = train(recipe_of(group), tmp_path / "run")
+    assert record.status == "finished"
+    assert list(record.techniques) == group
+    assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "run").values())
+
+
+@pytest.mark.parametrize("group", groups_covering_all(), ids=lambda group: f"{group[0]}-{len(group)}")
+def test_two_processes_train_them_too(group: list[str], recipe_of: Callable[..., Path], tmp_path: Path) -> None:
+    """Every parameter gets a gradient in every process, or DDP would stop the run."""
+    run = finetune("run", recipe_of(group), "--output", tmp_path / "two", "--quiet", launcher=TORCHRUN)
+    assert run.returncode == 0, run.stderr
+    record = read_record(tmp_path / "two" / "run.json")
+    assert record.budget["processes"] == 2
+    assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "two").values())
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "bert"])
+def test_every_architecture_trains_with_all_techniques_that_it_does_not_refuse(
+    architecture: str, recipe_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    refused = {}
+    for name in TECHNIQUES:
+        recipe = resolve(str(recipe_of([name], architecture))).recipe
+        try:
+            check_run(recipe, load_data(recipe.data))
+        except ModelError as error:
+            refused[name] = str(error)
+    assert set(refused) <= MAY_REFUSE.get(architecture, set()), refused
+    for name, text in refused.items():
+        assert text.startswith(f"techniques.{name}"), text
+        assert "Type: " in text or "--set" in text, text
+    for number, group in enumerate(groups_covering_all()):
+        fitting = [name for name in group if name not in refused]
+        record = train(recipe_of(fitting, architecture), tmp_path / str(number))
+        assert record.status == "finished"
+
+
+# Reasons are in the messages: no layers of their own, no dropout, no biases, no dropout in the head.
+MAY_REFUSE = {
+    "albert": {"dropout", "freeze", "hidden_noise", "layer_drop", "llrd", "lora", "mixout", "mixup", "reinit"},
+    "modernbert": {"multi_sample_dropout", "r_drop", "train_only"},
+}
+
+
+def test_prepare_refuses_before_weights_are_read(recipe_of: Callable[..., Path]) -> None:
+    recipe = resolve(str(recipe_of(["llrd"], "albert"))).recipe
+    with pytest.raises(ModelError, match=r"techniques\.llrd"):
+        prepare(recipe)
