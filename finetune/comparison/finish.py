@@ -66,7 +66,9 @@ def refit(folder: ComparisonFolder, group: Group, cells: Sequence[Cell], callbac
     run = RunFolder(folder.path / inside)
     record = run.read()
     if record is None or record.status != "finished":
-        prepared = refitted(prepare(cell.recipe), steps)
+        selected = folder.cell(cell.entry).read()
+        share = None if selected is None or selected.selected is None else selected.selected.share
+        prepared = refitted(prepare(cell.recipe), steps, share)
         with run.locked():
             run_seed(prepared, chosen.seed, run, callbacks(f"refit of {chosen.variant}"), resume=True)
     return inside

@@ -32,8 +32,9 @@ class HeadFirst(Technique):
     left for the encoder. learning_rate: 1e-4 to 1e-2, a head alone needs more than an encoder bears.
     Cost: an epoch of the head costs a third: 0.87 × for a fifth of the epochs.
     Raises: RecipeError if no epoch, or no falling step, is left to fine-tune.
-    Relations: owns the schedule, as `swa` does; `llrd` and `freeze` compose; `lora` and `train_only` set the head's rate. Decay that follows the
-    learning rate (`weight_decay`) acts on the head more strongly in the first phase. `l2_sp` pulls from the second on.
+    Relations: owns the schedule, as `swa` does; `lora` and `train_only` set the head's learning rate too; `llrd` and
+    `freeze` compose. `weight_decay` by strength follows the learning rate, so that it acts on the head most in the
+    first phase. `l2_sp` pulls from the second on.
     Evidence: in vision as good as fine-tuning on the same distribution and better on shifted ones (Kumar et al. 2022);
     none found for encoder classification with numbers we could read.
     Source: Kumar et al. 2022, arXiv:2202.10054. Departs from it in: one run, its epochs shared between the phases.

@@ -29,7 +29,7 @@ class LLRD(Technique):
     Raises: ModelError if layers cannot be told apart (albert) or are unknown.
     Relations: multiplies with what other techniques do to learning rates (`head_first`, `lora`, `train_only`). It
     lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or it is merely a smaller one.
-    `weight_decay` and `l2_sp` follow each layer's learning rate, so they too act less below.
+    `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they too act less below.
     Evidence: none at BERT-large: RTE 69.7 ± 3.2 vs 69.5 ± 2.5, MRPC 91.3 vs 90.8, CoLA 63.0 vs 63.0 (Zhang et al. 2021,
     arXiv:2006.05987, Table 2).
     Source: Howard & Ruder 2018, arXiv:1801.06146, §3.2. Departs from it in: ξ near 1 instead of 1/2.6, as encoders of

@@ -66,6 +66,7 @@ class Prepared:
         bf16: Whether training passes run in bf16.
         warnings: What the user should look at before trusting the run.
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
+        share: Share of the fine-tuned weights where techniques interpolate; None: validation chooses.
     """
 
     recipe: Recipe
@@ -80,6 +81,7 @@ class Prepared:
     bf16: bool
     warnings: list[str]
     stop_at: int | None = None
+    share: float | None = None
 
 
 def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:

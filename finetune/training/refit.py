@@ -10,11 +10,12 @@ from finetune.errors import RecipeError
 from finetune.training.prepare import Prepared
 
 
-def refitted(prepared: Prepared, steps: int) -> Prepared:
+def refitted(prepared: Prepared, steps: int, share: float | None = None) -> Prepared:
     """Prepare a run whose training rows are train and validation, which stops after `steps` optimizer steps.
 
     The learning rate of each step is that of the original schedule: nothing but the rows changes. There is nothing
     left to select with, so the last weights ship; what the record calls validation are rows that were trained on.
+    Where techniques interpolate with the pretrained weights, `share` is what validation chose before.
 
     Raises:
         RecipeError: `steps` is outside the schedule.
@@ -31,6 +32,7 @@ def refitted(prepared: Prepared, steps: int) -> Prepared:
         rule=None,
         metric=None,
         stop_at=steps,
+        share=share,
         warnings=[
             *prepared.warnings,
             f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is",

@@ -223,7 +223,8 @@ class _Run:
         if not shares:
             return (self._predict_gap_splits() if finishing else outputs), None
         path = PretrainedPath(self.model, self.pretrained)
-        share = path.go_to_best(shares, self._validation_quality)
+        given = self.prepared.share
+        share = path.go_to_best(shares if given is None else [given], self._validation_quality)
         return self._predict_gap_splits(), share
 
     def _validation_quality(self) -> tuple[float, float]:

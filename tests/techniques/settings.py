@@ -14,6 +14,8 @@ HELPERS = Path(os.environ["FINETUNE_CACHE"]).with_name("helpers")
 SETTINGS: dict[str, dict[str, Any]] = {
     "weight_decay": {"total_shrink": 0.1},
     "dropout": {"hidden": 0.2, "attention": 0.1, "classifier": 0.3},
+    "max_norm": {"head": 0.05},
+    "lora": {"dropout": 0.0},
     "layer_drop": {"probability": 0.5},
     "ema": {"horizon": 0.3},
     "swa": {"start": 0.0},

@@ -39,6 +39,7 @@ Trained = Callable[..., tuple[Path, RunRecord]]
 DEPENDS_ON_PASSES = {
     "dropout": "it draws new masks for each forward pass, so that passes are what it acts on",
     "layer_drop": "it draws new layers for each forward pass",
+    "mixout": "it draws new weights to put back for each forward pass",
     "neftune": "it draws new noise for each forward pass",
     "hidden_noise": "it draws new noise for each forward pass",
     "multi_sample_dropout": "it draws new masks for each forward pass, and refuses a head without dropout",

@@ -59,7 +59,8 @@ class _Embedded:
             self.tokens.append(args[0])
             number = len(self.embeddings)
             self.embeddings.append(output.detach().clone())
-            output.register_hook(lambda gradient: self.gradients.update({number: gradient}))
+            if output.requires_grad:
+                output.register_hook(lambda gradient: self.gradients.update({number: gradient}))
 
 
 def shifts(embedded: _Embedded, clean: int, shifted: int) -> Tensor:

@@ -112,6 +112,20 @@ def test_a_resumed_run_is_pulled_to_the_pretrained_values_and_not_to_the_checkpo
     assert timeless(interrupted_and_resumed(recipe, tmp_path / "cut", 8)) == timeless(whole)
 
 
+def test_the_total_pull_is_kept_where_another_technique_changes_the_rates(write_recipe: Write, tmp_path: Path) -> None:
+    """At 4 times the recipe's rate λ is 4 times smaller; and what a run pulls is what the formula says."""
+    first, last = Spy(), Spy()
+    techniques = {"train_only": {"learning_rate": 0.02}, "l2_sp": {"total_pull": 0.5}}
+    run = watch(write_recipe(techniques=techniques), tmp_path / "run", first=first, last=last)
+    name = "bert.encoder.layer.1.output.dense.bias"
+    left = 1.0
+    for moved, done in zip(first.after, last.after, strict=True):  # its pretrained value is 0
+        shrunk = done.values[name].norm() / moved.values[name].norm()
+        left *= 1.0 if shrunk.isnan() else float(shrunk)
+    assert left == pytest.approx(0.5, rel=1e-4)
+    assert str(run.record.techniques["l2_sp"].effect).endswith("total pull 50.00%")
+
+
 # --- what it says, and refuses ------------------------------------------------------------------------------
 
 

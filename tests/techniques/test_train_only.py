@@ -80,7 +80,9 @@ def test_what_would_act_on_the_resting_matrices_is_refused(write_recipe: Write, 
 
 
 def test_head_first_would_set_the_same_learning_rate(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="head_first: does not go with train_only: both set the learning rate of the head"):
+    with pytest.raises(
+        RecipeError, match="head_first: does not go with train_only: both set the learning rate of the head"
+    ):
         resolve(str(write_recipe(techniques={"train_only": {}, "head_first": {}})))
 
 

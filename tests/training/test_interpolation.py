@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from finetune.records.store import RunFolder, read_record
 from finetune.techniques import Technique
 from finetune.training.interpolation import PretrainedPath
 from finetune.training.prepare import Prepared, prepare
-from finetune.training.runner import run_seed
+from finetune.training.runner import _Run, run_seed
 from tests.cli.invoking import invoke
 from tests.running import assert_same_weights, finetune, train, weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
@@ -224,31 +225,42 @@ def test_equal_qualities_ship_the_largest_share(
     assert record.selected.share == 0.75
 
 
-def test_the_metric_of_the_selection_rule_decides(write_recipe: Write, tmp_path: Path, tiny_model: Path) -> None:
-    """Accuracy and loss disagree in this run: early stopping on the loss lets the loss decide."""
-    by = {}
-    for metric in ("score", "loss"):
-        techniques = {"early_stopping": {"metric": metric, "patience": 9}}
-        recipe = write_recipe(metric, training={"learning_rate": 0.02, "epochs": 12}, techniques=techniques)
-        spy = Spy()
-        prepared = with_techniques(recipe, between=Between(), last=spy)
-        record = run_seed(prepared, 0, RunFolder(tmp_path / metric))
-        assert record.selected is not None
-        selected = spy.after[record.selected.step - 1].values
-        scores = {
-            share: measured(
-                prepared, tmp_path / metric, on_the_line(selected, pretrained_weights(tiny_model), share), "validation"
-            )
-            for share in SHARES
-        }
-        keys: dict[str, Callable[[float], Any]] = {
-            "score": lambda at, scores=scores: (scores[at]["accuracy"], -scores[at]["nll"], at),  # type: ignore[misc]
-            "loss": lambda at, scores=scores: (-scores[at]["nll"], at),  # type: ignore[misc]
-        }
-        by[metric] = record.selected.share
-        print("ZZ", metric, record.selected.step, scores)
-        assert record.selected.share == max(SHARES, key=keys[metric])
-    assert set(by) == {"score", "loss"}
+def test_a_share_below_one_ships_where_it_is_better(write_recipe: Write, tiny_model: Path, tmp_path: Path) -> None:
+    """A run that overfits: every validation text is right half the way, and not all at the end."""
+    spy = Spy()
+    stopping = {"early_stopping": {"patience": 11}}
+    recipe = write_recipe(training={"learning_rate": 0.02, "epochs": 12}, techniques=stopping)
+    prepared = with_techniques(recipe, between=Between(), last=spy)
+    record = run_seed(prepared, 0, RunFolder(tmp_path / "run"))
+    assert record.selected is not None
+    assert record.selected.share == 0.5
+    tuned = spy.after[record.selected.step - 1].values
+    whole, half = (
+        measured(prepared, tmp_path / "run", on_the_line(tuned, pretrained_weights(tiny_model), share), "validation")
+        for share in (1.0, 0.5)
+    )
+    assert whole["accuracy"] < half["accuracy"] == record.selected.validation["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [(None, (0.75, -0.9)), ("nll", (-0.9, -0.9)), ("brier", (-0.4, -0.9)), ("macro_f1", (-np.inf, -0.9))],
+)
+def test_the_metric_of_the_selection_rule_decides_then_the_loss(
+    metric: str | None, expected: tuple[float, float]
+) -> None:
+    """Higher is better; what is undefined is worst."""
+    scores = {"accuracy": 0.75, "nll": 0.9, "brier": 0.4, "macro_f1": float("nan")}
+    prepared = SimpleNamespace(
+        data=SimpleNamespace(task="single_label"),
+        meter=SimpleNamespace(measure=lambda logits, targets: scores),
+        measured={"validation": "rows"},
+        metric=metric,
+    )
+    run: Any = SimpleNamespace(
+        prepared=prepared, trainer=SimpleNamespace(predict_rows=lambda split: {"rows": (None, None)}[split])
+    )
+    assert _Run._validation_quality(run) == expected
 
 
 @pytest.mark.parametrize("average", [{}, {"ema": {"decay": 0.8}}], ids=["plain", "ema"])
