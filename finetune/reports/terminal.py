@@ -51,6 +51,11 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
             f"{' '.join(_gap(measure.score, last.gap[measure.score]))}, "
             f"{' '.join(_gap(measure.loss, last.gap[measure.loss]))}."
         )
+    if selected.share is not None:
+        lines.append(
+            f"Weights     {selected.share:.0%} of the way from the pretrained to the fine-tuned encoder, as validation "
+            "chose; at the end means all of it."
+        )
     if record.calibration is not None and record.calibration.test_nll is not None and selected.test is not None:
         lines.append(
             f"Confidence  temperature {record.calibration.temperature:.2f} (1 = calibrated on validation, more = too "
