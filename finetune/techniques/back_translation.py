@@ -62,8 +62,8 @@ class BackTranslation(Technique):
 
     Range: temperature near 0 takes the likeliest tokens and often gives the text back as it was; above 1 sentences
     come apart. More variants repeat less from epoch to epoch.
-    Cost: 1.0 × once the texts are there; before, two translations of each text and variant: minutes per 1,000 short
-    texts on a GPU, a quarter of an hour and more on two CPU cores. 600 MB of weights for the default pair.
+    Cost: 1.0 × once the texts are there; before, two translations of each text and variant: a minute per 1,000 short
+    texts on a GPU, many minutes on two CPU cores (estimated, not measured). 600 MB of weights for the default pair.
     Raises: ModelError if a model cannot be loaded, is no translation model, or the languages of the two do not meet;
     DataError if no training text has letters.
     Relations: put it before techniques that change texts afresh each epoch (`aeda`, `eda`, `synonyms`), or it has to

@@ -18,7 +18,10 @@ from finetune.techniques.words import find_words, match_case, replace_spans, voc
 
 BATCH_TOKENS = 2048  # logits of so many tokens: 250 MB with 30,000 words, 2 GB with 250,000
 LONGEST = 512  # tokens; words behind them are left alone
-ADVICE = "Pass a masked language model: --set techniques.contextual.model=NAME_OR_FOLDER"
+ADVICE = (
+    "Sentence encoders and classifiers are saved without the head that fills masked words. Pass a masked language "
+    "model that has it: --set techniques.contextual.model=NAME_OR_FOLDER"
+)
 
 Span = tuple[int, int]
 

@@ -40,9 +40,9 @@ class L2SP(Technique):
     Range: near 0 it is plain fine-tuning; as Φ nears 1 the encoder stays frozen. 0.05 to 0.6 are sensible.
     Cost: 1.05 ×, one pass over the weights a step; memory for one copy of the encoder, which every run holds anyway.
     Raises: RecipeError if η λ ≥ 1, which would throw weights past where they started.
-    Relations: adds to `weight_decay` (that pulls to 0). Follows the learning rate of each parameter; `total_pull` is that
-    of the top layer, whatever changes its learning rate (`head_first`, `train_only`), and with `llrd` the lower layers
-    are pulled less, as they move less. `lora` and `reinit` leave it nothing to pull back to. A pooler that the
+    Relations: adds to `weight_decay` (that pulls to 0). Follows the learning rate of each parameter; `total_pull` is
+    that of the top layer, whatever changes its learning rate (`head_first`, `train_only`), and with `llrd` the lower
+    layers are pulled less, as they move less. `lora` and `reinit` leave it nothing to pull back to. A pooler that the
     checkpoint lacks is pulled to the random values it started from.
     Evidence: none at the strengths that were published, λ ≤ 1, which pull weights 0.2 to 0.6 % of the way back:
     BERT-large RTE 69.6 vs 69.5, CoLA 63.4 vs 63.0 (Zhang et al. 2021, arXiv:2006.05987, Table 2).

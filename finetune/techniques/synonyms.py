@@ -128,17 +128,17 @@ class Synonyms(Technique):
     thesaurus wordnet: English. The other words of the sense that WordNet counts most; inflected forms and words without
     a main sense are left alone, which keeps most sentences grammatical. Looked at on tweets and on product reviews:
     car → automobile, buy → purchase, maybe → perhaps, wonderful → marvelous; now and then the wrong sense (away → off,
-    food → nutrient, super → crack). Some word of 50 to 90 % of English texts has a synonym. Needs the package nltk
+    food → nutrient, super → crack). 25 to 90 % of the texts of nine English sets have one. Needs the package nltk
     and its corpus, which are never downloaded here: pip install nltk; python -m nltk.downloader wordnet.
 
     thesaurus embeddings: any language. Nearest neighbours, by cosine, among the whole words of the model's own
     vocabulary, up to five; forms of the same word and its negation (un-, dis-) are taken out by spelling. What is
     near is used alike, which is not always meant alike. Looked at with MiniLM on the same texts: problem → issue,
-    terrible → dreadful, phone → telephone, weeks → months; of all pairs at 0.6 about four in ten share a sense in
-    WordNet, and two in a hundred are opposites (positive → negative, husband → wife, low → high; at 0.5 twice as
-    many); weekdays, months and cities stand in for each other. It reaches 40 to 60 % of the texts. Where such words
-    decide the label, protect them or use wordnet. Other models put words at other distances, and stop words are
-    known in English only: look at a few texts before trusting a new model or language.
+    terrible → dreadful, phone → telephone, weeks → months; of all pairs at 0.6 a third share a sense in WordNet, half
+    share one or have neighbouring ones, and two or three in a hundred are opposites (positive → negative, husband →
+    wife, low → high; at 0.5 twice as many); weekdays, months and cities stand in for each other. It reaches 35 to 60 %
+    of the texts. Where such words decide the label, protect them or use wordnet. Other models put words at other
+    distances, and stop words are known in English only: look at a few texts before trusting a new model or language.
 
     Range: share near 0 is one word a text; 1 is every word that can be. similarity near 0 takes any word, near 1 none.
     Cost: 1.0 ×; before training 4 s to read WordNet, or seconds to find neighbours and a copy of the embeddings.

@@ -224,7 +224,9 @@ class RegularizedTrainer(Trainer):
     def _with_repetition(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         done = _Pass(inputs, _RandomState())
         loss = self._forward_backward(model, inputs)
-        parameters = _trainable(self.model)
+        # With several processes what rests in this step has gradients, too; no technique is to see them.
+        resting = frozenset() if self.rates is None else self.rates.resting(self.state.global_step)
+        parameters = {name: value for name, value in _trainable(self.model).items() if name not in resting}
         view = GradientView(self.model, parameters, lambda: self._repeat(model, [done]))
         for technique in self.techniques:
             technique.after_backward(view)

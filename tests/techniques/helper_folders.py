@@ -81,7 +81,9 @@ def save_translator(folder: Path, source: str | None, target: str | None, seed: 
         bos_token_id=0,
         num_beams=4,  # as the real ones say, to be overruled
         init_std=0.5,
-        bad_words_ids=[[len(vocabulary) - 1]],
+        # Never empty, whatever is drawn: neither padding nor what is shown as nothing, and two tokens at least.
+        bad_words_ids=[[vocabulary.index(piece)] for piece in ("<pad>", "<unk>", "▁") if piece in vocabulary],
+        min_length=3,
         forced_eos_token_id=0,
         max_length=64,
     )

@@ -150,9 +150,9 @@ def test_what_comes_in_is_what_the_model_expects(masked: Path, tmp_path: Path) -
 def test_top_k_widens_what_comes_in(masked: Path, tmp_path: Path) -> None:
     found = {}
     for top_k in (1, 2, 10):
-        technique = Contextual(probability=1.0, share=1.0, top_k=top_k, variants=60)
+        technique = Contextual(probability=1.0, share=1.0, top_k=top_k, variants=30)
         source = sources(["movie"], tmp_path, masked)
-        found[top_k] = {rewritten(technique, source, ["movie"], seed)[0] for seed in range(150)}
+        found[top_k] = {rewritten(technique, source, ["movie"], seed)[0] for seed in range(100)}
     assert len(found[1]) == 1
     assert len(found[2]) == 2
     assert found[1] < found[2] < found[10]
@@ -213,13 +213,12 @@ def test_probability_and_variants_of_other_size_use_what_is_there(
 def test_batches_hold_texts_of_about_one_length_and_not_too_many(
     masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """64 tokens a pass: 12 texts of 5 tokens and 2 of 32, with [CLS] and [SEP]."""
+    """64 tokens a pass: 22 texts of 6 tokens, 10 at a time; then 4 of 32, with [CLS] and [SEP]."""
     monkeypatch.setattr(contextual, "BATCH_TOKENS", 64)
     passes = Passes(monkeypatch)
     texts = [*(f"the movie was {word}" for word in WORDS), *(" ".join([word] * 30) for word in WORDS[:4])]
     rewritten(Contextual(variants=1), sources(texts, tmp_path, masked), texts)
-    assert passes.rows == [10, 10, 3, 2, 1] or sum(passes.rows) == len(texts)
-    assert max(passes.rows) <= 10
+    assert passes.rows == [10, 10, 2, 2, 2]
 
 
 def test_long_empty_and_odd_texts_come_through(masked: Path, tmp_path: Path) -> None:
