@@ -20,7 +20,7 @@ class Evaluation(_Frozen):
     step: int = Field(description="Optimizer steps done.")
     epoch: float
     objective: float | None = Field(description="Mean training objective since the last evaluation; no gap uses it.")
-    learning_rate: float | None
+    learning_rate: float | None = Field(description="Of the last step; where parts of the model differ, the highest.")
     grad_norm: float | None = Field(description="Of the last step, before clipping.")
     train_probe: Scores
     validation: Scores

@@ -361,7 +361,10 @@ class Technique(BaseModel):
         return lambda texts, streams: [self.augment(text, rng) for text, rng in zip(texts, streams, strict=True)]
 
     def augment_tokens(self, ids: list[int], rng: random.Random, tokens: TokenFacts) -> list[int]:
-        """Token ids of a training text as the model sees them this epoch, of the same length."""
+        """Token ids of a training text as the model sees them this epoch, of the same length.
+
+        Called once with no ids before anything is loaded, so that a tokenizer that lacks something is found then.
+        """
         return ids
 
 

@@ -28,7 +28,7 @@ class TokenMasking(Technique):
     10 tokens pass unchanged, and of a text of one token the whole text is hidden in 10 % of the epochs.
     Range: of `probability`: near 0 nothing, 0.15 what masked-language models were pre-trained with, near 1 no text.
     Cost: 1 × plain fine-tuning.
-    Raises: ModelError when training begins if the tokenizer has no mask token.
+    Raises: ModelError if the tokenizer has no mask token.
     Relations: comes after `eda`, `aeda` and other changes of the text, on what they made of it.
     Evidence: weak and depending on the task; none found for encoder classification with few examples.
     Source: Iyyer et al. 2015, ACL P15-1162 (word dropout). Departs from it in: a word is masked, not left out, which

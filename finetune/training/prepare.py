@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from finetune.models.load import (
 from finetune.recipe import Recipe, at_size, find_budget_problems, planned_epochs, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import AugmentSources, Budget, Part, SelectionRule, WeightNames, refuse_idle
+from finetune.techniques import AugmentSources, Budget, Part, SelectionRule, TokenFacts, WeightNames, refuse_idle
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
 from finetune.training.rates import TOP_LAYER, part_budget
@@ -137,6 +138,8 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
+    for technique in recipe.techniques.values():
+        technique.augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
     pretrained: list[str] = []
@@ -252,6 +255,10 @@ def augment_sources(prepared: Prepared) -> AugmentSources:
         embeddings=lambda: pretrained_embeddings(recipe.model),
         cache=cache_folder(),
     )
+
+
+def token_facts(tokenizer: Any) -> TokenFacts:
+    return TokenFacts(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids))
 
 
 def cache_folder() -> Path:

@@ -31,7 +31,7 @@ from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import TokenFacts, overrides, source_digest
+from finetune.techniques import overrides, source_digest
 from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
@@ -45,6 +45,7 @@ from finetune.training.prepare import (
     configured_model,
     data_facts,
     declared_cost,
+    token_facts,
 )
 from finetune.training.selection import Selector, selected_weights, upwards
 from finetune.training.trainer import Measured, RegularizedTrainer
@@ -73,7 +74,7 @@ def run_seed(
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
     model, pretrained = _build_model(prepared, seed)
-    _check_disk(folder.path, model)
+    _check_disk(folder.path, model, copies_on_disk(prepared.recipe))
     earlier = folder.read() if resume and is_main() else None
     spent = agree({} if earlier is None else earlier.time)
     run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), spent)
@@ -367,10 +368,8 @@ def _augmenters(prepared: Prepared) -> dict[str, Any]:
 
 
 def _token_augmenters(prepared: Prepared) -> dict[str, Any]:
-    tokenizer = prepared.tokenizer
-    facts = TokenFacts(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids))
     return {
-        name: functools.partial(technique.augment_tokens, tokens=facts)
+        name: functools.partial(technique.augment_tokens, tokens=token_facts(prepared.tokenizer))
         for name, technique in prepared.recipe.techniques.items()
         if overrides(technique, "augment_tokens")
     }
@@ -429,14 +428,20 @@ def _own_techniques(recipe: Recipe) -> dict[str, Any]:
     return {"techniques": own} if own else {}
 
 
-def _check_disk(path: Path, model: Any) -> None:
+def copies_on_disk(recipe: Recipe) -> int:
+    """Of the weights, at most: each of the two checkpoints holds the average too, where one is kept."""
+    averaging = any(overrides(technique, "average_share") for technique in recipe.techniques.values())
+    return COPIES_ON_DISK + (2 if averaging else 0)
+
+
+def _check_disk(path: Path, model: Any, copies: int) -> None:
     """Refuse to start what cannot be saved.
 
     Raises:
         OutputError: With what is needed and what is free, in MB.
     """
     existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
-    needed = COPIES_ON_DISK * 4 * sum(parameter.numel() for parameter in model.parameters())
+    needed = copies * 4 * sum(parameter.numel() for parameter in model.parameters())
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise OutputError(

@@ -152,6 +152,12 @@ class RegularizedTrainer(Trainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def _get_learning_rate(self) -> float:
+        """What the log says: of parts that differ, the highest."""
+        if self.rates is None:
+            return float(super()._get_learning_rate())
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
     # --- objective ----------------------------------------------------------------------------------------------
 
     def compute_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -33,28 +34,25 @@ def save_translator(folder: Path, source: str | None, target: str | None, seed: 
     """
     import sentencepiece
     import torch
-    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+    from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
     folder.mkdir(parents=True)
-    corpus = folder / "corpus.txt"
-    corpus.write_text("\n".join(text for text, _ in labelled_texts(80)) + "\n", encoding="utf-8")
+    written = io.BytesIO()  # not a file: its name would become part of the model, and of what caches know it by
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus),
-        model_prefix=str(folder / "source"),
+        sentence_iterator=iter([text for text, _ in labelled_texts(80)]),
+        model_writer=written,
         vocab_size=60,
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
     )
-    (folder / "source.model").rename(folder / "source.spm")
-    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-    read = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
+    for name in ("source.spm", "target.spm"):
+        (folder / name).write_bytes(written.getvalue())
+    read = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
     pieces = [read.id_to_piece(number) for number in range(read.get_piece_size())]
     # As Marian has it: end and unknown first, padding last.
     vocabulary = ["</s>", "<unk>", *(piece for piece in pieces if piece not in ("<s>", "</s>", "<unk>")), "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(vocabulary)}))
-    corpus.unlink()
-    (folder / "source.vocab").unlink()
     tokenizer = MarianTokenizer(
         str(folder / "source.spm"),
         str(folder / "target.spm"),
@@ -79,15 +77,20 @@ def save_translator(folder: Path, source: str | None, target: str | None, seed: 
         eos_token_id=0,
         decoder_start_token_id=len(vocabulary) - 1,
         bos_token_id=0,
-        num_beams=4,  # as the real ones say, to be overruled
         init_std=0.5,
-        # Never empty, whatever is drawn: neither padding nor what is shown as nothing, and two tokens at least.
-        bad_words_ids=[[vocabulary.index(piece)] for piece in ("<pad>", "<unk>", "▁") if piece in vocabulary],
-        min_length=3,
-        forced_eos_token_id=0,
-        max_length=64,
     )
     model = MarianMTModel(config)
     model.final_logits_bias[0, 0] = ends
+    model.generation_config = GenerationConfig(
+        num_beams=4,  # as the real ones say, to be overruled
+        max_length=64,
+        decoder_start_token_id=config.pad_token_id,
+        pad_token_id=config.pad_token_id,
+        eos_token_id=0,
+        forced_eos_token_id=0,
+        # Never empty, whatever is drawn: neither padding nor what is shown as nothing, and two tokens at least.
+        bad_words_ids=[[vocabulary.index(piece)] for piece in ("<pad>", "<unk>", "▁") if piece in vocabulary],
+        min_length=3,
+    )
     model.save_pretrained(folder)
     return folder
