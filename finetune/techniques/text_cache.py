@@ -23,6 +23,7 @@ from finetune.errors import DataError
 from finetune.techniques.base import BatchAugment
 
 logger = logging.getLogger(__name__)
+progress = logging.getLogger(f"{__name__}.progress")  # told like a warning, and no part of a run's record
 
 Variant = tuple[str, int]  # a text, and which of its rewritings
 Make = Callable[[list[str]], Iterator[Mapping[str, str]]]  # keys -> batches of key and text
@@ -121,7 +122,7 @@ def _add_missing(store: sqlite3.Connection, missing: list[str], make: Make, name
         if now - told > PROGRESS_SECONDS:
             told = now
             left = (now - started) / done * (len(missing) - done) / 60
-            logger.warning(
+            progress.warning(
                 "techniques.%s: %d of %d texts rewritten, about %.0f min left. This is done once; then they are kept.",
                 name,
                 done,

@@ -6,10 +6,11 @@ import contextlib
 import datetime
 import errno
 import functools
+import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -73,12 +74,19 @@ def run_seed(
         RunFailed: Training could not go on; the record in the folder says why.
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
+    with _remembered_warnings() as said:
+        return _run_seed(prepared, seed, folder, callbacks, resume, said)
+
+
+def _run_seed(
+    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], resume: bool, said: list[str]
+) -> RunRecord:
     model, pretrained = _build_model(prepared, seed)
     _check_disk(folder.path, model, copies_on_disk(prepared.recipe))
     earlier = folder.read() if resume and is_main() else None
     spent = agree({} if earlier is None else earlier.time)
     run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), spent)
-    run.write_record()
+    run.write_record(warnings=[*prepared.warnings, *said])
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
@@ -90,9 +98,28 @@ def run_seed(
         with contextlib.suppress(OSError):  # a full disk must not hide the reason
             run.write_record(status=status, error=str(failure) or type(failure).__name__)
         raise failure from (None if failure is error else error)
-    run.write_record(status="finished")
+    run.write_record(status="finished", warnings=[*prepared.warnings, *said])
     run.remove_checkpoints()
     return run.record
+
+
+@contextlib.contextmanager
+def _remembered_warnings() -> Iterator[list[str]]:
+    """What the package warns of while a run is made and trained, each text once: it belongs into the record too."""
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            is_warning = record.levelno >= logging.WARNING and not record.name.endswith(".progress")
+            if is_warning and record.getMessage() not in said:
+                said.append(record.getMessage())
+
+    listener, logger = Listener(), logging.getLogger("finetune")
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
 
 
 class _Run:
