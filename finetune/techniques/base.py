@@ -188,7 +188,7 @@ class StepView:
     Attributes:
         parameters: Name -> trainable parameter.
         optimizer: Its groups hold the learning rate of this very step.
-        pretrained: Name -> value as loaded, for the parameters of the encoder.
+        pretrained: Name -> value as loaded, for the parameters of the encoder; where `reinit` started one anew, that.
         names: Which of them are the head's, and which may be penalised.
         budget: Of the run, with the learning rates of the encoder's top layer; its steps are known.
     """

@@ -49,6 +49,7 @@ def build_arguments(
         use_cpu=on_cpu,
         ddp_backend="gloo" if on_cpu and processes > 1 else None,
         ddp_find_unused_parameters=False if processes > 1 else None,
+        ddp_broadcast_buffers=False if processes > 1 else None,  # they are constants, such as pretrained weights
         average_tokens_across_devices=False,  # would scale a mean by the number of processes
         remove_unused_columns=False,
     )

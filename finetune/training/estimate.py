@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from finetune.data.tokens import Collator, MeasuredSet, TrainSet
-from finetune.models.load import load_model
-from finetune.training.prepare import Prepared, configured_model
+from finetune.models.load import load_config, load_model
+from finetune.training.prepare import Prepared
 from finetune.training.trainer import plain_losses
 
 STEPS = 3  # timed, after one that is not
@@ -39,7 +39,8 @@ def estimate_seconds(prepared: Prepared, threads: int) -> float:
 def _estimate(prepared: Prepared) -> float:
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = configured_model(recipe, data.task, data.labels, lambda config: load_model(recipe.model, config, 0))
+    # The plain model: what techniques cost is multiplied on afterwards.
+    model = load_model(recipe.model, load_config(recipe.model, data.task, data.labels), 0)
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     collate = Collator(prepared.tokenizer)

@@ -104,7 +104,7 @@ class RegularizedTrainer(Trainer):
             refuse_idle(name, technique, names)
         self.average = WeightAverage(_trainable(model))
         self.rates = RatePlan(model, self.techniques, budget) if changes_rates(self.techniques) else None
-        self.add_callback(_TechniqueHooks(self, names, pretrained))
+        self.add_callback(_TechniqueHooks(self, names, _starting_values(self.model, pretrained)))
         self.train_loader = train_loader
         self.measured = measured
         self.meter = meter
@@ -365,6 +365,17 @@ class _TechniqueHooks(TrainerCallback):
         step, budget = state.global_step + 1, self._trainer.budget
         for technique in self._trainer.techniques:
             self._trainer.average.update(technique.average_share(step, budget))
+
+
+def _starting_values(model: Any, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Where the encoder's parameters start, on the model's device: as loaded, unless a technique started them anew."""
+    present = dict(model.named_parameters())
+    return {
+        name: same if torch.equal(present[name].detach(), same) else present[name].detach().clone()
+        for name, value in pretrained.items()
+        if name in present
+        for same in [value.to(present[name].device)]
+    }
 
 
 def _trainable(model: Any) -> dict[str, torch.nn.Parameter]:

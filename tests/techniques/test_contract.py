@@ -25,7 +25,7 @@ from finetune.models.load import load_config, load_model
 from finetune.recipe import ModelSection, resolve
 from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.schema import RunRecord
-from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique
+from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique, conflicts
 from finetune.techniques.base import Task
 from finetune.techniques.own import FAMILIES
 from tests.conftest import labelled_texts, write_csv
@@ -45,6 +45,10 @@ DEPENDS_ON_PASSES = {
     "multi_sample_dropout": "it draws new masks for each forward pass, and refuses a head without dropout",
     "r_drop": "it draws new masks for each forward pass, and refuses a model without dropout",
     "mixup": "it mixes the rows of a pass with each other",
+}
+STARTS_ELSEWHERE = {
+    "reinit": "starting elsewhere is what it does",
+    "lora": "it adds adapters under keys of their own, which answer 0 at first (its own tests)",
 }
 CARD = ("Range:", "Cost:", "Raises:", "Relations:", "Evidence:", "Source:")  # what a method card must say, in order
 NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}
@@ -203,14 +207,15 @@ def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, w
     both = {first: settings_of(first), second: settings_of(second)}
     recipe = str(write_recipe(techniques=both))
     shared = TECHNIQUES[first].owns & TECHNIQUES[second].owns
-    if not shared:
+    reason = TECHNIQUES[first].excludes.get(second) or TECHNIQUES[second].excludes.get(first)
+    if not shared and not reason:
         assert list(resolve(recipe).recipe.techniques) == [first, second]
         return
     with pytest.raises(RecipeError) as caught:
         resolve(recipe)
-    (problem,) = caught.value.problems
-    assert problem.startswith(f"tiny.yaml: techniques.{second}: fights with {first} over ")
-    assert next(iter(shared)) in problem
+    problem = caught.value.problems[0]
+    expected = f"fights with {first} over {min(shared)}" if shared else f"does not go with {first}: {reason}"
+    assert problem.startswith(f"tiny.yaml: techniques.{second}: {expected}")
     advised = problem.partition("--set ")[2].split()[0]
     assert list(resolve(recipe, overrides=[advised]).recipe.techniques) == [second]
 
@@ -225,7 +230,7 @@ def test_everything_that_may_be_on_together_is_accepted_together(write_recipe: W
     """Of techniques that own the same thing, the first of the registry."""
     names: list[str] = []
     for name in TECHNIQUES:
-        if not any(TECHNIQUES[name].owns & TECHNIQUES[other].owns for other in names):
+        if not conflicts({other: make(other) for other in [*names, name]}):
             names.append(name)
     assert len(names) >= 8
     recipe = write_recipe(techniques={name: settings_of(name) for name in names})
@@ -238,6 +243,8 @@ def test_everything_that_may_be_on_together_is_accepted_together(write_recipe: W
 @every_technique
 def test_the_clean_model_is_untouched_when_training_starts(name: str, tiny_model: Path) -> None:
     """Same weights, same head, and in eval mode the same logits bit for bit."""
+    if name in STARTS_ELSEWHERE:
+        pytest.skip(STARTS_ELSEWHERE[name])
     section = ModelSection(id=str(tiny_model))
     batch = {
         "input_ids": torch.tensor([[2, 11, 12, 13, 3], [2, 17, 18, 3, 0]]),
@@ -339,4 +346,4 @@ def test_a_run_leaves_the_settings_as_they_were(name: str, trained: Trained) -> 
     assert record.status == "finished"
     assert record.techniques[name].settings == make(name).model_dump()
     assert record.recipe["techniques"] == {name: make(name).model_dump()}
-    assert record.techniques[name].cost == make(name).cost == record.budget["cost"]
+    assert record.techniques[name].cost == record.budget["cost"] > 0
