@@ -53,7 +53,10 @@ class TrainOnly(Technique):
     source: ClassVar[str] = "Ben-Zaken et al. 2022, arXiv:2106.10199"
     cost: ClassVar[float] = 0.7
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
-    excludes: ClassVar[dict[str, str]] = {"head_first": "both set the learning rate of the head"}
+    excludes: ClassVar[dict[str, str]] = {
+        "head_first": "both set the learning rate of the head",
+        "mixout": "the weights that it would mix rest at their pretrained values",
+    }
 
     weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
