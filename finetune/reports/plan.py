@@ -62,7 +62,7 @@ def describe_technique(name: str, entry: dict[str, Any]) -> str:
         if value is not None and not isinstance(value, list)
     )
     effect = f"; {entry['effect']}" if entry["effect"] else ""
-    return f"{name:<16} × {entry['cost']:g}  {settings}{effect}"
+    return f"{name:<20} × {entry['cost']:g}  {settings}{effect}"
 
 
 def _model(model: dict[str, Any]) -> list[str]:

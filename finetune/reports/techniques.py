@@ -6,6 +6,15 @@ from pydantic import ValidationError
 
 from finetune.techniques import TECHNIQUES, Technique
 
+_KINDS = {
+    "boolean": "true | false",
+    "integer": "whole",
+    "number": "number",
+    "string": "text",
+    "array": "list",
+    "object": "mapping",
+}
+
 
 def describe_techniques() -> dict[str, dict[str, Any]]:
     """Name -> family, cost, summary, source and settings with default, range and meaning."""
@@ -55,8 +64,13 @@ def render_card(name: str) -> str:
     return "\n".join([*lines, *([f"try it: {example}"] if example else [])])
 
 
+def _default_text(default: Any) -> str:
+    return f"{default:.4g}" if isinstance(default, float) else str(default)
+
+
 def _setting_line(key: str, setting: dict[str, Any]) -> str:
-    default = "" if setting["default"] is None or isinstance(setting["default"], list) else f" = {setting['default']}"
+    default = setting["default"]
+    default = "" if default is None or isinstance(default, list) else f" = {_default_text(default)}"
     return f"{key}{default}" + (f"   ({setting['range']})" if setting["range"] else "")
 
 
@@ -69,15 +83,21 @@ def _runs_by_default(technique: type[Technique]) -> bool:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    """Bounds as JSON Schema states them; a nullable field keeps them in its first alternative."""
-    bounds = schema["anyOf"][0] if "anyOf" in schema else schema
-    if "enum" in bounds:
-        return " | ".join(bounds["enum"])
-    lower = f"{bounds['minimum']:g} ≤ " if "minimum" in bounds else ""
-    lower = f"{bounds['exclusiveMinimum']:g} < " if "exclusiveMinimum" in bounds else lower
-    upper = f" ≤ {bounds['maximum']:g}" if "maximum" in bounds else ""
-    upper = f" < {bounds['exclusiveMaximum']:g}" if "exclusiveMaximum" in bounds else upper
-    return f"{lower}x{upper}" if lower or upper else str(bounds.get("type", ""))
+    """Bounds as JSON Schema states them; of a setting of several kinds, one after the other."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    return " or ".join(_bounds(kind, named=len(kinds) > 1) for kind in kinds)
+
+
+def _bounds(kind: dict[str, Any], named: bool) -> str:
+    if "enum" in kind:
+        return " | ".join(kind["enum"])
+    lower = f"{kind['minimum']:g} ≤ " if "minimum" in kind else ""
+    lower = f"{kind['exclusiveMinimum']:g} < " if "exclusiveMinimum" in kind else lower
+    upper = f" ≤ {kind['maximum']:g}" if "maximum" in kind else ""
+    upper = f" < {kind['exclusiveMaximum']:g}" if "exclusiveMaximum" in kind else upper
+    if not lower and not upper:
+        return _KINDS.get(kind.get("type", ""), "")
+    return (f"{_KINDS[kind['type']]} " if named else "") + f"{lower}x{upper}"
 
 
 def render_markdown() -> str:
@@ -96,7 +116,7 @@ def render_markdown() -> str:
         ]
         lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
         for key, setting in technique["settings"].items():
-            default = "–" if setting["default"] is None else f"`{setting['default']}`"
+            default = "–" if setting["default"] is None else f"`{_default_text(setting['default'])}`"
             bounds = setting["range"].replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {bounds} | {setting['description'].replace('|', chr(92) + '|')} |")
         lines += ["", "```text", *(_body(TECHNIQUES[name]) or ["-"]), "```"]
