@@ -50,7 +50,7 @@ def render_list() -> str:
                 lines += [f"  {name}  × {technique['cost']:g}", f"      {technique['summary']}"]
                 lines += [f"      {_setting_line(key, setting)}" for key, setting in technique["settings"].items()]
                 lines.append(f"      Source: {technique['source']}")
-    return "\n".join(["What a technique does in full: finetune show technique NAME", *lines])
+    return "\n".join(["TECHNIQUES", *lines, "", "What one does in full: finetune show technique NAME"])
 
 
 def render_card(name: str) -> str:

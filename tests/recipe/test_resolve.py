@@ -224,13 +224,13 @@ def test_a_technique_that_is_taken_out_and_set_again_forgets_its_old_settings(wr
 def test_turning_off_what_is_not_on_is_refused_with_a_suggestion(write: Write) -> None:
     problem = only_problem_of(write(), "medium", overrides=["techniques.dropot=off"])
     assert problem.startswith("--set techniques.dropot=off: 'dropot' is not on.")
-    assert "Did you mean dropout?" in problem
+    assert "Did you mean dropout or r_drop?" in problem
 
 
 def test_turning_off_a_misspelt_technique_in_a_recipe_is_refused(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "techniques: {dropot: off}\n"))
     assert problem.startswith("mine.yaml: techniques.dropot")
-    assert "Did you mean dropout?" in problem
+    assert "Did you mean dropout or r_drop?" in problem
 
 
 def test_order_of_techniques_follows_the_preset(write: Write) -> None:
@@ -283,7 +283,7 @@ def test_unknown_key_of_a_section(write: Write) -> None:
 
 def test_unknown_technique_of_a_recipe(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "techniques: {dropot: {classifier: 0.1}}\n"))
-    assert problem.startswith("mine.yaml: techniques.dropot is not a technique. Did you mean dropout?")
+    assert problem.startswith("mine.yaml: techniques.dropot is not a technique. Did you mean dropout or r_drop?")
 
 
 def test_unknown_key_of_a_technique(write: Write) -> None:
@@ -306,7 +306,7 @@ def test_a_preset_with_a_section_is_refused(write: Write, section: str) -> None:
 def test_a_preset_with_an_unknown_technique_is_refused(write: Write) -> None:
     problem = only_problem_of(write(), write("dropot: {classifier: 0.1}\n", "own.yaml"))
     assert problem.startswith("presets/own.yaml: 'dropot' is not a technique")
-    assert "Did you mean dropout?" in problem
+    assert "Did you mean dropout or r_drop?" in problem
 
 
 # --- wrong kinds and ranges ------------------------------------------------------------------------------------
@@ -489,7 +489,7 @@ def test_every_problem_is_reported_at_once_with_its_file_and_key(write: Write) -
         "mine.yaml: training.epoch is not a key. Did you mean epochs?",
         "mine.yaml: training.batch_size: ",
         "mine.yaml: training.learning_rate: ",
-        "mine.yaml: techniques.dropot is not a technique. Did you mean dropout?",
+        "mine.yaml: techniques.dropot is not a technique. Did you mean dropout or r_drop?",
         "presets/own.yaml: 'trainng' is not a technique",
         "presets/own.yaml: techniques.dropout.classifier: ",
         "--set training.warmup: training.warmup: ",
