@@ -1,9 +1,9 @@
 """The commands that train nothing: their result is on stdout, alone, and their exit code is 0."""
 
 import json
-import re
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -223,7 +223,8 @@ def test_show_json_holds_values_with_origins_data_and_budget(write_recipe: Write
     assert plan["data"]["rows"] == {"train": 48, "train_probe": 16, "validation": 16, "test": 16}
     assert plan["data"]["labels"] == ["bad", "good"]
     assert plan["budget"]["steps"] == 30  # 48 rows in batches of 8, 5 times
-    assert set(plan["techniques"]) == {"weight_decay", "dropout", "label_smoothing", "early_stopping"}
+    others = {"multi_sample_dropout", "llrd"}
+    assert set(plan["techniques"]) == {"weight_decay", "dropout", "label_smoothing", "early_stopping"} | others
     trained = {site["kind"]: site["trained"] for site in plan["model"]["dropout"]}
     assert trained["classifier"] == 0.3
     assert trained["hidden"] == 0.1

@@ -224,7 +224,7 @@ def test_a_technique_that_is_taken_out_and_set_again_forgets_its_old_settings(wr
 def test_turning_off_what_is_not_on_is_refused_with_a_suggestion(write: Write) -> None:
     problem = only_problem_of(write(), "medium", overrides=["techniques.dropot=off"])
     assert problem.startswith("--set techniques.dropot=off: 'dropot' is not on.")
-    assert "Did you mean dropout or r_drop?" in problem
+    assert "Did you mean dropout?" in problem
 
 
 def test_turning_off_a_misspelt_technique_in_a_recipe_is_refused(write: Write) -> None:

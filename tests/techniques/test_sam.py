@@ -231,12 +231,12 @@ def _halves(values: list[Any], step: int) -> tuple[list[Any], list[Any]]:
 
 
 def test_two_processes_take_the_steps_of_one(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
-    """45 rows in batches of 8 leave an incomplete step of 5."""
+    """45 rows in batches of 8 leave an incomplete step of 5. In the first epoch only the head climbs."""
     recipe = write_recipe(
         model=still_model,
         data={"train_size": 45, "validation_size": 15, "test_size": 15},
-        training={"epochs": 1, "learning_rate": 0.001, "accumulation": 2},
-        techniques={"sam": {"radius": 0.3}},
+        training={"epochs": 2, "learning_rate": 0.001, "accumulation": 2},
+        techniques={"head_first": {"epochs_alone": 1}, "sam": {"radius": 0.3}},
     )
     train(recipe, tmp_path / "one")
     run = finetune("run", recipe, "--output", tmp_path / "two", launcher=TORCHRUN)
