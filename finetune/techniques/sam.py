@@ -49,7 +49,7 @@ class SAM(Technique):
 
     Range: ρ near 0 is plain fine-tuning at twice the cost; at 0.2 (adaptive: 2) and more the point w + e is a broken
     model. 0.01 to 0.15, adaptive 0.1 to 1.
-    Cost: × 2.0: each step is computed twice, one after the other; memory for three copies of the weights.
+    Cost: × 2.0: each step is computed twice, one after the other; memory for four copies of the weights.
     Raises: RunFailed if the gradient's norm is not finite. A gradient of 0 is left as it is: there is no way up.
     Relations: shares the second pass with `fgm`: a step has one. With `r_drop` both its passes are repeated (× 4).
     Averages of the weights (`ema`, `swa`) look for flat minima by other means and add to it.

@@ -23,13 +23,13 @@ class PassSpy(Spy):
     """Also keeps every forward pass as it was told to it, and puts hooks on the model in training."""
 
     _passes: list[TrainStep] = PrivateAttr(default_factory=list)
-    _watch_model: Callable[[Any], None] | None = PrivateAttr(default=None)
+    _watchers: tuple[Callable[[Any], None], ...] = PrivateAttr(default=())
 
     @classmethod
-    def on(cls, watch_model: Callable[[Any], None]) -> PassSpy:
-        """A spy that shows the model to `watch_model` when it is prepared."""
+    def on(cls, *watchers: Callable[[Any], None]) -> PassSpy:
+        """A spy that shows the model to each of `watchers` when it is prepared."""
         spy = cls()
-        spy._watch_model = watch_model
+        spy._watchers = watchers
         return spy
 
     @property
@@ -41,8 +41,9 @@ class PassSpy(Spy):
         return step
 
     def prepare_model(self, model: nn.Module) -> None:
-        if self._watch_model is not None and next(model.parameters()).device.type != "meta":
-            self._watch_model(model)
+        if next(model.parameters()).device.type != "meta":
+            for watcher in self._watchers:
+                watcher(model)
 
 
 def plain(logits: Tensor, labels: Tensor) -> Tensor:

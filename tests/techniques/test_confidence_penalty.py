@@ -12,14 +12,13 @@ from scipy.stats import entropy
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES, Budget
-from finetune.techniques.confidence_penalty import class_entropy, label_entropy
+from finetune.techniques import Budget
+from finetune.techniques.confidence_penalty import ConfidencePenalty, class_entropy, label_entropy
 from tests.conftest import labelled_texts, write_csv
 from tests.techniques.passes import made_pass, some_logits
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
-ConfidencePenalty = TECHNIQUES["confidence_penalty"]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])

@@ -13,15 +13,13 @@ from torch import Tensor, nn
 
 from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES
-from finetune.techniques.fgm import perturbation
+from finetune.techniques.fgm import FGM, perturbation
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.running import train
 from tests.techniques.passes import FREE, PassSpy, fresh_model, record_batches
 from tests.techniques.watching import EMBEDDINGS, pretrained_weights, watch
 
 Write = Callable[..., Path]
-FGM = TECHNIQUES["fgm"]
 
 
 def test_each_text_moves_by_the_radius_along_its_own_gradient() -> None:
@@ -111,9 +109,7 @@ def test_the_first_step_is_the_sum_of_the_clean_and_the_adversarial_gradient(
     (clean + shifted).backward()
     assert shifted.item() > clean.item() + 1e-3
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(
-            spy.before[0].gradients[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=lambda text, name=name: name + text
-        )
+        torch.testing.assert_close(spy.before[0].gradients[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
     assert spy.losses[0].objective.item() == pytest.approx(clean.item(), rel=1e-5)
 
 

@@ -12,14 +12,13 @@ from pydantic import ValidationError
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES, Budget
-from finetune.techniques.focal import focal_binary_cross_entropy, focal_cross_entropy
+from finetune.techniques import Budget
+from finetune.techniques.focal import Focal, focal_binary_cross_entropy, focal_cross_entropy
 from tests.conftest import labelled_texts, write_csv
 from tests.techniques.passes import some_logits
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
-Focal = TECHNIQUES["focal"]
 GAMMAS = [0.3, 1.0, 2.0, 5.0]
 
 

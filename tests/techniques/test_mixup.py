@@ -17,8 +17,8 @@ from torch import Tensor
 from finetune.errors import ModelError
 from finetune.models.layers import encoder_layers
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES, Budget
-from finetune.techniques.mixup import Mix, draw_mix, expected_share, mix_rows
+from finetune.techniques import Budget
+from finetune.techniques.mixup import Mix, Mixup, draw_mix, expected_share, mix_rows
 from finetune.techniques.r_drop import class_divergence
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv
@@ -27,7 +27,6 @@ from tests.techniques.passes import FREE, PassSpy, plain
 from tests.techniques.watching import watch
 
 Write = Callable[..., Path]
-Mixup = TECHNIQUES["mixup"]
 
 
 def test_rows_are_mixed_by_hand() -> None:
@@ -138,8 +137,8 @@ def test_a_run_mixes_states_and_losses_alike(write_recipe: Write, tmp_path: Path
 @pytest.mark.parametrize(("depth", "index"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.99, 1)])
 def test_depth_chooses_the_layer(write_recipe: Write, tmp_path: Path, depth: float, index: int) -> None:
     watched = [(_Layer(layer), _Layer(layer)) for layer in (0, 1)]
-    first = PassSpy.on(lambda model: [before(model) for before, _ in watched])
-    last = PassSpy.on(lambda model: [after(model) for _, after in watched])
+    first = PassSpy.on(*(before for before, _ in watched))
+    last = PassSpy.on(*(after for _, after in watched))
     recipe = write_recipe(training={"epochs": 1}, techniques={"mixup": {"depth": depth}})
     watch(recipe, tmp_path / "run", first=first, last=last)
     for layer, (before, after) in enumerate(watched):
@@ -177,7 +176,7 @@ def test_smoothed_targets_class_weights_and_samples_of_the_head_are_mixed(write_
     for order in (list(techniques), list(reversed(techniques))):
         heads.clear()
         entering, mixed = _Layer(1), _Layer(1)
-        last = PassSpy.on(lambda model, mixed=mixed: (mixed(model), keep_heads(model)))
+        last = PassSpy.on(mixed, keep_heads)
         recipe = write_recipe(
             data={"source": str(source)},
             training={"epochs": 1, "class_weights": "balanced"},
@@ -242,7 +241,8 @@ def test_other_tasks_follow_the_gradient_of_mixed_targets(write_recipe: Write, t
 
 
 def test_single_rows_are_trained_on_as_they_are(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
-    for name, techniques in (("plain", {}), ("mixup", {"mixup": {}})):
+    settings: dict[str, dict[str, Any]] = {"plain": {}, "mixup": {"mixup": {}}}
+    for name, techniques in settings.items():
         recipe = write_recipe(
             model=still_model,
             data={"train_size": 8},

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finetune.errors import ModelError
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES
+from finetune.techniques.multi_sample_dropout import MultiSampleDropout
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.running import train
@@ -20,7 +20,6 @@ from tests.techniques.passes import FREE, PassSpy, made_pass, plain, some_logits
 from tests.techniques.watching import watch
 
 Write = Callable[..., Path]
-MultiSampleDropout = TECHNIQUES["multi_sample_dropout"]
 
 
 def test_the_loss_is_the_mean_over_samples_and_the_pass_is_the_first() -> None:

@@ -13,8 +13,7 @@ from scipy.special import rel_entr, softmax
 
 from finetune.errors import ModelError
 from finetune.recipe import resolve
-from finetune.techniques import TECHNIQUES
-from finetune.techniques.r_drop import class_divergence, label_divergence
+from finetune.techniques.r_drop import RDrop, class_divergence, label_divergence
 from finetune.training.prepare import prepare
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 from tests.running import assert_same_weights, finetune, train
@@ -23,7 +22,6 @@ from tests.techniques.watching import watch
 from tests.training.test_processes import TORCHRUN
 
 Write = Callable[..., Path]
-RDrop = TECHNIQUES["r_drop"]
 
 
 def symmetric_kl(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
