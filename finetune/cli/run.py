@@ -218,9 +218,9 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
         raise _nothing_to_resume(folder)
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
     # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
-    by_rule = recipe.rules != record.recipe.get("rules", {})
-    if by_rule:
-        raise OutputError(f"--resume: {folder.path} is a run of another preset. Type the command that started it.")
+    written = record.recipe.get("rules", {})
+    for name in {**recipe.rules, **written}:
+        ours[f"rules.{name}"], theirs[f"rules.{name}"] = recipe.rules.get(name), written.get(name)
     changed = [
         key
         for key in {**ours, **theirs}

@@ -112,7 +112,7 @@ def ablation_variants(preset: str, options: Options) -> tuple[list[Variant], lis
     whole, name = _resolve(None if preset == OWN else preset, options), _name(preset)
     if name == "none":
         raise RecipeError(f"--preset {preset}: 'none' is what the parts are compared with. Rename the file.")
-    parts = list(whole.techniques)
+    parts = list(whole.rules or whole.techniques)  # also what is on for other sizes only; `fit_variants` sees
     if len(parts) < 2:
         raise RecipeError(f"--preset {preset}: has {len(parts)} techniques; there is nothing to take apart.")
     nothing = whole.model_copy(update={"techniques": {}, "rules": {}, "preset": "none"})
@@ -180,7 +180,9 @@ def fit_variants(variants: Sequence[Variant], folds: int | None, data: DataSets)
     fitted = []
     for variant in variants:
         loaded = data.load(_at(variant.recipe, 0, folds, 0 if folds else None).data)
-        fitted.append(replace(variant, recipe=fitted_recipe(variant.recipe, loaded)))
+        # Without the rules from here on: folds that differ by a row must not have settings of their own.
+        recipe = fitted_recipe(variant.recipe, loaded).model_copy(update={"rules": {}})
+        fitted.append(replace(variant, recipe=recipe))
     present = {name for variant in fitted if variant.technique is None for name in variant.recipe.techniques}
     return [variant for variant in fitted if variant.technique is None or variant.technique in present]
 
@@ -200,7 +202,6 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
             for variant in variants:
                 recipe = _at(variant.recipe, seed, folds, fold)
                 loaded = data.load(recipe.data)
-                recipe = fitted_recipe(recipe, loaded)
                 if seed == seeds[0] and not fold:
                     problems += _problems(variant.name, recipe, loaded)
                 key = cell_key(recipe, seed, loaded.fingerprint, models[recipe.model], code)

@@ -4,6 +4,7 @@ import math
 
 from finetune.recipe.schema import Recipe
 from finetune.techniques import Budget, conflicts
+from finetune.techniques.rates import budgets_of
 
 
 def find_problems(recipe: Recipe) -> list[str]:
@@ -54,8 +55,11 @@ def planned_epochs(recipe: Recipe) -> int:
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
     """Problems that depend on task and number of steps: asked once of the recipe alone, again when data is loaded."""
     problems = conflicts(recipe.techniques)
-    for name, technique in recipe.techniques.items():
-        problems += [f"techniques.{name}{problem}" for problem in technique.problems(budget)]
+    techniques = recipe.techniques
+    for name, technique in techniques.items():
+        met = budgets_of(technique, techniques.values(), budget)  # a strength may be too much for one part only
+        found = dict.fromkeys(problem for part in met for problem in technique.problems(part))
+        problems += [f"techniques.{name}{problem}" for problem in found]
     weighting = recipe.training.class_weights
     if weighting != "none" and budget.task in ("regression", "multi_label"):
         problems.append(

@@ -11,7 +11,17 @@ from pydantic import BaseModel, ValidationError
 from finetune.errors import RecipeError, suggest
 from finetune.recipe.checks import find_problems
 from finetune.recipe.library import find_preset, find_recipe
-from finetune.recipe.scaling import NOMINAL, OFF, Size, has_rule, rule_problems, rules_of, settings_at, sizes
+from finetune.recipe.scaling import (
+    NOMINAL,
+    OFF,
+    Size,
+    describe_rule,
+    has_rule,
+    rule_problems,
+    rules_of,
+    settings_at,
+    sizes,
+)
 from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 from finetune.recipe.yaml_file import parse_yaml, read_yaml
 from finetune.techniques import TECHNIQUES, Technique
@@ -204,7 +214,17 @@ def _merge_into(
             if not value:
                 origins.setdefault(dotted, origin)
             existing = target.setdefault(key, {})
-            if isinstance(existing, dict):
+            if (
+                origin.startswith("--set")
+                and isinstance(existing, dict)
+                and "" in rules_of(existing)
+                and not has_rule(value)
+            ):
+                # One value of a technique that a rule switches: it holds wherever the technique is on.
+                (table,) = existing.values()
+                for settings in (settings for settings in table.values() if isinstance(settings, dict)):
+                    _merge_into(settings, value, origin, origins, f"{dotted}.", problems)
+            elif isinstance(existing, dict):
                 _merge_into(existing, value, origin, origins, f"{dotted}.", problems)
             else:
                 _refuse_scalar(dotted, existing, origins, problems)
@@ -356,12 +376,21 @@ def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys whose values differ; a key that one side lacks shows as None there."""
-    a, b = flatten(first.to_dict()), flatten(second.to_dict())
+    a, b = _with_rules(first), _with_rules(second)
     return {
         key: (a.get(key), b.get(key))
         for key in dict.fromkeys([*a, *b])
         if json.dumps(a.get(key)) != json.dumps(b.get(key))
     }
+
+
+def _with_rules(recipe: Recipe) -> dict[str, Any]:
+    """Flat, with a rule in words where a value depends on the size of the data."""
+    flat = flatten(recipe.to_dict())
+    for name, settings in recipe.rules.items():
+        for key, rule in rules_of(settings).items():
+            flat[f"techniques.{name}.{key}".rstrip(".")] = describe_rule(rule)
+    return flat
 
 
 def is_preset_file(path: str) -> bool:

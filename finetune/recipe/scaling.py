@@ -44,7 +44,8 @@ def has_rule(settings: Any) -> bool:
 
 def settings_at(settings: Any, size: Size) -> Any:
     """The settings of one technique for data of this size; None if it is off there."""
-    settings = _value_at(settings, size)
+    while _rule_of(settings) is not None:
+        settings = _value_at(settings, size)
     if settings in OFF:
         return None
     return {key: _value_at(value, size) for key, value in settings.items()}

@@ -14,7 +14,7 @@ def render_plan(plan: dict[str, Any]) -> str:
         budget = plan["budget"]
         lines.append(
             f"budget      {budget['steps']} optimizer steps ({budget['steps_per_epoch']} an epoch), "
-            f"{budget['warmup_steps']} rising, Σ learning rate = {budget['learning_rate_sum']:.4g}"
+            f"{budget['warmup_steps']} rising, Σ learning rate of the recipe = {budget['learning_rate_sum']:.4g}"
         )
         lines += ["", *_techniques(plan["techniques"])]
     lines += ["", *_model(plan["model"])]

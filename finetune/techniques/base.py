@@ -60,6 +60,11 @@ class Budget:
         """Σ η_t, the yardstick of every strength that is multiplied by the learning rate."""
         return sum(self.learning_rates())
 
+    @property
+    def peak(self) -> float:
+        """The highest learning rate of a step; the recipe's while the number of steps is unknown."""
+        return max(self.learning_rates(), default=self.learning_rate)
+
     def learning_rates(self) -> list[float]:
         """The learning rate of every optimizer step: linear rise, then linear decay to 0, unless it was changed."""
         if self.rates is not None:
@@ -380,11 +385,28 @@ def refuse_idle(name: str, technique: Technique, names: WeightNames) -> None:
         ModelError: Names it.
     """
     targets = technique.acts_on(names)
-    if targets is not None and not targets & names.trainable:
+    if targets is None:
+        return
+    # A pooler trains along with the head in most runs: to work on that alone is not what was asked for.
+    if all(".pooler." in target for target in targets & names.trainable):
         raise ModelError(
             f"techniques.{name}: would act on no weight: of those it is for, none is trained in this run. "
             f"Type: --set techniques.{name}=off"
         )
+
+
+# Of these hooks one answer counts, so that whoever has one owns the thing.
+OWNED_BY_HOOK = {
+    "example_losses": "the targets",
+    "schedule": "the learning-rate schedule",
+    "average_share": "the weights that ship",
+    "selection_rule": "the choice of the checkpoint",
+}
+
+
+def owned(technique: Technique) -> frozenset[str]:
+    """What only this technique of a run may control: what it says, and what its hooks imply."""
+    return technique.owns | {thing for hook, thing in OWNED_BY_HOOK.items() if overrides(technique, hook)}
 
 
 def conflicts(techniques: Mapping[str, Technique]) -> list[str]:
@@ -395,7 +417,7 @@ def conflicts(techniques: Mapping[str, Technique]) -> list[str]:
         for second in names[index + 1 :]:
             found += [
                 f"techniques.{second}: fights with {first} over {thing}; keep one. Type: --set techniques.{first}=off"
-                for thing in sorted(techniques[first].owns & techniques[second].owns)
+                for thing in sorted(owned(techniques[first]) & owned(techniques[second]))
             ]
             reason = techniques[first].excludes.get(second) or techniques[second].excludes.get(first)
             if reason:

@@ -63,14 +63,14 @@ class EMA(Technique):
             raise ValueError("give either horizon or decay, the other null (for example horizon: 0.1)")
         return self
 
-    def horizon_steps(self, budget: Budget) -> float | None:
+    def _horizon_steps(self, budget: Budget) -> float | None:
         """1/(1 − β); None where it is a share of a number of steps that is not known yet."""
         if self.decay is not None:
             return 1 / (1 - self.decay)
         return None if budget.steps is None or self.horizon is None else self.horizon * budget.steps
 
     def problems(self, budget: Budget) -> list[str]:
-        horizon, steps = self.horizon_steps(budget), budget.steps
+        horizon, steps = self._horizon_steps(budget), budget.steps
         if horizon is None or steps is None:
             return []
         if round(horizon, 6) < SHORT:
@@ -83,7 +83,7 @@ class EMA(Technique):
         return []
 
     def warnings(self, budget: Budget) -> list[str]:
-        horizon, steps = self.horizon_steps(budget), budget.steps
+        horizon, steps = self._horizon_steps(budget), budget.steps
         if horizon is None or steps is None or round(horizon / steps, 6) <= LONG:
             return []
         return [
@@ -92,14 +92,14 @@ class EMA(Technique):
         ]
 
     def effect(self, budget: Budget) -> str | None:
-        horizon = self.horizon_steps(budget)
+        horizon = self._horizon_steps(budget)
         if horizon is None:
             return None
         of = "" if budget.steps is None else f" of {budget.steps}"
         return f"β = {1 - 1 / horizon:.4g}: a horizon of {horizon:.3g}{of} steps"
 
     def average_share(self, step: int, budget: Budget) -> float:
-        horizon = self.horizon_steps(budget)
+        horizon = self._horizon_steps(budget)
         assert horizon is not None, "a run knows its number of steps"
         return corrected_share(1 - 1 / horizon, step)
 

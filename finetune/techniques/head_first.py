@@ -44,23 +44,24 @@ class HeadFirst(Technique):
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054"
     cost: ClassVar[float] = 0.87
     owns: ClassVar[frozenset[str]] = frozenset({"the learning-rate schedule"})
+    excludes: ClassVar[dict[str, str]] = {"reinit": "the head would first be fitted to layers of random values"}
 
     epochs_alone: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Epochs in which the head trains alone: a whole number of them, or a share of all."
     )
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of the head while it trains alone, constant.")
 
-    def alone(self, budget: Budget) -> int:
+    def _alone(self, budget: Budget) -> int:
         """Epochs in which the head trains alone."""
         if isinstance(self.epochs_alone, int):
             return self.epochs_alone
         return max(1, round(self.epochs_alone * budget.epochs))
 
     def training_cost(self, budget: Budget) -> float:
-        return 1 - min(1.0, self.alone(budget) / budget.epochs) * 2 / 3
+        return 1 - min(1.0, self._alone(budget) / budget.epochs) * 2 / 3
 
     def problems(self, budget: Budget) -> list[str]:
-        alone = self.alone(budget)
+        alone = self._alone(budget)
         if alone >= budget.epochs:
             mend = "techniques.head_first.epochs_alone=1" if budget.epochs > 1 else "training.epochs=5"
             return [
@@ -76,13 +77,13 @@ class HeadFirst(Technique):
         return []
 
     def effect(self, budget: Budget) -> str:
-        return f"head alone for {self.alone(budget)} of {budget.epochs} epochs"
+        return f"head alone for {self._alone(budget)} of {budget.epochs} epochs"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.trainable - names.head
 
     def schedule(self, part: Part, step: int, budget: Budget) -> float:
-        alone = self.alone(budget)
+        alone = self._alone(budget)
         rest = _second_phase(budget, alone)
         started = alone * (budget.steps_per_epoch or 0)
         if step < started:

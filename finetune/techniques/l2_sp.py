@@ -74,7 +74,7 @@ class L2SP(Technique):
             raise ValueError("give either strength or total_pull, the other null (for example total_pull: 0.2)")
         return self
 
-    def strength_in(self, budget: Budget) -> float:
+    def _strength_in(self, budget: Budget) -> float:
         """λ in a run whose number of steps is known."""
         if self.strength is not None:
             return self.strength
@@ -82,9 +82,9 @@ class L2SP(Technique):
         return _strength_for(self.total_pull, budget)
 
     def problems(self, budget: Budget) -> list[str]:
-        if self.strength is not None and self.strength * budget.learning_rate >= 1:
+        if self.strength is not None and self.strength * budget.peak >= 1:
             return [
-                f".strength: {self.strength:g} × learning rate {budget.learning_rate:g} ≥ 1 throws weights past where "
+                f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 throws weights past where "
                 "they started. Type: --set techniques.l2_sp.strength=null --set techniques.l2_sp.total_pull=0.2"
             ]
         return []
@@ -104,14 +104,14 @@ class L2SP(Technique):
     def effect(self, budget: Budget) -> str | None:
         if not budget.steps:
             return None
-        strength = self.strength_in(budget)
+        strength = self._strength_in(budget)
         return f"λ = {strength:.4g}: total pull {total_shrink(strength, budget.learning_rates()):.2%}"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.pretrained
 
     def after_optimizer_step(self, step: StepView) -> None:
-        strength = self.strength_in(step.budget)
+        strength = self._strength_in(step.budget)
         for name in sorted(step.names.pretrained & step.names.trainable):
             parameter = step.parameters[name]
             anchor = step.pretrained[name].to(parameter.device)

@@ -59,7 +59,7 @@ class LoRA(Technique):
     )
     learning_rate: float = Field(3e-4, gt=0, lt=1, description="Peak learning rate of adapters and head.")
 
-    def target_paths(self, model: nn.Module) -> list[str]:
+    def _target_paths(self, model: nn.Module) -> list[str]:
         """Paths of the linear maps that get an adapter.
 
         Raises:
@@ -76,7 +76,7 @@ class LoRA(Technique):
                 known = sorted({re.split(r"\.\d+\.", path)[1] for path in paths})
                 raise ModelError(
                     f"techniques.lora.targets: no linear map in the layers ends in '{ending}'. There are: "
-                    f"{', '.join(known)}."
+                    f"{', '.join(known)}. Type: --set techniques.lora.targets=all"
                 )
         return [path for path in paths if any(path.endswith(f".{ending}") for ending in self.targets)]
 
@@ -84,7 +84,7 @@ class LoRA(Technique):
         from peft import LoraConfig, inject_adapter_in_model  # seconds to import
 
         config = LoraConfig(
-            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.target_paths(model)
+            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self._target_paths(model)
         )
         rest_encoder_except(model, lambda name: False)
         training = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -13,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pydantic import BaseModel
 
 from finetune.errors import RecipeError, suggest
 from finetune.techniques.base import Technique
@@ -107,8 +110,9 @@ def _field_problems(technique: type[Technique]) -> Iterator[str]:
 def _hook_problems(technique: type[Technique]) -> Iterator[str]:
     """A misspelt hook would never be called: nothing would happen, and nobody would be told."""
     hooks = {name for name in vars(Technique) if not name.startswith("_") and callable(getattr(Technique, name))}
-    for name, value in vars(technique).items():
-        if (name.startswith(("_", "model_")) and name not in hooks) or not inspect.isfunction(value):
+    classes = [kind for kind in reversed(technique.__mro__) if issubclass(kind, Technique) and kind is not Technique]
+    for name, value in [item for kind in classes for item in vars(kind).items()]:
+        if name.startswith("_") or hasattr(BaseModel, name) or not inspect.isfunction(value):
             continue
         if name not in hooks:
             yield f"{technique.__name__}.{name}: is not a hook.{suggest(name, hooks)} Helpers start with an underscore"
@@ -121,10 +125,21 @@ def _hook_problems(technique: type[Technique]) -> Iterator[str]:
 
 def _references() -> Iterator[tuple[str, str, Any]]:
     for point in metadata.entry_points(group=GROUP):
-        yield point.name, f"entry point {point.name} = {point.value}", point.load
+        yield point.name, f"entry point {point.name} = {point.value}", functools.partial(_load_point, point)
     for reference in filter(None, os.environ.get(VARIABLE, "").split(SEPARATOR)):
         path, _, name = reference.rpartition(":")
         yield _snake_case(name), f"--technique {reference}", lambda path=path, name=name: _load(Path(path), name)
+
+
+def _load_point(point: metadata.EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        package = point.dist.name if point.dist is not None else "the package that declares it"
+        raise RecipeError(
+            f"entry point {point.name} = {point.value}: cannot be loaded: {type(error).__name__}: {error}. "
+            f"Mend {package}, or: pip uninstall {package}"
+        ) from error
 
 
 def _load(path: Path, name: str) -> Any:

@@ -52,12 +52,12 @@ class SWA(Technique):
     start: float = Field(0.5, ge=0, lt=1, description="Share of the epochs before averaging begins, rounded down.")
     floor: float = Field(0.2, ge=0, le=1, description="Lowest learning rate while averaging, as a share of the peak.")
 
-    def first_epoch(self, budget: Budget) -> int:
+    def _first_epoch(self, budget: Budget) -> int:
         """Epochs before the first that is averaged."""
         return math.floor(round(self.start * budget.epochs, 9))
 
     def problems(self, budget: Budget) -> list[str]:
-        count = budget.epochs - self.first_epoch(budget)
+        count = budget.epochs - self._first_epoch(budget)
         if count >= 2:
             return []
         advice = "--set techniques.swa=off"
@@ -69,7 +69,7 @@ class SWA(Technique):
     def warnings(self, budget: Budget) -> list[str]:
         if budget.steps_per_epoch is None:
             return []
-        first = self.first_epoch(budget) * budget.steps_per_epoch
+        first = self._first_epoch(budget) * budget.steps_per_epoch
         if first >= budget.warmup_steps:
             return []
         return [
@@ -78,17 +78,17 @@ class SWA(Technique):
         ]
 
     def effect(self, budget: Budget) -> str:
-        first = self.first_epoch(budget)
-        rate = self.floor * budget.learning_rate
+        first = self._first_epoch(budget)
+        rate = self.floor * budget.peak
         return f"mean of epochs {first + 1} to {budget.epochs}, learning rate at least {rate:.2g} in them"
 
     def schedule(self, part: Part, step: int, budget: Budget) -> float | None:
-        if budget.steps_per_epoch is None or step < self.first_epoch(budget) * budget.steps_per_epoch:
+        if budget.steps_per_epoch is None or step < self._first_epoch(budget) * budget.steps_per_epoch:
             return None
         lowest = self.floor * budget.learning_rate
         return lowest if lowest > _planned(budget)[step] else None
 
     def average_share(self, step: int, budget: Budget) -> float:
         epoch, between = divmod(step, budget.steps_per_epoch or 1)
-        count = epoch - self.first_epoch(budget)
+        count = epoch - self._first_epoch(budget)
         return mean_share(count) if between == 0 and count >= 1 else 0.0

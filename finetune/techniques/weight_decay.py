@@ -76,9 +76,9 @@ class WeightDecay(Technique):
         return self
 
     def problems(self, budget: Budget) -> list[str]:
-        if self.strength is not None and self.strength * budget.learning_rate >= 1:
+        if self.strength is not None and self.strength * budget.peak >= 1:
             return [
-                f".strength: {self.strength:g} × learning rate {budget.learning_rate:g} ≥ 1 turns weights over at "
+                f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 turns weights over at "
                 "each step. Type: --set techniques.weight_decay.total_shrink=0.02"
             ]
         return []

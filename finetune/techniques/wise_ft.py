@@ -25,7 +25,8 @@ class WiSEFT(Technique):
     Cost: 1 × plain fine-tuning, and one measurement of validation for each share; one more copy of the encoder.
     Raises: ModelError if no weight of the encoder is trained.
     Relations: follows `early_stopping` (the selected weights are what is moved) and `ema` or `swa` (their average is).
-    Layers that `reinit` starts anew were not trained from w₀, so the two exclude each other.
+    Layers that `reinit` starts anew were not trained from w₀, so the two exclude each other. A pooler that the
+    checkpoint lacks has its random start for w₀.
     Evidence: CLIP image models: far better under distribution shift, about equal without. Encoders on few examples:
     none found; with a random head small shares collapse.
     Source: Wortsman et al. 2022, arXiv:2109.01903. Departs from it in: the head is not interpolated; α is chosen on

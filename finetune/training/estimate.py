@@ -60,9 +60,11 @@ def _estimate(prepared: Prepared) -> float:
         seconds.append(time.perf_counter() - started)
     measured = prepared.measured["validation"]
     per_row = _evaluation_seconds(model, measured, collate, recipe.training.eval_batch_size, device)
-    evaluated = budget.epochs * sum(len(prepared.measured[name]) for name in ("train_probe", "validation"))
+    evaluated = recipe.training.epochs * sum(len(prepared.measured[name]) for name in ("train_probe", "validation"))
     evaluated += len(prepared.measured["test"]) if "test" in prepared.measured else 0
-    return (budget.steps or 0) * sum(seconds[1:]) / STEPS + evaluated * per_row
+    # Of the recipe's epochs: what a technique adds to them is in its declared cost.
+    steps = (budget.steps or 0) * recipe.training.epochs / budget.epochs
+    return steps * sum(seconds[1:]) / STEPS + evaluated * per_row
 
 
 def _evaluation_seconds(

@@ -32,22 +32,12 @@ from finetune.models.load import (
 from finetune.recipe import Recipe, at_size, find_budget_problems, planned_epochs, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import AugmentSources, Budget, Part, SelectionRule, TokenFacts, WeightNames, refuse_idle
+from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFacts, refuse_idle
+from finetune.techniques.rates import budgets_of
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
-from finetune.training.rates import TOP_LAYER, part_budget
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
-
-
-HEAD = Part(depth=2, layers=1, is_head=True)
-# What a technique amounts to depends on the learning rate of what it works on: asked with one weight of each kind.
-TWO_WEIGHTS = WeightNames(
-    trainable=frozenset({"head", "encoder"}),
-    head=frozenset({"head"}),
-    decayed=frozenset({"head", "encoder"}),
-    pretrained=frozenset({"encoder"}),
-)
 
 
 @dataclass(frozen=True)
@@ -223,12 +213,11 @@ def data_facts(data: Data) -> DataFacts:
 
 def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
     techniques = recipe.techniques.values()
-    encoder, head = (part_budget(techniques, part, budget) for part in (TOP_LAYER, HEAD))
     return {
         name: ActiveTechnique(
             settings=technique.model_dump(),
             cost=round(technique.training_cost(budget), 2),
-            effect=technique.effect(head if technique.acts_on(TWO_WEIGHTS) == frozenset({"head"}) else encoder),
+            effect=technique.effect(budgets_of(technique, techniques, budget)[0]),
         )
         for name, technique in recipe.techniques.items()
     }
@@ -338,7 +327,7 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[str]:
     return warnings + [
         f"techniques.{name}{warning}"
         for name, technique in recipe.techniques.items()
-        for warning in technique.warnings(budget)
+        for warning in technique.warnings(budgets_of(technique, recipe.techniques.values(), budget)[0])
     ]
 
 

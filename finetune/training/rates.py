@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any
 
 from finetune.errors import ModelError
 from finetune.models.layers import depth_of, encoder_layers
 from finetune.models.load import head_names
-from finetune.techniques import Budget, Part, Technique, overrides
-
-TOP_LAYER = Part(depth=1, layers=1, is_head=False)  # what stands for the encoder where one figure is asked for
-
-
-def changes_rates(techniques: Iterable[Technique]) -> bool:
-    """Whether any technique has a say; without one, Trainer's own groups and schedule stay as they are."""
-    return any(overrides(technique, "schedule") or overrides(technique, "rate_factor") for technique in techniques)
-
-
-def learning_rate(techniques: Iterable[Technique], part: Part, step: int, budget: Budget, plain: float) -> float:
-    """Of a part in optimizer step `step`, from 0; `plain` is the recipe's."""
-    techniques = list(techniques)
-    scheduled = _scheduled(techniques, part, step, budget)
-    base = plain if scheduled is None else scheduled
-    return base * math.prod(technique.rate_factor(part, budget) for technique in techniques)
-
-
-def part_budget(techniques: Iterable[Technique], part: Part, budget: Budget) -> Budget:
-    """The budget with the learning rates that a part has in it."""
-    techniques = list(techniques)
-    if not changes_rates(techniques):
-        return budget
-    rates = [learning_rate(techniques, part, step, budget, plain) for step, plain in enumerate(budget.learning_rates())]
-    return replace(budget, rates=tuple(rates))
-
-
-def _scheduled(techniques: Iterable[Technique], part: Part, step: int, budget: Budget) -> float | None:
-    rates = (technique.schedule(part, step, budget) for technique in techniques)
-    return next((rate for rate in rates if rate is not None), None)
+from finetune.techniques import Budget, Part, Technique
+from finetune.techniques.rates import learning_rate, part_budget, scheduled_rate
 
 
 class RatePlan:
@@ -66,7 +37,7 @@ class RatePlan:
     def resting(self, step: int) -> frozenset[str]:
         """Parameters that a schedule keeps still in this step."""
         parts = set(self.parts.values())
-        still = {part for part in parts if _scheduled(self._techniques, part, step, self._budget) == 0.0}
+        still = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
         return frozenset(name for name, part in self.parts.items() if part in still)
 
     def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str]) -> list[Any]:

@@ -30,10 +30,11 @@ from finetune.techniques import (
     refuse_idle,
 )
 from finetune.techniques.base import Task
+from finetune.techniques.rates import TOP_LAYER, changes_rates, part_budget
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
 from finetune.training.names import weight_names
-from finetune.training.rates import TOP_LAYER, RatePlan, changes_rates, part_budget
+from finetune.training.rates import RatePlan
 
 Measured = tuple[NDArray[Any], NDArray[Any]]  # logits and targets, in the order of the rows
 
@@ -104,7 +105,11 @@ class RegularizedTrainer(Trainer):
             refuse_idle(name, technique, names)
         self.average = WeightAverage(_trainable(model))
         self.rates = RatePlan(model, self.techniques, budget) if changes_rates(self.techniques) else None
-        self.add_callback(_TechniqueHooks(self, names, _starting_values(self.model, pretrained)))
+        looks = any(
+            overrides(technique, "before_optimizer_step") or overrides(technique, "after_optimizer_step")
+            for technique in self.techniques
+        )
+        self.add_callback(_TechniqueHooks(self, names, _starting_values(self.model, pretrained) if looks else {}))
         self.train_loader = train_loader
         self.measured = measured
         self.meter = meter

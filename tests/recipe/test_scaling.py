@@ -84,7 +84,7 @@ def test_a_run_with_rules_resumes(write_recipe: Write, tmp_path: Path) -> None:
     write_recipe(techniques={"dropout": {"classifier": 0.2}}, training={"epochs": 1})
     other = finetune("run", recipe, "--output", tmp_path / "run", "--resume")
     assert other.returncode == 2
-    assert "another preset" in other.stderr
+    assert "rules.dropout" in other.stderr
 
 
 def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
@@ -155,3 +155,43 @@ def test_large_data_gets_the_settings_of_large_data(tmp_path: Path, write_recipe
     many = {"by_rows": {"from 0": "off", "from 100": {"classifier": 0.4}}}
     recipe = write_recipe(data={"source": str(source)}, techniques={"dropout": many})
     assert prepare(resolve(str(recipe)).recipe).recipe.techniques == {"dropout": Dropout(classifier=0.4)}
+
+
+def test_one_value_may_be_overridden_wherever_the_technique_is_on(write_recipe: Write) -> None:
+    recipe = str(write_recipe(techniques={"dropout": HEAD}))
+    resolved = resolve(recipe, overrides=["techniques.dropout.classifier=0.4"])
+    assert at_size(resolved.recipe, 50, 2).techniques == {"dropout": Dropout(classifier=0.4)}
+    assert at_size(resolved.recipe, 10, 2).techniques == {}
+    assert resolve(recipe).recipe.rules == {"dropout": HEAD}  # the next command starts from the file again
+    off = resolve(recipe, overrides=["techniques.dropout=off"]).recipe
+    assert at_size(off, 50, 2).techniques == {}
+
+
+def test_rules_of_two_kinds_may_switch_one_technique() -> None:
+    both = {"by_rows": {"from 0": "off", "from 100": {"by_classes": {"from 2": {"smoothing": 0.05}, "from 3": "off"}}}}
+    assert settings_at(both, Size(99, 2)) is None
+    assert settings_at(both, Size(100, 2)) == {"smoothing": 0.05}
+    assert settings_at(both, Size(100, 3)) is None
+
+
+def test_diff_tells_presets_apart_that_differ_by_a_rule_only(tmp_path: Path) -> None:
+    paths = []
+    for name, last in (("one", 2), ("two", 8)):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(f"# {name}\nr_drop: {{strength: {{by_rows: {{from 0: 1, from 5000: {last}}}}}}}\n")
+        paths.append(path)
+    shown = finetune("diff", *paths)
+    assert "2 from 5000" in shown.stdout
+    assert "8 from 5000" in shown.stdout
+
+
+def test_an_ablation_sees_what_is_on_for_this_size_only(tmp_path: Path, write_recipe: Write) -> None:
+    """At the nominal 1,000 rows it is off; here it is on, and has to be taken apart like the others."""
+    few = {"by_rows": {"from 0": {"smoothing": 0.1}, "from 100": "off"}}
+    preset = tmp_path / "few.yaml"
+    preset.write_text(f"# few\n{json.dumps({'label_smoothing': few, 'l2': {}})}", encoding="utf-8")
+    found = finetune("ablate", write_recipe(), "--preset", preset, "--seeds", "1", "--dry-run", "--json")
+    assert found.returncode == 0, found.stderr
+    variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
+    parts = {"few without l2", "few without label_smoothing", "l2 alone", "label_smoothing alone"}
+    assert variants == {"none", "few", *parts}

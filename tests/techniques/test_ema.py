@@ -57,7 +57,7 @@ def test_the_average_of_equal_weights_is_that_weight() -> None:
 def test_by_default_the_horizon_is_a_tenth_of_the_run() -> None:
     technique = EMA()
     assert (technique.decay, technique.horizon) == (None, 0.1)
-    assert technique.horizon_steps(budget()) == 64
+    assert technique._horizon_steps(budget()) == 64
     assert technique.average_share(10**6, budget()) == pytest.approx(1 / 64)
     assert technique.effect(budget()) == "β = 0.9844: a horizon of 64 of 640 steps"
     assert technique.problems(budget()) == technique.warnings(budget()) == []

@@ -75,7 +75,7 @@ def test_rising_steps_may_be_a_number() -> None:
 )
 def test_epochs_alone_are_a_number_or_a_share_of_at_least_one(wanted: float, epochs: int, expected: int) -> None:
     budget = Budget("single_label", epochs, 0.1, 5, 0.1)
-    assert HeadFirst(epochs_alone=wanted).alone(budget) == expected
+    assert HeadFirst(epochs_alone=wanted)._alone(budget) == expected
     assert HeadFirst(epochs_alone=wanted).effect(budget) == f"head alone for {expected} of {epochs} epochs"
 
 

@@ -144,7 +144,7 @@ def test_targets_may_be_the_attention_or_named() -> None:
 @layered
 def test_every_architecture_has_attention_to_target(architecture: str) -> None:
     model = without_weights(tiny_folder(architecture))
-    found = LoRA(targets="attention").target_paths(model)
+    found = LoRA(targets="attention")._target_paths(model)
     assert 0 < len(found) < len(linear_paths(model))
 
 

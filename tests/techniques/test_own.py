@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.techniques import TECHNIQUES, Technique, use_own
+from finetune.techniques import TECHNIQUES, Technique, conflicts, use_own
 from finetune.techniques.own import VARIABLE, contract_problems, find_own
 from tests.running import REPOSITORY, finetune
 
@@ -56,42 +56,49 @@ def test_the_example_is_about_twenty_lines() -> None:
 
 def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe()
-    reference = f"{example}:GradientNoise"
-    told = ("--technique", reference, "--set", "techniques.gradient_noise={}")
-    noisy = finetune("run", recipe, *told, "--output", tmp_path / "noisy", "--json")
-    assert noisy.returncode == 0, noisy.stderr
+    reference = f"{example}:GradientCentralization"
+    told = ("--technique", reference, "--set", "techniques.gradient_centralization={}")
+    centred = finetune("run", recipe, *told, "--output", tmp_path / "centred", "--json")
+    assert centred.returncode == 0, centred.stderr
     plain = finetune("run", recipe, "--output", tmp_path / "plain", "--json")
-    (with_noise,), (without,) = json.loads(noisy.stdout), json.loads(plain.stdout)
-    assert with_noise["techniques"]["gradient_noise"]["settings"] == {"scale": 0.01}
-    assert re.fullmatch("[0-9a-f]{64}", with_noise["code"]["techniques"]["gradient_noise"])
+    (with_it,), (without,) = json.loads(centred.stdout), json.loads(plain.stdout)
+    assert with_it["techniques"]["gradient_centralization"]["settings"] == {"share": 1.0}
+    assert re.fullmatch("[0-9a-f]{64}", with_it["code"]["techniques"]["gradient_centralization"])
     assert "techniques" not in without["code"]
-    assert with_noise["history"] != without["history"]
+    assert with_it["history"] != without["history"]
 
 
 def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     example: Path, write_recipe: Write, tmp_path: Path
 ) -> None:
-    preset = tmp_path / "noisy.yaml"
-    preset.write_text("# mine\ngradient_noise: {}\n", encoding="utf-8")
+    preset = tmp_path / "centred.yaml"
+    preset.write_text("# mine\ngradient_centralization: {}\n", encoding="utf-8")
     command = ("compare", write_recipe(training={"epochs": 1}), "--presets", f"none,{preset}", "--seeds", "1")
-    command = (*command, "--technique", f"{example}:GradientNoise", "--output", tmp_path / "compared", "--quiet")
+    command = (
+        *command,
+        "--technique",
+        f"{example}:GradientCentralization",
+        "--output",
+        tmp_path / "compared",
+        "--quiet",
+    )
     first = finetune(*command)
     assert first.returncode == 0, first.stderr
     cells = {path.name for path in (tmp_path / "compared" / "cells").iterdir()}
-    example.write_text(EXAMPLE.replace("alpha=self.scale", "alpha=2 * self.scale"), encoding="utf-8")
+    example.write_text(EXAMPLE.replace("sub_(self.share", "sub_(0.5 * self.share"), encoding="utf-8")
     second = finetune(*command)
     assert second.returncode == 0, second.stderr
     added = {path.name for path in (tmp_path / "compared" / "cells").iterdir()} - cells
-    assert [name.split("-")[0] for name in added] == ["noisy"]
+    assert [name.split("-")[0] for name in added] == ["centred"]
 
 
 def test_ls_and_show_know_it(example: Path) -> None:
-    reference = f"{example}:GradientNoise"
+    reference = f"{example}:GradientCentralization"
     listed = finetune("ls", "techniques", "--technique", reference)
-    assert "gradient_noise" in listed.stdout
-    shown = finetune("show", "technique", "gradient_noise", "--technique", reference)
-    assert "Add Gaussian noise to every gradient" in shown.stdout
-    assert "scale = 0.01   (0 < x ≤ 1)" in shown.stdout
+    assert "gradient_centralization" in listed.stdout
+    shown = finetune("show", "technique", "gradient_centralization", "--technique", reference)
+    assert "Take the mean out of each row of a gradient" in shown.stdout
+    assert "share = 1   (0 < x ≤ 1)" in shown.stdout
 
 
 def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
@@ -99,9 +106,9 @@ def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     info = site / "their_package-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "their_noise.py").write_text(EXAMPLE, encoding="utf-8")
+    (site / "their_gradients.py").write_text(EXAMPLE, encoding="utf-8")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[finetune.techniques]\ntheirs = their_noise:GradientNoise\n")
+    (info / "entry_points.txt").write_text("[finetune.techniques]\ntheirs = their_gradients:GradientCentralization\n")
     found = subprocess.run(
         [sys.executable, "-m", "finetune", "ls", "techniques"],
         capture_output=True,
@@ -116,9 +123,9 @@ def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("registry")
 def test_naming_it_twice_is_no_conflict(example: Path) -> None:
-    use_own(f"{example}:GradientNoise")
-    use_own(f"{example}:GradientNoise")
-    assert TECHNIQUES["gradient_noise"].__name__ == "GradientNoise"
+    use_own(f"{example}:GradientCentralization")
+    use_own(f"{example}:GradientCentralization")
+    assert TECHNIQUES["gradient_centralization"].__name__ == "GradientCentralization"
     assert find_own(TECHNIQUES) == {}
 
 
@@ -149,6 +156,12 @@ def test_naming_it_twice_is_no_conflict(example: Path) -> None:
             "    source: ClassVar[str] = 'me 2020'\n    def train_loss(self, loss): ...\n",
             r"Mine.train_loss: takes \(self, loss\), expected \(self, loss, step\)",
         ),
+        (
+            "class Base(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    def model_warning(self, model): ...\n"
+            "class Mine(Base):\n    '''Doc.'''\n",
+            "Mine.model_warning: is not a hook",
+        ),
         ("class Mine:\n    pass\n", "no subclass of finetune.techniques.Technique"),
         ("1 / 0\n", "cannot be loaded: ZeroDivisionError"),
         ("class Other(Technique):\n    pass\n", "has no class 'Mine'"),
@@ -157,6 +170,30 @@ def test_naming_it_twice_is_no_conflict(example: Path) -> None:
 def test_what_breaks_the_contract_is_refused(tmp_path: Path, body: str, complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
         use_own(f"{own_class(tmp_path, body)}:Mine")
+
+
+def test_an_entry_point_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    info = tmp_path / "broken_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[finetune.techniques]\nbroken = nowhere_to_be_found:Mine\n")
+    found = finetune("validate", PYTHONPATH=str(tmp_path))
+    assert found.returncode == 2
+    assert "error: entry point broken = nowhere_to_be_found:Mine: cannot be loaded: ModuleNotFoundError" in found.stderr
+    assert "pip uninstall broken-package" in found.stderr
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_a_hook_controls_is_owned_without_saying_so(tmp_path: Path) -> None:
+    """Of two losses only one would be used: the other would do nothing, in silence."""
+    body = (
+        "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'targets'\n"
+        "    source: ClassVar[str] = 'me 2020'\n"
+        "    def example_losses(self, logits, labels): return logits.sum(-1)\n"
+    )
+    use_own(f"{own_class(tmp_path, body)}:Mine")
+    (problem,) = conflicts({"label_smoothing": TECHNIQUES["label_smoothing"](), "mine": TECHNIQUES["mine"]()})
+    assert "fights with label_smoothing over the targets" in problem
 
 
 @pytest.mark.usefixtures("registry")

@@ -219,3 +219,16 @@ def test_the_recipe_names_file_and_key_of_a_strength_that_turns_weights_over(wri
 def test_a_negligible_strength_reaches_the_record_as_a_warning(write_recipe: Write, tmp_path: Path) -> None:
     run = watch(write_recipe(techniques={"weight_decay": {"strength": 1e-4}}), tmp_path / "run")
     assert [text for text in run.record.warnings if text.startswith("techniques.weight_decay.strength: 0.0001 ")]
+
+
+@pytest.mark.parametrize("other", ["train_only", "lora", "head_first"])
+def test_a_strength_too_large_for_a_part_with_its_own_learning_rate_is_refused(write_recipe: Write, other: str) -> None:
+    """λ = 2,000 is bearable at the recipe's 1e-4 and turns weights over at the 3e-4 or 1e-3 of these."""
+    small = {"learning_rate": 1e-4}
+    alone = {"weight_decay": {"strength": 2000.0}}
+    data = {"train_size": 48, "task": "single_label"}
+    resolve(str(write_recipe(training={"epochs": 5, **small}, data=data, techniques=alone)))
+    settings = {"learning_rate": 6e-4} if other == "lora" else {}
+    beside = write_recipe(training={"epochs": 5, **small}, data=data, techniques={**alone, other: settings})
+    with pytest.raises(RecipeError, match="turns weights over"):
+        resolve(str(beside))
