@@ -68,7 +68,10 @@ def describe_technique(name: str, entry: dict[str, Any]) -> str:
 def _model(model: dict[str, Any]) -> list[str]:
     if "unavailable" in model:
         return [f"model       unavailable: {model['unavailable']}"]
-    lines = [f"model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters; dropout in training:"]
+    lines = [f"model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
+    if model["trainable"] < model["parameters"]:
+        lines[0] += f", {model['trainable'] / 1e6:.2f} M of them trained"
+    lines[0] += "; dropout in training:"
     grouped: dict[tuple[str, str, float, float], int] = {}
     for site in model["dropout"]:
         key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])
@@ -77,4 +80,4 @@ def _model(model: dict[str, Any]) -> list[str]:
     for (path, kind, before, after), count in grouped.items():
         change = f"{before:g}" if before == after else f"{before:g} -> {after:g}"
         lines.append(f"  {path:<{width}}  × {count:<3} {kind:<11} {change}")
-    return lines
+    return lines + [f"warning: {warning}" for warning in model["warnings"]]

@@ -89,6 +89,9 @@ class BackTranslation(Technique):
         0.8, ge=0.01, le=2, description="T, the divisor of the logits; near 0 the likeliest token is taken."
     )
 
+    def check_sources(self, sources: AugmentSources) -> None:
+        self._check_models()
+
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         if not any(_is_language(text) for text in sources.texts):
             raise DataError(

@@ -357,6 +357,13 @@ class Technique(BaseModel):
         """A training text as the model sees it this epoch. Never called for a text that is measured."""
         return text
 
+    def check_sources(self, sources: AugmentSources) -> None:
+        """Refuse, before anything is trained, what `augmenter` would not find. Reads no weights.
+
+        Raises:
+            ModelError, DataError: What it needs is not there; says what to type next.
+        """
+
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         """Texts and a random stream each -> texts. Override it for what needs more than the text itself.
 

@@ -92,8 +92,18 @@ class Contextual(Technique):
     )
     protected: list[str] = Field(list(NEGATIONS), description="Words never replaced; case does not count.")
 
+    def check_sources(self, sources: AugmentSources) -> None:
+        key, location = "techniques.contextual.model", self._location(sources)
+        config = load_part("AutoConfig", location, key, ADVICE)
+        saved_as = config.architectures or []  # what the checkpoint holds, where it says so
+        if saved_as and not any(name.endswith("ForMaskedLM") for name in saved_as):
+            raise ModelError(f"{key}: '{location}' holds a {saved_as[0]}, which fills no masked words. {ADVICE}")
+
+    def _location(self, sources: AugmentSources) -> str:
+        return sources.model if self.model is None else self.model
+
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
-        location = sources.model if self.model is None else self.model
+        location = self._location(sources)
         config = load_part("AutoConfig", location, "techniques.contextual.model", ADVICE)
         if not any(choose_words(text, self.share, self._kept(), random.Random(0)) for text in sources.texts):
             raise DataError(

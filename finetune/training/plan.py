@@ -18,6 +18,7 @@ from finetune.training.prepare import (
     data_facts,
     declared_cost,
     fitted_recipe,
+    model_warnings,
     plan_budget,
 )
 
@@ -91,6 +92,8 @@ def _describe_model(recipe: Recipe, task: str, labels: list[str] | None) -> dict
     return {
         "architecture": type(trained).__name__,
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "trainable": sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad),
+        "warnings": model_warnings(recipe, trained),
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.
             {

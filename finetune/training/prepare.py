@@ -87,7 +87,7 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
     """
     data = load_data(recipe.data) if data is None else data
     recipe = fitted_recipe(recipe, data)
-    tokenizer, encoder, model_warnings = check_run(recipe, data)
+    tokenizer, encoder, of_model = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
     return Prepared(
@@ -104,7 +104,7 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         warnings=[
             *data.warnings,
             *budget_warnings(recipe, budget),
-            *model_warnings,
+            *of_model,
             *_text_warnings(recipe, data, encoder),
             *_precision_warnings(recipe),
         ],
@@ -128,7 +128,9 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
+    sources = augment_sources(recipe, data, tokenizer)
     for technique in recipe.techniques.values():
+        technique.check_sources(sources)
         technique.augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
@@ -150,12 +152,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
             f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
             f"Type: --set data.max_length={limit}"
         )
-    warnings = [
-        f"techniques.{name}{warning}"
-        for name, technique in recipe.techniques.items()
-        for warning in technique.model_warnings(model)
-    ]
-    return tokenizer, encoder, warnings
+    return tokenizer, encoder, model_warnings(recipe, model)
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
@@ -189,6 +186,15 @@ def configured_model(
     for technique in recipe.techniques.values():
         technique.prepare_model(model)
     return model
+
+
+def model_warnings(recipe: Recipe, model: Any) -> list[str]:
+    """What techniques say about a prepared model, with or without weights."""
+    return [
+        f"techniques.{name}{warning}"
+        for name, technique in recipe.techniques.items()
+        for warning in technique.model_warnings(model)
+    ]
 
 
 def measured_names(recipe: Recipe, data: Data) -> list[str]:
@@ -234,12 +240,11 @@ def declared_cost(recipe: Recipe, budget: Budget | None = None) -> float:
     return round(math.prod(technique.training_cost(budget) for technique in recipe.techniques.values()), 2)
 
 
-def augment_sources(prepared: Prepared) -> AugmentSources:
-    """What text augmentation may draw on in this run. Weights are read only if they are asked for."""
-    recipe, train = prepared.recipe, prepared.data.train
+def augment_sources(recipe: Recipe, data: Data, tokenizer: Any) -> AugmentSources:
+    """What text augmentation may draw on in a run. Weights are read only if they are asked for."""
     return AugmentSources(
-        texts=[*train.texts, *(train.pairs or [])],
-        tokenizer=prepared.tokenizer,
+        texts=[*data.train.texts, *(data.train.pairs or [])],
+        tokenizer=tokenizer,
         model=locate_model(recipe.model),
         embeddings=lambda: pretrained_embeddings(recipe.model),
         cache=cache_folder(),

@@ -390,7 +390,7 @@ def _augmenters(prepared: Prepared) -> dict[str, Any]:
     techniques = {name: value for name, value in prepared.recipe.techniques.items() if value.augments}
     if not techniques:
         return {}
-    sources = augment_sources(prepared)
+    sources = augment_sources(prepared.recipe, prepared.data, prepared.tokenizer)
     return {name: technique.augmenter(sources) for name, technique in techniques.items()}
 
 
