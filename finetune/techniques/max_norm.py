@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,9 @@ from pydantic import Field, model_validator
 from finetune.techniques.base import StepView, Technique, WeightNames
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 def row_norms(weights: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ class MaxNorm(Technique):
     Range: head: below 0.5 it binds at once and caps the logits; above 3 it hardly ever does. encoder: 1 lets no row
     grow; above 1.5 none of them will want to. Null leaves that part free.
     Cost: 1.0 × for the head; up to 1.05 × for the encoder, whose pretrained norms are taken again in each step.
-    Raises: nothing of its own.
+    Raises: nothing of its own; a warning at the end of a run in which the head never came near its limit.
     Relations: beside `weight_decay` and `l2_sp`, which shrink all weights a little, it acts on the largest rows alone.
     `lora` leaves the weights of the encoder's layers where they are, so limit the head only.
     Evidence: none found for encoder classification.
@@ -78,6 +81,23 @@ class MaxNorm(Technique):
             parameter = step.parameters[name]
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
+
+    def finish_model(self, model: nn.Module) -> None:
+        """Say so where the head's limit held nothing: nobody could have known before."""
+        prefix = f"{model.base_model_prefix}."
+        rows = [
+            float(row_norms(value.detach()).max())
+            for name, value in model.named_parameters()
+            if value.dim() > 1 and not name.startswith(prefix)
+        ]
+        if self.head is not None and rows and max(rows) < 0.999 * self.head:
+            logger.warning(
+                "techniques.max_norm.head: the largest row of the head that ships is %.2f long, below the limit of %g: "
+                "it held nothing back in the end. For a limit that does: --set techniques.max_norm.head=%.1g",
+                max(rows),
+                self.head,
+                0.8 * max(rows),
+            )
 
     def _limits(self, name: str, step: StepView) -> Tensor | float:
         if name in step.names.head:
