@@ -119,7 +119,7 @@ def test_with_accumulation_each_micro_batch_is_shifted_by_its_own_gradient(write
     watch(recipe, tmp_path / "run", last=PassSpy.on(embedded))
     assert [len(tokens) for tokens in embedded.tokens] == [4] * 24
     for clean in range(0, 24, 2):
-        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], 1.0)
+        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], FGM().radius)
 
 
 def test_frozen_embeddings_are_shifted_and_stay_frozen(write_recipe: Write, tiny_model: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_frozen_embeddings_are_shifted_and_stay_frozen(write_recipe: Write, tiny
     run = watch(recipe, tmp_path / "run", last=PassSpy.on(embedded))
     assert torch.equal(run.weights[EMBEDDINGS], pretrained_weights(tiny_model)[EMBEDDINGS])
     for clean in range(0, 12, 2):
-        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], 1.0)
+        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], FGM().radius)
 
 
 @pytest.mark.parametrize("order", [("fgm", "r_drop"), ("r_drop", "fgm")])
@@ -157,7 +157,7 @@ def test_padding_stays_where_it_is_even_if_mixup_shows_it(write_recipe: Write, t
     watch(recipe, tmp_path / "run", last=PassSpy.on(embedded))
     assert any(bool((tokens == 0).any()) for tokens in embedded.tokens)
     for clean in range(0, 12, 2):
-        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], 1.0)
+        assert_shifted(shifts(embedded, clean, clean + 1), embedded.tokens[clean], FGM().radius)
 
 
 def test_both_passes_have_the_same_masks_and_noise(write_recipe: Write, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_it_runs_in_bf16(write_recipe: Write, tmp_path: Path) -> None:
     embedded = _Embedded()
     recipe = write_recipe(training={"epochs": 1, "precision": "bf16"}, techniques={"fgm": {}})
     watch(recipe, tmp_path / "run", last=PassSpy.on(embedded))
-    assert_shifted(shifts(embedded, 0, 1), embedded.tokens[0], 1.0)
+    assert_shifted(shifts(embedded, 0, 1), embedded.tokens[0], FGM().radius)
 
 
 def test_training_costs_twice_and_says_so(write_recipe: Write, tmp_path: Path) -> None:
