@@ -72,7 +72,7 @@ def only_problem_of_run(*arguments: object, output: object = "out") -> str:
         (["tweets", "--set", "trainig.epochs=3"], "'trainig' is not a section with keys. Did you mean training?"),
         (["tweets", "--set", "training.epochs"], "expected dotted.key=value"),
         (["tweets", "--set", "training.seeds=[1"], "not valid YAML"),
-        (["tweets", "--set", "techniques.dropot.hidden=0.1"], "Did you mean dropout?"),
+        (["tweets", "--set", "techniques.dropot.hidden=0.1"], "Did you mean dropout or r_drop?"),
         (["tweets", "--seed", "1", "--seed", "1"], "--seed: training.seeds: [1, 1] repeats a seed"),
         (["tweets", "--preset", "light", "--set", "training.epochs=3"], "techniques.early_stopping.patience"),
     ],
