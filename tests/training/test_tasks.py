@@ -23,7 +23,7 @@ def test_every_architecture_trains_with_the_strong_preset(
     model = save_tiny_model(tmp_path / architecture, architecture)
     overrides = ["training.epochs=5", "data.train_size=24"]
     if architecture == "albert":  # its layers share their weights: what treats them apart is refused by name
-        with pytest.raises(ModelError, match="techniques.llrd=off"):
+        with pytest.raises(ModelError, match=r"techniques\.llrd=off"):
             train(write_recipe(model=model), tmp_path / "refused", "strong", overrides)
         overrides += ["techniques.llrd=off", "techniques.freeze=off"]
     record = train(write_recipe(model=model), tmp_path / "run", "strong", overrides)
