@@ -32,14 +32,14 @@ def ls(
     use_techniques(technique)
     if kind is not None and kind not in KINDS:
         raise FinetuneError(f"'{kind}' cannot be listed.{suggest(kind, KINDS)}")
-    listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
-    if as_json:
-        typer.echo(json.dumps(listed, indent=2))
-        return
-    if kind == "techniques":
+    if kind == "techniques" and not as_json:
         from finetune.reports.techniques import render_list
 
         typer.echo(render_list())
+        return
+    listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
+    if as_json:
+        typer.echo(json.dumps(listed, indent=2))
         return
     width = max(len(name) for entries in listed.values() for name in entries)
     for title, entries in listed.items():

@@ -210,6 +210,12 @@ def head_names(model: Any) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if not name.startswith(prefix))
 
 
+def encoder_parameters(model: Any) -> dict[str, Any]:
+    """Name -> parameter, of the encoder alone."""
+    head = head_names(model)
+    return {name: value for name, value in model.named_parameters() if name not in head}
+
+
 def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mismatched: Any) -> None:
     head = head_names(model)
     unexpected = sorted(name for name in missing - head if "pooler" not in name)

@@ -6,13 +6,12 @@ Names are imported when they are asked for: completion and `--help` need only `r
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.recipe.checks import find_budget_problems, planned_epochs, recipe_budget
+    from finetune.recipe.checks import find_budget_problems, recipe_budget
     from finetune.recipe.resolution import Resolved, at_size, differences, flatten, resolve
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
     "find_budget_problems": "checks",
-    "planned_epochs": "checks",
     "recipe_budget": "checks",
     "Resolved": "resolution",
     "at_size": "resolution",
@@ -35,7 +34,6 @@ __all__ = [
     "differences",
     "find_budget_problems",
     "flatten",
-    "planned_epochs",
     "recipe_budget",
     "resolve",
 ]

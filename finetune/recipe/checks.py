@@ -4,7 +4,7 @@ import math
 
 from finetune.recipe.schema import Recipe
 from finetune.techniques import Budget, conflicts
-from finetune.techniques.rates import budgets_of
+from finetune.techniques.rates import PartBudgets
 
 
 def find_problems(recipe: Recipe) -> list[str]:
@@ -37,14 +37,14 @@ def recipe_budget(recipe: Recipe) -> Budget:
     """What the recipe alone says of its budget, before the data is read."""
     return Budget(
         task=None if recipe.data.task == "auto" else recipe.data.task,
-        epochs=planned_epochs(recipe),
+        epochs=_planned_epochs(recipe),
         learning_rate=recipe.training.learning_rate,
         steps_per_epoch=_steps_per_epoch(recipe),
         warmup=recipe.training.warmup,
     )
 
 
-def planned_epochs(recipe: Recipe) -> int:
+def _planned_epochs(recipe: Recipe) -> int:
     """Passes over the training rows, with what techniques add to them."""
     epochs = recipe.training.epochs
     for technique in recipe.techniques.values():
@@ -55,10 +55,10 @@ def planned_epochs(recipe: Recipe) -> int:
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
     """Problems that depend on task and number of steps: asked once of the recipe alone, again when data is loaded."""
     problems = conflicts(recipe.techniques)
-    techniques = recipe.techniques
-    for name, technique in techniques.items():
-        met = budgets_of(technique, techniques.values(), budget)  # a strength may be too much for one part only
-        found = dict.fromkeys(problem for part in met for problem in technique.problems(part))
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
+    for name, technique in recipe.techniques.items():
+        # A strength may be too much for one part only.
+        found = dict.fromkeys(problem for met in parts.met_by(technique) for problem in technique.problems(met))
         problems += [f"techniques.{name}{problem}" for problem in found]
     weighting = recipe.training.class_weights
     if weighting != "none" and budget.task in ("regression", "multi_label"):

@@ -15,7 +15,7 @@ from finetune.recipe.scaling import (
     NOMINAL,
     OFF,
     Size,
-    describe_rule,
+    describe_rules,
     has_rule,
     rule_problems,
     rules_of,
@@ -376,21 +376,12 @@ def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys whose values differ; a key that one side lacks shows as None there."""
-    a, b = _with_rules(first), _with_rules(second)
+    a, b = ({**flatten(recipe.to_dict()), **describe_rules(recipe.rules)} for recipe in (first, second))
     return {
         key: (a.get(key), b.get(key))
         for key in dict.fromkeys([*a, *b])
         if json.dumps(a.get(key)) != json.dumps(b.get(key))
     }
-
-
-def _with_rules(recipe: Recipe) -> dict[str, Any]:
-    """Flat, with a rule in words where a value depends on the size of the data."""
-    flat = flatten(recipe.to_dict())
-    for name, settings in recipe.rules.items():
-        for key, rule in rules_of(settings).items():
-            flat[f"techniques.{name}.{key}".rstrip(".")] = describe_rule(rule)
-    return flat
 
 
 def is_preset_file(path: str) -> bool:

@@ -110,6 +110,15 @@ def _tables(settings: Any) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield from _tables(entry)
 
 
+def describe_rules(rules: dict[str, Any]) -> dict[str, str]:
+    """Dotted key -> rule in words, of the settings of several techniques as they were written."""
+    return {
+        f"techniques.{name}.{key}".rstrip("."): describe_rule(rule)
+        for name, settings in rules.items()
+        for key, rule in rules_of(settings).items()
+    }
+
+
 def _rule_of(value: Any) -> str | None:
     found = [rule for rule in RULES if isinstance(value, dict) and rule in value]
     return found[0] if found else None

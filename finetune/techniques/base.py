@@ -256,6 +256,10 @@ class Technique(BaseModel):
         """As `warnings`, of what the model shows. `model` may be without weights (torch's meta device)."""
         return []
 
+    def shipped_warnings(self, model: nn.Module) -> list[str]:
+        """As `warnings`, of what only the weights that ship can show."""
+        return []
+
     def effect(self, budget: Budget) -> str | None:
         """What these settings amount to in this run, in a few words; None where the settings say it all."""
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -11,8 +10,6 @@ from finetune.techniques.base import StepView, Technique, WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-logger = logging.getLogger(__name__)
 
 
 def row_norms(weights: Tensor) -> Tensor:
@@ -82,22 +79,22 @@ class MaxNorm(Technique):
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
 
-    def finish_model(self, model: nn.Module) -> None:
-        """Say so where the head's limit held nothing: nobody could have known before."""
+    def shipped_warnings(self, model: nn.Module) -> list[str]:
+        """Whether the head's limit held anything: nobody could have known before."""
         prefix = f"{model.base_model_prefix}."
-        rows = [
+        lengths = [
             float(row_norms(value.detach()).max())
             for name, value in model.named_parameters()
             if value.dim() > 1 and not name.startswith(prefix)
         ]
-        if self.head is not None and rows and max(rows) < 0.999 * self.head:
-            logger.warning(
-                "techniques.max_norm.head: the largest row of the head that ships is %.2f long, below the limit of %g: "
-                "it held nothing back in the end. For a limit that does: --set techniques.max_norm.head=%.1g",
-                max(rows),
-                self.head,
-                0.8 * max(rows),
-            )
+        if self.head is None or not lengths or max(lengths) >= 0.999 * self.head:
+            return []
+        longest = max(lengths)
+        return [
+            f".head: the largest row of the head that ships is {longest:.2f} long, below the limit of {self.head:g}: "
+            "it held nothing back in the end. For a limit that does: "
+            f"--set techniques.max_norm.head={0.8 * longest:.1g}"
+        ]
 
     def _limits(self, name: str, step: StepView) -> Tensor | float:
         if name in step.names.head:

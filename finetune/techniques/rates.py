@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from finetune.techniques.base import Budget, Part, Technique, WeightNames, overrides
 
@@ -45,9 +45,19 @@ def part_budget(techniques: Collection[Technique], part: Part, budget: Budget) -
     return replace(budget, rates=tuple(rates))
 
 
-def budgets_of(technique: Technique, techniques: Collection[Technique], budget: Budget) -> list[Budget]:
-    """The budget as a technique meets it: of the encoder's top layer, of the head, or of both, the encoder first."""
-    targets = technique.acts_on(TWO_WEIGHTS)
-    parts = [(TOP_LAYER, "encoder"), (HEAD, "head")]
-    met = [part for part, name in parts if not targets or name in targets]
-    return [part_budget(techniques, part, budget) for part in met]
+@dataclass(frozen=True)
+class PartBudgets:
+    """A run's budget as its encoder (the top layer stands for it) and its head meet it."""
+
+    encoder: Budget
+    head: Budget
+
+    @classmethod
+    def of(cls, techniques: Collection[Technique], budget: Budget) -> PartBudgets:
+        return cls(part_budget(techniques, TOP_LAYER, budget), part_budget(techniques, HEAD, budget))
+
+    def met_by(self, technique: Technique) -> list[Budget]:
+        """Of the parts that a technique works on, or of both, the encoder first."""
+        targets = technique.acts_on(TWO_WEIGHTS)
+        parts = {"encoder": self.encoder, "head": self.head}
+        return [budget for name, budget in parts.items() if not targets or name in targets]

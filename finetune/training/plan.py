@@ -10,7 +10,7 @@ from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
-from finetune.recipe.scaling import describe_rule, rules_of
+from finetune.recipe.scaling import describe_rules
 from finetune.training.prepare import (
     active_techniques,
     budget_warnings,
@@ -59,11 +59,6 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
 
 
 def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
-    rules = {
-        f"techniques.{name}" + (f".{key}" if key else ""): describe_rule(rule)
-        for name, settings in recipe.rules.items()
-        for key, rule in rules_of(settings).items()
-    }
     return {
         "name": recipe.name,
         "preset": recipe.preset,
@@ -73,7 +68,7 @@ def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
             for key, value in flatten(recipe.to_dict()).items()
             if "." in key  # name and preset have no origin
         },
-        "rules": rules,
+        "rules": describe_rules(recipe.rules),
     }
 
 

@@ -7,7 +7,7 @@ import os
 import random
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,18 @@ from finetune.measurement.modules import Meter
 from finetune.measurement.scores import MEASURES
 from finetune.models.load import (
     build_without_weights,
-    head_names,
+    encoder_parameters,
     load_config,
     load_tokenizer,
     locate_model,
     position_limit,
     pretrained_embeddings,
 )
-from finetune.recipe import Recipe, at_size, find_budget_problems, planned_epochs, recipe_budget
+from finetune.recipe import Recipe, at_size, find_budget_problems, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
-from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFacts, refuse_idle
-from finetune.techniques.rates import budgets_of
+from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFacts, overrides, refuse_idle
+from finetune.techniques.rates import PartBudgets
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
 
@@ -128,9 +128,9 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
-    sources = augment_sources(recipe, data, tokenizer)
     for technique in recipe.techniques.values():
-        technique.check_sources(sources)
+        if overrides(technique, "check_sources"):  # to locate the model may mean to hash it
+            technique.check_sources(augment_sources(recipe, data, tokenizer))
         technique.augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
     encoder = Encoder(tokenizer, data, recipe.data.max_length)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
@@ -138,8 +138,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
 
     def build(config: Any) -> Any:
         plain = build_without_weights(config)
-        head = head_names(plain)
-        pretrained.extend(name for name, _ in plain.named_parameters() if name not in head)
+        pretrained.extend(encoder_parameters(plain))
         return plain
 
     model = configured_model(recipe, data.task, data.labels, build)
@@ -161,13 +160,10 @@ def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
-    training = recipe.training
-    return Budget(
+    return replace(
+        recipe_budget(recipe),
         task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
-        epochs=planned_epochs(recipe),
-        learning_rate=training.learning_rate,
-        steps_per_epoch=math.ceil(len(data.train) / training.batch_size),
-        warmup=training.warmup,
+        steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
     )
 
 
@@ -218,12 +214,12 @@ def data_facts(data: Data) -> DataFacts:
 
 
 def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
-    techniques = recipe.techniques.values()
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
     return {
         name: ActiveTechnique(
             settings=technique.model_dump(),
             cost=round(technique.training_cost(budget), 2),
-            effect=technique.effect(budgets_of(technique, techniques, budget)[0]),
+            effect=technique.effect(parts.met_by(technique)[0]),
         )
         for name, technique in recipe.techniques.items()
     }
@@ -329,10 +325,11 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[str]:
             f"training.epochs: {budget.steps} optimizer steps are few for fine-tuning, and a model that has not "
             f"learned shows no gap. Consider --set training.epochs={enough} ({FEW_STEPS} steps)"
         )
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
     return warnings + [
         f"techniques.{name}{warning}"
         for name, technique in recipe.techniques.items()
-        for warning in technique.warnings(budgets_of(technique, recipe.techniques.values(), budget)[0])
+        for warning in technique.warnings(parts.met_by(technique)[0])
     ]
 
 

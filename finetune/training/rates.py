@@ -9,7 +9,7 @@ from typing import Any
 from finetune.errors import ModelError
 from finetune.models.layers import depth_of, encoder_layers
 from finetune.models.load import head_names
-from finetune.techniques import Budget, Part, Technique
+from finetune.techniques import Budget, Part, Technique, overrides
 from finetune.techniques.rates import learning_rate, part_budget, scheduled_rate
 
 
@@ -26,6 +26,7 @@ class RatePlan:
         self._techniques = techniques
         self._budget = budget
         self._plain = budget.learning_rates()
+        self._is_scheduled = any(overrides(technique, "schedule") for technique in techniques)
         self.parts = model_parts(model)
 
     def rate(self, part: Part, step: int) -> float:
@@ -36,6 +37,8 @@ class RatePlan:
 
     def resting(self, step: int) -> frozenset[str]:
         """Parameters that a schedule keeps still in this step."""
+        if not self._is_scheduled:
+            return frozenset()
         parts = set(self.parts.values())
         still = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
         return frozenset(name for name, part in self.parts.items() if part in still)

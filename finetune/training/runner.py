@@ -27,7 +27,7 @@ from finetune.errors import FinetuneError, OutputError, RunFailed
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import head_names, load_model, start_at
+from finetune.models.load import encoder_parameters, load_model, start_at
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
@@ -51,6 +51,8 @@ from finetune.training.prepare import (
 from finetune.training.selection import Selector, selected_weights, upwards
 from finetune.training.trainer import Measured, RegularizedTrainer
 from finetune.training.weights import weight_statistics
+
+logger = logging.getLogger(__name__)
 
 COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each, two selected ones, the model
 
@@ -222,6 +224,9 @@ class _Run:
             at_selected = self._predict_gap_splits()
             self._verify_restored(selected, at_selected["validation"])
         at_selected, share = self._as_shipped(at_selected)
+        for name, technique in self.prepared.recipe.techniques.items():
+            for warning in technique.shipped_warnings(self.model):
+                logger.warning("techniques.%s%s", name, warning)
         if "test" in self.prepared.measured:
             at_selected["test"] = self.trainer.predict_rows(self.prepared.measured["test"])
         self.outputs = {"selected": at_selected, "last": at_end}
@@ -369,10 +374,7 @@ def _build_model(prepared: Prepared, seed: int) -> tuple[Any, dict[str, Tensor]]
 
     def load(config: Any) -> Any:
         model = load_model(recipe.model, config, seed)
-        head = head_names(model)
-        pretrained.update(
-            {name: value.detach().clone() for name, value in model.named_parameters() if name not in head}
-        )
+        pretrained.update({name: value.detach().clone() for name, value in encoder_parameters(model).items()})
         if data.task == "regression":
             start_at(model, float(np.mean(data.train.labels)))
         return model

@@ -27,7 +27,6 @@ from finetune.techniques import (
     TrainStep,
     WeightNames,
     overrides,
-    refuse_idle,
 )
 from finetune.techniques.base import Task
 from finetune.techniques.rates import TOP_LAYER, changes_rates, part_budget
@@ -101,8 +100,6 @@ class RegularizedTrainer(Trainer):
         self.techniques = list(techniques.values())
         self.budget = budget
         names = weight_names(model, pretrained)
-        for name, technique in techniques.items():
-            refuse_idle(name, technique, names)
         self.average = WeightAverage(_trainable(model))
         self.rates = RatePlan(model, self.techniques, budget) if changes_rates(self.techniques) else None
         looks = any(

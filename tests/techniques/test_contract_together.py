@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.data.load import load_data
 from finetune.errors import ModelError
@@ -22,6 +22,7 @@ from finetune.records.store import read_record
 from finetune.techniques import TECHNIQUES, conflicts
 from finetune.training.prepare import check_run, prepare
 from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv
+from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, finetune, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
 
@@ -89,19 +90,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, recipe_of: Callable[..., Pat
 # --- alone --------------------------------------------------------------------------------------------------
 
 
-class _InterruptAt(TrainerCallback):
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == 2 * STEPS - 1:  # in the middle of the second epoch
-            raise KeyboardInterrupt
-
-
 @every_technique
 def test_a_killed_run_resumes_bit_for_bit(
     name: str, whole: Callable[[str], Path], recipe_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     recipe = recipe_of([name])
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt()])
+    with pytest.raises(KeyboardInterrupt):  # in the middle of the second epoch
+        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(2 * STEPS - 1)])
     resumed = train(recipe, tmp_path / "cut", resume=True)
     assert resumed.time["resumed"] == 1
     before = read_record(whole(name) / "run.json")

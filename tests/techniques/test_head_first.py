@@ -16,8 +16,8 @@ from finetune.recipe import resolve
 from finetune.records.store import read_record
 from finetune.techniques import Budget, Part, StepView
 from finetune.techniques.head_first import HeadFirst, rise_and_fall
+from tests.interrupting import interrupted_and_resumed, timeless
 from tests.running import assert_same_weights, finetune, train
-from tests.techniques.interrupting import interrupted_and_resumed, timeless
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
 Write = Callable[..., Path]

@@ -16,8 +16,8 @@ from finetune.errors import RecipeError
 from finetune.recipe import resolve
 from finetune.techniques import Budget, StepView, WeightNames
 from finetune.techniques.l2_sp import L2SP, pulled
+from tests.interrupting import interrupted_and_resumed, timeless
 from tests.running import train
-from tests.techniques.interrupting import interrupted_and_resumed, timeless
 from tests.techniques.watching import Spy, pretrained_weights, step_view, watch
 
 Write = Callable[..., Path]

@@ -20,8 +20,8 @@ from finetune.recipe import resolve
 from finetune.techniques import Dropout
 from finetune.techniques.lora import LoRA
 from tests.conftest import ARCHITECTURES, labelled_texts
+from tests.interrupting import interrupted_and_resumed, timeless
 from tests.running import assert_same_weights, train, weights
-from tests.techniques.interrupting import interrupted_and_resumed, timeless
 from tests.techniques.models import BATCH, loaded, tiny_folder, trainable, without_weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
 

@@ -16,8 +16,8 @@ from finetune.errors import ModelError
 from finetune.models.layers import linear_paths
 from finetune.techniques.mixout import Mixout, mixed_weights
 from tests.conftest import ARCHITECTURES
+from tests.interrupting import interrupted_and_resumed, timeless
 from tests.running import assert_same_weights, train
-from tests.techniques.interrupting import interrupted_and_resumed, timeless
 from tests.techniques.models import BATCH, loaded, tiny_folder, without_weights
 from tests.techniques.watching import Spy, watch
 

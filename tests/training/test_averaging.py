@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification
 
 from finetune.data.tokens import Collator
 from finetune.recipe import resolve
@@ -29,6 +29,7 @@ from finetune.training.averaging import FILE, WeightAverage
 from finetune.training.prepare import prepare
 from finetune.training.refit import refitted
 from finetune.training.runner import run_seed
+from tests.interrupting import InterruptAt, timeless
 from tests.running import REPOSITORY, assert_same_weights, train, weights
 from tests.techniques.watching import Spy, Watched, watch
 
@@ -84,19 +85,6 @@ def logits_of(run: Watched, model: Any, values: Mapping[str, Tensor], split: str
 
 def nll_of(run: Watched, model: Any, values: Mapping[str, Tensor], split: str) -> float:
     return run.prepared.meter.measure(*logits_of(run, model, values, split))["nll"]
-
-
-class _InterruptAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
-def timeless(record: RunRecord) -> dict[str, Any]:
-    return record.model_dump(exclude={"time"})
 
 
 # --- the arithmetic ---------------------------------------------------------------------------------------------
@@ -353,7 +341,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     recipe = write_recipe(techniques=technique)
     whole = train(recipe, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(step)])
+        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(step)])
     kept = sorted((tmp_path / "cut" / "checkpoints").glob(f"checkpoint-*/{FILE}"))
     assert bool(kept) == (step > 12 or (step > 6 and "ema" in technique))
     resumed = train(recipe, tmp_path / "cut", resume=True)
@@ -373,7 +361,7 @@ def test_a_run_that_dies_after_training_is_only_measured_again(
         patch.setattr("finetune.training.runner._Run.measure", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut")
-    resumed = train(recipe, tmp_path / "cut", resume=True, callbacks=[_InterruptAt(step) for step in range(100)])
+    resumed = train(recipe, tmp_path / "cut", resume=True, callbacks=[InterruptAt(step) for step in range(100)])
     assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
@@ -449,7 +437,7 @@ def test_a_resumed_refit_equals_one_that_never_stopped(write_recipe: Write, tmp_
 
     whole = refit("whole")
     with pytest.raises(KeyboardInterrupt):
-        refit("cut", _InterruptAt(10))
+        refit("cut", InterruptAt(10))
     assert timeless(refit("cut", resume=True)) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 

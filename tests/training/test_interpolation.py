@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification
 
 from finetune.data.tokens import Collator
 from finetune.recipe import resolve
@@ -20,6 +20,7 @@ from finetune.training.interpolation import PretrainedPath
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import _Run, run_seed
 from tests.cli.invoking import invoke
+from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, finetune, train, weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
@@ -311,15 +312,6 @@ def test_frozen_encoder_weights_stay_exactly_pretrained(write_recipe: Write, tin
 # --- interruption, processes, records -----------------------------------------------------------------------------
 
 
-class _InterruptAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
 WISE: dict[str, Any] = {"wise_ft": {"shares": [0.5, 0.8]}}
 
 
@@ -334,7 +326,7 @@ def test_a_resumed_run_moves_along_the_same_line(
         if moment == "measuring":
             patch.setattr("finetune.training.interpolation.PretrainedPath.go_to_best", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(moment)] if isinstance(moment, int) else [])
+            train(recipe, tmp_path / "cut", callbacks=[InterruptAt(moment)] if isinstance(moment, int) else [])
     resumed = train(recipe, tmp_path / "cut", resume=True)
     assert resumed.model_dump(exclude={"time"}) == whole.model_dump(exclude={"time"})
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")

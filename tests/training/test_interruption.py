@@ -13,28 +13,13 @@ import pytest
 from transformers import TrainerCallback
 
 from finetune.errors import OutputError, RunFailed
-from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.training.checkpoints import MARKER, newest_checkpoint
+from tests.interrupting import InterruptAt, timeless
 from tests.running import REPOSITORY, assert_same_weights, finetune, train
 
 Write = Callable[..., Path]
 STOPPABLE = ["training.epochs=5"]  # strong has patience 3 and at least 4 epochs
-
-
-class _InterruptAt(TrainerCallback):
-    """Raises what Ctrl-C raises, at the end of a given step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
-def _timeless(record: RunRecord) -> dict[str, Any]:
-    return record.model_dump(exclude={"time"})
 
 
 @pytest.mark.parametrize("step", [3, 6, 15])  # before the first checkpoint (6 steps an epoch), at one, between two
@@ -42,12 +27,12 @@ def test_a_resumed_run_equals_one_that_never_stopped(write_recipe: Write, tmp_pa
     recipe = write_recipe()
     whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[_InterruptAt(step)])
+        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[InterruptAt(step)])
     left = read_record(tmp_path / "cut" / "run.json")
     assert left.status == "interrupted"
     assert len(left.history) == step // 6 - (1 if step % 6 == 0 else 0)
     resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
-    assert _timeless(resumed) == _timeless(whole)
+    assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
 
@@ -63,7 +48,7 @@ def test_a_run_that_dies_after_training_is_only_measured_again(
     steps: list[int] = []
     resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True, callbacks=[_CountSteps(steps)])
     assert steps == []
-    assert _timeless(resumed) == _timeless(whole)
+    assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
 
@@ -132,7 +117,7 @@ def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_
     assert died.returncode == -signal.SIGKILL, died.stderr
     resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
     whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
-    assert _timeless(resumed) == _timeless(whole)
+    assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
 
@@ -185,7 +170,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: P
 def test_a_run_is_not_resumed_by_another_recipe(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe()
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(8)])
+        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(8)])
     run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume", "--set", "training.epochs=9")
     assert run.returncode == 2
     assert "training.epochs: 3 then, 9 now" in run.stderr
@@ -194,7 +179,7 @@ def test_a_run_is_not_resumed_by_another_recipe(write_recipe: Write, tmp_path: P
 def test_a_run_is_not_resumed_on_other_data(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:
     recipe = write_recipe()
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", callbacks=[_InterruptAt(8)])
+        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(8)])
     reviews.write_text(reviews.read_text(encoding="utf-8").replace("movie", "book"), encoding="utf-8")
     run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume")
     assert run.returncode == 2
@@ -277,9 +262,9 @@ def test_old_names_of_layer_norm_weights_survive_a_resume(write_recipe: Write, t
     recipe = write_recipe(model=model)
     whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[_InterruptAt(15)])
+        train(recipe, tmp_path / "cut", "strong", STOPPABLE, callbacks=[InterruptAt(15)])
     resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
-    assert _timeless(resumed) == _timeless(whole)
+    assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
 

@@ -12,7 +12,7 @@ from finetune.records.schema import RunRecord
 from tests.running import train
 
 
-class _InterruptAt(TrainerCallback):
+class InterruptAt(TrainerCallback):
     """Raises what Ctrl-C raises, at the end of a given step."""
 
     def __init__(self, step: int) -> None:
@@ -26,7 +26,7 @@ class _InterruptAt(TrainerCallback):
 def interrupted_and_resumed(recipe: Path, folder: Path, step: int) -> RunRecord:
     """Train, press Ctrl-C after an optimizer step, and resume from the last checkpoint."""
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, folder, callbacks=[_InterruptAt(step)])
+        train(recipe, folder, callbacks=[InterruptAt(step)])
     return train(recipe, folder, resume=True)
 
 
