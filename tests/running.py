@@ -33,6 +33,14 @@ def train(
     return run_seed(prepared, seed, RunFolder(folder), list(callbacks), resume)
 
 
+def clean_items(encoder: Any, rows: Any) -> list[dict[str, Any]]:
+    """What the model takes of some rows as they are in the file, labels included; in the order of the rows."""
+    return [
+        {**item, "labels": encoder.target(label)}
+        for item, label in zip(encoder.encode(rows.texts, rows.pairs), rows.labels, strict=True)
+    ]
+
+
 def weights(folder: Path) -> dict[str, Any]:
     """The tensors of a run's shipped model."""
     from safetensors.torch import load_file

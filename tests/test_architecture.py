@@ -16,10 +16,14 @@ ALLOWED = {
     "models.dropout": set(),
     "models.layers": {"errors"},
     "models": {"errors", "packages", "recipe"},
-    "data": {"errors", "packages", "recipe"},
+    "cache": set(),
+    "data": {"errors", "packages", "cache", "recipe"},
+    "checks": {"errors", "cache", "measurement", "recipe", "data", "records"},
     "records": {"errors"},
     "training": {
         "errors",
+        "cache",
+        "checks",
         "measurement",
         "techniques",
         "recipe",
@@ -33,6 +37,7 @@ ALLOWED = {
     "quiet": set(),
     "comparison": {
         "errors",
+        "checks",
         "measurement",
         "recipe",
         "data",
@@ -46,6 +51,7 @@ ALLOWED = {
     "reports": {"measurement", "records", "advice", "techniques"},
     "cli": {
         "errors",
+        "checks",
         "packages",
         "measurement",
         "recipe",

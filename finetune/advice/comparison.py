@@ -111,6 +111,8 @@ def caveats(group: Group) -> list[str]:
     """What the evidence cannot say: few seeds, few rows, no test split, failed runs."""
     found = []
     repeats = len(group.seeds)
+    found += [f"The data: {finding.text}" for finding in group.findings if finding.level == "problem"]
+    found += _beaten_by_simple(group)
     if group.folds is not None:
         found.append(
             f"{group.folds} folds share most of their training rows; intervals are over folds, with the correction of "
@@ -140,6 +142,25 @@ def caveats(group: Group) -> list[str]:
     if degenerate:
         found.append(f"Degenerate runs, no better than the most frequent class: {', '.join(degenerate)}.")
     return found
+
+
+def _beaten_by_simple(group: Group) -> list[str]:
+    """A model without a neural network that scores as well is cheaper to run, and says that training went wrong."""
+    simple = next((baseline for baseline in group.baselines if baseline.name == "tfidf"), None)
+    level = None if simple is None else simple.scores.get(group.reported, {}).get(group.score)
+    scores = {
+        variant.name: of[group.score].mean
+        for variant in group.variants
+        if group.score in (of := variant.test if group.reported == "test" else variant.validation)
+    }
+    known = {name: mean for name, mean in scores.items() if mean is not None}
+    if level is None or not known or max(known.values()) > level:
+        return []
+    best = max(known, key=lambda name: known[name])
+    return [
+        f"TF-IDF with a linear model scores {score_text(group.score, level)} on {group.reported}; the best preset, "
+        f"`{best}`, {score_text(group.score, known[best])}: no preset beats it."
+    ]
 
 
 def _needed(group: Group) -> str:

@@ -1,6 +1,6 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
-from finetune.measurement.scores import MEASURES
+from finetune.measurement.scores import measure_of
 from finetune.records.schema import Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
@@ -15,7 +15,7 @@ def is_degenerate(record: RunRecord) -> bool:
 def diagnose(record: RunRecord) -> str:
     """One sentence on the selected checkpoint: degenerate, overfits, overfits in confidence only, or no sign of it."""
     assert record.selected is not None, "only finished runs are diagnosed"
-    measure = MEASURES[record.data.task]
+    measure = measure_of(record.data.task, record.data.score)
     degeneration = _degeneration(record)
     if degeneration is not None:
         return degeneration
@@ -33,13 +33,15 @@ def diagnose(record: RunRecord) -> str:
 
 def _degeneration(record: RunRecord) -> str | None:
     assert record.selected is not None, "only finished runs are diagnosed"
-    measure = MEASURES[record.data.task]
+    measure = measure_of(record.data.task, record.data.score)
     majority = _majority_share(record)
     score = record.selected.validation[measure.score]
+    # Whichever score leads: one answer for all texts has at most the accuracy of the largest class, and no correlation.
+    accuracy = record.selected.validation.get("accuracy")
     mcc = record.selected.validation.get("mcc") or 0.0
-    if majority is not None and score is not None and score <= majority + BARELY and mcc < NO_CORRELATION:
+    if majority is not None and accuracy is not None and accuracy <= majority + BARELY and mcc < NO_CORRELATION:
         return (
-            f"degenerate: validation {measure.score} {score:.1%} is that of always naming the most frequent class "
+            f"degenerate: validation accuracy {accuracy:.1%} is that of always naming the most frequent class "
             f"({majority:.1%}); train longer, or with a larger learning rate."
         )
     if score is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import compare, environment, inspection, library, report, run
+from finetune.cli import check, compare, curve, environment, inspection, library, report, run
 
 app = typer.Typer(
     name="finetune",
@@ -20,12 +20,14 @@ app = typer.Typer(
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
 app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
+app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
 app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
 app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
 app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
 app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
+app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("env", epilog=environment.EXAMPLES)(environment.env)
 
 

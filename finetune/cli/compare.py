@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -11,6 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from finetune.cli.matrix import (
+    DryRunOption,
+    JobsOption,
+    MetricOption,
+    OutputOption,
+    PresetsOption,
+    QuietOption,
+    ResumeOption,
+    SeedsOption,
+    find_folder,
+    folder_name,
+    held,
+    open_folder,
+    parse_seeds,
+    print_matrix,
+    refuse_launcher,
+    run_cells,
+    say_of_data,
+)
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -23,9 +41,10 @@ from finetune.cli.options import (
     use_techniques,
 )
 from finetune.cli.report import FailOption, check_gates, print_report
-from finetune.errors import FinetuneError, OutputError, RecipeError, RunFailed
+from finetune.errors import FinetuneError, OutputError, RunFailed
 
 if TYPE_CHECKING:
+    from finetune.comparison.conduct import Keep
     from finetune.comparison.gates import Gate
     from finetune.comparison.matrix import Cell, DataSets, Variant
     from finetune.records.comparison import ComparisonFolder, Manifest
@@ -38,37 +57,14 @@ COMPARE_EXAMPLES = (
 ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
 DEFAULT_PRESETS = "none,light,medium,strong"
 DEFAULT_SEEDS = "5"
-MOST_SEEDS = 1000
 
-PresetsOption = Annotated[
-    str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
-]
-SeedsOption = Annotated[
-    str, typer.Option("--seeds", help="How many seeds (0, 1, 2, …), or which: 3,7,11. Three say little, ten a lot.")
-]
-JobsOption = Annotated[str, typer.Option("--jobs", "-j", help="Cells at a time; auto: one a GPU, or one a CPU core.")]
 FoldsOption = Annotated[
     int | None,
     typer.Option("--folds", min=2, help="Cross-validation: each of this many parts of the data is test once."),
 ]
-MetricOption = Annotated[
-    list[str] | None,
-    typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
-]
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", help="Folder of the comparison. Left out: one below runs/, named by command and recipe."
-    ),
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Stop if the folder holds no comparison yet. Finished cells are kept anyway.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the matrix and an estimate of its time.")]
 KeepOption = Annotated[
     bool, typer.Option("--keep-models", help="Keep the model of every cell, not only each preset's best.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def compare(
             variants=variants,
             seeds=parse_seeds(seeds),
             folds=folds,
-            folder=_folder(output, f"compare-{_stem(variants, data)}", resume),
+            folder=find_folder(output, folder_name("compare", variants[0].recipe.name, data), resume, "compare"),
             gates=fail_on or [],
             jobs=jobs,
             refit=refit,
@@ -184,7 +180,9 @@ def ablate(
             variants=variants,
             seeds=parse_seeds(seeds),
             folds=folds,
-            folder=_folder(output, f"ablate-{_stem(variants, data)}-{Path(preset).stem}", resume),
+            folder=find_folder(
+                output, f"{folder_name('ablate', variants[0].recipe.name, data)}-{Path(preset).stem}", resume, "ablate"
+            ),
             gates=fail_on or [],
             jobs=jobs,
             refit=False,
@@ -196,67 +194,16 @@ def ablate(
     )
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`5` -> 0 to 4; `3,7,11` -> those.
-
-    Raises:
-        RecipeError: It is neither, or names a seed twice.
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise RecipeError(f"--seeds {text}: expected how many, such as 5, or which, such as 3,7,11.")
-    if "," not in text:
-        count = int(parts[0])
-        if not 1 <= count <= MOST_SEEDS:
-            alone = f" For seed {count} alone: --seeds {count}," if count < 2**32 else ""
-            raise RecipeError(f"--seeds {text}: expected 1 to {MOST_SEEDS} seeds.{alone}")
-        return list(range(count))
-    seeds = [int(part) for part in parts]
-    if len(set(seeds)) < len(seeds):
-        raise RecipeError(f"--seeds {text}: names a seed twice; the same run twice is no second observation.")
-    if max(seeds) >= 2**32:
-        raise RecipeError(f"--seeds {text}: a seed is below {2**32}.")
-    return seeds
-
-
-def _stem(variants: list[Variant], data: str | None) -> str:
-    """The recipe's name, and that of the data where it replaces the recipe's: two data sets are two folders."""
-    return variants[0].recipe.name + (f"-{Path(data).stem}" if data else "")
-
-
-def _folder(output: Path | None, name: str, resume: bool) -> ComparisonFolder:
-    """The folder of this comparison: new, or one that holds a comparison already, whose cells are then used.
-
-    Raises:
-        OutputError: It holds something else, or --resume found nothing.
-    """
-    from finetune.records.comparison import ComparisonFolder
-    from finetune.records.store import check_place, is_empty
-
-    path = output or Path("runs") / name
-    check_place(path)
-    folder = ComparisonFolder(path)
-    if folder.exists():
-        folder.read()
-    elif not is_empty(path) and not (path / "cells").is_dir():
-        raise OutputError(f"--output {path}: is not empty and holds no comparison. Choose another folder.")
-    elif resume:
-        raise OutputError(f"--resume: {path} holds no comparison. Leave --resume out, or name the folder of one.")
-    return folder
-
-
 def _execute(plan: _Plan) -> None:
     """Check everything, run what is missing, report, and keep the recommended model."""
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
-    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
-        raise RecipeError(f"finetune {plan.kind} starts its own processes. Type it without a launcher, with --jobs N")
-    from finetune.comparison.conduct import conduct, write_texts
+    refuse_launcher(plan.kind)
+    from finetune.comparison.conduct import write_texts
     from finetune.comparison.executor import choose_workforce
     from finetune.comparison.matrix import DataSets, build_cells, fit_variants
-    from finetune.records.store import lock_folder
-    from finetune.reports.matrix import MatrixDisplay
+    from finetune.training.prepare import measure_for
 
     workforce = choose_workforce(plan.jobs, len(plan.variants) * len(plan.seeds) * (plan.folds or 1))
     data = DataSets()
@@ -265,24 +212,20 @@ def _execute(plan: _Plan) -> None:
     gates = _parse_gates(plan, cells, data)
     first = data.load(cells[0].recipe.data)
     if not plan.quiet:
-        for text in [f"note: {note}" for note in first.notes] + [f"warning: {text}" for text in first.warnings]:
-            complain(text)
+        say_of_data(cells[0].recipe, first)
     if plan.dry_run:
-        _print_matrix(plan, cells, data)
+        print_matrix(plan.folder, cells, plan.jobs, data, plan.as_json)
         return
-    with lock_folder(plan.folder.path):
-        manifest = _open_folder(plan, cells)
+    with held(plan.folder):
+        manifest = open_folder(plan.folder, _manifest(plan, cells))
         write_texts(plan.folder, cells, data)
-        try:
-            with MatrixDisplay(first.task, plan.quiet) as display:
-                conduct(plan.folder, manifest, cells, workforce, plan.keep_models, display.show)
+        keep: Keep = "all" if plan.keep_models else "best"
+        measure = None if plan.quiet else measure_for(cells[0].recipe, first)
+        run_cells(plan.folder, manifest, cells, workforce, keep, measure)
+        found, paths = _publish(plan)
+        problem = _refit(plan, cells, found) if plan.refit else None
+        if plan.refit and problem is None:
             found, paths = _publish(plan)
-            problem = _refit(plan, cells, found) if plan.refit else None
-            if plan.refit and problem is None:
-                found, paths = _publish(plan)
-        except KeyboardInterrupt:
-            complain("stopped; what is complete is kept. To go on, type the same command again.")
-            raise
     print_report(found, paths, plan.as_json)
     _complain_of_models(plan, cells)
     check_gates(found, [gates])
@@ -291,24 +234,6 @@ def _execute(plan: _Plan) -> None:
         raise RunFailed(f"{len(failed)} of {len(cells)} runs failed; the report names each. The same command retries.")
     if problem is not None:
         raise RunFailed(f"--refit: {problem} The report and the model are those without it.")
-
-
-def _open_folder(plan: _Plan, cells: list[Cell]) -> Manifest:
-    """Write the manifest, which is what makes the folder one of a comparison; says what it takes out of the table."""
-    manifest = _manifest(plan, cells)
-    if plan.folder.exists():
-        earlier = plan.folder.read()
-        keys = {cell.entry.key for cell in cells}
-        others = sum(entry.key not in keys for entry in earlier.cells)
-        if others:
-            complain(
-                f"note: {others} cells of an earlier command in {plan.folder.path} are not in this one (other recipe, "
-                "data, presets, seeds or code): its report is replaced, they stay in cells/. For both: another --output"
-            )
-        # Shown only if it is of what is recommended.
-        manifest = manifest.model_copy(update={"refit": earlier.refit})
-    plan.folder.write(manifest)
-    return manifest
 
 
 def _publish(plan: _Plan) -> tuple[Report, list[Path]]:
@@ -380,12 +305,13 @@ def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:
 def _refit(plan: _Plan, cells: list[Cell], found: Report) -> str | None:
     """Train the recommended preset once more; returns why it could not be done."""
     from finetune.comparison.finish import refit
+    from finetune.measurement.scores import measure_of
     from finetune.reports.progress import LiveGap
 
     group = found.groups[0]
 
     def callbacks(title: str) -> list[Any]:
-        return [] if plan.quiet else [LiveGap(title, group.task)]
+        return [] if plan.quiet else [LiveGap(title, measure_of(group.task, group.score))]
 
     try:
         inside = refit(plan.folder, group, cells, callbacks)
@@ -393,25 +319,3 @@ def _refit(plan: _Plan, cells: list[Cell], found: Report) -> str | None:
         return str(error)
     plan.folder.write(plan.folder.read().model_copy(update={"refit": inside}))
     return None
-
-
-def _print_matrix(plan: _Plan, cells: list[Cell], data: DataSets) -> None:
-    import json
-
-    from rich.console import Console
-
-    from finetune.comparison.schedule import describe_cells
-    from finetune.reports.matrix import describe_matrix, duration
-
-    described = describe_cells(plan.folder, cells, plan.jobs, data)
-    if plan.as_json:
-        typer.echo(json.dumps(described, indent=2))
-        return
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
-    console.print(describe_matrix(described["cells"]))
-    typer.echo(
-        f"{described['to_run']} of {len(cells)} cells to run, {described['jobs']} at a time: about "
-        f"{duration(described['seconds'])} ({described['source']}; early stops make it "
-        "less, starting workers a little more)\n"
-        "dry run: nothing was trained"
-    )

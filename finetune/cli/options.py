@@ -1,16 +1,21 @@
 """Options that several commands share, completion of names, and the one place where errors become exit codes."""
 
+from __future__ import annotations
+
 import errno
 import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from finetune.errors import FinetuneError
 from finetune.recipe import library
+
+if TYPE_CHECKING:
+    from finetune.records.schema import DataFacts
 
 INTERRUPTED = 130
 # Errors of the file system that a user can mend: a full disk or quota, a limit, no permission, a name in the way.
@@ -71,6 +76,16 @@ TechniqueOption = Annotated[
         "--technique", metavar="PATH.PY:CLASS", help="Add your own technique (docs/own-techniques.md). Repeatable."
     ),
 ]
+SkipOption = Annotated[
+    bool,
+    typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, counted, instead of stopping."),
+]
+LeaksOption = Annotated[
+    bool,
+    typer.Option(
+        "--drop-leaks", help="Leave out of training what is (nearly) a validation or test row; the test row stays."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 
 
@@ -101,6 +116,12 @@ def reports_errors(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
 
 
+def with_switches(overrides: list[str] | None, skip_bad_rows: bool, drop_leaks: bool) -> list[str]:
+    """Options that stand for a --set: so that one place says what a recipe is."""
+    switches = {"data.skip_bad_rows=true": skip_bad_rows, "data.drop_leaks=true": drop_leaks}
+    return [*(overrides or []), *(text for text, wanted in switches.items() if wanted)]
+
+
 def use_techniques(references: list[str] | None) -> None:
     """Add the user's own techniques to the registry, before a recipe that names them is read."""
     if references:
@@ -108,6 +129,17 @@ def use_techniques(references: list[str] | None) -> None:
 
         for reference in references:
             use_own(reference)
+
+
+def say_findings(facts: DataFacts) -> None:
+    """What is wrong with the data, a line each, and the scores that a simple model reaches."""
+    from finetune.reports.findings import baselines_line, finding_lines
+
+    for line in finding_lines(facts.findings):
+        complain(line)
+    simple = baselines_line(facts.baselines, facts.task, facts.score)
+    if simple:
+        complain(f"note: to beat: {simple} (more: finetune check)")
 
 
 def complain(text: str) -> None:

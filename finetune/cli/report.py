@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetune.cli.options import JsonOption, complain, reports_errors
-from finetune.errors import RunFailed
+from finetune.errors import RecipeError, RunFailed
 
 if TYPE_CHECKING:
     from finetune.comparison.gates import Gate
@@ -47,10 +47,14 @@ def report(
 ) -> None:
     """Write the report of finished runs anew, from records alone."""
     from finetune.comparison.analysis import report_of
+    from finetune.comparison.collect import is_curve
     from finetune.comparison.gates import parse_gate
     from finetune.records.store import check_place, lock_folder
     from finetune.reports.files import write_report
 
+    if len(folders) == 1 and is_curve(folders[0]):
+        _report_curve(folders[0], baseline, output, fail_on, as_json)
+        return
     found = report_of(folders, baseline)
     gates = [
         [
@@ -69,6 +73,26 @@ def report(
         paths = write_report(found, target)
     print_report(found, paths, as_json)
     check_gates(found, gates)
+
+
+def _report_curve(
+    folder: Path, baseline: str | None, output: Path | None, fail_on: list[str] | None, as_json: bool
+) -> None:
+    """A curve has a report of its own.
+
+    Raises:
+        RecipeError: Gates were asked for, which are about presets on the same rows.
+    """
+    from finetune.cli.curve import print_curve, publish_curve
+    from finetune.records.store import check_place, lock_folder
+
+    if fail_on:
+        raise RecipeError(f"--fail-on {fail_on[0]}: {folder} holds a curve, which has no gates. Leave it out.")
+    target = output or folder
+    check_place(target)
+    with lock_folder(target):
+        found, paths = publish_curve(folder, target, baseline)
+    print_curve(found, paths, as_json)
 
 
 def print_report(found: Report, paths: list[Path], as_json: bool) -> None:

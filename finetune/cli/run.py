@@ -13,14 +13,18 @@ import typer
 from finetune.cli.options import (
     DataOption,
     JsonOption,
+    LeaksOption,
     ModelOption,
     PresetOption,
     RecipeArgument,
     SetOption,
+    SkipOption,
     TechniqueOption,
     complain,
     reports_errors,
+    say_findings,
     use_techniques,
+    with_switches,
 )
 from finetune.errors import OutputError, RecipeError, RunFailed
 
@@ -44,6 +48,8 @@ def run(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    skip_bad_rows: SkipOption = False,
+    drop_leaks: LeaksOption = False,
     seed: Annotated[list[int] | None, typer.Option("--seed", "-s", min=0, help="One run each. Repeatable.")] = None,
     metric: Annotated[
         list[str] | None,
@@ -65,9 +71,10 @@ def run(
 ) -> None:
     """Fine-tune a recipe with a preset, and report the gap."""
     use_techniques(technique)
+    overrides = with_switches(overrides, skip_bad_rows, drop_leaks)
     from finetune.recipe import resolve
 
-    resolved = resolve(recipe, preset, model, data, overrides or (), seed or (), metric or ())
+    resolved = resolve(recipe, preset, model, data, overrides, seed or (), metric or ())
     if launch is not None and "WORLD_SIZE" not in os.environ:
         from finetune.data.load import load_data
 
@@ -86,6 +93,8 @@ def run(
         assert folders is not None, "the main process sends its choice"
         prepared = prepare(resolved.recipe)
         if dry_run:
+            if not quiet:
+                say_findings(prepared.facts())
             _print_plan(resolved, prepared, as_json)
             return
         _say_notes(prepared, quiet)
@@ -114,6 +123,7 @@ def _say_notes(prepared: Prepared, quiet: bool) -> None:
             complain(f"note: {note}")
         for warning in prepared.warnings:
             complain(f"warning: {warning}")
+        say_findings(prepared.facts())
 
 
 def _launch(processes: int) -> None:
@@ -252,7 +262,7 @@ def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, qui
             complain(f"{folder.path} is finished already; nothing to do.")
             return record
     title = f"{prepared.recipe.preset or prepared.recipe.name} seed {seed}"
-    callbacks: list[Any] = [] if quiet else [LiveGap(title, prepared.data.task)]
+    callbacks: list[Any] = [] if quiet else [LiveGap(title, prepared.measure)]
     with folder.locked() if distributed.is_main() else contextlib.nullcontext():
         return run_seed(prepared, seed, folder, callbacks, resume)
 

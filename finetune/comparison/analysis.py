@@ -29,7 +29,7 @@ from finetune.comparison.quantities import (
 from finetune.comparison.statistics import LEVEL, holm
 from finetune.comparison.verdicts import RULE, Candidate, State, best_candidate, judge, judge_change, recommend
 from finetune.errors import OutputError
-from finetune.measurement.scores import LOSSES, MEASURES
+from finetune.measurement.scores import LOSSES, measure_of
 from finetune.measurement.units import difference_unit, higher_is_better, is_share
 from finetune.records.comparison import VariantEntry
 from finetune.records.report import (
@@ -44,7 +44,7 @@ from finetune.records.report import (
     Unit,
     VariantReport,
 )
-from finetune.records.schema import RunRecord
+from finetune.records.schema import Baseline, RunRecord, Scores
 from finetune.records.store import RunFolder
 
 Z = 1.96  # of a 95 % interval
@@ -56,13 +56,13 @@ def analyse(collections: Sequence[Collection], skipped: Sequence[str]) -> Report
     Raises:
         OutputError: A collection has no finished run at all.
     """
-    groups = [_Analysis(collection).group() for collection in collections]
+    groups = [Analysis(collection).group() for collection in collections]
     names = " and ".join(group.name for group in groups)
     return Report(title=f"{names}: what regularization did to the gap", groups=groups, skipped=list(skipped))
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """The finished runs of one variant, in the order of seeds and folds."""
 
     entry: VariantEntry
@@ -78,7 +78,7 @@ class _Row:
         return [run.record for run in self.runs if run.record is not None]
 
 
-class _Analysis:
+class Analysis:
     """One collection, step by step."""
 
     def __init__(self, collection: Collection) -> None:
@@ -91,21 +91,21 @@ class _Analysis:
         assert first is not None, "finished runs have records"
         self.first = first
         self.task = first.data.task
-        self.measure = MEASURES[self.task]
+        self.measure = measure_of(self.task, first.data.score)
         self.reported = "test" if "test" in first.data.rows else "validation"
         self.draws = RowDraws(finished, self.task)
         assert first.selected is not None, "finished runs have a selected checkpoint"
         self.metrics = list(first.selected.validation)
         self.rows = {entry.name: self._row(entry) for entry in collection.variants}
 
-    def _row(self, entry: VariantEntry) -> _Row:
+    def _row(self, entry: VariantEntry) -> Row:
         mine = [run for run in self.collection.runs if run.variant == entry.name]
         mine.sort(key=lambda run: (run.seed, -1 if run.fold is None else run.fold))
         runs = [run for run in mine if run.finished]
-        return _Row(entry, mine, runs, [place(run) for run in runs], [quantities(run, self.draws) for run in runs])
+        return Row(entry, mine, runs, [place(run) for run in runs], [quantities(run, self.draws) for run in runs])
 
     def group(self) -> Group:
-        differences = self._all_differences()
+        differences = self.all_differences()
         variants = [self._variant(row, differences[name]) for name, row in self.rows.items()]
         variants = [
             variant.model_copy(update={"dominated_by": self._dominator(variant, variants)}) for variant in variants
@@ -118,14 +118,7 @@ class _Analysis:
             task=self.task,
             score=self.measure.score,
             loss=self.measure.loss,
-            metrics={
-                name: Unit(
-                    kind="share" if is_share(name) else "plain",
-                    higher_is_better=higher_is_better(name),
-                    unit=difference_unit(name),
-                )
-                for name in self.metrics
-            },
+            metrics=self.units(),
             reported=self.reported,
             baseline=self.collection.baseline,
             seeds=sorted({run.seed for run in self.collection.runs}),
@@ -140,33 +133,43 @@ class _Analysis:
             rows=data.rows,
             classes=data.classes,
             columns=data.columns,
-            fingerprints=sorted({found.data.fingerprint for found in self._records()}),
+            fingerprints=sorted({found.data.fingerprint for found in self.records()}),
             majority=self._majority(),
             resolvable=self._resolvable(),
+            findings=data.findings,
+            baselines=self._baselines(),
             notes=data.notes,
-            warnings=list(dict.fromkeys(text for found in self._records() for text in found.warnings)),
+            warnings=list(dict.fromkeys(text for found in self.records() for text in found.warnings)),
             recipe=recipe,
             command=self.collection.command,
             versions=record.versions,
             device=record.device,
             precision=str(record.budget["precision"]),
             code=record.code,
-            seconds=sum(float(found.time.get("seconds", 0)) for found in self._records()),
+            seconds=sum(float(found.time.get("seconds", 0)) for found in self.records()),
         )
-        return group.model_copy(update={"headline": headline(group), "caveats": [*self._mixed(), *caveats(group)]})
+        return group.model_copy(update={"headline": headline(group), "caveats": [*self.mixed(), *caveats(group)]})
 
-    def _records(self) -> list[RunRecord]:
+    def records(self) -> list[RunRecord]:
         return [run.record for run in self.collection.runs if run.record is not None]
+
+    def units(self) -> dict[str, Unit]:
+        """How each metric is to be read."""
+        return {
+            name: Unit(
+                kind="share" if is_share(name) else "plain",
+                higher_is_better=higher_is_better(name),
+                unit=difference_unit(name),
+            )
+            for name in self.metrics
+        }
 
     # --- one variant --------------------------------------------------------------------------------------------
 
-    def _variant(self, row: _Row, differences: dict[str, dict[str, Difference]]) -> VariantReport:
+    def _variant(self, row: Row, differences: dict[str, dict[str, Difference]]) -> VariantReport:
         entry, records = row.entry, row.records()
         baseline = self.rows.get(entry.baseline or "")
-        summaries = {
-            kind: {name: summarise(row.column(kind, name), row.places) for name in self._metrics_of(row, kind)}
-            for kind in KINDS
-        }
+        summaries = self.summaries(row)
         degenerate = [run for run in row.runs if run.record is not None and is_degenerate(run.record)]
         verdict, verdict_reason = judge(
             State(
@@ -203,7 +206,7 @@ class _Analysis:
             cost=float(records[0].budget["cost"]) if records else 1.0,
             seconds=seconds,
             seconds_ratio=seconds / base if seconds is not None and base else None,
-            runs=[self._run_entry(run, run in degenerate) for run in row.all_runs],
+            runs=[self.run_entry(run, run in degenerate) for run in row.all_runs],
             failed=sum(not run.finished for run in row.all_runs),
             degenerate=len(degenerate),
             verdict=verdict,
@@ -213,7 +216,7 @@ class _Analysis:
             dominated_by=None,
             **summaries,
             temperature=self._temperature(row),
-            pairs=[[seed, fold] for seed, fold in self._pairs(row)],
+            pairs=[[seed, fold] for seed, fold in self.pairs(row)],
             differences=differences,
             decomposition=parts,
             curves=[curves(run, self.measure.shown) for run in row.runs],
@@ -222,21 +225,28 @@ class _Analysis:
             weights=weight_summaries(records),
         )
 
-    def _metrics_of(self, row: _Row, kind: str) -> list[str]:
+    def summaries(self, row: Row) -> dict[str, dict[str, Summary]]:
+        """Kind -> metric -> figure over the finished runs of a variant."""
+        return {
+            kind: {name: summarise(row.column(kind, name), row.places) for name in self.metrics_of(row, kind)}
+            for kind in KINDS
+        }
+
+    def metrics_of(self, row: Row, kind: str) -> list[str]:
         return [name for name in self.metrics if any(name in figure[kind] for figure in row.figures)]
 
-    def _mean(self, row: _Row | None, kind: str) -> float | None:
+    def _mean(self, row: Row | None, kind: str) -> float | None:
         if row is None:
             return None
         return summarise(row.column(kind, self.measure.score), row.places).mean
 
-    def _temperature(self, row: _Row) -> Summary | None:
+    def _temperature(self, row: Row) -> Summary | None:
         found = [record.calibration.temperature for record in row.records() if record.calibration is not None]
         if not found:
             return None
         return summarise([Quantity(value) for value in found], row.places)
 
-    def _run_entry(self, run: FoundRun, degenerate: bool) -> RunEntry:
+    def run_entry(self, run: FoundRun, degenerate: bool) -> RunEntry:
         record = run.record
         if record is None:
             status = "failed" if run.error else "missing"
@@ -256,7 +266,7 @@ class _Analysis:
 
     # --- differences --------------------------------------------------------------------------------------------
 
-    def _all_differences(self) -> dict[str, dict[str, dict[str, Difference]]]:
+    def all_differences(self) -> dict[str, dict[str, dict[str, Difference]]]:
         """Variant -> kind -> metric -> difference, Holm-adjusted over the variants."""
         found: dict[str, dict[str, dict[str, Difference]]] = {
             name: self._differences(row, self.rows.get(row.entry.baseline or "")) for name, row in self.rows.items()
@@ -273,26 +283,26 @@ class _Analysis:
             _adjust(found, family)
         return found
 
-    def _pairs(self, row: _Row) -> list[tuple[int, int | None]]:
+    def pairs(self, row: Row) -> list[tuple[int, int | None]]:
         baseline = self.rows.get(row.entry.baseline or "")
         if baseline is None:
             return []
         theirs = {(where.seed, where.fold) for where in baseline.places}
         return [(where.seed, where.fold) for where in row.places if (where.seed, where.fold) in theirs]
 
-    def _differences(self, row: _Row, baseline: _Row | None) -> dict[str, dict[str, Difference]]:
-        pairs = self._pairs(row)
+    def _differences(self, row: Row, baseline: Row | None) -> dict[str, dict[str, Difference]]:
+        pairs = self.pairs(row)
         if baseline is None or not pairs:
             return {}
         return {
-            kind: {metric: self._difference(row, baseline, kind, metric) for metric in self._metrics_of(row, kind)}
+            kind: {metric: self._difference(row, baseline, kind, metric) for metric in self.metrics_of(row, kind)}
             for kind in KINDS
         }
 
-    def _difference(self, row: _Row, baseline: _Row, kind: str, metric: str) -> Difference:
+    def _difference(self, row: Row, baseline: Row, kind: str, metric: str) -> Difference:
         ours = _by_place(row, kind, metric)
         theirs = _by_place(baseline, kind, metric)
-        pairs = self._pairs(row)
+        pairs = self.pairs(row)
         places = [where for where in row.places if (where.seed, where.fold) in pairs]
         return differ([ours[pair].minus(theirs[pair]) for pair in pairs], places)
 
@@ -322,7 +332,7 @@ class _Analysis:
                 better.append((rival[0], other.name))
         return max(better)[1] if better else None
 
-    def _score_and_gap(self, row: _Row, at: Sequence[tuple[int, int | None]]) -> tuple[float, float] | None:
+    def _score_and_gap(self, row: Row, at: Sequence[tuple[int, int | None]]) -> tuple[float, float] | None:
         """Mean validation score and mean gap of it over some repetitions."""
         means = []
         for kind in ("validation", "gap"):
@@ -387,7 +397,7 @@ class _Analysis:
             return str(self.collection.shipped[1])
         return str(run.model) if run.model.is_dir() else None
 
-    def _p_of_validation(self, row: _Row, best: _Row) -> float | None:
+    def _p_of_validation(self, row: Row, best: Row) -> float | None:
         ours, theirs = (_by_place(of, "validation", self.measure.score) for of in (row, best))
         pairs = [pair for pair in ours if pair in theirs]
         places = [where for where in row.places if (where.seed, where.fold) in pairs]
@@ -413,10 +423,27 @@ class _Analysis:
                 found[kind] = Z * float(np.sqrt(mean * (1 - mean) / self.first.data.rows[kind]))
         return found
 
-    def _mixed(self) -> list[str]:
+    def _baselines(self) -> list[Baseline]:
+        """Of the data; with folds, the mean over those that have been run."""
+        of_fold = list({found.data.fingerprint: found.data.baselines for found in self.records()}.values())
+        return [
+            baseline.model_copy(
+                update={
+                    "scores": {
+                        split: _mean_scores([of.scores.get(split, {}) for of in _named(baseline.name, of_fold)])
+                        for split in baseline.scores
+                    },
+                    "gap": _mean_scores([of.gap for of in _named(baseline.name, of_fold)]),
+                }
+            )
+            for baseline in self.first.data.baselines
+        ]
+
+    def mixed(self) -> list[str]:
         """Runs that were not made under the same conditions."""
         told: dict[str, Callable[[RunRecord], Any]] = {
             "versions of the code": lambda record: record.code.get("commit") or record.code.get("version"),
+            "main scores": lambda record: measure_of(record.data.task, record.data.score).score,
             "devices": lambda record: record.device.get("name"),
             "numbers of CPU threads": lambda record: record.device.get("cpu_threads"),
             "precisions": lambda record: record.budget["precision"],
@@ -426,10 +453,23 @@ class _Analysis:
         }
         found = []
         for name, of in told.items():
-            values = sorted({str(of(record)) for record in self._records()})
+            values = sorted({str(of(record)) for record in self.records()})
             if len(values) > 1:
                 found.append(f"The runs were made with different {name}: {', '.join(values[:4])}.")
         return found
+
+
+def _named(name: str, of_fold: Sequence[Sequence[Baseline]]) -> list[Baseline]:
+    return [baseline for baselines in of_fold for baseline in baselines if baseline.name == name]
+
+
+def _mean_scores(found: Sequence[Scores]) -> Scores:
+    """Mean over folds; None where a fold has none."""
+    columns = {name: [scores.get(name) for scores in found] for name in found[0]}
+    return {
+        name: None if None in values else statistics.fmean(value for value in values if value is not None)
+        for name, values in columns.items()
+    }
 
 
 def _adjust(found: dict[str, dict[str, dict[str, Difference]]], family: Sequence[tuple[str, str]]) -> None:
@@ -446,16 +486,16 @@ def _adjust(found: dict[str, dict[str, dict[str, Difference]]], family: Sequence
         found[name][kind][metric] = found[name][kind][metric].model_copy(update={"p_holm": p, "distinguishable": clear})
 
 
-def _places(row: _Row) -> list[tuple[int, int | None]]:
+def _places(row: Row) -> list[tuple[int, int | None]]:
     return [(where.seed, where.fold) for where in row.places]
 
 
-def _shared(rows: Sequence[_Row]) -> list[tuple[int, int | None]]:
+def _shared(rows: Sequence[Row]) -> list[tuple[int, int | None]]:
     """The repetitions that all of some variants have finished."""
     return [where for where in _places(rows[0]) if all(where in _places(row) for row in rows[1:])]
 
 
-def _by_place(row: _Row, kind: str, metric: str) -> dict[tuple[int, int | None], Quantity]:
+def _by_place(row: Row, kind: str, metric: str) -> dict[tuple[int, int | None], Quantity]:
     return dict(zip(_places(row), row.column(kind, metric), strict=True))
 
 

@@ -1,13 +1,13 @@
 """Which of several finished runs is the best on validation."""
 
-from finetune.measurement.scores import MEASURES
+from finetune.measurement.scores import measure_of
 from finetune.records.schema import RunRecord
 
 
 def validation_order(record: RunRecord) -> tuple[float, float, int]:
     """Sorts runs by how good they are on validation: score, then loss, then the lower seed."""
     assert record.selected is not None, "only finished runs are ordered"
-    measure = MEASURES[record.data.task]
+    measure = measure_of(record.data.task, record.data.score)
     score, loss = (record.selected.validation[name] for name in (measure.score, measure.loss))
     worst = float("-inf")
     return worst if score is None else score, worst if loss is None else -loss, -record.seed

@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from finetune.errors import OutputError, VersionError, suggest
 from finetune.recipe import flatten
-from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, VariantEntry
+from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, Manifest, VariantEntry
 from finetune.records.schema import RunRecord
 from finetune.records.store import RECORD, RunFolder, read_record
 
@@ -32,6 +32,7 @@ MAY_DIFFER = (
     "data.test",
     "model.id",
 )
+DIFFERS_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Collection:
     """Runs of one recipe on one data set: what becomes one group of the report."""
 
     name: str
-    kind: Literal["compare", "ablate", "runs"]
+    kind: Literal["compare", "ablate", "curve", "runs"]
     baseline: str
     variants: list[VariantEntry]
     runs: list[FoundRun]
@@ -94,7 +95,14 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     loose: list[Path] = []
     for path in {path.resolve(): path for path in paths}.values():  # each once
         comparisons, runs = _find(path)
-        collections += [_read_comparison(ComparisonFolder(found), baseline, skipped) for found in comparisons]
+        for folder in map(ComparisonFolder, comparisons):
+            manifest = folder.read()
+            if manifest.kind == "curve":
+                skipped.append(
+                    f"{folder.path}: is a curve, which has a report of its own: finetune report {folder.path}"
+                )
+            else:
+                collections.append(_read_comparison(folder, manifest, baseline, skipped))
         loose += runs
     collections += _group_loose(loose, baseline, skipped)
     if not collections:
@@ -102,6 +110,42 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     for collection in collections:
         _check_comparable(collection)
     return _with_distinct_names(collections), skipped
+
+
+def is_curve(path: Path) -> bool:
+    """Whether a folder is that of a curve.
+
+    Raises:
+        OutputError: It has a manifest that cannot be read.
+    """
+    folder = ComparisonFolder(path)
+    return folder.exists() and folder.read().kind == "curve"
+
+
+def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
+    """The cells of a curve, as one collection whose variants are presets at a size; and what was skipped.
+
+    Raises:
+        OutputError: It cannot be read, a baseline is missing, or records do not belong together.
+    """
+    skipped: list[str] = []
+    folder = ComparisonFolder(path)
+    manifest = folder.read()
+    at_size = None
+    if baseline is not None:
+        presets = list(dict.fromkeys(str(variant.preset) for variant in manifest.variants))
+        if baseline not in presets:
+            raise OutputError(f"--baseline {baseline}: {path} has {', '.join(presets)}.{suggest(baseline, presets)}")
+        at_size = {variant.size: variant.name for variant in manifest.variants if variant.preset == baseline}
+    collection = _read_comparison(folder, manifest, None, skipped)
+    if at_size is not None:
+        variants = [
+            variant.model_copy(update={"baseline": None if variant.preset == baseline else at_size[variant.size]})
+            for variant in collection.variants
+        ]
+        collection = replace(collection, variants=variants, baseline=str(baseline))
+    _check_comparable(collection)
+    return _with_distinct_names([collection])[0], skipped
 
 
 def _find(path: Path) -> tuple[list[Path], list[Path]]:
@@ -123,8 +167,9 @@ def _find(path: Path) -> tuple[list[Path], list[Path]]:
     return comparisons, runs
 
 
-def _read_comparison(folder: ComparisonFolder, baseline: str | None, skipped: list[str]) -> Collection:
-    manifest = folder.read()
+def _read_comparison(
+    folder: ComparisonFolder, manifest: Manifest, baseline: str | None, skipped: list[str]
+) -> Collection:
     names = [variant.name for variant in manifest.variants]
     if baseline is not None and baseline not in names:
         raise OutputError(
@@ -256,8 +301,6 @@ def _loose_collection(runs: list[FoundRun], baseline: str | None) -> Collection:
 
 def _with_distinct_names(collections: list[Collection]) -> list[Collection]:
     """The recipe's name; with its data where two groups would be called the same."""
-    from dataclasses import replace
-
     names = [_recipe_of(collection).get("name", "?") for collection in collections]
     named = []
     for number, (collection, name) in enumerate(zip(collections, names, strict=True), start=1):
@@ -280,7 +323,8 @@ def _check_comparable(collection: Collection) -> None:
     """
     first: FoundRun | None = None
     seen: dict[tuple[str, int, int | None], FoundRun] = {}
-    of_fold: dict[int | None, FoundRun] = {}
+    of_fold: dict[tuple[object, ...], FoundRun] = {}
+    may_differ = (*MAY_DIFFER, *(DIFFERS_BY_SIZE if collection.kind == "curve" else ()))
     of_variant: dict[str, FoundRun] = {}
     for run in collection.runs:
         if run.record is None:
@@ -292,10 +336,10 @@ def _check_comparable(collection: Collection) -> None:
                 "twice is no second observation. Leave one out."
             )
         first = first or run
-        _check_same(first, run, _settings(first.record), _settings(run.record))
+        _check_same(first, run, _settings(first.record, may_differ), _settings(run.record, may_differ))
         peer = of_variant.setdefault(run.variant, run)
         _check_same(peer, run, _techniques(peer.record), _techniques(run.record))
-        same_rows = of_fold.setdefault(run.fold, run)
+        same_rows = of_fold.setdefault(_drawn(run, collection.kind), run)
         _check_same(
             same_rows,
             run,
@@ -304,10 +348,17 @@ def _check_comparable(collection: Collection) -> None:
         )
 
 
-def _settings(record: RunRecord | None) -> dict[str, Any]:
+def _drawn(run: FoundRun, kind: str) -> tuple[object, ...]:
+    """Runs of which this is equal have the same rows in their splits."""
+    assert run.record is not None, "asked for runs with records"
+    of_data = run.record.recipe["data"]
+    return (run.fold, of_data["subset"], of_data["subset_seed"]) if kind == "curve" else (run.fold,)
+
+
+def _settings(record: RunRecord | None, may_differ: Sequence[str]) -> dict[str, Any]:
     assert record is not None, "asked for runs with records"
     flat = flatten(record.recipe)
-    return {k: v for k, v in flat.items() if k not in MAY_DIFFER and not k.startswith("techniques")}
+    return {k: v for k, v in flat.items() if k not in may_differ and not k.startswith("techniques")}
 
 
 def _techniques(record: RunRecord | None) -> dict[str, Any]:

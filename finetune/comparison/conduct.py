@@ -22,6 +22,7 @@ from finetune.records.store import RunFolder, write_atomically
 from finetune.training.prepare import declared_cost
 
 Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
+Keep = Literal["all", "best", "none"]
 
 
 @dataclass
@@ -31,7 +32,7 @@ class CellState:
     Attributes:
         cell: Which one.
         status: Of the run.
-        weight: Expected work: its declared cost, in plain runs.
+        weight: Expected work: its declared cost, in plain runs of the largest size.
         kept: It was finished before this command started.
         done: Share of its steps that are done.
         started_at: Share that was done when it was first heard of: a resumed run.
@@ -78,7 +79,7 @@ def conduct(
     manifest: Manifest,
     cells: Sequence[Cell],
     workforce: Workforce,
-    keep_models: bool,
+    keep: Keep,
     on_change: Callable[[Progress, CellState, Event], None],
 ) -> Manifest:
     """Run what is missing. A cell that fails is written down and does not stop the others.
@@ -88,7 +89,7 @@ def conduct(
         manifest: Written before the first cell starts, and after every failure.
         cells: In the order in which they are to run, the same as in the manifest.
         workforce: From `choose_workforce`, for all cells.
-        keep_models: Keep the model of every cell, not only of each variant's best by validation.
+        keep: Which models: of all cells, of each variant's best by validation, or none.
         on_change: Told about every event.
 
     Returns:
@@ -113,7 +114,9 @@ def conduct(
             errors[event.index] = event.message
             _mark_failed(folder.cell(cells[event.index].entry), event.message)
             folder.write(current())
-        elif event.kind == "finished" and not keep_models:
+        elif event.kind == "finished" and keep == "none":
+            shutil.rmtree(folder.cell(state.cell.entry).model, ignore_errors=True)
+        elif event.kind == "finished" and keep == "best":
             _keep_best_model(folder, [c for c in cells if c.entry.variant == state.cell.entry.variant])
         on_change(progress, state, event)
 
@@ -130,7 +133,7 @@ def conduct(
 def look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
     """What an earlier command left of a cell. Changes nothing."""
     run = folder.cell(cell.entry)
-    state = CellState(cell, "waiting", declared_cost(cell.recipe))
+    state = CellState(cell, "waiting", cell.work * declared_cost(cell.recipe))
     if not run.record_path.exists():
         return state
     try:

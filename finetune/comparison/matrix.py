@@ -47,39 +47,51 @@ class Variant:
         baseline: The variant it is compared with; None for a baseline.
         recipe: Resolved; seeds and fold are those of no cell in particular.
         technique: Ablation: what was taken out, or is alone.
+        preset: Curve: the preset that it is at one size.
+        size: Curve: training rows.
     """
 
     name: str
     baseline: str | None
     recipe: Recipe
     technique: str | None = None
+    preset: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the matrix: `entry` is written down, `recipe` is run."""
+    """One run of the matrix: `entry` is written down, `recipe` is run.
+
+    Attributes:
+        work: What it costs without techniques, as a share of the most expensive cell.
+    """
 
     entry: CellEntry
     recipe: Recipe
+    work: float = 1.0
 
 
-def preset_variants(presets: Sequence[str], baseline: str, options: Options) -> list[Variant]:
+def preset_variants(presets: Sequence[str], baseline: str | None, options: Options, least: int = 2) -> list[Variant]:
     """One variant a preset.
 
     Args:
         presets: Names or paths; "own" stands for the techniques that the recipe lists itself.
-        baseline: The name of the preset that the others are compared with.
+        baseline: The name of the preset that the others are compared with; None: `none` if it is there, else the first.
         options: Shared by all.
+        least: Presets that make sense.
 
     Raises:
         RecipeError: With every problem of every preset, or what is wrong with the list.
     """
-    names, baseline = [_name(preset) for preset in presets], _name(baseline)
+    names = [_name(preset) for preset in presets]
+    baseline = _name(baseline) if baseline is not None else "none" if "none" in names else next(iter(names), "")
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise RecipeError(f"--presets: two are called '{doubled[0]}'. Name each once, or rename a file.")
-    if len(names) < 2:
-        raise RecipeError("--presets: a comparison needs two or more, for example --presets none,strong.")
+    if len(names) < least:
+        needed = "a comparison needs two or more" if least > 1 else "names none"
+        raise RecipeError(f"--presets: {needed}, for example --presets none,strong.")
     if baseline not in names:
         typed = f"--baseline {baseline}: is not among --presets {','.join(presets)}."
         raise RecipeError(f"{typed}{suggest(baseline, names)} Name one of them, or add it to --presets.")
@@ -179,7 +191,7 @@ def fit_variants(variants: Sequence[Variant], folds: int | None, data: DataSets)
     """
     fitted = []
     for variant in variants:
-        loaded = data.load(_at(variant.recipe, 0, folds, 0 if folds else None).data)
+        loaded = data.load(_at(variant, 0, folds, 0 if folds else None).data)
         # Without the rules from here on: folds that differ by a row must not have settings of their own.
         recipe = fitted_recipe(variant.recipe, loaded).model_copy(update={"rules": {}})
         fitted.append(replace(variant, recipe=recipe))
@@ -200,7 +212,7 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
     for seed in seeds:
         for fold in range(folds) if folds else (None,):
             for variant in variants:
-                recipe = _at(variant.recipe, seed, folds, fold)
+                recipe = _at(variant, seed, folds, fold)
                 loaded = data.load(recipe.data)
                 if seed == seeds[0] and not fold:
                     problems += _problems(variant.name, recipe, loaded)
@@ -212,19 +224,30 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
                     key=key,
                     folder=f"cells/{_slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}",
                 )
-                cells.append(Cell(entry, recipe))
+                cells.append(Cell(entry, recipe, _work(recipe, loaded)))
     if problems:
         raise RecipeError(list(dict.fromkeys(problems)))
-    return cells
+    most = max(cell.work for cell in cells)
+    return [replace(cell, work=cell.work / most) for cell in cells]
 
 
-def _at(recipe: Recipe, seed: int, folds: int | None, fold: int | None) -> Recipe:
+def _at(variant: Variant, seed: int, folds: int | None, fold: int | None) -> Recipe:
+    """The recipe of a cell. In a curve each seed draws its own rows too, the same ones for all presets."""
+    recipe, of_data = variant.recipe, {"folds": folds, "fold": fold}
+    if variant.size is not None:
+        of_data |= {"subset": variant.size, "subset_seed": seed}
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"folds": folds, "fold": fold}),
+            "data": recipe.data.model_copy(update=of_data),
             "training": recipe.training.model_copy(update={"seeds": [seed]}),
         }
     )
+
+
+def _work(recipe: Recipe, data: Data) -> float:
+    """Forward passes of rows; a training step counts three, for its backward pass costs two."""
+    measured = len(data.probe) + len(data.validation)
+    return recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
 
 
 def _problems(name: str, recipe: Recipe, data: Data) -> list[str]:

@@ -58,7 +58,10 @@ class Place:
 
 
 class RowDraws:
-    """Redraws the rows of each split, the same way for every run that was measured on them."""
+    """Redraws the rows of each split, the same way for every run that was measured on them.
+
+    In a curve the train probe differs by size and seed: other rows are drawn independently.
+    """
 
     def __init__(self, runs: Sequence[FoundRun], task: str) -> None:
         self._task = task
@@ -66,7 +69,8 @@ class RowDraws:
         if any(run.fold is not None for run in runs):
             return
         for number, split in enumerate(("train_probe", "validation", "test")):
-            self._redraw(split, runs, np.random.default_rng(number))
+            for index, alike in enumerate(_by_rows(split, runs)):
+                self._redraw(split, alike, np.random.default_rng((number, index) if index else number))
 
     def of(self, run: FoundRun, name: str) -> dict[str, Floats]:
         """Metric -> (DRAWS,) of a checkpoint's split, such as `selected_test`; empty where there are none."""
@@ -90,6 +94,15 @@ class RowDraws:
                 sums[key].append(times @ values)
         for key, parts in sums.items():
             self._draws[key] = scores_from_sums(self._task, np.concatenate(parts))
+
+
+def _by_rows(split: str, runs: Sequence[FoundRun]) -> list[list[FoundRun]]:
+    """Runs that were measured on the same rows of a split."""
+    found: dict[str, list[FoundRun]] = {}
+    for run in runs:
+        if f"{split}_rows" in run.arrays:
+            found.setdefault("\n".join(map(str, run.arrays[f"{split}_rows"])), []).append(run)
+    return list(found.values())
 
 
 def quantities(run: FoundRun, draws: RowDraws) -> dict[str, dict[str, Quantity]]:

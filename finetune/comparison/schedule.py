@@ -46,5 +46,6 @@ def _plain_seconds(
     from finetune.training.estimate import estimate_seconds
     from finetune.training.prepare import prepare
 
-    recipe = states[0].cell.recipe
-    return estimate_seconds(prepare(recipe, data.load(recipe.data)), threads), "from a few steps taken now"
+    cell = max((state.cell for state in states), key=lambda cell: cell.work)
+    prepared = prepare(cell.recipe, data.load(cell.recipe.data))
+    return estimate_seconds(prepared, threads) / cell.work, "from a few steps taken now"

@@ -1,30 +1,43 @@
-"""Label cells -> labels, and what is predicted."""
+"""What is predicted, and the names and the order of its classes."""
 
 import json
-import math
 import shlex
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from finetune.data.label_cells import LabelFormat, are_written_lists, as_number
 from finetune.data.rows import Rows
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 
 MULTI_LABEL_SHARE = 0.01  # share of cells with a separator from which labels are taken for lists
+SEPARATORS = ("|", ";", ",", "/")  # that people put between labels
 MANY_CLASSES = 50
 LARGEST_TARGET = 1e15  # its square still fits fp32
 ODD_SHARE = 0.1  # of cells that are no numbers, up to which a column of numbers looks like a column with typos
 
 
-def infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str:
-    """Tell the task from the training labels, and say so in `notes`.
+def infer_format(section: DataSection, labels: list[Any], notes: list[str]) -> LabelFormat:
+    """Tell task and format from the filled label cells of training, and say so in `notes`.
 
-    Lists, or texts with the separator in at least 1 % of the rows: multi-label. Numbers of which at least one has
-    a fraction: regression. Everything else, digits included: classes.
+    Lists (also written as text), or texts with the separator in at least 1 % of the rows: multi-label. Numbers of
+    which at least one has a fraction: regression. Everything else, digits included: classes.
+
+    Raises:
+        DataError: The cells are printed numpy arrays.
     """
-    if section.task != "auto":
-        return section.task
+    if isinstance(section.label, list):
+        return LabelFormat("multi_label", columns=tuple(section.label))
+    if section.task in ("auto", "multi_label") and are_written_lists(labels):
+        notes.append(f"labels are lists written as text, such as {labels[0]}: multi-label")
+        return LabelFormat("multi_label", written_lists=True)
+    task = section.task if section.task != "auto" else _infer_task(section, labels, notes)
+    return LabelFormat(task, section.label_separator)
+
+
+def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str:
     if any(isinstance(label, list) for label in labels):
         notes.append("labels are lists: multi-label")
         return "multi_label"
@@ -34,7 +47,9 @@ def infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str
             f"{joined} label cells hold '{section.label_separator}': multi-label (data.task=single_label if not)"
         )
         return "multi_label"
-    numbers = [_as_number(label) for label in labels]
+    if section.label_map:
+        return "single_label"  # numbers that have names are classes
+    numbers = [as_number(label) for label in labels]
     if all(number is not None for number in numbers):
         if any(number is not None and not number.is_integer() for number in numbers):
             notes.append("labels are numbers with fractions: regression (data.task=single_label if they are classes)")
@@ -50,49 +65,34 @@ def infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str
             f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, but {odd[0]!r} is none: taken as classes "
             "(data.task=regression if they are numbers; then mend that cell)"
         )
+    notes += _separator_notes(section, labels)
     return "single_label"
 
 
-def parse_labels(rows: Rows, task: str, separator: str, origin: str) -> Rows:
-    """Turn label cells into str, list[str] or float.
-
-    Raises:
-        DataError: A cell is not what the task needs; names the row.
-    """
-    parse = {"single_label": _parse_name, "multi_label": _parse_names, "regression": _parse_number}[task]
-    labels = []
-    for row_id, cell in zip(rows.ids, rows.labels, strict=True):
-        try:
-            labels.append(parse(cell, separator))
-        except ValueError as error:
-            raise DataError(f"{origin} row {row_id}: label {cell!r} {error}.") from error
-    return Rows(rows.texts, rows.pairs, labels, rows.ids)
-
-
-def _parse_name(cell: Any, separator: str) -> str:
-    if isinstance(cell, list | dict):
-        raise ValueError("is no single label. For lists of labels type: --set data.task=multi_label")
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def _parse_names(cell: Any, separator: str) -> list[str]:
-    if cell is None:
-        return []
-    if isinstance(cell, list):
-        if not all(isinstance(part, str | int | float) for part in cell):
-            raise ValueError("holds something that is no label name")
-        parts = [_parse_name(part, separator) for part in cell]
-    else:
-        parts = _parse_name(cell, separator).split(separator)
-    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+def _separator_notes(section: DataSection, labels: Sequence[Any]) -> list[str]:
+    """Another separator than the named one, where most parts of the joined cells are in other cells too."""
+    cells = Counter(label for label in labels if isinstance(label, str))
+    for separator in SEPARATORS:
+        joined = sum(count for cell, count in cells.items() if separator in cell)
+        if separator == section.label_separator or joined < max(2, MULTI_LABEL_SHARE * len(labels)):
+            continue
+        parts = Counter(part for cell in cells for part in {part.strip() for part in cell.split(separator)})
+        of_joined = {part.strip() for cell in cells if separator in cell for part in cell.split(separator)}
+        if 2 * sum(parts[part] > 1 for part in of_joined) > len(of_joined):
+            advice = "--set " + shlex.quote(f"data.label_separator={json.dumps(separator)}")
+            return [
+                f"{joined} label cells hold '{separator}', and other cells hold the same parts: taken as classes of "
+                f"their own. If they are several labels, type: {advice}"
+            ]
+    return []
 
 
 def drop_labelled(rows: Rows, names: list[str], dropped: Counter[str]) -> Rows:
     """Leave out the rows that have one of these labels; counted in `dropped`."""
+    if not names:
+        return rows
     unwanted = set(names)
-    keep = [i for i, label in enumerate(rows.labels) if unwanted.isdisjoint(_names(label))]
+    keep = [i for i, label in enumerate(rows.labels) if unwanted.isdisjoint(names_of(label))]
     if len(keep) < len(rows):
         dropped["data.drop_labels"] += len(rows) - len(keep)
     return rows.take(keep)
@@ -103,29 +103,20 @@ def drop_advice(names: list[str]) -> str:
     return "--set " + shlex.quote(f"data.drop_labels={json.dumps(names, ensure_ascii=False)}")
 
 
-def _names(label: Any) -> list[str]:
+def names_of(label: Any) -> list[str]:
     return label if isinstance(label, list) else [str(label)]
 
 
-def _parse_number(cell: Any, separator: str) -> float:
-    number = _as_number(cell)
-    if number is None:
-        raise ValueError("is no number, but data.task is regression")
-    return number
-
-
-def _as_number(cell: Any) -> float | None:
-    if isinstance(cell, bool | list | dict) or cell is None:
-        return None
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnings: list[str]) -> list[str] | None:
-    """Fix the order of the logits: as given, else numbers by value, else by name. None for regression.
+def label_names(
+    section: DataSection,
+    splits: dict[str, Rows],
+    task: str,
+    declared: list[str] | None,
+    notes: list[str],
+    warnings: list[str],
+) -> list[str] | None:
+    """Fix the order of the logits: as the recipe has it, else as the data declares it, else numbers by value, else by
+    name. None for regression.
 
     Raises:
         DataError: Fewer than two classes, a measured label unseen in training, or a name missing from data.labels.
@@ -135,8 +126,7 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
             raise DataError("data.labels: has no meaning for regression. Type: --set data.labels=null")
         _check_numbers(splits["train"].labels, warnings)
         return None
-    trained = count_labels(splits["train"])
-    found = sorted(trained, key=_natural_order)
+    found = sorted(count_labels(splits["train"]), key=_natural_order)
     if len(found) < (2 if task == "single_label" else 1):
         shown = f"only {found[0]!r}" if found else "none"
         raise DataError(
@@ -149,36 +139,42 @@ def label_names(section: DataSection, splits: dict[str, Rows], task: str, warnin
                 f"data.{split}: labels that never occur in training: {', '.join(unseen[:10])}. Add training rows, or "
                 f"leave them out: {drop_advice(unseen[:10])}"
             )
-        measured = count_labels(splits[split]) if split in splits else trained
-        absent = [name for name in found if name not in measured]
-        if absent:
-            warnings.append(f"{split} has no row of {len(absent)} of {len(found)} classes: {', '.join(absent[:10])}")
-    rare = [name for name, count in trained.items() if count == 1]
-    if rare:
-        warnings.append(f"{len(rare)} classes have a single training row: {', '.join(rare[:10])}")
-    if section.labels is None:
-        return found
-    missing = [name for name in found if name not in section.labels]
+    if section.labels is not None:
+        _check_names(section.labels, found)
+        return section.labels
+    return found if declared is None else _declared_order(declared, found, notes)
+
+
+def _check_names(named: list[str], found: list[str]) -> None:
+    missing = [name for name in found if name not in named]
     if missing:
-        raise DataError(
-            f"data.labels: misses {missing[0]!r}, which the data holds.{suggest(missing[0], section.labels)}"
-        )
-    surplus = [name for name in section.labels if name not in found]
+        raise DataError(f"data.labels: misses {missing[0]!r}, which the data holds.{suggest(missing[0], named)}")
+    surplus = [name for name in named if name not in found]
     if surplus:
         raise DataError(f"data.labels: {surplus[0]!r} never occurs in training.{suggest(surplus[0], found)}")
-    return section.labels
+
+
+def _declared_order(declared: list[str], found: list[str], notes: list[str]) -> list[str]:
+    """The order in which the data declares its classes; of those that training has."""
+    idle = [name for name in declared if name not in found]
+    if idle:
+        notes.append(
+            f"{len(idle)} of {len(declared)} declared labels never occur in training and are left out: "
+            f"{', '.join(idle[:10])}"
+        )
+    return [name for name in declared if name in found] + [name for name in found if name not in declared]
 
 
 def count_labels(rows: Rows) -> Counter[str]:
     """Label -> rows; a multi-label row counts for each of its labels."""
     counts: Counter[str] = Counter()
     for label in rows.labels:
-        counts.update(_names(label))
+        counts.update(names_of(label))
     return counts
 
 
 def _natural_order(name: str) -> tuple[bool, float, str]:
-    number = _as_number(name)
+    number = as_number(name)
     return (number is None, number or 0.0, name)
 
 

@@ -16,12 +16,16 @@ class Rows:
         pairs: Second text of a pair, or None.
         labels: str for single-label, list[str] for multi-label, float for regression.
         ids: Row number in its source, from 1, for messages and for writing down who is in which split.
+        groups: Group of each row (`data.group`), or None.
+        order: What rows are ordered by (`data.order_by`), or None.
     """
 
     texts: list[str]
     pairs: list[str] | None
     labels: list[Any]
     ids: list[str]
+    groups: list[str] | None = None
+    order: list[float] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -32,6 +36,8 @@ class Rows:
             None if self.pairs is None else [self.pairs[i] for i in indices],
             [self.labels[i] for i in indices],
             [self.ids[i] for i in indices],
+            None if self.groups is None else [self.groups[i] for i in indices],
+            None if self.order is None else [self.order[i] for i in indices],
         )
 
     def text_key(self, index: int) -> tuple[str, str]:
@@ -56,6 +62,7 @@ class Data:
         notes: What was decided for the user, to be said.
         warnings: What the user should look at.
         fingerprint: sha256 over all splits, texts and labels.
+        tables: Split -> table that its rows and their ids came from: all, train, validation or test.
     """
 
     task: str
@@ -69,6 +76,7 @@ class Data:
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tables: dict[str, str] = field(default_factory=dict)
 
     def splits(self) -> dict[str, Rows]:
         """Name -> rows of what is measured, the train probe included."""

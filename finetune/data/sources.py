@@ -1,230 +1,109 @@
-"""Files -> tables. Read by Python's own csv and json, which change no value: no types are guessed, so that a label
-`None`, `007` or `TRUE` and a text that looks like a date stay what they are."""
+"""What a recipe names -> tables, whatever the format.
 
-import csv
-import io
-import json
-from dataclasses import dataclass
+CSV and JSON are read by Python's own csv and json, which change no value (`delimited.py` says why not by `datasets`);
+Parquet, saved sets and hub sets by `datasets`.
+"""
+
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
 
+from finetune.data.arrow_files import read_parquet
+from finetune.data.dataset_sets import is_saved_set, read_hub_set, read_saved_set
+from finetune.data.delimited import read_delimited
+from finetune.data.encoding import open_text
+from finetune.data.json_files import read_json, read_json_lines
+from finetune.data.locate import DELIMITED, SUFFIXES, HubName, locate, split_files
+from finetune.data.table import Table, join_tables
 from finetune.errors import DataError
-from finetune.packages import PREFIX, package_path
 from finetune.recipe import DataSection
 
-SUFFIXES = (".csv", ".tsv", ".jsonl")
-SPLIT_FILES = {"train": ("train",), "validation": ("validation", "valid", "dev"), "test": ("test",)}
-csv.field_size_limit(2**31 - 1)
-
-
-@dataclass(frozen=True)
-class Table:
-    """One file: column name -> values, and the name to call it in messages."""
-
-    origin: str
-    columns: dict[str, list[Any]]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
+TEXT_FILES = {*SUFFIXES} - {".parquet"}
 
 
 def read_sources(section: DataSection) -> dict[str, Table]:
-    """Read the files of a recipe. Keys: train, validation, test; or "all" where one file must be split.
+    """Read what a recipe names. Keys: train, validation, test; or "all" where one table must be split.
 
     Raises:
-        DataError: A file is missing or malformed; names the file, the line and what to type.
+        DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
+            type.
     """
-    location = _locate(section.source, "data.source")
-    if location.is_dir():
-        files = _split_files(location)
-    elif section.validation is None and section.test is None:
-        files = {"all": location}
+    extra = {split: _extra_file(section, split) for split in ("validation", "test") if getattr(section, split)}
+    found = locate(section.source, "data.source")
+    files: dict[str, list[Path]] = {}
+    tables: dict[str, Table] = {}
+    if isinstance(found, HubName):
+        tables = read_hub_set(found.name, section)
+    elif is_saved_set(found):
+        tables = read_saved_set(found, section)
     else:
-        files = {"train": location}
-    for split in ("validation", "test"):
-        extra = getattr(section, split)
-        if extra is not None:
-            files[split] = _locate(extra, f"data.{split}")
-    return {split: _read(path, section) for split, path in files.items()}
+        _refuse_set_options(section, found)
+        files = split_files(found) if found.is_dir() else {"all": [found]}
+    files |= {split: [path] for split, path in extra.items()}
+    _refuse_idle_options(section, [path for paths in files.values() for path in paths])
+    tables |= {split: _read_parts(paths, section) for split, paths in files.items()}
+    for table in tables.values():
+        _require_rows(table)
+    return _name_alone(tables)
 
 
-def _locate(reference: str, key: str) -> Path:
-    if reference.startswith(PREFIX):
-        try:
-            return package_path(reference)
-        except LookupError as error:
-            raise DataError(f"{key}: {error}") from error
-    try:
-        path = Path(reference).expanduser()
-        found = path.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{key}: '{reference}' is no path: {error}.") from error
-    if not found:
-        raise DataError(
-            f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Type: --data PATH, or --set {key}=PATH"
-        )
+def _extra_file(section: DataSection, split: str) -> Path:
+    key = f"data.{split}"
+    path = locate(getattr(section, split), key)
+    if isinstance(path, HubName) or path.is_dir():
+        raise DataError(f"{key}: expected a file, found '{getattr(section, split)}'. Type: --set {key}=FILE")
     return path
 
 
-def _split_files(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for split, stems in SPLIT_FILES.items():
-        matches = [path for path in sorted(folder.iterdir()) if path.stem in stems and path.suffix.lower() in SUFFIXES]
-        if len(matches) > 1:
-            names = ", ".join(path.name for path in matches)
-            raise DataError(f"data.source: {folder} holds {len(matches)} files for {split}: {names}. Keep one.")
-        if matches:
-            found[split] = matches[0]
-    if "train" not in found:
-        raise DataError(
-            f"data.source: {folder} holds no train file; expected train.csv, train.tsv or train.jsonl "
-            f"(and validation.*, test.*)."
-        )
-    return found
+def _name_alone(tables: dict[str, Table]) -> dict[str, Table]:
+    """One table alone must be split, under whatever name it came; beside others it is train."""
+    if len(tables) == 1:
+        return {"all": next(iter(tables.values()))}
+    named = {"train" if split == "all" else split: table for split, table in tables.items()}
+    return {split: named[split] for split in ("train", "validation", "test") if split in named}
 
 
-def _read(path: Path, section: DataSection) -> Table:
+def _refuse_set_options(section: DataSection, path: Path) -> None:
+    for key, nothing in (("config", "null"), ("revision", "null"), ("split_names", "'{}'")):
+        if getattr(section, key):
+            raise DataError(
+                f"data.{key}: has no meaning for {path}, which is no data set of the hub. Type: --set data.{key}="
+                f"{nothing}"
+            )
+
+
+def _refuse_idle_options(section: DataSection, files: list[Path]) -> None:
+    suffixes = {path.suffix.lower() for path in files}
+    for key, able in (("delimiter", set(DELIMITED)), ("encoding", TEXT_FILES)):
+        if getattr(section, key) is not None and not suffixes & able and suffixes <= {".parquet", *TEXT_FILES}:
+            raise DataError(
+                f"data.{key}: has no meaning for {section.source}: it acts on {', '.join(sorted(able))} files. "
+                f"Type: --set data.{key}=null"
+            )
+
+
+def _read_parts(paths: list[Path], section: DataSection) -> Table:
+    tables = [_read_file(path, section) for path in paths]
+    return tables[0] if len(tables) == 1 else join_tables(f"{paths[0]} and {len(paths) - 1} more parts", tables)
+
+
+def _read_file(path: Path, section: DataSection) -> Table:
     suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return read_parquet(path)
     if suffix not in SUFFIXES:
-        raise DataError(f"{path}: expected a {', '.join(SUFFIXES)} file, found '{suffix or 'no suffix'}'.")
-    text = _decode(path, section.encoding)
-    if suffix == ".jsonl":
-        table = _parse_jsonl(path, text)
-    else:
-        table = _parse_csv(path, text, section.delimiter or ("\t" if suffix == ".tsv" else ","))
+        raise DataError(f"{path}: expected a {', '.join(SUFFIXES)} file or a folder, found '{suffix or 'no suffix'}'.")
+    file = open_text(path, section)
+    if suffix in DELIMITED:
+        return read_delimited(file, section, DELIMITED[suffix])
+    return read_json(file, section) if suffix == ".json" else read_json_lines(file, section)
+
+
+def _require_rows(table: Table) -> None:
     if len(table) == 0:
-        raise DataError(f"{path}: has columns but no rows.")
-    return table
-
-
-def _decode(path: Path, encoding: str) -> str:
-    """The text of a file, without a byte-order mark.
-
-    Raises:
-        DataError: It cannot be read or decoded; names the line and the byte.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        left_out = sum(table.dropped.values())
         raise DataError(
-            f"{path} line {line}: byte 0x{raw[error.start]:02x} is not {encoding}. Save the file as UTF-8, or name "
-            "its encoding, for example: --set data.encoding=cp1252"
-        ) from error
-    except (LookupError, ValueError) as error:  # unknown, or a codec that does not make text
-        raise DataError(f"data.encoding: {encoding!r} is no text encoding of Python. Try utf-8 or latin-1.") from error
-    text = text.removeprefix("\ufeff")
-    if not text.strip():
-        raise DataError(f"{path}: is empty.")
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(
-            f"{path} line {line}: holds a NUL character, so it is no text file (UTF-16? --set data.encoding=utf-16)."
+            f"{table.origin}: has columns but no rows."
+            if not left_out
+            else f"{table.origin}: none of its {left_out} rows can be read. {table.warnings[-1]}"
         )
-    return text
-
-
-def _parse_csv(path: Path, text: str, delimiter: str) -> Table:
-    """Python's own reader, without any guessing of types: `None`, `n/a`, `007` and `TRUE` stay what they are."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
-    header: list[str] | None = None
-    line = 1
-    try:
-        for cells in reader:
-            if header is None and cells:
-                header = cells
-                _check_header(path, header, delimiter)
-            elif cells:
-                _check_width(path, line, cells, header or [], delimiter)
-                rows.append(cells)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path} line {reader.line_num}: malformed CSV: {error}.") from error
-    return Table(str(path), {name: [row[index] for row in rows] for index, name in enumerate(header or [])})
-
-
-def _check_width(path: Path, line: int, cells: list[str], header: list[str], delimiter: str) -> None:
-    if len(cells) != len(header):
-        raise DataError(
-            f"{path} line {line}: {len(cells)} cells where the header has {len(header)} ({', '.join(header)}). "
-            f"Quote texts that hold a '{delimiter}': \"like, this\"."
-        )
-
-
-def _check_header(path: Path, header: list[str], delimiter: str) -> None:
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise DataError(f"{path}: column name {repeated[0]!r} appears twice in the header.")
-    if "" in header:
-        raise DataError(f"{path}: column {header.index('') + 1} has no name. Every column needs one in the first line.")
-    other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
-    if len(header) == 1 and other is not None:
-        shown = "\\t" if other == "\t" else other
-        raise DataError(
-            f"{path}: the header is one column, {header[0]!r}; the delimiter looks like '{shown}'. "
-            f"Type: --set 'data.delimiter=\"{shown}\"'"
-        )
-
-
-def _parse_jsonl(path: Path, text: str) -> Table:
-    """One object a line. A key that a row lacks is None there; kinds of values must agree."""
-    rows: list[dict[str, Any]] = []
-    kinds: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            rows.append(_parse_json_line(f"{path} line {number}", line))
-            for key, value in rows[-1].items():
-                kind = _json_kind(value)
-                known, first = kinds.get(key, ("nothing", number))
-                if "nothing" not in (kind, known) and kind != known:
-                    raise DataError(
-                        f"{path} line {number}: '{key}' is {kind} here and {known} in line {first}. Make them alike."
-                    )
-                if known == "nothing":
-                    kinds[key] = (kind, number)
-    if not kinds:
-        raise DataError(f"{path}: its objects have no keys.")
-    return Table(str(path), {key: [row.get(key) for row in rows] for key in kinds})
-
-
-def _parse_json_line(where: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-        line.encode("utf-8")
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}.") from error
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: holds half of a two-part character (a lone surrogate).") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}.") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected an object {{…}}, found a {type(row).__name__}.")
-    return row
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        repeated = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
-        raise ValueError(f"key '{repeated}' is given twice")
-    return content
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _json_kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true/false"
-    if isinstance(value, int | float):
-        return "a number"
-    return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

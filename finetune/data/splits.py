@@ -1,17 +1,16 @@
-"""Who is in train, validation and test, and who is in the train probe. Seeded by `data.split_seed` alone."""
+"""Who is in train, validation and test. Seeded by `data.split_seed` alone."""
 
-import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from finetune.data.labels import drop_advice
+from finetune.data.groups import draw_groups, group_folds
+from finetune.data.labels import drop_advice, names_of
 from finetune.data.rows import Rows
+from finetune.data.strata import how, is_iterative, label_matrix, sample, strata
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
-ENOUGH = 4  # rows of a multi-label stratum, so that it can reach three splits
-QUANTILES = 10  # bins that stand for classes when numbers are stratified
+SHOWN = 10  # names in a message
 
 
 def holdout_size(rows: int) -> int:
@@ -19,209 +18,202 @@ def holdout_size(rows: int) -> int:
     return max(1, round(rows * max(0.1, min(0.2, 500 / rows))))
 
 
-def make_splits(section: DataSection, tables: dict[str, Rows], task: str, notes: list[str]) -> dict[str, Rows]:
-    """Complete the splits: take test, then validation from the rows that came without them, then thin out train.
+def make_splits(
+    section: DataSection, tables: dict[str, Rows], task: str, notes: list[str], warnings: list[str]
+) -> dict[str, Rows]:
+    """Complete the splits: take test, then validation from the rows that came without them. Train is what is left.
 
     Raises:
-        DataError: There are too few rows, or a class is too rare to be in every split.
+        DataError: There are too few rows or groups to split, or sizes do not fit.
     """
     splits = {
-        name: _thin_out(rows, getattr(section, f"{name}_size"), task, section.split_seed, f"data.{name}_size")
-        for name, rows in tables.items()
-        if name not in ("all", "train")
+        name: thin_out(section, rows, name, task) for name, rows in tables.items() if name not in ("all", "train")
     }
     pool = tables["all"] if "all" in tables else tables["train"]
     if section.folds is not None:
-        pool, splits["test"] = _take_fold(section, pool, splits, task, notes)
+        _check_folds(section.folds, pool, splits)
     wanted = [name for name in ("test", "validation") if name not in splits]
-    if "all" not in tables and "test" in wanted and section.test_size is None:
+    if "all" not in tables and "test" in wanted and section.test_size is None and section.folds is None:
         wanted.remove("test")  # files were given for the other splits: do not invent a test split from train
-    if wanted:
-        _check_rare_classes(pool, task, len(wanted) + 1)
-    total = len(pool)
-    default = max(holdout_size(total), len(set(pool.labels)) if task == "single_label" else 1)
+    if not wanted:
+        warnings += _idle_warnings(section)
+        return {"train": pool, **splits}
+    parts = len(wanted) + 1 if section.folds is None else max(section.folds, 3)
+    # Positions in the pool that may be held out; rows of labels that are too rare for it are trained on.
+    free = list(range(len(pool))) if section.order_by else _measurable(section, pool, task, parts, warnings)
+    kept = sorted(set(range(len(pool))) - set(free))
+    if section.folds is not None:
+        fold, chosen = _take_fold(section, pool.take(free), task, notes)
+        splits["test"] = pool.take([free[row] for row in chosen])
+        free = _without(free, fold)
+        wanted.remove("test")
+    total = len(free) + len(kept)
+    classes = len({pool.labels[row] for row in free}) if task == "single_label" else 1
+    default = max(holdout_size(total), classes)
     for name in wanted:
         size = _rows_of(getattr(section, f"{name}_size"), total, default, f"data.{name}_size")
-        pool, splits[name] = split_off(pool, size, task, section.split_seed, f"data.{name}_size")
-        notes.append(f"{name}: {len(splits[name])} rows split off ({_how(task)}, split seed {section.split_seed})")
-    pool = _thin_out(pool, section.train_size, task, section.split_seed, "data.train_size")
-    return {"train": pool, **splits}
+        chosen = _draw(section, pool.take(free), name, size, task, notes)
+        splits[name] = pool.take([free[row] for row in chosen])
+        free = _without(free, chosen)
+    return {"train": pool.take(sorted(free + kept)), **splits}
 
 
-def _take_fold(
-    section: DataSection, pool: Rows, splits: dict[str, Rows], task: str, notes: list[str]
-) -> tuple[Rows, Rows]:
-    """Return (the other folds, the fold that is test), stratified; at most `data.test_size` rows of the fold.
+def thin_out(section: DataSection, rows: Rows, name: str, task: str) -> Rows:
+    """A stratified part of a split, as large as the recipe says; all of it when no size is asked for."""
+    key = f"data.{name}_size"
+    wanted = _rows_of(getattr(section, f"{name}_size"), len(rows), len(rows), key)
+    return rows if wanted == len(rows) else rows.take(sample(rows.labels, wanted, task, section.split_seed, key))
+
+
+def _draw(section: DataSection, rows: Rows, name: str, size: int, task: str, notes: list[str]) -> list[int]:
+    """Positions of a held-out split, ascending; how it was drawn goes to `notes`.
 
     Raises:
-        DataError: There is a test split already, or a class is too rare to be in every fold.
+        DataError: There are not enough rows, groups or moments in time.
     """
-    from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
+    key, seed = f"data.{name}_size", section.split_seed
+    if size >= len(rows):
+        raise DataError(f"{key}: {size} rows are wanted but only {len(rows)} are left. Ask for fewer.")
+    if section.order_by is not None:
+        chosen = _draw_last(rows, size, key)
+        manner = f"the last by '{section.order_by}', {size} wanted; rows equal in it stay together, on the later side"
+    elif rows.groups is not None:
+        chosen = draw_groups(rows, size, task, seed, key)
+        whole = len({rows.groups[row] for row in chosen})
+        manner = f"{whole} whole groups of '{section.group}', {size} rows wanted; {_kept_by_groups(task)}, split seed "
+        manner += str(seed)
+    else:
+        chosen = sample(rows.labels, size, task, seed, key)
+        manner = f"{how(rows.labels, task)}, split seed {seed}"
+    if getattr(section, f"{name}_size") is None:
+        manner += f"; no {key}: a tenth to a fifth of the rows, 500 in between"
+    notes.append(f"{name}: {len(chosen)} rows split off ({manner})")
+    return chosen
 
-    assert section.folds is not None, "asked for only with folds"
-    assert section.fold is not None, "checked with the recipe"
+
+def _kept_by_groups(task: str) -> str:
+    named = {"single_label": "class", "multi_label": "rarest label", "regression": "size"}[task]
+    return f"stratified by {named} as far as groups allow"
+
+
+def _draw_last(rows: Rows, size: int, key: str) -> list[int]:
+    assert rows.order is not None, "asked for only with data.order_by"
+    order = rows.order
+    ranked = sorted(range(len(rows)), key=lambda row: order[row])
+    start = len(rows) - size
+    while start > 0 and order[ranked[start - 1]] == order[ranked[start]]:
+        start -= 1
+    if start == 0:
+        raise DataError(
+            f"{key}: {size} rows are wanted from the end of data.order_by, but the {len(rows)} rows left all have one "
+            "value there, so there is no earlier and later. Name a finer column, or fewer rows"
+        )
+    return sorted(ranked[start:])
+
+
+def _check_folds(folds: int, pool: Rows, splits: dict[str, Rows]) -> None:
     if "test" in splits:
         raise DataError(
             "data.folds: the data has a test split of its own, and folds would make another. Leave --folds out, or "
             "pass one file with all rows: --data FILE"
         )
-    if section.folds > len(pool):
-        raise DataError(f"data.folds: {section.folds} folds of {len(pool)} rows. Type: --folds {min(5, len(pool))}")
-    _check_rare_classes(pool, task, max(section.folds, 3))
-    strata = _strata(pool.labels, task)
-    if strata is not None and min(Counter(strata).values()) < section.folds:
-        strata = None  # never classes: those were checked
-    kind = KFold if strata is None else StratifiedKFold
-    cut = kind(section.folds, shuffle=True, random_state=section.split_seed).split(range(len(pool)), strata)
-    rest, taken = list(cut)[section.fold]
-    size = section.test_size
-    fold = pool.take(sorted(taken.tolist()))
+    if folds > len(pool):
+        raise DataError(f"data.folds: {folds} folds of {len(pool)} rows. Type: --folds {min(5, len(pool))}")
+
+
+def _take_fold(section: DataSection, rows: Rows, task: str, notes: list[str]) -> tuple[list[int], list[int]]:
+    """Positions of the fold, and of the test split: the fold, or the part of it that `data.test_size` asks for."""
+    fold = _fold_rows(section, rows, task)
+    chosen, size, key = fold, section.test_size, "data.test_size"
     if size is not None:
-        wanted = _rows_of(size, len(pool), len(fold), "data.test_size")
-        fold = _thin_out(fold, min(wanted, len(fold)), task, section.split_seed, "data.test_size")
+        wanted = min(_rows_of(size, len(rows), len(fold), key), len(fold))
+        part = sample([rows.labels[row] for row in fold], wanted, task, section.split_seed, key)
+        chosen = [fold[row] for row in part]
+    manner = how(rows.labels, task) if section.group is None else f"whole groups of '{section.group}'"
     notes.append(
-        f"test: {len(fold)} rows of fold {section.fold} of {section.folds} ({_how(task)}, split seed "
+        f"test: {len(chosen)} rows of fold {section.fold} of {section.folds} ({manner}, split seed "
         f"{section.split_seed})"
     )
-    return pool.take(sorted(rest.tolist())), fold
+    return fold, chosen
 
 
-def _thin_out(rows: Rows, size: float | None, task: str, seed: int, key: str) -> Rows:
-    """A stratified part of a split that came with the data; all of it when no size is asked for."""
-    wanted = _rows_of(size, len(rows), len(rows), key)
-    return rows if wanted == len(rows) else rows.take(sample(rows.labels, wanted, task, seed, key))
+def _fold_rows(section: DataSection, rows: Rows, task: str) -> list[int]:
+    """Positions of the fold, ascending, stratified."""
+    from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
+
+    assert section.folds is not None, "asked for only with folds"
+    assert section.fold is not None, "checked with the recipe"
+    if section.group is not None:
+        return group_folds(rows, section.folds, task, section.split_seed)[section.fold]
+    kinds: Any = strata(rows.labels, task)
+    kind: Any = StratifiedKFold
+    if is_iterative(rows.labels, task):
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+        kind, kinds = MultilabelStratifiedKFold, label_matrix(rows.labels)
+    elif kinds is None or min(Counter(kinds).values()) < section.folds:
+        kind, kinds = KFold, None  # never classes: those with fewer rows are not measured
+    cut = kind(n_splits=section.folds, shuffle=True, random_state=section.split_seed).split(range(len(rows)), kinds)
+    _, taken = list(cut)[section.fold]
+    return sorted(taken.tolist())
 
 
-def split_off(rows: Rows, size: int, task: str, seed: int, key: str) -> tuple[Rows, Rows]:
-    """Return (the rest, `size` rows), stratified by class or by quantile of the target; order of rows is kept.
+def _measurable(section: DataSection, pool: Rows, task: str, parts: int, warnings: list[str]) -> list[int]:
+    """Positions of rows that may be held out: those whose labels have enough rows (or groups) for every split.
 
     Raises:
-        DataError: There are not enough rows.
+        DataError: There are too few of them, or of one class only.
     """
-    if size >= len(rows):
-        raise DataError(f"{key}: {size} rows are wanted but only {len(rows)} are left. Ask for fewer.")
-    chosen = sample(rows.labels, size, task, seed, key)
-    taken = set(chosen)
-    rest = [index for index in range(len(rows)) if index not in taken]
-    return rows.take(rest), rows.take(chosen)
-
-
-def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
-    """`size` positions, ascending, stratified where the task allows it.
-
-    Raises:
-        DataError: Not every class can be on both sides.
-    """
-    from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
-
-    if size >= len(labels):
-        return list(range(len(labels)))
-    strata = _strata(labels, task)
-    if strata is not None and min(Counter(strata).values()) < 2:
-        strata = None  # only where splits came with the data: checked before making our own
-    needed = len(set(strata or []))
-    if task == "multi_label" and not needed <= size <= len(labels) - needed:
-        strata, needed = None, 0  # more labels than rows to draw: at random
-    if not needed <= size <= len(labels) - needed:
+    whole = pool.groups or pool.ids  # what a split takes whole
+    if len(set(whole)) < parts:
+        what = f"groups of data.group ('{section.group}')" if pool.groups else "rows"
         raise DataError(
-            f"{key}: {size} of {len(labels)} rows cannot be drawn so that all {needed} classes are on both sides. "
-            f"Ask for {needed} to {len(labels) - needed}."
+            f"data.{'group' if pool.groups else 'source'}: {len(set(whole))} {what} cannot fill {parts} splits. "
+            "Add more, or give your own validation and test files"
         )
-    _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=strata, random_state=seed)
-    return sorted(chosen)
-
-
-def probe_positions(section: DataSection, train: Rows, validation: Rows, task: str) -> list[int]:
-    """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
-    size = min(len(train), section.probe_size or len(validation))
-    strata = len(set(_strata(train.labels, task) or []))
-    if 0 < strata <= size <= len(train) - strata:
-        return sample(train.labels, size, task, section.split_seed, "data.probe_size")
-    return sorted(random.Random(section.split_seed).sample(range(len(train)), size))
-
-
-def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
-    """Keep the first row of each text; where copies disagree about the label, keep none of them."""
-    labels_of: dict[tuple[str, str], set[str]] = {}
-    keys = [rows.text_key(index) for index in range(len(rows))]
-    for key, label in zip(keys, rows.labels, strict=True):
-        labels_of.setdefault(key, set()).add(repr(sorted(label) if isinstance(label, list) else label))
-    seen: set[tuple[str, str]] = set()
-    keep = []
-    for index, key in enumerate(keys):
-        if len(labels_of[key]) > 1:
-            dropped["same text, different labels"] += 1
-        elif key in seen:
-            dropped["duplicate text"] += 1
-        else:
-            seen.add(key)
-            keep.append(index)
-    return rows.take(keep)
-
-
-def drop_leaks(splits: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
-    """Leave out of train what validation or test holds, and of validation what test holds."""
-    kept: dict[str, Rows] = {}
-    held: set[tuple[str, str]] = set()
-    for name in ("test", "validation", "train", "all"):
-        if name in splits:
-            rows = splits[name]
-            keys = [rows.text_key(index) for index in range(len(rows))]
-            keep = [index for index, key in enumerate(keys) if key not in held]
-            dropped[f"{name} text also in a later split"] += len(rows) - len(keep)
-            kept[name] = rows.take(keep)
-            held.update(keys)
-    return kept
-
-
-def count_leaks(seen: Rows, measured: Rows) -> int:
-    """Rows of `measured` whose text is also in `seen`."""
-    texts = {seen.text_key(index) for index in range(len(seen))}
-    return sum(measured.text_key(index) in texts for index in range(len(measured)))
-
-
-def _strata(labels: Sequence[Any], task: str) -> list[Any] | None:
-    """What is kept in proportion: the class, or the tenth of the range of ranks; None for multi-label."""
-    if task == "single_label":
-        return list(labels)
-    if task == "regression" and len(labels) >= 10 * QUANTILES:
-        order = sorted(range(len(labels)), key=lambda index: labels[index])
-        bins = [0] * len(labels)
-        for rank, index in enumerate(order):
-            bins[index] = rank * QUANTILES // len(labels)
-        return bins
-    if task == "multi_label":
-        return _rarest_labels(labels)
-    return None
-
-
-def _rarest_labels(labels: Sequence[list[str]]) -> list[str] | None:
-    """Each row stands for its rarest label, so that rare labels reach every split; too rare ones share a stratum."""
-    counts = Counter(name for names in labels for name in names)
-    rarest = [min(names, key=lambda name: (counts[name], name), default="") for names in labels]
-    sizes = Counter(rarest)
-    merged = [name if sizes[name] >= ENOUGH else "" for name in rarest]
-    return merged if Counter(merged)[""] != 1 else None
-
-
-def _how(task: str) -> str:
-    return {
-        "single_label": "stratified by class",
-        "regression": "stratified by size",
-        "multi_label": "stratified by rarest label",
-    }[task]
-
-
-def _check_rare_classes(rows: Rows, task: str, parts: int) -> None:
-    if task != "single_label":
-        return
-    rare = {name: count for name, count in sorted(Counter(rows.labels).items()) if count < parts}
-    if rare:
-        shown = ", ".join(f"{name} ({count})" for name, count in list(rare.items())[:10])
+    if task == "regression":
+        return list(range(len(pool)))
+    holders: dict[str, set[str]] = {}
+    for label, unit in zip(pool.labels, whole, strict=True):
+        for name in names_of(label):
+            members = holders.setdefault(name, set())
+            if len(members) < parts:
+                members.add(unit)
+    rare = sorted(name for name, members in holders.items() if len(members) < parts)
+    if not rare:
+        return list(range(len(pool)))
+    lacking = set(rare)
+    fixed = {unit for label, unit in zip(pool.labels, whole, strict=True) if not lacking.isdisjoint(names_of(label))}
+    free = [row for row, unit in enumerate(whole) if unit not in fixed]
+    what = "groups" if pool.groups else "rows"
+    shown = ", ".join(f"{name} ({len(holders[name])})" for name in rare[:SHOWN])
+    more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
+    advice = f"Add {what}, give your own validation and test files, or leave them out: {drop_advice(rare[:SHOWN])}"
+    left = {name for row in free for name in names_of(pool.labels[row])}
+    if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
-            f"data.label: classes with fewer than {parts} rows cannot be in every one of {parts} splits: {shown}. Add "
-            f"rows, give your own validation and test files, or leave them out: {drop_advice(list(rare)[:10])}"
+            f"data.label: classes with fewer than {parts} {what} cannot be in every one of {parts} splits, and too few "
+            f"others are left to measure on: {shown}{more}. {advice}"
         )
+    warnings.append(
+        f"data.label: classes with fewer than {parts} {what} are trained on but cannot be measured, as their "
+        f"{'groups' if pool.groups else 'rows'} all stay in training: {shown}{more}. {advice}"
+    )
+    return free
+
+
+def _idle_warnings(section: DataSection) -> list[str]:
+    return [
+        f"data.{key}: nothing was split by '{name}', as validation and test came with the data"
+        for key in ("group", "order_by")
+        if (name := getattr(section, key)) is not None
+    ]
+
+
+def _without(positions: list[int], taken: list[int]) -> list[int]:
+    """`positions` but those at the places `taken`."""
+    gone = set(taken)
+    return [position for place, position in enumerate(positions) if place not in gone]
 
 
 def _rows_of(size: float | None, available: int, default: int, key: str) -> int:

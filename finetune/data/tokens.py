@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import hashlib
+import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from finetune.data.long_texts import LongTexts, kept_spans
 from finetune.data.rows import Data, Rows
-from finetune.errors import DataError
+from finetune.data.token_cache import Arrays, cached_arrays
+from finetune.errors import DataError, RecipeError
 
 Item = dict[str, Any]
 Augment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]  # texts and a random stream for each
 AugmentTokens = Callable[[list[int], random.Random], list[int]]
+
+AT_ONCE = 1000  # texts handed to the tokenizer: its Python lists of the rest are never all there
+FORMAT = 1  # of what is cached: raise it when the same key would have to mean other arrays
+
+
+class Tokens:
+    """Pieces of texts as the model takes them, unpadded, in flat arrays: no Python list of all tokens is kept.
+
+    A text is one piece; in windows it has as many as it needs. Indexing and iterating give pieces.
+
+    Attributes:
+        lengths: (rows,) tokens of each text before anything was cut, special tokens included.
+        first: (rows + 1,) where the pieces of each row begin, and their number.
+        sizes: (pieces,) tokens of each piece.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.lengths = arrays["lengths"]
+        self.first = arrays["first"]
+        self.sizes = np.diff(arrays["offsets"])
+        self._offsets = arrays["offsets"]
+        self._inputs = {name: arrays[name] for name in arrays if name not in ("lengths", "first", "offsets")}
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, piece: int) -> Item:
+        start, stop = self._offsets[piece], self._offsets[piece + 1]
+        return {name: values[start:stop].tolist() for name, values in self._inputs.items()}
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[piece] for piece in range(len(self)))
 
 
 class Encoder:
@@ -22,37 +64,156 @@ class Encoder:
 
     Args:
         tokenizer: A transformers tokenizer.
-        data: For the task and the order of the labels.
+        data: For the task, the order of the labels, and whether texts are pairs.
         max_length: Texts are cut to this many tokens, special tokens included.
+        long_texts: What is kept of a text that is longer.
+        overlap: Tokens that neighbouring windows share.
 
     Raises:
         DataError: `max_length` is more than the model takes.
+        RecipeError: `long_texts` cannot cut pairs, or `overlap` leaves no way forward.
     """
 
-    def __init__(self, tokenizer: Any, data: Data, max_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, data: Data, max_length: int, long_texts: LongTexts = "head", overlap: int = 0
+    ) -> None:
         limit = tokenizer.model_max_length
         if max_length > limit:
             raise DataError(
                 f"data.max_length: {max_length} tokens, but this model takes {limit}. "
                 f"Type: --set data.max_length={limit}"
             )
+        if long_texts != "head" and data.train.pairs is not None:
+            raise RecipeError(
+                f"data.long_texts: {long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which "
+                "the longer text loses its end. Type: --set data.long_texts=head"
+            )
+        room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
+        if long_texts == "windows" and overlap >= room:
+            raise RecipeError(
+                f"data.overlap: windows that share {overlap} tokens never get on: data.max_length={max_length} has "
+                f"room for {room} tokens of a text. Type: --set data.overlap={room // 4}"
+            )
         self._tokenizer = tokenizer
         self._max_length = max_length
+        self._long_texts = long_texts
+        self._overlap = overlap
         self._task = data.task
         self._index = {name: index for index, name in enumerate(data.labels or [])}
+        self._known: dict[str, Tokens] = {}
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Item]:
-        """Token ids and what else the model takes, one dict per text, unpadded."""
-        second = None if pairs is None else list(pairs)
-        encoded = self._tokenizer(
-            list(texts),
-            second,
-            truncation=True,
-            max_length=self._max_length,
-            padding=False,
-            return_attention_mask=False,
+    @property
+    def tokenizer(self) -> Any:
+        return self._tokenizer
+
+    @property
+    def max_length(self) -> int:
+        return self._max_length
+
+    def lengths(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
+        """Tokens of each text (or pair) before anything is cut, special tokens included."""
+        counts: list[int] = self.encode_once(texts, pairs).lengths.tolist()
+        return counts
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
+        """What the model takes of each text, cut to `max_length`."""
+        return Tokens(_packed(self._pieces(texts, pairs)))
+
+    def encode_once(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
+        """As `encode`, for texts that are wanted again: by the next seed, preset or process of this machine."""
+        if self._identity is None:
+            return self.encode(texts, pairs)
+        settings = [FORMAT, self._identity, self._max_length, self._long_texts, self._overlap]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for part in (texts, pairs or ()):
+            digest.update(f"{len(part)}\n".encode())
+            for text in part:
+                encoded = text.encode("utf-8", "surrogatepass")
+                digest.update(b"%d " % len(encoded) + encoded)
+        key = digest.hexdigest()
+        if key not in self._known:
+            self._known[key] = Tokens(cached_arrays("tokens", key, lambda: _packed(self._pieces(texts, pairs))))
+        return self._known[key]
+
+    @functools.cached_property
+    def _identity(self) -> str | None:
+        """sha256 over what decides which tokens a text becomes; None for a tokenizer that cannot tell."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        import tokenizers
+        import transformers
+
+        backend.no_truncation()  # what the last call left behind; every call sets both anew
+        backend.no_padding()
+        about = [
+            backend.to_str(),
+            type(self._tokenizer).__name__,
+            self._tokenizer.special_tokens_map,
+            self._tokenizer.model_input_names,
+            self._tokenizer.truncation_side,
+            tokenizers.__version__,
+            transformers.__version__,
+        ]
+        return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()
+
+    def _pieces(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[tuple[int, list[Item]]]:
+        """The length before cutting and the pieces of each text."""
+        for start in range(0, len(texts), AT_ONCE):
+            stop = start + AT_ONCE
+            first, second = list(texts[start:stop]), None if pairs is None else list(pairs[start:stop])
+            whole = self._call(first, second, truncation=False, return_special_tokens_mask=True)
+            special = whole.pop("special_tokens_mask")
+            lengths = [len(ids) for ids in whole["input_ids"]]
+            long = [row for row, length in enumerate(lengths) if length > self._max_length]
+            cut = iter(self._cut(long, first, second, whole, special))
+            for row, length in enumerate(lengths):
+                is_long = length > self._max_length
+                yield length, next(cut) if is_long else [{name: values[row] for name, values in whole.items()}]
+
+    def _cut(
+        self, long: list[int], first: list[str], second: list[str] | None, whole: Item, special: list[list[int]]
+    ) -> list[list[Item]]:
+        """The pieces of the texts that are too long."""
+        if not long:
+            return []
+        if self._long_texts == "head":  # left to the tokenizer, which knows how to share out the room between pairs
+            pairs = None if second is None else [second[row] for row in long]
+            cut = self._call([first[row] for row in long], pairs, truncation=True, max_length=self._max_length)
+            return [[{name: values[index] for name, values in cut.items()}] for index in range(len(long))]
+        return [self._framed({name: values[row] for name, values in whole.items()}, special[row]) for row in long]
+
+    def _framed(self, whole: Item, special: list[int]) -> list[Item]:
+        """Pieces of one text, each between the special tokens that the whole stands between."""
+        start, stop = special.index(0), len(special) - special[::-1].index(0)
+        room = self._max_length - (len(special) - (stop - start))
+        # A quarter from the start: 128 of 512 tokens (Sun et al. 2019, arXiv:1905.05583, section 5.3.1).
+        pieces = kept_spans(self._long_texts, stop - start, room, self._max_length // 4, self._overlap)
+        return [
+            {
+                name: [
+                    *values[:start],
+                    *(value for span in spans for value in values[start + span.start : start + span.stop]),
+                    *values[stop:],
+                ]
+                for name, values in whole.items()
+            }
+            for spans in pieces
+        ]
+
+    def _call(self, first: list[str], second: list[str] | None, **settings: Any) -> Item:
+        """verbose=False: that a text is longer than the model takes is said by us, once and counted."""
+        return dict(
+            self._tokenizer(first, second, padding=False, return_attention_mask=False, verbose=False, **settings)
         )
-        return [{key: encoded[key][index] for key in encoded} for index in range(len(texts))]
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """The tokenizer, set to cut texts as here where it can: to the same length, and for `tail` at their start."""
+        shipped = copy.deepcopy(self._tokenizer)
+        if self._long_texts == "tail":
+            shipped.truncation_side = "left"
+        shipped("a", truncation=True, max_length=self._max_length)  # its file keeps the settings of the last call
+        shipped.save_pretrained(folder)
 
     def target(self, label: Any) -> Any:
         """int for single-label, K zeros and ones for multi-label, float for regression."""
@@ -62,18 +223,29 @@ class Encoder:
             return [float(name in label) for name in self._index]
         return float(label)
 
-    def encode_rows(self, rows: Rows) -> list[Item]:
-        return [
-            {**item, "labels": self.target(label)}
-            for item, label in zip(self.encode(rows.texts, rows.pairs), rows.labels, strict=True)
-        ]
+
+def _packed(rows: Iterable[tuple[int, list[Item]]]) -> Arrays:
+    """Lengths and pieces of texts -> the arrays of `Tokens`."""
+    lengths, first, offsets = array("q"), array("q", [0]), array("q", [0])
+    inputs: dict[str, array[int]] = {}
+    for length, pieces in rows:
+        lengths.append(length)
+        for piece in pieces:
+            for name, values in piece.items():
+                kind = "b" if name == "token_type_ids" else "i"  # a byte, or four
+                inputs.setdefault(name, array(kind)).fromlist(values)
+            offsets.append(len(inputs["input_ids"]))
+        first.append(len(offsets) - 1)
+    flat = {"lengths": lengths, "first": first, "offsets": offsets, **inputs}
+    return {name: np.asarray(values) for name, values in flat.items()}
 
 
 class TrainSet(torch.utils.data.Dataset[Item]):
     """Training rows; augmented afresh each epoch when there are augmenters, else tokenised once.
 
-    The random stream of a text is keyed by (seed, epoch, row, technique, which text of a pair): nothing depends on
-    the order of reading or on the process, so a resumed or distributed run sees the same texts.
+    Where texts are cut into windows, a row is one of its windows, drawn anew each epoch. The random stream of a text
+    is keyed by (seed, epoch, row, technique, which text of a pair): nothing depends on the order of reading or on the
+    process, so a resumed or distributed run sees the same texts.
 
     Args:
         rows: Of the training split.
@@ -96,26 +268,30 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         self._augmenters = augmenters
         self._token_augmenters = token_augmenters
         self._seed = seed
+        self._epoch: int | None = None  # before the first, texts are clean
         self._targets = [encoder.target(label) for label in rows.labels]
-        self._clean = encoder.encode(rows.texts, rows.pairs)
-        self._items = self._clean
-        self.lengths = [len(item["input_ids"]) for item in self._clean]  # tokens, before any augmentation
+        self._tokens = encoder.encode_once(rows.texts, rows.pairs)
+        # Tokens of each row after cutting and before any augmentation; of windows the first, which is the longest.
+        self.lengths: list[int] = self._tokens.sizes[self._tokens.first[:-1]].tolist()
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def __getitem__(self, index: int) -> Item:
-        return {**self._items[index], "labels": self._targets[index]}
+        item = self._tokens[self._piece(index)]
+        if self._epoch is not None:
+            for name, change in self._token_augmenters.items():
+                stream = self._stream(self._epoch, index, name, "tokens")
+                item["input_ids"] = change(item["input_ids"], stream)
+        return {**item, "labels": self._targets[index]}
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the texts of this epoch. Does nothing without augmenters."""
+        """Draw the texts of this epoch."""
+        self._epoch = epoch
         if self._augmenters:
             texts = self.augmented(self._rows.texts, epoch, "text")
             pairs = None if self._rows.pairs is None else self.augmented(self._rows.pairs, epoch, "pair")
-            self._items = self._encoder.encode(texts, pairs)
-        if self._token_augmenters:
-            items = self._items if self._augmenters else self._clean
-            self._items = [self._with_changed_tokens(item, epoch, row) for row, item in enumerate(items)]
+            self._tokens = self._encoder.encode(texts, pairs)
 
     def augmented(self, texts: Sequence[str], epoch: int, part: str) -> list[str]:
         """The texts of one epoch, each passed through every augmenter in turn."""
@@ -124,11 +300,12 @@ class TrainSet(torch.utils.data.Dataset[Item]):
             changed = augment(changed, [self._stream(epoch, row, name, part) for row in range(len(changed))])
         return changed
 
-    def _with_changed_tokens(self, item: Item, epoch: int, row: int) -> Item:
-        ids = item["input_ids"]
-        for name, change in self._token_augmenters.items():
-            ids = change(ids, self._stream(epoch, row, name, "tokens"))
-        return {**item, "input_ids": ids}
+    def _piece(self, row: int) -> int:
+        """The piece of a row in this epoch."""
+        first, stop = int(self._tokens.first[row]), int(self._tokens.first[row + 1])
+        if stop - first == 1:
+            return first
+        return self._stream(self._epoch or 0, row, "long_texts", "window").randrange(first, stop)
 
     def _stream(self, epoch: int, row: int, name: str, part: str) -> random.Random:
         return random.Random(f"{self._seed}/{epoch}/{row}/{name}/{part}")
@@ -137,25 +314,37 @@ class TrainSet(torch.utils.data.Dataset[Item]):
 class MeasuredSet(torch.utils.data.Dataset[Item]):
     """Rows that are measured: clean, and sorted by length so that batches hold little padding.
 
-    `restore(array)` puts what was computed in sorted order back into the order of the rows.
+    A row that is cut into windows is there with all of them. `restore` and `pooled` turn what was computed in sorted
+    order, one value a window, into the order of the rows, one value a row.
     """
 
     def __init__(self, rows: Rows, encoder: Encoder) -> None:
-        items = encoder.encode_rows(rows)
-        self._order = sorted(range(len(items)), key=lambda index: len(items[index]["input_ids"]))
-        self._items = [items[index] for index in self._order]
+        self._tokens = encoder.encode_once(rows.texts, rows.pairs)
+        self._targets = [encoder.target(label) for label in rows.labels]
+        self._row = np.repeat(np.arange(len(rows)), np.diff(self._tokens.first))  # of each piece
+        self._order = np.argsort(self._tokens.sizes, kind="stable")
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._order)
 
     def __getitem__(self, index: int) -> Item:
-        return self._items[index]
+        piece = int(self._order[index])
+        return {**self._tokens[piece], "labels": self._targets[self._row[piece]]}
 
-    def restore(self, values: Any) -> Any:
-        """Reorder the first axis of a numpy array."""
-        restored = values.copy()
-        restored[self._order] = values
-        return restored
+    def restore(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(pieces, …) in sorted order -> (rows, …): the value of each row's first window."""
+        return self._unsorted(values)[self._tokens.first[:-1]]
+
+    def pooled(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """(pieces, outputs) in sorted order -> (rows, outputs): the mean over the windows of each row."""
+        sums = np.add.reduceat(self._unsorted(logits).astype(np.float64), self._tokens.first[:-1], axis=0)
+        means: NDArray[Any] = sums / np.diff(self._tokens.first).reshape(-1, *[1] * (logits.ndim - 1))
+        return means.astype(logits.dtype)
+
+    def _unsorted(self, values: NDArray[Any]) -> NDArray[Any]:
+        unsorted = values.copy()
+        unsorted[self._order] = values
+        return unsorted
 
 
 class Collator:

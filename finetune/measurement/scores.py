@@ -6,7 +6,7 @@ All scores are in [0, 1] or [−1, 1]; losses are in nats (nll), probability² (
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+IMBALANCED = 0.6  # share of the largest class above which naming it always looks like a good accuracy
 LOSSES = frozenset({"nll", "brier", "ece", "mse", "mae"})  # lower is better; everything else: higher is better
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured of a task.
+    """What is measured of a task. `measure_of` is the one way to it where the main score may be another.
 
     Attributes:
         score: The main score, which gap and report lead with.
@@ -64,6 +65,30 @@ MEASURES = {
         names=("pearson", "mse", "mae", "spearman"),
     ),
 }
+
+
+def main_score(task: str, majority_share: float | None, wanted: str) -> str:
+    """The score that selects and that reports lead with.
+
+    Args:
+        task: single_label, multi_label or regression.
+        majority_share: Of the training rows, in the largest class; None without classes.
+        wanted: auto, or a score of single_label; other tasks have one main score each.
+    """
+    if task != "single_label":
+        return MEASURES[task].score
+    if wanted != "auto":
+        return wanted
+    return "macro_f1" if majority_share is not None and majority_share > IMBALANCED else MEASURES[task].score
+
+
+def measure_of(task: str, score: str | None) -> Measure:
+    """What is measured of a task with this main score; None, as in records of old, is the task's own."""
+    measure = MEASURES[task]
+    if score is None or score == measure.score:
+        return measure
+    others = tuple(name for name in measure.shown if name != score)
+    return replace(measure, score=score, selects=score, shown=(score, *others))
 
 
 def softmax(logits: Floats) -> Floats:

@@ -69,6 +69,14 @@ def interval_text(metric: str, low: float | None, high: float | None) -> str:
     return f"[{signed(scale * low, digits)}, {signed(scale * high, digits)}]"
 
 
+def range_text(metric: str, low: float | None, high: float | None) -> str:
+    """The interval of a level, without signs: `[78.1, 81.2]`, or a dash."""
+    if low is None or high is None:
+        return "-"
+    scale, digits = (100, 1) if is_share(metric) else (1, 3)
+    return f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]".replace("-", "−")
+
+
 def signed(value: float, digits: int) -> str:
     """With its sign, a real minus; zero has none."""
     text = f"{value:+.{digits}f}"

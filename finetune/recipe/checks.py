@@ -2,7 +2,9 @@
 
 import math
 
-from finetune.recipe.schema import Recipe
+from finetune.errors import suggest
+from finetune.recipe.schema import DataSection, Recipe
+from finetune.recipe.template import template_parts
 from finetune.techniques import Budget, conflicts
 from finetune.techniques.rates import PartBudgets
 
@@ -20,17 +22,8 @@ def find_problems(recipe: Recipe) -> list[str]:
         problems.append(
             f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation."
         )
-    used = [name for name in (recipe.data.text, recipe.data.text_pair, recipe.data.label) if name is not None]
-    if len(set(used)) < len(used):
-        problems.append(
-            f"data.text: column '{max(used, key=used.count)}' is used twice among text, text_pair and label."
-        )
-    problems += _fold_problems(recipe.data.folds, recipe.data.fold)
-    if recipe.data.labels is not None and recipe.data.task == "regression":
-        problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
-    if recipe.data.labels is not None and len(set(recipe.data.labels)) < len(recipe.data.labels):
-        problems.append("data.labels: a name is given twice.")
-    return problems
+    problems += _column_problems(recipe.data) + _label_problems(recipe.data)
+    return problems + _fold_problems(recipe.data.folds, recipe.data.fold) + _split_problems(recipe.data)
 
 
 def recipe_budget(recipe: Recipe) -> Budget:
@@ -66,11 +59,105 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
             f"training.class_weights: {weighting} has no meaning for {budget.task}. "
             "Type: --set training.class_weights=none"
         )
+    if recipe.training.sampling != "shuffled" and budget.task in ("regression", "multi_label"):
+        problems.append(
+            f"training.sampling: {recipe.training.sampling} has no meaning for {budget.task}, where a row has no "
+            "single class. Type: --set training.sampling=shuffled"
+        )
+    if recipe.training.sampling != "shuffled" and weighting != "none":
+        problems.append(
+            f"training.sampling: {recipe.training.sampling} and training.class_weights={weighting} correct the same "
+            "thing, and rare classes would count twice. Type: --set training.class_weights=none"
+        )
+    if recipe.training.score != "auto" and budget.task in ("regression", "multi_label"):
+        problems.append(
+            f"training.score: {recipe.training.score} is a score of classes, and the task is {budget.task}. "
+            "Type: --set training.score=auto"
+        )
     if budget.steps is not None and budget.warmup_steps >= budget.steps:
         problems.append(
             f"training.warmup: {budget.warmup_steps} rising steps of {budget.steps} in all: the learning rate would "
             "never reach its peak. Type: --set training.warmup=0.1"
         )
+    return problems
+
+
+def _column_problems(data: DataSection) -> list[str]:
+    problems = []
+    texts = [] if data.text is None else [data.text]
+    if data.template is not None:
+        if data.text is not None:
+            problems.append(
+                "data.template: makes the text, so data.text has no meaning beside it. Type: --set data.text=null"
+            )
+        try:
+            texts += {name for _, name in template_parts(data.template) if name is not None}
+        except ValueError as error:
+            problems.append(
+                f"data.template: {data.template!r}: {error}. Write columns as in '{{title}}: {{body}}', and a brace "
+                "that is to stay as {{ or }}"
+            )
+    labels = data.label if isinstance(data.label, list) else [data.label]
+    used = [name for name in (*texts, data.text_pair, *labels) if name is not None]
+    if len(set(used)) < len(used):
+        problems.append(
+            f"data.text: column '{max(used, key=used.count)}' is used twice among text, template, text_pair and label."
+        )
+    return problems
+
+
+def _label_problems(data: DataSection) -> list[str]:
+    problems = []
+    names = data.labels
+    if names is not None and data.task == "regression":
+        problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
+    if names is not None and len(set(names)) < len(names):
+        problems.append("data.labels: a name is given twice.")
+    if isinstance(data.label, list) and data.task not in ("auto", "multi_label"):
+        problems.append(
+            f"data.label: a list of 0/1 columns makes several labels a row, not {data.task}. "
+            "Type: --set data.task=multi_label, or name one column"
+        )
+    if not data.label_map:
+        return problems
+    if isinstance(data.label, list):
+        problems.append("data.label_map: has no meaning where columns are the labels. Rename the columns")
+    if data.task == "regression":
+        problems.append("data.label_map: has no meaning for regression. Type: --set 'data.label_map={}'")
+    surplus = [name for name in names or () if name not in data.label_map.values()]
+    if surplus:
+        problems.append(
+            f"data.labels: '{surplus[0]}' is not among the names of data.label_map."
+            f"{suggest(surplus[0], set(data.label_map.values()))}"
+        )
+    return problems
+
+
+def _split_problems(data: DataSection) -> list[str]:
+    """Keys that say twice, or in two ways, who is in which split."""
+    problems = []
+    if data.order_by is not None and data.group is not None:
+        problems.append(
+            "data.order_by: splits by time cut through groups, so data.group has no meaning beside it. "
+            "Type: --set data.group=null"
+        )
+    if data.order_by is not None and data.folds is not None:
+        problems.append(
+            "data.order_by: folds would train on what comes after their test rows. Leave --folds out, or type: "
+            "--set data.order_by=null"
+        )
+    if data.split_file is not None:
+        others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by")
+        idle = [f"data.{key}" for key in others if getattr(data, key) is not None]
+        if idle:
+            problems.append(
+                f"data.split_file: says who is in which split, so {', '.join(idle)} cannot act. "
+                f"Type: --set {idle[0]}=null"
+            )
+    if data.subset is None and data.subset_seed != 0:
+        problems.append("data.subset_seed: has no meaning without data.subset. Type: --set data.subset=100")
+    if data.subset is not None and isinstance(data.train_size, int) and data.subset > data.train_size:
+        problems.append(f"data.subset: {data.subset} rows of data.train_size={data.train_size}. Ask for fewer")
     return problems
 
 
@@ -86,5 +173,5 @@ def _fold_problems(folds: int | None, fold: int | None) -> list[str]:
 
 def _steps_per_epoch(recipe: Recipe) -> int | None:
     """Known before the data is read only when the recipe fixes the number of rows."""
-    size = recipe.data.train_size
+    size = recipe.data.subset or recipe.data.train_size
     return math.ceil(size / recipe.training.batch_size) if isinstance(size, int) else None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from finetune.techniques import Technique
 
@@ -13,6 +13,13 @@ def _check_size(size: float) -> float:
     if not (isinstance(size, int) and size >= 1) and not (isinstance(size, float) and 0 < size < 1):
         raise ValueError("expected a whole number of rows from 1, or a share between 0 and 1")
     return size
+
+
+def _as_names(mapping: Any) -> Any:
+    """YAML reads `0: negative` with a number as its key; label cells are texts."""
+    if not isinstance(mapping, dict):
+        return mapping
+    return {str(key) if type(key) is int else key: value for key, value in mapping.items()}
 
 
 Size = Annotated[int | float, AfterValidator(_check_size)]
@@ -40,13 +47,31 @@ class ModelSection(Section):
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv or .jsonl file, a folder with train/validation/test files, or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl or .parquet file; a folder with train/validation/test files, or one "
+        "that datasets saved; a hub id (hub:NAME); or package:NAME/file.",
+    )
+    config: str | None = Field(None, description="Configuration of a hub data set, such as sst2 of hub:nyu-mll/glue.")
+    revision: str | None = Field(None, description="Commit or tag of a hub data set; a commit makes it repeatable.")
+    split_names: dict[str, str | None] = Field(
+        {},
+        description="Which split of a hub or saved data set is train, validation or test, where it has other names; "
+        "null leaves one out.",
     )
     validation: str | None = Field(None, description="File with the validation split, when it is not in source.")
     test: str | None = Field(None, description="File with the test split, when it is not in source.")
     text: str | None = Field(None, description="Column with the text; recognised by its name when left out.")
+    template: str | None = Field(
+        None, min_length=1, description="Joins several columns to the text, as in '{title}: {body}'; instead of text."
+    )
     text_pair: str | None = Field(None, description="Column with the second text of a pair.")
-    label: str | None = Field(None, description="Column with the label; recognised by its name when left out.")
+    label: str | list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Column with the label; recognised by its name when left out. A list: one 0/1 column a label.",
+    )
+    label_map: Annotated[dict[str, str], BeforeValidator(_as_names)] = Field(
+        {}, description="Label as the file has it -> its name, for every label: {0: negative, 1: positive}."
+    )
     task: TaskName = Field("auto", description="What is predicted; auto tells it from the labels and says so.")
     label_separator: str = Field("|", min_length=1, description="What stands between labels of a multi-label cell.")
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
@@ -55,9 +80,26 @@ class DataSection(Section):
     deduplicate: bool = Field(
         False, description="Keep one row per text (case and spacing aside); drop texts with two labels."
     )
-    encoding: str = Field("utf-8", description="Text encoding of the files.")
+    drop_leaks: bool = Field(
+        False,
+        description="Leave out of training what is (nearly) a validation or test row, and of validation what is "
+        "(nearly) a test row.",
+    )
+    skip_bad_rows: bool = Field(
+        False, description="Leave out rows that cannot be read, counted and named, instead of stopping at the first."
+    )
+    encoding: str | None = Field(None, description="Text encoding of the files; told from their bytes when left out.")
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="CSV delimiter; a comma, or a tab for .tsv, when left out."
+        None, min_length=1, max_length=1, description="CSV delimiter; told from the first rows when left out."
+    )
+    group: str | None = Field(
+        None, description="Column such as author: rows of one group are never on both sides of a split."
+    )
+    order_by: str | None = Field(
+        None, description="Column with dates or numbers: train is what came first, test what came last."
+    )
+    split_file: str | None = Field(
+        None, description="The split.json of an earlier run: the same rows in the same splits."
     )
     train_size: Size | None = Field(None, description="Rows (or share) to train on; all that is left, if unset.")
     validation_size: Size | None = Field(
@@ -71,10 +113,25 @@ class DataSection(Section):
     )
     fold: int | None = Field(None, ge=0, description="The fold that is the test split of this run, from 0.")
     split_seed: Seed = Field(0, description="Who is in which split. Independent of the run's seed.")
+    subset: int | None = Field(
+        None,
+        ge=1,
+        description="Train on this many of the training rows; of one subset_seed, the smaller ones lie in the larger.",
+    )
+    subset_seed: Seed = Field(0, description="Who is in the subset.")
     probe_size: int | None = Field(
         None, ge=1, description="Training rows measured like validation; as many as validation, if unset."
     )
-    max_length: int = Field(128, ge=4, description="Texts are cut to this many tokens.")
+    max_length: int = Field(128, ge=4, description="Tokens that the model sees at once; what is longer is cut.")
+    long_texts: Literal["head", "tail", "head_tail", "windows"] = Field(
+        "head",
+        description="What is kept of a text over max_length: its start, its end, a quarter from the start and the rest "
+        "from the end, or all of it in windows: training draws one a text and epoch, measuring averages their logits.",
+    )
+    overlap: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
+    check: bool = Field(
+        True, description="Look for leaks, conflicting labels, shift and more before a run, and measure baselines."
+    )
 
 
 class TrainingSection(Section):
@@ -100,6 +157,16 @@ class TrainingSection(Section):
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         description="balanced weighs a row by n / (classes × rows of its class) in the training objective.",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="shuffled: every row once an epoch. balanced: as many rows an epoch, drawn so that all classes "
+        "come equally often.",
+    )
+    score: Literal["auto", "accuracy", "macro_f1", "mcc"] = Field(
+        "auto",
+        description="Main score of classes: it selects, and reports lead with it. auto: accuracy, or macro_f1 where "
+        "one class has more than 60 % of the training rows.",
     )
     seeds: list[Seed] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
     metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the built-in.")

@@ -13,6 +13,7 @@ from finetune.records.store import RunFolder, write_atomically
 
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
+Kind = Literal["compare", "ablate", "curve"]
 
 
 class _Frozen(BaseModel):
@@ -20,12 +21,14 @@ class _Frozen(BaseModel):
 
 
 class VariantEntry(_Frozen):
-    """One row of the table: a preset, or a preset with a part taken out."""
+    """One row of the table: a preset, a preset with a part taken out, or a preset at one size of the data."""
 
     name: str
     baseline: str | None = Field(description="The variant it is compared with; None for a baseline.")
     technique: str | None = Field(None, description="Ablation: the technique that was taken out or added alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
+    preset: str | None = Field(None, description="Curve: the preset that it is at one size.")
+    size: int | None = Field(None, description="Curve: training rows.")
 
 
 class CellEntry(_Frozen):
@@ -40,10 +43,10 @@ class CellEntry(_Frozen):
 
 
 class Manifest(_Frozen):
-    """What `finetune compare` or `ablate` was asked for."""
+    """What `finetune compare`, `ablate` or `curve` was asked for."""
 
     manifest_version: int = MANIFEST_VERSION
-    kind: Literal["compare", "ablate"]
+    kind: Kind
     command: str = Field(description="What makes it again.")
     baseline: str
     variants: list[VariantEntry]
@@ -60,7 +63,7 @@ class ComparisonFolder:
     comparison.json   the manifest
     cells/            one run folder a cell, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
-    report.*          what is read
+    report.*          what is read (of a curve: curve.*)
     refits/           runs of the recommended preset on train and validation
     model/            the recommended model
     """
@@ -99,6 +102,6 @@ class ComparisonFolder:
             return Manifest.model_validate(content)
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise OutputError(
-                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and type the compare "
+                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and type the "
                 "command again: finished cells are kept."
             ) from error

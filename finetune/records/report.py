@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finetune.records.schema import Baseline, Finding
+
 REPORT_VERSION = 1
 
 Verdict = Literal[
@@ -223,6 +225,8 @@ class Group(_Frozen):
     resolvable: dict[str, float] = Field(
         description="Split -> half the 95 % interval of the main score that its rows alone allow (shares only)."
     )
+    findings: list[Finding] = Field([], description="Of the checks of the data (folds: of the first).")
+    baselines: list[Baseline] = Field([], description="Simple models on the same rows (folds: the mean).")
     notes: list[str]
     warnings: list[str]
     recipe: dict[str, Any] = Field(description="Resolved, without techniques.")

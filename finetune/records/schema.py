@@ -55,6 +55,28 @@ class Calibration(_Frozen):
     test_nll: float | None = Field(description="NLL of test after scaling, nats.")
 
 
+class Finding(_Frozen):
+    """What a check of the data found."""
+
+    check: str = Field(description="Name of the check.")
+    level: Literal["info", "warning", "problem"] = Field(
+        description="info: to know; warning: to look at; problem: scores cannot be trusted."
+    )
+    text: str = Field(description="One sentence, with the number.")
+    figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, shares in [0, 1], AUC, ….")
+    examples: list[str] = Field([], description="Rows that show it, a line each.")
+    advice: str = Field("", description="What to do or type.")
+
+
+class Baseline(_Frozen):
+    """What a simple model scores on the same rows."""
+
+    name: str = Field(description="majority (mean, for numbers) or tfidf.")
+    about: str = Field(description="What it is, in a line.")
+    scores: dict[str, Scores] = Field(description="Split -> scores, with the names of the run's own.")
+    gap: Scores = Field(description="As of a run: positive means overfitting.")
+
+
 class DataFacts(_Frozen):
     task: str
     labels: list[str] | None
@@ -65,6 +87,9 @@ class DataFacts(_Frozen):
     notes: list[str]
     warnings: list[str]
     fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
+    score: str | None = Field(None, description="Main score: it selects, and reports lead with it.")
+    findings: list[Finding] = []
+    baselines: list[Baseline] = []
 
 
 class WeightGroup(_Frozen):

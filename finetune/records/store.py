@@ -23,6 +23,7 @@ class RunFolder:
     """Paths inside a run folder.
 
     run.json          the record
+    split.json        which row is in which split; data.split_file takes it
     predictions.npz   logits and targets per row, of the selected and the last checkpoint
     model/            what ships: loads with plain transformers
     checkpoints/      to resume from; removed when the run is finished
@@ -31,6 +32,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.record_path = path / RECORD
+        self.split = path / "split.json"
         self.predictions = path / "predictions.npz"
         self.model = path / "model"
         self.checkpoints = path / "checkpoints"

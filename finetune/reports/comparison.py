@@ -9,6 +9,8 @@ from rich.text import Text
 from finetune.advice.comparison import taken_apart
 from finetune.measurement.units import change_text, interval_text, metric_name, score_text
 from finetune.records.report import Difference, Group, Recommendation, VariantReport
+from finetune.records.schema import Baseline
+from finetune.reports.numbers import simple_name
 
 
 def comparison_table(group: Group) -> Table:
@@ -26,7 +28,20 @@ def comparison_table(group: Group) -> Table:
     table.add_column("verdict")
     for variant in group.variants:
         table.add_row(Text(variant.name), *_figures(group, variant), Text(_verdict(variant)))
+    table.add_section()
+    for baseline in group.baselines:
+        table.add_row(Text(simple_name(baseline)), *_simple_figures(group, baseline), Text(""))
     return table
+
+
+def _simple_figures(group: Group, baseline: Baseline) -> list[str]:
+    splits = ["train_probe", "validation", *(["test"] if group.reported == "test" else [])]
+    scores = [score_text(group.score, baseline.scores.get(split, {}).get(group.score)) for split in splits]
+    gaps = [
+        change_text(metric, baseline.gap.get(metric), unit=metric != group.score)
+        for metric in (group.score, group.loss)
+    ]
+    return [*scores, *gaps, "", ""]
 
 
 def _figures(group: Group, variant: VariantReport) -> list[str]:

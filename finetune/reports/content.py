@@ -149,6 +149,8 @@ def _data(group: Group) -> list[Block]:
     most = 80 if len(group.fingerprints) == 1 else 16
     entries.append(("Fingerprint", ", ".join(shorten(text, most) for text in group.fingerprints) or DASH))
     blocks: list[Block] = [Facts(entries)]
+    if group.findings:
+        blocks.append(tables.findings(group))
     for title, texts in (("Warnings", group.warnings), ("Notes", group.notes)):
         if texts:
             blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))

@@ -1,7 +1,7 @@
 """report.html: one file that needs nothing else, for a screen of any size, paper, keyboard and screen reader."""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -12,6 +12,7 @@ from finetune.reports.palette import INKS, MUTED, Mark, Palette
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from finetune.reports.blocks import Section
     from finetune.reports.figures.canvas import Picture
 
 SHAPES = {  # matplotlib's markers, in a box of 12 × 12
@@ -43,10 +44,26 @@ def render_html(report: Report) -> str:
 
     palette = Palette.of(report)
     groups = [(f"g{number}", group, sections(group, palette)) for number, group in enumerate(report.groups, 1)]
+    return render_page(shorten(report.title, 160) or "Comparison", groups, skipped(report), palette, "report.json")
+
+
+def render_page(
+    title: str, groups: "list[tuple[str, Any, list[Section]]]", skipped: list[str], palette: Palette, source: str
+) -> str:
+    """A page of sections.
+
+    Args:
+        title: Its heading, shortened.
+        groups: Prefix of ids, what the sections are of (with a `name`), and the sections.
+        skipped: Records that could not be read.
+        palette: Marks of all presets.
+        source: The file that everything is from.
+    """
     return _template().render(
-        title=shorten(report.title, 160) or "Comparison",
+        title=title,
         groups=groups,
-        skipped=skipped(report),
+        skipped=skipped,
+        source=source,
         light=Markup("".join(f"--{ink.variable}:{ink.light};" for ink in INKS)),
         dark=Markup("".join(f"--{ink.variable}:{ink.dark};" for ink in INKS)),
         paper={"light": _value("paper", "light"), "dark": _value("paper", "dark")},

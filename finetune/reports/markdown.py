@@ -37,11 +37,15 @@ def write_markdown(report: Report, folder: Path) -> None:
             lines += [f"## {escape(shorten(group.name, 80))}", ""]
         prefix = f"group{number}-" if many else ""
         for section in sections(group, palette):
-            lines += _section(section, "###" if many else "##", prefix, palette, folder)
-    if reasons := skipped(report):
-        lines += ["## Unreadable records", "", *_list([escape(reason) for reason in reasons])]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "report.md", "\n".join(lines).rstrip() + "\n")
+            lines += section_lines(section, "###" if many else "##", prefix, palette, folder)
+    write_lines(folder / "report.md", lines, skipped(report))
+
+
+def write_lines(path: Path, lines: list[str], skipped: list[str]) -> None:
+    """Write a page, with the records that could not be read at its end."""
+    unreadable = ["## Unreadable records", "", *_list([escape(reason) for reason in skipped])] if skipped else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "\n".join([*lines, *unreadable]).rstrip() + "\n")
 
 
 def escape(text: str) -> str:
@@ -67,7 +71,8 @@ def prose(text: str) -> str:
     return escape(parts[0]) + rest
 
 
-def _section(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
+def section_lines(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
+    """A section; its figures are written below `folder`."""
     lines = [f"{heading} {section.title}", ""]
     for block in section.blocks:
         lines += _block(block, heading, prefix, palette, folder)

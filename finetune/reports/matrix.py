@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from finetune.measurement.scores import MEASURES
+from finetune.measurement.scores import Measure
 from finetune.measurement.units import change_text, metric_name, score_text
 from finetune.reports.terminal import live_scores
 
@@ -28,39 +28,36 @@ class MatrixDisplay:
     """Shows progress on stderr. Use as a context manager; pass `show` to `conduct`.
 
     Args:
-        task: Decides which scores are shown.
-        quiet: Show nothing at all.
+        measure: Decides which scores are shown; None shows nothing at all.
     """
 
-    def __init__(self, task: str, quiet: bool) -> None:
-        self._task = task
-        self._quiet = quiet
+    def __init__(self, measure: Measure | None) -> None:
+        self._measure = measure
         console = Console(stderr=True, highlight=False)
         self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
 
     def __enter__(self) -> MatrixDisplay:
-        if self._live is not None and not self._quiet:
+        if self._live is not None and self._measure is not None:
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._live is not None and not self._quiet:
+        if self._live is not None and self._measure is not None:
             self._live.stop()
 
     def show(self, progress: Progress, state: CellState, event: Event) -> None:
         """Take in an event."""
-        if self._quiet:
+        if self._measure is None:
             return
         if self._live is not None:
-            self._live.update(Group(matrix_table(progress, self._task), Text(_footer(progress))), refresh=True)
+            self._live.update(Group(matrix_table(progress, self._measure), Text(_footer(progress))), refresh=True)
         elif event.kind != "step":
-            sys.stderr.write(f"{_line(progress, state, event, self._task)}\n")
+            sys.stderr.write(f"{_line(progress, state, event, self._measure)}\n")
             sys.stderr.flush()
 
 
-def matrix_table(progress: Progress, task: str) -> Table:
+def matrix_table(progress: Progress, measure: Measure) -> Table:
     """A row a preset: its cells, and the running means of train probe, validation and gap."""
-    measure = MEASURES[task]
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("preset", "cells"):
         table.add_column(title)
@@ -68,7 +65,7 @@ def matrix_table(progress: Progress, task: str) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for name in dict.fromkeys(state.cell.entry.variant for state in progress.states):
         states = [state for state in progress.states if state.cell.entry.variant == name]
-        table.add_row(Text(name), _cells(states), *_means(states, task))
+        table.add_row(Text(name), _cells(states), *_means(states, measure))
     return table
 
 
@@ -90,8 +87,7 @@ def _cell(state: CellState) -> Text:
     return Text("·", "dim")
 
 
-def _means(states: list[CellState], task: str) -> list[str]:
-    measure = MEASURES[task]
+def _means(states: list[CellState], measure: Measure) -> list[str]:
     measured = [state for state in states if state.status == "finished"]
     if not measured:
         return ["", "", "", ""]
@@ -115,11 +111,11 @@ def _footer(progress: Progress) -> str:
     return f"{done} of {len(progress.states)} cells · {progress.jobs} at a time{eta}"
 
 
-def _line(progress: Progress, state: CellState, event: Event, task: str) -> str:
+def _line(progress: Progress, state: CellState, event: Event, measure: Measure) -> str:
     entry = state.cell.entry
     title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
     if event.kind == "evaluated":
-        return f"{title}: {event.step}/{event.steps} steps: {live_scores(task, state.train, state.validation)}"
+        return f"{title}: {event.step}/{event.steps} steps: {live_scores(measure, state.train, state.validation)}"
     if event.kind == "failed":
         return f"{title}: failed: {event.message}"
     if event.kind == "finished":

@@ -5,6 +5,7 @@ import unicodedata
 
 from finetune.measurement.units import metric_name, signed
 from finetune.records.report import Difference, Group, Summary, Unit, VariantReport
+from finetune.records.schema import Baseline
 
 DASH = "–"
 MINUS = "−"
@@ -104,6 +105,11 @@ def finished(group: Group) -> list[VariantReport]:
 
 def mean_of(scores: dict[str, Summary], metric: str) -> float | None:
     return scores[metric].mean if metric in scores else None
+
+
+def simple_name(baseline: Baseline) -> str:
+    """What a simple model is called in a table."""
+    return {"tfidf": "TF-IDF"}.get(baseline.name, baseline.name)
 
 
 def number_text(value: float | None, digits: int, before: str = "") -> str:

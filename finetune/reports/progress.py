@@ -6,6 +6,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from finetune.measurement.scores import Measure
 from finetune.reports.terminal import live_scores
 
 
@@ -14,12 +15,12 @@ class LiveGap(TrainerCallback):
 
     Args:
         title: What is running.
-        task: Decides which scores are shown.
+        measure: Decides which scores are shown.
     """
 
-    def __init__(self, title: str, task: str) -> None:
+    def __init__(self, title: str, measure: Measure) -> None:
         self._title = title
-        self._task = task
+        self._measure = measure
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -46,7 +47,7 @@ class LiveGap(TrainerCallback):
             {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
             for prefix in ("eval_train_probe_", "eval_validation_")
         )
-        line = live_scores(self._task, train, validation)
+        line = live_scores(self._measure, train, validation)
         if self._bar.disable:
             sys.stderr.write(f"{self._title}: epoch {state.epoch:g}/{args.num_train_epochs:g}: {line}\n")
             sys.stderr.flush()

@@ -1,6 +1,7 @@
 """The tables of a report, from its figures. They compute nothing."""
 
 from finetune.records.report import Difference, Disagreement, Group, VariantReport
+from finetune.records.schema import Baseline
 from finetune.reports import captions
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.numbers import (
@@ -14,6 +15,7 @@ from finetune.reports.numbers import (
     reported,
     scale_of,
     shorten,
+    simple_name,
     time_text,
     why_no_interval,
 )
@@ -43,9 +45,11 @@ def side_by_side(group: Group) -> Table:
         Column("cost, ×", note="declared, measured"),
     ]
     rows = [_side_by_side_row(group, variant, score, loss) for variant in group.variants]
+    rows += [_baseline_row(group, baseline, score, loss) for baseline in group.baselines]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)
     caption = captions.dumbbell_caption(group)
-    return Table(caption, columns, rows, marked=marked, notes=[SPREAD_NOTE, GAP_NOTE])
+    simple = [f"{simple_name(baseline)}: {baseline.about}." for baseline in group.baselines]
+    return Table(caption, columns, rows, marked=marked, notes=[SPREAD_NOTE, GAP_NOTE, *simple])
 
 
 def _splits(group: Group) -> tuple[str, ...]:
@@ -76,6 +80,41 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
         variant.cost,
     )
     return [*cells, cost]
+
+
+def _baseline_row(group: Group, baseline: Baseline, score: Scale, loss: Scale) -> list[Cell]:
+    """A simple model on the same rows: what a fine-tuned one has to beat."""
+    splits = ["train_probe" if split == "train" else split for split in _splits(group)]
+    levels = [baseline.scores.get(split, {}).get(group.score) for split in splits]
+    gaps = [baseline.gap.get(metric) for metric in (group.score, group.loss)]
+    ece = baseline.scores.get(group.reported, {}).get("ece")
+    return [
+        Cell(simple_name(baseline), "no neural network", baseline.name),
+        Cell(DASH),
+        Cell(DASH),
+        Cell(DASH),
+        *(Cell(scale.change(gap, unit=False), sort=gap) for scale, gap in zip((score, loss), gaps, strict=True)),
+        *(Cell(score.level(level, unit=False), sort=level) for level in levels),
+        *([Cell(number_text(ece, 3), sort=ece)] if _has(group, "ece") else []),
+        Cell(DASH),
+    ]
+
+
+def findings(group: Group) -> Table:
+    """What the checks of the data found, the worst first."""
+    order = {"problem": 0, "warning": 1, "info": 2}
+    columns = [Column("level", numeric=False), Column("check", numeric=False), _long("found"), _long("what to do")]
+    rows = [
+        [
+            Cell(found.level, sort=order[found.level]),
+            Cell(found.check.replace("_", " "), sort=found.check),
+            Cell(shorten(found.text, 400), shorten("; ".join(found.examples), 400), user=True),
+            Cell(shorten(found.advice, 300) or DASH, user=True),
+        ]
+        for found in sorted(group.findings, key=lambda found: order[found.level])
+    ]
+    title = "What the checks of the data found" + (" (first fold)" if group.folds else "")
+    return Table(title, columns, rows)
 
 
 def _change(variant: VariantReport) -> str:

@@ -2,17 +2,18 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
 from finetune.advice.diagnosis import diagnose
 from finetune.measurement.gap import compute_gap
-from finetune.measurement.scores import MEASURES
+from finetune.measurement.scores import Measure, measure_of
 from finetune.measurement.units import change_text, interval_text, is_share, metric_name, score_text, titled
-from finetune.records.schema import Checkpoint, Gap, RunRecord, Scores
+from finetune.records.schema import Baseline, Checkpoint, Gap, RunRecord, Scores
 from finetune.records.store import RunFolder
+from finetune.reports.numbers import simple_name
 from finetune.reports.plan import describe_technique
 
 
@@ -27,11 +28,22 @@ def run_table(record: RunRecord) -> Table:
             table.add_column(f"{split.replace('_', ' ')}\n{rows[split]} rows", justify="right")
     table.add_column("gap\n> 0 overfits", justify="right", no_wrap=True)
     table.add_column("95 % interval\nover rows", justify="right", no_wrap=True)
-    own = [name for name in selected.validation if name not in MEASURES[record.data.task].names]
-    for name in (*MEASURES[record.data.task].shown, *own):
+    measure = _measure(record)
+    own = [name for name in selected.validation if name not in measure.names]
+    for name in (*measure.shown, *own):
         cells = [score_text(name, scores.get(name)) for scores in _splits(selected)]
         table.add_row(titled(name, record.data.task), *cells, *_gap(name, selected.gap.get(name)))
+    table.add_section()
+    for baseline in record.data.baselines:
+        table.add_row(*_simple_row(baseline, measure.score, rows), style="dim")
     return table
+
+
+def _simple_row(baseline: Baseline, score: str, rows: Mapping[str, int]) -> list[str]:
+    """What a model without a neural network scores on the same rows."""
+    splits = [split for split in ("train_probe", "validation", "test") if split in rows]
+    cells = [score_text(score, baseline.scores.get(split, {}).get(score)) for split in splits]
+    return [simple_name(baseline), *cells, change_text(score, baseline.gap.get(score)), ""]
 
 
 def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
@@ -39,8 +51,7 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
     selected, last = record.selected, record.last
     assert selected is not None, "only finished runs have a summary"
     assert last is not None, "only finished runs have a summary"
-    task = record.data.task
-    measure = MEASURES[task]
+    measure = _measure(record)
     lines = [f"Diagnosis   {diagnose(record)}"]
     chosen = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget['steps']}"
     if selected.step == last.step:
@@ -62,6 +73,9 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
             f"sure); test NLL {score_text('nll', selected.test['nll'])}, after scaling "
             f"{record.calibration.test_nll:.3f}."
         )
+    if record.data.baselines:
+        names = " and ".join(simple_name(baseline) for baseline in record.data.baselines)
+        lines.append(f"To beat     {names}: {metric_name(measure.score)} of models without a neural network.")
     if record.techniques:
         lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
         lines += [
@@ -82,7 +96,7 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
 def seeds_table(records: Sequence[RunRecord]) -> Table:
     """Mean and standard deviation over the seeds of one recipe."""
     task = records[0].data.task
-    measure = MEASURES[task]
+    measure = _measure(records[0])
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(records)} seeds, mean ± standard deviation", title_justify="left")
     table.add_column("")
     columns = ["train probe", "validation", *(["test"] if "test" in records[0].data.rows else []), "gap"]
@@ -108,6 +122,10 @@ def _mean_and_spread(name: str, values: list[float | None]) -> str:
     return f"{scale * statistics.mean(known):.{digits}f} ± {scale * statistics.stdev(known):.{digits}f}"
 
 
+def _measure(record: RunRecord) -> Measure:
+    return measure_of(record.data.task, record.data.score)
+
+
 def _splits(checkpoint: Checkpoint) -> list[Scores]:
     splits: list[Scores] = [checkpoint.train_probe, checkpoint.validation]
     return splits if checkpoint.test is None else [*splits, checkpoint.test]
@@ -126,10 +144,10 @@ def _gap(name: str, gap: Gap | None) -> tuple[str, str]:
     return change_text(name, gap.value), interval_text(name, gap.low, gap.high)
 
 
-def live_scores(task: str, train: Scores, validation: Scores) -> str:
+def live_scores(measure: Measure, train: Scores, validation: Scores) -> str:
     """One short line for the progress bar: train probe, validation and the gap of score and loss."""
     gaps = compute_gap(_known(train), _known(validation))
-    score, loss = MEASURES[task].score, MEASURES[task].loss
+    score, loss = measure.score, measure.loss
     score_gap, loss_gap = (_gap(name, Gap(value=gaps.get(name)))[0] for name in (score, loss))
     scores = f"train {score_text(score, train[score])}, validation {score_text(score, validation[score])}"
     return f"{metric_name(score)} {scores}, gap {score_gap}; {metric_name(loss)} gap {loss_gap}"

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -276,6 +276,10 @@ class Technique(BaseModel):
     def epochs(self, epochs: int) -> int:
         """Passes over the training rows, given the recipe's."""
         return epochs
+
+    def stretched(self, factor: float) -> Self:
+        """For a run whose epochs are multiplied by `factor` (from 1): settings that count epochs grow with them."""
+        return self
 
     def configure_model(self, config: Any) -> None:
         """Change the configuration before the model is built. `config` is a `transformers.PretrainedConfig`."""

@@ -1,6 +1,6 @@
 """Early stopping, and shipping the best checkpoint instead of the last."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -58,6 +58,10 @@ class EarlyStopping(Technique):
                 f"Type: --set techniques.early_stopping.min_epochs={budget.epochs - 1} or less"
             )
         return problems
+
+    def stretched(self, factor: float) -> Self:
+        longer = {"patience": round(self.patience * factor), "min_epochs": round(self.min_epochs * factor)}
+        return self.model_copy(update=longer)
 
     def selection_rule(self) -> SelectionRule:
         return SelectionRule(self.metric, self.patience, self.min_delta, self.min_epochs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -50,6 +50,11 @@ class HeadFirst(Technique):
         0.2, description="Epochs in which the head trains alone: a whole number of them, or a share of all."
     )
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of the head while it trains alone, constant.")
+
+    def stretched(self, factor: float) -> Self:
+        if isinstance(self.epochs_alone, int):
+            return self.model_copy(update={"epochs_alone": round(self.epochs_alone * factor)})
+        return self
 
     def _alone(self, budget: Budget) -> int:
         """Epochs in which the head trains alone."""

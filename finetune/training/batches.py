@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -21,7 +22,7 @@ class StepBatches(Sampler[list[int]]):
     average of equal gradients is the gradient.
 
     The permutation is the one that accelerate's seedable sampler draws, so that one process without accumulation
-    sees the batches of a plain Trainer.
+    sees the batches of a plain Trainer. With `classes` it shuffles the draws of `balanced_draws` instead.
 
     Args:
         rows: Rows of an epoch.
@@ -31,6 +32,7 @@ class StepBatches(Sampler[list[int]]):
         world: Number of processes.
         seed: Of the permutations, with the epoch added.
         lengths: Tokens of each row, to put texts of like length into one step; None leaves the permutation alone.
+        classes: Class of each row, for epochs in which all classes come equally often; None takes every row once.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class StepBatches(Sampler[list[int]]):
         world: int,
         seed: int,
         lengths: Sequence[int] | None = None,
+        classes: Sequence[Hashable] | None = None,
     ) -> None:
         self._rows = rows
+        self._classes = classes
         self._lengths = lengths
         self._batch_size = batch_size
         self._accumulation = accumulation
@@ -63,6 +67,9 @@ class StepBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
         order: list[int] = torch.randperm(self._rows, generator=generator).tolist()
+        if self._classes is not None:
+            drawn = balanced_draws(self._classes, self._epoch, self._seed)
+            order = [drawn[position] for position in order]
         if self._lengths is not None:
             order = group_by_length(order, self._lengths, self._batch_size, generator)
         for start in range(0, self._rows, self._batch_size):
@@ -78,6 +85,39 @@ class StepBatches(Sampler[list[int]]):
         parts = self._micro_batches(len(rows)) * self._world
         for part in range(self._rank, parts, self._world):
             yield rows[math.ceil(part * len(rows) / parts) : math.ceil((part + 1) * len(rows) / parts)]
+
+
+def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[int]:
+    """As many rows as there are, all classes equally often, to within one: in the epoch and in all epochs so far.
+
+    Each class is an endless sequence of permutations of its rows, of which an epoch takes the next part: no row comes
+    again before all of its class were there. Any epoch can be drawn without those before it, so that a resumed run
+    sees what it would have seen.
+
+    Args:
+        classes: Of each row.
+        epoch: From 0.
+        seed: Of the permutations.
+
+    Returns:
+        Positions of rows, the classes taking turns.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(classes):
+        members.setdefault(name, []).append(row)
+    count, rows = len(members), len(classes)
+    drawn = [0] * rows
+    for index, of_class in enumerate(members.values()):
+        # Counted over all epochs, draw d is of class d mod K; it is this class's draw number d // K.
+        places = [place for place in range(rows) if (epoch * rows + place) % count == index]
+        permutations: dict[int, list[int]] = {}
+        for place in places:
+            cycle, position = divmod((epoch * rows + place) // count, len(of_class))
+            if cycle not in permutations:
+                random_stream = np.random.default_rng([seed, index, cycle])
+                permutations[cycle] = random_stream.permutation(of_class).tolist()
+            drawn[place] = permutations[cycle][position]
+    return drawn
 
 
 def group_by_length(

@@ -18,8 +18,10 @@ from finetune.training.prepare import (
     data_facts,
     declared_cost,
     fitted_recipe,
+    measure_for,
     model_warnings,
     plan_budget,
+    with_score_note,
 )
 
 
@@ -40,12 +42,13 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
         }
     recipe = fitted_recipe(recipe, data)
+    data = with_score_note(recipe, data)
     plan = {**_values(recipe, resolved.origins), "cost": declared_cost(recipe, plan_budget(recipe, data))}
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
         raise RecipeError(problems)
-    plan["data"] = data_facts(data).model_dump()
+    plan["data"] = data_facts(data, measure_for(recipe, data)).model_dump()
     plan["budget"] = {
         "steps_per_epoch": budget.steps_per_epoch,
         "steps": budget.steps,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.cache import cache_folder
+from finetune.checks import Inspection, inspect_data
+from finetune.data.labels import count_labels
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import RecipeError, suggest
 from finetune.measurement.modules import Meter
-from finetune.measurement.scores import MEASURES
+from finetune.measurement.scores import Measure, main_score, measure_of
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
@@ -37,6 +38,7 @@ from finetune.techniques.rates import PartBudgets
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
 
+_LOST = {"head": "their end", "tail": "their start", "head_tail": "their middle"}  # by data.long_texts
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
 
 
@@ -52,11 +54,13 @@ class Prepared:
         encoder: Texts -> items.
         measured: Split -> clean items.
         meter: Logits -> scores.
+        measure: The main score and loss among them.
         rule: How the checkpoint that ships is chosen; None: the last one ships.
         metric: The measured name behind `rule.metric`.
         bf16: Whether training passes run in bf16.
         warnings: What the user should look at before trusting the run.
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
+        inspection: What the checks of the data found, and its baselines.
         share: Share of the fine-tuned weights where techniques interpolate; None: validation chooses.
     """
 
@@ -67,12 +71,18 @@ class Prepared:
     encoder: Encoder
     measured: dict[str, MeasuredSet]
     meter: Meter
+    measure: Measure
     rule: SelectionRule | None
     metric: str | None
     bf16: bool
     warnings: list[str]
+    inspection: Inspection
     stop_at: int | None = None
     share: float | None = None
+
+    def facts(self) -> DataFacts:
+        """What the record says of the data."""
+        return data_facts(self.data, self.measure, self.inspection)
 
 
 def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
@@ -87,6 +97,8 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
     """
     data = load_data(recipe.data) if data is None else data
     recipe = fitted_recipe(recipe, data)
+    data = with_score_note(recipe, data)
+    measure = measure_for(recipe, data)
     tokenizer, encoder, of_model = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
@@ -98,17 +110,25 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         encoder=encoder,
         measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
         meter=Meter(data.task, recipe.training.metrics),
+        measure=measure,
         rule=rule,
-        metric=None if rule is None else _measured_name(rule, data.task),
+        metric=None if rule is None else _measured_name(rule, measure),
         bf16=_use_bf16(recipe.training.precision),
         warnings=[
             *data.warnings,
             *budget_warnings(recipe, budget),
             *of_model,
             *_text_warnings(recipe, data, encoder),
+            *_balance_warnings(recipe, data),
             *_precision_warnings(recipe),
         ],
+        inspection=inspect(recipe, data, encoder),
     )
+
+
+def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
+    """What the checks find, unless the recipe wants none."""
+    return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
 def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
@@ -121,7 +141,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
         ModelError, RecipeError: With key, what was found and what to type next.
     """
     owner, rule = _selection(recipe)
-    metric = None if rule is None else _measured_name(rule, data.task)
+    metric = None if rule is None else _measured_name(rule, measure_for(recipe, data))
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
     problems += _metric_problems(owner, metric, data, Meter(data.task, recipe.training.metrics))
     problems += _process_problems(recipe)
@@ -132,7 +152,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
         if overrides(technique, "check_sources"):  # to locate the model may mean to hash it
             technique.check_sources(augment_sources(recipe, data, tokenizer))
         technique.augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
-    encoder = Encoder(tokenizer, data, recipe.data.max_length)
+    encoder = Encoder(tokenizer, data, recipe.data.max_length, recipe.data.long_texts, recipe.data.overlap)
     # A model that lacks a dropout, or that ignores it, must fail now and not after a minute.
     pretrained: list[str] = []
 
@@ -157,6 +177,32 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with the settings that its rules want for the size of this data."""
     return at_size(recipe, len(data.train), len(data.labels or ()) or 2)
+
+
+def measure_for(recipe: Recipe, data: Data) -> Measure:
+    """What is measured, with the main score that the recipe asks for or that the training rows call for."""
+    return measure_of(data.task, main_score(data.task, _largest_class(data)[1], recipe.training.score))
+
+
+def with_score_note(recipe: Recipe, data: Data) -> Data:
+    """The data with a note, once, where its classes decided on the main score."""
+    score = measure_for(recipe, data).score
+    if recipe.training.score != "auto" or score == measure_of(data.task, None).score:
+        return data
+    name, share = _largest_class(data)
+    note = (
+        f"{score} leads and selects: class '{name}' has {share:.0%} of the training rows, so that accuracy would hide "
+        "the others (--set training.score=accuracy takes it anyway)"
+    )
+    return replace(data, notes=[*(text for text in data.notes if text != note), note])
+
+
+def _largest_class(data: Data) -> tuple[str, float | None]:
+    """Its name and its share of the training rows; ("", None) where rows have no single class."""
+    if data.task != "single_label":
+        return "", None
+    name, rows = count_labels(data.train).most_common(1)[0]
+    return name, rows / len(data.train)
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
@@ -198,7 +244,7 @@ def measured_names(recipe: Recipe, data: Data) -> list[str]:
     return list(Meter(data.task, recipe.training.metrics).measure(*_made_up(data)))
 
 
-def data_facts(data: Data) -> DataFacts:
+def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:
     named = {"train": data.train, **data.splits()}
     return DataFacts(
         task=data.task,
@@ -210,6 +256,9 @@ def data_facts(data: Data) -> DataFacts:
         notes=data.notes,
         warnings=data.warnings,
         fingerprint=data.fingerprint,
+        score=measure.score,
+        findings=[] if inspection is None else inspection.findings,
+        baselines=[] if inspection is None else inspection.baselines,
     )
 
 
@@ -251,20 +300,13 @@ def token_facts(tokenizer: Any) -> TokenFacts:
     return TokenFacts(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids))
 
 
-def cache_folder() -> Path:
-    """For what is expensive to make: $FINETUNE_CACHE, else finetune in the user's cache folder."""
-    chosen = os.environ.get("FINETUNE_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
-
-
 def _selection(recipe: Recipe) -> tuple[str, SelectionRule | None]:
     """The technique that chooses the checkpoint (only one may), and its rule; ("", None) without one."""
     rules = ((name, technique.selection_rule()) for name, technique in recipe.techniques.items())
     return next(((name, rule) for name, rule in rules if rule is not None), ("", None))
 
 
-def _measured_name(rule: SelectionRule, task: str) -> str:
-    measure = MEASURES[task]
+def _measured_name(rule: SelectionRule, measure: Measure) -> str:
     return {"score": measure.selects, "loss": measure.loss}.get(rule.metric, rule.metric)
 
 
@@ -301,18 +343,50 @@ def _process_problems(recipe: Recipe) -> list[str]:
 
 def _text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[str]:
     """Texts that are cut, and augmentation that finds no words."""
-    warnings = []
-    cut = sum(
-        len(item["input_ids"]) >= recipe.data.max_length for item in encoder.encode(data.train.texts, data.train.pairs)
-    )
-    if cut:
-        warnings.append(
-            f"data.max_length: {cut} of {len(data.train)} training texts fill all {recipe.data.max_length} tokens and "
-            "are cut there"
-        )
+    warnings = _length_warnings(recipe, data, encoder)
     augments = [name for name, technique in recipe.techniques.items() if technique.augments]
     if augments and statistics.median(len(text.split()) for text in data.train.texts) < 2:
         warnings.append(f"techniques.{augments[0]}: works on words between spaces, and most texts are a single one")
+    return warnings
+
+
+def _balance_warnings(recipe: Recipe, data: Data) -> list[str]:
+    """Corrections of a balance that is even already."""
+    counts = count_labels(data.train)
+    if data.task != "single_label" or len(set(counts.values())) > 1:
+        return []
+    settings = {
+        "class_weights": (recipe.training.class_weights, "none"),
+        "sampling": (recipe.training.sampling, "shuffled"),
+    }
+    return [
+        f"training.{key}: {value} has nothing to correct: each class has {next(iter(counts.values()))} training rows. "
+        f"Type: --set training.{key}={off}"
+        for key, (value, off) in settings.items()
+        if value != off
+    ]
+
+
+def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[str]:
+    """Texts that lose tokens, what the model that ships makes of them, and a way of cutting that cuts nothing."""
+    limit, mode = recipe.data.max_length, recipe.data.long_texts
+    splits = {"train": data.train, **data.splits()}
+    longer = {
+        name: sum(length > limit for length in encoder.lengths(rows.texts, rows.pairs)) for name, rows in splits.items()
+    }
+    if not any(longer.values()):
+        idle = f"data.long_texts: {mode} acts on nothing: no text is longer than data.max_length={limit} tokens. "
+        return [] if mode == "head" else [f"{idle}Type: --set data.long_texts=head"]
+    share = f"{longer['train']} of {len(data.train)} training texts are longer than {limit} tokens"
+    warnings = []
+    if mode != "windows" and longer["train"]:
+        warnings.append(f"data.max_length: {share} and lose tokens: {_LOST[mode]}")
+    if mode in ("windows", "head_tail"):
+        told = {"windows": "one window of such a text unless you average the logits of all", "head_tail": "their start"}
+        warnings.append(
+            f"data.long_texts: {mode}: {share}; the model that ships is plain transformers, which sees only "
+            f"{told[mode]}: it may do worse there than what is measured here"
+        )
     return warnings
 
 

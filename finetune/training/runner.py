@@ -22,10 +22,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from finetune.data.labels import count_labels
+from finetune.data.split_file import write_split
 from finetune.data.tokens import Collator, TrainSet
 from finetune.errors import FinetuneError, OutputError, RunFailed
 from finetune.measurement.gap import compute_gap, gap_intervals
-from finetune.measurement.scores import MEASURES, compute_scores, fit_temperature
+from finetune.measurement.scores import compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import encoder_parameters, load_model, start_at
 from finetune.recipe import Recipe
@@ -44,7 +45,6 @@ from finetune.training.prepare import (
     active_techniques,
     augment_sources,
     configured_model,
-    data_facts,
     declared_cost,
     token_facts,
 )
@@ -89,6 +89,8 @@ def _run_seed(
     spent = agree({} if earlier is None else earlier.time)
     run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), spent)
     run.write_record(warnings=[*prepared.warnings, *said])
+    if is_main() and prepared.stop_at is None:  # a refit trains on validation: its rows are no split
+        write_split(prepared.data, folder.split)
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
@@ -159,6 +161,7 @@ class _Run:
             world=world_size(),
             seed=seed,
             lengths=train_set.lengths if recipe.training.group_by_length else None,
+            classes=data.train.labels if recipe.training.sampling == "balanced" else None,
         )
         decay = sum(technique.decay_strength(budget) for technique in recipe.techniques.values())
         fixed = prepared.stop_at is not None
@@ -263,7 +266,7 @@ class _Run:
     def _validation_quality(self) -> tuple[float, float]:
         """Metric and loss of the present weights on validation, both with "higher is better"."""
         prepared = self.prepared
-        measure = MEASURES[prepared.data.task]
+        measure = prepared.measure
         scores = prepared.meter.measure(*self.trainer.predict_rows(prepared.measured["validation"]))
         metric = prepared.metric or measure.selects
         return upwards(metric, scores[metric]), upwards(measure.loss, scores[measure.loss])
@@ -280,7 +283,7 @@ class _Run:
 
     def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
         """Rounding may differ (another machine or number of processes may have resumed); damage does not hide in it."""
-        loss = MEASURES[self.prepared.data.task].loss
+        loss = self.prepared.measure.loss
         again, before = self.prepared.meter.measure(*validation)[loss], selected.validation[loss]
         if before is None or not math.isclose(again, before, rel_tol=1e-3):
             raise RunFailed(
@@ -331,7 +334,7 @@ class _Run:
         partial = self.folder.path / ".model.partial"
         shutil.rmtree(partial, ignore_errors=True)
         self.model.save_pretrained(partial)
-        self.prepared.tokenizer.save_pretrained(partial)
+        self.prepared.encoder.save_tokenizer(partial)
         shutil.rmtree(self.folder.model, ignore_errors=True)
         partial.rename(self.folder.model)
         partial = self.folder.path / ".predictions.partial.npz"
@@ -340,7 +343,7 @@ class _Run:
 
     def _predictions(self) -> dict[str, Any]:
         arrays: dict[str, Any] = {}
-        for name, rows in self.prepared.data.splits().items():
+        for name, rows in self.prepared.data.splits().items():  # one logit vector a row, however many windows it has
             arrays[f"{name}_rows"] = np.array(rows.ids)
             arrays[f"{name}_targets"] = self.outputs["selected"][name][1]
         for checkpoint, outputs in self.outputs.items():
@@ -385,7 +388,7 @@ def _build_model(prepared: Prepared, seed: int) -> tuple[Any, dict[str, Tensor]]
 def _selector(prepared: Prepared) -> Selector | None:
     if prepared.rule is None or prepared.metric is None:
         return None
-    return Selector(prepared.rule, prepared.metric, MEASURES[prepared.data.task].loss)
+    return Selector(prepared.rule, prepared.metric, prepared.measure.loss)
 
 
 def _augmenters(prepared: Prepared) -> dict[str, Any]:
@@ -426,7 +429,7 @@ def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
         recipe=recipe.to_dict(),
         preset=recipe.preset,
         seed=seed,
-        data=data_facts(prepared.data),
+        data=prepared.facts(),
         model={
             "architecture": type(model).__name__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -281,11 +281,13 @@ class RegularizedTrainer(Trainer):
     def predict_rows(self, split: MeasuredSet) -> Measured:
         """Logits (rows, outputs) and targets of the clean model in eval mode, gathered over processes.
 
+        Of a text in windows, the mean of their logits.
+
         Leaves the random state as it was: how often one measures must not change what is trained.
         """
         with torch.random.fork_rng(devices=[]):
             output = self.evaluation_loop(self.get_eval_dataloader(split), description="Evaluation")
-        return split.restore(output.predictions), split.restore(output.label_ids)
+        return split.pooled(output.predictions), split.restore(output.label_ids)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

@@ -131,16 +131,15 @@ GOOD = "text,label\n" + "".join(f"{text},{label}\n" for text, label in labelled_
         (b"text,label\n", "has columns but no rows"),
         (GOOD.replace("text,label", "text,text").encode(), "column name 'text' appears twice"),
         (GOOD.replace("text,label", ",label").encode(), "column 1 has no name"),
-        (GOOD.replace(",", ";").encode(), "the delimiter looks like ';'"),
+        (GOOD.replace(",", ";").encode() + b"short\n", "the delimiter looks like ';'"),
         (GOOD.replace("text,label", "foo,label").encode(), "no column is recognised as the text"),
         (GOOD.replace("text,label", "text,foo").encode(), "no column is recognised as the label"),
         (GOOD.encode() + b"one,two,three\n", "line 82: 3 cells where the header has 2"),
         (GOOD.encode() + b"one\n", "line 82: 1 cells where the header has 2"),
         (GOOD.encode() + b'"open,good\n', "malformed CSV"),
-        (GOOD.encode() + b"caf\xe9,good\n", "line 82: byte 0xe9 is not utf-8"),
+        (GOOD.encode() + b"\xc3\xa9\xc3\xa9,good\ncaf\xe9,good\n", "line 83: byte 0xe9 is not utf-8"),
         (GOOD.encode() + b"o\0ne,good\n", "line 82: holds a NUL character"),
-        (GOOD.encode("utf-16"), "is not utf-8"),
-        (GOOD.encode() + b"rare text,rare\n", "classes with fewer than 3 rows"),
+        (GOOD.encode("utf-16-le"), "--set data.encoding=utf-16-le"),
         (GOOD.replace(",bad", ",good").encode(), "at least two classes are needed"),
         (b"text,label\none,a\n", "data."),
         (b"text,label\n" + b"".join(b"%d,%d\n" % (i, i % 2) for i in range(80)), "holds numbers, not texts"),
@@ -161,7 +160,6 @@ GOOD = "text,label\n" + "".join(f"{text},{label}\n" for text, label in labelled_
         "encoding",
         "nul",
         "utf-16",
-        "rare class",
         "one class",
         "one row",
         "numbers",
@@ -192,12 +190,32 @@ def test_bad_json_lines_are_refused_in_one_line(write_recipe: Write, here: Path,
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("bad.parquet", b"PAR1 half a file", "cannot be read as Parquet"),
+        ("bad.json", b'[{"text": "a", "label": "x"}', "line 1: not JSON"),
+        ("bad.json", b'{"text": {"0": "a"}, "label": {"0": "x"}}', "is stored column by column"),
+        ("bad.ndjson", b'{"text": "a", "text": "b"}\n', "key 'text' is given twice"),
+        ("bad.tsv", b"text\tlabel\none\n", "line 2: 1 cells where the header has 2"),
+    ],
+    ids=["half a Parquet file", "half a JSON file", "JSON by column", "repeated key", "ragged TSV"],
+)
+def test_a_bad_file_of_any_format_is_refused_in_one_line(
+    write_recipe: Write, here: Path, name: str, content: bytes, expected: str
+) -> None:
+    (here / name).write_bytes(content)
+    assert expected in only_problem_of_run(write_recipe(data={"source": name}))
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"source": "nope.csv"}, "data.source: no file or folder 'nope.csv'"),
         ({"source": "package:no_such_package/x.csv"}, "package 'no_such_package' is not installed"),
         ({"source": "."}, "holds no train file"),
-        ({"source": "tiny.yaml"}, "expected a .csv, .tsv, .jsonl file, found '.yaml'"),
+        ({"source": "tiny.yaml"}, "file or a folder, found '.yaml'"),
+        ({"source": "hub:nobody/nothing"}, "no data set 'nobody/nothing' from the hub"),
+        ({"config": "small"}, "data.config: has no meaning"),
         ({"test": "nope.csv"}, "data.test: no file or folder 'nope.csv'"),
         ({"text": "txt"}, "data.text: no column 'txt'. Did you mean text?"),
         ({"label": "lable"}, "data.label: no column 'lable'. Did you mean label?"),

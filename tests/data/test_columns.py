@@ -1,17 +1,19 @@
 """Tables -> rows: which column is what, what is said about it, and which rows cannot be used."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, choose_columns, extract_rows
+from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, choose_columns
+from finetune.data.extract import extract_rows
 from finetune.data.load import load_data
 from finetune.data.rows import Data, Rows
-from finetune.data.sources import Table
-from finetune.errors import DataError
-from finetune.recipe import DataSection
+from finetune.data.table import BadRows, Table
+from finetune.errors import DataError, RecipeError
+from finetune.recipe import DataSection, resolve
 from tests.conftest import labelled_texts, write_csv, write_jsonl
 
 
@@ -26,8 +28,10 @@ def table(**columns: list[Any]) -> Table:
 def rows_of(columns: Table, **settings: Any) -> tuple[Rows, dict[str, int]]:
     """Rows that are kept, and how many were left out for what."""
     dropped: Counter[str] = Counter()
-    chosen = choose_columns(section(**settings), columns)
-    return extract_rows(section(**settings), columns, chosen, dropped), dict(dropped)
+    asked = section(**settings)
+    bad = BadRows(asked.skip_bad_rows)
+    rows = extract_rows(asked, columns, choose_columns(asked, columns), asked.task, bad, dropped)
+    return rows, dict(dropped + bad.dropped())
 
 
 def refused(columns: Table, **settings: Any) -> str:
@@ -242,6 +246,49 @@ def test_when_no_row_is_left_the_reasons_are_counted() -> None:
     assert "no rows are left of 3 after cleaning" in problem
     for reason in ("1 × empty text", "1 × empty label", "1 × below data.minimum"):
         assert reason in problem
+
+
+# --- template --------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_joined_as_the_template_says() -> None:
+    columns = table(**{"the title": ["One", ""], "body": ["two", "three"], "label": ["a", "b"]})
+    rows, dropped = rows_of(columns, template="{the title}: {body} {{x}}!")
+    assert rows.texts == ["One: two {x}!", ": three {x}!"]
+    assert dropped == {}
+
+
+def test_rows_whose_columns_are_all_empty_are_empty_texts() -> None:
+    rows, dropped = rows_of(table(title=["One", " "], body=["", None], label=["a", "b"]), template="{title}: {body}")
+    assert rows.texts == ["One: "]
+    assert dropped == {"empty text": 1}
+
+
+def test_a_template_says_what_it_used_and_assumes_no_second_text() -> None:
+    columns = choose_columns(section(template="{a}/{b}"), table(a=["x"], b=["y"], text_pair=["z"], label=["l"]))
+    assert columns.as_dict() == {"text": "{a}/{b}", "label": "label"}
+    assert columns.notes == []
+
+
+def test_a_template_of_an_unknown_column_suggests_the_closest() -> None:
+    problem = refused(table(title=["One"], label=["a"]), template="{titel}")
+    assert problem.startswith("data.csv: data.template: no column 'titel'. Did you mean title?")
+
+
+def test_a_template_with_the_label_is_refused() -> None:
+    assert "column 'label' would be used twice" in refused(table(t=["x"], label=["a"]), template="{t} {label}")
+
+
+@pytest.mark.parametrize("template", ["{", "}", "a", "{}", "{ }", "{a:>5}", "{a!r}", "{a} {"])
+def test_a_template_that_is_none_is_refused_with_the_recipe(template: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        resolve("your-data", overrides=[f"data.template={json.dumps(template)}"])
+    assert f"data.template: {template!r}: " in str(caught.value)
+
+
+def test_text_beside_a_template_is_refused_with_the_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"data\.template: makes the text"):
+        resolve("your-data", overrides=["data.template='{a}'", "data.text=b"])
 
 
 # --- drop_labels -----------------------------------------------------------------------------------------------

@@ -116,11 +116,14 @@ def test_a_test_file_of_its_own_is_refused(tmp_path: Path) -> None:
     assert "--data FILE" in told
 
 
-def test_a_class_too_rare_for_every_fold_is_named(tmp_path: Path) -> None:
+def test_a_class_too_rare_for_every_fold_is_trained_on_by_all_and_named(tmp_path: Path) -> None:
     rows = [*classes(50), ("rare one", "z"), ("rare two", "z"), ("rare three", "z")]
-    told = refused(write(tmp_path, rows))
-    assert "z (3)" in told
-    assert "fewer than 5 rows" in told
+    path = write(tmp_path, rows)
+    assert sorted(text for texts in held_out(path, 5) for text in texts) == sorted(text for text, _ in classes(50))
+    for fold in range(5):
+        data = load(path, fold)
+        assert data.train.labels.count("z") == 3
+        assert any("z (3)" in warning and "fewer than 5 rows" in warning for warning in data.warnings)
 
 
 def test_more_folds_than_rows_are_refused_with_what_to_type(tmp_path: Path) -> None:
@@ -129,10 +132,19 @@ def test_more_folds_than_rows_are_refused_with_what_to_type(tmp_path: Path) -> N
     assert "--folds 5" in told
 
 
-def test_labels_too_rare_to_stratify_by_are_drawn_at_random(tmp_path: Path) -> None:
-    rows = [*marks(60), ("rare text one", "z"), ("rare text two", "z")]
-    found = held_out(write(tmp_path, rows), 5)
-    assert sum(map(len, found)) == 62
+def test_labels_of_a_set_too_rare_for_every_fold_are_trained_on_by_all(tmp_path: Path) -> None:
+    path = write(tmp_path, [*marks(60), ("rare text one", "z|a"), ("rare text two", "z")])
+    assert sorted(text for texts in held_out(path, 5) for text in texts) == sorted(text for text, _ in marks(60))
+    assert all({"rare text one", "rare text two"} <= set(load(path, fold).train.texts) for fold in range(5))
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_folds_of_label_sets_hold_every_label_in_proportion(tmp_path: Path, fold: int) -> None:
+    """Of 90 rows: a in 60, b in 60, c in 30, so 12, 12 and 6 in a fold of 18."""
+    data = load(write(tmp_path, marks()), fold)
+    assert data.test is not None
+    counts = Counter(name for names in data.test.labels for name in names)
+    assert all(abs(counts[name] - share) <= 1 for name, share in {"a": 12, "b": 12, "c": 6}.items())
 
 
 @pytest.mark.parametrize("fold", range(2))

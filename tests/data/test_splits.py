@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from finetune.data.copies import deduplicate, drop_shared
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data, Rows
-from finetune.data.splits import deduplicate, drop_leaks, holdout_size
+from finetune.data.splits import holdout_size
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import labelled_texts, write_csv, write_jsonl
@@ -376,24 +377,6 @@ def test_with_deduplicate_no_text_is_in_two_splits(tmp_path: Path) -> None:
     assert data.warnings == []
 
 
-def test_texts_that_cross_splits_are_counted_in_a_warning(tmp_path: Path) -> None:
-    train = labelled_texts(30)
-    copies = [(text.upper(), label) for text, label in train[:4]]
-    folder = _folder(
-        tmp_path, train=train, dev=labelled_texts(10, start=30) + copies, test=[*labelled_texts(9, start=40), train[0]]
-    )
-    warning = next(warning for warning in load(folder).warnings if "also in training" in warning)
-    assert warning.startswith("5 validation or test rows have a text that is also in training")
-    assert "--set data.deduplicate=true" in warning
-
-
-def test_a_text_of_test_that_is_also_in_validation_is_a_leak_too(tmp_path: Path) -> None:
-    """Validation selects the checkpoint, so that test rows in it are known to the choice."""
-    held = labelled_texts(10, start=30)
-    folder = _folder(tmp_path, train=labelled_texts(30), dev=held, test=held)
-    assert any("test" in warning and "validation" in warning for warning in load(folder).warnings)
-
-
 def test_with_deduplicate_the_later_split_keeps_a_text(tmp_path: Path) -> None:
     train, held, test = labelled_texts(30), labelled_texts(10, start=30), labelled_texts(10, start=40)
     folder = _folder(tmp_path, train=[*train, held[0], test[0]], dev=[*held, test[1]], test=test)
@@ -405,7 +388,7 @@ def test_with_deduplicate_the_later_split_keeps_a_text(tmp_path: Path) -> None:
 
 def test_leaks_are_found_whatever_their_case_and_spacing() -> None:
     splits = {"train": _rows(("One  film", "a"), ("two", "b")), "test": _rows(("one film", "a"))}
-    assert drop_leaks(splits, Counter())["train"].texts == ["two"]
+    assert drop_shared(splits, Counter())["train"].texts == ["two"]
 
 
 @pytest.mark.parametrize("task", ["auto", "regression"])
@@ -418,6 +401,28 @@ def test_a_validation_split_that_is_all_in_test_is_refused(tmp_path: Path) -> No
     held = labelled_texts(10, start=30)
     folder = _folder(tmp_path, train=labelled_texts(30), dev=held, test=held)
     assert "validation" in refused(folder, deduplicate=True)
+
+
+def test_drop_leaks_keeps_the_later_row_and_counts_what_fell(tmp_path: Path) -> None:
+    train, held, test = labelled_texts(30), labelled_texts(10, start=30), labelled_texts(10, start=40)
+    copies = [(f"{held[0][0].upper()}!", held[0][1]), (f"{test[0][0]}.", test[0][1])]
+    folder = _folder(tmp_path, train=[*train, *copies], dev=[*held, test[1]], test=test)
+    data = load(folder, drop_leaks=True)
+    expected = {"train": train, "validation": held, "test": test}
+    assert texts_of(data) == {name: [text for text, _ in rows] for name, rows in expected.items()}
+    assert data.dropped == {
+        "validation row (nearly) equal to a test row": 1,
+        "train row (nearly) equal to a test row": 1,
+        "train row (nearly) equal to a validation row": 1,
+    }
+
+
+def test_rows_that_leak_do_not_count_to_the_training_size(tmp_path: Path) -> None:
+    rows = [(f"{text} again", label) for text, label in labelled_texts(60)]
+    data = load(write(tmp_path, rows + rows), drop_leaks=True, test_size=20, validation_size=20, train_size=20)
+    assert sizes_of(data)["train"] == 20
+    later = {*data.validation.texts, *texts_of(data)["test"]}
+    assert later.isdisjoint(data.train.texts)
 
 
 # --- train probe -----------------------------------------------------------------------------------------------

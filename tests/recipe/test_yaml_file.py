@@ -110,7 +110,11 @@ def test_the_same_key_in_two_mappings_is_fine() -> None:
     }
 
 
-@pytest.mark.parametrize("key", ["5", "true", "1.5", "null", "[1, 2]"])
+def test_whole_numbers_as_keys_are_words() -> None:
+    assert parse_yaml("{0: negative, 10: positive}", "x.yaml") == {"0": "negative", "10": "positive"}
+
+
+@pytest.mark.parametrize("key", ["true", "1.5", "null", "[1, 2]"])
 def test_keys_must_be_words(key: str) -> None:
     with pytest.raises(RecipeError, match=r"keys must be words.*line 2"):
         parse_yaml(f"a: 1\n{key}: 2\n", "x.yaml")

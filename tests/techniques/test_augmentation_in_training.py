@@ -13,7 +13,7 @@ from finetune.data.rows import Data, Rows
 from finetune.data.tokens import Encoder, MeasuredSet, TrainSet
 from finetune.techniques import AEDA, EDA
 from tests.conftest import labelled_texts
-from tests.running import train
+from tests.running import clean_items, train
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -216,7 +216,7 @@ def test_what_is_measured_stays_clean_the_train_probe_included(
     assert set(run.prepared.measured) == {"train_probe", "validation", "test"}
     for name, rows in run.prepared.data.splits().items():
         measured = run.prepared.measured[name]
-        clean = run.prepared.encoder.encode_rows(rows)
+        clean = clean_items(run.prepared.encoder, rows)
         in_order = sorted(clean, key=lambda item: len(item["input_ids"]))
         assert [measured[row] for row in range(len(measured))] == in_order
 

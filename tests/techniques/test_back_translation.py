@@ -17,7 +17,7 @@ from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, BackTranslation, back_translation
 from finetune.techniques.back_translation import draw_tokens, split_sentences
 from tests.conftest import labelled_texts
-from tests.running import assert_same_weights, train
+from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model, save_translator
 from tests.techniques.watching import Spy, watch
 
@@ -310,7 +310,7 @@ def test_a_run_trains_on_translations_and_measures_clean_texts(
         assert 0.2 * rows < changed < 0.8 * rows
     assert epochs[0] != epochs[1]
     for name, split in run.prepared.data.splits().items():
-        items = sorted(run.prepared.encoder.encode_rows(split), key=lambda item: len(item["input_ids"]))
+        items = sorted(clean_items(run.prepared.encoder, split), key=lambda item: len(item["input_ids"]))
         measured = run.prepared.measured[name]
         assert [measured[row] for row in range(len(measured))] == items
     made = len(generations.rows)

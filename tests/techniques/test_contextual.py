@@ -18,7 +18,7 @@ from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, Contextual, contextual
 from finetune.techniques.contextual import choose_words, draw_word
 from tests.conftest import MARKS, SPECIAL, WORDS
-from tests.running import assert_same_weights, train
+from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model
 from tests.techniques.watching import Spy, watch
 
@@ -292,7 +292,7 @@ def test_a_run_with_its_own_checkpoint(
         assert 0.2 * rows < changed < 0.8 * rows
     assert epochs[0] != epochs[1] != epochs[2]
     for name, split in run.prepared.data.splits().items():
-        items = sorted(run.prepared.encoder.encode_rows(split), key=lambda item: len(item["input_ids"]))
+        items = sorted(clean_items(run.prepared.encoder, split), key=lambda item: len(item["input_ids"]))
         measured = run.prepared.measured[name]
         assert [measured[row] for row in range(len(measured))] == items
     assert (tmp_path / "cache" / "contextual" / "texts.sqlite3").is_file()

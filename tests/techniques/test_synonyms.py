@@ -21,6 +21,7 @@ from finetune.recipe import resolve
 from finetune.techniques import AugmentSources, Budget, Synonyms, synonyms
 from finetune.techniques.synonyms import exchange_words, is_form_of, nearest_rows, wordnet_synonyms
 from tests.conftest import WORDS
+from tests.running import clean_items
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -427,7 +428,7 @@ def test_a_run_trains_on_exchanged_words_and_measures_clean_ones(write_recipe: W
         assert set(other.split()[:-1]) <= set(WORDS)
     assert spy.texts[: len(clean)] != spy.texts[len(clean) : 2 * len(clean)]
     for name, rows in run.prepared.data.splits().items():
-        clean_items = sorted(run.prepared.encoder.encode_rows(rows), key=lambda item: len(item["input_ids"]))
+        in_order = sorted(clean_items(run.prepared.encoder, rows), key=lambda item: len(item["input_ids"]))
         measured = run.prepared.measured[name]
-        assert [measured[row] for row in range(len(measured))] == clean_items
+        assert [measured[row] for row in range(len(measured))] == in_order
     assert run.record.techniques["synonyms"].effect == "takes synonyms from the embeddings"

@@ -1,11 +1,12 @@
 """Which rows meet in which step, for any number of processes and micro-batches."""
 
 import itertools
+from collections import Counter
 
 import pytest
 import torch
 
-from finetune.training.batches import StepBatches, group_by_length
+from finetune.training.batches import StepBatches, balanced_draws, group_by_length
 
 
 def _steps(rows: int, batch_size: int, accumulation: int, world: int, epoch: int = 0) -> list[list[list[list[int]]]]:
@@ -67,3 +68,51 @@ def test_grouping_leaves_batches_in_random_order_and_the_incomplete_one_last() -
     assert starts != sorted(starts)
     assert sorted(grouped[-3:]) == grouped[-3:]
     assert len(set(grouped[-3:])) == 3
+
+
+CLASSES = ["rare"] * 3 + ["common"] * 20 + ["some"] * 8  # 31 rows, three classes
+
+
+def _draws(epochs: int, seed: int = 0) -> list[list[int]]:
+    return [balanced_draws(CLASSES, epoch, seed) for epoch in range(epochs)]
+
+
+def test_balanced_epochs_hold_all_classes_equally_often() -> None:
+    """To within one, in each epoch and in all so far; an epoch keeps its number of rows."""
+    total: Counter[str] = Counter()
+    for rows in _draws(9):
+        assert len(rows) == len(CLASSES)
+        counts = Counter(CLASSES[row] for row in rows)
+        total += counts
+        for held in (counts, total):
+            assert max(held.values()) - min(held.values()) <= 1
+
+
+def test_no_row_comes_again_before_all_of_its_class_were_there() -> None:
+    drawn = list(itertools.chain(*_draws(9)))
+    for name in set(CLASSES):
+        members = [row for row, found in enumerate(CLASSES) if found == name]
+        of_class = [row for row in drawn if CLASSES[row] == name]
+        for start in range(0, len(of_class) - len(members) + 1, len(members)):
+            assert sorted(of_class[start : start + len(members)]) == members
+
+
+def test_an_epoch_of_balanced_draws_does_not_depend_on_those_before_it() -> None:
+    epochs = _draws(4)
+    assert balanced_draws(CLASSES, 3, 0) == epochs[3]
+    assert len({tuple(rows) for rows in epochs}) == 4
+    assert balanced_draws(CLASSES, 3, 1) != epochs[3]
+
+
+@pytest.mark.parametrize(("accumulation", "world"), [(2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("lengths", [None, list(range(31))])
+def test_balanced_steps_are_the_same_for_any_layout(accumulation: int, world: int, lengths: list[int] | None) -> None:
+    def rows(accumulation: int, rank: int, world: int) -> list[int]:
+        batches = StepBatches(31, 8, accumulation, rank, world, 5, lengths, CLASSES)
+        batches.set_epoch(2)
+        return list(itertools.chain(*batches))
+
+    plain = rows(1, 0, 1)
+    assert sorted(plain) == sorted(balanced_draws(CLASSES, 2, 5)), "shuffled, and nothing else"
+    assert plain != balanced_draws(CLASSES, 2, 5)
+    assert sorted(itertools.chain(*(rows(accumulation, rank, world) for rank in range(world)))) == sorted(plain)

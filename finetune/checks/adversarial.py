@@ -1,0 +1,93 @@
+"""Can a classifier tell the training rows from those of validation or test?"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.checks.base import EXAMPLES, full_texts, named_splits, show_row
+from finetune.checks.tfidf import WORDS
+from finetune.data.rows import Data, Rows
+from finetune.records.schema import Finding
+
+SIDE = 2_000  # rows of each side, drawn with a fixed seed
+SMALLEST = 40  # rows of a side: five folds of it still hold eight
+ALARM = 0.55  # low end of the 95 % interval of AUC
+FOLDS = 5
+TELLING = 5  # words named
+
+
+def check_adversarial(data: Data) -> list[Finding]:
+    """Adversarial validation: the AUC of TF-IDF and logistic regression that tell train from validation, and from test.
+
+    Out of fold (5 folds), at most 2,000 rows a side. The 95 % interval is DeLong's. A warning when its low end is above
+    0.55: an AUC of 0.5 is a coin. docs/checks.md says how often random splits alarm. Not asked below 40 rows a side.
+    """
+    splits = named_splits(data)
+    findings = []
+    for split, rows in splits.items():
+        if split == "train" or min(len(rows), len(data.train)) < SMALLEST:
+            continue
+        finding = _compare(split, rows, data.train)
+        findings += [finding] if finding is not None else []
+    return findings
+
+
+def _compare(split: str, rows: Rows, train: Rows) -> Finding | None:
+    from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import, and needed here only
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    rows, train = _sample(rows), _sample(train)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORDS, max_features=20_000)
+    features = vectorizer.fit_transform([*full_texts(train), *full_texts(rows)])
+    sides = np.repeat([0, 1], [len(train), len(rows)])
+    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=200)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    scores = cross_val_predict(model, features, sides, cv=folds, method="decision_function")
+    auc, low, high = auc_interval(scores[sides == 1], scores[sides == 0])
+    if low <= ALARM:
+        return None
+    weights = model.fit(features, sides).coef_[0]
+    words = vectorizer.get_feature_names_out()[np.argsort(-weights, kind="stable")[:TELLING]]
+    typical = np.argsort(-scores[len(train) :], kind="stable")[:EXAMPLES]
+    return Finding(
+        check="adversarial",
+        level="warning",
+        text=f"Rows of {split} can be told from those of train: AUC {auc:.2f} (95 % interval {low:.2f} to {high:.2f}; "
+        f"0.5 is a coin), by words such as {', '.join(repr(str(word)) for word in words)}.",
+        figures={"auc": auc, "low": low, "high": high},
+        examples=[show_row(split, rows, int(index)) for index in typical],
+        advice=f"If {split} should be like train, let one file with all rows be split: --data FILE. If not (another "
+        "time or source), expect a gap that no regularization closes",
+    )
+
+
+def _sample(rows: Rows) -> Rows:
+    if len(rows) <= SIDE:
+        return rows
+    return rows.take(sorted(random.Random(0).sample(range(len(rows)), SIDE)))
+
+
+def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float, float, float]:
+    """AUC and its 95 % interval.
+
+    DeLong et al. 1988, Biometrics 44:837: the variance over each side of its rows' own shares of won comparisons.
+
+    Args:
+        positive: Scores, (m,), m ≥ 2.
+        negative: Scores, (n,), n ≥ 2.
+    """
+    from scipy.stats import rankdata  # slow to import, and needed here only
+
+    m, n = len(positive), len(negative)
+    ranks = rankdata(np.concatenate([positive, negative]))
+    won = (ranks[:m] - rankdata(positive)) / n
+    lost = 1 - (ranks[m:] - rankdata(negative)) / m
+    auc = float(won.mean())
+    half = 1.959964 * math.sqrt(float(won.var(ddof=1) / m + lost.var(ddof=1) / n))
+    return auc, max(0.0, auc - half), min(1.0, auc + half)

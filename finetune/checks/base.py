@@ -1,0 +1,61 @@
+"""What several checks share: the splits by name, and how rows and shares are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from finetune.data.rows import Data, Rows
+
+EXAMPLES = 3  # rows shown of one finding
+SHOWN = 120  # characters of a text in an example
+NAMED = 5  # labels named in one sentence
+
+
+def named_splits(data: Data) -> dict[str, Rows]:
+    """Train whole, validation and test (if there is one)."""
+    splits = {"train": data.train, "validation": data.validation}
+    return splits if data.test is None else {**splits, "test": data.test}
+
+
+def full_texts(rows: Rows) -> list[str]:
+    """The text of each row, of pairs both in one."""
+    if rows.pairs is None:
+        return rows.texts
+    return [f"{text} {pair}" for text, pair in zip(rows.texts, rows.pairs, strict=True)]
+
+
+def show_row(split: str, rows: Rows, index: int, label: bool = False) -> str:
+    """One line: split, row id, label where it matters, and the start of the text."""
+    second = "" if rows.pairs is None else f" / {rows.pairs[index]}"
+    text = " ".join(f"{rows.texts[index]}{second}".split())
+    shortened = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    shown_label = f" [{show_label(rows.labels[index])}]" if label else ""
+    return f"{split} row {rows.ids[index]}{shown_label}: {shortened}"
+
+
+def show_label(label: Any) -> str:
+    """A label as a user writes it; lists joined."""
+    if isinstance(label, list):
+        return ", ".join(label) or "none"
+    return f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def show_names(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def verb(number: int, singular: str, plural: str) -> str:
+    return singular if number == 1 else plural
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as points; a small one is not shown as 0."""
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.2g} %"

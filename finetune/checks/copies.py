@@ -1,0 +1,106 @@
+"""Copies of texts: inside a split, and across splits, where they are leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row, verb
+from finetune.data.duplicates import Kind, Twin, find_twins
+from finetune.data.rows import Data, Rows
+from finetune.records.schema import Finding
+
+SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
+MANY_COPIES = 0.05  # share of a split
+LEAKED = 0.01  # share of a measured split: leaked rows alone can move its score by a point
+KINDS: dict[Kind, str] = {"exact": "equal", "normalised": "equal but for case and punctuation", "near": "nearly equal"}
+
+
+def check_copies(data: Data) -> list[Finding]:
+    """Duplicates in each split, then leaks across splits, from one search.
+
+    Duplicates: rows whose text stands earlier in the same split. A warning from 5 % of the split, where they begin to
+    act as weights (in train) or as fewer rows than counted (in validation and test); below it, to know.
+
+    Leaks: rows of validation and test whose text is in train, or rows of test that are in validation. A problem from
+    1 % of the split: rows seen before are mostly answered from memory, so they alone move the score by up to that
+    much. Below it a warning.
+    """
+    splits = named_splits(data)
+    names, parts = list(splits), list(splits.values())
+    twins = find_twins(parts, limit=SEARCHED)
+    findings = [_duplicates(name, parts[part], twins[part, part]) for part, name in enumerate(names)]
+    for part, name in enumerate(names):
+        for earlier in range(part):
+            found = twins[earlier, part]
+            findings.append(_leaks(names[earlier], parts[earlier], name, parts[part], found))
+    rows = sum(len(part) for part in parts)
+    return [*filter(None, findings), *(_sampled(rows) if rows > SEARCHED else [])]
+
+
+def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None:
+    if not twins:
+        return None
+    share = len(twins) / len(rows)
+    return Finding(
+        check="duplicates",
+        level="warning" if share >= MANY_COPIES else "info",
+        text=f"{count(len(twins), 'row')} of {split} ({percent(share)}) {verb(len(twins), 'repeats', 'repeat')} "
+        f"an earlier one: {_by_kind(twins)}.",
+        figures={"rows": len(twins), "share": share, **_kinds(twins)},
+        examples=_examples(split, rows, split, rows, twins),
+        advice="Equal ones are dropped by --set data.deduplicate=true",
+    )
+
+
+def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None:
+    if not twins:
+        return None
+    share = len(twins) / len(rows)
+    relabelled = sum(originals.labels[twin.original] != rows.labels[twin.row] for twin in twins)
+    labels = f"; {relabelled} of them with another label" if relabelled else ""
+    return Finding(
+        check="leaks",
+        level="problem" if share >= LEAKED else "warning",
+        text=f"{count(len(twins), 'row')} of {split} ({percent(share)}) {verb(len(twins), 'is', 'are')} also in "
+        f"{kept}: {_by_kind(twins)}{labels}.",
+        figures={"rows": len(twins), "share": share, "other_label": relabelled, **_kinds(twins)},
+        examples=_examples(kept, originals, split, rows, twins),
+        advice=f"Leave them out of {kept}, {split} stays whole: --set data.drop_leaks=true",
+    )
+
+
+def _sampled(rows: int) -> list[Finding]:
+    return [
+        Finding(
+            check="leaks",
+            level="info",
+            text=f"Nearly equal texts were looked for in {SEARCHED:,} of {rows:,} rows: validation, test and a sample "
+            "of train. Equal ones were looked for in all.",
+            figures={"rows": rows, "searched": SEARCHED},
+            advice="data.drop_leaks=true looks at every row",
+        )
+    ]
+
+
+def _kinds(twins: Sequence[Twin]) -> dict[str, float | None]:
+    counts = Counter(twin.kind for twin in twins)
+    return {kind: counts[kind] for kind in KINDS}
+
+
+def _by_kind(twins: Sequence[Twin]) -> str:
+    counts = Counter(twin.kind for twin in twins)
+    return ", ".join(f"{counts[kind]} {about}" for kind, about in KINDS.items() if counts[kind])
+
+
+def _examples(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[Twin]) -> list[str]:
+    """One of each kind first."""
+    firsts = {twin.kind: twin for twin in reversed(twins)}
+    chosen = [firsts[kind] for kind in KINDS if kind in firsts]
+    chosen += [twin for twin in twins if twin not in chosen][: EXAMPLES - len(chosen)]
+    return [
+        f"{show_row(split, rows, twin.row)} = {show_row(kept, originals, twin.original)}"
+        if twin.kind == "near"
+        else f"{show_row(split, rows, twin.row)} = {kept} row {originals.ids[twin.original]}"
+        for twin in chosen
+    ]

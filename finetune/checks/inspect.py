@@ -1,0 +1,137 @@
+"""All checks of a data set and its baselines, computed once for all runs on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finetune.cache import cached_file
+from finetune.checks.adversarial import check_adversarial
+from finetune.checks.base import named_splits
+from finetune.checks.baselines import measure_baselines
+from finetune.checks.classes import check_classes, check_majority
+from finetune.checks.conflicts import check_conflicts
+from finetune.checks.copies import check_copies
+from finetune.checks.groups import check_groups
+from finetune.checks.label_errors import check_label_errors
+from finetune.checks.language import check_language
+from finetune.checks.resolution import check_resolution
+from finetune.checks.shift import check_label_shift, check_length_shift
+from finetune.checks.truncation import check_truncation
+from finetune.data import duplicates, labels
+from finetune.data.rows import Data
+from finetune.measurement import scores
+from finetune.recipe import DataSection
+from finetune.records.schema import Baseline, Finding
+
+if TYPE_CHECKING:
+    from finetune.data.tokens import Encoder  # imports torch
+
+LEVELS = ("problem", "warning", "info")
+# What decides the findings beside the data: our code, and the libraries that compute them.
+CODE = (duplicates, labels, scores)  # and everything beside this file
+LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "scipy", "tokenizers")
+
+
+class Inspection(BaseModel):
+    """What the gate found.
+
+    Attributes:
+        findings: Problems first, then warnings, then what is good to know.
+        baselines: Majority class (or mean) and TF-IDF, measured on train probe, validation and test.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    findings: list[Finding]
+    baselines: list[Baseline]
+
+
+def inspect_data(data: Data, section: DataSection, encoder: Encoder | None) -> Inspection:
+    """Run every check and measure the baselines, or read from the cache what was found in the same data before.
+
+    Args:
+        data: As `load_data` returned it.
+        section: The recipe's, for what it says about long texts.
+        encoder: Tokenizer and length of the model; None leaves out the checks of tokens.
+    """
+
+    def make(path: Path) -> None:
+        path.write_text(_inspect(data, section, encoder).model_dump_json(), encoding="utf-8")
+
+    key = _key(data, section, encoder)
+    try:
+        path = cached_file("checks", key, ".json", make)
+    except OSError:  # a cache that cannot be written costs time, no more
+        return _inspect(data, section, encoder)
+    try:
+        return Inspection.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError:  # cut short by a crash of the machine
+        path.unlink()
+        return inspect_data(data, section, encoder)
+
+
+def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspection:
+    from threadpoolctl import threadpool_limits
+
+    # One thread: these fits are small, and waiting BLAS threads of several processes took ten times the time.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Of scikit-learn and scipy: about fits stopped early and constant inputs, which no finding depends on.
+        warnings.simplefilter("ignore")
+        findings = [
+            *check_copies(data),
+            *check_conflicts(data),
+            *check_groups(data),
+            *check_classes(data),
+            *check_majority(data),
+            *check_label_shift(data),
+            *check_length_shift(data),
+            *check_adversarial(data),
+            *check_resolution(data),
+            *check_label_errors(data),
+        ]
+        if encoder is not None:
+            findings += [*check_truncation(data, section, encoder), *check_language(data, encoder)]
+        findings.sort(key=lambda finding: LEVELS.index(finding.level))
+        return Inspection(findings=findings, baselines=measure_baselines(data))
+
+
+def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
+    """sha256 over everything that decides what is found."""
+    digest = hashlib.sha256()
+    splits = {name: [rows.ids, rows.groups] for name, rows in named_splits(data).items()}
+    of_tokens = None if encoder is None else [_tokenizer_key(encoder.tokenizer), encoder.max_length, section.long_texts]
+    digest.update(
+        json.dumps([data.fingerprint, data.task, data.labels, data.probe, splits, of_tokens, _versions()]).encode()
+    )
+    code = [*Path(__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in CODE)]
+    for path in sorted(code):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _tokenizer_key(tokenizer: Any) -> str:
+    """What a tokenizer does to texts: of a fast one its whole pipeline, of a slow one its class and vocabulary."""
+    if not tokenizer.is_fast:
+        described = json.dumps([type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.all_special_tokens])
+    else:
+        pipeline = json.loads(tokenizer.backend_tokenizer.to_str())
+        pipeline |= {"truncation": None, "padding": None}  # left over from the last call
+        described = json.dumps(pipeline, sort_keys=True)
+    return hashlib.sha256(f"{tokenizer.model_max_length} {described}".encode()).hexdigest()
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # cleanlab is optional
+            found[name] = None
+    return found

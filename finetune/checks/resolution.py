@@ -1,0 +1,80 @@
+"""What validation and test can tell apart, given their rows."""
+
+from __future__ import annotations
+
+import math
+
+from finetune.checks.base import count, named_splits
+from finetune.data.rows import Data
+from finetune.records.schema import Finding
+
+ACCURACY = 0.8  # at which the half width is stated; at 50 % it is a quarter wider
+DISCORDANT = 0.1  # share of rows of which one of two presets is right and the other wrong; 5–15 % is usual
+SMALL = 200  # rows below which a preset must be 6 points better to be seen
+TWO_SIDED, POWER = 1.959964, 0.841621  # normal quantiles: 95 % confidence, 80 % power
+
+
+def check_resolution(data: Data) -> list[Finding]:
+    """The 95 % half width of a score, and the smallest difference of two presets that the rows show.
+
+    Half width: normal approximation at 80 % accuracy (numbers: Fisher's z at a correlation of 0.8). Difference:
+    McNemar's test with 80 % power where 10 % of the rows are discordant. A warning below 200 rows, else to know.
+    """
+    findings = []
+    for split, rows in named_splits(data).items():
+        if split == "train":
+            continue
+        half = half_width(len(rows), data.task)
+        seen = smallest_difference(len(rows))
+        findings.append(
+            Finding(
+                check="resolution",
+                level="warning" if len(rows) < SMALL else "info",
+                text=f"{split} has {count(len(rows), 'row')}: {_about(data.task, half, seen)}.",
+                figures={"rows": len(rows), "half_width": half, "difference": seen},
+                advice=_advice(split, len(rows)),
+            )
+        )
+    return findings
+
+
+def half_width(rows: int, task: str) -> float:
+    """Of the 95 % interval of an accuracy of 0.8, or of a correlation of 0.8 (1 where rows are too few to say)."""
+    if task == "regression":
+        return min(1.0, TWO_SIDED * (1 - ACCURACY**2) / math.sqrt(rows - 3)) if rows > 3 else 1.0
+    return TWO_SIDED * math.sqrt(ACCURACY * (1 - ACCURACY) / rows)
+
+
+def smallest_difference(rows: int) -> float | None:
+    """The paired difference of accuracy seen with 80 % power; None if rows that differ are too few for any.
+
+    Solves n = (z₁ √d + z₂ √(d − δ²))² / δ² for δ (Connor 1987, Biometrics 43:207), d = DISCORDANT.
+    """
+    low, high = 0.0, DISCORDANT
+    if rows < _rows_needed(high):
+        return None
+    for _ in range(50):  # bisection: rows needed fall with the difference
+        middle = (low + high) / 2
+        low, high = (low, middle) if _rows_needed(middle) <= rows else (middle, high)
+    return high
+
+
+def _rows_needed(difference: float) -> float:
+    spread = TWO_SIDED * math.sqrt(DISCORDANT) + POWER * math.sqrt(DISCORDANT - difference**2)
+    return float((spread / difference) ** 2)
+
+
+def _about(task: str, half: float, seen: float | None) -> str:
+    if task == "regression":
+        return f"a correlation of {ACCURACY} is known to ±{half:.2f} (95 %)"
+    resolved = "no difference of two presets" if seen is None else f"two presets {100 * seen:.1f} points apart"
+    return (
+        f"a score of {100 * ACCURACY:.0f} % is known to ±{100 * half:.1f} points (95 %), and one seed can tell "
+        f"{resolved} (80 % power, {100 * DISCORDANT:.0f} % of rows discordant)"
+    )
+
+
+def _advice(split: str, rows: int) -> str:
+    if rows >= SMALL:
+        return ""
+    return f"Label more rows for {split}, or average over splits and seeds: finetune compare --folds 5 --seeds 3"

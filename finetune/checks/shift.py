@@ -1,0 +1,129 @@
+"""Labels and lengths that are distributed otherwise in validation or test than in train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from finetune.checks.base import full_texts, named_splits, percent
+from finetune.data.labels import count_labels
+from finetune.data.rows import Data, Rows
+from finetune.records.schema import Finding
+
+ALARM = 0.01  # p-value, times the number of tests of the check (Bonferroni): one random split in a hundred alarms
+NOTABLE = 0.05  # difference of shares below which nobody would act on a shift, however certain it is
+EXPECTED = 5  # rows a cell of a chi-square test should hold (Cochran 1954); rarer classes are counted as one
+SMALLEST = 20  # rows of a split below which no test is asked
+
+
+def check_label_shift(data: Data) -> list[Finding]:
+    """Label shares of validation and of test against train.
+
+    Classes: chi-square test, classes with fewer than 5 expected rows counted together; size of the shift: total
+    variation. Multi-label: Fisher's exact test for each label; size: the largest difference. Numbers: two-sample
+    Kolmogorov-Smirnov test. A warning when p × tests < 0.01 and the size is at least 0.05. Not asked below 20 rows.
+    """
+    tested = [(split, _test_labels(data, rows)) for split, rows in _compared(data)]
+    findings = []
+    for split, (p, size, about) in tested:
+        if p * len(tested) < ALARM and size >= NOTABLE:
+            findings.append(
+                Finding(
+                    check="label_shift",
+                    level="warning",
+                    text=f"Labels of {split} are distributed otherwise than in train: {about} (p = {p:.1g}).",
+                    figures={"p": p, "size": size},
+                    advice=f"If {split} should be like train, let one file with all rows be split: --data FILE. If "
+                    "not, expect a gap that no regularization closes",
+                )
+            )
+    return findings
+
+
+def check_length_shift(data: Data) -> list[Finding]:
+    """Words per text of validation and of test against train: two-sample Kolmogorov-Smirnov test.
+
+    A warning when p × tests < 0.01 and the distributions differ by at least 0.1 somewhere. Not asked below 20 rows.
+    """
+    compared = _compared(data)
+    trained = [len(text.split()) for text in full_texts(data.train)]
+    findings = []
+    for split, rows in compared:
+        lengths = [len(text.split()) for text in full_texts(rows)]
+        p, size = _kolmogorov_smirnov(trained, lengths)
+        if p * len(compared) < ALARM and size >= 2 * NOTABLE:
+            findings.append(
+                Finding(
+                    check="length_shift",
+                    level="warning",
+                    text=f"Texts of {split} have other lengths than in train: median {np.median(lengths):g} words "
+                    f"against {np.median(trained):g} (Kolmogorov-Smirnov {size:.2f}, p = {p:.1g}).",
+                    figures={
+                        "p": p,
+                        "size": size,
+                        "median": float(np.median(lengths)),
+                        "median_train": float(np.median(trained)),
+                    },
+                    advice="Look where the texts come from: another source, time or way of cutting them",
+                )
+            )
+    return findings
+
+
+def _compared(data: Data) -> list[tuple[str, Rows]]:
+    splits = named_splits(data)
+    if len(splits["train"]) < SMALLEST:
+        return []
+    return [(name, rows) for name, rows in splits.items() if name != "train" and len(rows) >= SMALLEST]
+
+
+def _test_labels(data: Data, rows: Rows) -> tuple[float, float, str]:
+    """p-value, size of the shift in [0, 1], and what it is in words."""
+    if data.task == "regression":
+        p, size = _kolmogorov_smirnov(data.train.labels, rows.labels)
+        means = f"mean {np.mean(rows.labels):.3g} against {np.mean(data.train.labels):.3g}"
+        return p, size, f"{means}, Kolmogorov-Smirnov {size:.2f}"
+    assert data.labels is not None, "only numbers have no labels"
+    trained, measured = count_labels(data.train), count_labels(rows)
+    shares = {name: (trained[name] / len(data.train), measured[name] / len(rows)) for name in data.labels}
+    name = max(shares, key=lambda label: abs(shares[label][0] - shares[label][1]))
+    about = f"{percent(shares[name][1])} '{name}' against {percent(shares[name][0])}"
+    if data.task == "multi_label":
+        p, size = _fisher(trained, measured, data, rows)
+        return p, size, about
+    counts = np.array([[trained[label], measured[label]] for label in data.labels], dtype=float)
+    return _chi_square(counts), sum(abs(a - b) for a, b in shares.values()) / 2, about
+
+
+def _chi_square(counts: np.ndarray[Any, Any]) -> float:
+    """p-value of a (classes, 2) table; 1 where there is nothing to compare."""
+    from scipy.stats import chi2_contingency  # slow to import, and needed here only
+
+    expected = counts.sum(axis=1) * min(counts.sum(axis=0)) / counts.sum()
+    rare = counts[expected < EXPECTED].sum(axis=0)
+    table = np.array([*counts[expected >= EXPECTED], *([rare] if rare.sum() > 0 else [])])
+    return float(chi2_contingency(table).pvalue) if len(table) > 1 else 1.0
+
+
+def _fisher(trained: Any, measured: Any, data: Data, rows: Rows) -> tuple[float, float]:
+    """The smallest p-value over labels, times their number, and the largest difference of shares."""
+    from scipy.stats import fisher_exact  # slow to import, and needed here only
+
+    assert data.labels is not None, "only numbers have no labels"
+    p, size = math.inf, 0.0
+    for name in data.labels:
+        table = [[trained[name], len(data.train) - trained[name]], [measured[name], len(rows) - measured[name]]]
+        p = min(p, float(fisher_exact(table).pvalue))
+        size = max(size, abs(trained[name] / len(data.train) - measured[name] / len(rows)))
+    return min(1.0, p * len(data.labels)), size
+
+
+def _kolmogorov_smirnov(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """p-value and the largest difference of the two distribution functions. With ties the test is cautious."""
+    from scipy.stats import ks_2samp  # slow to import, and needed here only
+
+    result = ks_2samp(first, second, method="asymp")
+    return float(result.pvalue), float(result.statistic)

@@ -1,0 +1,84 @@
+"""Texts that are longer than what the model sees of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_label, show_row
+from finetune.data.rows import Data
+from finetune.recipe import DataSection
+from finetune.records.schema import Finding
+
+if TYPE_CHECKING:
+    from finetune.data.tokens import Encoder  # imports torch
+
+COUNTED = 20_000  # rows of a split, drawn with a fixed seed
+MANY = 0.05  # share of the texts
+STEP = 8  # tokens to which an advised length is rounded up: tensor cores like multiples of eight
+
+
+def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list[Finding]:
+    """Texts of all splits that lose tokens at `data.max_length`, and the label that loses most.
+
+    A warning when 5 % of the texts lose some, else to know. Nothing is lost in windows.
+    """
+    if section.long_texts == "windows":
+        return []
+    lengths: list[int] = []
+    cut: list[tuple[str, int]] = []
+    of_label: Counter[str] = Counter()
+    cut_of_label: Counter[str] = Counter()
+    for name, rows in named_splits(data).items():
+        positions = list(range(len(rows)))
+        if len(rows) > COUNTED:
+            positions = sorted(random.Random(0).sample(positions, COUNTED))
+        part = rows.take(positions)
+        of_split = encoder.lengths(part.texts, part.pairs)
+        lengths += of_split
+        too_long = {index for index, length in enumerate(of_split) if length > encoder.max_length}
+        cut += [(name, positions[index]) for index in sorted(too_long)]
+        for index, label in enumerate(part.labels if data.labels is not None else []):
+            names = label if isinstance(label, list) else [label]
+            of_label.update(names)
+            cut_of_label.update(names if index in too_long else [])
+    if not cut:
+        return []
+    share = len(cut) / len(lengths)
+    lost = sum(max(0, length - encoder.max_length) for length in lengths) / sum(lengths)
+    label = max(cut_of_label, key=lambda name: (cut_of_label[name] / of_label[name], name), default=None)
+    most = (
+        ""
+        if label is None or len(of_label) < 2
+        else f"; most of '{show_label(label)}' ({percent(cut_of_label[label] / of_label[label])})"
+    )
+    splits = named_splits(data)
+    longest = max(lengths)
+    return [
+        Finding(
+            check="truncation",
+            level="warning" if share >= MANY else "info",
+            text=f"{count(len(cut), 'text')} of {len(lengths):,} ({percent(share)}) are cut at {encoder.max_length} "
+            f"tokens, which loses {percent(lost)} of all tokens{most}. The longest has {longest:,}.",
+            figures={"texts": len(cut), "share": share, "tokens_lost": lost, "longest": longest},
+            examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
+            advice=_advice(lengths, encoder, section),
+        )
+    ]
+
+
+def _advice(lengths: list[int], encoder: Encoder, section: DataSection) -> str:
+    """The length that 99 % of the texts fit into, or 95 %, if the model takes it; else another way to read them."""
+    limit = encoder.tokenizer.model_max_length
+    for quantile in (99, 95):
+        wanted = int(np.percentile(lengths, quantile, method="higher"))
+        rounded = min(limit, -(-wanted // STEP) * STEP)
+        if encoder.max_length < wanted <= limit:
+            return f"Type: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
+    if np.mean(np.array(lengths) <= encoder.max_length) >= 0.99:
+        return "So few hardly matter"
+    others = ["windows"] if section.long_texts == "head_tail" else ["head_tail", "windows"]
+    return "Type: " + " or ".join(f"--set data.long_texts={other}" for other in others)

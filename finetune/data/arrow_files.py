@@ -1,0 +1,150 @@
+"""Arrow data -> table, with the features of `datasets`, which say what the numbers in a column mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from finetune.data.table import Column, Table
+from finetune.errors import DataError
+
+# What a damaged or hostile file makes of the libraries' readers.
+READING_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
+Decode = Callable[[Any], Any]
+
+
+def read_parquet(path: Path) -> Table:
+    """All rows of a Parquet file.
+
+    Raises:
+        DataError: It is not whole, is none, or its columns cannot be told apart.
+    """
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        table.validate(full=True)
+    except (*READING_ERRORS, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read as Parquet: {first_line(error)}. Is the file whole? It has "
+            f"{path.stat().st_size} bytes."
+        ) from error
+    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if repeated:
+        raise DataError(f"{path}: column name {repeated[0]!r} appears twice.")
+    return arrow_table(str(path), table, _features(table.schema))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, for a message of one line."""
+    said = str(error).strip()
+    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+
+
+def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
+    """A pyarrow.Table as ours. What a column holds is looked at only where it is used."""
+    return Table(
+        origin,
+        {
+            name: Column(table.column(name).chunks, _chunk_decoder(origin, name, features[name]))
+            for name in table.column_names
+        },
+        {name: names for name in table.column_names if (names := _class_names(features[name])) is not None},
+    )
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """Column -> feature of `datasets`; the type of Arrow where `datasets` has no word for it."""
+    import datasets
+
+    try:
+        return dict(datasets.Features.from_arrow_schema(schema))
+    except READING_ERRORS:  # the file's own account of its features is damaged, or a type is unknown
+        found: dict[str, Any] = {}
+        for field in schema.remove_metadata():
+            try:
+                found[field.name] = datasets.features.features.generate_from_arrow_type(field.type)
+            except READING_ERRORS:
+                found[field.name] = field.type
+        return found
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """Names in order of a column of classes, or of lists of them."""
+    import datasets
+
+    inner = getattr(feature, "feature", feature)
+    return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
+
+
+def _chunk_decoder(origin: str, name: str, feature: Any) -> Callable[[Any], list[Any]]:
+    decode = _decoder(feature)
+
+    def decode_chunk(chunk: Any) -> list[Any]:
+        if decode is None:
+            raise DataError(
+                f"{origin}: column '{name}' holds {_said(feature)}, which is no text, number or list of them. Name "
+                "another column: --set data.text=COLUMN or --set data.label=COLUMN"
+            )
+        try:
+            return [decode(value) for value in chunk.to_pylist()]
+        except (*READING_ERRORS, IndexError) as error:
+            raise DataError(f"{origin}: column '{name}' ({_said(feature)}): {first_line(error)}.") from error
+
+    return decode_chunk
+
+
+def _said(feature: Any) -> str:
+    dtype = getattr(feature, "dtype", None)
+    return dtype if isinstance(dtype, str) else type(feature).__name__
+
+
+def _decoder(feature: Any) -> Decode | None:
+    """What turns a value of this feature into a text, number, truth value, list or dict; None for all else."""
+    import datasets
+
+    if isinstance(feature, datasets.ClassLabel):
+        return _class_decoder(feature)
+    if isinstance(feature, datasets.Value):
+        return _value_decoder(feature.dtype)
+    if isinstance(feature, dict):
+        parts = {key: _decoder(part) for key, part in feature.items()}
+        known = {key: decode for key, decode in parts.items() if decode is not None}
+        return None if len(known) < len(parts) else lambda value: _decode_object(value, known)
+    if isinstance(feature, datasets.List | datasets.LargeList | list):
+        inner = _decoder(feature[0] if isinstance(feature, list) else feature.feature)
+        return None if inner is None else lambda value: None if value is None else [inner(part) for part in value]
+    return None
+
+
+def _class_decoder(feature: Any) -> Decode:
+    """Name of a class; None for -1, with which unlabelled test splits are filled."""
+    names = list(feature.names)
+
+    def name_of(value: int | None) -> str | None:
+        if value is None or value == -1:
+            return None
+        if not 0 <= value < len(names):
+            raise ValueError(f"class {value} of {len(names)}")
+        return names[value]
+
+    return name_of
+
+
+def _value_decoder(dtype: str) -> Decode | None:
+    if "binary" in dtype or dtype.startswith("duration"):
+        return None
+    if dtype.startswith("float"):
+        return lambda value: None if value is None or math.isnan(value) else value  # pandas' sign for missing
+    if dtype.startswith("decimal"):
+        return lambda value: None if value is None else str(value)  # all digits
+    if dtype.startswith(("date", "time")):
+        return lambda value: None if value is None else value.isoformat()
+    return lambda value: value
+
+
+def _decode_object(value: Any, parts: dict[str, Decode]) -> Any:
+    return None if value is None else {key: decode(value.get(key)) for key, decode in parts.items()}

@@ -1,0 +1,188 @@
+"""Tables -> rows: texts, groups and order are read from their cells; what cannot be used is left out and counted."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from finetune.data.columns import Columns, require_columns
+from finetune.data.label_cells import is_blank
+from finetune.data.rows import Rows
+from finetune.data.table import BadRows, Table
+from finetune.errors import DataError, suggest
+from finetune.recipe import DataSection
+from finetune.recipe.template import template_parts
+
+Value = TypeVar("Value")
+MOSTLY = 0.95  # share of texts that read as numbers from which a column is taken for a wrong choice
+
+
+def extract_rows(
+    section: DataSection, table: Table, columns: Columns, task: str, bad: BadRows, dropped: Counter[str]
+) -> Rows:
+    """Take the columns, leave out rows that cannot be used (counted in `dropped`). Labels stay cells.
+
+    Args:
+        section: What is asked for.
+        table: Where the rows are.
+        columns: Which column is what.
+        task: Of several labels an empty cell means none of them; else it means that the row is not labelled.
+        bad: Takes rows whose group or order cannot be read.
+        dropped: Reason -> rows left out.
+
+    Raises:
+        DataError: A column is missing or holds no texts, or no row is left.
+    """
+    require_columns(columns, table)
+    texts = _texts(table, columns.text) if section.template is None else _joined_texts(table, section.template)
+    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair)
+    labels = label_cells(table, columns)
+    _refuse_numbers(texts, columns, table)
+    below = _below_minimum(section, table)
+    keep: list[int] = []
+    for index, text in enumerate(texts):
+        if index in below:
+            dropped["below data.minimum"] += 1
+        elif not text.strip() or (pairs is not None and not pairs[index].strip()):
+            dropped["empty text"] += 1
+        elif task != "multi_label" and is_blank(labels[index]):
+            dropped["empty label"] += 1
+        else:
+            keep.append(index)
+    groups = order = None
+    if "group" in columns.others:
+        groups = _read_cells(table, columns.others["group"], keep, "group", _as_group, bad)
+        keep = [index for index in keep if index in groups]
+    if "order_by" in columns.others:
+        name = columns.others["order_by"]
+        order = _read_cells(table, name, keep, "order_by", _order_reader(table.columns[name]), bad)
+        keep = [index for index in keep if index in order]
+    if not keep:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in (dropped + bad.dropped()).items())
+        raise DataError(f"{table.origin}: no rows are left of {len(texts)} after cleaning ({reasons}).")
+    return Rows(
+        [texts[i] for i in keep],
+        None if pairs is None else [pairs[i] for i in keep],
+        [labels[i] for i in keep],
+        [str(i + 1) for i in keep],
+        None if groups is None else [groups[i] for i in keep],
+        None if order is None else [order[i] for i in keep],
+    )
+
+
+def label_cells(table: Table, columns: Columns) -> list[Any]:
+    """A cell a row; a tuple of cells where every label has a column of its own."""
+    if isinstance(columns.label, str):
+        return list(table.columns[columns.label])
+    return list(zip(*(table.columns[name] for name in columns.label), strict=True))
+
+
+def filled_labels(table: Table, columns: Columns) -> list[Any]:
+    """The label cells that say something: what the task is told from."""
+    return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    return [_as_text(value, column, table) for value in table.columns[column]]
+
+
+def _as_text(value: Any, column: str, table: Table) -> str:
+    if isinstance(value, list | dict | bool):
+        raise DataError(
+            f"{table.origin}: column '{column}' holds {value!r}, which is no text. Type: --set data.text=COLUMN"
+        )
+    return "" if value is None else value if isinstance(value, str) else str(value)
+
+
+def _joined_texts(table: Table, template: str) -> list[str]:
+    """Texts of the template; empty where all of its columns are."""
+    parts = template_parts(template)
+    tail = "".join(literal for literal, name in parts if name is None)
+    fields = [(literal, name) for literal, name in parts if name is not None]
+    texts = []
+    for cells in zip(*(_texts(table, name) for _, name in fields), strict=True):
+        filled = any(cell.strip() for cell in cells)
+        joined = "".join(literal + cell for (literal, _), cell in zip(fields, cells, strict=True))
+        texts.append(joined + tail if filled else "")
+    return texts
+
+
+def _refuse_numbers(texts: list[str], columns: Columns, table: Table) -> None:
+    filled = [text for text in texts if text.strip()]
+    numbers = sum(_parses_as_number(text) for text in filled)
+    if filled and numbers >= MOSTLY * len(filled):
+        raise DataError(
+            f"{table.origin}: column '{columns.text}' holds numbers, not texts (first: {filled[0]!r}). "
+            f"Columns: {', '.join(table.columns)}. Type: --set data.text=COLUMN"
+        )
+
+
+def _below_minimum(section: DataSection, table: Table) -> set[int]:
+    """Rows with less than the minimum in a column, or with no number there."""
+    below: set[int] = set()
+    for name, minimum in section.minimum.items():
+        if name not in table.columns:
+            raise DataError(f"{table.origin}: data.minimum: no column '{name}'.{suggest(name, table.columns)}")
+        for index, value in enumerate(table.columns[name]):
+            text = str(value)
+            if not (_parses_as_number(text) and float(text) >= minimum):
+                below.add(index)
+    return below
+
+
+def _parses_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _read_cells(
+    table: Table, column: str, rows: Iterable[int], key: str, read: Callable[[Any], Value], bad: BadRows
+) -> dict[int, Value]:
+    """Row -> its cell as `read` has it, for those of `rows` that it can read."""
+    wanted = set(rows)
+    values: dict[int, Value] = {}
+    for index, cell in enumerate(table.columns[column]):
+        if index in wanted:
+            try:
+                values[index] = read(cell)
+            except ValueError as error:
+                bad.add(f"{table.origin} row {index + 1}: data.{key}: column '{column}' {error}.")
+    return values
+
+
+def _as_group(cell: Any) -> str:
+    if is_blank(cell):
+        raise ValueError("is empty, so it is not known which rows belong together")
+    return str(cell).strip()
+
+
+def _order_reader(cells: Iterable[Any]) -> Callable[[Any], float]:
+    """Numbers or dates: whatever most of the filled cells are."""
+    filled = [str(cell) for cell in cells if not is_blank(cell)]
+    numbers = sum(_parses_as_number(cell) for cell in filled)
+    return _as_number if 2 * numbers >= len(filled) else _as_time
+
+
+def _as_number(cell: Any) -> float:
+    if is_blank(cell):
+        raise ValueError("is empty, so the row has no place in the order")
+    if isinstance(cell, bool) or not _parses_as_number(str(cell)):
+        raise ValueError(f"holds {cell!r}, where other rows have numbers")
+    return float(cell)
+
+
+def _as_time(cell: Any) -> float:
+    """Seconds since 1970; without a time zone, in UTC."""
+    if is_blank(cell):
+        raise ValueError("is empty, so the row has no place in the order")
+    try:
+        time = datetime.fromisoformat(str(cell).strip())
+    except ValueError as error:
+        raise ValueError(
+            f"holds {cell!r}, which is no number and no date such as 2024-05-31 or 2024-05-31T14:00 (year first). "
+            "Rewrite the column that way"
+        ) from error
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

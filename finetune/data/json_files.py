@@ -1,0 +1,199 @@
+"""JSON and JSON lines -> table, by Python's own json: numbers keep their digits, dates stay the texts they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from finetune.data.encoding import UNREADABLE, TextFile
+from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+
+EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
+
+
+def read_json_lines(file: TextFile, section: DataSection) -> Table:
+    """One object a line.
+
+    Raises:
+        DataError: A line is no object, or a key has two kinds of values; named by the line.
+    """
+    bad = BadRows(section.skip_bad_rows)
+    return _collect(file, "line", _objects_of_lines(file, bad), bad)
+
+
+def read_json(file: TextFile, section: DataSection) -> Table:
+    """A list of objects, or an object with one such list in it; JSON lines are recognised.
+
+    Raises:
+        DataError: It is something else, or an entry is no object.
+    """
+    text = "".join(file.lines(newline=None))
+    where = str(file.path)
+    damage = UNREADABLE.search(text)
+    if damage is not None:
+        line = text.count("\n", 0, damage.start()) + 1
+        raise DataError(f"{where} line {line}: holds what is no text. Only rows of CSV and JSON lines can be left out.")
+    try:
+        content = _parse(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and _is_object(text.lstrip().partition("\n")[0]):
+            file.notes.append(f"{where}: one object a line (JSON lines)")
+            return read_json_lines(file, section)
+        raise DataError(f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}.") from error
+    bad = BadRows(section.skip_bad_rows)
+    return _collect(file, "entry", _objects_of_entries(file, _entries(file, content), bad), bad)
+
+
+def _entries(file: TextFile, content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict):
+        raise DataError(f"{file.path}: holds a {type(content).__name__}. {EXPECTED}")
+    lists = [key for key, value in content.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) == 1:
+        file.notes.append(f"{file.path}: the list under '{lists[0]}' is read")
+        return content[lists[0]]
+    if content and all(isinstance(value, dict | list) for value in content.values()) and not lists:
+        raise DataError(
+            f"{file.path}: is stored column by column ({', '.join(content)}), as pandas does when not told otherwise. "
+            f"{EXPECTED}. In pandas: to_json(path, orient='records')"
+        )
+    shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
+    raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}. Save one file for each split.")
+
+
+def _objects_of_lines(file: TextFile, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(file.lines(newline=None), start=1):
+        if not line.strip():
+            continue
+        try:
+            if file.damaged and UNREADABLE.search(line):
+                raise ValueError(f"holds bytes that are no {file.encoding} text")
+            row = _as_object(_parse(line))
+        except json.JSONDecodeError as error:
+            bad.add(f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.")
+        except RecursionError:
+            bad.add(f"{file.path} line {number}: not JSON: it is nested too deep.")
+        except ValueError as error:
+            bad.add(f"{file.path} line {number}: {error}.")
+        else:
+            yield number, row
+
+
+def _objects_of_entries(file: TextFile, entries: list[Any], bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, entry in enumerate(entries, start=1):
+        try:
+            row = _as_object(entry)
+        except ValueError as error:
+            bad.add(f"{file.path} entry {number}: {error}.")
+        else:
+            yield number, row
+
+
+def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
+    """Columns of all keys. A key that a row lacks is None there; kinds of values must agree."""
+    kinds: dict[str, tuple[str, int]] = {}
+    packed: dict[str, list[Any]] = {}
+    waiting: list[dict[str, Any]] = []
+    done = 0
+    for number, row in rows:
+        for key, value in row.items():
+            kind = _kind(value)
+            known, first = kinds.get(key, ("nothing", number))
+            if "nothing" not in (kind, known) and kind != known:
+                raise DataError(
+                    f"{file.path} {unit} {number}: '{key}' is {kind} here and {known} in {unit} {first}. "
+                    "Make them alike."
+                )
+            if known == "nothing":
+                kinds[key] = (kind, number)
+        waiting.append(row)
+        if len(waiting) == CHUNK:
+            done = _pack_rows(waiting, done, kinds, packed)
+            waiting = []
+    _pack_rows(waiting, done, kinds, packed)
+    if not kinds and not bad.count:
+        raise DataError(f"{file.path}: holds no objects with keys. {EXPECTED}")
+    return Table(
+        str(file.path),
+        {key: Column(chunks) for key, chunks in packed.items()},
+        notes=file.notes,
+        warnings=file.warnings + bad.warnings(),
+        dropped=bad.dropped(),
+    )
+
+
+def _pack_rows(rows: list[dict[str, Any]], done: int, keys: Iterable[str], packed: dict[str, list[Any]]) -> int:
+    """Add the values of these rows to the columns; returns the rows that are done."""
+    for key in keys:
+        # Rows before the first that has the key hold nothing.
+        chunks = packed.setdefault(key, [pack([None] * done)] if done else [])
+        chunks.append(pack([row.get(key) for row in rows]))
+    return done + len(rows)
+
+
+def _parse(text: str) -> Any:
+    """Strict JSON, without what only Python takes.
+
+    Raises:
+        ValueError: A key is given twice, a number is not finite or has thousands of digits, half a character;
+            or json.JSONDecodeError.
+        RecursionError: It is nested too deep.
+    """
+    content = json.loads(
+        text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_number
+    )
+    if "\\u" in text:
+        try:
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("holds half of a two-part character (a lone surrogate)") from error
+    return content
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(_parse(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object {{…}}, found a {type(value).__name__}")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
+        raise ValueError(f"key '{repeated}' is given twice")
+    return content
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is too large for a number")
+    return number
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, int | float):
+        return "a number"
+    return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

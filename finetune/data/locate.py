@@ -1,0 +1,112 @@
+"""What a recipe names -> files: paths, packages, folders with a file for each split, and names on the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.errors import DataError
+from finetune.packages import PREFIX, package_path
+
+DELIMITED = {".csv": ",", ".tsv": "\t"}  # suffix -> usual delimiter
+SUFFIXES = (*DELIMITED, ".json", ".jsonl", ".ndjson", ".parquet")
+OTHER_SUFFIXES = (".txt", ".xlsx", ".xls", ".gz", ".zip", ".arrow", ".yaml", ".yml", ".md")  # of files, not of hub ids
+HUB_PREFIX = "hub:"
+HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A data set on the hub: `name` or `owner/name`."""
+
+    name: str
+
+
+def locate(reference: str, key: str) -> Path | HubName:
+    """A path that exists, or a name on the hub: `hub:…` always, `owner/name` where nothing like it is here.
+
+    Raises:
+        DataError: Nothing is there; says where it was looked for and what to type.
+    """
+    if reference.startswith(HUB_PREFIX):
+        name = reference.removeprefix(HUB_PREFIX)
+        if not HUB_NAME.fullmatch(name) and not re.fullmatch(r"[\w][\w.-]*", name):
+            raise DataError(f"{key}: '{reference}' is not of the form hub:NAME or hub:OWNER/NAME.")
+        return HubName(name)
+    if reference.startswith(PREFIX):
+        try:
+            return package_path(reference)
+        except LookupError as error:
+            raise DataError(f"{key}: {error}") from error
+    try:
+        path = Path(reference).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{key}: '{reference}' is no path: {error}.") from error
+    if found:
+        return path
+    # A folder of the owner's name says that a path was meant.
+    if HUB_NAME.fullmatch(reference) and path.suffix.lower() not in SUFFIXES + OTHER_SUFFIXES:
+        if not path.parent.exists():
+            return HubName(reference)
+        raise DataError(
+            f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). For the hub type: --data hub:{reference}"
+        )
+    raise DataError(
+        f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Type: --data PATH, or --set {key}=PATH"
+    )
+
+
+def split_files(folder: Path) -> dict[str, list[Path]]:
+    """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it.
+
+    Raises:
+        DataError: No file is for train, several are for one split, or a part is missing.
+    """
+    candidates = [
+        path
+        for place in (folder, folder / "data")
+        if place.is_dir()
+        for path in sorted(place.iterdir())
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+    found: dict[str, list[Path]] = {}
+    for split, names in SPLIT_NAMES.items():
+        files = [path for path in candidates if _stem(path) in names]
+        whole = [path for path in files if SHARD.fullmatch(path.stem) is None]
+        kinds = {(path.parent, _stem(path), path.suffix, _parts(path)) for path in files}
+        if len(whole) > 1 or len(kinds) > 1:
+            names_found = ", ".join(str(path.relative_to(folder)) for path in files)
+            raise DataError(f"data.source: {folder} holds {len(files)} files for {split}: {names_found}. Keep one.")
+        if files and not whole:
+            _check_parts(files)
+        if files:
+            found[split] = files
+    if "train" not in found:
+        raise DataError(
+            f"data.source: {folder} holds no train file; expected train.csv, .tsv, .json, .jsonl or .parquet "
+            "(and validation.*, test.*)."
+        )
+    return found
+
+
+def _stem(path: Path) -> str:
+    part = SHARD.fullmatch(path.stem)
+    return (part["stem"] if part else path.stem).lower()
+
+
+def _parts(path: Path) -> int:
+    """How many parts the name of a part speaks of; 0 for a whole file."""
+    part = SHARD.fullmatch(path.stem)
+    return int(part["count"]) if part else 0
+
+
+def _check_parts(files: list[Path]) -> None:
+    count = _parts(files[0])
+    there = {int(part["number"]) for path in files if (part := SHARD.fullmatch(path.stem))}
+    missing = sorted(set(range(count)) - there)
+    if missing:
+        raise DataError(f"{files[0].parent}: part {missing[0]:05d} of {count} of '{_stem(files[0])}' is missing.")

@@ -1,0 +1,115 @@
+"""split.json: which rows are in which split, written by every run and read again through `data.split_file`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from finetune.data.digest import text_digest
+from finetune.data.rows import Data, Rows
+from finetune.errors import DataError, suggest
+
+SPLITS = ("train", "validation", "test")
+KEYS = ("table", "rows", "digest")
+
+
+def write_split(data: Data, path: Path) -> None:
+    """Write split -> table it came from, row numbers in it (from 1), and the digest of their texts.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    splits = {"train": data.train, "validation": data.validation}
+    if data.test is not None:
+        splits["test"] = data.test
+    content = {
+        name: {"table": data.tables[name], "digest": text_digest(rows), "rows": [int(number) for number in rows.ids]}
+        for name, rows in splits.items()
+    }
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def read_split(reference: str, tables: dict[str, Rows]) -> tuple[dict[str, Rows], dict[str, str]]:
+    """Put the rows where the file says.
+
+    A split may also be a bare list of row numbers; without a table they count in the only one, or in that of its name.
+
+    Returns:
+        Split -> rows, in the order of their table; and split -> table.
+
+    Raises:
+        DataError: The file is no split file, or does not fit the data.
+    """
+    path = Path(reference).expanduser()
+    content = _read_json(path)
+    splits: dict[str, Rows] = {}
+    origins: dict[str, str] = {}
+    owner: dict[tuple[str, int], str] = {}
+    positions = {name: {row_id: place for place, row_id in enumerate(rows.ids)} for name, rows in tables.items()}
+    for split in SPLITS:
+        if split not in content:
+            continue
+        table, numbers, digest = _read_entry(path, split, content[split], tables)
+        places = []
+        for number in numbers:
+            first = owner.setdefault((table, number), split)
+            if first != split:
+                raise DataError(f"{path}: row {number} of '{table}' is in {first} and in {split}. Keep it in one.")
+            place = positions[table].get(str(number))
+            if place is None:
+                raise DataError(
+                    f"{path}: {split}: row {number} of '{table}' is not there, or was left out in cleaning; "
+                    f"{len(tables[table])} rows are left. Has the data, or a key such as data.deduplicate or "
+                    "data.drop_labels, changed since?"
+                )
+            places.append(place)
+        if len(set(places)) < len(places):
+            raise DataError(f"{path}: {split}: a row is given twice.")
+        splits[split] = tables[table].take(sorted(places))
+        origins[split] = table
+        if digest is not None and digest != text_digest(splits[split]):
+            raise DataError(
+                f"{path}: {split}: the rows with these numbers no longer have the texts that they had: the data has "
+                "changed. Split it anew with --set data.split_file=null, or take the digests out of the file if the "
+                "row numbers still hold."
+            )
+    return splits, origins
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = f" Type: --set data.split_file={path / 'split.json'}" if path.is_dir() else ""
+        raise DataError(f"data.split_file: {path}: cannot be read: {error.strerror}.{hint}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is no split file: not JSON in UTF-8: {error}.") from error
+    expected = 'expected {"train": …, "validation": …} with the row numbers of each, and perhaps "test"'
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no split file: {expected}.")
+    unknown = [name for name in content if name not in SPLITS]
+    if unknown:
+        raise DataError(f"{path}: '{unknown[0]}' is no split.{suggest(unknown[0], SPLITS)}")
+    if "train" not in content or "validation" not in content:
+        raise DataError(f"{path}: lacks {'train' if 'train' not in content else 'validation'}: {expected}.")
+    return content
+
+
+def _read_entry(path: Path, split: str, entry: Any, tables: dict[str, Rows]) -> tuple[str, list[int], str | None]:
+    """Table, row numbers and digest of a split."""
+    if isinstance(entry, list):
+        entry = {"rows": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("rows"), list):
+        raise DataError(f"{path}: {split}: expected a list of row numbers, or an object with rows, table and digest.")
+    unknown = [key for key in entry if key not in KEYS]
+    if unknown:
+        raise DataError(f"{path}: {split}: '{unknown[0]}' is no key.{suggest(unknown[0], KEYS)}")
+    table = entry.get("table", next(iter(tables)) if len(tables) == 1 else split)
+    if not isinstance(table, str) or table not in tables:
+        raise DataError(f"{path}: {split}: the data has no table '{table}', but: {', '.join(tables)}.")
+    numbers = entry["rows"]
+    odd = [number for number in numbers if type(number) is not int]
+    if odd:
+        raise DataError(f"{path}: {split}: {odd[0]!r} is no row number; rows count from 1.")
+    if not numbers:
+        raise DataError(f"{path}: {split}: names no rows.")
+    return table, numbers, entry.get("digest")

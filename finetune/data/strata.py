@@ -1,0 +1,131 @@
+"""What is kept in proportion when rows are drawn: classes, sets of labels, or the size of a number."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from finetune.errors import DataError
+
+ENOUGH = 4  # rows of a multi-label stratum, so that it can reach three splits
+QUANTILES = 10  # bins that stand for classes when numbers are stratified
+# Iterative stratification is a loop over rows, and reads the whole indicator matrix once a label: seconds below these.
+MOST_ROWS = 50_000
+MOST_READS = 2_000_000_000  # rows × labels²
+
+
+def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
+    """`size` positions, ascending, stratified where the task allows it.
+
+    Of several labels, every one keeps a row that is not drawn.
+
+    Raises:
+        DataError: Not every class can be on both sides.
+    """
+    from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
+
+    if size >= len(labels):
+        return list(range(len(labels)))
+    if is_iterative(labels, task):
+        return _sample_label_sets(labels, size, seed)
+    kinds = strata(labels, task)
+    if kinds is not None:
+        kinds = _join_singles(kinds)
+    needed = len(set(kinds or []))
+    if task == "multi_label" and not needed <= size <= len(labels) - needed:
+        kinds, needed = None, 0  # more labels than rows to draw: at random
+    if not needed <= size <= len(labels) - needed:
+        raise DataError(
+            f"{key}: {size} of {len(labels)} rows cannot be drawn so that all {needed} classes are on both sides. "
+            f"Ask for {needed} to {len(labels) - needed}."
+        )
+    _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=kinds, random_state=seed)
+    return sorted(chosen)
+
+
+def strata(labels: Sequence[Any], task: str) -> list[Any] | None:
+    """A stratum a row: its class, its rarest label, or the tenth of the range of ranks. None: too few rows."""
+    if task == "single_label":
+        return list(labels)
+    if task == "multi_label":
+        return _rarest_labels(labels)
+    if len(labels) < 10 * QUANTILES:
+        return None
+    order = sorted(range(len(labels)), key=lambda index: labels[index])
+    bins = [0] * len(labels)
+    for rank, index in enumerate(order):
+        bins[index] = rank * QUANTILES // len(labels)
+    return bins
+
+
+def how(labels: Sequence[Any], task: str) -> str:
+    """What a draw from these rows keeps in proportion, in words."""
+    if task == "multi_label":
+        return "iteratively stratified by label" if is_iterative(labels, task) else "stratified by rarest label"
+    if task == "regression":
+        return "stratified by size" if len(labels) >= 10 * QUANTILES else "at random: few rows"
+    return "stratified by class"
+
+
+def is_iterative(labels: Sequence[Any], task: str) -> bool:
+    """Whether label sets are few enough to be stratified label by label (Sechidis et al. 2011)."""
+    if task != "multi_label" or not len(labels) <= MOST_ROWS:
+        return False
+    different = len({name for names in labels for name in names})
+    return different > 0 and len(labels) * different**2 <= MOST_READS
+
+
+def label_matrix(labels: Sequence[list[str]]) -> Any:
+    """Indicator matrix, shape (rows, labels + 1): the last column marks rows without any label."""
+    import numpy as np
+
+    column = {name: index for index, name in enumerate(sorted({name for names in labels for name in names}))}
+    matrix = np.zeros((len(labels), len(column) + 1), dtype=bool)
+    for row, names in enumerate(labels):
+        matrix[row, [column[name] for name in names] or [len(column)]] = True
+    return matrix
+
+
+def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> list[int]:
+    """Iterative stratification; it misses the size by a few rows, which are put right with the commonest label sets."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
+    cut = MultilabelStratifiedShuffleSplit(1, test_size=size, train_size=len(labels) - size, random_state=seed)
+    _, drawn = next(cut.split(labels, label_matrix(labels)))
+    chosen = set(drawn.tolist())
+    counts = Counter(name for names in labels for name in names)
+    order = list(range(len(labels)))
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda row: -min((counts[name] for name in labels[row]), default=len(labels)))
+    left = counts - Counter(name for row in chosen for name in labels[row])
+    for row in reversed(order):  # the rarest first
+        if row in chosen and any(left[name] == 0 for name in labels[row]):
+            chosen.remove(row)
+            left.update(labels[row])
+    for row in order:
+        if len(chosen) > size and row in chosen:
+            chosen.remove(row)
+            left.update(labels[row])
+        elif len(chosen) < size and row not in chosen and all(left[name] > 1 for name in labels[row]):
+            chosen.add(row)
+            left.subtract(labels[row])
+    return sorted(chosen)
+
+
+def _rarest_labels(labels: Sequence[list[str]]) -> list[str] | None:
+    """Each row stands for its rarest label, so that rare labels reach every split; too rare ones share a stratum."""
+    counts = Counter(name for names in labels for name in names)
+    rarest = [min(names, key=lambda name: (counts[name], name), default="") for names in labels]
+    sizes = Counter(rarest)
+    merged = [name if sizes[name] >= ENOUGH else "" for name in rarest]
+    return merged if Counter(merged)[""] != 1 else None
+
+
+def _join_singles(kinds: list[Any]) -> list[Any]:
+    """A stratum of one row cannot be on both sides: such rows share one, or join the largest if there is only one."""
+    sizes = Counter(kinds)
+    singles = {kind for kind, rows in sizes.items() if rows == 1}
+    if not singles:
+        return kinds
+    shared = sizes.most_common(1)[0][0] if len(singles) == 1 else min(singles, key=str)
+    return [shared if kind in singles else kind for kind in kinds]

@@ -1,0 +1,98 @@
+"""Which training rows are measured like validation, and which are trained on along a learning curve."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from finetune.data.rows import Rows
+from finetune.data.strata import sample, strata
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+
+
+def take_subset(section: DataSection, train: Rows, task: str, notes: list[str]) -> Rows:
+    """The first `data.subset` of the training rows in the order of `data.subset_seed`, kept in the order of the file.
+
+    Raises:
+        DataError: There are fewer training rows, or too few are wanted to hold every label.
+    """
+    size = section.subset
+    if size is None:
+        return train
+    if size > len(train):
+        raise DataError(f"data.subset: {size} rows are wanted of {len(train)} training rows. Ask for fewer.")
+    chosen = nested_order(train.labels, task, section.subset_seed, size)
+    notes.append(f"train: {size} of {len(train)} rows (data.subset, subset seed {section.subset_seed})")
+    return train.take(sorted(chosen))
+
+
+def nested_order(labels: Sequence[Any], task: str, seed: int, size: int) -> list[int]:
+    """The first `size` positions of one order of all rows: what a smaller size takes, a larger one takes too.
+
+    Every label comes once before any is repeated for proportion's sake. Then each row is of the stratum (class, rarest
+    label, tenth of the range) whose share would be the first to fall a whole row behind (Tijdeman 1980): once every
+    class is due a row, no class is more than one row off its share.
+
+    Raises:
+        DataError: `size` rows cannot hold every label.
+    """
+    import numpy as np
+
+    shuffled = list(range(len(labels)))
+    random.Random(seed).shuffle(shuffled)
+    order = [] if task == "regression" else _one_of_each(labels, shuffled)
+    if size < len(order):
+        raise DataError(
+            f"data.subset: {size} rows cannot hold every label; {len(order)} rows of {len(labels)} can. "
+            f"Type: --set data.subset={len(order)}"
+        )
+    kinds = strata(labels, task) or [0] * len(labels)
+    names = sorted(set(kinds), key=str)
+    column = {name: index for index, name in enumerate(names)}
+    first = set(order)
+    waiting: list[list[int]] = [[] for _ in names]
+    for row in reversed(shuffled):  # taken from the end
+        if row not in first:
+            waiting[column[kinds[row]]].append(row)
+    counts = Counter(kinds)
+    share = np.array([counts[name] for name in names]) / len(labels)
+    taken = np.zeros(len(names))
+    for row in order:
+        taken[column[kinds[row]]] += 1
+    left = np.array([len(rows) for rows in waiting])
+    for place in range(len(order) + 1, size + 1):
+        due = (taken < place * share - 1e-9) & (left > 0)
+        if not due.any():
+            due = left > 0
+        stratum = int(np.argmin(np.where(due, (taken + 1) / share, np.inf)))
+        order.append(waiting[stratum].pop())
+        taken[stratum] += 1
+        left[stratum] -= 1
+    return order
+
+
+def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
+    """Rows that together have every label, the rarest label first."""
+    names_of = [label if isinstance(label, list) else [label] for label in labels]
+    counts = Counter(name for names in names_of for name in names)
+    first: dict[str, int] = {}
+    for row in shuffled:
+        for name in names_of[row]:
+            first.setdefault(name, row)
+    rows: dict[int, None] = {}  # in order, each once
+    held: set[str] = set()
+    for name in sorted(counts, key=lambda name: (counts[name], name)):
+        if name not in held:
+            rows[first[name]] = None
+            held.update(names_of[first[name]])
+    return list(rows)
+
+
+def probe_positions(section: DataSection, train: Rows, validation: Rows, task: str) -> list[int]:
+    """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
+    size = min(len(train), section.probe_size or len(validation))
+    kinds = len(set(strata(train.labels, task) or []))
+    if 0 < kinds <= size <= len(train) - kinds:
+        return sample(train.labels, size, task, section.split_seed, "data.probe_size")
+    return sorted(random.Random(section.split_seed).sample(range(len(train)), size))

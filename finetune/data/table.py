@@ -1,0 +1,138 @@
+"""What reading a file gives: named columns, packed so that a million texts take about as much memory as their file."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, overload
+
+from finetune.errors import DataError
+
+CHUNK = 8192  # rows that are packed together
+NAMED = 5  # bad rows that are named; the others are only counted
+
+
+def _plain(chunk: Any) -> list[Any]:
+    return chunk if isinstance(chunk, list) else chunk.to_pylist()
+
+
+class Column(Sequence[Any]):
+    """Values of a column. Iterating and single rows are cheap; neither unpacks more than a chunk.
+
+    Args:
+        chunks: Lists, or Arrow arrays: a Python text costs 49 bytes beside its characters, one in Arrow 8.
+        decode: Chunk -> values; may raise DataError, so that a column nobody uses may hold what cannot be used.
+    """
+
+    def __init__(self, chunks: Sequence[Any], decode: Callable[[Any], list[Any]] = _plain) -> None:
+        self._chunks = list(chunks)
+        self._starts = [0, *accumulate(len(chunk) for chunk in self._chunks)]
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __iter__(self) -> Any:
+        for chunk in self._chunks:
+            yield from self._decode(chunk)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        positions = range(len(self))[index]  # takes care of negative ones, and raises IndexError
+        if isinstance(positions, range):
+            return [self[position] for position in positions]
+        number = bisect_right(self._starts, positions) - 1
+        offset = positions - self._starts[number]
+        return self._decode(self._chunks[number][offset : offset + 1])[0]
+
+
+def pack(values: list[Any]) -> Any:
+    """Texts (and None) as an Arrow array; anything else as the list it is."""
+    if not all(value is None or isinstance(value, str) for value in values):
+        return values
+    import pyarrow
+
+    return pyarrow.array(values, pyarrow.large_string())
+
+
+@dataclass(frozen=True)
+class Table:
+    """One source of rows.
+
+    Attributes:
+        origin: The name to call it in messages.
+        columns: Name -> one value a row.
+        label_names: Name -> classes in their order, for columns that the source declares as classes.
+        notes: What was told from the content.
+        warnings: What the user should look at.
+        dropped: Reason -> rows left out.
+    """
+
+    origin: str
+    columns: dict[str, Sequence[Any]]
+    label_names: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+
+class BadRows:
+    """Rows that cannot be read: an error, or left out and counted where the user asked for it."""
+
+    def __init__(self, skip: bool) -> None:
+        self._skip = skip
+        self._named: list[str] = []
+        self.count = 0
+
+    def add(self, problem: str) -> None:
+        """Raises:
+        DataError: Unless such rows are to be left out.
+        """
+        if not self._skip:
+            raise DataError(f"{problem} To leave such rows out: --set data.skip_bad_rows=true")
+        self.count += 1
+        if self.count <= NAMED:
+            self._named.append(f"left out: {problem}")
+
+    def warnings(self) -> list[str]:
+        more = self.count - len(self._named)
+        return self._named + ([f"left out: {more} more rows that cannot be read"] if more else [])
+
+    def dropped(self) -> Counter[str]:
+        return Counter({"row that cannot be read": self.count} if self.count else {})
+
+
+def join_tables(origin: str, tables: list[Table]) -> Table:
+    """One below the other.
+
+    Raises:
+        DataError: Their columns differ.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if set(table.columns) != set(first.columns):
+            raise DataError(
+                f"{table.origin}: has the columns {', '.join(table.columns)} where {first.origin} has "
+                f"{', '.join(first.columns)}. Parts of one split need the same."
+            )
+        if table.label_names != first.label_names:
+            raise DataError(f"{table.origin}: declares other classes than {first.origin}.")
+    return Table(
+        origin,
+        {name: Column([table.columns[name] for table in tables], list) for name in first.columns},
+        first.label_names,
+        [note for table in tables for note in table.notes],
+        [warning for table in tables for warning in table.warnings],
+        sum((table.dropped for table in tables), Counter()),
+    )

@@ -1,0 +1,147 @@
+"""curve.json, version 1: everything that the report of a learning curve shows. Renderers read it and compute nothing.
+
+Scores, losses and gaps are as in `records.report`. Sizes count training rows.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from finetune.records.report import Difference, RunEntry, Summary, Unit
+from finetune.records.schema import Finding
+
+CURVE_VERSION = 1
+
+Outlook = Literal[
+    "no law",  # too few sizes or runs
+    "no interval",  # a law, but nothing tells how sure it is
+    "flat",  # five times the rows surely buy less than a point
+    "rising",  # twice the rows surely buy something
+    "too wide",  # the interval holds both nothing and a lot
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Point(_Frozen):
+    """One preset at one size."""
+
+    size: int
+    epochs: int | None = Field(description="Of the recipe, raised for small sizes; null where no run has a record.")
+    steps: int | None = Field(description="Planned optimizer steps.")
+    techniques: dict[str, Any] = Field(description="Technique -> settings at this size.")
+    runs: list[RunEntry]
+    train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
+    validation: dict[str, Summary]
+    test: dict[str, Summary] = Field(description="Empty without a test split.")
+    gap: dict[str, Summary] = Field(description="At the selected checkpoint: what ships.")
+    gap_last: dict[str, Summary] = Field(description="At the end of training: what was memorised.")
+    pairs: list[int] = Field(description="Seeds that the baseline has finished at this size too.")
+    differences: dict[str, dict[str, Difference]] = Field(
+        description="train, validation, test, gap, gap_last -> metric -> difference to the baseline at this size; "
+        "empty for the baseline."
+    )
+
+
+class Prediction(_Frozen):
+    """What the law says of more labels."""
+
+    factor: int = Field(description="Of the largest size.")
+    size: int
+    value: float = Field(description="Score or loss.")
+    low: float | None = Field(description="95 % interval, over seeds and measured rows.")
+    high: float | None
+    change: float = Field(description="To the law at the largest size.")
+    change_low: float | None
+    change_high: float | None
+
+
+class Check(_Frozen):
+    """The law without the largest size, against what was measured there."""
+
+    size: int
+    predicted: float
+    low: float | None
+    high: float | None
+    measured: float
+    miss: float = Field(description="Measured - predicted.")
+
+
+class LabelsForMore(_Frozen):
+    """Training rows for one more step of the score. Null: more than `limit`, beyond which nothing is said."""
+
+    step: float
+    rows: int | None
+    low: int | None
+    high: int | None
+    limit: int
+
+
+class LawPoint(_Frozen):
+    """The law at one size, for drawing."""
+
+    size: float
+    value: float
+    low: float | None
+    high: float | None
+
+
+class FittedLaw(_Frozen):
+    """error(n) = amplitude · n^-exponent + floor, where error is 1 - score, or the loss."""
+
+    metric: str
+    amplitude: float
+    exponent: float
+    floor: float
+    limit: float = Field(description="The score (or loss) that the law goes to.")
+    line: list[LawPoint] = Field(description="From the smallest size to five times the largest.")
+    predictions: list[Prediction]
+    check: Check | None = Field(description="Null for fewer than four sizes.")
+    labels: LabelsForMore | None = Field(description="Null for losses.")
+    outlook: Outlook
+    words: str = Field(description="What it says about more labels, in a sentence.")
+
+
+class PresetCurve(_Frozen):
+    """One preset over all sizes."""
+
+    name: str
+    baseline: str | None = Field(description="What it is compared with; null for the baseline.")
+    points: list[Point]
+    laws: dict[str, FittedLaw] = Field(description="Main score and loss -> law of the reported split, where fitted.")
+    no_law: str = Field(description="Why there is no law; empty where there is one.")
+
+
+class CurveReport(_Frozen):
+    """The whole."""
+
+    curve_version: int = CURVE_VERSION
+    title: str
+    name: str
+    task: str
+    score: str = Field(description="The main score.")
+    loss: str = Field(description="The evaluation loss.")
+    metrics: dict[str, Unit]
+    reported: Literal["test", "validation"] = Field(description="The split that scores are compared on.")
+    baseline: str
+    sizes: list[int]
+    seeds: list[int]
+    presets: list[PresetCurve]
+    headline: str
+    caveats: list[str] = Field(description="What the evidence cannot say.")
+    longer: list[str] = Field(description="Sizes whose epochs were raised, in words.")
+    rows: dict[str, int] = Field(description="Split -> rows, of those that do not depend on the size.")
+    findings: list[Finding] = Field(description="Of the checks of the data, at the largest size.")
+    notes: list[str]
+    warnings: list[str]
+    columns: dict[str, str]
+    recipe: dict[str, Any] = Field(description="Resolved, without techniques; data.subset and epochs differ by size.")
+    command: str | None
+    versions: dict[str, str]
+    device: dict[str, Any]
+    precision: str
+    code: dict[str, Any]
+    seconds: float = Field(description="Of all runs together.")
+    skipped: list[str] = Field(description="Records that could not be read.")

@@ -1,0 +1,99 @@
+"""The gate as a whole: nothing breaks it, it says nothing on stderr, and it is computed once."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.checks import Inspection, inspect_data
+from finetune.data.rows import Data
+from finetune.data.tokens import Encoder
+from finetune.models.load import load_tokenizer
+from finetune.recipe import DataSection, ModelSection
+from tests import planting
+from tests.planting import make_data, make_rows
+
+SECTION = DataSection(source="x.csv")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "cache"))
+
+
+def tiny(task: str, texts: list[str], pairs: list[str] | None, with_test: bool) -> Data:
+    label: Any = {
+        "single_label": lambda i: "ab"[i % 2],
+        "multi_label": lambda i: [["a"], ["a", "b"], []][i % 3],
+        "regression": lambda i: float(i),
+    }[task]
+    rows = make_rows([(text, label(index)) for index, text in enumerate(texts)], pairs)
+    held = rows.take(range(3))
+    return make_data(rows, held, held if with_test else None, task)
+
+
+ODD = ["a", "👍", ".", "None", "漢字", "\u200b", "ok", "ok", "x" * 500, "a b", "\ud83d", "Ω"]
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
+@pytest.mark.parametrize("pairs", [None, ["", "b", "👍"] * 4])
+@pytest.mark.parametrize("with_test", [True, False])
+def test_twelve_odd_rows_of_any_task(task: str, pairs: list[str] | None, with_test: bool, capfd: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = inspect_data(tiny(task, ODD, pairs, with_test), SECTION, None)
+    assert {baseline.name for baseline in found.baselines} == {"majority", "tfidf"}
+    assert set(found.baselines[0].scores) == {"train_probe", "validation", *(["test"] if with_test else [])}
+    assert capfd.readouterr().err == ""
+
+
+def test_problems_come_first() -> None:
+    data, _ = planting.plant_leaks(planting.clean_data(0, rows=200), "exact", 0, 5, planting.random.Random(0))
+    levels = [finding.level for finding in inspect_data(data, SECTION, None).findings]
+    assert levels == sorted(levels, key=["problem", "warning", "info"].index)
+    assert levels[0] == "problem"
+
+
+def test_with_the_tokenizer_of_a_model(tiny_model: Path) -> None:
+    data = planting.clean_data(0, rows=60)
+    encoder = Encoder(load_tokenizer(ModelSection(id=str(tiny_model))), data, 8)
+    checks = {finding.check for finding in inspect_data(data, SECTION, encoder).findings}
+    assert {"truncation", "language"} <= checks  # texts of 6 to 25 words that are all [UNK]
+    assert not {"truncation", "language"} & {finding.check for finding in inspect_data(data, SECTION, None).findings}
+
+
+def test_what_was_found_once_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = planting.clean_data(1, rows=60)
+    calls = []
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: calls.append(given) or EMPTY)
+    for changed in (data, data, replace(data, fingerprint="other"), replace(data, test=None), data):
+        assert inspect_data(changed, SECTION, None) == EMPTY
+    assert len(calls) == 3
+
+
+def test_changed_code_computes_afresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = planting.clean_data(1, rows=60)
+    calls = []
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: calls.append(given) or EMPTY)
+    inspect_data(data, SECTION, None)
+    monkeypatch.setattr("finetune.checks.inspect._versions", lambda: {"numpy": "9.9"})
+    inspect_data(data, SECTION, None)
+    assert len(calls) == 2
+
+
+def test_a_broken_cache_costs_time_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = planting.clean_data(1, rows=60)
+    first = inspect_data(data, SECTION, None)
+    [kept] = (tmp_path / "cache" / "checks").glob("*.json")
+    kept.write_text("")
+    assert inspect_data(data, SECTION, None) == first
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "file"))
+    assert inspect_data(data, SECTION, None) == first
+
+
+EMPTY = Inspection(findings=[], baselines=[])

@@ -1,0 +1,77 @@
+"""`finetune check`: what it names, prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invoking import invoke
+from tests.conftest import labelled_texts, write_csv
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """A folder with train, validation and test files, in which one test text is also in train."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, start, rows in (("train", 0, 40), ("validation", 40, 10), ("test", 50, 10)):
+        labelled = labelled_texts(rows, start)
+        if name == "test":
+            labelled[3] = labelled_texts(1, 6)[0]
+        write_csv(folder / f"{name}.csv", ["text", "label"], labelled)
+    return folder
+
+
+def test_a_leak_is_a_problem_with_its_row_and_what_to_type(leaking: Path, tiny_model: Path) -> None:
+    result = invoke("check", leaking, "--model", tiny_model)
+    assert result.exit_code == 0, result.output
+    assert "PROBLEM  leaks: " in result.stdout
+    assert "test row 4: " in result.stdout
+    assert "--set data.drop_leaks=true" in result.stdout
+    assert "tfidf" in result.stdout
+    assert "problem" in result.stdout.splitlines()[-1]
+
+
+def test_strict_turns_findings_into_exit_1(leaking: Path, tiny_model: Path) -> None:
+    result = invoke("check", leaking, "--model", tiny_model, "--strict")
+    assert result.exit_code == 1
+    assert "error: --strict: " in result.stderr
+
+
+def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path, tmp_path: Path) -> None:
+    result = invoke("check", leaking, "--model", tmp_path / "no-model", "--json")
+    assert result.exit_code == 0, result.output
+    findings = {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
+    assert "Truncation and language were not checked" in findings["tokens"]["text"]
+    assert findings["leaks"]["level"] == "problem"
+
+
+def test_the_split_is_written_once_and_read_again(reviews: Path, tiny_model: Path, tmp_path: Path) -> None:
+    written = tmp_path / "split.json"
+    first = invoke("check", reviews, "--model", tiny_model, "--json", "--write-split", written)
+    assert first.exit_code == 0, first.output
+    assert set(json.loads(written.read_text())) == {"train", "validation", "test"}
+    again = invoke(
+        "check",
+        reviews,
+        "--model",
+        tiny_model,
+        "--json",
+        "--set",
+        f"data.split_file={written}",
+        "--set",
+        "data.split_seed=7",
+    )
+    assert json.loads(again.stdout)["fingerprint"] == json.loads(first.stdout)["fingerprint"]
+    refused = invoke("check", reviews, "--model", tiny_model, "--write-split", written)
+    assert (refused.exit_code, "is there already" in refused.stderr) == (2, True)
+
+
+def test_names_that_are_nothing_or_too_much_are_refused(reviews: Path) -> None:
+    unknown = invoke("check", "twets")
+    assert unknown.exit_code == 2
+    assert "Did you mean tweets?" in unknown.stderr
+    both = invoke("check", reviews, "--data", reviews)
+    assert (both.exit_code, "Leave one out" in both.stderr) == (2, True)

@@ -1,0 +1,493 @@
+"""What is told from a file's bytes and rows, what bad rows do, and the formats of `datasets`."""
+
+import datetime
+import decimal
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from finetune.data.sources import read_sources
+from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+from tests.conftest import write_jsonl
+
+Write = Callable[[str | bytes, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(content: str | bytes, name: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+def tables(source: Path | str, **settings: Any) -> dict[str, Table]:
+    return read_sources(DataSection(source=str(source), **settings))
+
+
+def only(source: Path | str, **settings: Any) -> Table:
+    found = tables(source, **settings)
+    assert list(found) == ["all"]
+    return found["all"]
+
+
+def columns(table: Table) -> dict[str, list[Any]]:
+    return {name: list(column) for name, column in table.columns.items()}
+
+
+def problem(source: Path | str, **settings: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        tables(source, **settings)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+# --- packed columns --------------------------------------------------------------------------------------------
+
+
+def test_a_column_is_a_sequence_over_its_chunks() -> None:
+    values: list[Any] = ["a", None, "é", 5, "x", "", [1]]
+    column = Column([pack(values[:3]), [], pack(values[3:4]), pack(values[4:6]), pack(values[6:])])
+    assert list(column) == values
+    assert len(column) == 7
+    assert [column[index] for index in range(-7, 7)] == values + values
+    assert column[1:6:2] == values[1:6:2]
+    assert "é" in column
+    with pytest.raises(IndexError):
+        column[7]
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_no_row_is_lost_between_chunks(write: Write, extra: int) -> None:
+    count = CHUNK + extra
+    path = write("text,label\n" + "".join(f"t{i},l{i % 3}\n" for i in range(count)), "d.csv")
+    assert columns(only(path)) == {
+        "text": [f"t{i}" for i in range(count)],
+        "label": [f"l{i % 3}" for i in range(count)],
+    }
+
+
+def test_a_key_that_comes_late_is_none_before(tmp_path: Path) -> None:
+    rows = [{"text": f"t{i}", **({"label": i} if i > CHUNK else {})} for i in range(CHUNK + 3)]
+    found = columns(only(write_jsonl(tmp_path / "d.jsonl", rows)))
+    assert found == {key: [row.get(key) for row in rows] for key in ("text", "label")}
+
+
+# --- encoding --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize(("name", "content"), [("d.csv", "text,label\ncafé,ü\n"), ("d.json", '[{"text": "café"}]')])
+def test_a_byte_order_mark_is_believed(write: Write, encoding: str, name: str, content: str) -> None:
+    table = only(write(content.encode(encoding), name))
+    assert list(table.columns["text"]) == ["café"]
+    assert len(table.notes) == (encoding != "utf-8-sig")
+    assert table.warnings == []
+
+
+def test_an_encoding_that_is_guessed_is_told_with_an_example(write: Write) -> None:
+    path = write("text,label\nfine,a\nEl niño comió piñas en España,b\nit’s,c\n".encode("cp1252"), "d.csv")
+    table = only(path)
+    assert list(table.columns["text"]) == ["fine", "El niño comió piñas en España", "it’s"]
+    (warning,) = table.warnings
+    assert warning.startswith(f"{path}: is not UTF-8. Read as cp1252, which is a guess: line 3 holds 'El niño comió")
+    assert "--set data.encoding=" in warning
+
+
+def test_a_cyrillic_file_is_guessed(write: Write) -> None:
+    lines = ["Привет, как дела", "очень хороший фильм", "мне не понравилось это кино"]
+    path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode("cp1251"), "d.tsv")
+    assert list(only(path).columns["text"]) == lines
+
+
+def test_damaged_utf8_is_not_taken_for_another_encoding(write: Write) -> None:
+    path = write("text,label\ncafé,a\nÜber,b\n".encode() + b"caf\xe9,a\n", "d.csv")
+    assert problem(path).startswith(f"{path} line 4: byte 0xe9 is not utf-8.")
+    table = only(path, skip_bad_rows=True)
+    assert list(table.columns["text"]) == ["café", "Über"]
+    assert table.dropped == {"row that cannot be read": 1}
+    assert f"{path} line 4" in table.warnings[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_recognised_by_its_nul_bytes(write: Write, encoding: str) -> None:
+    path = write("text,label\ncafé,a\n".encode(encoding), "d.csv")
+    assert f"--set data.encoding={encoding}" in problem(path)
+    assert list(only(path, encoding=encoding).columns["text"]) == ["café"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_lines_of_bad_bytes_are_counted_as_an_editor_does(write: Write, end: str) -> None:
+    path = write(end.join(["text,label", "é,a", "ü,b", ""]).encode() + b"\xff,a", "d.csv")
+    assert problem(path).startswith(f"{path} line 4: byte 0xff")
+
+
+# --- delimiter -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["d.csv", "d.tsv"])
+def test_the_delimiter_is_told_from_the_rows(write: Write, name: str, delimiter: str) -> None:
+    rows = [["text", "label"], ["one, two; three", "a"], ["it | that", "b"], ["four\tfive", "a"]]
+    content = "".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in rows)
+    table = only(write(content, name))
+    assert columns(table) == {"text": [row[0] for row in rows[1:]], "label": ["a", "b", "a"]}
+    usual = "," if name == "d.csv" else "\t"
+    assert [f"delimiter {delimiter!r} (told from" in note for note in table.notes] == [True] * (delimiter != usual)
+
+
+def test_the_usual_delimiter_wins_where_two_fit(write: Write) -> None:
+    assert list(only(write("text;x,label;y\na;b,c;d\n", "d.csv")).columns) == ["text;x", "label;y"]
+
+
+def test_one_column_needs_no_delimiter(write: Write) -> None:
+    assert columns(only(write("text\none\ntwo\n", "d.csv"))) == {"text": ["one", "two"]}
+
+
+# --- bad rows --------------------------------------------------------------------------------------------------
+
+
+def test_bad_rows_of_a_csv_are_left_out_counted_and_named(write: Write) -> None:
+    bad = ["short", '"hi" there,a', "one,two,three"] * 3
+    path = write("text,label\n" + "".join(f"fine {i},a\n{row}\n" for i, row in enumerate(bad)), "d.csv")
+    table = only(path, skip_bad_rows=True)
+    assert columns(table) == {"text": [f"fine {i}" for i in range(9)], "label": ["a"] * 9}
+    assert table.dropped == {"row that cannot be read": 9}
+    assert all(f"{path} line {2 * i + 3}: " in warning for i, warning in enumerate(table.warnings[:5]))
+    assert table.warnings[5:] == ["left out: 4 more rows that cannot be read"]
+
+
+def test_bad_lines_of_jsonl_are_left_out_counted_and_named(write: Write) -> None:
+    path = write('{"text": "a"}\n{bad}\n[1]\n{"text": "b"}\n{"text": "\\ud800"}\n', "d.jsonl")
+    assert problem(path).startswith(f"{path} line 2: not JSON")
+    assert "--set data.skip_bad_rows=true" in problem(path)
+    table = only(path, skip_bad_rows=True)
+    assert columns(table) == {"text": ["a", "b"]}
+    assert table.dropped == {"row that cannot be read": 3}
+    assert all(f"{path} line {line}: " in said for line, said in zip((2, 3, 5), table.warnings, strict=True))
+
+
+def test_rows_with_nul_are_bad_rows(write: Write) -> None:
+    path = write("text,label\nfine,a\no\0ne,b\nlast,b\n", "d.csv")
+    assert list(only(path, skip_bad_rows=True).columns["text"]) == ["fine", "last"]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('text,label\none,a\n"two,b\nthree,a\nfour,b\n', 3),
+        ('text,label\none,a\n"two\nlines","three,a\nfour,b\n', 4),
+        ('text,label\none,a\n"two,b\nthree,a\n"four",b\n', 3),
+    ],
+    ids=["to the end", "second cell", "until another quote"],
+)
+def test_a_quote_left_open_is_named_by_the_line_where_it_opens(
+    write: Write, content: str, line: int, skip: bool
+) -> None:
+    path = write(content, "d.csv")
+    assert problem(path, skip_bad_rows=skip).startswith(f"{path} line {line}: malformed CSV: ")
+
+
+def test_a_row_of_a_hundred_lines_is_looked_at(write: Write) -> None:
+    lines = "".join(f"text {i},a\n" for i in range(120))
+    path = write(f'text,label\n"open,a\n{lines}a screen of 19",b\nlast,a\n', "d.csv")
+    (warning,) = only(path).warnings
+    assert "lines 2 to 123 are one row: is a quote left open in line 2?" in warning
+
+
+def test_when_no_row_can_be_read_the_last_reason_is_said(write: Write) -> None:
+    path = write("text,label\nshort\n", "d.csv")
+    assert "none of its 1 rows can be read" in problem(path, skip_bad_rows=True)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------
+
+OBJECTS = [{"text": "None", "label": "007"}, {"text": "n/a", "label": "TRUE"}]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_list_of_objects(write: Write, indent: int | None) -> None:
+    table = only(write(json.dumps(OBJECTS, indent=indent), "d.json"))
+    assert columns(table) == {"text": ["None", "n/a"], "label": ["007", "TRUE"]}
+    assert table.notes == []
+
+
+def test_the_one_list_in_an_object_is_read_and_said(write: Write) -> None:
+    path = write(json.dumps({"version": "1", "tags": ["x"], "data": OBJECTS}), "d.json")
+    assert len(only(path)) == 2
+    assert only(path).notes == [f"{path}: the list under 'data' is read"]
+
+
+@pytest.mark.parametrize("name", ["d.json", "d.jsonl", "d.ndjson"])
+def test_json_lines_are_recognised_in_any_of_its_suffixes(write: Write, name: str) -> None:
+    path = write("".join(json.dumps(row) + "\n" for row in OBJECTS), name)
+    assert columns(only(path)) == {"text": ["None", "n/a"], "label": ["007", "TRUE"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"text": {"0": "a"}, "label": {"0": "b"}}, "is stored column by column (text, label)"),
+        ({"text": ["a"], "label": ["b"]}, "is stored column by column (text, label)"),
+        ({"train": OBJECTS, "test": OBJECTS}, "is one object with 2 lists of objects (train, test)"),
+        ({"text": "a"}, "is one object with no list of objects"),
+        ("a", "holds a str. Expected a list of objects"),
+        ([], "holds no objects with keys"),
+        ([{"text": "a"}, 5], "entry 2: expected an object {…}, found a int"),
+        ([{"label": 1}, {"label": "x"}], "entry 2: 'label' is a text here and a number in entry 1"),
+    ],
+)
+def test_json_of_another_shape_is_refused(write: Write, content: Any, expected: str) -> None:
+    assert expected in problem(write(json.dumps(content), "d.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('[\n{"text": "a"},\n{"text" "b"}]', "line 3: not JSON"),
+        ('[{"text": "a", "text": "b"}]', "key 'text' is given twice"),
+        ("[" * 100_000, "not JSON"),
+        ('[{"label": 1e999}]', "1e999 is too large"),
+    ],
+)
+def test_json_that_is_broken_is_refused(write: Write, content: str, expected: str) -> None:
+    assert expected in problem(write(content, "d.json"))
+
+
+# --- Parquet, saved sets ---------------------------------------------------------------------------------------
+
+
+def test_every_value_of_parquet_arrives_as_what_it_is(tmp_path: Path) -> None:
+    day = datetime.date(2020, 1, 2)
+    values: dict[str, list[Any]] = {
+        "text": ["None", None, "007"],
+        "number": [2**62, None, -1],
+        "share": [0.5, float("nan"), None],
+        "flag": [True, None, False],
+        "parts": [["a", "b"], [], None],
+        "day": [day, None, day],
+        "time": [datetime.datetime(2020, 1, 2, 3, 4, 5), None, None],
+        "price": [decimal.Decimal("1.50"), None, None],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(values), tmp_path / "d.parquet")
+    found = columns(only(tmp_path / "d.parquet"))
+    assert found == {
+        **values,
+        "share": [0.5, None, None],
+        "day": ["2020-01-02", None, "2020-01-02"],
+        "time": ["2020-01-02T03:04:05", None, None],
+        "price": ["1.50", None, None],
+    }
+    assert [type(value) for value in found["flag"]] == [bool, type(None), bool]
+
+
+def test_categories_of_pandas_are_texts(tmp_path: Path) -> None:
+    table = pyarrow.table({"label": pyarrow.array(["b", "a", None, "b"]).dictionary_encode()})
+    pyarrow.parquet.write_table(table, tmp_path / "d.parquet")
+    assert columns(only(tmp_path / "d.parquet")) == {"label": ["b", "a", None, "b"]}
+
+
+@pytest.mark.parametrize(
+    "values", [[b"a", b"b"], [{"x": b"a"}] * 2, [datetime.timedelta(1)] * 2], ids=["bytes", "in objects", "durations"]
+)
+def test_a_column_that_holds_no_text_fails_only_where_it_is_used(tmp_path: Path, values: list[Any]) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": values}), tmp_path / "d.parquet")
+    table = only(tmp_path / "d.parquet")
+    assert list(table.columns["text"]) == ["a", "b"]
+    with pytest.raises(DataError, match=r"column 'image' holds .* which is no text"):
+        list(table.columns["image"])
+    with pytest.raises(DataError, match="column 'image'"):
+        table.columns["image"][0]
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99], ids=["nothing", "half", "almost all"])
+def test_a_parquet_file_that_is_not_whole_is_refused(tmp_path: Path, keep: float) -> None:
+    path = tmp_path / "d.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"] * 1000}), path)
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    assert "cannot be read as Parquet" in problem(path)
+
+
+def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "d.parquet")
+    assert "has columns but no rows" in problem(tmp_path / "d.parquet")
+
+
+def test_a_repeated_column_of_parquet_is_refused(tmp_path: Path) -> None:
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, names=["text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "d.parquet")
+    assert "column name 'text' appears twice" in problem(tmp_path / "d.parquet")
+
+
+CLASSES = datasets.Features(
+    {
+        "text": datasets.Value("string"),
+        "label": datasets.ClassLabel(names=["negative", "positive"]),
+        "tags": datasets.List(datasets.ClassLabel(names=["z", "a"])),
+    }
+)
+
+
+def classes(count: int = 3) -> datasets.Dataset:
+    rows = {"text": ["a", "b", "c"], "label": [1, 0, -1], "tags": [[0], [1, 0], []]}
+    return datasets.Dataset.from_dict({key: values[:count] for key, values in rows.items()}, features=CLASSES)
+
+
+@pytest.fixture
+def quiet_datasets() -> Iterator[None]:
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+@pytest.mark.usefixtures("quiet_datasets")
+@pytest.mark.parametrize("form", ["saved", "parquet"])
+def test_classes_have_their_names_and_hand_on_their_order(tmp_path: Path, form: str) -> None:
+    if form == "saved":
+        classes().save_to_disk(tmp_path / "set")
+    else:
+        classes().to_parquet(tmp_path / "set.parquet")
+    table = only(tmp_path / "set" if form == "saved" else tmp_path / "set.parquet")
+    assert columns(table) == {
+        "text": ["a", "b", "c"],
+        "label": ["positive", "negative", None],
+        "tags": [["z"], ["a", "z"], []],
+    }
+    assert table.label_names == {"label": ["negative", "positive"], "tags": ["z", "a"]}
+
+
+@pytest.fixture
+def saved(tmp_path: Path, quiet_datasets: None) -> Path:
+    splits = {"train": 3, "dev": 2, "test": 1, "extra": 1}
+    datasets.DatasetDict({name: classes(count) for name, count in splits.items()}).save_to_disk(tmp_path / "sets")
+    return tmp_path / "sets"
+
+
+def test_splits_of_a_saved_set_are_recognised_and_the_others_said(saved: Path) -> None:
+    found = tables(saved)
+    assert {name: len(table) for name, table in found.items()} == {"train": 3, "validation": 2, "test": 1}
+    assert found["train"].notes == [f"{saved}: splits that are not used: extra"]
+
+
+def test_splits_are_taken_as_the_recipe_names_them(saved: Path) -> None:
+    found = tables(saved, split_names={"train": "dev", "validation": "train", "test": None})
+    assert {name: len(table) for name, table in found.items()} == {"train": 2, "validation": 3}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"train": "trian"}, "has no split 'trian'. Did you mean train"),
+        ({"trian": "train"}, "'trian' is none of train, validation, test"),
+        ({"train": None}, "no split is recognised as train. Its splits: train, dev, test, extra"),
+        ({"validation": "dev", "test": "dev"}, "split 'dev' would be used twice"),
+    ],
+)
+def test_split_names_that_do_not_fit_are_refused(saved: Path, names: dict[str, Any], expected: str) -> None:
+    assert expected in problem(saved, split_names=names)
+
+
+def test_a_saved_set_that_is_not_whole_is_refused(saved: Path) -> None:
+    next((saved / "train").glob("*.arrow")).write_bytes(b"")
+    assert "cannot be read as a folder of `save_to_disk`" in problem(saved)
+
+
+# --- the hub ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """Stands for `datasets.load_dataset`; holds what it was asked."""
+    asked: list[Any] = []
+
+    def load(*arguments: Any, **options: Any) -> datasets.DatasetDict:
+        asked.append((arguments, options))
+        return datasets.DatasetDict({"train": classes()})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+@pytest.mark.parametrize("source", ["hub:owner/name", "owner/name"])
+def test_a_hub_set_is_asked_for_with_config_and_revision(hub: list[Any], source: str) -> None:
+    table = only(source, config="small", revision="abc")
+    assert hub == [(("owner/name", "small"), {"revision": "abc"})]
+    assert table.origin == "hub:owner/name split train"
+    assert table.label_names["label"] == ["negative", "positive"]
+
+
+def test_what_looks_like_a_path_is_none_of_the_hub(hub: list[Any], write: Write) -> None:
+    write("", "owner/other.csv")
+    assert "For the hub type: --data hub:owner/name" in problem("owner/name")
+    assert "no file or folder 'some/name.csv'" in problem("some/name.csv")
+    assert "no file or folder 'name'" in problem("name")
+    assert "is not of the form hub:NAME" in problem("hub:a/b/c")
+    assert "would read instead" in problem("hub:owner")
+    assert hub == []
+
+
+def test_a_hub_set_that_cannot_be_had_says_what_to_check() -> None:
+    found = problem("hub:nobody/nothing")
+    assert found.startswith("data.source: no data set 'nobody/nothing' from the hub: ")
+    assert "HF_HUB_OFFLINE" in found
+
+
+# --- folders and settings --------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_split_are_read_in_order(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in (1, 0, 2):
+        pyarrow.parquet.write_table(
+            pyarrow.table({"text": [f"{number}a", f"{number}b"]}),
+            tmp_path / f"data/train-0000{number}-of-00003.parquet",
+        )
+    write("text\nt\n", "data/test.csv")
+    found = tables(tmp_path)
+    assert list(found["train"].columns["text"]) == ["0a", "0b", "1a", "1b", "2a", "2b"]
+    assert found["train"].columns["text"][3] == "1b"
+    assert list(found["test"].columns["text"]) == ["t"]
+    (tmp_path / "data/train-00001-of-00003.parquet").unlink()
+    assert "part 00001 of 3 of 'train' is missing" in problem(tmp_path)
+
+
+def test_parts_with_other_columns_are_refused(write: Write, tmp_path: Path) -> None:
+    write("text\na\n", "train-00000-of-00002.csv")
+    write("words\na\n", "train-00001-of-00002.csv")
+    assert "Parts of one split need the same" in problem(tmp_path)
+
+
+def test_a_folder_with_train_alone_must_be_split(write: Write, tmp_path: Path) -> None:
+    write("text\na\n", "train.csv")
+    assert list(tables(tmp_path)) == ["all"]
+    write("text\na\n", "dev.csv")
+    assert list(tables(tmp_path)) == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("d.csv", {"config": "x"}, "data.config: has no meaning for"),
+        ("d.csv", {"revision": "x"}, "data.revision: has no meaning for"),
+        ("d.csv", {"split_names": {"train": "x"}}, "data.split_names: has no meaning for"),
+        ("d.jsonl", {"delimiter": ";"}, "data.delimiter: has no meaning for"),
+        ("d.parquet", {"encoding": "utf-8"}, "data.encoding: has no meaning for"),
+        ("d.csv", {"test": "."}, "data.test: expected a file"),
+        ("d.csv", {"delimiter": '"'}, "data.delimiter: "),
+    ],
+)
+def test_a_setting_that_cannot_act_is_refused(write: Write, name: str, settings: dict[str, Any], expected: str) -> None:
+    assert problem(write("text,label\na,b\n", name), **settings).startswith(expected)

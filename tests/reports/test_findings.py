@@ -1,0 +1,62 @@
+"""Findings as text: problems first, advice beside them, nothing to know in the lines of a run."""
+
+from finetune.records.schema import Baseline, DataFacts, Finding
+from finetune.reports.findings import baselines_line, count_findings, finding_lines, render_check
+
+LEAK = Finding(check="leaks", level="problem", text="3 rows.", examples=["test row 1: x"], advice="Type: --set a=b")
+RARE = Finding(check="classes", level="warning", text="Few rows.")
+NOTED = Finding(check="resolution", level="info", text="900 rows.")
+MAJORITY = {"accuracy": 0.5, "macro_f1": 0.33, "nll": 0.69}
+TFIDF = {"accuracy": 0.812, "macro_f1": None, "nll": 0.5}
+BASELINES = [
+    Baseline(name="majority", about="label shares", scores={"validation": MAJORITY}, gap={}),
+    Baseline(name="tfidf", about="a model", scores={"validation": TFIDF}, gap={}),
+]
+
+
+def facts(findings: list[Finding]) -> DataFacts:
+    return DataFacts(
+        task="single_label",
+        labels=["a", "b"],
+        columns={"text": "review", "label": "stars"},
+        rows={"train": 10, "train_probe": 2, "validation": 2},
+        classes={},
+        dropped={"empty text": 1},
+        notes=["a note"],
+        warnings=["a warning"],
+        fingerprint="0",
+        findings=findings,
+        baselines=BASELINES,
+    )
+
+
+def test_a_run_is_told_problems_and_warnings_in_a_line_each() -> None:
+    assert finding_lines([LEAK, RARE, NOTED]) == [
+        "problem: leaks: 3 rows. Type: --set a=b.",
+        "warning: classes: Few rows.",
+    ]
+
+
+def test_findings_are_counted() -> None:
+    assert count_findings([LEAK, LEAK, RARE, NOTED]) == "2 problems, 1 warning"
+    assert count_findings([NOTED]) == "no problems, no warnings"
+
+
+def test_baselines_stand_in_one_line_by_the_main_score() -> None:
+    assert baselines_line(BASELINES, "single_label", None) == "majority 50.0 %, tfidf 81.2 % accuracy on validation"
+    assert baselines_line(BASELINES, "single_label", "macro_f1") == "majority 33.0 %, tfidf - macro-F1 on validation"
+    assert baselines_line(BASELINES, "single_label", None, "test") == ""
+
+
+def test_the_whole_check() -> None:
+    lines = render_check(facts([LEAK, RARE, NOTED])).splitlines()
+    assert lines[:5] == [
+        "data        single_label, 2 labels; rows: train 10, train probe 2, validation 2",
+        "columns     text = review, label = stars",
+        "left out    1 × empty text",
+        "note: a note",
+        "warning: a warning",
+    ]
+    assert lines[6:9] == ["PROBLEM  leaks: 3 rows.", "    test row 1: x", "    -> Type: --set a=b"]
+    assert any(line.split() == ["tfidf", "validation", "81.2", "%", "-", "0.500"] for line in lines)
+    assert lines[-1] == "1 problem, 1 warning"
