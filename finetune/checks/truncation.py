@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from finetune.data.tokens import Encoder  # imports torch
 
 COUNTED = 20_000  # rows of a split, drawn with a fixed seed
-MANY = 0.05  # share of the texts
+MANY = 0.01  # share of the texts
 STEP = 8  # tokens to which an advised length is rounded up: tensor cores like multiples of eight
 
 
 def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list[Finding]:
     """Texts of all splits that lose tokens at `data.max_length`, and the label that loses most.
 
-    A warning when 5 % of the texts lose some, else to know. Nothing is lost in windows.
+    A warning when 1 % of the texts lose some, else to know. Nothing is lost in windows.
     """
     if section.long_texts == "windows":
         return []

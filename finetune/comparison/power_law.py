@@ -110,8 +110,9 @@ def fit_law(
         variances, freedom = np.full(len(sizes), float((residuals**2).sum()) / spare), spare
     else:
         # A constant at its border is none that was fitted: three sizes too can then show that they follow no law.
-        free = max(1, len(sizes) - int(constants[0] > 0) * (1 + int(constants[2] > 0)) - 1)
-        variances = variances * max(1.0, float((counts * residuals**2 / variances).sum()) / free)
+        free = max(spare, 1) if min(constants[0], constants[2]) <= 0 else spare
+        if free > 0:
+            variances = variances * max(1.0, float((counts * residuals**2 / variances).sum()) / free)
     if variances.max() <= NOTHING**2:
         return Law(constants, sizes[-1], None)
     rng = np.random.default_rng(seed)

@@ -1,6 +1,5 @@
 """What is kept in proportion when rows are drawn: classes, sets of labels, or the size of a number."""
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ MOST_READS = 2_000_000_000  # rows × labels²
 def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
     """`size` positions, ascending, stratified where the task allows it.
 
-    Of several labels, every one keeps a row that is not drawn.
+    Of several labels, each keeps a row that is not drawn, as long as there are enough rows.
 
     Raises:
         DataError: Not every class can be on both sides.
@@ -87,28 +86,38 @@ def label_matrix(labels: Sequence[list[str]]) -> Any:
 
 
 def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> list[int]:
-    """Iterative stratification; it misses the size by a few rows, which are put right with the commonest label sets."""
+    """Iterative stratification. It misses the size by a few rows: those are put right where that disturbs least."""
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
     cut = MultilabelStratifiedShuffleSplit(1, test_size=size, train_size=len(labels) - size, random_state=seed)
     _, drawn = next(cut.split(labels, label_matrix(labels)))
     chosen = set(drawn.tolist())
-    counts = Counter(name for names in labels for name in names)
-    order = list(range(len(labels)))
-    random.Random(seed).shuffle(order)
-    order.sort(key=lambda row: -min((counts[name] for name in labels[row]), default=len(labels)))
-    left = counts - Counter(name for row in chosen for name in labels[row])
-    for row in reversed(order):  # the rarest first
-        if row in chosen and any(left[name] == 0 for name in labels[row]):
-            chosen.remove(row)
-            left.update(labels[row])
-    for row in order:
-        if len(chosen) > size and row in chosen:
-            chosen.remove(row)
-            left.update(labels[row])
-        elif len(chosen) < size and row not in chosen and all(left[name] > 1 for name in labels[row]):
-            chosen.add(row)
-            left.subtract(labels[row])
+    names = [row or [""] for row in labels]  # "" stands for no label
+    counts = Counter(name for row in names for name in row)
+    taken = Counter(name for row in chosen for name in names[row])
+
+    def disturbance(row: int, step: int) -> float:
+        """What adding (1) or removing (-1) the row adds to the chi-square of labels taken against their share."""
+        found = 0.0
+        for name in names[row]:
+            due = counts[name] * size / len(labels)
+            found += (1 + 2 * step * (taken[name] - due)) / due
+        return found
+
+    def move(row: int, step: int) -> None:
+        (chosen.add if step > 0 else chosen.remove)(row)
+        for name in names[row]:
+            taken[name] += step
+
+    for row in sorted(chosen):
+        if any(taken[name] == counts[name] for name in labels[row]):
+            move(row, -1)
+    while len(chosen) > size:
+        move(min(sorted(chosen), key=lambda row: disturbance(row, -1)), -1)
+    while len(chosen) < size:
+        rest = [row for row in range(len(labels)) if row not in chosen]
+        spare = [row for row in rest if all(counts[name] - taken[name] > 1 for name in labels[row])]
+        move(min(spare or rest, key=lambda row: disturbance(row, 1)), 1)
     return sorted(chosen)
 
 

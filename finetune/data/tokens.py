@@ -26,6 +26,7 @@ Item = dict[str, Any]
 Augment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]  # texts and a random stream for each
 AugmentTokens = Callable[[list[int], random.Random], list[int]]
 
+OVERLAP = 32  # tokens that neighbouring windows share, when the recipe does not say
 AT_ONCE = 1000  # texts handed to the tokenizer: its Python lists of the rest are never all there
 FORMAT = 1  # of what is cached: raise it when the same key would have to mean other arrays
 
@@ -67,7 +68,7 @@ class Encoder:
         data: For the task, the order of the labels, and whether texts are pairs.
         max_length: Texts are cut to this many tokens, special tokens included.
         long_texts: What is kept of a text that is longer.
-        overlap: Tokens that neighbouring windows share.
+        overlap: Tokens that neighbouring windows share; None: 32.
 
     Raises:
         DataError: `max_length` is more than the model takes.
@@ -75,7 +76,7 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: Any, data: Data, max_length: int, long_texts: LongTexts = "head", overlap: int = 0
+        self, tokenizer: Any, data: Data, max_length: int, long_texts: LongTexts = "head", overlap: int | None = None
     ) -> None:
         limit = tokenizer.model_max_length
         if max_length > limit:
@@ -89,6 +90,7 @@ class Encoder:
                 "the longer text loses its end. Type: --set data.long_texts=head"
             )
         room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
+        overlap = OVERLAP if overlap is None else overlap
         if long_texts == "windows" and overlap >= room:
             raise RecipeError(
                 f"data.overlap: windows that share {overlap} tokens never get on: data.max_length={max_length} has "

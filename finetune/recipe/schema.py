@@ -126,9 +126,12 @@ class DataSection(Section):
     long_texts: Literal["head", "tail", "head_tail", "windows"] = Field(
         "head",
         description="What is kept of a text over max_length: its start, its end, a quarter from the start and the rest "
-        "from the end, or all of it in windows: training draws one a text and epoch, measuring averages their logits.",
+        "from the end, or all of it in windows: training draws one a text and epoch, measuring averages their logits. "
+        "Pairs: head only.",
     )
-    overlap: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
+    overlap: int | None = Field(
+        None, ge=0, description="Tokens that neighbouring windows share (long_texts: windows); 32 when left out."
+    )
     check: bool = Field(
         True, description="Look for leaks, conflicting labels, shift and more before a run, and measure baselines."
     )

@@ -379,7 +379,7 @@ def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[str]:
         return [] if mode == "head" else [f"{idle}Type: --set data.long_texts=head"]
     share = f"{longer['train']} of {len(data.train)} training texts are longer than {limit} tokens"
     warnings = []
-    if mode != "windows" and longer["train"]:
+    if mode != "windows" and longer["train"] and not recipe.data.check:  # which says more about it
         warnings.append(f"data.max_length: {share} and lose tokens: {_LOST[mode]}")
     if mode in ("windows", "head_tail"):
         told = {"windows": "one window of such a text unless you average the logits of all", "head_tail": "their start"}

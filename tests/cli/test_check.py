@@ -25,7 +25,7 @@ def leaking(tmp_path: Path) -> Path:
 
 
 def test_a_leak_is_a_problem_with_its_row_and_what_to_type(leaking: Path, tiny_model: Path) -> None:
-    result = invoke("check", leaking, "--model", tiny_model)
+    result = invoke("check", leaking, "--model", tiny_model, "--set", "data.max_length=32")
     assert result.exit_code == 0, result.output
     assert "PROBLEM  leaks: " in result.stdout
     assert "test row 4: " in result.stdout
@@ -35,7 +35,7 @@ def test_a_leak_is_a_problem_with_its_row_and_what_to_type(leaking: Path, tiny_m
 
 
 def test_strict_turns_findings_into_exit_1(leaking: Path, tiny_model: Path) -> None:
-    result = invoke("check", leaking, "--model", tiny_model, "--strict")
+    result = invoke("check", leaking, "--model", tiny_model, "--set", "data.max_length=32", "--strict")
     assert result.exit_code == 1
     assert "error: --strict: " in result.stderr
 
@@ -50,22 +50,16 @@ def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path
 
 def test_the_split_is_written_once_and_read_again(reviews: Path, tiny_model: Path, tmp_path: Path) -> None:
     written = tmp_path / "split.json"
-    first = invoke("check", reviews, "--model", tiny_model, "--json", "--write-split", written)
+    first = invoke(
+        "check", reviews, "--model", tiny_model, "--set", "data.max_length=32", "--json", "--write-split", written
+    )
     assert first.exit_code == 0, first.output
     assert set(json.loads(written.read_text())) == {"train", "validation", "test"}
-    again = invoke(
-        "check",
-        reviews,
-        "--model",
-        tiny_model,
-        "--json",
-        "--set",
-        f"data.split_file={written}",
-        "--set",
-        "data.split_seed=7",
-    )
+    options = ["--set", "data.max_length=32", "--set", f"data.split_file={written}"]
+    again = invoke("check", reviews, "--model", tiny_model, *options, "--json")
+    assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["fingerprint"] == json.loads(first.stdout)["fingerprint"]
-    refused = invoke("check", reviews, "--model", tiny_model, "--write-split", written)
+    refused = invoke("check", reviews, "--model", tiny_model, "--set", "data.max_length=32", "--write-split", written)
     assert (refused.exit_code, "is there already" in refused.stderr) == (2, True)
 
 

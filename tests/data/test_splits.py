@@ -191,7 +191,10 @@ def test_unnamed_sizes_are_a_tenth_to_a_fifth(tmp_path: Path) -> None:
     assert sum(sizes.values()) == 200
 
 
-@pytest.mark.parametrize(("rows", "size"), [(100, 20), (2500, 500), (4000, 500), (5000, 500), (20_000, 2000), (3, 1)])
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(3, 1), (50, 10), (100, 20), (300, 60), (1000, 200), (2500, 500), (5000, 500), (10_000, 1000), (100_000, 10_000)],
+)
 def test_the_default_size_is_about_500_between_a_tenth_and_a_fifth(rows: int, size: int) -> None:
     assert holdout_size(rows) == size
 
@@ -576,3 +579,45 @@ def test_multi_label_splits_spread_rare_labels(tmp_path: Path) -> None:
     assert data.task == "multi_label"
     for split in splits_of(data).values():
         assert any("rare" in label for label in split.labels)
+
+
+def label_sets(rows: int = 300) -> Labelled:
+    """a in a half of the rows, b in a third, c in a fifth, d in a tenth, as it happens together."""
+    every = {"a": 2, "b": 3, "c": 5, "d": 10}
+    return [
+        (f"some text {row}", "|".join(name for name, step in every.items() if row % step == 0) or "e")
+        for row in range(rows)
+    ]
+
+
+def test_every_split_of_label_sets_has_the_size_asked_for_and_each_label_in_proportion(tmp_path: Path) -> None:
+    data = load(write(tmp_path, label_sets()), test_size=60, validation_size=45, train_size=90)
+    assert sizes_of(data) == {"train": 90, "validation": 45, "test": 60}
+    for rows in splits_of(data).values():
+        counts = Counter(name for names in rows.labels for name in names)
+        for name, share in {"a": 1 / 2, "b": 1 / 3, "c": 1 / 5, "d": 1 / 10}.items():
+            assert abs(counts[name] - share * len(rows)) <= 2, (name, counts)
+    assert "test: 60 rows split off (iteratively stratified by label, split seed 0)" in data.notes
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_label_that_is_measured_is_trained_on(tmp_path: Path, seed: int) -> None:
+    """40 labels of three or four rows each: as many as there are splits."""
+    rows = [(f"some text {row}", f"l{row % 40}|l{row * 7 % 39}") for row in range(60)]
+    data = load(write(tmp_path, rows), split_seed=seed)
+    assert data.labels == sorted({name for _, cell in rows for name in cell.split("|")}, key=lambda name: (name,))
+
+
+def test_many_label_sets_are_stratified_by_the_rarest_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.data.strata.MOST_ROWS", 299)
+    data = load(write(tmp_path, label_sets()), test_size=60, validation_size=45)
+    assert "test: 60 rows split off (stratified by rarest label, split seed 0)" in data.notes
+    assert sum("d" in names for names in (data.test or data.train).labels) == 6
+
+
+def test_a_size_that_nobody_named_is_explained(tmp_path: Path) -> None:
+    notes = load(write(tmp_path, imbalanced())).notes
+    assert (
+        "test: 40 rows split off (stratified by class, split seed 0; no data.test_size: a tenth to a fifth of the "
+        "rows, 500 in between)" in notes
+    )

@@ -79,7 +79,7 @@ def warnings_of(recipe: Path) -> list[str]:
 
 @pytest.mark.parametrize(("mode", "lost"), [("head", "end"), ("tail", "start"), ("head_tail", "middle")])
 def test_texts_that_lose_tokens_are_counted(long_recipe: Callable[..., Path], mode: str, lost: str) -> None:
-    recipe = long_recipe(mode, overlap=32)
+    recipe = long_recipe(mode, overlap=None)
     prepared = prepare(resolve(str(recipe)).recipe)
     count = sum(text.startswith(FILLER) for text in prepared.data.train.texts)
     expected = f"{count} of 32 training texts are longer than 12 tokens and lose tokens: their {lost}"
@@ -87,19 +87,19 @@ def test_texts_that_lose_tokens_are_counted(long_recipe: Callable[..., Path], mo
 
 
 def test_a_text_that_just_fits_loses_nothing(long_recipe: Callable[..., Path]) -> None:
-    longest = max(prepare(resolve(str(long_recipe("head", overlap=32))).recipe).encoder.lengths([FILLER * 4], None))
-    assert warnings_of(long_recipe("head", overlap=32, max_length=longest + 10)) == []
+    longest = max(prepare(resolve(str(long_recipe("head", overlap=None))).recipe).encoder.lengths([FILLER * 4], None))
+    assert warnings_of(long_recipe("head", overlap=None, max_length=longest + 10)) == []
 
 
 def test_what_the_shipped_model_cannot_do_alone_is_said(long_recipe: Callable[..., Path]) -> None:
     (windows,) = warnings_of(long_recipe())
     assert "the model that ships" in windows
     assert "average the logits of all" in windows
-    assert any("sees only their start" in text for text in warnings_of(long_recipe("head_tail", overlap=32)))
+    assert any("sees only their start" in text for text in warnings_of(long_recipe("head_tail", overlap=None)))
 
 
 @pytest.mark.parametrize("mode", ["tail", "head_tail", "windows"])
 def test_cutting_what_is_short_is_said_to_act_on_nothing(long_recipe: Callable[..., Path], mode: str) -> None:
-    overlap = 2 if mode == "windows" else 32
+    overlap = 2 if mode == "windows" else None
     (warning,) = warnings_of(long_recipe(mode, max_length=64, overlap=overlap))
     assert warning.endswith("no text is longer than data.max_length=64 tokens. Type: --set data.long_texts=head")
