@@ -24,8 +24,8 @@ def find_problems(recipe: Recipe) -> list[str]:
         )
     if recipe.data.overlap is not None and recipe.data.long_texts != "windows":
         problems.append(
-            f"data.overlap: has no meaning with data.long_texts={recipe.data.long_texts}. Type: --set data.overlap=null, "
-            "or --set data.long_texts=windows"
+            f"data.overlap: has no meaning with data.long_texts={recipe.data.long_texts}. "
+            "Type: --set data.overlap=null, or --set data.long_texts=windows"
         )
     problems += _column_problems(recipe.data) + _label_problems(recipe.data)
     return problems + _fold_problems(recipe.data.folds, recipe.data.fold) + _split_problems(recipe.data)
