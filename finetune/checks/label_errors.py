@@ -17,6 +17,7 @@ from finetune.records.schema import Finding
 
 FEWEST_ROWS, FEWEST_OF_CLASS = 50, 5
 LOOKED_AT = 5_000  # training rows, drawn with a fixed seed
+PROBABILITIES = 150_000  # rows × classes: time grows with both, and this many take seconds
 FOLDS = 5
 SKILL = 0.7
 MANY = 0.05  # share of the rows that are looked at
@@ -82,8 +83,9 @@ def _is_skilled(accuracy: float, majority: float) -> bool:
 
 def _usable(train: Rows) -> Rows:
     positions: Any = range(len(train))
-    if len(train) > LOOKED_AT:
-        positions = sorted(random.Random(0).sample(positions, LOOKED_AT))
+    most = min(LOOKED_AT, PROBABILITIES // len(set(train.labels)))
+    if len(train) > most:
+        positions = sorted(random.Random(0).sample(positions, most))
     counts = Counter(train.labels[index] for index in positions)
     return train.take([index for index in positions if counts[train.labels[index]] >= FEWEST_OF_CLASS])
 
