@@ -32,13 +32,16 @@ from finetune.cli.matrix import (
 from finetune.cli.options import (
     DataOption,
     JsonOption,
+    LeaksOption,
     ModelOption,
     RecipeArgument,
     SetOption,
+    SkipOption,
     TechniqueOption,
     complain,
     reports_errors,
     use_techniques,
+    with_switches,
 )
 from finetune.cli.report import FailOption, check_gates, print_report
 from finetune.errors import FinetuneError, OutputError, RunFailed
@@ -96,6 +99,8 @@ def compare(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    skip_bad_rows: SkipOption = False,
+    drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
@@ -119,7 +124,8 @@ def compare(
     use_techniques(technique)
     from finetune.comparison.matrix import Options, preset_variants
 
-    options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
+    switched = with_switches(overrides, skip_bad_rows, drop_leaks)
+    options = Options(recipe, model, data, tuple(switched), tuple(metric or ()))
     names = [name.strip() for name in presets.split(",") if name.strip()]
     variants = preset_variants(names, baseline, options)
     _execute(
@@ -152,6 +158,8 @@ def ablate(
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
+    skip_bad_rows: SkipOption = False,
+    drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
@@ -169,7 +177,8 @@ def ablate(
     use_techniques(technique)
     from finetune.comparison.matrix import Options, ablation_variants
 
-    options = Options(recipe, model, data, tuple(overrides or ()), tuple(metric or ()))
+    switched = with_switches(overrides, skip_bad_rows, drop_leaks)
+    options = Options(recipe, model, data, tuple(switched), tuple(metric or ()))
     variants, left_out = ablation_variants(preset, options)
     for text in left_out:
         complain(f"warning: {text}")

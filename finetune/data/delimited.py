@@ -126,7 +126,10 @@ def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool)
     if repeated:
         raise DataError(f"{path}: column name {repeated[0]!r} appears twice in the header.")
     if "" in header:
-        raise DataError(f"{path}: column {header.index('') + 1} has no name. Every column needs one in the first line.")
+        raise DataError(
+            f"{path}: column {header.index('') + 1} has no name. Every column needs one in the first line. "
+            "(pandas writes such a column for its index: to_csv(path, index=False) leaves it out.)"
+        )
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
     if len(header) == 1 and other is not None and not chosen:
         shown = _shown(other).strip("'")

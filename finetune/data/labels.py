@@ -26,7 +26,7 @@ def infer_format(section: DataSection, labels: list[Any], notes: list[str]) -> L
     which at least one has a fraction: regression. Everything else, digits included: classes.
 
     Raises:
-        DataError: The cells are printed numpy arrays.
+        DataError: The cells are printed numpy arrays, or numbers with fractions and a few cells that are none.
     """
     if isinstance(section.label, list):
         return LabelFormat("multi_label", columns=tuple(section.label))
@@ -34,14 +34,29 @@ def infer_format(section: DataSection, labels: list[Any], notes: list[str]) -> L
         notes.append(f"labels are lists written as text, such as {labels[0]}: multi-label")
         return LabelFormat("multi_label", written_lists=True)
     task = section.task if section.task != "auto" else _infer_task(section, labels, notes)
+    if section.task == "multi_label" and not _joined(section.label_separator, labels):
+        notes += _separator_notes(section, labels)
     return LabelFormat(task, section.label_separator)
+
+
+def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
+    """A separator that was named and that no label cell holds."""
+    default = DataSection.model_fields["label_separator"].default
+    if section.label_separator == default or _joined(section.label_separator, labels):
+        return []
+    return [f"data.label_separator: no label cell holds '{section.label_separator}', so it separates nothing"]
+
+
+def _joined(separator: str, labels: Sequence[Any]) -> int:
+    """Cells that hold the separator."""
+    return sum(isinstance(label, str) and separator in label for label in labels)
 
 
 def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str:
     if any(isinstance(label, list) for label in labels):
         notes.append("labels are lists: multi-label")
         return "multi_label"
-    joined = sum(section.label_separator in str(label) for label in labels)
+    joined = _joined(section.label_separator, labels)
     if joined >= max(1, MULTI_LABEL_SHARE * len(labels)):
         notes.append(
             f"{joined} label cells hold '{section.label_separator}': multi-label (data.task=single_label if not)"
@@ -60,7 +75,14 @@ def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> st
                 "type --set data.task=regression to predict the number"
             )
     odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
-    if odd and len(odd) <= ODD_SHARE * len(labels):
+    few = 0 < len(odd) <= ODD_SHARE * len(labels)
+    if few and any(number is not None and not number.is_integer() for number in numbers):
+        raise DataError(
+            f"data.label: {len(labels) - len(odd)} of {len(labels)} labels are numbers, some with fractions, but "
+            f"{odd[0]!r} is none. Mend it, or leave such rows out: --set data.task=regression "
+            "--set data.skip_bad_rows=true. If they are classes, type: --set data.task=single_label"
+        )
+    if few:
         notes.append(
             f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, but {odd[0]!r} is none: taken as classes "
             "(data.task=regression if they are numbers; then mend that cell)"
@@ -81,8 +103,8 @@ def _separator_notes(section: DataSection, labels: Sequence[Any]) -> list[str]:
         if 2 * sum(parts[part] > 1 for part in of_joined) > len(of_joined):
             advice = "--set " + shlex.quote(f"data.label_separator={json.dumps(separator)}")
             return [
-                f"{joined} label cells hold '{separator}', and other cells hold the same parts: taken as classes of "
-                f"their own. If they are several labels, type: {advice}"
+                f"{joined} label cells hold '{separator}', and other cells hold the same parts: each is taken as "
+                f"one label. If they are several labels, type: {advice}"
             ]
     return []
 

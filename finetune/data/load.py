@@ -8,7 +8,7 @@ from finetune.data.copies import deduplicate, drop_leaks, drop_shared
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
-from finetune.data.labels import count_labels, drop_labelled, infer_format, label_names
+from finetune.data.labels import count_labels, drop_labelled, infer_format, label_names, separator_warnings
 from finetune.data.rows import Data, Rows
 from finetune.data.sources import read_sources
 from finetune.data.split_file import read_split
@@ -83,7 +83,9 @@ def _read(section: DataSection, notes: list[str], warnings: list[str], dropped: 
     warnings += _said(tables, "warnings")
     for table in tables.values():
         dropped.update(table.dropped)
-    form = infer_format(section, filled_labels(first, columns), notes)
+    cells = filled_labels(first, columns)
+    form = infer_format(section, cells, notes)
+    warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     return _Source(form.task, columns.as_dict(), _declared_names(section, columns, first), rows)
 
@@ -142,7 +144,11 @@ def _split(
     """Split -> rows, and split -> table that they came from."""
     if section.split_file is not None:
         notes.append(f"splits are those of {section.split_file}")
-        return read_split(section.split_file, rows)
+        splits, origins = read_split(section.split_file, rows)
+        unused = sum(map(len, rows.values())) - sum(map(len, splits.values()))
+        if unused:
+            notes.append(f"{unused} of {sum(map(len, rows.values()))} rows are in no split of {section.split_file}")
+        return splits, origins
     splits = make_splits(section, rows, task, notes, warnings)
     pool = "all" if "all" in rows else "train"
     return splits, {name: name if name in rows else pool for name in splits}

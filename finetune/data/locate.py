@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
         raise DataError(
             f"data.source: {folder} holds no train file; expected train.csv, .tsv, .json, .jsonl or .parquet "
             "(and validation.*, test.*)."
+            + (f" For one file type: --data {shlex.quote(str(candidates[0]))}" if candidates else "")
         )
     return found
 

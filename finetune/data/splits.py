@@ -104,9 +104,15 @@ def _draw_last(rows: Rows, size: int, key: str) -> list[int]:
     while start > 0 and order[ranked[start - 1]] == order[ranked[start]]:
         start -= 1
     if start == 0:
+        later = sum(value > order[ranked[0]] for value in order)
+        if later == 0:
+            raise DataError(
+                f"{key}: {size} rows are wanted from the end of data.order_by, but the {len(rows)} rows left all have "
+                "one value there, so there is no earlier and later. Name a finer column"
+            )
         raise DataError(
-            f"{key}: {size} rows are wanted from the end of data.order_by, but the {len(rows)} rows left all have one "
-            "value there, so there is no earlier and later. Name a finer column, or fewer rows"
+            f"{key}: {size} rows are wanted from the end of data.order_by, but only {later} of the {len(rows)} rows "
+            f"left come after the first, which stay together. Ask for at most {later}, or name a finer column"
         )
     return sorted(ranked[start:])
 
@@ -188,16 +194,16 @@ def _measurable(section: DataSection, pool: Rows, task: str, parts: int, warning
     what = "groups" if pool.groups else "rows"
     shown = ", ".join(f"{name} ({len(holders[name])})" for name in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
-    advice = f"Add {what}, give your own validation and test files, or leave them out: {drop_advice(rare[:SHOWN])}"
     left = {name for row in free for name in names_of(pool.labels[row])}
     if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
             f"data.label: classes with fewer than {parts} {what} cannot be in every one of {parts} splits, and too few "
-            f"others are left to measure on: {shown}{more}. {advice}"
+            f"others are left to measure on: {shown}{more}. Add {what}, or give your own validation and test files"
         )
     warnings.append(
         f"data.label: classes with fewer than {parts} {what} are trained on but cannot be measured, as their "
-        f"{'groups' if pool.groups else 'rows'} all stay in training: {shown}{more}. {advice}"
+        f"{'groups' if pool.groups else 'rows'} all stay in training: {shown}{more}. Add {what}, "
+        f"give your own validation and test files, or leave them out: {drop_advice(rare[:SHOWN])}"
     )
     return free
 

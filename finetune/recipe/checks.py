@@ -123,6 +123,13 @@ def _label_problems(data: DataSection) -> list[str]:
             f"data.label: a list of 0/1 columns makes several labels a row, not {data.task}. "
             "Type: --set data.task=multi_label, or name one column"
         )
+    separator = DataSection.model_fields["label_separator"].default
+    if data.label_separator != separator and (isinstance(data.label, list) or data.task not in ("auto", "multi_label")):
+        what = "0/1 columns" if isinstance(data.label, list) else f"data.task={data.task}"
+        problems.append(
+            f"data.label_separator: stands between the labels of one cell, and has no meaning with {what}. "
+            f"Type: --set 'data.label_separator={separator}'"
+        )
     if not data.label_map:
         return problems
     if isinstance(data.label, list):

@@ -35,6 +35,9 @@ RECIPE_KEYS = ("model", "data", "training", "techniques")
 DEFAULT_RECIPE = "tweets"
 DEFAULT_RECIPE_FOR_OWN_DATA = "your-data"
 MAPPINGS = ("data.minimum",)  # values that are mappings themselves: merged entry by entry
+MAPPED_WHOLE = ("data.label_map", "data.split_names")  # replaced, but for --set of one entry
+# Texts that YAML would read as something else: --set 'data.template={title}: {body}', --set 'data.delimiter=|'.
+TEXTS = ("data.template", "data.delimiter", "data.label_separator")
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,15 @@ def _override_layer(text: str, problems: list[str]) -> _Layer:
         instead = f"; for the whole section: {options} …" if options else ""
         problems.append(f"--set {text}: '{key}' is a section; set its keys, for example {key}.KEY=VALUE{instead}.")
         return _Layer(origin, {})
-    nested: Any = parse_yaml(value, f"--set {key}")
+    nested: Any = value if key in TEXTS and _is_bare(value) else parse_yaml(value, f"--set {key}")
     for part in reversed(parts):
         nested = {part: nested}
     return _Layer(origin, nested)
+
+
+def _is_bare(value: str) -> bool:
+    """Neither quoted nor null, so that YAML has nothing to read in it."""
+    return value.strip()[:1] not in ("", "'", '"') and value.strip().lower() not in ("null", "~")
 
 
 def _merge(layers: list[_Layer], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -210,7 +218,11 @@ def _merge_into(
             elif key not in TECHNIQUES:
                 problems.append(f"{origin}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)}")
             origins.update({k: origin for k in list(origins) if k.startswith(f"{dotted}.")})
-        elif isinstance(value, dict) and (prefix in ("", "techniques.") or dotted in MAPPINGS):
+        elif isinstance(value, dict) and (
+            prefix in ("", "techniques.")
+            or dotted in MAPPINGS
+            or (dotted in MAPPED_WHOLE and origin.startswith(f"--set {dotted}."))
+        ):
             if not value:
                 origins.setdefault(dotted, origin)
             existing = target.setdefault(key, {})
@@ -328,7 +340,10 @@ def _explain(schema: type[BaseModel], detail: dict[str, Any], prefix: str, origi
         return f"{where}: {dotted} is missing: {schema.model_fields[key].description} Add it, or: --set {dotted}=…"
     message = detail["msg"].removeprefix("Value error, ")
     found = "" if detail["type"] == "value_error" and not key else f"; found {detail['input']!r}"
-    return f"{where}: {dotted}: {message[:1].lower()}{message[1:]}{found}."
+    # YAML reads 1 as a number and TRUE as a truth value; columns and labels are texts.
+    quoted = isinstance(detail["input"], int | float) and detail["type"] == "string_type"
+    advice = ' Put it in quotes, as in: --set \'data.labels=["0", "1"]\'' if quoted else ""
+    return f"{where}: {dotted}: {message[:1].lower()}{message[1:]}{found}.{advice}"
 
 
 def _where(dotted: str, origins: dict[str, str]) -> str:

@@ -22,8 +22,9 @@ class _StrictLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
+                quoted = f'; put it in quotes: "{key_node.value}"' if isinstance(key_node, yaml.ScalarNode) else ""
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"keys must be words, found {key!r} in line {line}", key_node.start_mark
+                    None, None, f"keys must be words, found {key!r} in line {line}{quoted}", key_node.start_mark
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(

@@ -183,6 +183,14 @@ def test_one_moment_for_all_rows_is_no_order(tmp_path: Path) -> None:
     assert "so there is no earlier and later" in refused(write_csv(tmp_path / "data.csv", HEAD, rows), order_by="date")
 
 
+def test_rows_of_the_first_moment_cannot_be_cut_and_how_many_can_is_said(tmp_path: Path) -> None:
+    rows = [(f"some text {row}", "ab"[row % 2], "", "2023" if row < 60 else "2024") for row in range(70)]
+    path = write_csv(tmp_path / "data.csv", HEAD, rows)
+    problem = refused(path, order_by="date", test_size=20)
+    assert "only 10 of the 70 rows left come after the first" in problem
+    assert "at most 10" in problem
+
+
 def test_a_label_that_only_the_last_rows_have_is_named(tmp_path: Path) -> None:
     rows = [(f"some text {row}", "ab"[row % 2] if row < 65 else "new", "", str(row)) for row in range(70)]
     path = write_csv(tmp_path / "data.csv", HEAD, rows)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from finetune.data.label_cells import LabelFormat, parse_labels
-from finetune.data.labels import MANY_CLASSES, infer_format
+from finetune.data.labels import MANY_CLASSES, infer_format, separator_warnings
 from finetune.data.load import load_data
 from finetune.data.rows import Data, Rows
 from finetune.data.table import BadRows
-from finetune.errors import DataError
+from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
 
@@ -111,6 +111,30 @@ def test_another_separator_is_looked_for_when_it_is_named() -> None:
     assert told(["a|b", "a"], label_separator=";")[0] == "single_label"
 
 
+def test_another_separator_is_pointed_out_where_several_labels_are_asked_for() -> None:
+    cells = ["a", "b", "a;b", "b;c", "c"]
+    _, notes = told(cells, task="multi_label")
+    assert "--set 'data.label_separator=\";\"'" in notes[0]
+    assert told(cells, task="multi_label", label_separator=";") == ("multi_label", [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "warned"),
+    [(["a", "b"], ";", True), ([["a;b"]], ";", True), (["a;b", "b"], ";", False), (["a", "b"], "|", False)],
+)
+def test_a_named_separator_that_no_cell_holds_is_a_warning(cells: list[Any], separator: str, warned: bool) -> None:
+    warnings = separator_warnings(DataSection(source="x.csv", label_separator=separator), cells)
+    assert bool(warnings) is warned
+    assert all("no label cell holds ';'" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("override", ["data.task=single_label", "data.task=regression", "data.label=[a, b]"])
+def test_a_separator_that_cannot_act_is_refused_and_the_advice_works(override: str) -> None:
+    with pytest.raises(RecipeError, match=r"Type: --set 'data\.label_separator=\|'"):
+        resolve("your-data", overrides=[override, "data.label_separator=;"])
+    assert resolve("your-data", overrides=[override, "data.label_separator=|"]).recipe.data.label_separator == "|"
+
+
 def test_a_separator_in_less_than_one_percent_of_the_cells_is_part_of_a_name() -> None:
     assert told(["a|b"] + ["a", "b"] * 100)[0] == "single_label"
     assert told(["a|b"] * 3 + ["a", "b"] * 100)[0] == "multi_label"
@@ -125,9 +149,18 @@ def test_a_named_task_is_not_guessed(task: str, labels: list[Any]) -> None:
 @pytest.mark.parametrize("odd", ["nan", "inf", "x"])
 def test_numbers_that_are_taken_for_classes_because_of_a_few_cells_are_said(odd: str) -> None:
     """One typo must not silently turn a regression into hundreds of classes."""
-    numbers = [f"{number}.5" for number in range(99)]
-    task, notes = told([*numbers, odd])
-    assert task == "regression" or notes
+    _, notes = told([*(str(number) for number in range(99)), odd])
+    assert f"99 of 100 labels are numbers, but '{odd}' is none: taken as classes" in notes[0]
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "x"])
+def test_numbers_with_fractions_and_a_few_other_cells_are_not_guessed(odd: str) -> None:
+    """As classes nearly all would be too rare, so that the run stops with a message that hides the typo."""
+    cells = [*(f"{number}.5" for number in range(99)), odd]
+    with pytest.raises(DataError, match=rf"99 of 100 labels are numbers, some with fractions, but '{odd}' is none"):
+        told(cells)
+    assert told(cells, task="single_label") == ("single_label", [])
+    assert told(cells, task="regression") == ("regression", [])
 
 
 # --- cells -----------------------------------------------------------------------------------------------------
@@ -312,8 +345,9 @@ def test_a_class_with_fewer_rows_than_splits_is_trained_on_only_and_named(tmp_pa
 def test_where_only_one_class_has_enough_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     content = [(f"some text {index}", "a" if index > 1 else "b") for index in range(40)]
     path = write_csv(tmp_path / "data.csv", ["text", "label"], content)
-    with pytest.raises(DataError, match=r"classes with fewer than 3 rows.*too few others are left.*: b \(2\)\."):
+    with pytest.raises(DataError, match=r"too few others are left.*: b \(2\)\. Add rows, or give your own") as caught:
         load_data(DataSection(source=str(path)))
+    assert "drop_labels" not in str(caught.value), "one class would be left"
 
 
 def test_a_class_with_one_row_for_each_split_is_fine(tmp_path: Path) -> None:

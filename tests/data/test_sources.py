@@ -574,6 +574,7 @@ def test_two_files_for_one_split_are_refused_by_name(write: Write, tmp_path: Pat
 def test_a_folder_without_a_train_file_is_refused(write: Write, tmp_path: Path) -> None:
     write("text,label\none,a\n", "test.csv")
     assert "holds no train file; expected train.csv, .tsv, .json, .jsonl or .parquet" in problem_of(tmp_path)
+    assert problem_of(tmp_path).endswith(f"For one file type: --data {tmp_path / 'test.csv'}")
 
 
 def test_a_folder_takes_the_same_suffixes_as_a_file(write: Write, tmp_path: Path) -> None:

@@ -44,6 +44,12 @@ def test_the_same_rows_are_in_the_same_splits_again(tmp_path: Path, settings: di
     assert any(note.startswith("splits are those of ") for note in again.notes)
 
 
+def test_rows_that_a_split_file_leaves_out_are_counted(tmp_path: Path) -> None:
+    reference = by_hand(tmp_path, {"train": [1, 2, 3, 6], "validation": [4, 5]})
+    data = load(write(tmp_path), split_file=reference)
+    assert f"54 of 60 rows are in no split of {reference}" in data.notes
+
+
 def test_given_splits_are_written_with_the_table_that_they_came_from(tmp_path: Path) -> None:
     write(tmp_path, name="train.csv")
     write(tmp_path, [(f"new {text}", label) for text, label in ROWS], name="test.csv")

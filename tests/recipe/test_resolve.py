@@ -348,6 +348,34 @@ def test_a_value_of_the_wrong_kind_is_refused_by_key(write: Write, override: str
 
 
 @pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.template={title}: {body}", "{title}: {body}"),
+        ("data.template={title}", "{title}"),
+        ("data.template='{title}'", "{title}"),
+        ("data.template=null", None),
+        ("data.delimiter=,", ","),
+        ("data.delimiter=|", "|"),
+        ('data.delimiter="\\t"', "\t"),
+    ],
+)
+def test_braces_and_delimiters_are_texts_without_quotes_of_yaml(write: Write, override: str, value: Any) -> None:
+    key = override.split("=")[0].removeprefix("data.")
+    assert getattr(resolve(write(), overrides=[override]).recipe.data, key) == value
+
+
+def test_one_entry_of_a_mapping_keeps_the_others_and_a_mapping_replaces_them(write: Write) -> None:
+    one_by_one = ["data.split_names.train=labelled", "data.split_names.test=null"]
+    assert resolve(write(), overrides=one_by_one).recipe.data.split_names == {"train": "labelled", "test": None}
+    assert resolve(write(), overrides=[*one_by_one, "data.split_names={}"]).recipe.data.split_names == {}
+
+
+def test_a_number_where_a_text_belongs_is_refused_with_quotes_that_work(write: Write) -> None:
+    assert "Put it in quotes" in only_problem_of(write(), overrides=["data.labels=[0, 1]"])
+    assert resolve(write(), overrides=['data.labels=["0", "1"]']).recipe.data.labels == ["0", "1"]
+
+
+@pytest.mark.parametrize(
     "override",
     [
         "training.epochs=0",

@@ -120,6 +120,12 @@ def test_keys_must_be_words(key: str) -> None:
         parse_yaml(f"a: 1\n{key}: 2\n", "x.yaml")
 
 
+def test_a_key_that_is_no_word_is_one_in_the_quotes_that_are_advised() -> None:
+    with pytest.raises(RecipeError, match='put it in quotes: "TRUE"'):
+        parse_yaml("{TRUE: positive}", "x.yaml")
+    assert parse_yaml('{"TRUE": positive}', "x.yaml") == {"TRUE": "positive"}
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
