@@ -40,6 +40,10 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         notes.append(f"{file.path}: delimiter {_shown(delimiter)} (told from the first {SAMPLED} rows)")
     records = _records(file, delimiter)
     header = _header(file, next(records, None), delimiter, section.delimiter is not None)
+    if "" in header:
+        notes.append(
+            f"{file.path}: column {header.index('') + 1} has no name and is left out (an index, as pandas saves it?)"
+        )
     bad = BadRows(section.skip_bad_rows)
     warnings = list(file.warnings)
     chunks: list[list[list[str]]] = [[]]
@@ -58,7 +62,7 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
     _pack_rows(chunks.pop(), packed)
     return Table(
         str(file.path),
-        {name: Column(parts) for name, parts in zip(header, packed, strict=True)},
+        {name: Column(parts) for name, parts in zip(header, packed, strict=True) if name},
         notes=notes,
         warnings=warnings + bad.warnings(),
         dropped=bad.dropped(),
@@ -122,14 +126,12 @@ def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool)
         raise DataError(_malformed(file, first, last, header, delimiter))
     if any(UNREADABLE.search(name) for name in header):
         raise DataError(f"{path} line {first}: the header holds what cannot be read.")
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DataError(f"{path}: column name {repeated[0]!r} appears twice in the header.")
-    if "" in header:
-        raise DataError(
-            f"{path}: column {header.index('') + 1} has no name. Every column needs one in the first line. "
-            "(pandas writes such a column for its index: to_csv(path, index=False) leaves it out.)"
-        )
+    if "" in header and len(set(header)) < 3:  # not an index beside text and label
+        place = header.index("") + 1
+        raise DataError(f"{path}: column {place} has no name. Text and label need one in the first line.")
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
     if len(header) == 1 and other is not None and not chosen:
         shown = _shown(other).strip("'")

@@ -269,8 +269,17 @@ def test_a_repeated_column_name_is_refused(write: Write) -> None:
 
 
 @pytest.mark.parametrize(("header", "position"), [(",text,label", 1), ("text,,label", 2), ("text,label,", 3)])
-def test_a_column_without_a_name_is_refused(write: Write, header: str, position: int) -> None:
-    assert f"column {position} has no name" in problem_of(write(f"{header}\n0,one,a\n"))
+def test_a_column_without_a_name_is_left_out_and_said(write: Write, header: str, position: int) -> None:
+    cells = ["one", "a"]
+    cells.insert(position - 1, "0")
+    path = write(f"{header}\n{','.join(cells)}\n")
+    (table,) = read_sources(DataSection(source=str(path))).values()
+    assert columns_of(table) == {"text": ["one"], "label": ["a"]}
+    assert any(f"column {position} has no name and is left out" in note for note in table.notes)
+
+
+def test_without_a_name_for_text_or_label_there_is_nothing_to_read(write: Write) -> None:
+    assert "column 1 has no name. Text and label need one" in problem_of(write(",label\none,a\n"))
 
 
 @pytest.mark.parametrize(
