@@ -41,7 +41,7 @@ def _degeneration(record: RunRecord) -> str | None:
     mcc = record.selected.validation.get("mcc") or 0.0
     if majority is not None and accuracy is not None and accuracy <= majority + BARELY and mcc < NO_CORRELATION:
         return (
-            f"degenerate: validation accuracy {accuracy:.1%} is that of always naming the most frequent class "
+            f"degenerate: validation accuracy {accuracy:.1%} is no better than always naming the most frequent class "
             f"({majority:.1%}); train longer, or with a larger learning rate."
         )
     if score is None:

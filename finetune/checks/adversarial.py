@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, full_texts, named_splits, show_row
+from finetune.checks.base import EXAMPLES, advise_on_shift, full_texts, named_splits, show_row
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -32,17 +32,17 @@ def check_adversarial(data: Data) -> list[Finding]:
     for split, rows in splits.items():
         if split == "train" or min(len(rows), len(data.train)) < SMALLEST:
             continue
-        finding = _compare(split, rows, data.train)
+        finding = _compare(data, split, rows)
         findings += [finding] if finding is not None else []
     return findings
 
 
-def _compare(split: str, rows: Rows, train: Rows) -> Finding | None:
+def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import, and needed here only
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    rows, train = _sample(rows), _sample(train)
+    rows, train = _sample(rows), _sample(data.train)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORDS, max_features=20_000)
     features = vectorizer.fit_transform([*full_texts(train), *full_texts(rows)])
     sides = np.repeat([0, 1], [len(train), len(rows)])
@@ -62,8 +62,7 @@ def _compare(split: str, rows: Rows, train: Rows) -> Finding | None:
         f"0.5 is a coin), by words such as {', '.join(repr(str(word)) for word in words)}.",
         figures={"auc": auc, "low": low, "high": high},
         examples=[show_row(split, rows, int(index)) for index in typical],
-        advice=f"If {split} should be like train, let one file with all rows be split: --data FILE. If not (another "
-        "time or source), expect a gap that no regularization closes",
+        advice=advise_on_shift(data, split),
     )
 
 

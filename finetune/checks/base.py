@@ -7,6 +7,22 @@ from typing import Any
 
 from finetune.data.rows import Data, Rows
 
+CHECKS = (  # the names that findings bear
+    "adversarial",
+    "classes",
+    "conflicts",
+    "duplicates",
+    "groups",
+    "label_errors",
+    "label_shift",
+    "language",
+    "leaks",
+    "length_shift",
+    "majority",
+    "resolution",
+    "tokens",
+    "truncation",
+)
 EXAMPLES = 3  # rows shown of one finding
 SHOWN = 120  # characters of a text in an example
 NAMED = 5  # labels named in one sentence
@@ -16,6 +32,21 @@ def named_splits(data: Data) -> dict[str, Rows]:
     """Train whole, validation and test (if there is one)."""
     splits = {"train": data.train, "validation": data.validation}
     return splits if data.test is None else {**splits, "test": data.test}
+
+
+def is_given(data: Data, split: str) -> bool:
+    """Whether the split is a file of its own, and was not split off here."""
+    return data.tables.get(split, split) == split
+
+
+def advise_on_shift(data: Data, split: str) -> str:
+    """What to do about a split that is unlike train."""
+    if not is_given(data, split):
+        return f"Expect a gap that no regularization closes: {split} is unlike train as the recipe splits the rows"
+    return (
+        f"If {split} should be like train, let one file with all rows be split: --data FILE. If not (another time or "
+        "source), expect a gap that no regularization closes"
+    )
 
 
 def full_texts(rows: Rows) -> list[str]:

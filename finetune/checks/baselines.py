@@ -42,7 +42,9 @@ def measure_baselines(data: Data) -> list[Baseline]:
     linear = {name: _scores(data.task, predict(features.of(rows)), truth) for name, (rows, truth) in splits.items()}
     regression = "ridge" if data.labels is None else "logistic"
     return [
-        _baseline("majority", f"{'mean' if data.labels is None else 'label shares'} of the training rows", majority),
+        _baseline("mean", "mean of the training rows", majority)
+        if data.labels is None
+        else _baseline("majority", "label shares of the training rows", majority),
         _baseline("tfidf", f"TF-IDF of words and characters + {regression} regression{fitted}", linear),
     ]
 

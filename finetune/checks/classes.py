@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from finetune.checks.base import named_splits, percent, show_names
+from finetune.checks.base import is_given, named_splits, percent, show_names
 from finetune.data.labels import count_labels
 from finetune.data.rows import Data
 from finetune.measurement.scores import IMBALANCED
@@ -35,7 +35,7 @@ def check_classes(data: Data) -> list[Finding]:
             continue
         missing = [name for name in data.labels if counts[name] == 0]
         about = f"{split} has no row of {{}}"
-        advice = "Add rows, or let one file with all rows be split: --data FILE"
+        advice = "Add rows" + (", or let one file with all rows be split: --data FILE" if is_given(data, split) else "")
         findings += _of(data.labels, missing, "missing", "warning", about, advice)
         few = [name for name in data.labels if 0 < counts[name] < FEW]
         about = f"{split} has fewer than {FEW} rows, too few to measure a class by, of {{}}"

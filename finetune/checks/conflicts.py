@@ -45,7 +45,7 @@ def check_conflicts(data: Data) -> list[Finding]:
                 )
                 for found in conflicts[:EXAMPLES]
             ],
-            advice="Correct the labels, or drop equal texts with two labels inside a split: "
+            advice="Correct the labels, or drop those of texts that are equal but for case and spacing: "
             "--set data.deduplicate=true",
         )
     ]

@@ -49,7 +49,9 @@ def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None
         f"an earlier one: {_by_kind(twins)}.",
         figures={"rows": len(twins), "share": share, **_kinds(twins)},
         examples=_examples(split, rows, split, rows, twins),
-        advice="Equal ones are dropped by --set data.deduplicate=true",
+        advice="Look whether they are one text"
+        if all(twin.kind == "near" for twin in twins)
+        else "Those equal but for case and spacing are dropped by --set data.deduplicate=true",
     )
 
 

@@ -26,7 +26,7 @@ from finetune.checks.shift import check_label_shift, check_length_shift
 from finetune.checks.truncation import check_truncation
 from finetune.data import duplicates, labels
 from finetune.data.rows import Data
-from finetune.measurement import scores
+from finetune.measurement import gap, scores
 from finetune.recipe import DataSection
 from finetune.records.schema import Baseline, Finding
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("problem", "warning", "info")
 # What decides the findings beside the data: our code, and the libraries that compute them.
-CODE = (duplicates, labels, scores)  # and everything beside this file
+CODE = (duplicates, gap, labels, scores)  # and everything beside this file
 LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "scipy", "tokenizers")
 
 
@@ -108,9 +108,12 @@ def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     splits = {name: [rows.ids, rows.groups] for name, rows in named_splits(data).items()}
     of_tokens = None if encoder is None else [_tokenizer_key(encoder.tokenizer), encoder.max_length, section.long_texts]
     digest.update(
-        json.dumps([data.fingerprint, data.task, data.labels, data.probe, splits, of_tokens, _versions()]).encode()
+        json.dumps(
+            [data.fingerprint, data.task, data.labels, data.probe, data.tables, splits, of_tokens, _versions()]
+        ).encode()
     )
     code = [*Path(__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in CODE)]
+    code += [Path(str(duplicates.__file__)).with_name(name) for name in ("tokens.py", "long_texts.py")]  # need torch
     for path in sorted(code):
         digest.update(path.read_bytes())
     return digest.hexdigest()

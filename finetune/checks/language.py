@@ -46,7 +46,7 @@ def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[
     tokenizer = encoder.tokenizer
     if tokenizer.unk_token_id is None:
         return []
-    pieces = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     unknown = [ids.count(tokenizer.unk_token_id) for ids in pieces]
     share = sum(unknown) / max(1, sum(len(ids) for ids in pieces))
     if share <= UNKNOWN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from finetune.checks.base import count, named_splits
+from finetune.checks.base import count, is_given, named_splits
 from finetune.data.rows import Data
 from finetune.records.schema import Finding
 
@@ -32,7 +32,7 @@ def check_resolution(data: Data) -> list[Finding]:
                 level="warning" if len(rows) < SMALL else "info",
                 text=f"{split} has {count(len(rows), 'row')}: {_about(data.task, half, seen)}.",
                 figures={"rows": len(rows), "half_width": half, "difference": seen},
-                advice=_advice(split, len(rows)),
+                advice=_advice(data, split, len(rows)),
             )
         )
     return findings
@@ -74,7 +74,10 @@ def _about(task: str, half: float, seen: float | None) -> str:
     )
 
 
-def _advice(split: str, rows: int) -> str:
+def _advice(data: Data, split: str, rows: int) -> str:
     if rows >= SMALL:
         return ""
-    return f"Label more rows for {split}, or average over splits and seeds: finetune compare --folds 5 --seeds 3"
+    if "test" in named_splits(data) and is_given(data, "test"):  # folds make their own test split
+        whole = "let one file with all rows be split into folds: finetune compare --data FILE --folds 5 --seeds 3"
+        return f"Label more rows for {split}, or {whole}"
+    return f"Label more rows for {split}, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"

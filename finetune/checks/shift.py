@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.checks.base import full_texts, named_splits, percent
+from finetune.checks.base import advise_on_shift, full_texts, named_splits, percent
 from finetune.data.labels import count_labels
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -36,8 +36,7 @@ def check_label_shift(data: Data) -> list[Finding]:
                     level="warning",
                     text=f"Labels of {split} are distributed otherwise than in train: {about} (p = {p:.1g}).",
                     figures={"p": p, "size": size},
-                    advice=f"If {split} should be like train, let one file with all rows be split: --data FILE. If "
-                    "not, expect a gap that no regularization closes",
+                    advice=advise_on_shift(data, split),
                 )
             )
     return findings

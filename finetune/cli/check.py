@@ -20,7 +20,7 @@ from finetune.cli.options import (
 )
 from finetune.errors import OutputError, RecipeError, RunFailed, suggest
 
-EXAMPLES = "Examples:  finetune check reviews.csv   |   finetune check tweets --strict"
+EXAMPLES = "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution"
 
 
 @reports_errors
@@ -35,6 +35,10 @@ def check(
     model: ModelOption = None,
     overrides: SetOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a problem or a warning.")] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="CHECK", help="Findings of this check do not count for --strict. Repeatable."),
+    ] = None,
     skip_bad_rows: SkipOption = False,
     drop_leaks: LeaksOption = False,
     write_split: Annotated[
@@ -45,6 +49,7 @@ def check(
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
     recipe_name, data_source = _recipe_or_data(source, data)
+    _check_accepted(accept or [], strict)
     if write_split is not None and write_split.exists():
         raise OutputError(f"--write-split {write_split}: is there already. Choose another name, or remove it.")
     from finetune.recipe import resolve
@@ -55,9 +60,10 @@ def check(
     quieten_libraries()
     from finetune.data.load import load_data
     from finetune.reports.findings import count_findings, render_check
-    from finetune.training.gate import check_recipe
 
     loaded = load_data(recipe.data)
+    from finetune.training.gate import check_recipe  # slow to import: what is wrong with a file is said before
+
     facts = check_recipe(recipe, loaded)
     typer.echo(facts.model_dump_json(indent=2) if as_json else render_check(facts))
     if write_split is not None:
@@ -65,8 +71,22 @@ def check(
 
         write(loaded, write_split)
         complain(f"note: split written to {write_split}; to use it: --set data.split_file={write_split}")
-    if strict and any(finding.level != "info" for finding in facts.findings):
-        raise RunFailed(f"--strict: {count_findings(facts.findings)}.")
+    counted = [finding for finding in facts.findings if finding.check not in (accept or ())]
+    if strict and any(finding.level != "info" for finding in counted):
+        raise RunFailed(f"--strict: {count_findings(counted)}.")
+
+
+def _check_accepted(names: list[str], strict: bool) -> None:
+    """Raises RecipeError for a name that no check has, or where nothing is strict."""
+    if not names:
+        return
+    if not strict:
+        raise RecipeError("--accept: has no meaning without --strict.")
+    from finetune.checks.base import CHECKS
+
+    for name in names:
+        if name not in CHECKS:
+            raise RecipeError(f"--accept {name}: no check has this name.{suggest(name, CHECKS)}")
 
 
 def _recipe_or_data(source: str | None, data: str | None) -> tuple[str | None, str | None]:

@@ -274,6 +274,8 @@ def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
 
     if distributed.is_main():
         plan = describe_plan(resolved, prepared.data)
+        said = {*prepared.data.warnings, *plan["model"].get("warnings", [])}
+        plan["warnings"] = [text for text in prepared.warnings if text not in said]
         typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
 
 

@@ -465,7 +465,7 @@ def _named(name: str, of_fold: Sequence[Sequence[Baseline]]) -> list[Baseline]:
 
 def _mean_scores(found: Sequence[Scores]) -> Scores:
     """Mean over folds; None where a fold has none."""
-    columns = {name: [scores.get(name) for scores in found] for name in found[0]}
+    columns = {name: [scores.get(name) for scores in found] for name in (found[0] if found else ())}
     return {
         name: None if None in values else statistics.fmean(value for value in values if value is not None)
         for name, values in columns.items()

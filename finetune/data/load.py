@@ -18,6 +18,8 @@ from finetune.data.table import BadRows, Table
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 
+NAMED = 8  # columns named in one note
+
 
 def load_data(section: DataSection) -> Data:
     """Read, clean and split.
@@ -79,7 +81,7 @@ def _read(section: DataSection, notes: list[str], warnings: list[str], dropped: 
     tables = read_sources(section)
     first = next(iter(tables.values()))
     columns = choose_columns(section, first)
-    notes += _said(tables, "notes") + columns.notes
+    notes += _said(tables, "notes") + columns.notes + _unused(section, columns, first)
     warnings += _said(tables, "warnings")
     for table in tables.values():
         dropped.update(table.dropped)
@@ -88,6 +90,14 @@ def _read(section: DataSection, notes: list[str], warnings: list[str], dropped: 
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     return _Source(form.task, columns.as_dict(), _declared_names(section, columns, first), rows)
+
+
+def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
+    """Columns that say nothing to the model: the second text of a pair may be among them."""
+    used = {name for _, name in columns.by_role()} | set(section.minimum)
+    left = [name for name in table.columns if name not in used]
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return [f"columns that are not used: {', '.join(left[:NAMED])}{more}"] if left else []
 
 
 def _said(tables: dict[str, Table], what: str) -> list[str]:

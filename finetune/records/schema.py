@@ -71,7 +71,7 @@ class Finding(_Frozen):
 class Baseline(_Frozen):
     """What a simple model scores on the same rows."""
 
-    name: str = Field(description="majority (mean, for numbers) or tfidf.")
+    name: str = Field(description="majority, mean (for numbers) or tfidf.")
     about: str = Field(description="What it is, in a line.")
     scores: dict[str, Scores] = Field(description="Split -> scores, with the names of the run's own.")
     gap: Scores = Field(description="As of a run: positive means overfitting.")

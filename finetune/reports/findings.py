@@ -32,7 +32,7 @@ def render_check(facts: DataFacts) -> str:
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """A line for each problem and warning, with what to type; what is only good to know is left to `finetune check`."""
     return [
-        f"{finding.level}: {finding.check}: {finding.text}{f' {finding.advice}.' if finding.advice else ''}"
+        f"{finding.level}: {finding.check}: {finding.text}{f' {finding.advice}' if finding.advice else ''}"
         for finding in findings
         if finding.level != "info"
     ]

@@ -39,6 +39,21 @@ def run_table(record: RunRecord) -> Table:
     return table
 
 
+def _beaten(record: RunRecord, score: str) -> str:
+    """Says so where a simple model is as good as the one that ships; empty where it is not."""
+    assert record.selected is not None, "only finished runs have a summary"
+    split, scores = ("validation", record.selected.validation)
+    if record.selected.test is not None:
+        split, scores = "test", record.selected.test
+    ours = scores.get(score)
+    better = [
+        simple_name(baseline)
+        for baseline in record.data.baselines
+        if ours is not None and (theirs := baseline.scores.get(split, {}).get(score)) is not None and theirs >= ours
+    ]
+    return f" This model does not beat {' or '.join(better)} on {split}." if better else ""
+
+
 def _simple_row(baseline: Baseline, score: str, rows: Mapping[str, int]) -> list[str]:
     """What a model without a neural network scores on the same rows."""
     splits = [split for split in ("train_probe", "validation", "test") if split in rows]
@@ -75,7 +90,10 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
         )
     if record.data.baselines:
         names = " and ".join(simple_name(baseline) for baseline in record.data.baselines)
-        lines.append(f"To beat     {names}: {metric_name(measure.score)} of models without a neural network.")
+        lines.append(
+            f"To beat     {names}: {metric_name(measure.score)} of models without a neural network."
+            f"{_beaten(record, measure.score)}"
+        )
     if record.techniques:
         lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
         lines += [

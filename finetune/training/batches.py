@@ -109,7 +109,7 @@ def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[i
     drawn = [0] * rows
     for index, of_class in enumerate(members.values()):
         # Counted over all epochs, draw d is of class d mod K; it is this class's draw number d // K.
-        places = [place for place in range(rows) if (epoch * rows + place) % count == index]
+        places = range((index - epoch * rows) % count, rows, count)
         permutations: dict[int, list[int]] = {}
         for place in places:
             cycle, position = divmod((epoch * rows + place) // count, len(of_class))

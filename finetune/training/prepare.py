@@ -7,7 +7,7 @@ import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import RecipeError, suggest
-from finetune.measurement.modules import Meter
 from finetune.measurement.scores import Measure, main_score, measure_of
 from finetune.models.load import (
     build_without_weights,
@@ -37,6 +36,9 @@ from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFact
 from finetune.techniques.rates import PartBudgets
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
+
+if TYPE_CHECKING:
+    from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
 
 _LOST = {"head": "their end", "tail": "their start", "head_tail": "their middle"}  # by data.long_texts
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
@@ -109,7 +111,7 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
         tokenizer=tokenizer,
         encoder=encoder,
         measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
-        meter=Meter(data.task, recipe.training.metrics),
+        meter=_meter(recipe, data),
         measure=measure,
         rule=rule,
         metric=None if rule is None else _measured_name(rule, measure),
@@ -143,7 +145,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     owner, rule = _selection(recipe)
     metric = None if rule is None else _measured_name(rule, measure_for(recipe, data))
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
-    problems += _metric_problems(owner, metric, data, Meter(data.task, recipe.training.metrics))
+    problems += _metric_problems(owner, metric, data, _meter(recipe, data))
     problems += _process_problems(recipe)
     if problems:
         raise RecipeError(problems)
@@ -241,7 +243,13 @@ def model_warnings(recipe: Recipe, model: Any) -> list[str]:
 
 def measured_names(recipe: Recipe, data: Data) -> list[str]:
     """Names of all scores and losses of a run, the user's own included."""
-    return list(Meter(data.task, recipe.training.metrics).measure(*_made_up(data)))
+    return list(_meter(recipe, data).measure(*_made_up(data)))
+
+
+def _meter(recipe: Recipe, data: Data) -> Meter:
+    from finetune.measurement.modules import Meter
+
+    return Meter(data.task, recipe.training.metrics)
 
 
 def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:

@@ -32,7 +32,7 @@ def test_majority_of_classes() -> None:
 
 def test_majority_of_numbers_is_their_mean() -> None:
     data = make_data(labelled(1.0, 2.0, 6.0), labelled(1.0, 4.0), task="regression")
-    scores = by_name(data)["majority"]["validation"]
+    scores = by_name(data)["mean"]["validation"]
     assert scores["mse"] == pytest.approx((4 + 1) / 2)  # mean 3
     assert scores["pearson"] is None
 

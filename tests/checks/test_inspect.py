@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from finetune.checks import Inspection, inspect_data
+from finetune.checks.base import CHECKS
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.models.load import load_tokenizer
@@ -17,6 +19,7 @@ from finetune.recipe import DataSection, ModelSection
 from tests import planting
 from tests.planting import make_data, make_rows
 
+CHECKS_FOLDER = Path(__file__).parent.parent.parent / "finetune" / "checks"
 SECTION = DataSection(source="x.csv")
 
 
@@ -46,7 +49,7 @@ def test_twelve_odd_rows_of_any_task(task: str, pairs: list[str] | None, with_te
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = inspect_data(tiny(task, ODD, pairs, with_test), SECTION, None)
-    assert {baseline.name for baseline in found.baselines} == {"majority", "tfidf"}
+    assert {baseline.name for baseline in found.baselines} == {"mean" if task == "regression" else "majority", "tfidf"}
     assert set(found.baselines[0].scores) == {"train_probe", "validation", *(["test"] if with_test else [])}
     assert capfd.readouterr().err == ""
 
@@ -97,3 +100,10 @@ def test_a_broken_cache_costs_time_only(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 EMPTY = Inspection(findings=[], baselines=[])
+
+
+def test_findings_bear_known_names() -> None:
+    """--accept takes these names, and refuses all others."""
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted(CHECKS_FOLDER.glob("*.py")))
+    code += (CHECKS_FOLDER.parent / "training" / "gate.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'check="(\w+)"', code)) == set(CHECKS)

@@ -44,6 +44,24 @@ def test_clean_data_raises_no_alarm(clean: Data) -> None:
     assert [finding for check in checks for finding in check(clean)] == []
 
 
+def test_advice_can_be_typed_for_the_data_at_hand(clean: Data) -> None:
+    split_off = replace(clean, tables=dict.fromkeys(("train", "validation", "test"), "all"))
+    for data, files in ((clean, True), (split_off, False)):
+        [finding, *_] = check_resolution(replace(data, validation=data.validation.take(range(50))))
+        assert ("--data FILE" in finding.advice) is files, "folds are refused beside a test file"
+        lacking = data.validation.take([row for row, label in enumerate(data.validation.labels) if label == "class 0"])
+        lacks = replace(data, validation=lacking)
+        for found in (*check_classes(lacks), *check_label_shift(lacks)):
+            assert ("--data FILE" in found.advice) is files, "one file is split already"
+
+
+def test_near_duplicates_are_not_said_to_be_dropped(clean: Data) -> None:
+    text = clean.train.texts[0] + " and so on, as was said before, more than once and at some length"
+    near = make_rows([(text, "class 0"), (text + "s", "class 0"), (text.upper(), "class 0")])
+    for rows, dropped in ((near.take([0, 1]), False), (near, True)):
+        assert ("data.deduplicate" in only(check_copies(replace(clean, train=rows)), "duplicates").advice) is dropped
+
+
 @pytest.mark.parametrize("kind", ["exact", "normalised", "near"])
 def test_leaks_are_counted_by_kind_and_shown(clean: Data, kind: str) -> None:
     assert clean.test is not None

@@ -26,7 +26,7 @@ class Pieces:
         self.tokenizer = self._tokenizer(limit)
 
     def _tokenizer(self, limit: int) -> Any:
-        def call(texts: Sequence[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
+        def call(texts: Sequence[str], add_special_tokens: bool, verbose: bool = True) -> dict[str, list[list[int]]]:
             return {"input_ids": [self._cut(text) for text in texts]}
 
         tokenizer = SimpleNamespace(unk_token_id=UNKNOWN, unk_token="[UNK]", model_max_length=limit)

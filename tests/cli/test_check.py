@@ -40,6 +40,17 @@ def test_strict_turns_findings_into_exit_1(leaking: Path, tiny_model: Path) -> N
     assert "error: --strict: " in result.stderr
 
 
+def test_a_check_that_is_accepted_does_not_fail_strict(leaking: Path, tiny_model: Path) -> None:
+    options = ["check", leaking, "--model", tiny_model, "--set", "data.max_length=32"]
+    found = {finding["check"] for finding in json.loads(invoke(*options, "--json").stdout)["findings"]}
+    accepted = [part for name in found for part in ("--accept", name)]
+    assert invoke(*options, "--strict", *accepted).exit_code == 0
+    without_leaks = [part for name in found - {"leaks"} for part in ("--accept", name)]
+    assert invoke(*options, "--strict", *without_leaks).exit_code == 1
+    assert "Did you mean leaks?" in invoke(*options, "--strict", "--accept", "leak").stderr
+    assert "no meaning without --strict" in invoke(*options, "--accept", "leaks").stderr
+
+
 def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path, tmp_path: Path) -> None:
     result = invoke("check", leaking, "--model", tmp_path / "no-model", "--json")
     assert result.exit_code == 0, result.output

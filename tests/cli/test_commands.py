@@ -327,6 +327,11 @@ def test_a_dry_run_as_json_is_json_alone(write_recipe: Write) -> None:
     assert json.loads(result.stdout) == json_of("show", recipe)
 
 
+def test_a_dry_run_warns_of_what_the_run_would(write_recipe: Write) -> None:
+    result = invoke("run", write_recipe(), "--dry-run", "--set", "data.long_texts=tail")
+    assert "warning: data.long_texts: tail acts on nothing" in result.stdout
+
+
 @pytest.mark.parametrize(
     "override", ["data.text=nope", "training.warmup=1000", "data.max_length=1000", "data.test_size=80"]
 )

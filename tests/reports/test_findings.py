@@ -32,7 +32,7 @@ def facts(findings: list[Finding]) -> DataFacts:
 
 def test_a_run_is_told_problems_and_warnings_in_a_line_each() -> None:
     assert finding_lines([LEAK, RARE, NOTED]) == [
-        "problem: leaks: 3 rows. Type: --set a=b.",
+        "problem: leaks: 3 rows. Type: --set a=b",
         "warning: classes: Few rows.",
     ]
 
