@@ -113,7 +113,7 @@ class _Worker:
         ours, theirs = context.Pipe()
         gpu = self._number % self._workforce.gpus if self._workforce.gpus else None
         self.process = context.Process(target=serve, args=(theirs, self._workforce.threads, gpu), daemon=True)
-        with _environment(OMP_NUM_THREADS=str(self._workforce.threads)):
+        with _environment(OMP_NUM_THREADS=str(self._workforce.threads)), _interrupts_held():
             self.process.start()
         theirs.close()
         self.connection: Connection = ours
@@ -169,6 +169,16 @@ def _how_it_died(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return "its process was killed (signal 9), most likely for want of memory. Type: --jobs 1, or a smaller batch"
     return f"its process ended with code {code}. Run the cell alone to see why."
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes when this is over; a process started meanwhile holds it back until `serve` is ready for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

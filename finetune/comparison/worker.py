@@ -61,6 +61,7 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[gpu] if visible else str(gpu)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held since this process was started
         _load_libraries(threads)
         prepared_for = _Preparations()
         while (task := tasks.recv()) is not None:

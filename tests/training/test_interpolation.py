@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from finetune.data.tokens import Collator
+from finetune.measurement.scores import measure_of
 from finetune.recipe import resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
@@ -253,7 +254,7 @@ def test_the_metric_of_the_selection_rule_decides_then_the_loss(
     """Higher is better; what is undefined is worst."""
     scores = {"accuracy": 0.75, "nll": 0.9, "brier": 0.4, "macro_f1": float("nan")}
     prepared = SimpleNamespace(
-        data=SimpleNamespace(task="single_label"),
+        measure=measure_of("single_label", None),
         meter=SimpleNamespace(measure=lambda logits, targets: scores),
         measured={"validation": "rows"},
         metric=metric,

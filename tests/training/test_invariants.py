@@ -195,6 +195,7 @@ def test_a_finished_run_leaves_record_model_and_predictions_and_nothing_else(
         "model",
         "predictions.npz",
         "run.json",
+        "split.json",
     ]
     assert read_record(tmp_path / "run" / "run.json") == record
     assert record.status == "finished"

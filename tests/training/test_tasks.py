@@ -109,7 +109,7 @@ def test_many_classes_and_a_class_that_validation_lacks(write_recipe: Write, tmp
     }
     record = train(write_recipe(data=data), tmp_path / "run")
     assert record.data.classes["validation"]["class 3"] == 0
-    assert any("no row of 1 of 7 classes" in warning for warning in record.warnings)
+    assert any("no row of 1 of 7 classes: class 3" in finding.text for finding in record.data.findings)
 
 
 def test_weights_are_described_and_exact_zeros_counted(write_recipe: Write, tmp_path: Path) -> None:
