@@ -19,6 +19,7 @@ from finetune.reports.palette import BLACK, GRID, INKS, MUTED, PAPER, ZERO, Pale
 
 DPI = 72  # one unit of the SVG is one px
 SETTINGS = {
+    "axes.formatter.useoffset": False,  # 1e−6+6.93e−1 beside an axis says nothing
     "svg.fonttype": "none",
     "svg.hashsalt": "finetune",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere; the page puts its own in its place
