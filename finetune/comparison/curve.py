@@ -32,6 +32,7 @@ from finetune.records.curve import (
     PresetCurve,
 )
 from finetune.records.report import Unit
+from finetune.records.schema import RunRecord
 
 FACTORS = (2, 5)  # of the largest size; nothing is said beyond
 STEP = 0.01  # of a score: one point, where it is a share
@@ -60,6 +61,18 @@ def analyse_curve(collection: Collection, skipped: Sequence[str]) -> CurveReport
         OutputError: No run has finished, or runs were measured on different rows.
     """
     return _CurveAnalysis(collection).report(skipped)
+
+
+def _tfidf(records: Sequence[RunRecord], split: str, score: str) -> float | None:
+    """What TF-IDF scores with as many labels, mean over the runs that have it."""
+    found = [
+        baseline.scores.get(split, {}).get(score)
+        for record in records
+        for baseline in record.data.baselines
+        if baseline.name == "tfidf"
+    ]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,7 @@ class _CurveAnalysis:
                 for run in row.all_runs
             ],
             **self.table.summaries(row),
+            tfidf=_tfidf(records, self.table.reported, self.table.measure.score),
             pairs=[seed for seed, _ in self.table.pairs(row)],
             differences=differences,
         )

@@ -38,6 +38,9 @@ class Point(_Frozen):
     test: dict[str, Summary] = Field(description="Empty without a test split.")
     gap: dict[str, Summary] = Field(description="At the selected checkpoint: what ships.")
     gap_last: dict[str, Summary] = Field(description="At the end of training: what was memorised.")
+    tfidf: float | None = Field(
+        None, description="Main score of TF-IDF with a linear model on the reported split, mean over the seeds."
+    )
     pairs: list[int] = Field(description="Seeds that the baseline has finished at this size too.")
     differences: dict[str, dict[str, Difference]] = Field(
         description="train, validation, test, gap, gap_last -> metric -> difference to the baseline at this size; "

@@ -30,13 +30,21 @@ def curve_table(curve: CurveReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     table.add_column("preset")
     compared = [f"against {curve.baseline}"] if len(curve.presets) > 1 else []
-    for column in ("rows", "train", curve.reported, "gap", f"{metric_name(curve.loss)} gap", *compared):
+    simple = ["TF-IDF"] if has_tfidf(curve) else []
+    for column in ("rows", "train", curve.reported, *simple, "gap", f"{metric_name(curve.loss)} gap", *compared):
         table.add_column(column, justify="right")
     for preset in curve.presets:
         for point in preset.points:
-            table.add_row(Text(preset.name), f"{point.size:,}", *_terminal_figures(curve, point, bool(compared)))
+            figures = _terminal_figures(curve, point, bool(compared))
+            simple = [score_text(curve.score, point.tfidf)] if has_tfidf(curve) else []
+            table.add_row(Text(preset.name), f"{point.size:,}", *figures[:2], *simple, *figures[2:])
         table.add_section()
     return table
+
+
+def has_tfidf(curve: CurveReport) -> bool:
+    """Whether any run has a simple model to stand beside."""
+    return any(point.tfidf is not None for preset in curve.presets for point in preset.points)
 
 
 def _terminal_figures(curve: CurveReport, point: Point, compared: bool) -> list[str]:

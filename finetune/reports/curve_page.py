@@ -12,7 +12,7 @@ from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, Pr
 from finetune.records.report import Difference, Summary
 from finetune.records.store import write_atomically
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Column, Facts, Plot, Prose, Section, Table
-from finetune.reports.curve import failures, known
+from finetune.reports.curve import failures, has_tfidf, known
 from finetune.reports.figures.learning import learning
 from finetune.reports.html import render_page
 from finetune.reports.markdown import escape, section_lines, write_lines
@@ -121,6 +121,7 @@ def _points(curve: CurveReport) -> Table:
         Column("preset", numeric=False),
         Column("rows"),
         *(Column(split, note=score.title if split == "train" else "") for split in splits),
+        *([Column("TF-IDF", note=curve.reported)] if has_tfidf(curve) else []),
         Column("gap", note=score.change_title),
         Column("loss gap", note=loss.change_title),
         *([Column(f"{curve.reported} against {shorten(curve.baseline, 40)}", note="paired")] if compared else []),
@@ -137,6 +138,7 @@ def _points(curve: CurveReport) -> Table:
                     Cell(shorten(preset.name, 60), sort=preset.name, user=True, variant=preset.name),
                     Cell(f"{point.size:,}", sort=point.size),
                     *(_level(score, of[split]) for split in splits),
+                    *([Cell(score.level(point.tfidf, unit=False), sort=point.tfidf)] if has_tfidf(curve) else []),
                     _change(score, point.gap.get(curve.score)),
                     _change(loss, point.gap.get(curve.loss)),
                     *([_difference(score, point, curve)] if compared else []),

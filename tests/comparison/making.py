@@ -15,7 +15,17 @@ from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores
 from finetune.records.comparison import CellEntry, ComparisonFolder, Manifest, VariantEntry
 from finetune.records.report import Group, VariantReport
-from finetune.records.schema import Calibration, Checkpoint, DataFacts, Gap, RunRecord, Status, WeightGroup
+from finetune.records.schema import (
+    Baseline,
+    Calibration,
+    Checkpoint,
+    DataFacts,
+    Finding,
+    Gap,
+    RunRecord,
+    Status,
+    WeightGroup,
+)
 from finetune.records.store import RunFolder
 
 ROWS = 20  # of train probe, validation and test
@@ -70,6 +80,8 @@ class Run:
     train_rows: int = TRAIN
     weights: dict[str, WeightGroup] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: {"torch": "2"})
+    baselines: list[Baseline] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def splits(self) -> list[str]:
         return list(self.logits) if self.logits is not None else list(SPLITS[: len(self.wrong)])
@@ -130,6 +142,8 @@ def _facts(run: Run) -> DataFacts:
         notes=[],
         warnings=[],
         fingerprint=run.fingerprint,
+        baselines=run.baselines,
+        findings=run.findings,
     )
 
 
