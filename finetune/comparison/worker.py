@@ -60,14 +60,17 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
     if gpu is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[gpu] if visible else str(gpu)
+    # While libraries are loaded there is nothing to put away: Ctrl-C, held since the start, ends the process at once.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _load_libraries(threads)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held since this process was started
-        _load_libraries(threads)
         prepared_for = _Preparations()
         while (task := tasks.recv()) is not None:
             tasks.send(_run(task, prepared_for, tasks.send))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
-        pass
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
 
 
 def _load_libraries(threads: int) -> None:
