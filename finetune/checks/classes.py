@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from finetune.checks.base import is_given, named_splits, percent, show_names
-from finetune.data.labels import count_labels
+from finetune.data.labels import count_labels, largest_class
 from finetune.data.rows import Data
 from finetune.measurement.scores import IMBALANCED
 from finetune.records.schema import Finding
@@ -48,8 +48,7 @@ def check_majority(data: Data) -> list[Finding]:
     """One class with more than 60 % of the training rows: accuracy is mostly its recall, so macro-F1 leads."""
     if data.task != "single_label" or data.labels is None:
         return []
-    name, rows = count_labels(data.train).most_common(1)[0]
-    share = rows / len(data.train)
+    name, share = largest_class(data.train)
     if share <= IMBALANCED:
         return []
     return [

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row
 from finetune.data.duplicates import text_keys
-from finetune.data.rows import Data
+from finetune.data.rows import Data, label_identity
 from finetune.records.schema import Finding
 
 
@@ -56,7 +56,7 @@ def _disagree(labels: list[Any], tolerance: float | None) -> bool:
         return False
     if tolerance is not None:
         return bool(max(labels) - min(labels) > tolerance)
-    return len({_identity(label) for label in labels}) > 1
+    return len({label_identity(label) for label in labels}) > 1
 
 
 def _two_labels(places: list[tuple[str, int, Any]]) -> list[tuple[str, int]]:
@@ -65,9 +65,5 @@ def _two_labels(places: list[tuple[str, int, Any]]) -> list[tuple[str, int]]:
     if isinstance(label, float):
         other = max(places, key=lambda place: abs(place[2] - label))
     else:
-        other = next(place for place in places if _identity(place[2]) != _identity(label))
+        other = next(place for place in places if label_identity(place[2]) != label_identity(label))
     return [(name, index), other[:2]]
-
-
-def _identity(label: Any) -> Any:
-    return frozenset(label) if isinstance(label, list) else label

@@ -65,6 +65,8 @@ def inspect_data(data: Data, section: DataSection, encoder: Encoder | None) -> I
     def make(path: Path) -> None:
         path.write_text(_inspect(data, section, encoder).model_dump_json(), encoding="utf-8")
 
+    if encoder is not None and encoder.identity is None:  # nothing tells this tokenizer from another
+        return _inspect(data, section, encoder)
     key = _key(data, section, encoder)
     try:
         path = cached_file("checks", key, ".json", make)
@@ -106,7 +108,7 @@ def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     """sha256 over everything that decides what is found."""
     digest = hashlib.sha256()
     splits = {name: [rows.ids, rows.groups] for name, rows in named_splits(data).items()}
-    of_tokens = None if encoder is None else [_tokenizer_key(encoder.tokenizer), encoder.max_length, section.long_texts]
+    of_tokens = None if encoder is None else _describe(encoder, section)
     digest.update(
         json.dumps(
             [data.fingerprint, data.task, data.labels, data.probe, data.tables, splits, of_tokens, _versions()]
@@ -119,15 +121,8 @@ def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     return digest.hexdigest()
 
 
-def _tokenizer_key(tokenizer: Any) -> str:
-    """What a tokenizer does to texts: of a fast one its whole pipeline, of a slow one its class and vocabulary."""
-    if not tokenizer.is_fast:
-        described = json.dumps([type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.all_special_tokens])
-    else:
-        pipeline = json.loads(tokenizer.backend_tokenizer.to_str())
-        pipeline |= {"truncation": None, "padding": None}  # left over from the last call
-        described = json.dumps(pipeline, sort_keys=True)
-    return hashlib.sha256(f"{tokenizer.model_max_length} {described}".encode()).hexdigest()
+def _describe(encoder: Encoder, section: DataSection) -> list[Any]:
+    return [encoder.identity, encoder.tokenizer.model_max_length, encoder.max_length, section.long_texts]
 
 
 def _versions() -> dict[str, str | None]:

@@ -55,6 +55,8 @@ def check(
     from finetune.recipe import resolve
 
     recipe = resolve(recipe_name, None, model, data_source, with_switches(overrides, skip_bad_rows, drop_leaks)).recipe
+    if not recipe.data.check:
+        complain("note: data.check=false is for runs; this command checks all the same")
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +20,9 @@ from finetune.cli.matrix import (
     find_folder,
     folder_name,
     held,
+    make_manifest,
     open_folder,
+    parse_presets,
     parse_seeds,
     print_matrix,
     refuse_launcher,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from finetune.comparison.conduct import Keep
     from finetune.comparison.gates import Gate
     from finetune.comparison.matrix import Cell, DataSets, Variant
-    from finetune.records.comparison import ComparisonFolder, Manifest
+    from finetune.records.comparison import ComparisonFolder
     from finetune.records.report import Report
 
 COMPARE_EXAMPLES = (
@@ -126,8 +126,7 @@ def compare(
 
     switched = with_switches(overrides, skip_bad_rows, drop_leaks)
     options = Options(recipe, model, data, tuple(switched), tuple(metric or ()))
-    names = [name.strip() for name in presets.split(",") if name.strip()]
-    variants = preset_variants(names, baseline, options)
+    variants = preset_variants(parse_presets(presets), baseline, options)
     _execute(
         _Plan(
             kind="compare",
@@ -226,7 +225,9 @@ def _execute(plan: _Plan) -> None:
         print_matrix(plan.folder, cells, plan.jobs, data, plan.as_json)
         return
     with held(plan.folder):
-        manifest = open_folder(plan.folder, _manifest(plan, cells))
+        manifest = open_folder(
+            plan.folder, make_manifest(plan.kind, plan.baseline, plan.variants, plan.seeds, plan.folds, cells)
+        )
         write_texts(plan.folder, cells, data)
         keep: Keep = "all" if plan.keep_models else "best"
         measure = None if plan.quiet else measure_for(cells[0].recipe, first)
@@ -273,28 +274,6 @@ def _complain_of_models(plan: _Plan, cells: list[Cell]) -> None:
             f"warning: --keep-models: {len(gone)} cells have no model, an earlier command without it removed them. To "
             f"train them again, delete their folders, such as {plan.folder.path / gone[0].entry.folder}"
         )
-
-
-def _manifest(plan: _Plan, cells: list[Cell]) -> Manifest:
-    from finetune.records.comparison import Manifest, VariantEntry
-
-    return Manifest(
-        kind=plan.kind,
-        command=shlex.join(["finetune", *sys.argv[1:]]),
-        baseline=plan.baseline,
-        variants=[
-            VariantEntry(
-                name=variant.name,
-                baseline=variant.baseline,
-                technique=variant.technique,
-                techniques=variant.recipe.to_dict()["techniques"],
-            )
-            for variant in plan.variants
-        ],
-        seeds=plan.seeds,
-        folds=plan.folds,
-        cells=[cell.entry for cell in cells],
-    )
 
 
 def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +20,9 @@ from finetune.cli.matrix import (
     find_folder,
     folder_name,
     held,
+    make_manifest,
     open_folder,
+    parse_presets,
     parse_seeds,
     print_matrix,
     refuse_launcher,
@@ -45,8 +46,6 @@ from finetune.cli.options import (
 from finetune.errors import RunFailed
 
 if TYPE_CHECKING:
-    from finetune.comparison.matrix import Cell, Variant
-    from finetune.records.comparison import Manifest
     from finetune.records.curve import CurveReport
 
 EXAMPLES = (
@@ -106,8 +105,7 @@ def curve(
     typed = with_switches(overrides, skip_bad_rows, drop_leaks)
     options = Options(recipe, model, data, tuple(typed), tuple(metric or ()))
     refuse_folds(typed)
-    names = [name.strip() for name in presets.split(",") if name.strip()]
-    of_presets = preset_variants(names, None, options, least=1)
+    of_presets = preset_variants(parse_presets(presets), None, options, least=1)
     refuse_subset(of_presets[0].recipe)
     name = folder_name("curve", of_presets[0].recipe.name, data)
     folder = find_folder(output, name, resume, "curve")
@@ -130,7 +128,7 @@ def curve(
         print_matrix(folder, cells, jobs, sets, as_json)
         return
     with held(folder):
-        manifest = open_folder(folder, _manifest(of_presets[0].name, variants, chosen_seeds, cells))
+        manifest = open_folder(folder, make_manifest("curve", of_presets[0].name, variants, chosen_seeds, None, cells))
         run_cells(folder, manifest, cells, workforce, "none", None if quiet else measure)
         found, paths = publish_curve(folder.path, folder.path)
     print_curve(found, paths, as_json)
@@ -163,26 +161,3 @@ def print_curve(found: CurveReport, paths: list[Path], as_json: bool) -> None:
     console.print(curve_table(found))
     console.print(curve_summary(found), markup=False)
     typer.echo(f"Curve       {paths[1]}   (also curve.md and curve.json)")
-
-
-def _manifest(baseline: str, variants: list[Variant], seeds: list[int], cells: list[Cell]) -> Manifest:
-    from finetune.records.comparison import Manifest, VariantEntry
-
-    return Manifest(
-        kind="curve",
-        command=shlex.join(["finetune", *sys.argv[1:]]),
-        baseline=baseline,
-        variants=[
-            VariantEntry(
-                name=variant.name,
-                baseline=variant.baseline,
-                techniques=variant.recipe.to_dict()["techniques"],
-                preset=variant.preset,
-                size=variant.size,
-            )
-            for variant in variants
-        ],
-        seeds=seeds,
-        folds=None,
-        cells=[cell.entry for cell in cells],
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from finetune.errors import OutputError, RecipeError
 if TYPE_CHECKING:
     from finetune.comparison.conduct import Keep
     from finetune.comparison.executor import Workforce
-    from finetune.comparison.matrix import Cell, DataSets
+    from finetune.comparison.matrix import Cell, DataSets, Variant
     from finetune.data.rows import Data
     from finetune.measurement.scores import Measure
     from finetune.recipe import Recipe
@@ -69,6 +70,11 @@ def parse_seeds(text: str) -> list[int]:
     if max(seeds) >= 2**32:
         raise RecipeError(f"--seeds {text}: a seed is below {2**32}.")
     return seeds
+
+
+def parse_presets(text: str) -> list[str]:
+    """`none,strong` -> both."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def folder_name(command: str, recipe: str, data: str | None) -> str:
@@ -171,6 +177,33 @@ def open_folder(folder: ComparisonFolder, manifest: Manifest) -> Manifest:
         manifest = manifest.model_copy(update={"refit": earlier.refit})
     folder.write(manifest)
     return manifest
+
+
+def make_manifest(
+    kind: Kind, baseline: str, variants: Sequence[Variant], seeds: list[int], folds: int | None, cells: Sequence[Cell]
+) -> Manifest:
+    """What this command is asked for, as it is written down."""
+    from finetune.records.comparison import Manifest, VariantEntry
+
+    return Manifest(
+        kind=kind,
+        command=shlex.join(["finetune", *sys.argv[1:]]),
+        baseline=baseline,
+        variants=[
+            VariantEntry(
+                name=variant.name,
+                baseline=variant.baseline,
+                technique=variant.technique,
+                techniques=variant.recipe.to_dict()["techniques"],
+                preset=variant.preset,
+                size=variant.size,
+            )
+            for variant in variants
+        ],
+        seeds=seeds,
+        folds=folds,
+        cells=[cell.entry for cell in cells],
+    )
 
 
 def print_matrix(folder: ComparisonFolder, cells: Sequence[Cell], jobs: str, data: DataSets, as_json: bool) -> None:

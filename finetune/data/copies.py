@@ -1,18 +1,19 @@
 """Rows with the same text: inside a split, and on both sides of one."""
 
 from collections import Counter
+from typing import Any
 
-from finetune.data.rows import Rows
+from finetune.data.rows import Rows, label_identity
 
 
 def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
     """Keep the first row of each text; where copies disagree about the label, keep none of them."""
     keys = [rows.text_key(index) for index in range(len(rows))]
-    said: dict[tuple[str, str], str] = {}
+    said: dict[tuple[str, str], Any] = {}
     disputed: set[tuple[str, str]] = set()
     for key, label in zip(keys, rows.labels, strict=True):
-        name = repr(sorted(label) if isinstance(label, list) else label)
-        if said.setdefault(key, name) != name:
+        identity = label_identity(label)
+        if said.setdefault(key, identity) != identity:
             disputed.add(key)
     seen: set[tuple[str, str]] = set()
     keep = []

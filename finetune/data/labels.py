@@ -195,6 +195,12 @@ def count_labels(rows: Rows) -> Counter[str]:
     return counts
 
 
+def largest_class(rows: Rows) -> tuple[str, float]:
+    """The most frequent label, and its share of the rows."""
+    name, count = count_labels(rows).most_common(1)[0]
+    return name, count / len(rows)
+
+
 def _natural_order(name: str) -> tuple[bool, float, str]:
     number = as_number(name)
     return (number is None, number or 0.0, name)

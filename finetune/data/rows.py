@@ -46,6 +46,11 @@ class Rows:
         return " ".join(self.texts[index].casefold().split()), " ".join(pair.casefold().split())
 
 
+def label_identity(label: Any) -> Any:
+    """What makes two labels the same: of a list, its order does not count."""
+    return frozenset(label) if isinstance(label, list) else label
+
+
 @dataclass(frozen=True)
 class Data:
     """A loaded data set, ready to be tokenised.

@@ -123,9 +123,9 @@ class Encoder:
 
     def encode_once(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
         """As `encode`, for texts that are wanted again: by the next seed, preset or process of this machine."""
-        if self._identity is None:
+        if self.identity is None:
             return self.encode(texts, pairs)
-        settings = [FORMAT, self._identity, self._max_length, self._long_texts, self._overlap]
+        settings = [FORMAT, self.identity, self._max_length, self._long_texts, self._overlap]
         digest = hashlib.sha256(json.dumps(settings).encode())
         for part in (texts, pairs or ()):
             digest.update(f"{len(part)}\n".encode())
@@ -138,7 +138,7 @@ class Encoder:
         return self._known[key]
 
     @functools.cached_property
-    def _identity(self) -> str | None:
+    def identity(self) -> str | None:
         """sha256 over what decides which tokens a text becomes; None for a tokenizer that cannot tell."""
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         if backend is None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
 
 from finetune.techniques import Technique
 
@@ -13,13 +13,6 @@ def _check_size(size: float) -> float:
     if not (isinstance(size, int) and size >= 1) and not (isinstance(size, float) and 0 < size < 1):
         raise ValueError("expected a whole number of rows from 1, or a share between 0 and 1")
     return size
-
-
-def _as_names(mapping: Any) -> Any:
-    """YAML reads `0: negative` with a number as its key; label cells are texts."""
-    if not isinstance(mapping, dict):
-        return mapping
-    return {str(key) if type(key) is int else key: value for key, value in mapping.items()}
 
 
 Size = Annotated[int | float, AfterValidator(_check_size)]
@@ -69,7 +62,7 @@ class DataSection(Section):
         min_length=1,
         description="Column with the label; recognised by its name when left out. A list: one 0/1 column a label.",
     )
-    label_map: Annotated[dict[str, str], BeforeValidator(_as_names)] = Field(
+    label_map: dict[str, str] = Field(
         {}, description="Label as the file has it -> its name, for every label: {0: negative, 1: positive}."
     )
     task: TaskName = Field("auto", description="What is predicted; auto tells it from the labels and says so.")

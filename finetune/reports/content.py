@@ -1,22 +1,17 @@
 """The sections of a report, in their order, for every renderer."""
 
-from typing import Any
-
-import yaml
-
 from finetune.records.report import Group, Report
 from finetune.reports import captions, tables
-from finetune.reports.blocks import Block, Bullets, Code, Facts, Plot, Prose, Section
+from finetune.reports.again import make_again
+from finetune.reports.blocks import Block, Bullets, Facts, Plot, Prose, Section
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import DASH, count_text, finished, isolated, number_text, scale_of, shorten, time_text
+from finetune.reports.numbers import DASH, count_text, finished, isolated, scale_of, shorten
 from finetune.reports.palette import Palette
-
-WORDS = {"None": DASH, "True": "yes", "False": "no"}
 
 
 def sections(group: Group, palette: Palette) -> list[Section]:
@@ -33,7 +28,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("classes", "Classes", _classes(group)),
         Section("disagreements", "Disagreements", _disagreements(group)),
         Section("data", "Data", _data(group)),
-        Section("again", "Make it again", _again(group)),
+        Section("again", "Make it again", make_again(group, "Recipe", [tables.techniques(group)])),
         Section("failures", "Failures", _failures(group)),
     ]
     return made
@@ -161,24 +156,6 @@ def _class_counts(counts: dict[str, int]) -> str:
     most = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     words = ", ".join(f"{count} × {isolated(shorten(label, 40))}" for label, count in most[:10])
     return words + (f", and {len(most) - 10} more" if len(most) > 10 else "")
-
-
-def _again(group: Group) -> list[Block]:
-    command = [Code("Command", group.command, "bash")] if group.command else [Prose("Command: – was not recorded.")]
-    recipe = yaml.safe_dump(group.recipe, sort_keys=False, allow_unicode=True, width=100)
-    entries = [
-        ("Versions", _pairs(group.versions)),
-        ("Device", _pairs(group.device)),
-        ("Precision", shorten(group.precision, 40) or DASH),
-        ("Code", _pairs(group.code)),
-        ("Seeds", ", ".join(map(str, group.seeds)) or DASH),
-        ("Training time", f"{time_text(group.seconds)} over all runs ({number_text(group.seconds, 0)} s)"),
-    ]
-    return [*command, Code("Recipe", recipe, "yaml", folded=True), tables.techniques(group), Facts(entries)]
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return shorten(", ".join(f"{key} {WORDS.get(str(value), value)}" for key, value in values.items()), 400) or DASH
 
 
 def _failures(group: Group) -> list[Block]:

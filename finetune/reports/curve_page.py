@@ -2,21 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from finetune.advice.curve import rows_text
 from finetune.measurement.units import interval_text, range_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Difference, Summary
 from finetune.records.store import write_atomically
-from finetune.reports.blocks import Block, Bullets, Cell, Code, Column, Facts, Plot, Prose, Section, Table
+from finetune.reports.again import make_again
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Plot, Prose, Section, Table
 from finetune.reports.curve import failures, has_tfidf, known
 from finetune.reports.figures.learning import learning
 from finetune.reports.html import render_page
 from finetune.reports.markdown import escape, section_lines, write_lines
-from finetune.reports.numbers import DASH, Scale, count_text, number_text, shorten, time_text
+from finetune.reports.numbers import DASH, Scale, count_text, shorten
 from finetune.reports.palette import Palette
 
 BAND_NOTE = (
@@ -58,7 +56,7 @@ def sections(curve: CurveReport, palette: Palette) -> list[Section]:
         Section("law", "The fitted law", _laws(curve)),
         Section("loss", _title(curve, curve.loss), _figure(curve, curve.loss, palette)),
         Section("data", "Data and budget", _data(curve)),
-        Section("again", "Make it again", _again(curve)),
+        Section("again", "Make it again", make_again(curve, "Recipe at the largest size")),
         Section("failures", "Failures", _failures(curve)),
     ]
 
@@ -259,24 +257,6 @@ def _data(curve: CurveReport) -> list[Block]:
         if texts:
             blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))
     return blocks
-
-
-def _again(curve: CurveReport) -> list[Block]:
-    command = [Code("Command", curve.command, "bash")] if curve.command else [Prose("Command: – was not recorded.")]
-    recipe = yaml.safe_dump(curve.recipe, sort_keys=False, allow_unicode=True, width=100)
-    entries = [
-        ("Versions", _pairs(curve.versions)),
-        ("Device", _pairs(curve.device)),
-        ("Precision", shorten(curve.precision, 40) or DASH),
-        ("Code", _pairs(curve.code)),
-        ("Seeds", ", ".join(map(str, curve.seeds)) or DASH),
-        ("Training time", f"{time_text(curve.seconds)} over all runs ({number_text(curve.seconds, 0)} s)"),
-    ]
-    return [*command, Code("Recipe at the largest size", recipe, "yaml", folded=True), Facts(entries)]
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return shorten(", ".join(f"{key} {value}" for key, value in values.items()), 400) or DASH
 
 
 def _failures(curve: CurveReport) -> list[Block]:

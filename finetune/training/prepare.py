@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from finetune.cache import cache_folder
 from finetune.checks import Inspection, inspect_data
-from finetune.data.labels import count_labels
+from finetune.data.labels import count_labels, largest_class
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
@@ -183,7 +183,8 @@ def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
 
 def measure_for(recipe: Recipe, data: Data) -> Measure:
     """What is measured, with the main score that the recipe asks for or that the training rows call for."""
-    return measure_of(data.task, main_score(data.task, _largest_class(data)[1], recipe.training.score))
+    share = largest_class(data.train)[1] if data.task == "single_label" else None
+    return measure_of(data.task, main_score(data.task, share, recipe.training.score))
 
 
 def with_score_note(recipe: Recipe, data: Data) -> Data:
@@ -191,20 +192,12 @@ def with_score_note(recipe: Recipe, data: Data) -> Data:
     score = measure_for(recipe, data).score
     if recipe.training.score != "auto" or score == measure_of(data.task, None).score:
         return data
-    name, share = _largest_class(data)
+    name, share = largest_class(data.train)
     note = (
         f"{score} leads and selects: class '{name}' has {share:.0%} of the training rows, so that accuracy would hide "
         "the others (--set training.score=accuracy takes it anyway)"
     )
     return replace(data, notes=[*(text for text in data.notes if text != note), note])
-
-
-def _largest_class(data: Data) -> tuple[str, float | None]:
-    """Its name and its share of the training rows; ("", None) where rows have no single class."""
-    if data.task != "single_label":
-        return "", None
-    name, rows = count_labels(data.train).most_common(1)[0]
-    return name, rows / len(data.train)
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

@@ -51,6 +51,13 @@ def test_a_check_that_is_accepted_does_not_fail_strict(leaking: Path, tiny_model
     assert "no meaning without --strict" in invoke(*options, "--accept", "leaks").stderr
 
 
+def test_that_runs_are_not_checked_does_not_stop_it_and_is_said(leaking: Path, tiny_model: Path) -> None:
+    options = ["--set", "data.max_length=32", "--set", "data.check=false"]
+    result = invoke("check", leaking, "--model", tiny_model, *options)
+    assert "PROBLEM  leaks: " in result.stdout
+    assert "data.check=false is for runs" in result.stderr
+
+
 def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path, tmp_path: Path) -> None:
     result = invoke("check", leaking, "--model", tmp_path / "no-model", "--json")
     assert result.exit_code == 0, result.output
