@@ -12,6 +12,7 @@ def quieten_libraries() -> None:
     """Keep warnings of ours, errors of theirs. In processes other than the main one only errors."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler; below, it says when it starts and stops
     if os.environ.get("RANK", "0") != "0":
         logging.disable(logging.WARNING)
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)

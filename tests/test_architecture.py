@@ -13,6 +13,7 @@ ALLOWED = {
     "measurement": {"errors"},
     "techniques": {"errors", "models.dropout", "models.layers"},
     "recipe": {"errors", "techniques"},
+    "kernels": set(),
     "models.dropout": set(),
     "models.layers": {"errors"},
     "models": {"errors", "packages", "recipe"},
@@ -27,6 +28,7 @@ ALLOWED = {
         "measurement",
         "techniques",
         "recipe",
+        "kernels",
         "models",
         "models.dropout",
         "models.layers",
@@ -35,7 +37,9 @@ ALLOWED = {
     },
     "advice": {"measurement", "records"},
     "quiet": set(),
+    "allocation": set(),
     "comparison": {
+        "allocation",
         "errors",
         "checks",
         "measurement",
@@ -50,6 +54,7 @@ ALLOWED = {
     },
     "reports": {"measurement", "records", "advice", "techniques"},
     "cli": {
+        "allocation",
         "errors",
         "checks",
         "packages",

@@ -13,6 +13,7 @@ from finetune.cli.matrix import (
     JobsOption,
     MetricOption,
     OutputOption,
+    PerGpuOption,
     PresetsOption,
     QuietOption,
     ResumeOption,
@@ -43,7 +44,7 @@ from finetune.cli.options import (
     use_techniques,
     with_switches,
 )
-from finetune.cli.report import FailOption, check_gates, print_report
+from finetune.cli.report import FailOption, check_gates, print_report, without_collecting
 from finetune.errors import FinetuneError, OutputError, RunFailed
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class _Plan:
     folder: ComparisonFolder
     gates: list[str]
     jobs: str
+    jobs_per_gpu: int
     refit: bool
     keep_models: bool
     dry_run: bool
@@ -104,6 +106,7 @@ def compare(
     technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
+    jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
     refit: Annotated[
@@ -137,6 +140,7 @@ def compare(
             folder=find_folder(output, folder_name("compare", variants[0].recipe.name, data), resume, "compare"),
             gates=fail_on or [],
             jobs=jobs,
+            jobs_per_gpu=jobs_per_gpu,
             refit=refit,
             keep_models=keep_models,
             dry_run=dry_run,
@@ -162,6 +166,7 @@ def ablate(
     technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
+    jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
     fail_on: FailOption = None,
@@ -193,6 +198,7 @@ def ablate(
             ),
             gates=fail_on or [],
             jobs=jobs,
+            jobs_per_gpu=jobs_per_gpu,
             refit=False,
             keep_models=False,
             dry_run=dry_run,
@@ -213,7 +219,8 @@ def _execute(plan: _Plan) -> None:
     from finetune.comparison.matrix import DataSets, build_cells, fit_variants
     from finetune.training.prepare import measure_for
 
-    workforce = choose_workforce(plan.jobs, len(plan.variants) * len(plan.seeds) * (plan.folds or 1))
+    expected = len(plan.variants) * len(plan.seeds) * (plan.folds or 1)
+    workforce = choose_workforce(plan.jobs, expected, plan.jobs_per_gpu)
     data = DataSets()
     plan = replace(plan, variants=fit_variants(plan.variants, plan.folds, data))
     cells = build_cells(plan.variants, plan.seeds, plan.folds, data)
@@ -222,7 +229,7 @@ def _execute(plan: _Plan) -> None:
     if not plan.quiet:
         say_of_data(cells[0].recipe, first)
     if plan.dry_run:
-        print_matrix(plan.folder, cells, plan.jobs, data, plan.as_json)
+        print_matrix(plan.folder, cells, workforce, data, plan.as_json)
         return
     with held(plan.folder):
         manifest = open_folder(
@@ -249,10 +256,11 @@ def _execute(plan: _Plan) -> None:
 def _publish(plan: _Plan) -> tuple[Report, list[Path]]:
     """Analyse, put the recommended model in its place, and write the report."""
     from finetune.comparison.analysis import report_of
-    from finetune.comparison.finish import ship_model
+    from finetune.comparison.finish import ship_model, with_shipped_model
     from finetune.reports.files import write_report
 
-    found = report_of([plan.folder.path])
+    with without_collecting():
+        found = report_of([plan.folder.path])
     if found.groups[0].recommendation is not None:
         try:
             shipped = ship_model(found.groups[0], plan.folder)
@@ -260,10 +268,11 @@ def _publish(plan: _Plan) -> tuple[Report, list[Path]]:
             complain(f"warning: {error}")
         else:
             plan.folder.write(plan.folder.read().model_copy(update={"shipped": shipped}))
-            found = report_of([plan.folder.path])  # now it knows where the model lies
+            found = with_shipped_model(found, plan.folder)
     for text in found.skipped:
         complain(f"warning: skipped: {text}")
-    return found, write_report(found, plan.folder.path)
+    with without_collecting():
+        return found, write_report(found, plan.folder.path)
 
 
 def _complain_of_models(plan: _Plan, cells: list[Cell]) -> None:

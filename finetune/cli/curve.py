@@ -13,6 +13,7 @@ from finetune.cli.matrix import (
     JobsOption,
     MetricOption,
     OutputOption,
+    PerGpuOption,
     PresetsOption,
     QuietOption,
     ResumeOption,
@@ -74,6 +75,7 @@ def curve(
     technique: TechniqueOption = None,
     metric: MetricOption = None,
     jobs: JobsOption = "auto",
+    jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
@@ -116,7 +118,7 @@ def curve(
     everything = sets.load(whole(of_presets[0].recipe).data)
     chosen = choose_sizes(asked, everything)
     measure = measure_for(of_presets[0].recipe, everything)
-    workforce = choose_workforce(jobs, len(of_presets) * len(chosen) * len(chosen_seeds))
+    workforce = choose_workforce(jobs, len(of_presets) * len(chosen) * len(chosen_seeds), jobs_per_gpu)
     variants, longer = with_enough_steps(fit_variants(sized_variants(of_presets, chosen, measure.score), None, sets))
     cells = build_cells(variants, chosen_seeds, None, sets)
     if not quiet:
@@ -125,7 +127,7 @@ def curve(
         for text in longer:
             complain(f"note: {text}")
     if dry_run:
-        print_matrix(folder, cells, jobs, sets, as_json)
+        print_matrix(folder, cells, workforce, sets, as_json)
         return
     with held(folder):
         manifest = open_folder(folder, make_manifest("curve", of_presets[0].name, variants, chosen_seeds, None, cells))

@@ -33,6 +33,9 @@ SeedsOption = Annotated[
     str, typer.Option("--seeds", help="How many seeds (0, 1, 2, …), or which: 3,7,11. Three say little, ten a lot.")
 ]
 JobsOption = Annotated[str, typer.Option("--jobs", "-j", help="Cells at a time; auto: one a GPU, or one a CPU core.")]
+PerGpuOption = Annotated[
+    int, typer.Option("--jobs-per-gpu", min=1, help="Cells at a time on each GPU, where --jobs is auto.")
+]
 MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
@@ -206,7 +209,9 @@ def make_manifest(
     )
 
 
-def print_matrix(folder: ComparisonFolder, cells: Sequence[Cell], jobs: str, data: DataSets, as_json: bool) -> None:
+def print_matrix(
+    folder: ComparisonFolder, cells: Sequence[Cell], workforce: Workforce, data: DataSets, as_json: bool
+) -> None:
     """The cells of a dry run, and an estimate of their time."""
     import json
 
@@ -215,7 +220,7 @@ def print_matrix(folder: ComparisonFolder, cells: Sequence[Cell], jobs: str, dat
     from finetune.comparison.schedule import describe_cells
     from finetune.reports.matrix import describe_matrix, duration
 
-    described = describe_cells(folder, cells, jobs, data)
+    described = describe_cells(folder, cells, workforce, data)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
         return

@@ -29,10 +29,15 @@ from finetune.cli.options import (
 from finetune.errors import OutputError, RecipeError, RunFailed
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from finetune.recipe import Recipe, Resolved
+    from finetune.records.profile import RunProfile
     from finetune.records.schema import RunRecord
     from finetune.records.store import RunFolder
+    from finetune.training.phases import Stopwatch
     from finetune.training.prepare import Prepared
+    from finetune.training.profile import OperationProfile
 
 EXAMPLES = (
     "Examples:  finetune run --preset strong   |   finetune run --data reviews.csv --set data.text=Review "
@@ -66,10 +71,24 @@ def run(
         int | None,
         typer.Option("--launch", min=1, help="Train with this many processes, through accelerate."),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Show where the time goes: seconds of each phase of the run, and what one training step consists of, "
+            "with advice. Nothing that is learned changes; the run takes a little longer. Details go into profile/ "
+            "in the run's folder.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Fine-tune a recipe with a preset, and report the gap."""
+    from finetune.training.phases import START, Stopwatch, process_age
+
+    stopwatch = Stopwatch(START, process_age())
+    if profile and dry_run:
+        raise RecipeError("--profile: --dry-run trains nothing that could be profiled. Leave out one of the two.")
     use_techniques(technique)
     overrides = with_switches(overrides, skip_bad_rows, drop_leaks)
     from finetune.recipe import resolve
@@ -81,9 +100,11 @@ def run(
         _choose_folders(resolved.recipe, output, resume)  # said once, here, instead of by every process
         load_data(resolved.recipe.data)
         _launch(launch)
+    from finetune.allocation import ask_for_huge_pages
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    ask_for_huge_pages()
     from finetune.training import distributed
     from finetune.training.prepare import prepare
 
@@ -91,20 +112,25 @@ def run(
     try:
         folders = distributed.agree(_choose_folders(resolved.recipe, output, resume) if distributed.is_main() else None)
         assert folders is not None, "the main process sends its choice"
-        prepared = prepare(resolved.recipe)
+        prepared = prepare(resolved.recipe, stopwatch=stopwatch)
         if dry_run:
             if not quiet:
                 say_findings(prepared.facts())
             _print_plan(resolved, prepared, as_json)
             return
         _say_notes(prepared, quiet)
+        looking = _profiling(prepared, stopwatch) if profile and distributed.is_main() else None
+        profiles: dict[RunFolder, RunProfile] = {}
         finished: list[tuple[RunRecord, RunFolder]] = []
         failures: list[str] = []
         for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True):
             try:
-                finished.append((_run_one(prepared, seed_value, folder, resume, quiet), folder))
+                record = _run_one(prepared, seed_value, folder, resume, quiet, stopwatch, looking)
+                finished.append((record, folder))
+                profiles |= _write_profile(looking, record, folder)
             except RunFailed as failure:
                 failures.append(f"seed {seed_value} ({folder.path}): {failure}")
+            stopwatch, looking = Stopwatch(), None  # preparing and profiling are the first seed's
     except KeyboardInterrupt:
         where = f" --output {output}" if output is not None else ""
         complain(f"stopped; what is complete is kept. To go on, type the same command with: --resume{where}")
@@ -112,7 +138,8 @@ def run(
     finally:
         distributed.leave()
     if distributed.is_main():
-        _print_results(finished, as_json, _typed(recipe, model, data, overrides, metric, technique), preset)
+        typed = _typed(recipe, model, data, overrides, metric, technique)
+        _print_results(finished, profiles, as_json, typed, preset)
     if failures:
         raise RunFailed("\n".join(failures))
 
@@ -247,7 +274,15 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
         raise OutputError(f"--resume: {folder.path} was run with seed {record.seed}. Type: --seed {record.seed}")
 
 
-def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, quiet: bool) -> RunRecord:
+def _run_one(
+    prepared: Prepared,
+    seed: int,
+    folder: RunFolder,
+    resume: bool,
+    quiet: bool,
+    stopwatch: Stopwatch,
+    looking: OperationProfile | None,
+) -> RunRecord:
     import contextlib
 
     from finetune.reports.progress import LiveGap
@@ -263,8 +298,40 @@ def _run_one(prepared: Prepared, seed: int, folder: RunFolder, resume: bool, qui
             return record
     title = f"{prepared.recipe.preset or prepared.recipe.name} seed {seed}"
     callbacks: list[Any] = [] if quiet else [LiveGap(title, prepared.measure)]
-    with folder.locked() if distributed.is_main() else contextlib.nullcontext():
-        return run_seed(prepared, seed, folder, callbacks, resume)
+    with contextlib.ExitStack() as around:
+        if distributed.is_main():
+            around.enter_context(folder.locked())
+        if looking is not None:
+            callbacks.append(looking)
+            around.callback(looking.close)
+        return run_seed(prepared, seed, folder, callbacks, resume, stopwatch)
+
+
+def _profiling(prepared: Prepared, stopwatch: Stopwatch) -> OperationProfile:
+    """Says what it does not look at."""
+    from finetune.training import distributed
+    from finetune.training.profile import OperationProfile
+
+    seeds, processes = prepared.recipe.training.seeds, distributed.world_size()
+    if len(seeds) > 1:
+        complain(f"note: --profile looks at the first of {len(seeds)} seeds ({seeds[0]})")
+    if processes > 1:
+        complain(f"note: --profile looks at the first of {processes} processes")
+    return OperationProfile(prepared, stopwatch)
+
+
+def _write_profile(
+    looking: OperationProfile | None, record: RunRecord, folder: RunFolder
+) -> dict[RunFolder, RunProfile]:
+    if looking is None:
+        return {}
+    if looking.is_empty:
+        complain(
+            f"note: --profile: nothing of {folder.path} was left to train. To profile it, run it anew: leave out "
+            "--resume, and choose another --output"
+        )
+        return {}
+    return {folder: looking.write(record, folder.profile)}
 
 
 def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
@@ -279,9 +346,22 @@ def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
         typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
 
 
-def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, typed: str, preset: str | None) -> None:
+def _print_results(
+    finished: list[tuple[RunRecord, RunFolder]],
+    profiles: dict[RunFolder, RunProfile],
+    as_json: bool,
+    typed: str,
+    preset: str | None,
+) -> None:
     if as_json:
-        records = [{"folder": str(folder.path), **json.loads(record.model_dump_json())} for record, folder in finished]
+        records = [
+            {
+                "folder": str(folder.path),
+                **json.loads(record.model_dump_json()),
+                **({"profile": json.loads(profiles[folder].model_dump_json())} if folder in profiles else {}),
+            }
+            for record, folder in finished
+        ]
         typer.echo(json.dumps(records, indent=2))
         return
     from rich.console import Console
@@ -294,8 +374,28 @@ def _print_results(finished: list[tuple[RunRecord, RunFolder]], as_json: bool, t
     for record, folder in finished:
         console.print(run_table(record))
         console.print(run_summary(record, folder, next_command(record, typed, preset)), markup=False)
+        if folder in profiles:
+            _print_profile(console, record, folder, profiles[folder])
     if len(finished) > 1:
         console.print(seeds_table([record for record, _ in finished]))
+
+
+def _print_profile(console: Console, record: RunRecord, folder: RunFolder, found: RunProfile) -> None:
+    from finetune.advice.speed import speed_advice
+    from finetune.reports.profile import floor_line, padding_line, phases_table, watched_table
+
+    console.print(phases_table(record))
+    for what, watched in (("training step", found.training), ("evaluation batch", found.evaluation)):
+        if watched is not None:
+            console.print(watched_table(what, watched))
+            console.print(floor_line(what, watched))
+    console.print(padding_line(found))
+    for sentence in speed_advice(record, found):
+        console.print(f"Advice      {sentence}", markup=False)
+    console.print(f"Profile     {folder.profile / 'profile.json'}", markup=False)
+    console.print(
+        f"Timelines   {folder.profile}/trace-*.json.gz   (open in ui.perfetto.dev or chrome://tracing)", markup=False
+    )
 
 
 def _typed(

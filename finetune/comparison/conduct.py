@@ -87,7 +87,7 @@ def conduct(
     Args:
         folder: Where everything goes; the caller holds its lock.
         manifest: Written before the first cell starts, and after every failure.
-        cells: In the order in which they are to run, the same as in the manifest.
+        cells: Seed by seed, in the order of the manifest.
         workforce: From `choose_workforce`, for all cells.
         keep: Which models: of all cells, of each variant's best by validation, or none.
         on_change: Told about every event.
@@ -124,10 +124,22 @@ def conduct(
     for index in todo:
         if states[index].damaged:
             shutil.rmtree(folder.cell(cells[index].entry).path)
-    tasks = [Task(index, cells[index].recipe, folder.cell(cells[index].entry).path) for index in todo]
+    order = _in_running_order(todo, states)
+    tasks = [Task(index, cells[index].recipe, folder.cell(cells[index].entry).path) for index in order]
     if tasks:
         run_tasks(tasks, workforce, on_event)
     return current()
+
+
+def _in_running_order(todo: Sequence[int], states: Sequence[CellState]) -> list[int]:
+    """Seed by seed, so that what is unfinished is paired; of a seed the longest first, so that no worker waits long."""
+
+    def group(index: int) -> tuple[int, int | None]:
+        entry = states[index].cell.entry
+        return entry.seed, entry.fold
+
+    groups = list(dict.fromkeys(group(index) for index in todo))
+    return sorted(todo, key=lambda index: (groups.index(group(index)), -states[index].weight))
 
 
 def look_up(folder: ComparisonFolder, cell: Cell) -> CellState:

@@ -29,24 +29,28 @@ class Workforce:
     gpus: int
 
 
-def choose_workforce(asked: str, cells: int) -> Workforce:
-    """Workers for `--jobs`.
+def choose_workforce(asked: str, cells: int, per_gpu: int = 1) -> Workforce:
+    """Workers for `--jobs` and `--jobs-per-gpu`.
 
-    auto: one a GPU; without GPUs one a core, as far as memory goes. Small encoders scale badly over threads: two
-    workers of one thread finish more cells an hour than one worker of two.
+    auto: `per_gpu` on each GPU; without GPUs one a core, as far as memory goes. Small encoders scale badly over
+    threads: two workers of one thread finish more cells an hour than one worker of two.
 
     Args:
         asked: A number from 1, or auto.
         cells: Of the whole matrix, finished ones included.
+        per_gpu: Workers on each GPU, 1 or more.
 
     Raises:
-        RecipeError: `asked` is neither a number from 1 nor auto.
+        RecipeError: `asked` is neither a number from 1 nor auto; `per_gpu` asks for more than 1 where there is no GPU,
+            or beside a number of jobs.
     """
     import torch
 
     gpus, cores = torch.cuda.device_count(), len(os.sched_getaffinity(0))
+    if per_gpu > 1:
+        _check_per_gpu(per_gpu, asked, gpus)
     if asked == "auto":
-        jobs = gpus or max(1, min(cores, int(_memory() / MEMORY_OF_A_WORKER)))
+        jobs = gpus * per_gpu or max(1, min(cores, int(_memory() / MEMORY_OF_A_WORKER)))
     elif asked.isascii() and asked.isdigit() and int(asked) >= 1:
         jobs = int(asked)
     else:
@@ -55,6 +59,19 @@ def choose_workforce(asked: str, cells: int) -> Workforce:
     # command must compute what it would have computed undisturbed, and the order of sums depends on the threads.
     jobs = min(jobs, max(1, cells))
     return Workforce(jobs, max(1, cores // jobs), gpus)
+
+
+def _check_per_gpu(per_gpu: int, asked: str, gpus: int) -> None:
+    if not gpus:
+        raise RecipeError(
+            f"--jobs-per-gpu {per_gpu}: this process sees no GPU. For {per_gpu} cells at a time on the CPU type: "
+            f"--jobs {per_gpu}, without --jobs-per-gpu"
+        )
+    if asked != "auto":
+        raise RecipeError(
+            f"--jobs {asked} --jobs-per-gpu {per_gpu}: both say how many cells run at a time. Leave one out: "
+            f"--jobs-per-gpu {per_gpu} alone means {gpus * per_gpu} at a time on {gpus} GPU{'s' * (gpus > 1)}"
+        )
 
 
 def _memory() -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from finetune.comparison.matrix import Cell
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder
-from finetune.records.report import Group, Recommendation
+from finetune.records.report import Group, Recommendation, Report
 from finetune.records.store import RunFolder
 
 
@@ -35,6 +35,13 @@ def ship_model(group: Group, folder: ComparisonFolder) -> str:
     shutil.rmtree(folder.model, ignore_errors=True)
     partial.rename(folder.model)
     return str(source.path.relative_to(folder.path))
+
+
+def with_shipped_model(report: Report, folder: ComparisonFolder) -> Report:
+    """The report of a comparison after `ship_model`, which changes nothing in it but where the model lies."""
+    group = report.groups[0]
+    recommendation = _recommended(group).model_copy(update={"model": str(folder.model)})
+    return report.model_copy(update={"groups": [group.model_copy(update={"recommendation": recommendation})]})
 
 
 def refit(folder: ComparisonFolder, group: Group, cells: Sequence[Cell], callbacks: Callable[[str], Any]) -> str:

@@ -23,7 +23,7 @@ from finetune.techniques import source_digest
 from finetune.training.prepare import check_run, fitted_recipe
 
 OWN = "own"  # the techniques that the recipe itself lists
-DECIDES_FIGURES = ("data", "measurement", "models", "recipe", "techniques", "training")  # folders of code
+DECIDES_FIGURES = ("data", "kernels", "measurement", "models", "recipe", "techniques", "training")  # folders of code
 PATHS = ("source", "validation", "test")  # where the data lay; what it was is in its fingerprint
 
 

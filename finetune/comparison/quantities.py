@@ -77,23 +77,31 @@ class RowDraws:
         return self._draws.get((id(run), name), {})
 
     def _redraw(self, split: str, runs: Sequence[FoundRun], rng: np.random.Generator) -> None:
-        terms = {
-            (id(run), name): row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
+        measured = [
+            (run, name)
             for run in runs
             for name in (f"selected_{split}", f"last_{split}")
             if f"{name}_logits" in run.arrays
-        }
-        if not terms:
+        ]
+        if not measured:
             return
-        rows = len(next(iter(terms.values())))
-        sums: dict[tuple[int, str], list[Floats]] = {key: [] for key in terms}
+        # Side by side, as one product of matrices: one for each run took four times as long.
+        terms = np.concatenate(
+            [
+                row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
+                for run, name in measured
+            ],
+            axis=1,
+        )
+        rows = len(terms)
+        sums: list[Floats] = []
         at_once = max(1, _CELLS_AT_ONCE // rows)
         for start in range(0, DRAWS, at_once):
             times = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, DRAWS - start)).astype(np.float64)
-            for key, values in terms.items():
-                sums[key].append(times @ values)
-        for key, parts in sums.items():
-            self._draws[key] = scores_from_sums(self._task, np.concatenate(parts))
+            sums.append(times @ terms)
+        of_runs = np.split(np.concatenate(sums), len(measured), axis=1)
+        for (run, name), found in zip(measured, of_runs, strict=True):
+            self._draws[(id(run), name)] = scores_from_sums(self._task, np.ascontiguousarray(found))
 
 
 def _by_rows(split: str, runs: Sequence[FoundRun]) -> list[list[FoundRun]]:

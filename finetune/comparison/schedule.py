@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.comparison.conduct import CellState, look_up
-from finetune.comparison.executor import choose_workforce
+from finetune.comparison.executor import Workforce
 from finetune.comparison.matrix import Cell, DataSets
 from finetune.records.comparison import ComparisonFolder
 
 
-def describe_cells(folder: ComparisonFolder, cells: Sequence[Cell], jobs: str, data: DataSets) -> dict[str, Any]:
+def describe_cells(
+    folder: ComparisonFolder, cells: Sequence[Cell], workforce: Workforce, data: DataSets
+) -> dict[str, Any]:
     """The matrix with the state of each cell, and the seconds it will take.
 
     Seconds come from the finished cells of this folder where there are any, else from a few steps that are taken
     now on this machine; costs of techniques are the declared ones, and no early stop is counted.
     """
     states = [look_up(folder, cell) for cell in cells]
-    workforce = choose_workforce(jobs, len(cells))
     todo = [state for state in states if state.status == "waiting"]
     plain, source = _plain_seconds(folder, states, workforce.threads, data)
     return {

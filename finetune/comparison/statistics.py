@@ -6,6 +6,7 @@ over seeds answers for exactly these rows; `two_level` answers for other rows of
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,14 +149,23 @@ def t_power(effect: float, repetitions: int) -> float:
         effect: True mean in true standard deviations.
         repetitions: From 2.
     """
-    from scipy.stats import chi2, norm, t  # slow to import, and needed here only
+    from scipy.special import ndtr
 
-    freedom = repetitions - 1
-    quantiles = (np.arange(4000) + 0.5) / 4000
-    spread = np.sqrt(chi2.ppf(quantiles, freedom) / freedom)  # estimated over true
-    critical = t.ppf((1 + LEVEL) / 2, freedom) * spread
+    critical = _critical_values(repetitions - 1)
     shift = effect * math.sqrt(repetitions)
-    return float((norm.cdf(shift - critical) + norm.cdf(-shift - critical)).mean())
+    return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
+
+
+@functools.cache
+def _critical_values(freedom: int) -> Floats:
+    """Of the t-test, in true standard errors, for 4000 equally likely estimates of the spread."""
+    # The functions behind scipy.stats, whose distributions take half a second to import and as long to check arguments.
+    from scipy.special import gammaincinv, stdtrit
+
+    quantiles = (np.arange(4000) + 0.5) / 4000
+    spread = np.sqrt(2 * gammaincinv(freedom / 2, quantiles) / freedom)  # estimated over true
+    critical: Floats = stdtrit(freedom, (1 + LEVEL) / 2) * spread
+    return critical
 
 
 def _squared_error(values: Sequence[float]) -> float:
@@ -166,14 +176,14 @@ def _squared_error(values: Sequence[float]) -> float:
 def _from_errors(values: Sequence[float], squared: float, freedom: float, known: float = 0.0) -> Inference:
     """Interval and p from a squared error that was estimated with few degrees of freedom, and one known well."""
     from scipy.optimize import brentq  # slow to import, and needed here only
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
     if len(values) < 2 or not math.isfinite(squared + known) or squared + known <= NOTHING**2:
         return UNKNOWN
     mean = float(np.mean(values))
 
     def width(p: float) -> float:
-        return math.sqrt(t.isf(p / 2, freedom) ** 2 * squared + norm.isf(p / 2) ** 2 * known)
+        return math.sqrt(stdtrit(freedom, p / 2) ** 2 * squared + ndtri(p / 2) ** 2 * known)
 
     half = width(1 - LEVEL)
     smallest = 1e-12  # below it a p-value says nothing more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -74,12 +75,19 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
 
 
 def _load_libraries(threads: int) -> None:
+    from finetune.allocation import ask_for_huge_pages
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    ask_for_huge_pages()
     import torch
 
+    import finetune.training.runner  # noqa: F401 - what every cell needs, before the first is timed
+
     torch.set_num_threads(threads)
+    # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.
+    gc.collect()
+    gc.freeze()
 
 
 class _Preparations:

@@ -40,7 +40,7 @@ _KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "albert": {**_BERT_LIKE, "classifier": ("classifier_dropout_prob",)},
 }
 _HEAD_OF_CHECKPOINT = "_finetune_head_dropout"  # carried from configuration to built model, then removed
-_DROPOUT_CLASSES = ("Dropout", "StableDropout")
+_DROPOUT_CLASSES = ("Dropout", "FastDropout", "StableDropout")
 _ATTENTION = re.compile(r"(?:\bself|\battn|\battention)\.(?:attention_dropout|dropout|out_drop)$")
 # Where `attention.dropout` follows the output projection instead of the attention weights.
 _ATTENTION_OUTPUT = {"mpnet": re.compile(r"\.attention\.dropout$")}

@@ -1,5 +1,6 @@
 """Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
 
+import functools
 import hashlib
 import logging
 from pathlib import Path
@@ -69,8 +70,7 @@ def model_fingerprint(section: ModelSection) -> str:
     digest = hashlib.sha256()
     for path in sorted(location.iterdir()):
         if path.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
-            with path.open("rb") as file:
-                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            digest.update(f"{path.name} {_file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -239,10 +239,23 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
 def _verify_hash(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ModelError(f"model.sha256: {path} is missing, so its hash cannot be checked.")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _file_hash(path)
     if found != expected:
         raise ModelError(f"model.sha256: {path} hashes to {found}, expected {expected}: not the model of this recipe.")
+
+
+def _file_hash(path: Path) -> str:
+    """sha256 of a file. Every cell of a comparison asks for it: unchanged files are read once a process."""
+    found = path.stat()
+    # The change time (ctime) is set by the kernel: a file with other content cannot be given the old one.
+    version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _hash_of_version(path.resolve(), version)
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_of_version(path: Path, version: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:

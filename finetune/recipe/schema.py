@@ -148,7 +148,13 @@ class TrainingSection(Section):
     max_grad_norm: float = Field(1.0, ge=0, description="Gradients are scaled down to this norm; 0 turns it off.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Of the training passes; auto takes bf16 where the hardware has it. Measured in fp32.",
+        description="Of the training passes; auto takes bf16 where the hardware has it. What a run reports in the end "
+        "is measured in fp32.",
+    )
+    kernels: Literal["fast", "plain"] = Field(
+        "fast",
+        description="fast: our own code where it computes the same up to rounding in less time (dropout, attention, "
+        "last layer), and bf16 runs are measured in bf16 until they end. plain: transformers' code alone.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",

@@ -133,4 +133,9 @@ class RunRecord(_Frozen):
     calibration: Calibration | None = None
     weights: dict[str, WeightGroup] = {}
     warnings: list[str] = []
-    time: dict[str, Any] = Field({}, description="The only part that differs between two runs of one command.")
+    time: dict[str, Any] = Field(
+        {},
+        description="The only part that differs between two runs of one command. Seconds, over all legs of a resumed "
+        "run: `seconds` since preparing ended, `total_seconds` with preparing and start-up where this run had them to "
+        "itself, `phases` what they went into (they sum to the total), `first_step` until training began.",
+    )

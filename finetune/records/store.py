@@ -27,6 +27,7 @@ class RunFolder:
     predictions.npz   logits and targets per row, of the selected and the last checkpoint
     model/            what ships: loads with plain transformers
     checkpoints/      to resume from; removed when the run is finished
+    profile/          where the time went, with --profile
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +37,7 @@ class RunFolder:
         self.predictions = path / "predictions.npz"
         self.model = path / "model"
         self.checkpoints = path / "checkpoints"
+        self.profile = path / "profile"
 
     def read(self) -> RunRecord | None:
         """The record, or None if there is none.

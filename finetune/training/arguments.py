@@ -47,6 +47,8 @@ def build_arguments(
         seed=seed,
         data_seed=seed,
         use_cpu=on_cpu,
+        accelerator_config={"non_blocking": not on_cpu},  # batches to measure; their memory is pinned, by default
+        tf32=False,  # what is measured in fp32 must not depend on the GPU's generation
         ddp_backend="gloo" if on_cpu and processes > 1 else None,
         ddp_find_unused_parameters=False if processes > 1 else None,
         ddp_broadcast_buffers=False if processes > 1 else None,  # they are constants, such as pretrained weights

@@ -54,6 +54,16 @@ class WeightAverage:
             parameter = self._parameters[name]
             self._average[name], parameter.data = parameter.data, value
 
+    def copied(self) -> WeightAverage:
+        """The average of now, in main memory of its own."""
+        copy = WeightAverage(self._parameters)
+        copy._average = {name: value.to("cpu", copy=True) for name, value in self._average.items()}
+        return copy
+
+    def put_into(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights, with the average in the place of those it is of; nothing without one."""
+        return {**weights, **self._average} if self._average else {}
+
     def save(self, folder: Path) -> None:
         if self._average:
             save_file({name: value.contiguous() for name, value in self._average.items()}, folder / FILE)

@@ -1,34 +1,110 @@
-"""Checkpoints that survive a kill at any moment.
+"""Checkpoints that survive a kill at any moment, and that training does not wait for.
 
 transformers writes a checkpoint file by file and deletes the old one by itself; killed in between it cannot resume.
-Here a checkpoint counts only with a marker, which is written last, and older ones go after that.
+Here a checkpoint counts only with a marker, which is written last, and older ones go after that. What training goes on
+to change is copied into memory first (`on_host`), and a thread writes the copies (`CheckpointWriter`).
 """
 
 import json
 import os
 import shutil
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune.records.store import write_atomically
+from safetensors.torch import save_file
+from torch import Tensor
 
+from finetune.records.store import write_atomically
+from finetune.training.selection import selected_weights
+
+WEIGHTS = "model.safetensors"
 STATE = "finetune_state.json"
 MARKER = "COMPLETE"
 
 
-def complete_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Add our state to a checkpoint that Trainer has written, mark it, and remove the older ones."""
+class CheckpointWriter:
+    """Writes in a thread, one checkpoint at a time. What a write raises comes out of the next call of any method."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self, write: Callable[[], None]) -> None:
+        """Begin to write, once the write before has ended."""
+        self.finish()
+        # No daemon: a program that ends for whatever reason completes what it has begun.
+        self._thread = threading.Thread(target=self._run, args=(write,), name="checkpoint")
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what the last write has raised; one that is still at it is left alone."""
+        if self._thread is not None and not self._thread.is_alive():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until nothing is being written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _run(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except BaseException as error:
+            self._error = error
+
+
+def on_host(state: Any) -> Any:
+    """A copy of a state dict in main memory; tensors that were one stay one."""
+    copies: dict[Any, Tensor] = {}
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            same = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            if same not in copies:
+                copies[same] = value.detach().to("cpu", copy=True)
+            return copies[same]
+        if isinstance(value, Mapping):
+            return {key: copy(inner) for key, inner in value.items()}
+        return [copy(inner) for inner in value] if isinstance(value, list) else value
+
+    return copy(state)
+
+
+def keep_selected(checkpoint: Path, measured: Mapping[str, Tensor]) -> None:
+    """Keep the weights of a checkpoint's step for the end of the run: they are the best so far.
+
+    Args:
+        checkpoint: With its weights written, but not complete.
+        measured: Name -> weight as it was measured, where that is not what the checkpoint holds; empty where it is.
+    """
+    target = selected_weights(checkpoint.parent, _step(checkpoint))
+    target.unlink(missing_ok=True)  # left by a checkpoint of this step that was never completed
+    if measured:
+        save_file({name: value.contiguous() for name, value in measured.items()}, target)
+    else:
+        try:
+            target.hardlink_to(checkpoint / WEIGHTS)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(checkpoint / WEIGHTS, target)
+    _sync_file(target)
+
+
+def complete_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
+    """Add our state to a checkpoint whose other files are written, mark it, and remove the older ones."""
     write_atomically(folder / STATE, json.dumps(state))
     for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync_file(path)
+    _sync_folder(folder.parent)
     (folder / MARKER).touch()
     _sync_folder(folder)
-    keep = {
-        folder.name,
-        f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else "",
-    }
-    _remove_others(folder.parent, keep)
+    selected = f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else ""
+    _remove_others(folder, selected)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -48,21 +124,25 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def _remove_others(folder: Path, keep: set[str]) -> None:
-    for path in folder.iterdir():
-        if path.name in keep:
-            continue
-        if path.name.startswith("checkpoint-"):
+def _remove_others(checkpoint: Path, selected: str) -> None:
+    """All but this checkpoint, the selected weights, and a later one that another process may already write to."""
+    for path in checkpoint.parent.iterdir():
+        if path.name.startswith("checkpoint-") and _step(path) < _step(checkpoint):
             # Unmarked first: a kill while deleting must not leave something that looks complete.
             (path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(path)
-        elif path.name.startswith("selected-"):
+        elif path.name.startswith("selected-") and path.name != selected:
             path.unlink()
 
 
 def _step(path: Path) -> int:
     suffix = path.name.rpartition("-")[2]
     return int(suffix) if suffix.isdigit() else -1
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from finetune.data.tokens import Collator, MeasuredSet, TrainSet
+from finetune.kernels import install_kernels
 from finetune.models.load import load_config, load_model
 from finetune.training.prepare import Prepared
 from finetune.training.trainer import plain_losses
@@ -42,6 +43,10 @@ def _estimate(prepared: Prepared) -> float:
     # The plain model: what techniques cost is multiplied on afterwards.
     model = load_model(recipe.model, load_config(recipe.model, data.task, data.labels), 0)
     model.to(device)
+    fast = recipe.training.kernels == "fast"
+    if fast:
+        install_kernels(model, is_read_elsewhere=False)
+    model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     collate = Collator(prepared.tokenizer)
     rows = TrainSet(data.train, prepared.encoder, {}, 0)
@@ -59,23 +64,27 @@ def _estimate(prepared: Prepared) -> float:
         float(loss.detach())  # waits for a GPU
         seconds.append(time.perf_counter() - started)
     measured = prepared.measured["validation"]
-    per_row = _evaluation_seconds(model, measured, collate, recipe.training.eval_batch_size, device)
-    evaluated = recipe.training.epochs * sum(len(prepared.measured[name]) for name in ("train_probe", "validation"))
-    evaluated += len(prepared.measured["test"]) if "test" in prepared.measured else 0
+    once = sum(len(prepared.measured[name]) for name in ("train_probe", "validation"))
+    in_the_end = once + (len(prepared.measured["test"]) if "test" in prepared.measured else 0)
+
+    def per_row(rounded: bool) -> float:
+        return _evaluation_seconds(model, measured, collate, recipe.training.eval_batch_size, device, rounded)
+
+    evaluating = recipe.training.epochs * once * per_row(fast and prepared.bf16) + in_the_end * per_row(False)
     # Of the recipe's epochs: what a technique adds to them is in its declared cost.
     steps = (budget.steps or 0) * recipe.training.epochs / budget.epochs
-    return steps * sum(seconds[1:]) / STEPS + evaluated * per_row
+    return steps * sum(seconds[1:]) / STEPS + evaluating
 
 
 def _evaluation_seconds(
-    model: torch.nn.Module, rows: MeasuredSet, collate: Collator, batch_size: int, device: torch.device
+    model: torch.nn.Module, rows: MeasuredSet, collate: Collator, batch_size: int, device: torch.device, rounded: bool
 ) -> float:
-    """Of one row, in fp32."""
+    """Of one row, in fp32 or, `rounded`, in bf16."""
     model.eval()
     spread = _of_all_lengths([len(rows[index]["input_ids"]) for index in range(len(rows))], EVALUATED)
     items = [rows[index] for index in spread]
     started = time.perf_counter()
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=rounded):
         for start in range(0, len(items), batch_size):
             batch = {key: value.to(device) for key, value in collate(items[start : start + batch_size]).items()}
             batch.pop("labels")

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from transformers import TrainerCallback
 
 from finetune.records.schema import Evaluation
 from finetune.training.distributed import is_main
-from finetune.training.selection import Selector, selected_weights
+from finetune.training.selection import Selector
 
 
 class RunObserver(TrainerCallback):
-    """Collects one `Evaluation` per measurement; keeps the selected weights on disk.
+    """Collects one `Evaluation` per measurement. The checkpoint that follows it keeps the weights, if selected.
 
     Args:
         selector: The selection rule at work, or None: then the last checkpoint ships.
-        folder: Where selected weights go.
         on_evaluation: Called with the history after each measurement, in the main process.
     """
 
-    def __init__(
-        self, selector: Selector | None, folder: Path, on_evaluation: Callable[[list[Evaluation]], None]
-    ) -> None:
+    def __init__(self, selector: Selector | None, on_evaluation: Callable[[list[Evaluation]], None]) -> None:
         self.selector = selector
         self.history: list[Evaluation] = []
-        self._folder = folder
         self._on_evaluation = on_evaluation
         self._logged: dict[str, float] = {}
 
@@ -59,21 +53,10 @@ class RunObserver(TrainerCallback):
             )
         )
         if self.selector is not None:
-            self._select(state, control, scores["validation"], kwargs["model"])
+            self.selector.observe(state.global_step, state.epoch, scores["validation"])
+            control.should_training_stop = control.should_training_stop or self.selector.state.stopped
         if is_main():
             self._on_evaluation(self.history)
-
-    def _select(self, state: Any, control: Any, validation: dict[str, float], model: Any) -> None:
-        assert self.selector is not None
-        is_best = self.selector.observe(state.global_step, state.epoch, validation)
-        if is_best and is_main():
-            weights = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-            target = selected_weights(self._folder, state.global_step)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_suffix(".partial")
-            save_file(weights, partial)
-            partial.replace(target)
-        control.should_training_stop = control.should_training_stop or self.selector.state.stopped
 
 
 class StopAt(TrainerCallback):

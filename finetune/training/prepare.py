@@ -36,6 +36,7 @@ from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFact
 from finetune.techniques.rates import PartBudgets
 from finetune.training.distributed import world_size
 from finetune.training.names import weight_names
+from finetune.training.phases import CHECKS, DATA, TOKENS, Stopwatch
 
 if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
@@ -87,30 +88,38 @@ class Prepared:
         return data_facts(self.data, self.measure, self.inspection)
 
 
-def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
+def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | None = None) -> Prepared:
     """Load and check everything short of the weights.
 
     Args:
         recipe: As resolved.
         data: What `load_data(recipe.data)` returned before; loaded if not given.
+        stopwatch: Is told what the time goes into.
 
     Raises:
         DataError, ModelError, RecipeError: With file, key, what was found and what to type next.
     """
-    data = load_data(recipe.data) if data is None else data
-    recipe = fitted_recipe(recipe, data)
-    data = with_score_note(recipe, data)
-    measure = measure_for(recipe, data)
+    stopwatch = stopwatch or Stopwatch()
+    with stopwatch.phase(DATA):
+        data = load_data(recipe.data) if data is None else data
+        recipe = fitted_recipe(recipe, data)
+        data = with_score_note(recipe, data)
+        measure = measure_for(recipe, data)
     tokenizer, encoder, of_model = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = _selection(recipe)
+    with stopwatch.phase(TOKENS):
+        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()}
+        of_texts = _text_warnings(recipe, data, encoder)
+    with stopwatch.phase(CHECKS):
+        inspection = inspect(recipe, data, encoder)
     return Prepared(
         recipe=recipe,
         data=data,
         budget=budget,
         tokenizer=tokenizer,
         encoder=encoder,
-        measured={name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()},
+        measured=measured,
         meter=_meter(recipe, data),
         measure=measure,
         rule=rule,
@@ -120,11 +129,11 @@ def prepare(recipe: Recipe, data: Data | None = None) -> Prepared:
             *data.warnings,
             *budget_warnings(recipe, budget),
             *of_model,
-            *_text_warnings(recipe, data, encoder),
+            *of_texts,
             *_balance_warnings(recipe, data),
             *_precision_warnings(recipe),
         ],
-        inspection=inspect(recipe, data, encoder),
+        inspection=inspection,
     )
 
 

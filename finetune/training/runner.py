@@ -25,21 +25,23 @@ from finetune.data.labels import count_labels
 from finetune.data.split_file import write_split
 from finetune.data.tokens import Collator, TrainSet
 from finetune.errors import FinetuneError, OutputError, RunFailed
+from finetune.kernels import install_kernels
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import compute_scores, fit_temperature
 from finetune.models.dropout import dropout_sites
 from finetune.models.load import encoder_parameters, load_model, start_at
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
-from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord
+from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord, WeightGroup
 from finetune.records.store import RunFolder
 from finetune.techniques import overrides, source_digest
 from finetune.training.arguments import build_arguments
 from finetune.training.batches import StepBatches, StepLoader
-from finetune.training.checkpoints import complete_checkpoint, newest_checkpoint, read_state
+from finetune.training.checkpoints import WEIGHTS, newest_checkpoint, read_state
 from finetune.training.distributed import agree, is_main, rank, world_size
 from finetune.training.interpolation import PretrainedPath
 from finetune.training.observer import RunObserver, StopAt
+from finetune.training.phases import MEASUREMENT, MODEL, OTHER, SAVING, TOKENS, WEIGHT_STATISTICS, Stopwatch
 from finetune.training.prepare import (
     Prepared,
     active_techniques,
@@ -58,7 +60,12 @@ COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each
 
 
 def run_seed(
-    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any] = (), resume: bool = False
+    prepared: Prepared,
+    seed: int,
+    folder: RunFolder,
+    callbacks: Sequence[Any] = (),
+    resume: bool = False,
+    stopwatch: Stopwatch | None = None,
 ) -> RunRecord:
     """Train, measure and save one seed of a prepared recipe. The folder must be free, or the run's own to resume.
 
@@ -68,6 +75,7 @@ def run_seed(
         folder: Where record, model and predictions go; written by the main process only.
         callbacks: transformers callbacks, such as a progress bar.
         resume: Continue from the newest complete checkpoint, if there is one.
+        stopwatch: Has run since before, so that the record tells what preparing took, too.
 
     Returns:
         The finished record, the same in every process.
@@ -77,26 +85,39 @@ def run_seed(
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
     with _remembered_warnings() as said:
-        return _run_seed(prepared, seed, folder, callbacks, resume, said)
+        return _run_seed(prepared, seed, folder, callbacks, resume, said, stopwatch or Stopwatch())
 
 
 def _run_seed(
-    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], resume: bool, said: list[str]
+    prepared: Prepared,
+    seed: int,
+    folder: RunFolder,
+    callbacks: Sequence[Any],
+    resume: bool,
+    said: list[str],
+    stopwatch: Stopwatch,
 ) -> RunRecord:
-    model, pretrained = _build_model(prepared, seed)
-    _check_disk(folder.path, model, copies_on_disk(prepared.recipe))
-    earlier = folder.read() if resume and is_main() else None
-    spent = agree({} if earlier is None else earlier.time)
-    run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), spent)
+    started = time.perf_counter()
+    stopwatch.switch(OTHER)
+    with stopwatch.phase(MODEL):
+        model, pretrained = _build_model(prepared, seed)
+        _check_disk(folder.path, model, copies_on_disk(prepared.recipe))
+        earlier = folder.read() if resume and is_main() else None
+        spent = agree({} if earlier is None else earlier.time)
+        run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), stopwatch, started, spent)
     run.write_record(warnings=[*prepared.warnings, *said])
     if is_main() and prepared.stop_at is None:  # a refit trains on validation: its rows are no split
         write_split(prepared.data, folder.split)
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
-        run.measure()
-        run.save()
+        with stopwatch.phase(MEASUREMENT):
+            run.measure()
+        with stopwatch.phase(SAVING):
+            run.save()
+            run.trainer.writer.finish()
     except BaseException as error:
+        run.complete_checkpoint()
         failure = _explain(error, folder)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError):  # a full disk must not hide the reason
@@ -137,6 +158,8 @@ class _Run:
         model: Any,
         pretrained: Mapping[str, Tensor],
         callbacks: list[Any],
+        stopwatch: Stopwatch,
+        started: float,
         spent: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
@@ -145,14 +168,18 @@ class _Run:
         self.model = model
         self.pretrained = pretrained
         self.outputs: dict[str, dict[str, Measured]] = {}  # selected, last -> split -> logits and targets
+        self.stopwatch = stopwatch
+        self.started = started  # of this leg, by time.perf_counter
         # An interrupted run goes on counting: what it cost is what all its legs took.
-        self.started = time.perf_counter() - float(spent.get("seconds", 0))
+        self.earlier_seconds = float(spent.get("seconds", 0))
+        stopwatch.add(spent.get("phases", {}))
         self.record = _opening_record(prepared, seed, model)
         if spent:
             self._update(time={**self.record.time, "resumed": int(spent.get("resumed", 0)) + 1})
-        self.observer = RunObserver(_selector(prepared), folder.checkpoints, self._keep_history)
+        self.observer = RunObserver(_selector(prepared), self._keep_history)
         collator = Collator(prepared.tokenizer)
-        train_set = TrainSet(data.train, prepared.encoder, _augmenters(prepared), seed, _token_augmenters(prepared))
+        with stopwatch.phase(TOKENS):
+            train_set = TrainSet(data.train, prepared.encoder, _augmenters(prepared), seed, _token_augmenters(prepared))
         batches = StepBatches(
             rows=len(data.train),
             batch_size=recipe.training.batch_size,
@@ -180,11 +207,19 @@ class _Run:
             collate=collator,
             class_weights=_class_weights(prepared),
             bf16=prepared.bf16,
+            rounds=prepared.bf16 and recipe.training.kernels == "fast",
             callbacks=[self.observer, *stops, *callbacks],
-            on_checkpoint=self._complete_checkpoint,
+            run_state=self.observer.to_dict,
+            stopwatch=stopwatch,
         )
+        kernels = self._install_kernels() if recipe.training.kernels == "fast" else []
+        self._update(model={**self.record.model, "kernels": kernels})
         # Same head and batches everywhere; dropout masks of their own in each process. Process 0 is unchanged.
         transformers.set_seed(seed + rank())
+
+    def _install_kernels(self) -> list[str]:
+        """On the model as Trainer has it: on its device, not yet wrapped for several processes."""
+        return install_kernels(self.trainer.model, is_read_elsewhere=bool(_own_techniques(self.prepared.recipe)))
 
     # --- train --------------------------------------------------------------------------------------------------
 
@@ -193,24 +228,20 @@ class _Run:
         if checkpoint is not None:
             self.observer.restore(read_state(checkpoint))
         if checkpoint is not None and self._is_over():
-            self._load_weights(checkpoint / "model.safetensors")
+            self._load_weights(checkpoint / WEIGHTS)
             self.trainer.average.restore(checkpoint)
         else:
             if checkpoint is not None:
                 self.trainer.average.restore(checkpoint)
-            self.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with self.stopwatch.phase(MODEL):  # until the first epoch begins
+                self.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         self.trainer.average.adopt()
-        self._update(time={**self.record.time, "training_seconds": self._elapsed()})
+        self._update(time={**self.record.time, "training_seconds": self._elapsed(), **self._first_step()})
 
     def _is_over(self) -> bool:
         selector = self.observer.selector
         stopped = selector is not None and selector.state.stopped
         return stopped or self.observer.history[-1].step >= (self.prepared.stop_at or self.prepared.budget.steps or 0)
-
-    def _complete_checkpoint(self, folder: str) -> None:
-        self.trainer.accelerator.wait_for_everyone()  # each process writes its own random state
-        if is_main():
-            complete_checkpoint(Path(folder), self.observer.to_dict())
 
     def _keep_history(self, history: list[Evaluation]) -> None:
         self.write_record(history=list(history))
@@ -241,9 +272,13 @@ class _Run:
             if selected.step == last.step and share is None
             else self._checkpoint(last, at_end),
             calibration=self._calibration(at_selected),
-            weights=weight_statistics(self.model, self.pretrained),
+            weights=self._weight_statistics(),
             budget={**self.record.budget, "steps_done": last.step},
         )
+
+    def _weight_statistics(self) -> dict[str, WeightGroup]:
+        with self.stopwatch.phase(WEIGHT_STATISTICS):
+            return weight_statistics(self.model, self.pretrained)
 
     def _as_shipped(self, outputs: dict[str, Measured]) -> tuple[dict[str, Measured], float | None]:
         """Let techniques finish the selected weights; measure again where they did.
@@ -282,17 +317,18 @@ class _Run:
         return {name: self.trainer.predict_rows(split) for name, split in self.trainer.measured.items()}
 
     def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
-        """Rounding may differ (another machine or number of processes may have resumed); damage does not hide in it."""
+        """Rounding may differ (bf16 while training, another machine that resumed); damage does not hide in it."""
         loss = self.prepared.measure.loss
         again, before = self.prepared.meter.measure(*validation)[loss], selected.validation[loss]
-        if before is None or not math.isclose(again, before, rel_tol=1e-3):
+        if before is None or not math.isclose(again, before, rel_tol=1e-2):
             raise RunFailed(
                 f"the restored weights of step {selected.step} measure {loss} {again} on validation, but measured "
                 f"{before} in training: the selected checkpoint is damaged."
             )
 
     def _load_weights(self, path: Path) -> None:
-        self.trainer.accelerator.wait_for_everyone()  # the main process may still be writing
+        self.trainer.writer.finish()
+        self.trainer.accelerator.wait_for_everyone()  # the main process may still have been writing
         weights = load_file(path)
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -350,10 +386,20 @@ class _Run:
             arrays |= {f"{checkpoint}_{name}_logits": measured[0] for name, measured in outputs.items()}
         return arrays
 
+    def complete_checkpoint(self) -> None:
+        """Let the checkpoint that is being written become one to resume from; the run ends for another reason."""
+        try:
+            self.trainer.writer.finish()
+        except Exception as error:
+            logger.warning("the last checkpoint could not be written: %s. --resume takes the one before it", error)
+
     def write_record(self, **changes: Any) -> None:
-        self._update(**changes, time={**self.record.time, "seconds": self._elapsed()})
-        if is_main():
-            self.folder.write(self.record)
+        with self.stopwatch.phase(SAVING):
+            phases = {name: round(seconds, 3) for name, seconds in self.stopwatch.seconds().items()}
+            of_now = {"seconds": self._elapsed(), "total_seconds": round(sum(phases.values()), 3), "phases": phases}
+            self._update(**changes, time={**self.record.time, **of_now})
+            if is_main():
+                self.folder.write(self.record)
 
     def remove_checkpoints(self) -> None:
         """A finished run is not resumed; its checkpoints are three times the size of the model."""
@@ -364,7 +410,12 @@ class _Run:
         self.record = self.record.model_copy(update=changes)
 
     def _elapsed(self) -> float:
-        return round(time.perf_counter() - self.started, 2)
+        return round(time.perf_counter() - self.started + self.earlier_seconds, 2)
+
+    def _first_step(self) -> dict[str, float]:
+        """Seconds from the call of `run_seed` to the first optimizer step; nothing where none was taken."""
+        begun = self.trainer.clock.first_step
+        return {} if begun is None else {"first_step": round(begun - self.started, 2)}
 
 
 def _build_model(prepared: Prepared, seed: int) -> tuple[Any, dict[str, Tensor]]:

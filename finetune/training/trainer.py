@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback
 
 from finetune.data.tokens import MeasuredSet
@@ -32,7 +34,17 @@ from finetune.techniques.base import Task
 from finetune.techniques.rates import TOP_LAYER, changes_rates, part_budget
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
+from finetune.training.checkpoints import CheckpointWriter, complete_checkpoint, keep_selected, on_host
+from finetune.training.finite import FiniteWatch, passes_behind
 from finetune.training.names import weight_names
+from finetune.training.phases import (
+    BATCHES,
+    CHECKPOINTS,
+    EVALUATION,
+    FORWARD_BACKWARD,
+    OPTIMIZER,
+    Stopwatch,
+)
 from finetune.training.rates import RatePlan
 
 Measured = tuple[NDArray[Any], NDArray[Any]]  # logits and targets, in the order of the rows
@@ -63,8 +75,11 @@ class RegularizedTrainer(Trainer):
         collate: Pads the batches of measured splits.
         class_weights: (K,) weights with mean 1 over the training rows, or None.
         bf16: Whether training passes run under bf16 autocast. Weights, loss and evaluation stay fp32.
+        rounds: Whether evaluations while training run under bf16 autocast, too: of 1,000 rows about one is classified
+            otherwise. `predict_rows` stays fp32.
         callbacks: Further callbacks.
-        on_checkpoint: Called with the checkpoint's folder after Trainer wrote it, in every process.
+        run_state: What a checkpoint keeps of the run itself: history and selection.
+        stopwatch: Is told what the time goes into.
     """
 
     # Ours is a mean over the rows of a micro-batch, rescaled in `compute_loss`: Trainer divides by accumulation.
@@ -88,8 +103,10 @@ class RegularizedTrainer(Trainer):
         collate: Callable[..., Any],
         class_weights: Tensor | None,
         bf16: bool,
+        rounds: bool,
         callbacks: list[TrainerCallback],
-        on_checkpoint: Callable[[str], None],
+        run_state: Callable[[], dict[str, Any]],
+        stopwatch: Stopwatch,
     ) -> None:
         # Before Trainer looks at it: encoder heads accept loss arguments and then ignore them, which would multiply
         # the loss by the accumulation steps and by the number of processes (transformers #47688).
@@ -112,8 +129,14 @@ class RegularizedTrainer(Trainer):
         self.meter = meter
         self.class_weights = None if class_weights is None else class_weights.to(args.device)
         self.bf16 = bf16
-        self.on_checkpoint = on_checkpoint
-        self.last_outputs: dict[str, Measured] = {}
+        self.rounds = rounds
+        self.run_state = run_state
+        self.stopwatch = stopwatch
+        self.clock = StepClock(stopwatch)
+        self.add_callback(self.clock)
+        self.writer = CheckpointWriter()
+        self._watch = FiniteWatch(passes_behind(args.device))
+        self.last_outputs: dict[str, Measured] = {}  # of the last evaluation, where it was fp32
         self._rows_in_step = 0
         self._passes: list[_Pass] = []  # of the optimizer step in progress, where a technique may repeat them
         self._repeats = any(
@@ -128,10 +151,17 @@ class RegularizedTrainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], None]:
         """Fetch the micro-batches of one optimizer step and count its rows over all processes."""
-        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        rows = torch.tensor(sum(len(batch["labels"]) for batch in batches), device=self.args.device)
-        self._rows_in_step = int(self.accelerator.reduce(rows, "sum").item())
+        with self.stopwatch.phase(BATCHES):
+            batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        self._rows_in_step = sum(len(batch["labels"]) for batch in batches)
+        if self.accelerator.num_processes > 1:
+            rows = torch.tensor(self._rows_in_step, device=self.args.device)
+            self._rows_in_step = int(self.accelerator.reduce(rows, "sum").item())
         return batches, None
+
+    def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Onto the device; from pinned memory without waiting for what a GPU is at."""
+        return {key: value.to(self.args.device, non_blocking=True) for key, value in inputs.items()}
 
     # --- optimizer ----------------------------------------------------------------------------------------------
 
@@ -219,8 +249,11 @@ class RegularizedTrainer(Trainer):
 
         Raises:
             RunFailed: The objective is not finite; names step and epoch.
+            OSError: The last checkpoint could not be written; or another error of writing it.
         """
-        loss = self._forward_backward(model, inputs) if not self._repeats else self._with_repetition(model, inputs)
+        self.writer.check()
+        with self.stopwatch.phase(FORWARD_BACKWARD):
+            loss = self._forward_backward(model, inputs) if not self._repeats else self._with_repetition(model, inputs)
         if self.rates is not None:
             # With one process they are not even computed; with several each must take part in the exchange.
             resting = self.rates.resting(self.state.global_step)
@@ -256,16 +289,21 @@ class RegularizedTrainer(Trainer):
 
     def _forward_backward(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss: Tensor = super().training_step(model, inputs)
-        # All processes must stop together, or the others would wait for the one that did.
-        finite = self.accelerator.reduce(torch.isfinite(loss).float(), "sum").item() == self.accelerator.num_processes
-        if not finite:
-            found = "nan or infinite in another process" if torch.isfinite(loss) else loss.item()
-            raise RunFailed(
-                f"the training objective became {found} in step {self.state.global_step + 1} of "
-                f"{self.state.max_steps} (epoch {self.state.epoch or 0:.1f}), learning rate "
-                f"{self._get_learning_rate():.1e}. Try a smaller one: --set training.learning_rate="
+        step, epoch, rate = self.state.global_step + 1, self.state.epoch or 0, self._get_learning_rate()
+
+        def complaint(found: float | str) -> RunFailed:
+            return RunFailed(
+                f"the training objective became {found} in step {step} of {self.state.max_steps} (epoch {epoch:.1f}), "
+                f"learning rate {rate:.1e}. Try a smaller one: --set training.learning_rate="
                 f"{self.args.learning_rate / 5:.0e}, or --set training.precision=fp32"
             )
+
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            self._watch.add(loss, complaint)
+        # All processes must stop together, or the others would wait for the one that did.
+        elif self.accelerator.reduce(torch.isfinite(loss).float(), "sum").item() != processes:
+            raise complaint("nan or infinite in another process" if torch.isfinite(loss) else loss.item())
         return loss
 
     def autocast_smart_context_manager(
@@ -297,15 +335,19 @@ class RegularizedTrainer(Trainer):
         Where techniques keep an average of the weights, it is in the model meanwhile: what is measured is what ships.
 
         Raises:
-            RunFailed: The model's outputs are not finite.
+            RunFailed: The model's outputs are not finite, or an objective since the last evaluation was not.
         """
-        with self.average.swapped_in():
+        self._watch.catch_up()
+        with self.stopwatch.phase(EVALUATION), self.average.swapped_in():
             return self._measure_all(metric_key_prefix)
 
     def _measure_all(self, metric_key_prefix: str) -> dict[str, float]:
-        self.last_outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
+        rounded = torch.autocast(self.args.device.type, torch.bfloat16) if self.rounds else contextlib.nullcontext()
+        with rounded:  # around all batches: weights are converted once
+            outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
+        self.last_outputs = {} if self.rounds else outputs
         metrics: dict[str, float] = {}
-        for name, (logits, targets) in self.last_outputs.items():
+        for name, (logits, targets) in outputs.items():
             if not np.isfinite(logits).all():
                 raise RunFailed(
                     f"the model's outputs on {name} are not finite after step {self.state.global_step}. Try a "
@@ -329,11 +371,43 @@ class RegularizedTrainer(Trainer):
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        """Copy what training changes, and go on: the copies are written meanwhile. One checkpoint at a time."""
+        with self.stopwatch.phase(CHECKPOINTS):
+            self.writer.finish()
+            super()._save_checkpoint(model, trial)  # what is small
+            self.accelerator.wait_for_everyone()  # each process has written its own random state
+            if self.is_world_process_zero():
+                self.writer.start(self._checkpoint_of_now())
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Nothing at once: see `_checkpoint_of_now`."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Nothing at once: see `_checkpoint_of_now`."""
+
+    def _checkpoint_of_now(self) -> Callable[[], None]:
+        """Returns what writes the present state, however much later it is called."""
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        if self.is_world_process_zero():
-            self.average.save(folder)
-        self.on_checkpoint(str(folder))
+        run, average = self.run_state(), self.average.copied()
+        is_best = run["selection"] is not None and run["selection"]["best_step"] == self.state.global_step
+        parameters = [name for name, _ in self.model.named_parameters()]
+        weights = on_host(self.model.state_dict())
+        states = {
+            OPTIMIZER_NAME: on_host(self.optimizer.state_dict()),
+            SCHEDULER_NAME: on_host(self.lr_scheduler.state_dict()),
+        }
+
+        def write() -> None:
+            self._save(str(folder), state_dict=weights)
+            for name, state in states.items():
+                torch.save(state, folder / name)
+            average.save(folder)
+            if is_best:
+                measured = average.put_into({name: weights[name] for name in parameters})
+                keep_selected(folder, measured)
+            complete_checkpoint(folder, run)
+
+        return write
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: walking all modules at every step costs more than it tells."""
@@ -369,6 +443,25 @@ class _TechniqueHooks(TrainerCallback):
         step, budget = state.global_step + 1, self._trainer.budget
         for technique in self._trainer.techniques:
             self._trainer.average.update(technique.average_share(step, budget))
+
+
+class StepClock(TrainerCallback):
+    """Tells the stopwatch what comes between the phases that the trainer itself sees the start and end of.
+
+    Attributes:
+        first_step: When the first optimizer step began, by time.perf_counter.
+    """
+
+    def __init__(self, stopwatch: Stopwatch) -> None:
+        self._stopwatch = stopwatch
+        self.first_step: float | None = None
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._stopwatch.switch(BATCHES)  # an epoch's texts are augmented before its first batch
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._stopwatch.switch(OPTIMIZER)  # what follows forward and backward pass
+        self.first_step = self.first_step or time.perf_counter()
 
 
 def _starting_values(model: Any, pretrained: Mapping[str, Tensor]) -> dict[str, Tensor]:

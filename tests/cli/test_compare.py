@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from finetune.comparison.analysis import report_of
 from finetune.errors import RunFailed
 from finetune.records.store import lock_folder
 from tests.cli.invoking import error_lines, invoke, listing, program
@@ -514,6 +515,13 @@ def test_a_report_of_a_comparison_is_the_comparisons_own(place: Place) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout) == report_in(folder)
     assert figures(report_in(folder)) == figures(report_in(place.made))
+
+
+def test_the_report_at_the_end_is_what_the_records_say(place: Place) -> None:
+    """It is put together while the model is still being moved to where it is looked for."""
+    told = json.loads(report_of([Path("made")]).model_dump_json())
+    assert report_in(place.made) == told
+    assert told["groups"][0]["recommendation"]["model"] == "made/model"
 
 
 def test_a_report_of_loose_runs_is_written_where_they_lie(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from finetune.comparison import worker
 from finetune.comparison.executor import Workforce, _Worker, choose_workforce, run_tasks
 from finetune.comparison.worker import Event, Task
 from finetune.errors import RecipeError
@@ -167,6 +168,50 @@ def test_cores_are_shared_among_the_jobs_that_were_asked_for(asked: str, cells: 
 def test_auto_takes_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert choose_workforce("auto", 8).jobs == 3
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize(("cells", "jobs"), [(20, 6), (4, 4)])
+def test_several_workers_share_a_gpu_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, cells: int, jobs: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert choose_workforce("auto", cells, per_gpu=2) == Workforce(jobs, 1, 3)
+    assert choose_workforce("auto", cells, per_gpu=1) == choose_workforce("auto", cells)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_workers_of_a_gpu_need_one_and_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"--jobs-per-gpu 4: this process sees no GPU.*type: --jobs 4"):
+        choose_workforce("auto", 8, per_gpu=4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(RecipeError, match=r"--jobs 3 --jobs-per-gpu 4: both.*8 at a time on 2 GPUs"):
+        choose_workforce("3", 8, per_gpu=4)
+
+
+def serve_and_tell(tasks: Any, threads: int, gpu: int | None) -> None:
+    """A worker that tells which GPUs it sees instead of loading torch."""
+    worker._load_libraries = lambda _: tasks.send(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    worker.serve(tasks, threads, gpu)
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"), [(None, ["0", "1", "0", "1"]), ("5,7,GPU-a", ["5", "7", "5", "7"])], ids=["all", "some"]
+)
+def test_each_worker_sees_one_gpu_and_they_take_turns(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: list[str]
+) -> None:
+    """Numbers are those among the GPUs that this program may use."""
+    monkeypatch.setattr("finetune.comparison.executor.serve", serve_and_tell)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    workers = [_Worker(number, Workforce(4, 1, 2)) for number in range(4)]
+    try:
+        assert [each.connection.recv() for each in workers] == seen
+    finally:
+        for each in workers:
+            each.stop()
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.errors import ModelError
-from finetune.models.load import head_names, load_config, load_model, locate_model
+from finetune.models.load import head_names, load_config, load_model, locate_model, model_fingerprint
 from finetune.recipe import ModelSection
 from tests.conftest import ARCHITECTURES, save_tiny_model
 
@@ -48,6 +50,32 @@ def test_the_hash_is_checked_before_loading(tiny_model: Path) -> None:
     assert locate_model(_section(tiny_model, sha256=right)) == str(tiny_model)
     with pytest.raises(ModelError, match=r"hashes to .* expected 0000"):
         locate_model(_section(tiny_model, sha256="0" * 64))
+
+
+def test_a_file_is_hashed_once_and_again_when_it_was_changed_in_place(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    weights = model / "model.safetensors"
+    section = _section(model, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    hashed = []
+    really_hash = hashlib.file_digest
+    monkeypatch.setattr(
+        "hashlib.file_digest", lambda file, name: (hashed.append(Path(file.name).name), really_hash(file, name))[1]
+    )
+    for _ in range(3):
+        locate_model(section)
+    assert hashed == ["model.safetensors"]
+    before, whole = weights.stat(), model_fingerprint(section)
+    assert hashed.count("model.safetensors") == 1
+
+    other = weights.read_bytes()[:-1] + b"!"
+    while weights.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of the file system is coarse
+        weights.write_bytes(other)
+        os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ModelError, match="not the model of this recipe"):
+        locate_model(section)
+    assert model_fingerprint(_section(model)) != whole
 
 
 @pytest.mark.parametrize("missing", ["./nowhere", "/no/such/folder", "a/b/c"])

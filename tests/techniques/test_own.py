@@ -65,6 +65,8 @@ def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Wr
     assert with_it["techniques"]["gradient_centralization"]["settings"] == {"share": 1.0}
     assert re.fullmatch("[0-9a-f]{64}", with_it["code"]["techniques"]["gradient_centralization"])
     assert "techniques" not in without["code"]
+    assert "first_token" not in with_it["model"]["kernels"]  # own code may look at any token of the last layer
+    assert "first_token" in without["model"]["kernels"]
     assert with_it["history"] != without["history"]
 
 

@@ -38,7 +38,7 @@ EMA: dict[str, Any] = {"ema": {"horizon": 0.2}}  # of 18 steps: β = 1 − 1/3.6
 SWA: dict[str, Any] = {"swa": {"start": 0.4}}  # of 3 epochs: the last two
 STEPS, EPOCH = 18, 6  # 48 rows in batches of 8, three epochs
 LEARNING = {"learning_rate": 0.01, "epochs": 10}  # enough for weights to differ in what they predict
-LATE = {"learning_rate": 0.02, "epochs": 12}  # enough to overfit: the best average is not the last
+LATE = {"learning_rate": 0.02, "epochs": 16}  # enough to overfit: the best average is not the last
 
 every_average = pytest.mark.parametrize("technique", [EMA, SWA], ids=["ema", "swa"])
 

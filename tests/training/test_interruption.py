@@ -67,8 +67,7 @@ class _CountSteps(TrainerCallback):
 KILLER = """
     import os, signal, sys
     from pathlib import Path
-    import torch
-    from finetune.training import checkpoints, runner, trainer
+    from finetune.training import checkpoints, trainer
     from tests.running import train
 
     def kill(*args, **kwargs):
@@ -84,11 +83,14 @@ KILLER = """
             return original(*args, **kwargs)
         return wrapped
 
-    if moment == "while-writing-optimizer":
-        trainer.RegularizedTrainer._save_optimizer_and_scheduler = on_second(
-            trainer.RegularizedTrainer._save_optimizer_and_scheduler)
+    if moment == "while-copying":
+        trainer.RegularizedTrainer._checkpoint_of_now = on_second(trainer.RegularizedTrainer._checkpoint_of_now)
+    elif moment == "while-writing-weights":
+        trainer.RegularizedTrainer._save = on_second(trainer.RegularizedTrainer._save)
+    elif moment == "before-keeping-selected":
+        trainer.keep_selected = on_second(trainer.keep_selected)
     elif moment == "before-marker":
-        runner.complete_checkpoint = on_second(runner.complete_checkpoint)
+        trainer.complete_checkpoint = on_second(trainer.complete_checkpoint)
     elif moment == "while-removing-old":
         checkpoints._remove_others = on_second(checkpoints._remove_others)
     elif moment == "after-selecting":
@@ -100,7 +102,15 @@ KILLER = """
 
 
 @pytest.mark.parametrize(
-    "moment", ["while-writing-optimizer", "before-marker", "while-removing-old", "after-selecting"]
+    "moment",
+    [
+        "after-selecting",
+        "while-copying",
+        "while-writing-weights",
+        "before-keeping-selected",
+        "before-marker",
+        "while-removing-old",
+    ],
 )
 def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_path: Path, moment: str) -> None:
     recipe = write_recipe()
@@ -196,25 +206,36 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("behind", [0, 1])  # at once, as on a CPU; a pass later, as on a GPU
+@pytest.mark.parametrize(("step", "epoch", "evaluated"), [(10, "1.5", 1), (12, "1.8", 1), (18, "2.8", 2)])
 def test_nan_stops_the_run_keeps_the_record_and_says_where(
-    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_recipe: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    behind: int,
+    step: int,
+    epoch: str,
+    evaluated: int,
 ) -> None:
+    """In the last step of an epoch nothing is evaluated or saved any more."""
     from finetune.techniques import Technique
 
     calls = []
 
-    def poison(self: Technique, loss: Any, step: Any) -> Any:
+    def poison(self: Technique, loss: Any, _: Any) -> Any:
         calls.append(1)
-        return loss * float("nan") if len(calls) == 10 else loss
+        return loss * float("nan") if len(calls) == step else loss
 
     monkeypatch.setattr("finetune.techniques.weight_decay.WeightDecay.train_loss", poison, raising=False)
-    with pytest.raises(RunFailed, match=r"became nan in step 10 of 18 \(epoch 1.5\)"):
+    monkeypatch.setattr("finetune.training.trainer.passes_behind", lambda _: behind)
+    with pytest.raises(RunFailed, match=rf"became nan in step {step} of 18 \(epoch {epoch}\)"):
         train(write_recipe(), tmp_path / "run", "light", ["techniques.early_stopping=off"])
     record = read_record(tmp_path / "run" / "run.json")
     assert record.status == "failed"
     assert record.error is not None
-    assert "step 10" in record.error
-    assert len(record.history) == 1
+    assert f"step {step}" in record.error
+    assert len(record.history) == evaluated
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {f"checkpoint-{6 * evaluated}"}
 
 
 def test_a_full_disk_is_noticed_before_training(

@@ -20,6 +20,7 @@ from transformers import (
 from finetune.recipe import resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
+from finetune.training.phases import Stopwatch
 from finetune.training.prepare import prepare
 from finetune.training.runner import _build_model, _Run
 from tests.running import assert_same_weights, train, weights
@@ -60,7 +61,7 @@ def _plain_trainer(recipe: Path, tiny_model: Path, folder: Path) -> Any:
 
 def test_preset_none_equals_a_plain_trainer_bit_for_bit(write_recipe: Write, tiny_model: Path, tmp_path: Path) -> None:
     recipe = write_recipe()
-    train(recipe, tmp_path / "ours", preset="none")
+    train(recipe, tmp_path / "ours", preset="none", overrides=["training.kernels=plain"])
     plain = _plain_trainer(recipe, tiny_model, tmp_path / "plain").state_dict()
     ours = weights(tmp_path / "ours")
     assert ours.keys() == plain.keys()
@@ -71,7 +72,7 @@ def test_preset_none_equals_a_plain_trainer_bit_for_bit(write_recipe: Write, tin
 def test_the_plain_comparison_can_fail(write_recipe: Write, tiny_model: Path, tmp_path: Path) -> None:
     """Another seed gives other weights, so the test above compares something that moves."""
     recipe = write_recipe()
-    train(recipe, tmp_path / "ours", preset="none", seed=1)
+    train(recipe, tmp_path / "ours", preset="none", overrides=["training.kernels=plain"], seed=1)
     plain = _plain_trainer(recipe, tiny_model, tmp_path / "plain").state_dict()
     assert not torch.equal(weights(tmp_path / "ours")["classifier.weight"], plain["classifier.weight"])
 
@@ -154,7 +155,7 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
     for preset in ("none", "medium", "strong"):
         overrides = ["training.epochs=5"]
         prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
-        run = _Run(prepared, 0, RunFolder(tmp_path / preset), *_build_model(prepared, 0), [])
+        run = _Run(prepared, 0, RunFolder(tmp_path / preset), *_build_model(prepared, 0), [], Stopwatch(), 0.0)
         outputs = run.trainer.predict_rows(prepared.measured["validation"])
         seen.append(prepared.meter.measure(*outputs))
     assert seen[0] == seen[1] == seen[2]

@@ -1,0 +1,92 @@
+"""What a profile says about speed, and what to type."""
+
+from collections.abc import Mapping
+
+from finetune.records.profile import RunProfile, Watched
+from finetune.records.schema import RunRecord
+
+PREPARING = ("start", "data", "tokens", "checks")
+TRAINING = ("batches", "forward_backward", "optimizer")
+MEASURING = ("evaluation", "measurement")
+
+# From these shares on a sentence is worth its reading.
+MUCH_PREPARING = 0.5
+MUCH_WAITING = 0.1  # for checkpoints
+MUCH_PADDING = 0.1  # more than there would be with texts of like length together
+MUCH_BATCHING = 0.15
+MUCH_BETWEEN = 0.4
+
+
+def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
+    """Sentences on what takes more than its usual share; one that says so where nothing does."""
+    found = [*_phases(record), *_padding(profile, _sum(record.time["phases"], TRAINING)), *_step(profile)]
+    return found or ["Nothing takes an unusual share."]
+
+
+def _sum(phases: Mapping[str, float], names: tuple[str, ...]) -> float:
+    return sum(phases.get(name, 0.0) for name in names)
+
+
+def _phases(record: RunRecord) -> list[str]:
+    phases = record.time["phases"]
+    total = sum(phases.values())
+    preparing, training, measuring = (_sum(phases, names) for names in (PREPARING, TRAINING, MEASURING))
+    found = []
+    if preparing > MUCH_PREPARING * total:
+        found.append(
+            f"Preparing took {preparing / total:.0%} of the time. Several seeds in one command pay it once: "
+            "--seed 1 --seed 2 ..."
+        )
+    if measuring > training:
+        rows = record.data.rows
+        per_evaluation = rows["train_probe"] + rows["validation"]
+        size = record.recipe["training"]["eval_batch_size"]
+        found.append(
+            f"Measuring took longer than training: {measuring:.1f} s against {training:.1f} s, {per_evaluation} rows "
+            f"(train probe and validation) after each of {len(record.history)} epochs. Larger batches may be faster: "
+            f"--set training.eval_batch_size={2 * size}; fewer rows surely are: --set data.validation_size="
+            f"{max(1, rows['validation'] // 2)} (with wider intervals)"
+        )
+    if phases.get("checkpoints", 0.0) > MUCH_WAITING * total:
+        found.append(
+            f"Training waited {phases['checkpoints']:.1f} s for checkpoints. A faster disk helps: --output DIR on one"
+        )
+    return found
+
+
+def _padding(profile: RunProfile, training: float) -> list[str]:
+    present, grouped = profile.padding.present, profile.padding.grouped
+    if present - grouped <= MUCH_PADDING:
+        return []
+    saved = training * (1 - (1 - present) / (1 - grouped))
+    return [
+        f"{present:.0%} of the tokens in training batches are padding. Batches of texts of like length would have "
+        f"{grouped:.0%}, and save about {saved:.1f} of {training:.1f} s: --set training.group_by_length=true"
+    ]
+
+
+def _step(profile: RunProfile) -> list[str]:
+    watched = profile.training
+    if watched is None:
+        return []
+    found = []
+    phases = profile.time["phases"]
+    if phases.get("batches", 0.0) > MUCH_BATCHING * _sum(phases, TRAINING):
+        found.append(
+            f"Preparing batches took {phases['batches']:.1f} s of training: texts are augmented, or few tokens are "
+            "computed for each row."
+        )
+    if _between(watched) > MUCH_BETWEEN:
+        found.append(
+            f"{_between(watched):.0%} of a step lies between operations: this "
+            f"{'GPU waits for Python' if profile.device == 'cuda' else 'model is small for its number of operations'}. "
+            "Larger batches of fewer steps have less of it: --set training.batch_size=... (this changes what is "
+            "learned: mind the learning rate)"
+        )
+    if watched.precision == "fp32" and profile.device == "cuda":
+        found.append("Training in fp32 uses a part of what a GPU can do. Type: --set training.precision=auto")
+    return found
+
+
+def _between(watched: Watched) -> float:
+    return watched.between / watched.milliseconds

@@ -1,0 +1,52 @@
+"""What `finetune run --profile` found, version 1: profile.json."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROFILE_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Products(_Frozen):
+    """The matrix products of a step or batch, computed again on their own: no step can be faster."""
+
+    multiply_adds: float = Field(description="Of one step or batch.")
+    milliseconds: float = Field(description="For those of one step or batch, on this machine, right after the run.")
+
+
+class Watched(_Frozen):
+    """What training steps, or batches that are measured, did while a profiler looked on, which slows them down."""
+
+    precision: str = Field(description="Of matrix products: bf16 or fp32.")
+    first: int = Field(description="Number of the first one, from 1; of steps in this leg of the run.")
+    count: int
+    milliseconds: float = Field(description="Wall time of one.")
+    groups: dict[str, float] = Field(
+        description="Kind of operation -> milliseconds of one step or batch, longest first; on a GPU those of the GPU."
+    )
+    between: float = Field(description="Milliseconds in none of them: Python, or on a GPU waiting for Python.")
+    products: Products
+
+
+class Padding(_Frozen):
+    """Shares in [0, 1] of the tokens of training batches that only fill up shorter texts, in the first epoch."""
+
+    present: float
+    grouped: float = Field(description="With training.group_by_length.")
+
+
+class RunProfile(_Frozen):
+    """Where the time of one run went: phases in `time`, as in run.json, and operations of a few steps."""
+
+    profile_version: int = PROFILE_VERSION
+    seed: int
+    threads: int = Field(description="CPU threads.")
+    device: str = Field(description="cpu or cuda.")
+    time: dict[str, Any] = Field(description="As in the run record.")
+    training: Watched | None = Field(description="None where the run was resumed after its last step.")
+    evaluation: Watched | None
+    padding: Padding

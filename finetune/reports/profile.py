@@ -1,0 +1,86 @@
+"""What `finetune run --profile` prints after a run."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from finetune.records.profile import Products, RunProfile, Watched
+from finetune.records.schema import RunRecord
+
+# Phase of the record -> what a reader is told; in the order of a run.
+PHASES = {
+    "start": "starting: Python, libraries, recipe, tokenizer",
+    "data": "reading and splitting the data",
+    "tokens": "turning texts into tokens",
+    "checks": "checking the data",
+    "model": "loading the model, setting up training",
+    "batches": "training: putting batches together",
+    "forward_backward": "training: forward and backward passes",
+    "optimizer": "training: optimizer steps",
+    "evaluation": "measuring while training",
+    "checkpoints": "waiting for checkpoints",
+    "measurement": "measuring what ships, test included",
+    "weight_statistics": "statistics of the weights",
+    "saving": "saving model, predictions and record",
+    "profiling": "profiling (--profile)",
+    "other": "everything else",
+}
+SHORT = 0.0005  # of a share: shown as nothing
+
+
+def phases_table(record: RunRecord) -> Table:
+    """Seconds and share of each phase of a run, all legs of a resumed one together."""
+    phases: dict[str, float] = record.time["phases"]
+    total = sum(phases.values())
+    rows = [(text, f"{phases[name]:.1f}", phases[name] / total) for name, text in PHASES.items() if name in phases]
+    table = _table(f"Where the time went: {total:.1f} s", "seconds", rows)
+    table.add_section()
+    table.add_row(_evaluations(record), "", "", style="dim")
+    return table
+
+
+def _evaluations(record: RunRecord) -> str:
+    rows, count = record.data.rows, len(record.history)
+    return f"{count} evaluations of {rows['train_probe']} + {rows['validation']} rows (train probe + validation)"
+
+
+def watched_table(what: str, watched: Watched) -> Table:
+    """Milliseconds and share of each kind of operation in one step or batch."""
+    parts = {**watched.groups, "between operations (Python)": watched.between}
+    rows = [(name, f"{spent:.1f}", spent / watched.milliseconds) for name, spent in parts.items()]
+    last = watched.first + watched.count - 1
+    span = f"{watched.first}" if watched.count == 1 else f"{watched.first} to {last}"
+    return _table(f"Inside one {what}: {watched.milliseconds:.1f} ms while profiled (number {span})", "ms", rows)
+
+
+def floor_line(what: str, watched: Watched) -> str:
+    """How far one step or batch is from what its matrix products alone take; empty where it has none."""
+    products = watched.products
+    if products.milliseconds <= 0:
+        return ""
+    return (
+        f"Its matrix products alone, {products.multiply_adds / 1e9:.2f} billion multiply-adds in {watched.precision}, "
+        f"take {products.milliseconds:.1f} ms here ({_speed(products)}): the {what} took "
+        f"{watched.milliseconds / products.milliseconds:.1f} times that."
+    )
+
+
+def _speed(products: Products) -> str:
+    """A multiply-add is two operations."""
+    return f"{2 * products.multiply_adds / products.milliseconds / 1e9:.2f} TFLOP/s, measured just now"
+
+
+def padding_line(profile: RunProfile) -> str:
+    return f"Padding is {profile.padding.present:.0%} of the tokens in training batches."
+
+
+def _table(title: str, unit: str, rows: Sequence[tuple[str, str, float]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column(unit, justify="right")
+    table.add_column("share", justify="right")
+    for text, spent, share in rows:
+        if share > SHORT:
+            table.add_row(text, spent, f"{share:.0%}" if share >= 0.01 else "< 1%")
+    return table

@@ -1,0 +1,109 @@
+"""What a run spends its time on: a stopwatch that is always on. It reads a clock twice a phase and nothing else.
+
+On a GPU the host orders work and goes on, so that the time of a step shows up where the host next waits for a result:
+`batches`, `forward_backward` and `optimizer` are to be read as one sum there. To tell them apart the host would have to
+wait in every step, which is what makes training slow; `finetune run --profile` asks the GPU itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+START = "start"  # of the program: Python, libraries, recipe, tokenizer
+DATA = "data"  # reading and splitting
+TOKENS = "tokens"  # of all splits
+CHECKS = "checks"  # of the data, baselines included
+MODEL = "model"  # building it, loading weights, setting up the trainer
+BATCHES = "batches"  # padding and augmentation
+FORWARD_BACKWARD = "forward_backward"
+OPTIMIZER = "optimizer"  # clipping and what techniques do around a step included
+EVALUATION = "evaluation"  # while training
+CHECKPOINTS = "checkpoints"  # what training waits for them
+MEASUREMENT = "measurement"  # of the weights that ship, at the end
+WEIGHT_STATISTICS = "weight_statistics"
+SAVING = "saving"  # model, predictions, record
+PROFILING = "profiling"  # starting and stopping the profiler
+OTHER = "other"
+PHASES = (
+    START,
+    DATA,
+    TOKENS,
+    CHECKS,
+    MODEL,
+    BATCHES,
+    FORWARD_BACKWARD,
+    OPTIMIZER,
+    EVALUATION,
+    CHECKPOINTS,
+    MEASUREMENT,
+    WEIGHT_STATISTICS,
+    SAVING,
+    PROFILING,
+    OTHER,
+)
+TRAINING = (BATCHES, FORWARD_BACKWARD, OPTIMIZER)
+
+
+class Stopwatch:
+    """Wall seconds by phase. A moment counts once: in the innermost phase that it lies in.
+
+    Args:
+        name: Of the time outside of every phase.
+        before: Seconds that had passed under this name when the stopwatch was made.
+    """
+
+    def __init__(self, name: str = OTHER, before: float = 0.0) -> None:
+        self._spent = {name: before}
+        self._open = [name]
+        self._since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what happens inside as `name`."""
+        self._settle()
+        depth = len(self._open)
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._settle()
+            del self._open[depth:]
+
+    def switch(self, name: str) -> None:
+        """From here to the end of the innermost phase, count as `name`."""
+        self._settle()
+        self._open[-1] = name
+
+    def add(self, spent: Mapping[str, float]) -> None:
+        """Count seconds that were measured elsewhere, such as by the interrupted part of a run."""
+        for name, seconds in spent.items():
+            self._spent[name] = self._spent.get(name, 0.0) + seconds
+
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds of each phase until now, in the order of their first use."""
+        self._settle()
+        return MappingProxyType(self._spent)
+
+    def total(self) -> float:
+        """Seconds until now: the sum of all phases."""
+        return sum(self.seconds().values())
+
+    def _settle(self) -> None:
+        now = time.perf_counter()
+        self.add({self._open[-1]: now - self._since})
+        self._since = now
+
+
+def process_age() -> float:
+    """Seconds since this process was started, before it was Python; 0 where the system does not tell."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+    except (OSError, ValueError, IndexError, AttributeError):  # not Linux
+        return 0.0

@@ -1,0 +1,204 @@
+"""`finetune run --profile`: looks at a few training steps and a few batches of the first evaluation of a run.
+
+Looking on changes no number: nothing is drawn, computed or put elsewhere. It only takes time.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from transformers import TrainerCallback
+
+from finetune.data.tokens import TrainSet
+from finetune.records.profile import Padding, Products, RunProfile, Watched
+from finetune.records.schema import RunRecord
+from finetune.records.store import write_atomically
+from finetune.training.batches import StepBatches
+from finetune.training.distributed import rank, world_size
+from finetune.training.operations import products_in, time_alone, time_by_kind, wait_for
+from finetune.training.phases import PROFILING, Stopwatch
+from finetune.training.prepare import Prepared
+
+WARM_UP = 3  # steps and batches that pay once for what all others find ready
+STEPS = 10
+BATCHES = 20
+
+
+class OperationProfile(TrainerCallback):
+    """Looks at the first steps of an epoch, and at the first batches that are measured.
+
+    Args:
+        prepared: Of the run.
+        stopwatch: Of the run, so that profiling counts as such.
+    """
+
+    def __init__(self, prepared: Prepared, stopwatch: Stopwatch) -> None:
+        self._prepared = prepared
+        self._stopwatch = stopwatch
+        steps = prepared.budget.steps_per_epoch
+        assert steps is not None, "a prepared run knows its rows"
+        # All in one epoch: an evaluation is no part of a step.
+        self._training = _Look(min(WARM_UP, steps - 1), min(STEPS, max(1, steps - WARM_UP)))
+        # Of two splits at least one batch each is measured: the first warms up, and has begun before we are told.
+        self._evaluation = _Look(1, BATCHES, begun=1)
+        self._rounded = False  # whether batches are measured in bf16
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with self._stopwatch.phase(PROFILING):
+            self._training.begin(args.device)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with self._stopwatch.phase(PROFILING):
+            self._training.end()
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Is called after each batch that is measured: the next begins where the last ends."""
+        with self._stopwatch.phase(PROFILING):
+            self._evaluation.end()
+            self._evaluation.begin(args.device)
+            self._rounded = torch.is_autocast_enabled(args.device.type)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with self._stopwatch.phase(PROFILING):
+            self._evaluation.stop()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Look no more, wherever the run has stopped."""
+        with self._stopwatch.phase(PROFILING):
+            self._training.stop()
+            self._evaluation.stop()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to look at: neither a step nor a batch."""
+        return self._training.is_empty and self._evaluation.is_empty
+
+    def write(self, record: RunRecord, folder: Path) -> RunProfile:
+        """Evaluate what was seen, after the run, and write profile.json and a trace of each part.
+
+        Args:
+            record: Of the finished run.
+            folder: Made if need be.
+        """
+        found = RunProfile(
+            seed=record.seed,
+            threads=torch.get_num_threads(),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            time=record.time,
+            training=self._training.summary(self._prepared.bf16),
+            evaluation=self._evaluation.summary(self._rounded),
+            padding=_padding(self._prepared, record.seed),
+        )
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
+        self._training.write_trace(folder / "trace-training.json.gz")
+        self._evaluation.write_trace(folder / "trace-evaluation.json.gz")
+        return found
+
+
+def _padding(prepared: Prepared, seed: int) -> Padding:
+    """Of this process, from the lengths of texts as they are."""
+    training, train = prepared.recipe.training, prepared.data.train
+    lengths = TrainSet(train, prepared.encoder, {}, seed).lengths
+
+    def share(grouped: bool) -> float:
+        batches = StepBatches(
+            rows=len(train),
+            batch_size=training.batch_size,
+            accumulation=training.accumulation,
+            rank=rank(),
+            world=world_size(),
+            seed=seed,
+            lengths=lengths if grouped else None,
+            classes=train.labels if training.sampling == "balanced" else None,
+        )
+        texts = [[lengths[row] for row in batch] for batch in batches]
+        return 1 - sum(map(sum, texts)) / sum(len(batch) * max(batch) for batch in texts)
+
+    return Padding(present=share(training.group_by_length), grouped=share(True))
+
+
+class _Look:
+    """One stretch of like units (steps or batches) that a profiler looks at, after some that it lets pass."""
+
+    def __init__(self, passes: int, count: int, begun: int = 0) -> None:
+        self._passes = passes
+        self._count = count
+        self._begun = begun
+        self._done = 0
+        self._seconds = 0.0
+        self._since: float | None = None
+        self._device = torch.device("cpu")
+        self._profiler: Any = None
+        self._over = False
+
+    def begin(self, device: torch.device) -> None:
+        """A unit begins."""
+        self._begun += 1
+        if self._profiler is None and not self._over and self._begun > self._passes:
+            self._device = device
+            activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+            self._profiler = profile(activities=activities, record_shapes=True)
+            wait_for(device)
+            self._profiler.start()
+            self._since = time.perf_counter()
+
+    def end(self) -> None:
+        """A unit ends."""
+        if self._profiler is None or self._over:
+            return
+        assert self._since is not None, "a profiler that looks was started"
+        wait_for(self._device)
+        self._seconds = time.perf_counter() - self._since
+        self._done += 1
+        if self._done == self._count:
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing more is to be seen; a unit that has begun and not ended does not count."""
+        if self._profiler is not None and not self._over:
+            self._profiler.stop()
+        self._over = True
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._done
+
+    def summary(self, bf16: bool) -> Watched | None:
+        """Means of one unit; None where none was seen.
+
+        Args:
+            bf16: Whether matrix products were computed in bf16.
+        """
+        if self.is_empty:
+            return None
+        events = self._profiler.events()
+        wall = 1000 * self._seconds / self._done
+        spent = time_by_kind(events, self._device.type == "cuda")
+        groups = {kind: milliseconds / self._done for kind, milliseconds in spent.items()}
+        products = products_in(events)
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        return Watched(
+            precision="bf16" if bf16 else "fp32",
+            first=self._passes + 1,
+            count=self._done,
+            milliseconds=wall,
+            groups=groups,
+            between=max(0.0, wall - sum(groups.values())),
+            products=Products(
+                multiply_adds=sum(product.multiply_adds * times for product, times in products.items()) / self._done,
+                milliseconds=time_alone(products, dtype, self._device) / self._done,
+            ),
+        )
+
+    def write_trace(self, path: Path) -> None:
+        """For chrome://tracing or ui.perfetto.dev; nothing where nothing was seen."""
+        if not self.is_empty:
+            self._profiler.export_chrome_trace(str(path))

@@ -1,0 +1,37 @@
+"""Dropout as modules see it: the same in both directions, nothing in evaluation."""
+
+import torch
+from torch import nn
+
+from finetune.kernels.dropout import FastDropout
+
+
+def test_the_gradient_goes_where_the_values_went() -> None:
+    torch.manual_seed(0)
+    values = torch.ones(200, 30, requires_grad=True)
+    dropped = FastDropout(0.4)(values)
+    dropped.backward(torch.full_like(dropped, 3.0))
+    assert values.grad is not None
+    assert torch.equal(values.grad, 3 * dropped.detach())
+    assert 0.3 < float((dropped == 0).float().mean()) < 0.5
+
+
+def test_evaluation_and_probability_zero_leave_the_values_and_the_random_state_alone() -> None:
+    state = torch.get_rng_state()
+    values = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert FastDropout(0.5).eval()(values) is values
+    assert torch.equal(FastDropout(0.0)(values), values)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_probability_one_drops_everything_as_torch_does() -> None:
+    values = torch.ones(5, 5)
+    assert torch.equal(FastDropout(1.0)(values), nn.Dropout(1.0)(values))
+    assert not FastDropout(0.999999)(values).isnan().any()
+
+
+def test_numbers_that_have_no_fast_mask_go_through_torch() -> None:
+    torch.manual_seed(0)
+    expected = nn.Dropout(0.5)(torch.ones(50, dtype=torch.float64))
+    torch.manual_seed(0)
+    assert torch.equal(FastDropout(0.5)(torch.ones(50, dtype=torch.float64)), expected)
