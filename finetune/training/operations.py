@@ -21,7 +21,7 @@ _PURPOSES = {
     "dropout": r"dropout|bernoulli|random_|_Dropped",
     "attention": r"scaled_dot_product|flash_attention|efficient_attention|bmm|aten::_?softmax|_Attention",
     "normalisation": r"layer_norm|LayerNorm|rms_norm|RMSNorm",
-    "embedding": r"embedding|Embedding|_Looked",
+    "embedding": r"embedding|Embedding",
 }
 # Then what it is, or else the innermost one around it.
 _KINDS = {
