@@ -100,11 +100,11 @@ def run(
         _choose_folders(resolved.recipe, output, resume)  # said once, here, instead of by every process
         load_data(resolved.recipe.data)
         _launch(launch)
-    from finetune.allocation import ask_for_huge_pages
+    from finetune.allocation import tune_allocator
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
-    ask_for_huge_pages()
+    tune_allocator()
     from finetune.training import distributed
     from finetune.training.prepare import prepare
 

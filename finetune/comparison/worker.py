@@ -75,11 +75,11 @@ def serve(tasks: Connection, threads: int, gpu: int | None) -> None:
 
 
 def _load_libraries(threads: int) -> None:
-    from finetune.allocation import ask_for_huge_pages
+    from finetune.allocation import tune_allocator
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
-    ask_for_huge_pages()
+    tune_allocator()
     import torch
 
     import finetune.training.runner  # noqa: F401 - what every cell needs, before the first is timed

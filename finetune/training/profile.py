@@ -60,7 +60,8 @@ class OperationProfile(TrainerCallback):
         with self._stopwatch.phase(PROFILING):
             self._evaluation.end()
             self._evaluation.begin(args.device)
-            self._rounded = torch.is_autocast_enabled(args.device.type)
+            if not self._evaluation.is_over:
+                self._rounded = torch.is_autocast_enabled(args.device.type)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self._stopwatch.phase(PROFILING):
@@ -170,6 +171,10 @@ class _Look:
     @property
     def is_empty(self) -> bool:
         return not self._done
+
+    @property
+    def is_over(self) -> bool:
+        return self._over
 
     def summary(self, bf16: bool) -> Watched | None:
         """Means of one unit; None where none was seen.

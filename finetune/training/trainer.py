@@ -75,8 +75,8 @@ class RegularizedTrainer(Trainer):
         collate: Pads the batches of measured splits.
         class_weights: (K,) weights with mean 1 over the training rows, or None.
         bf16: Whether training passes run under bf16 autocast. Weights, loss and evaluation stay fp32.
-        rounds: Whether evaluations while training run under bf16 autocast, too: of 1,000 rows about one is classified
-            otherwise. `predict_rows` stays fp32.
+        rounds: Whether evaluations before the last step run under bf16 autocast, too: of 1,000 rows about one is
+            classified otherwise. `predict_rows` stays fp32.
         callbacks: Further callbacks.
         run_state: What a checkpoint keeps of the run itself: history and selection.
         stopwatch: Is told what the time goes into.
@@ -342,10 +342,11 @@ class RegularizedTrainer(Trainer):
             return self._measure_all(metric_key_prefix)
 
     def _measure_all(self, metric_key_prefix: str) -> dict[str, float]:
-        rounded = torch.autocast(self.args.device.type, torch.bfloat16) if self.rounds else contextlib.nullcontext()
+        rounds = self.rounds and self.state.global_step < self.state.max_steps  # at the end it need not be done twice
+        rounded = torch.autocast(self.args.device.type, torch.bfloat16) if rounds else contextlib.nullcontext()
         with rounded:  # around all batches: weights are converted once
             outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
-        self.last_outputs = {} if self.rounds else outputs
+        self.last_outputs = {} if rounds else outputs
         metrics: dict[str, float] = {}
         for name, (logits, targets) in outputs.items():
             if not np.isfinite(logits).all():

@@ -78,7 +78,8 @@ def records(folder: Path) -> list[RunRecord]:
 
 def test_cells_run_seed_by_seed_and_a_stopped_curve_goes_on_where_it_was(made: dict[str, Any]) -> None:
     order = [folder.rsplit("-", 1)[0] for folder in [*made["first"], *made["then"]]]
-    cells = [f"{preset}-{size}-rows" for size in (8, 16, 48) for preset in ("none", "light")]
+    # Of a seed the longest first; 8 and 16 rows take the same number of steps.
+    cells = [f"{preset}-{size}-rows" for size in (48, 8, 16) for preset in ("none", "light")]
     assert order == [f"{cell}-seed{seed}" for seed in (0, 1) for cell in cells]
     assert len(made["first"]) == STOPS_AFTER
 

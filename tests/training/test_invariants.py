@@ -23,6 +23,7 @@ from finetune.records.store import RunFolder, read_record
 from finetune.training.phases import Stopwatch
 from finetune.training.prepare import prepare
 from finetune.training.runner import _build_model, _Run
+from finetune.training.trainer import RegularizedTrainer
 from tests.running import assert_same_weights, train, weights
 
 Write = Callable[..., Path]
@@ -169,6 +170,25 @@ def test_bf16_trains_and_measures_in_fp32(write_recipe: Write, tmp_path: Path) -
     fp32 = train(recipe, tmp_path / "fp32", overrides=["training.precision=fp32"])
     assert record.history[-1].objective != fp32.history[-1].objective
     assert record.history[-1].objective == pytest.approx(fp32.history[-1].objective, rel=0.2)
+
+
+def test_a_bf16_run_measures_its_last_epoch_in_fp32_once(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[tuple[str, bool]] = []
+    predict = RegularizedTrainer.predict_rows
+
+    def watched(self: Any, split: Any) -> Any:
+        names = {id(value): name for name, value in self.measured.items()}
+        measured.append((names.get(id(split), "test"), torch.is_autocast_enabled("cpu")))
+        return predict(self, split)
+
+    monkeypatch.setattr(RegularizedTrainer, "predict_rows", watched)
+    record = train(write_recipe(training={"precision": "bf16", "epochs": 2}), tmp_path / "run")
+    splits = ("train_probe", "validation")
+    assert measured == [*((name, True) for name in splits), *((name, False) for name in splits), ("test", False)]
+    assert record.last is not None
+    assert record.last.validation == record.history[-1].validation
 
 
 def test_class_weights_make_rare_classes_count(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:

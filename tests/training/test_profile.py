@@ -85,12 +85,18 @@ def test_a_step_consists_of_the_products_of_its_shapes(write_recipe: Write, tmp_
     assert small.training.products.multiply_adds == pytest.approx(3 * small.evaluation.products.multiply_adds, rel=0.25)
 
 
-def test_the_precision_is_the_one_that_was_computed_in(write_recipe: Write, tmp_path: Path) -> None:
-    recipe = write_recipe(data={"train_size": 32}, training={"epochs": 1, "kernels": "plain"})
-    found = written(recipe, tmp_path / "run", "training.precision=bf16")
+@pytest.mark.parametrize(
+    ("kernels", "epochs", "evaluation"), [("plain", 2, "fp32"), ("fast", 2, "bf16"), ("fast", 1, "fp32")]
+)
+def test_the_precision_is_the_one_that_was_computed_in(
+    write_recipe: Write, tmp_path: Path, kernels: str, epochs: int, evaluation: str
+) -> None:
+    """Of the first evaluation, whatever is measured after it; that of the last epoch is in fp32."""
+    training = {"epochs": epochs, "kernels": kernels, "precision": "bf16"}
+    found = written(write_recipe(data={"train_size": 32}, training=training), tmp_path / "run")
     assert found.training is not None
     assert found.evaluation is not None
-    assert (found.training.precision, found.evaluation.precision) == ("bf16", "fp32")
+    assert (found.training.precision, found.evaluation.precision) == ("bf16", evaluation)
 
 
 def test_the_files_hold_what_is_returned_and_a_timeline_of_each_part(write_recipe: Write, tmp_path: Path) -> None:
