@@ -88,6 +88,8 @@ def without_collecting() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            gc.freeze()  # and back: they are old now, and the next search for young garbage passes them over
+            gc.unfreeze()
             gc.enable()
 
 

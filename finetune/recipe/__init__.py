@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.recipe.checks import find_budget_problems, recipe_budget
-    from finetune.recipe.resolution import Resolved, at_size, differences, flatten, resolve
+    from finetune.recipe.flat import flatten
+    from finetune.recipe.resolution import Resolved, at_size, differences, resolve
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
@@ -16,7 +17,7 @@ _HOMES = {
     "Resolved": "resolution",
     "at_size": "resolution",
     "differences": "resolution",
-    "flatten": "resolution",
+    "flatten": "flat",
     "resolve": "resolution",
     "DataSection": "schema",
     "ModelSection": "schema",

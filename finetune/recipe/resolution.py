@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from finetune.errors import RecipeError, suggest
 from finetune.recipe.checks import find_problems
+from finetune.recipe.flat import flatten
 from finetune.recipe.library import find_preset, find_recipe
 from finetune.recipe.scaling import (
     NOMINAL,
@@ -370,23 +371,6 @@ def _all_origins(recipe: Recipe, written: dict[str, str]) -> dict[str, str]:
         below = [origin for name, origin in written.items() if name.startswith(f"{technique}.")]
         origins[key] = written.get(key) or (below[-1] if below else "default")
     return origins
-
-
-def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, down to the settings of each technique; without `rules`, which is how they came about."""
-    flat: dict[str, Any] = {}
-    for section, content in recipe.items():
-        if section == "rules":
-            continue
-        if not isinstance(content, dict):
-            flat[section] = content
-            continue
-        for key, value in content.items():
-            if section == "techniques" and value:
-                flat.update({f"{section}.{key}.{setting}": entry for setting, entry in value.items()})
-            else:
-                flat[f"{section}.{key}"] = value
-    return flat
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
