@@ -14,7 +14,8 @@ def tune_allocator() -> None:
     """Let every step of training reuse the memory of the step before.
 
     - Freed memory stays with the process. By default glibc hands each large tensor back to the system, whose fresh
-      pages must be zeroed and mapped one by one: two thousand page faults a step of a small encoder, a tenth of its time.
+      pages must be zeroed and mapped one by one: thousands of page faults a step of a small encoder, and a tenth of
+      its time.
     - Large tensors lie in pages of 2 MiB, where Linux gives them.
 
     Own settings (THP_MEM_ALLOC_ENABLE, MALLOC_…, GLIBC_TUNABLES) are left alone; other systems, too.

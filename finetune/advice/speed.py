@@ -6,7 +6,7 @@ from finetune.records.profile import RunProfile, Watched
 from finetune.records.schema import RunRecord
 
 PREPARING = ("start", "data", "tokens", "checks")
-TRAINING = ("batches", "forward_backward", "optimizer")
+TRAINING = ("batches", "forward_backward", "optimizer")  # as training.phases.TRAINING, which is above this layer
 MEASURING = ("evaluation", "measurement")
 
 # From these shares on a sentence is worth its reading.
@@ -19,7 +19,7 @@ MUCH_BETWEEN = 0.4
 
 def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
     """Sentences on what takes more than its usual share; one that says so where nothing does."""
-    found = [*_phases(record), *_padding(profile, _sum(record.time["phases"], TRAINING)), *_step(profile)]
+    found = [*_phases(record), *_padding(profile, _sum(record.time["phases"], TRAINING)), *_step(record, profile)]
     return found or ["Nothing takes an unusual share."]
 
 
@@ -44,14 +44,20 @@ def _phases(record: RunRecord) -> list[str]:
         found.append(
             f"Measuring took longer than training: {measuring:.1f} s against {training:.1f} s, {per_evaluation} rows "
             f"(train probe and validation) after each of {len(record.history)} epochs. Larger batches may be faster: "
-            f"--set training.eval_batch_size={2 * size}; fewer rows surely are: --set data.validation_size="
-            f"{max(1, rows['validation'] // 2)} (with wider intervals)"
+            f"--set training.eval_batch_size={2 * size}{_fewer_rows(record)}"
         )
     if phases.get("checkpoints", 0.0) > MUCH_WAITING * total:
         found.append(
             f"Training waited {phases['checkpoints']:.1f} s for checkpoints. A faster disk helps: --output DIR on one"
         )
     return found
+
+
+def _fewer_rows(record: RunRecord) -> str:
+    if record.recipe["data"].get("split_file"):  # which settles how many there are
+        return ""
+    size = max(1, record.data.rows["validation"] // 2)
+    return f"; fewer rows surely are: --set data.validation_size={size} (with wider intervals)"
 
 
 def _padding(profile: RunProfile, training: float) -> list[str]:
@@ -65,7 +71,7 @@ def _padding(profile: RunProfile, training: float) -> list[str]:
     ]
 
 
-def _step(profile: RunProfile) -> list[str]:
+def _step(record: RunRecord, profile: RunProfile) -> list[str]:
     watched = profile.training
     if watched is None:
         return []
@@ -83,7 +89,7 @@ def _step(profile: RunProfile) -> list[str]:
             "Larger batches of fewer steps have less of it: --set training.batch_size=... (this changes what is "
             "learned: mind the learning rate)"
         )
-    if watched.precision == "fp32" and profile.device == "cuda":
+    if record.recipe["training"].get("precision") == "fp32" and profile.device == "cuda":
         found.append("Training in fp32 uses a part of what a GPU can do. Type: --set training.precision=auto")
     return found
 

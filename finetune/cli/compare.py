@@ -210,9 +210,11 @@ def ablate(
 
 def _execute(plan: _Plan) -> None:
     """Check everything, run what is missing, report, and keep the recommended model."""
+    from finetune.allocation import tune_allocator
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    tune_allocator()
     refuse_launcher(plan.kind)
     from finetune.comparison.conduct import write_texts
     from finetune.comparison.executor import choose_workforce

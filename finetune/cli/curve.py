@@ -88,6 +88,7 @@ def curve(
     its interval. The same command again runs only what is missing.
     """
     use_techniques(technique)
+    from finetune.allocation import tune_allocator
     from finetune.comparison.ladder import (
         choose_sizes,
         parse_sizes,
@@ -101,6 +102,7 @@ def curve(
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
+    tune_allocator()
     refuse_launcher("curve")
     asked = None if sizes is None else parse_sizes(sizes)
     chosen_seeds = parse_seeds(seeds)

@@ -331,7 +331,11 @@ def _write_profile(
             "--resume, and choose another --output"
         )
         return {}
-    return {folder: looking.write(record, folder.profile)}
+    try:
+        return {folder: looking.write(record, folder.profile)}
+    except (OSError, RuntimeError) as error:  # a full disk, or GPU memory that others took: the run itself is complete
+        complain(f"warning: --profile: {folder.profile} could not be written: {error}")
+        return {}
 
 
 def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -51,7 +52,7 @@ def attention(
         (batch, queries, heads, width), and no weights.
     """
     ours = (
-        torch.is_grad_enabled()
+        (module.training or torch.is_grad_enabled())
         and query.device.type == "cpu"
         and key.shape[2] <= LONGEST
         and key.shape[1] == query.shape[1]
@@ -65,6 +66,8 @@ def attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return output, None
+    if torch.is_autocast_enabled("cpu"):  # as for torch's own attention
+        query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     found: Tensor = _Attention.apply(query, key, value, attention_mask, dropout, scale)
     return found.transpose(1, 2).contiguous(), None
@@ -91,6 +94,7 @@ class _Attention(torch.autograd.Function):
         return torch.bmm(used, value).view(shape)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, weights, kept, used = ctx.saved_tensors
         shape, gradient = gradient.shape, gradient.reshape(-1, *gradient.shape[2:])

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from finetune.kernels.masks import apply_mask, draw_mask, drawn_probability
 
@@ -34,6 +35,7 @@ class _Dropped(torch.autograd.Function):
         return apply_mask(values, mask, probability)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return apply_mask(gradient, mask, ctx.probability), None

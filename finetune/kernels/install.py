@@ -9,17 +9,19 @@ from torch import nn
 from finetune.kernels import attention
 from finetune.kernels.dropout import FastDropout
 from finetune.kernels.first_token import compute_first_token_only, reads_first_token
+from finetune.kernels.head import Fp32Linear, output_map
 
 
-def install_kernels(model: Any, is_read_elsewhere: bool) -> list[str]:
+def install_kernels(model: Any, is_read_elsewhere: bool, bf16: bool) -> list[str]:
     """Exchange what this model's architecture allows; the rest stays as it is.
 
     Args:
         model: A sequence classifier, on the device where it is trained, with all that techniques changed in it.
         is_read_elsewhere: Code that is not ours may look at the last layer's output.
+        bf16: Passes run under bf16 autocast.
 
     Returns:
-        Names of the kernels that are now in the model: dropout, attention, first_token.
+        Names of the kernels that are now in the model: dropout, attention, first_token, fp32_logits.
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     installed = []
@@ -36,4 +38,8 @@ def install_kernels(model: Any, is_read_elsewhere: bool) -> list[str]:
     if uses_sdpa and not is_read_elsewhere and reads_first_token(model):
         compute_first_token_only(model)
         installed.append("first_token")
+    head = output_map(model) if bf16 else None
+    if head is not None:
+        head.__class__ = Fp32Linear
+        installed.append("fp32_logits")
     return installed

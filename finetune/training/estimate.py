@@ -45,7 +45,7 @@ def _estimate(prepared: Prepared) -> float:
     model.to(device)
     fast = recipe.training.kernels == "fast"
     if fast:
-        install_kernels(model, is_read_elsewhere=False)
+        install_kernels(model, is_read_elsewhere=False, bf16=prepared.bf16)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     collate = Collator(prepared.tokenizer)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-START = "start"  # of the program: Python, libraries, recipe, tokenizer
+START = "start"  # of the process that trains: Python, libraries, recipe, tokenizer; not of what launched it
 DATA = "data"  # reading and splitting
 TOKENS = "tokens"  # of all splits
 CHECKS = "checks"  # of the data, baselines included
@@ -88,10 +88,6 @@ class Stopwatch:
         """Seconds of each phase until now, in the order of their first use."""
         self._settle()
         return MappingProxyType(self._spent)
-
-    def total(self) -> float:
-        """Seconds until now: the sum of all phases."""
-        return sum(self.seconds().values())
 
     def _settle(self) -> None:
         now = time.perf_counter()

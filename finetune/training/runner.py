@@ -117,11 +117,11 @@ def _run_seed(
             run.save()
             run.trainer.writer.finish()
     except BaseException as error:
-        run.complete_checkpoint()
         failure = _explain(error, folder)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError):  # a full disk must not hide the reason
             run.write_record(status=status, error=str(failure) or type(failure).__name__)
+        run.complete_checkpoint()  # takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)
     run.write_record(status="finished", warnings=[*prepared.warnings, *said])
     run.remove_checkpoints()
@@ -219,7 +219,8 @@ class _Run:
 
     def _install_kernels(self) -> list[str]:
         """On the model as Trainer has it: on its device, not yet wrapped for several processes."""
-        return install_kernels(self.trainer.model, is_read_elsewhere=bool(_own_techniques(self.prepared.recipe)))
+        is_read_elsewhere = bool(_own_techniques(self.prepared.recipe))
+        return install_kernels(self.trainer.model, is_read_elsewhere, self.prepared.bf16)
 
     # --- train --------------------------------------------------------------------------------------------------
 
@@ -256,7 +257,7 @@ class _Run:
         if selected.step != last.step:
             self._load_weights(selected_weights(self.folder.checkpoints, selected.step))
             at_selected = self._predict_gap_splits()
-            self._verify_restored(selected, at_selected["validation"])
+            self._verify_restored(selected)
         at_selected, share = self._as_shipped(at_selected)
         for name, technique in self.prepared.recipe.techniques.items():
             for warning in technique.shipped_warnings(self.model):
@@ -288,6 +289,8 @@ class _Run:
         """
         techniques = self.prepared.recipe.techniques.values()
         finishing = [technique for technique in techniques if overrides(technique, "finish_model")]
+        if finishing:
+            self.trainer.writer.finish()  # it still asks the model for its configuration
         for technique in finishing:
             technique.finish_model(self.model)
         shares = sorted({share for technique in techniques for share in technique.interpolations()})
@@ -316,11 +319,12 @@ class _Run:
     def _predict_gap_splits(self) -> dict[str, Measured]:
         return {name: self.trainer.predict_rows(split) for name, split in self.trainer.measured.items()}
 
-    def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
-        """Rounding may differ (bf16 while training, another machine that resumed); damage does not hide in it."""
+    def _verify_restored(self, selected: Evaluation) -> None:
+        """Measured again as it was in training. Another machine that resumed rounds otherwise; damage shows."""
         loss = self.prepared.measure.loss
+        (validation,) = self.trainer.predict_as_in_training([self.prepared.measured["validation"]])
         again, before = self.prepared.meter.measure(*validation)[loss], selected.validation[loss]
-        if before is None or not math.isclose(again, before, rel_tol=1e-2):
+        if before is None or not math.isclose(again, before, rel_tol=1e-2, abs_tol=1e-4):
             raise RunFailed(
                 f"the restored weights of step {selected.step} measure {loss} {again} on validation, but measured "
                 f"{before} in training: the selected checkpoint is damaged."
@@ -389,7 +393,11 @@ class _Run:
     def complete_checkpoint(self) -> None:
         """Let the checkpoint that is being written become one to resume from; the run ends for another reason."""
         try:
-            self.trainer.writer.finish()
+            try:
+                self.trainer.writer.finish()
+            except KeyboardInterrupt:  # again: the program would wait at its end anyway, but without the folder's lock
+                self.trainer.writer.finish()
+                raise
         except Exception as error:
             logger.warning("the last checkpoint could not be written: %s. --resume takes the one before it", error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,9 @@ class RegularizedTrainer(Trainer):
         meter: Turns logits into scores.
         collate: Pads the batches of measured splits.
         class_weights: (K,) weights with mean 1 over the training rows, or None.
-        bf16: Whether training passes run under bf16 autocast. Weights, loss and evaluation stay fp32.
-        rounds: Whether evaluations before the last step run under bf16 autocast, too: of 1,000 rows about one is
-            classified otherwise. `predict_rows` stays fp32.
+        bf16: Whether training passes run under bf16 autocast. Weights and losses stay fp32.
+        rounds: Whether evaluations while training run under bf16 autocast, too: of 1,000 rows about one is classified
+            otherwise. What is reported in the end is measured in fp32.
         callbacks: Further callbacks.
         run_state: What a checkpoint keeps of the run itself: history and selection.
         stopwatch: Is told what the time goes into.
@@ -309,7 +309,7 @@ class RegularizedTrainer(Trainer):
     def autocast_smart_context_manager(
         self, cache_enabled: bool | None = True
     ) -> contextlib.AbstractContextManager[Any]:
-        """bf16 for training passes only: what is measured must not depend on rounding."""
+        """bf16 for training passes; `predict_rows` decides for itself."""
         if self.bf16 and self.model.training:
             return torch.autocast(self.args.device.type, torch.bfloat16)
         return contextlib.nullcontext()
@@ -317,15 +317,26 @@ class RegularizedTrainer(Trainer):
     # --- measurement --------------------------------------------------------------------------------------------
 
     def predict_rows(self, split: MeasuredSet) -> Measured:
-        """Logits (rows, outputs) and targets of the clean model in eval mode, gathered over processes.
+        """Logits (rows, outputs) and targets of the clean model in eval mode and fp32, gathered over processes.
 
         Of a text in windows, the mean of their logits.
 
         Leaves the random state as it was: how often one measures must not change what is trained.
         """
-        with torch.random.fork_rng(devices=[]):
-            output = self.evaluation_loop(self.get_eval_dataloader(split), description="Evaluation")
-        return split.pooled(output.predictions), split.restore(output.label_ids)
+        return self._predict([split], rounds=False)[0]
+
+    def predict_as_in_training(self, splits: Iterable[MeasuredSet]) -> list[Measured]:
+        """As `predict_rows`, in the precision of the evaluations while training."""
+        return self._predict(splits, self.rounds)
+
+    def _predict(self, splits: Iterable[MeasuredSet], rounds: bool) -> list[Measured]:
+        measured = []
+        # Around all batches: weights are converted once.
+        with torch.random.fork_rng(devices=[]), torch.autocast(self.args.device.type, torch.bfloat16, enabled=rounds):
+            for split in splits:
+                output = self.evaluation_loop(self.get_eval_dataloader(split), description="Evaluation")
+                measured.append((split.pooled(output.predictions), split.restore(output.label_ids)))
+        return measured
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
@@ -342,11 +353,8 @@ class RegularizedTrainer(Trainer):
             return self._measure_all(metric_key_prefix)
 
     def _measure_all(self, metric_key_prefix: str) -> dict[str, float]:
-        rounds = self.rounds and self.state.global_step < self.state.max_steps  # at the end it need not be done twice
-        rounded = torch.autocast(self.args.device.type, torch.bfloat16) if rounds else contextlib.nullcontext()
-        with rounded:  # around all batches: weights are converted once
-            outputs = {name: self.predict_rows(split) for name, split in self.measured.items()}
-        self.last_outputs = {} if rounds else outputs
+        outputs = dict(zip(self.measured, self.predict_as_in_training(self.measured.values()), strict=True))
+        self.last_outputs = {} if self.rounds else outputs
         metrics: dict[str, float] = {}
         for name, (logits, targets) in outputs.items():
             if not np.isfinite(logits).all():

@@ -76,7 +76,7 @@ def test_with_dropout_the_weights_are_masked_and_so_is_their_gradient() -> None:
         torch.testing.assert_close(one.grad, two.grad, rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_pass_torchs_numerical_check_in_bf16_tolerance() -> None:
+def test_in_bf16_values_and_gradients_are_exact_up_to_rounding() -> None:
     """bf16 in and out, the softmax between in fp32: no further from the exact result than rounding of the inputs."""
     ours, exact = parts(kind=torch.bfloat16), parts(kind=torch.bfloat16)
     found, _ = attention(Encoder(), *ours, visible())
@@ -89,6 +89,37 @@ def test_gradients_pass_torchs_numerical_check_in_bf16_tolerance() -> None:
     expected.sum().backward()
     for one, two in zip(ours, exact, strict=True):
         torch.testing.assert_close(one.grad, two.grad, rtol=0.05, atol=0.05)
+
+
+def test_the_same_masks_are_drawn_with_and_without_gradients() -> None:
+    torch.manual_seed(5)
+    with_gradients = attention(Encoder(), *parts(), visible(), dropout=0.4)[0]
+    torch.manual_seed(5)
+    with torch.no_grad():
+        assert torch.equal(attention(Encoder(), *parts(), visible(), dropout=0.4)[0], with_gradients)
+
+
+def test_under_autocast_fp32_inputs_are_cast_as_torchs_own_attention_does() -> None:
+    ours, theirs = parts(), parts()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = attention(Encoder(), *ours, visible())
+        expected, _ = sdpa_attention_forward(Encoder(), *theirs, visible())
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    found.float().square().sum().backward()
+    expected.float().square().sum().backward()
+    for one, two in zip(ours, theirs, strict=True):
+        assert one.grad is not None
+        assert one.grad.dtype == torch.float32
+        torch.testing.assert_close(one.grad, two.grad, rtol=0.05, atol=0.05)
+
+
+def test_second_derivatives_are_refused_instead_of_wrong() -> None:
+    query, key, value = parts()
+    found = attention(Encoder(), query, key, value, None)[0].square().sum()
+    (gradient,) = torch.autograd.grad(found, query, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_padding_gets_no_weight_and_no_gradient() -> None:
@@ -108,7 +139,7 @@ class Causal(nn.Module):
 @pytest.mark.parametrize(
     ("module", "tokens", "grad", "mask"),
     [
-        (Encoder(), TOKENS, False, visible()),
+        (Encoder().eval(), TOKENS, False, visible()),
         (Encoder(), LONGEST + 1, True, None),
         (Causal(), TOKENS, True, None),
         (Encoder(), TOKENS, True, torch.zeros(BATCH, 1, TOKENS, TOKENS)),

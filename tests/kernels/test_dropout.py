@@ -1,5 +1,6 @@
 """Dropout as modules see it: the same in both directions, nothing in evaluation."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -14,6 +15,13 @@ def test_the_gradient_goes_where_the_values_went() -> None:
     assert values.grad is not None
     assert torch.equal(values.grad, 3 * dropped.detach())
     assert 0.3 < float((dropped == 0).float().mean()) < 0.5
+
+
+def test_second_derivatives_are_refused_instead_of_wrong() -> None:
+    values = torch.ones(5, 5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(FastDropout(0.4)(values).square().sum(), values, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_evaluation_and_probability_zero_leave_the_values_and_the_random_state_alone() -> None:

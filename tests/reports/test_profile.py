@@ -111,8 +111,26 @@ def test_a_step_between_operations_is_told_by_device() -> None:
     assert "70% of a step lies between operations: this model is small" in advice(record(), training=idle)
     on_gpu = advice(record(), training=idle, device="cuda")
     assert "this GPU waits for Python" in on_gpu
-    assert "--set training.precision=auto" in on_gpu
-    assert "precision" not in advice(record(), training=watched(precision="bf16"), device="cuda")
+
+
+def test_fp32_on_a_gpu_is_worth_a_word_only_where_it_was_asked_for() -> None:
+    def precise(kind: str) -> RunRecord:
+        made = record()
+        training = {**made.recipe["training"], "precision": kind}
+        return made.model_copy(update={"recipe": {**made.recipe, "training": training}})
+
+    assert "--set training.precision=auto" in advice(precise("fp32"), training=watched(), device="cuda")
+    assert "precision" not in advice(precise("auto"), training=watched(), device="cuda")  # this GPU has no bf16
+    assert "precision" not in advice(precise("fp32"), training=watched())
+
+
+def test_rows_that_a_split_file_settles_are_not_to_be_changed() -> None:
+    made = record(evaluation=80.0)
+    given = made.model_copy(update={"recipe": {**made.recipe, "data": {"split_file": "split.json"}}})
+    assert "data.validation_size=" in advice(made)
+    assert "data.validation_size=" not in advice(given)
+    assert "--set training.eval_batch_size=128 " not in advice(given)
+    assert advice(given).endswith("--set training.eval_batch_size=128")
 
 
 def test_without_a_step_phases_alone_give_advice() -> None:

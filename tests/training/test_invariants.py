@@ -172,23 +172,30 @@ def test_bf16_trains_and_measures_in_fp32(write_recipe: Write, tmp_path: Path) -
     assert record.history[-1].objective == pytest.approx(fp32.history[-1].objective, rel=0.2)
 
 
-def test_a_bf16_run_measures_its_last_epoch_in_fp32_once(
+def test_a_bf16_run_measures_what_it_reports_in_fp32(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Evaluations that are compared with each other are in one precision; restored weights are checked in it."""
     measured: list[tuple[str, bool]] = []
-    predict = RegularizedTrainer.predict_rows
+    loop = RegularizedTrainer.evaluation_loop
 
-    def watched(self: Any, split: Any) -> Any:
+    def watched(self: Any, loader: Any, **settings: Any) -> Any:
         names = {id(value): name for name, value in self.measured.items()}
-        measured.append((names.get(id(split), "test"), torch.is_autocast_enabled("cpu")))
-        return predict(self, split)
+        measured.append((names.get(id(loader.dataset), "test"), torch.is_autocast_enabled("cpu")))
+        return loop(self, loader, **settings)
 
-    monkeypatch.setattr(RegularizedTrainer, "predict_rows", watched)
-    record = train(write_recipe(training={"precision": "bf16", "epochs": 2}), tmp_path / "run")
-    splits = ("train_probe", "validation")
-    assert measured == [*((name, True) for name in splits), *((name, False) for name in splits), ("test", False)]
+    monkeypatch.setattr(RegularizedTrainer, "evaluation_loop", watched)
+    techniques = {"early_stopping": {"patience": 1, "min_delta": 0.5, "metric": "nll"}}
+    training = {"precision": "bf16", "epochs": 3, "learning_rate": 0.02}
+    recipe = write_recipe(training=training, techniques=techniques)
+    record = train(recipe, tmp_path / "run")
+    assert record.selected is not None
     assert record.last is not None
-    assert record.last.validation == record.history[-1].validation
+    assert (record.selected.epoch, record.last.epoch) == (1, 2)
+    splits = ("train_probe", "validation")
+    in_training = [(name, True) for _ in range(2) for name in splits]
+    at_the_end = [(name, False) for name in splits]
+    assert measured == [*in_training, *at_the_end, *at_the_end, ("validation", True), ("test", False)]
 
 
 def test_class_weights_make_rare_classes_count(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:

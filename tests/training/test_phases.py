@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from finetune.advice import speed
 from finetune.recipe import resolve
 from finetune.records.store import RunFolder
 from finetune.training import phases
@@ -52,6 +53,11 @@ def test_time_inside_a_nested_phase_counts_there_alone(clock: Clock) -> None:
     clock.wait(16)
     assert watch.seconds() == {"outside": 22.0, "outer": 10.0, "inner": 4.0}
     assert sum(watch.seconds().values()) == 5 + 31
+
+
+def test_advice_means_the_same_phases() -> None:
+    assert set(speed.TRAINING) == set(phases.TRAINING)
+    assert {*speed.PREPARING, *speed.MEASURING} <= set(PHASES)
 
 
 def test_a_phase_that_is_open_counts_until_now(clock: Clock) -> None:

@@ -82,6 +82,23 @@ def test_regression(write_recipe: Write, tmp_path: Path) -> None:
     assert model.config.problem_type == "regression"
 
 
+def test_bf16_measures_numbers_far_from_zero_while_training(write_recipe: Write, tmp_path: Path) -> None:
+    """bf16 has steps of 1/2 at 100: outputs rounded to them would be half a standard deviation off."""
+    rows = [(text, 101.0 if label == "good" else 99.0) for text, label in labelled_texts(80)]
+    source = write_csv(tmp_path / "numbers.csv", ["text", "label"], rows)
+    recipe = write_recipe(
+        data={"source": str(source), "task": "regression"},
+        training={"epochs": 4, "precision": "bf16"},
+        techniques={"early_stopping": {"patience": 2, "min_delta": 0.5, "metric": "mse"}},
+    )
+    record = train(recipe, tmp_path / "run")
+    assert record.last is not None
+    assert "fp32_logits" in record.model["kernels"]
+    assert record.history[-1].validation["mse"] == pytest.approx(record.last.validation["mse"], rel=0.01)
+    outputs = np.load(tmp_path / "run" / "predictions.npz")["last_validation_logits"]
+    assert len(np.unique(outputs)) > 4
+
+
 def test_without_a_test_file_the_score_is_called_optimistic(write_recipe: Write, tmp_path: Path) -> None:
     train_file = write_csv(tmp_path / "a.csv", ["text", "label"], labelled_texts(40))
     validation = write_csv(tmp_path / "b.csv", ["text", "label"], labelled_texts(16, start=100))
