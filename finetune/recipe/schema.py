@@ -154,8 +154,8 @@ class TrainingSection(Section):
     kernels: Literal["fast", "plain"] = Field(
         "fast",
         description="fast: our own code where it computes the same up to rounding in less time (dropout, attention, "
-        "last layer); bf16 runs keep logits in fp32, and are measured in bf16 until they end. plain: transformers' code "
-        "alone.",
+        "last layer); bf16 runs keep logits in fp32 and are measured in bf16 until they end. plain: transformers' "
+        "code alone.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
