@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +15,45 @@ import pytest
 from transformers import TrainerCallback
 
 from finetune.records.schema import RunRecord
-from tests.running import train
+from tests.running import REPOSITORY, train
+
+# A process for each case, forked before torch has a thread: libraries, five seconds of them, load once.
+_IN_TURN = """
+    import json, os, signal, sys
+
+    for case in json.loads(sys.argv[1]):
+        child = os.fork()
+        if not child:
+            try:
+                die(*case)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+            sys.exit(f"{case}: nobody killed it")
+"""
+
+
+def killed(definition: str, *cases: Iterable[object]) -> None:
+    """Call `die(*case)` for each case, in a process of its own that must not survive it.
+
+    Args:
+        definition: Python that defines `die`, which kills its process with signal 9 somewhere.
+        cases: Arguments of the calls; texts, in the end.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(definition) + textwrap.dedent(_IN_TURN), _texts(cases)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _texts(cases: Iterable[Iterable[object]]) -> str:
+    return json.dumps([[str(value) for value in case] for case in cases])
 
 
 class InterruptAt(TrainerCallback):

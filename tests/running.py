@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,17 @@ def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> No
         torch.testing.assert_close(
             two[name], value, rtol=0, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m")
+
+
+def run_in_two_processes(*commands: Iterable[object]) -> subprocess.CompletedProcess[str]:
+    """Commands of the program, one after the other, in two processes that torchrun starts once for all of them."""
+    given = json.dumps([[str(argument) for argument in command] for command in commands])
+    done = finetune(given, launcher=(*TORCHRUN, "tests.in_turn"))
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def finetune(

@@ -22,8 +22,9 @@ class FastDropout(nn.Dropout):
 
 
 def can_mask(values: Tensor, probability: float) -> bool:
-    """Whether these kernels know how; a probability that rounds to 1 would divide by 0."""
-    return 0 < drawn_probability(probability) < 1 and values.device.type == "cpu" and values.dtype in MASKABLE
+    """Whether these kernels know how: on this device, in this precision, and with this probability to 1 %."""
+    error = abs(drawn_probability(probability) - probability)
+    return error < 0.01 * min(probability, 1 - probability) and values.device.type == "cpu" and values.dtype in MASKABLE
 
 
 class _Dropped(torch.autograd.Function):

@@ -14,8 +14,8 @@ STEPS = 2**15  # probabilities are multiples of 1 / STEPS
 
 
 def drawn_probability(probability: float) -> float:
-    """The multiple of 1 / STEPS that masks have: within 1.6e-5 of `probability` (below it: 1 / STEPS); 0 only for 0."""
-    return max(1, round(probability * STEPS)) / STEPS if probability > 0 else 0.0
+    """The multiple of 1 / STEPS that masks have: within 1.6e-5 of `probability`."""
+    return round(probability * STEPS) / STEPS
 
 
 def draw_mask(shape: Sequence[int], probability: float) -> Tensor:

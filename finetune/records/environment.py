@@ -1,10 +1,13 @@
 """What a run ran on: versions, code, device. No secrets, no paths, no host name."""
 
+import functools
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import finetune
@@ -24,14 +27,20 @@ PACKAGES = (
 )
 
 
-def read_versions() -> dict[str, str]:
+@functools.cache
+def _versions() -> Mapping[str, str]:
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "missing"
-    return versions
+    return MappingProxyType(versions)
+
+
+def read_versions() -> dict[str, str]:
+    """Of Python and of what decides the figures; looked up once a process."""
+    return dict(_versions())
 
 
 def read_code() -> dict[str, Any]:

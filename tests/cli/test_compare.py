@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from finetune.comparison import conduct
 from finetune.comparison.analysis import report_of
 from finetune.errors import RunFailed
 from finetune.records.store import lock_folder
 from tests.cli.invoking import error_lines, invoke, listing, program
+from tests.comparison.inline import InlineWorkers
 from tests.comparison.making import Run, write_comparison, write_run
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 from tests.running import REPOSITORY, finetune
@@ -75,6 +77,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(autouse=True)
 def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.path)
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it matters what is run, and not by which process."""
+    monkeypatch.setattr(conduct, "run_tasks", InlineWorkers())
 
 
 def report_in(folder: Path) -> dict[str, Any]:
@@ -156,7 +164,7 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same_report(
     assert {name: after[name] for name in before} == before
 
 
-def test_another_preset_trains_only_its_own_cells(place: Place) -> None:
+def test_another_preset_trains_only_its_own_cells(place: Place, inline: None) -> None:
     folder = place.copy("wider")
     before = records(folder)
     result = invoke(
@@ -444,7 +452,7 @@ def test_a_cell_with_damaged_predictions_is_run_again(place: Place) -> None:
 # --- folds, refit, ablation ------------------------------------------------------------------------------------
 
 
-def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
+def test_folds_make_each_part_of_the_data_test_once(place: Place, inline: None) -> None:
     more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null")
     result = invoke(*place.compare("folded", *more))
     assert result.exit_code == 0, result.stderr
@@ -476,7 +484,7 @@ def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> N
     assert (place.path / refit["run"] / "run.json").read_bytes() == before
 
 
-def test_an_ablation_takes_a_preset_apart(place: Place) -> None:
+def test_an_ablation_takes_a_preset_apart(place: Place, inline: None) -> None:
     preset = place.path / "mine.yaml"
     preset.write_text(json.dumps({"l2": {}, "label_smoothing": {}}), encoding="utf-8")
     result = invoke(
@@ -615,7 +623,7 @@ def test_a_refit_that_fails_leaves_report_and_model(place: Place) -> None:
     assert (folder / "model" / "model.safetensors").is_file()
 
 
-def test_data_that_was_moved_is_the_same_data(place: Place) -> None:
+def test_data_that_was_moved_is_the_same_data(place: Place, inline: None) -> None:
     folder = place.copy("moved")
     recipe = json.loads(place.recipe.read_text(encoding="utf-8"))
     moved = shutil.copy(recipe["data"]["source"], place.path / "elsewhere.csv")

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from finetune.comparison import conduct
-from finetune.comparison.executor import Workforce
-from finetune.comparison.worker import Event, Task, _Preparations, _run
 from finetune.records.schema import RunRecord
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
 from tests.comparison.curves import falling, made_curve
+from tests.comparison.inline import InlineWorkers
 
 SIZES = "8,16,48"
 STOPS_AFTER = 4  # cells
-
-
-class Workers:
-    """Runs tasks in this process, as one worker would, and remembers them; stops after some, if told to."""
-
-    def __init__(self) -> None:
-        self.folders: list[str] = []
-        self.stops_after: int | None = None
-
-    def __call__(self, tasks: Sequence[Task], workforce: Workforce, on_event: Callable[[Event], None]) -> None:
-        prepared = _Preparations()
-        for number, task in enumerate(tasks):
-            if number == self.stops_after:
-                raise KeyboardInterrupt
-            self.folders.append(task.folder.name)
-            on_event(_run(task, prepared, on_event))
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +29,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[Workers]:
+def workers(place: Path) -> Iterator[InlineWorkers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("finetune.comparison.ladder.MIN_STEPS", 10)  # few, for speed; 8 rows are one step an epoch
-        found = Workers()
+        found = InlineWorkers()
         patch.setattr(conduct, "run_tasks", found)
         yield found
 
 
 @pytest.fixture(scope="module")
-def made(place: Path, workers: Workers) -> dict[str, Any]:
+def made(place: Path, workers: InlineWorkers) -> dict[str, Any]:
     """A curve that was stopped after some cells, and then continued by the same command."""
     workers.stops_after = STOPS_AFTER
     stopped = invoke(*command("made"))
@@ -114,7 +97,7 @@ def test_the_curve_is_written_in_three_forms_and_on_stdout(place: Path, made: di
 
 
 def test_the_same_command_again_runs_nothing_and_another_size_only_its_own_cells(
-    place: Path, made: Any, workers: Workers
+    place: Path, made: Any, workers: InlineWorkers
 ) -> None:
     shutil.copytree(place / "made", place / "again")
     workers.folders = []
@@ -128,7 +111,7 @@ def test_the_same_command_again_runs_nothing_and_another_size_only_its_own_cells
     assert [folder.rsplit("-", 1)[0] for folder in workers.folders] == ["none-32-rows-seed1"]
 
 
-def test_a_dry_run_trains_nothing(made: Any, workers: Workers) -> None:
+def test_a_dry_run_trains_nothing(made: Any, workers: InlineWorkers) -> None:
     workers.folders = []
     result = invoke(*command("made", "--dry-run", "--json"))
     described = json.loads(result.stdout)

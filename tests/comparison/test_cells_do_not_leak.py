@@ -37,10 +37,11 @@ TOUCHING = [
 def recipes(write_recipe: Callable[..., Path]) -> list[Recipe]:
     """A plain cell of two seeds, and one of each technique."""
     training = {"epochs": 2}
-    plain = write_recipe("none", training=training)
+    data = {"train_size": 32}
+    plain = write_recipe("none", data=data, training=training)
     found = [resolve(str(plain), None, seeds=[seed]).recipe for seed in (0, 1)]
     for name in TOUCHING:
-        path = write_recipe(name, training=training, techniques={name: settings_of(name)})
+        path = write_recipe(name, data=data, training=training, techniques={name: settings_of(name)})
         found.append(resolve(str(path), None, seeds=[0]).recipe)
     return found
 

@@ -38,8 +38,14 @@ def test_probability_one_drops_everything_as_torch_does() -> None:
     assert not FastDropout(0.999999)(values).isnan().any()
 
 
-def test_numbers_that_have_no_fast_mask_go_through_torch() -> None:
+@pytest.mark.parametrize(
+    ("kind", "probability"),
+    [(torch.float64, 0.5), (torch.float32, 1e-12), (torch.float32, 5e-5), (torch.float32, 0.9999)],
+    ids=["fp64", "never", "rare", "nearly all"],
+)
+def test_what_15_bits_cannot_say_goes_through_torch(kind: torch.dtype, probability: float) -> None:
+    values = torch.ones(50_000, dtype=kind)
     torch.manual_seed(0)
-    expected = nn.Dropout(0.5)(torch.ones(50, dtype=torch.float64))
+    expected = nn.Dropout(probability)(values)
     torch.manual_seed(0)
-    assert torch.equal(FastDropout(0.5)(torch.ones(50, dtype=torch.float64)), expected)
+    assert torch.equal(FastDropout(probability)(values), expected)

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from finetune.comparison import conduct
 from finetune.errors import RecipeError
 from finetune.recipe import at_size, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
 from finetune.techniques import Dropout, LabelSmoothing
 from finetune.training.plan import describe_plan
 from finetune.training.prepare import prepare
+from tests.cli.invoking import invoke
+from tests.comparison.inline import InlineWorkers
 from tests.conftest import labelled_texts, write_csv
 from tests.running import finetune, train
 
@@ -76,14 +79,14 @@ def test_a_run_uses_and_records_what_its_rows_ask_for(write_recipe: Write, tmp_p
 
 def test_a_run_with_rules_resumes(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(techniques={"dropout": HEAD}, training={"epochs": 1})
-    first = finetune("run", recipe, "--output", tmp_path / "run")
-    assert first.returncode == 0, first.stderr
-    again = finetune("run", recipe, "--output", tmp_path / "run", "--resume")
-    assert again.returncode == 0, again.stderr
+    first = invoke("run", recipe, "--output", tmp_path / "run")
+    assert first.exit_code == 0, first.stderr
+    again = invoke("run", recipe, "--output", tmp_path / "run", "--resume")
+    assert again.exit_code == 0, again.stderr
     assert "finished already" in again.stderr
     write_recipe(techniques={"dropout": {"classifier": 0.2}}, training={"epochs": 1})
-    other = finetune("run", recipe, "--output", tmp_path / "run", "--resume")
-    assert other.returncode == 2
+    other = invoke("run", recipe, "--output", tmp_path / "run", "--resume")
+    assert other.exit_code == 2
     assert "rules.dropout" in other.stderr
 
 
@@ -127,21 +130,22 @@ def test_an_override_replaces_a_rule(write_recipe: Write) -> None:
 
 
 def test_a_comparison_scales_its_presets_and_ablation_leaves_out_what_is_off(
-    tmp_path: Path, write_recipe: Write
+    tmp_path: Path, write_recipe: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conduct, "run_tasks", InlineWorkers())
     preset = tmp_path / "sized.yaml"
     far = {"by_rows": {"from 0": "off", "from 5000": {"smoothing": 0.1}}}
     content = {"dropout": HEAD, "label_smoothing": far, "l2": {}}
     preset.write_text(f"# sized\n{json.dumps(content)}", encoding="utf-8")
     recipe = write_recipe(training={"epochs": 1})
-    found = finetune("ablate", recipe, "--preset", preset, "--seeds", "1", "--dry-run", "--json")
-    assert found.returncode == 0, found.stderr
+    found = invoke("ablate", recipe, "--preset", preset, "--seeds", "1", "--dry-run", "--json")
+    assert found.exit_code == 0, found.stderr
     variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
     assert variants == {"none", "sized", "sized without dropout", "dropout alone", "sized without l2", "l2 alone"}
-    compared = finetune(
+    compared = invoke(
         "compare", recipe, "--presets", f"none,{preset}", "--seeds", "1", "--output", tmp_path / "c", "--quiet"
     )
-    assert compared.returncode == 0, compared.stderr
+    assert compared.exit_code == 0, compared.stderr
     manifest = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))
     (sized,) = [variant for variant in manifest["variants"] if variant["name"] == "sized"]
     assert sized["techniques"]["dropout"]["classifier"] == 0.2

@@ -13,11 +13,10 @@ from pydantic import PrivateAttr, ValidationError
 
 from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
-from finetune.records.store import read_record
 from finetune.techniques import Budget, Part, StepView
 from finetune.techniques.head_first import HeadFirst, rise_and_fall
 from tests.interrupting import interrupted_and_resumed, timeless
-from tests.running import assert_same_weights, finetune, train
+from tests.running import assert_same_weights, train
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
 Write = Callable[..., Path]
@@ -128,19 +127,6 @@ def test_accumulation_changes_nothing(write_recipe: Write, still_model: Path, tm
     train(recipe, tmp_path / "one")
     train(recipe, tmp_path / "two", overrides=["training.accumulation=2"])
     assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=1e-5)
-
-
-def test_two_processes_take_the_steps_of_one(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
-    """There gradients of the resting encoder are computed and thrown away: the exchange needs all of them."""
-    recipe = write_recipe(
-        model=still_model, techniques={"head_first": {"learning_rate": 0.01}}, training={"learning_rate": 0.001}
-    )
-    train(recipe, tmp_path / "one")
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "finetune"]
-    run = finetune("run", recipe, "--output", tmp_path / "two", launcher=launcher)
-    assert run.returncode == 0, run.stderr
-    assert read_record(tmp_path / "two" / "run.json").budget["processes"] == 2
-    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=5e-6)
 
 
 def test_it_composes_with_frozen_lower_layers_and_layer_wise_rates(

@@ -16,7 +16,7 @@ from finetune.models.load import build_without_weights
 from finetune.techniques.layer_drop import LayerDrop, kept_or_skipped
 from finetune.training.checkpoints import MARKER
 from tests.conftest import ARCHITECTURES, tiny_config
-from tests.running import finetune, train
+from tests.running import train
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -177,14 +177,6 @@ def test_a_run_skips_layers_and_measures_with_all(write_recipe: Write, still_mod
     assert stats.binomtest(changed, len(apart), 0.75).pvalue > 0.01  # neither layer skipped: a quarter of the passes
     for a, b in zip(one.record.history, two.record.history, strict=True):
         assert a.validation["nll"] == pytest.approx(b.validation["nll"], rel=1e-6)
-
-
-def test_two_processes_can_skip_different_layers(write_recipe: Write, tmp_path: Path) -> None:
-    """Each draws its own; a layer without a gradient in one of them would make the other wait or fail."""
-    recipe = write_recipe(techniques={"layer_drop": {"probability": 0.6}}, training={"epochs": 2})
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "finetune"]
-    run = finetune("run", recipe, "--output", tmp_path / "two", launcher=launcher)
-    assert run.returncode == 0, run.stderr
 
 
 def test_it_goes_with_other_noise(write_recipe: Write, tmp_path: Path) -> None:

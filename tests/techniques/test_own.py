@@ -86,12 +86,12 @@ def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     )
     first = finetune(*command)
     assert first.returncode == 0, first.stderr
-    cells = {path.name for path in (tmp_path / "compared" / "cells").iterdir()}
+    assert len(list((tmp_path / "compared" / "cells").glob("*/predictions.npz"))) == 2
     example.write_text(EXAMPLE.replace("sub_(self.share", "sub_(0.5 * self.share"), encoding="utf-8")
-    second = finetune(*command)
+    second = finetune(*command, "--dry-run", "--json")
     assert second.returncode == 0, second.stderr
-    added = {path.name for path in (tmp_path / "compared" / "cells").iterdir()} - cells
-    assert [name.split("-")[0] for name in added] == ["centred"]
+    states = {cell["variant"]: cell["state"] for cell in json.loads(second.stdout)["cells"]}
+    assert states == {"none": "finished", "centred": "waiting"}
 
 
 def test_ls_and_show_know_it(example: Path) -> None:

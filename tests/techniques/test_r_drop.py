@@ -16,10 +16,9 @@ from finetune.recipe import resolve
 from finetune.techniques.r_drop import RDrop, class_divergence, label_divergence
 from finetune.training.prepare import prepare
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
-from tests.running import assert_same_weights, finetune, train
+from tests.running import train
 from tests.techniques.passes import PassSpy, made_pass, plain, some_logits
 from tests.techniques.watching import watch
-from tests.training.test_processes import TORCHRUN
 
 Write = Callable[..., Path]
 
@@ -151,20 +150,6 @@ def test_other_tasks_run_with_their_own_divergence(write_recipe: Write, tmp_path
 def test_it_runs_in_bf16(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(training={"epochs": 1, "precision": "bf16"}, techniques={"r_drop": {}})
     assert train(recipe, tmp_path / "run").status == "finished"
-
-
-def test_two_processes_take_the_steps_of_one(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
-    """A dropout too rare to ever strike passes for one, and makes both ways comparable."""
-    recipe = write_recipe(
-        model=still_model,
-        data={"train_size": 45, "validation_size": 15, "test_size": 15},
-        training={"epochs": 1, "learning_rate": 0.001, "accumulation": 2},
-        techniques={"dropout": {"hidden": 1e-12}, "r_drop": {}},
-    )
-    train(recipe, tmp_path / "one")
-    run = finetune("run", recipe, "--output", tmp_path / "two", launcher=TORCHRUN)
-    assert run.returncode == 0, run.stderr
-    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=5e-6)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------

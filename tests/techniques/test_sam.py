@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from finetune.errors import RunFailed
 from finetune.techniques import Budget, GradientView
 from finetune.techniques.sam import SAM, ascent
-from tests.running import assert_same_weights, finetune, train
+from tests.running import train
 from tests.techniques.passes import FREE, PassSpy, fresh_model, record_batches
 from tests.techniques.watching import watch
-from tests.training.test_processes import TORCHRUN
 
 Write = Callable[..., Path]
 
@@ -225,20 +224,6 @@ def _halves(values: list[Any], step: int) -> tuple[list[Any], list[Any]]:
     for index, value in enumerate(values):
         kept[index % step >= step // 2].append(value)
     return kept
-
-
-def test_two_processes_take_the_steps_of_one(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
-    """45 rows in batches of 8 leave an incomplete step of 5. In the first epoch only the head climbs."""
-    recipe = write_recipe(
-        model=still_model,
-        data={"train_size": 45, "validation_size": 15, "test_size": 15},
-        training={"epochs": 2, "learning_rate": 0.001, "accumulation": 2},
-        techniques={"head_first": {"epochs_alone": 1}, "sam": {"radius": 0.3}},
-    )
-    train(recipe, tmp_path / "one")
-    run = finetune("run", recipe, "--output", tmp_path / "two", launcher=TORCHRUN)
-    assert run.returncode == 0, run.stderr
-    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=5e-6)
 
 
 def test_it_runs_in_bf16(write_recipe: Write, tmp_path: Path) -> None:

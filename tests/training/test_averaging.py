@@ -4,11 +4,6 @@ With two processes: test_interpolation.py.
 """
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +24,8 @@ from finetune.training.averaging import FILE, WeightAverage
 from finetune.training.prepare import prepare
 from finetune.training.refit import refitted
 from finetune.training.runner import run_seed
-from tests.interrupting import InterruptAt, timeless
-from tests.running import REPOSITORY, assert_same_weights, train, weights
+from tests.interrupting import InterruptAt, killed, timeless
+from tests.running import assert_same_weights, train, weights
 from tests.techniques.watching import Spy, Watched, watch
 
 Write = Callable[..., Path]
@@ -371,7 +366,7 @@ def _interrupt(*_: Any) -> None:
 
 
 KILLER = """
-    import os, signal, sys
+    import os, signal
     from pathlib import Path
     from finetune.training.averaging import WeightAverage
     from tests.running import train
@@ -383,25 +378,17 @@ KILLER = """
         if len(saves) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         original(self, path)
-    WeightAverage.save = save
-    train(Path(sys.argv[1]), Path(sys.argv[2]))
+
+    def die(recipe, folder):
+        WeightAverage.save = save
+        train(Path(recipe), Path(folder))
 """
 
 
 def test_kill_9_before_its_save_can_be_resumed(write_recipe: Write, tmp_path: Path) -> None:
     """Trainer has written its checkpoint by then; without the average it must not count."""
     recipe = write_recipe(techniques=EMA)
-    script = tmp_path / "killer.py"
-    script.write_text(textwrap.dedent(KILLER), encoding="utf-8")
-    died = subprocess.run(
-        [sys.executable, str(script), str(recipe), str(tmp_path / "cut")],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    killed(KILLER, (recipe, tmp_path / "cut"))
     assert (tmp_path / "cut" / "checkpoints" / "checkpoint-12" / "model.safetensors").is_file()
     resumed = train(recipe, tmp_path / "cut", resume=True)
     whole = train(recipe, tmp_path / "whole")

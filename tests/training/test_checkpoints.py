@@ -1,10 +1,5 @@
 """Checkpoints are written while training goes on: what they hold, when they count, and what their errors do."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +14,8 @@ from finetune.errors import RunFailed
 from finetune.records.store import read_record
 from finetune.training.checkpoints import MARKER, CheckpointWriter, newest_checkpoint, on_host
 from finetune.training.trainer import RegularizedTrainer
-from tests.interrupting import InterruptAt, timeless
-from tests.running import REPOSITORY, assert_same_weights, train
+from tests.interrupting import InterruptAt, killed, timeless
+from tests.running import assert_same_weights, train
 
 Write = Callable[..., Path]
 EPOCH = 6  # steps: 48 rows in batches of 8
@@ -203,13 +198,12 @@ def test_a_file_system_without_hard_links_will_do(
 # --- the end of a run -------------------------------------------------------------------------------------------
 
 PENDING = """
-    import os, signal, sys, threading
+    import os, signal, threading
     from pathlib import Path
     from transformers import TrainerCallback
     from finetune.training import trainer
     from tests.running import train
 
-    moment, recipe, folder = sys.argv[1:]
     complete, save = trainer.complete_checkpoint, trainer.RegularizedTrainer._save
     reached = threading.Event()
     def hold(checkpoint):
@@ -222,46 +216,38 @@ PENDING = """
     def held_save(self, checkpoint, state_dict=None):
         hold(checkpoint)
         save(self, checkpoint, state_dict)
-    if moment == "before-its-first-file":
-        trainer.RegularizedTrainer._save = held_save
-    else:
-        trainer.complete_checkpoint = held_complete
 
     class Kill(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step == 15:
                 assert reached.wait(60)
                 os.kill(os.getpid(), signal.SIGKILL)
-    train(Path(recipe), Path(folder), "strong", ["training.epochs=5"], callbacks=[Kill()])
+
+    def die(moment, recipe, folder):
+        if moment == "before-its-first-file":
+            trainer.RegularizedTrainer._save = held_save
+        else:
+            trainer.complete_checkpoint = held_complete
+        train(Path(recipe), Path(folder), "strong", ["training.epochs=5"], callbacks=[Kill()])
 """
 
 
-@pytest.mark.parametrize("moment", ["before-its-first-file", "before-its-marker"])
 def test_killed_while_a_checkpoint_is_pending_a_run_goes_on_from_the_one_before(
-    write_recipe: Write, tmp_path: Path, moment: str
+    write_recipe: Write, tmp_path: Path
 ) -> None:
-    recipe = write_recipe()
-    script = tmp_path / "killer.py"
-    script.write_text(textwrap.dedent(PENDING), encoding="utf-8")
-    died = subprocess.run(
-        [sys.executable, str(script), moment, str(recipe), str(tmp_path / "cut")],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    kept = tmp_path / "cut" / "checkpoints"
-    assert [path.parent.name for path in kept.glob(f"*/{MARKER}")] == ["checkpoint-6"]
-    assert (kept / "checkpoint-12").is_dir()
-    steps: list[int] = []
-    first = AtStep(EPOCH + 1, lambda: steps.append(EPOCH + 1))
-    resumed = train(recipe, tmp_path / "cut", "strong", ["training.epochs=5"], resume=True, callbacks=[first])
-    assert steps == [EPOCH + 1]
+    recipe, moments = write_recipe(), ("before-its-first-file", "before-its-marker")
     whole = train(recipe, tmp_path / "whole", "strong", ["training.epochs=5"])
-    assert timeless(resumed) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    killed(PENDING, *((moment, recipe, tmp_path / moment) for moment in moments))
+    for moment in moments:
+        kept = tmp_path / moment / "checkpoints"
+        assert [path.parent.name for path in kept.glob(f"*/{MARKER}")] == ["checkpoint-6"]
+        assert (kept / "checkpoint-12").is_dir()
+        steps: list[int] = []
+        first = AtStep(EPOCH + 1, lambda steps=steps: steps.append(EPOCH + 1))  # type: ignore[misc]
+        resumed = train(recipe, tmp_path / moment, "strong", ["training.epochs=5"], resume=True, callbacks=[first])
+        assert steps == [EPOCH + 1]
+        assert timeless(resumed) == timeless(whole)
+        assert_same_weights(tmp_path / moment, tmp_path / "whole")
 
 
 def test_ctrl_c_waits_for_the_checkpoint_that_is_being_written(

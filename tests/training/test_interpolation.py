@@ -22,7 +22,7 @@ from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import _Run, run_seed
 from tests.cli.invoking import invoke
 from tests.interrupting import InterruptAt
-from tests.running import assert_same_weights, finetune, train, weights
+from tests.running import assert_same_weights, run_in_two_processes, train, weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
 Write = Callable[..., Path]
@@ -355,9 +355,7 @@ def test_two_processes_measure_average_and_choose_as_one(
     techniques = {"ema": {"horizon": 0.2}, **WISE}
     recipe = write_recipe(model=still_model, techniques=techniques, training={"learning_rate": 0.001})
     one = train(recipe, tmp_path / "one")
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "finetune"]
-    run = finetune("run", recipe, "--output", tmp_path / "two", launcher=launcher)
-    assert run.returncode == 0, run.stderr
+    run_in_two_processes(("run", recipe, "--output", tmp_path / "two"))
     two = read_record(tmp_path / "two" / "run.json")
     assert two.budget["processes"] == 2
     assert one.selected is not None

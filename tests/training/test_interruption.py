@@ -1,9 +1,5 @@
 """Kill and resume: whatever moment a run dies at, it ends as if it had not."""
 
-import os
-import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +11,8 @@ from transformers import TrainerCallback
 from finetune.errors import OutputError, RunFailed
 from finetune.records.store import RunFolder, read_record
 from finetune.training.checkpoints import MARKER, newest_checkpoint
-from tests.interrupting import InterruptAt, timeless
-from tests.running import REPOSITORY, assert_same_weights, finetune, train
+from tests.interrupting import InterruptAt, killed, timeless
+from tests.running import assert_same_weights, finetune, train
 
 Write = Callable[..., Path]
 STOPPABLE = ["training.epochs=5"]  # strong has patience 3 and at least 4 epochs
@@ -64,71 +60,50 @@ class _CountSteps(TrainerCallback):
         self.steps.append(state.global_step)
 
 
+MOMENTS = (
+    "after-selecting",
+    "while-copying",
+    "while-writing-weights",
+    "before-keeping-selected",
+    "before-marker",
+    "while-removing-old",
+)
 KILLER = """
-    import os, signal, sys
+    import os, signal
     from pathlib import Path
     from finetune.training import checkpoints, trainer
     from tests.running import train
 
-    def kill(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    moment, recipe, folder = sys.argv[1:]
-    calls = {"count": 0}
-    def on_second(original):
+    def on_second(owner, name):
+        original, calls = getattr(owner, name), []
         def wrapped(*args, **kwargs):
-            calls["count"] += 1
-            if calls["count"] == 2:
-                kill()
+            calls.append(1)
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
             return original(*args, **kwargs)
-        return wrapped
+        setattr(owner, name, wrapped)
 
-    if moment == "while-copying":
-        trainer.RegularizedTrainer._checkpoint_of_now = on_second(trainer.RegularizedTrainer._checkpoint_of_now)
-    elif moment == "while-writing-weights":
-        trainer.RegularizedTrainer._save = on_second(trainer.RegularizedTrainer._save)
-    elif moment == "before-keeping-selected":
-        trainer.keep_selected = on_second(trainer.keep_selected)
-    elif moment == "before-marker":
-        trainer.complete_checkpoint = on_second(trainer.complete_checkpoint)
-    elif moment == "while-removing-old":
-        checkpoints._remove_others = on_second(checkpoints._remove_others)
-    elif moment == "after-selecting":
-        trainer.RegularizedTrainer._save_checkpoint = on_second(trainer.RegularizedTrainer._save_checkpoint)
-    else:
-        raise SystemExit(f"no moment {moment}")
-    train(Path(recipe), Path(folder), "strong", ["training.epochs=5"])
+    def die(moment, recipe, folder):
+        on_second(*{
+            "after-selecting": (trainer.RegularizedTrainer, "_save_checkpoint"),
+            "while-copying": (trainer.RegularizedTrainer, "_checkpoint_of_now"),
+            "while-writing-weights": (trainer.RegularizedTrainer, "_save"),
+            "before-keeping-selected": (trainer, "keep_selected"),
+            "before-marker": (trainer, "complete_checkpoint"),
+            "while-removing-old": (checkpoints, "_remove_others"),
+        }[moment])
+        train(Path(recipe), Path(folder), "strong", ["training.epochs=5"])
 """
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "after-selecting",
-        "while-copying",
-        "while-writing-weights",
-        "before-keeping-selected",
-        "before-marker",
-        "while-removing-old",
-    ],
-)
-def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_path: Path, moment: str) -> None:
+def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe()
-    script = tmp_path / "killer.py"
-    script.write_text(textwrap.dedent(KILLER), encoding="utf-8")
-    died = subprocess.run(
-        [sys.executable, str(script), moment, str(recipe), str(tmp_path / "cut")],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    resumed = train(recipe, tmp_path / "cut", "strong", STOPPABLE, resume=True)
     whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
-    assert timeless(resumed) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    killed(KILLER, *((moment, recipe, tmp_path / moment) for moment in MOMENTS))
+    for moment in MOMENTS:
+        resumed = train(recipe, tmp_path / moment, "strong", STOPPABLE, resume=True)
+        assert timeless(resumed) == timeless(whole), moment
+        assert_same_weights(tmp_path / moment, tmp_path / "whole")
 
 
 def test_incomplete_checkpoints_are_passed_over_and_removed(tmp_path: Path) -> None:
