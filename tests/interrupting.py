@@ -17,15 +17,21 @@ from transformers import TrainerCallback
 from finetune.records.schema import RunRecord
 from tests.running import REPOSITORY, train
 
-# A process for each case, forked before torch has a thread: libraries, five seconds of them, load once.
-_IN_TURN = """
-    import json, os, signal, sys
+# A process for each case, forked before there is a thread: libraries, five seconds of them, load once.
+_FORKED = """
+    import json, os, signal, sys, traceback
 
+    threads = [open(f"/proc/self/task/{number}/comm").read().strip() for number in os.listdir("/proc/self/task")]
+    threads = [name for name in threads if name != "jemalloc_bg_thd"]  # pyarrow's; jemalloc minds forks
+    assert len(threads) == 1, f"a library starts threads, which a fork would lose: {threads}"
     for case in json.loads(sys.argv[1]):
         child = os.fork()
         if not child:
+            signal.alarm(300)  # what hangs shall end
             try:
                 die(*case)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
@@ -42,9 +48,9 @@ def killed(definition: str, *cases: Iterable[object]) -> None:
         cases: Arguments of the calls; texts, in the end.
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(definition) + textwrap.dedent(_IN_TURN), _texts(cases)],
+        [sys.executable, "-c", textwrap.dedent(definition) + textwrap.dedent(_FORKED), _texts(cases)],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -14,6 +14,7 @@ from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder
 
 REPOSITORY = Path(__file__).parent.parent
+LIMIT = 600.0  # seconds, far more than any command takes: what hangs shall end
 
 
 def train(
@@ -64,24 +65,29 @@ def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> No
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m")
 
 
-def run_in_two_processes(*commands: Iterable[object]) -> subprocess.CompletedProcess[str]:
+def run_in_two_processes(*commands: Iterable[object]) -> None:
     """Commands of the program, one after the other, in two processes that torchrun starts once for all of them."""
     given = json.dumps([[str(argument) for argument in command] for command in commands])
     done = finetune(given, launcher=(*TORCHRUN, "tests.in_turn"))
     assert done.returncode == 0, done.stderr
-    return done
 
 
 def finetune(
     *arguments: object, launcher: Iterable[str] = ("-m", "finetune"), cwd: Path = REPOSITORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The real program, in a process of its own."""
-    return subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, *launcher, *(str(argument) for argument in arguments)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=300,
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
+    try:
+        printed, said = process.communicate(timeout=LIMIT)
+    except BaseException:  # torchrun hands it on to its workers; a kill would leave them running
+        process.terminate()
+        process.communicate(timeout=60)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, printed, said)

@@ -25,7 +25,7 @@ def draw_mask(shape: Sequence[int], probability: float) -> Tensor:
 
     Args:
         shape: Of what is masked.
-        probability: Of being dropped, below 1.
+        probability: Of being dropped; one that `can_mask` accepts.
     """
     elements = math.prod(shape)
     words = torch.empty((elements + 3) // 4, dtype=torch.int64).random_()  # 63 random bits, the highest is 0

@@ -4,10 +4,8 @@ import functools
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import finetune
@@ -28,14 +26,14 @@ PACKAGES = (
 
 
 @functools.cache
-def _versions() -> Mapping[str, str]:
+def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "missing"
-    return MappingProxyType(versions)
+    return versions
 
 
 def read_versions() -> dict[str, str]:

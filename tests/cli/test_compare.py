@@ -164,7 +164,8 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same_report(
     assert {name: after[name] for name in before} == before
 
 
-def test_another_preset_trains_only_its_own_cells(place: Place, inline: None) -> None:
+@pytest.mark.usefixtures("inline")
+def test_another_preset_trains_only_its_own_cells(place: Place) -> None:
     folder = place.copy("wider")
     before = records(folder)
     result = invoke(
@@ -452,7 +453,8 @@ def test_a_cell_with_damaged_predictions_is_run_again(place: Place) -> None:
 # --- folds, refit, ablation ------------------------------------------------------------------------------------
 
 
-def test_folds_make_each_part_of_the_data_test_once(place: Place, inline: None) -> None:
+@pytest.mark.usefixtures("inline")
+def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
     more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null")
     result = invoke(*place.compare("folded", *more))
     assert result.exit_code == 0, result.stderr
@@ -484,7 +486,8 @@ def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> N
     assert (place.path / refit["run"] / "run.json").read_bytes() == before
 
 
-def test_an_ablation_takes_a_preset_apart(place: Place, inline: None) -> None:
+@pytest.mark.usefixtures("inline")
+def test_an_ablation_takes_a_preset_apart(place: Place) -> None:
     preset = place.path / "mine.yaml"
     preset.write_text(json.dumps({"l2": {}, "label_smoothing": {}}), encoding="utf-8")
     result = invoke(
@@ -583,9 +586,9 @@ def test_a_report_needs_no_torch(tmp_path: Path) -> None:
     script.write_text(
         "import sys\n"
         "from finetune.cli.app import app\n"
-        "app(['report', sys.argv[1]], standalone_mode=False)\n"
+        "code = app(['report', sys.argv[1]], standalone_mode=False)\n"
         "heavy = {'torch', 'transformers', 'datasets', 'accelerate'} & set(sys.modules)\n"
-        "sys.exit(f'imported: {sorted(heavy)}' if heavy else 0)\n",
+        "sys.exit(f'imported: {sorted(heavy)}' if heavy else code)\n",
         encoding="utf-8",
     )
     result = finetune(folder, launcher=[str(script)], PYTHONPATH=str(REPOSITORY))
@@ -623,7 +626,8 @@ def test_a_refit_that_fails_leaves_report_and_model(place: Place) -> None:
     assert (folder / "model" / "model.safetensors").is_file()
 
 
-def test_data_that_was_moved_is_the_same_data(place: Place, inline: None) -> None:
+@pytest.mark.usefixtures("inline")
+def test_data_that_was_moved_is_the_same_data(place: Place) -> None:
     folder = place.copy("moved")
     recipe = json.loads(place.recipe.read_text(encoding="utf-8"))
     moved = shutil.copy(recipe["data"]["source"], place.path / "elsewhere.csv")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finetune.comparison import worker
-from finetune.comparison.executor import Workforce, _Worker, choose_workforce, run_tasks
+from finetune.comparison.executor import MEMORY_OF_A_WORKER, Workforce, _Worker, choose_workforce, run_tasks
 from finetune.comparison.worker import Event, Task
 from finetune.errors import RecipeError
 from finetune.recipe import Recipe, resolve
@@ -216,5 +216,8 @@ def test_each_worker_sees_one_gpu_and_they_take_turns(
 
 @pytest.mark.usefixtures("two_cores")
 def test_auto_needs_memory_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 2e9)
-    assert choose_workforce("auto", 8).jobs == 1
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 3.5 * MEMORY_OF_A_WORKER)
+    assert choose_workforce("auto", 8) == Workforce(3, 1, 0)
+    monkeypatch.setattr("finetune.comparison.executor._memory", lambda: 0.5 * MEMORY_OF_A_WORKER)
+    assert choose_workforce("auto", 8) == Workforce(1, 4, 0)

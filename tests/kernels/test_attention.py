@@ -137,19 +137,29 @@ class Causal(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "tokens", "grad", "mask"),
+    ("module", "tokens", "grad", "mask", "dropout"),
     [
-        (Encoder().eval(), TOKENS, False, visible()),
-        (Encoder(), LONGEST + 1, True, None),
-        (Causal(), TOKENS, True, None),
-        (Encoder(), TOKENS, True, torch.zeros(BATCH, 1, TOKENS, TOKENS)),
+        (Encoder().eval(), TOKENS, False, visible(), 0.0),
+        (Encoder(), LONGEST + 1, True, None, 0.0),
+        (Causal(), TOKENS, True, None, 0.0),
+        (Encoder(), TOKENS, True, torch.zeros(BATCH, 1, TOKENS, TOKENS), 0.0),
+        (Encoder(), TOKENS, True, None, 5e-5),
+        (Encoder(), TOKENS, True, None, 0.99999),
     ],
-    ids=["evaluation", "long", "causal", "additive mask"],
+    ids=["evaluation", "long", "causal", "additive mask", "rare dropout", "nearly all dropped"],
 )
 def test_the_rest_is_left_to_transformers_bit_for_bit(
-    module: nn.Module, tokens: int, grad: bool, mask: Tensor | None, monkeypatch: pytest.MonkeyPatch
+    module: nn.Module,
+    tokens: int,
+    grad: bool,
+    mask: Tensor | None,
+    dropout: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernel, "_Attention", None)  # it would fail if it were used
     with torch.set_grad_enabled(grad):
-        found = attention(module, *parts(tokens, tokens), mask)[0]
-        assert torch.equal(found, sdpa_attention_forward(module, *parts(tokens, tokens), mask)[0])
+        given = parts(tokens, tokens)
+        torch.manual_seed(0)
+        found = attention(module, *given, mask, dropout)[0]
+        torch.manual_seed(0)
+        assert torch.equal(found, sdpa_attention_forward(module, *given, mask, dropout)[0])

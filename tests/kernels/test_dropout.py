@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.kernels.dropout import FastDropout
+from finetune.kernels.dropout import FastDropout, can_mask
 
 
 def test_the_gradient_goes_where_the_values_went() -> None:
@@ -38,12 +38,17 @@ def test_probability_one_drops_everything_as_torch_does() -> None:
     assert not FastDropout(0.999999)(values).isnan().any()
 
 
+@pytest.mark.parametrize("probability", [0.002, 0.1, 0.3, 0.9, 0.998])
+def test_usual_probabilities_have_fast_masks(probability: float) -> None:
+    assert can_mask(torch.ones(1), probability)
+
+
 @pytest.mark.parametrize(
     ("kind", "probability"),
     [(torch.float64, 0.5), (torch.float32, 1e-12), (torch.float32, 5e-5), (torch.float32, 0.9999)],
     ids=["fp64", "never", "rare", "nearly all"],
 )
-def test_what_15_bits_cannot_say_goes_through_torch(kind: torch.dtype, probability: float) -> None:
+def test_what_has_no_fast_mask_goes_through_torch(kind: torch.dtype, probability: float) -> None:
     values = torch.ones(50_000, dtype=kind)
     torch.manual_seed(0)
     expected = nn.Dropout(probability)(values)

@@ -90,8 +90,10 @@ def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     example.write_text(EXAMPLE.replace("sub_(self.share", "sub_(0.5 * self.share"), encoding="utf-8")
     second = finetune(*command, "--dry-run", "--json")
     assert second.returncode == 0, second.stderr
-    states = {cell["variant"]: cell["state"] for cell in json.loads(second.stdout)["cells"]}
-    assert states == {"none": "finished", "centred": "waiting"}
+    cells = {cell["variant"]: cell for cell in json.loads(second.stdout)["cells"]}
+    assert {name: cell["state"] for name, cell in cells.items()} == {"none": "finished", "centred": "waiting"}
+    there = {name: (tmp_path / "compared" / cell["folder"]).exists() for name, cell in cells.items()}
+    assert there == {"none": True, "centred": False}
 
 
 def test_ls_and_show_know_it(example: Path) -> None:

@@ -240,13 +240,13 @@ def test_killed_while_a_checkpoint_is_pending_a_run_goes_on_from_the_one_before(
     killed(PENDING, *((moment, recipe, tmp_path / moment) for moment in moments))
     for moment in moments:
         kept = tmp_path / moment / "checkpoints"
-        assert [path.parent.name for path in kept.glob(f"*/{MARKER}")] == ["checkpoint-6"]
-        assert (kept / "checkpoint-12").is_dir()
+        assert [path.parent.name for path in kept.glob(f"*/{MARKER}")] == ["checkpoint-6"], moment
+        assert (kept / "checkpoint-12").is_dir(), moment
         steps: list[int] = []
         first = AtStep(EPOCH + 1, lambda steps=steps: steps.append(EPOCH + 1))  # type: ignore[misc]
         resumed = train(recipe, tmp_path / moment, "strong", ["training.epochs=5"], resume=True, callbacks=[first])
-        assert steps == [EPOCH + 1]
-        assert timeless(resumed) == timeless(whole)
+        assert steps == [EPOCH + 1], moment
+        assert timeless(resumed) == timeless(whole), moment
         assert_same_weights(tmp_path / moment, tmp_path / "whole")
 
 

@@ -42,16 +42,18 @@ def test_torchrun_gives_the_numbers_of_one_process(recipe: Path, tmp_path: Path)
     for name, given in EQUAL.items():
         train(recipe, tmp_path / "one" / name, overrides=[text for text in given if "accumulation" not in text])
         one, two = (read_record(tmp_path / number / name / "run.json") for number in ("one", "two"))
-        assert two.budget["processes"] == 2
+        assert (two.status, two.budget["processes"]) == ("finished", 2), name
         assert_same_weights(tmp_path / "one" / name, tmp_path / "two" / name, tolerance=5e-6)
         for a, b in zip(one.history, two.history, strict=True):
-            assert a.step == b.step
-            assert a.grad_norm == pytest.approx(b.grad_norm, rel=1e-3)
-            assert a.objective == pytest.approx(b.objective, rel=1e-4)
-            assert a.validation["nll"] == pytest.approx(b.validation["nll"], rel=1e-4)
+            assert a.step == b.step, name
+            assert a.grad_norm == pytest.approx(b.grad_norm, rel=1e-3), name
+            assert a.objective == pytest.approx(b.objective, rel=1e-4), name
+            assert a.validation["nll"] == pytest.approx(b.validation["nll"], rel=1e-4), name
         first, second = (np.load(tmp_path / number / name / "predictions.npz") for number in ("one", "two"))
-        assert {key: len(first[key]) for key in first} == {key: len(second[key]) for key in second}
-        np.testing.assert_allclose(first["selected_test_logits"], second["selected_test_logits"], atol=1e-4)
+        assert {key: len(first[key]) for key in first} == {key: len(second[key]) for key in second}, name
+        np.testing.assert_allclose(
+            first["selected_test_logits"], second["selected_test_logits"], atol=1e-4, err_msg=name
+        )
     stopped = read_record(tmp_path / "two" / "stopped" / "run.json")
     assert stopped.last is not None
     assert stopped.last.epoch < 8, "both processes stopped early"
