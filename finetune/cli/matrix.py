@@ -32,7 +32,12 @@ PresetsOption = Annotated[
 SeedsOption = Annotated[
     str, typer.Option("--seeds", help="How many seeds (0, 1, 2, …), or which: 3,7,11. Three say little, ten a lot.")
 ]
-JobsOption = Annotated[str, typer.Option("--jobs", "-j", help="Cells at a time; auto: one a GPU, or one a CPU core.")]
+JobsOption = Annotated[
+    str,
+    typer.Option(
+        "--jobs", "-j", help="Cells at a time; auto: one a GPU, or one a CPU core, as far as memory goes (3.8 GB each)."
+    ),
+]
 PerGpuOption = Annotated[
     int, typer.Option("--jobs-per-gpu", min=1, help="Cells at a time on each GPU, where --jobs is auto.")
 ]

@@ -15,7 +15,7 @@ from typing import Any
 from finetune.comparison.worker import Event, Task, serve
 from finetune.errors import RecipeError
 
-MEMORY_OF_A_WORKER = 2.5e9  # bytes: peak of a worker on `tweets` with a 22M-parameter encoder (docs/performance.md)
+MEMORY_OF_A_WORKER = 3.8e9  # bytes: peak of a worker on `tweets` with a 22M-parameter encoder (docs/performance.md)
 PATIENCE = 30.0  # seconds that an interrupted worker gets to write its record
 ENDED = ("finished", "failed")
 
