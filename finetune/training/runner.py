@@ -257,7 +257,7 @@ class _Run:
         if selected.step != last.step:
             self._load_weights(selected_weights(self.folder.checkpoints, selected.step))
             at_selected = self._predict_gap_splits()
-            self._verify_restored(selected)
+            self._verify_restored(selected, at_selected["validation"])
         at_selected, share = self._as_shipped(at_selected)
         for name, technique in self.prepared.recipe.techniques.items():
             for warning in technique.shipped_warnings(self.model):
@@ -319,10 +319,11 @@ class _Run:
     def _predict_gap_splits(self) -> dict[str, Measured]:
         return {name: self.trainer.predict_rows(split) for name, split in self.trainer.measured.items()}
 
-    def _verify_restored(self, selected: Evaluation) -> None:
-        """Measured again as it was in training. Another machine that resumed rounds otherwise; damage shows."""
+    def _verify_restored(self, selected: Evaluation, validation: Measured) -> None:
+        """As it was measured in training. Another machine that resumed rounds otherwise; damage shows."""
         loss = self.prepared.measure.loss
-        (validation,) = self.trainer.predict_as_in_training([self.prepared.measured["validation"]])
+        if self.trainer.rounds:  # else fp32 is what it was measured in
+            (validation,) = self.trainer.predict_as_in_training([self.prepared.measured["validation"]])
         again, before = self.prepared.meter.measure(*validation)[loss], selected.validation[loss]
         if before is None or not math.isclose(again, before, rel_tol=1e-2, abs_tol=1e-4):
             raise RunFailed(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_killed_while_a_checkpoint_is_pending_a_run_goes_on_from_the_one_before(
         assert [path.parent.name for path in kept.glob(f"*/{MARKER}")] == ["checkpoint-6"], moment
         assert (kept / "checkpoint-12").is_dir(), moment
         steps: list[int] = []
-        first = AtStep(EPOCH + 1, lambda steps=steps: steps.append(EPOCH + 1))  # type: ignore[misc]
+        first = AtStep(EPOCH + 1, partial(steps.append, EPOCH + 1))
         resumed = train(recipe, tmp_path / moment, "strong", ["training.epochs=5"], resume=True, callbacks=[first])
         assert steps == [EPOCH + 1], moment
         assert timeless(resumed) == timeless(whole), moment
