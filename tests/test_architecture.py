@@ -38,7 +38,8 @@ ALLOWED = {
     "advice": {"measurement", "records"},
     "quiet": set(),
     "allocation": set(),
-    "comparison": {
+    "analysis": {"errors", "measurement", "recipe", "records", "advice"},
+    "experiments": {
         "allocation",
         "errors",
         "checks",
@@ -49,7 +50,7 @@ ALLOWED = {
         "techniques",
         "records",
         "training",
-        "advice",
+        "analysis",
         "quiet",
     },
     "reports": {"measurement", "records", "advice", "techniques"},
@@ -64,7 +65,8 @@ ALLOWED = {
         "records",
         "techniques",
         "training",
-        "comparison",
+        "experiments",
+        "analysis",
         "advice",
         "reports",
         "quiet",
@@ -72,18 +74,7 @@ ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
 }
-ALLOWED_AS_TYPES = {"reports": {"comparison"}}  # under TYPE_CHECKING only: what a display is told of
-# Beside whole folders: what makes the report of finished runs.
-READS_RECORDS_ONLY = (
-    "choice",
-    "collect",
-    "quantities",
-    "details",
-    "statistics",
-    "verdicts",
-    "gates",
-    "analysis",
-)
+ALLOWED_AS_TYPES = {"reports": {"experiments"}}  # under TYPE_CHECKING only: what a display is told of
 
 
 def _place(module: str) -> str:
@@ -134,10 +125,8 @@ def test_the_rule_sees_the_modules() -> None:
     assert any(_imports(path) for path in MODULES)
 
 
-LEAN = [
-    *(path for folder in ("techniques", "recipe", "records", "advice") for path in (PACKAGE / folder).rglob("*.py")),
-    *(PACKAGE / "comparison" / f"{name}.py" for name in READS_RECORDS_ONLY),
-]
+NO_TORCH = ("techniques", "recipe", "records", "advice", "analysis")
+LEAN = [path for folder in NO_TORCH for path in (PACKAGE / folder).rglob("*.py")]
 
 
 @pytest.mark.parametrize("path", sorted(LEAN), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -48,9 +48,9 @@ from finetune.cli.report import FailOption, check_gates, print_report, without_c
 from finetune.errors import FinetuneError, OutputError, RunFailed
 
 if TYPE_CHECKING:
-    from finetune.comparison.conduct import Keep
-    from finetune.comparison.gates import Gate
-    from finetune.comparison.matrix import Cell, DataSets, Variant
+    from finetune.analysis.quality_gates import Gate
+    from finetune.experiments.matrix import Cell, DataSets, Variant
+    from finetune.experiments.scheduler import Keep
     from finetune.records.comparison import ComparisonFolder
     from finetune.records.report import Report
 
@@ -125,7 +125,7 @@ def compare(
     only what is missing.
     """
     use_techniques(technique)
-    from finetune.comparison.matrix import Options, preset_variants
+    from finetune.experiments.matrix import Options, preset_variants
 
     switched = with_switches(overrides, skip_bad_rows, drop_leaks)
     options = Options(recipe, model, data, tuple(switched), tuple(metric or ()))
@@ -179,7 +179,7 @@ def ablate(
     Shows what each part earns, with intervals.
     """
     use_techniques(technique)
-    from finetune.comparison.matrix import Options, ablation_variants
+    from finetune.experiments.matrix import Options, ablation_variants
 
     switched = with_switches(overrides, skip_bad_rows, drop_leaks)
     options = Options(recipe, model, data, tuple(switched), tuple(metric or ()))
@@ -216,9 +216,9 @@ def _execute(plan: _Plan) -> None:
     quieten_libraries()
     tune_allocator()
     refuse_launcher(plan.kind)
-    from finetune.comparison.conduct import write_texts
-    from finetune.comparison.executor import choose_workforce
-    from finetune.comparison.matrix import DataSets, build_cells, fit_variants
+    from finetune.experiments.executor import choose_workforce
+    from finetune.experiments.matrix import DataSets, build_cells, fit_variants
+    from finetune.experiments.scheduler import write_texts
     from finetune.training.prepare import measure_for
 
     expected = len(plan.variants) * len(plan.seeds) * (plan.folds or 1)
@@ -257,8 +257,8 @@ def _execute(plan: _Plan) -> None:
 
 def _publish(plan: _Plan) -> tuple[Report, list[Path]]:
     """Analyse, put the recommended model in its place, and write the report."""
-    from finetune.comparison.analysis import report_of
-    from finetune.comparison.finish import ship_model, with_shipped_model
+    from finetune.analysis.comparison import report_of
+    from finetune.experiments.closing import ship_model, with_shipped_model
     from finetune.reports.files import write_report
 
     with without_collecting():
@@ -289,7 +289,7 @@ def _complain_of_models(plan: _Plan, cells: list[Cell]) -> None:
 
 def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:
     """Before anything is trained: a misspelt gate must not show after an hour."""
-    from finetune.comparison.gates import parse_gate
+    from finetune.analysis.quality_gates import parse_gate
     from finetune.training.prepare import measured_names
 
     if not plan.gates:
@@ -303,7 +303,7 @@ def _parse_gates(plan: _Plan, cells: list[Cell], data: DataSets) -> list[Gate]:
 
 def _refit(plan: _Plan, cells: list[Cell], found: Report) -> str | None:
     """Train the recommended preset once more; returns why it could not be done."""
-    from finetune.comparison.finish import refit
+    from finetune.experiments.closing import refit
     from finetune.measurement.scores import measure_of
     from finetune.reports.progress import LiveGap
 

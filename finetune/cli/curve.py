@@ -89,7 +89,8 @@ def curve(
     """
     use_techniques(technique)
     from finetune.allocation import tune_allocator
-    from finetune.comparison.ladder import (
+    from finetune.experiments.matrix import DataSets, Options, build_cells, fit_variants, preset_variants
+    from finetune.experiments.sizes import (
         choose_sizes,
         parse_sizes,
         refuse_folds,
@@ -98,7 +99,6 @@ def curve(
         whole,
         with_enough_steps,
     )
-    from finetune.comparison.matrix import DataSets, Options, build_cells, fit_variants, preset_variants
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
@@ -113,7 +113,7 @@ def curve(
     refuse_subset(of_presets[0].recipe)
     name = folder_name("curve", of_presets[0].recipe.name, data)
     folder = find_folder(output, name, resume, "curve")
-    from finetune.comparison.executor import choose_workforce
+    from finetune.experiments.executor import choose_workforce
     from finetune.training.prepare import measure_for
 
     sets = DataSets()
@@ -143,7 +143,7 @@ def curve(
 
 def publish_curve(source: Path, target: Path, baseline: str | None = None) -> tuple[CurveReport, list[Path]]:
     """Analyse the cells of a curve and write its report."""
-    from finetune.comparison.curve import curve_of
+    from finetune.analysis.curve import curve_of
     from finetune.reports.curve_page import write_curve
 
     found = curve_of(source, baseline)

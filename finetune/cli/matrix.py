@@ -16,10 +16,10 @@ from finetune.cli.options import complain, say_findings
 from finetune.errors import OutputError, RecipeError
 
 if TYPE_CHECKING:
-    from finetune.comparison.conduct import Keep
-    from finetune.comparison.executor import Workforce
-    from finetune.comparison.matrix import Cell, DataSets, Variant
     from finetune.data.rows import Data
+    from finetune.experiments.executor import Workforce
+    from finetune.experiments.matrix import Cell, DataSets, Variant
+    from finetune.experiments.scheduler import Keep
     from finetune.measurement.scores import Measure
     from finetune.recipe import Recipe
     from finetune.records.comparison import ComparisonFolder, Kind, Manifest
@@ -162,7 +162,7 @@ def run_cells(
     measure: Measure | None,
 ) -> None:
     """Run what is missing, with its progress on stderr; a measure of None shows none. The caller holds the folder."""
-    from finetune.comparison.conduct import conduct
+    from finetune.experiments.scheduler import conduct
     from finetune.reports.matrix import MatrixDisplay
 
     with MatrixDisplay(measure) as display:
@@ -222,7 +222,7 @@ def print_matrix(
 
     from rich.console import Console
 
-    from finetune.comparison.schedule import describe_cells
+    from finetune.experiments.estimates import describe_cells
     from finetune.reports.matrix import describe_matrix, duration
 
     described = describe_cells(folder, cells, workforce, data)

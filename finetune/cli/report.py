@@ -15,7 +15,7 @@ from finetune.cli.options import JsonOption, complain, reports_errors
 from finetune.errors import RecipeError, RunFailed
 
 if TYPE_CHECKING:
-    from finetune.comparison.gates import Gate
+    from finetune.analysis.quality_gates import Gate
     from finetune.records.report import Report
 
 REPORT_EXAMPLES = (
@@ -49,9 +49,9 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of finished runs anew, from records alone."""
-    from finetune.comparison.analysis import report_of
-    from finetune.comparison.collect import is_curve
-    from finetune.comparison.gates import parse_gate
+    from finetune.analysis.collect import is_curve
+    from finetune.analysis.comparison import report_of
+    from finetune.analysis.quality_gates import parse_gate
     from finetune.records.store import check_place, lock_folder
     from finetune.reports.files import write_report
 
@@ -135,7 +135,7 @@ def check_gates(found: Report, gates: list[list[Gate]]) -> None:
     Raises:
         RunFailed: There is one.
     """
-    from finetune.comparison.gates import failed_gates
+    from finetune.analysis.quality_gates import failed_gates
 
     failed = [text for group, own in zip(found.groups, gates, strict=True) for text in failed_gates(own, group)]
     if failed:

@@ -18,8 +18,8 @@ from finetune.measurement.units import change_text, metric_name, score_text
 from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
-    from finetune.comparison.conduct import CellState, Progress
-    from finetune.comparison.worker import Event
+    from finetune.experiments.scheduler import CellState, Progress
+    from finetune.experiments.worker import Event
 
 MOST_COLUMNS = 12  # cells of a row that are shown one by one; beyond it, only counted
 

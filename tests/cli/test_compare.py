@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from finetune.comparison import conduct
-from finetune.comparison.analysis import report_of
+from finetune.analysis.comparison import report_of
 from finetune.errors import RunFailed
+from finetune.experiments import scheduler
 from finetune.records.store import lock_folder
+from tests.analysis.making import Run, write_comparison, write_run
 from tests.cli.invoking import error_lines, invoke, listing, program
-from tests.comparison.inline import InlineWorkers
-from tests.comparison.making import Run, write_comparison, write_run
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
+from tests.experiments.inline import InlineWorkers
 from tests.running import REPOSITORY, finetune
 
 PRESETS = "none,strong"
@@ -82,7 +82,7 @@ def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it matters what is run, and not by which process."""
-    monkeypatch.setattr(conduct, "run_tasks", InlineWorkers())
+    monkeypatch.setattr(scheduler, "run_tasks", InlineWorkers())
 
 
 def report_in(folder: Path) -> dict[str, Any]:
@@ -394,11 +394,11 @@ def test_a_kill_while_the_folder_is_made_does_not_spoil_it(place: Place, monkeyp
         raise RunFailed("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.comparison.conduct.write_texts", fail)
+        patch.setattr("finetune.experiments.scheduler.write_texts", fail)
         assert invoke(*place.compare("spoilt")).exit_code == 1
     try:
         with monkeypatch.context() as patch:  # far enough: the folder was accepted
-            patch.setattr("finetune.comparison.conduct.run_tasks", fail)
+            patch.setattr("finetune.experiments.scheduler.run_tasks", fail)
             assert "killed" in invoke(*place.compare("spoilt")).stderr
     finally:
         shutil.rmtree("spoilt", ignore_errors=True)

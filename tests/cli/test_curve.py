@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from finetune.comparison import conduct
+from finetune.experiments import scheduler
 from finetune.records.schema import RunRecord
+from tests.analysis.curves import falling, made_curve
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.comparison.curves import falling, made_curve
-from tests.comparison.inline import InlineWorkers
+from tests.experiments.inline import InlineWorkers
 
 SIZES = "8,16,48"
 STOPS_AFTER = 4  # cells
@@ -32,9 +32,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workers(place: Path) -> Iterator[InlineWorkers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("finetune.comparison.ladder.MIN_STEPS", 10)  # few, for speed; 8 rows are one step an epoch
+        patch.setattr("finetune.experiments.sizes.MIN_STEPS", 10)  # few, for speed; 8 rows are one step an epoch
         found = InlineWorkers()
-        patch.setattr(conduct, "run_tasks", found)
+        patch.setattr(scheduler, "run_tasks", found)
         yield found
 
 

@@ -12,7 +12,7 @@ from finetune.records.profile import Padding, Products, RunProfile, Watched
 from finetune.records.schema import RunRecord
 from finetune.reports.profile import PHASES, floor_line, phases_table, watched_table
 from finetune.training import phases
-from tests.comparison.making import Run, record_of
+from tests.analysis.making import Run, record_of
 
 USUAL = {
     "start": 3.0,

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from finetune.advice.diagnosis import diagnose, is_degenerate
-from finetune.comparison.analysis import report_of
-from finetune.comparison.choice import validation_order
+from finetune.analysis.choice import validation_order
+from finetune.analysis.comparison import report_of
 from finetune.errors import RecipeError
 from finetune.measurement.scores import MEASURES, main_score, measure_of
 from finetune.recipe import resolve

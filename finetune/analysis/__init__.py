@@ -1,0 +1,1 @@
+"""Run records in, numbers out: pairing, intervals, verdicts, quality gates, learning curves. No torch."""

@@ -1,1 +1,0 @@
-"""Presets × seeds × folds: what to run, running it, and what the numbers say."""

@@ -1,0 +1,1 @@
+"""Runs to make: which, in what order, by whom, and what is left at the end."""
