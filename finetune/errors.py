@@ -1,21 +1,155 @@
-"""The only errors a user sees without a traceback. Anything else is our bug and shows itself."""
+"""The only errors a user sees without a traceback. Anything else is our bug and shows itself.
+
+A problem is an object. Each surface writes it in its own words: the command line as `--set training.epochs=5`, Python
+as `overrides={"training.epochs": 5}`. Nothing reads a sentence to find out what is wrong.
+"""
+
+from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way to solve a problem.
+
+    Attributes:
+        settings: Dotted key of the recipe -> value; "off" takes a technique out, None unsets a key.
+        arguments: Argument of the command or function -> value; True for a switch. Names are those of Python: `jobs`,
+            `drop_leaks`; the command line writes `--jobs`, `--drop-leaks`.
+        command: A command of the shell, the same on every surface.
+        text: What is none of these, as a sentence with its full stop, or in a list of ways as a clause without one.
+        note: Said in brackets after settings, arguments or command.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+    text: str = ""
+    note: str = ""
+
+    def for_command_line(self) -> str:
+        """As it is typed: `--set training.epochs=5 --jobs 4`."""
+        parts = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.settings.items()]
+        for name, value in self.arguments.items():
+            option = f"--{name.replace('_', '-')}"
+            parts.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+        return self._noted(" ".join(parts))
+
+    def for_python(self) -> str:
+        """As it is written in a call: `overrides={"training.epochs": 5}, jobs=4`."""
+        parts = [f"overrides={{{', '.join(f'{_literal(k)}: {_literal(v)}' for k, v in self.settings.items())}}}"]
+        parts = parts if self.settings else []
+        parts += [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
+        return self._noted(", ".join(parts))
+
+    def _noted(self, typed: str) -> str:
+        typed = typed or self.command
+        return f"{typed} ({self.note})" if typed and self.note else typed or self.text
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and what would solve it.
+
+    Attributes:
+        why: What was expected and what was found, as a sentence; shown after the key.
+        key: Dotted key of the recipe that is to blame.
+        argument: Or the argument of the command or function, by its name in Python, with `found` as its value.
+        found: The value that was found. Of a key it is for programs, and `why` says it in words.
+        changes: Ways to solve it, the likeliest first.
+        where: Where the value was written: a file and line, or an option.
+    """
+
+    why: str
+    key: str = ""
+    argument: str = ""
+    found: Any = None
+    changes: tuple[Change, ...] = ()
+    where: str = ""
+
+    def for_command_line(self) -> str:
+        """One line, with what to type."""
+        typed = Change(arguments={self.argument: self.found}).for_command_line() if self.argument else ""
+        return self._render(typed, [(change, change.for_command_line()) for change in self.changes])
+
+    def for_python(self) -> str:
+        """One line, with what to write in a call."""
+        written = Change(arguments={self.argument: self.found}).for_python() if self.argument else ""
+        return self._render(written, [(change, change.for_python()) for change in self.changes])
+
+    def at(self, where: str) -> Problem:
+        """The same problem with the place where it was written."""
+        return replace(self, where=where)
+
+    def _render(self, argument: str, ways: Sequence[tuple[Change, str]]) -> str:
+        start = "".join(f"{part}: " for part in (self.where, self.key or argument) if part)
+        typed = [text for change, text in ways if text != change.text]
+        said = [text for change, text in ways if text == change.text and text]
+        if typed:
+            return f"{start}{self.why} Try: {', or '.join([*typed, *said])}"
+        return " ".join([f"{start}{self.why}", *said])
+
+
+def as_problem(problem: str | Problem) -> Problem:
+    """A sentence alone is a problem that names no key and no change."""
+    return Problem(problem) if isinstance(problem, str) else problem
+
+
+def _yaml(value: Any) -> str:
+    """A value as --set reads it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str | dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
 
 
 class FinetuneError(Exception):
-    """A problem that the user can mend. The message says what was expected, what was found and what to type next."""
+    """Something that the user can correct.
+
+    Args:
+        problems: One or several, as objects or as sentences.
+        changes, key, argument, found, where: Of a single sentence, see `Problem`.
+
+    Attributes:
+        problems: All of them.
+        exit_code: Of a command that ends with this error.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self,
+        problems: str | Problem | Iterable[str | Problem],
+        *changes: Change,
+        key: str = "",
+        argument: str = "",
+        found: Any = None,
+        where: str = "",
+    ) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems, key, argument, found, changes, where)
+        self.problems = [problems] if isinstance(problems, Problem) else [as_problem(each) for each in problems]
+        super().__init__(self.problems)  # what unpickling calls again
+
+    def __str__(self) -> str:
+        return "\n".join(problem.for_python() for problem in self.problems)
+
+    def for_command_line(self) -> str:
+        """A line for each problem, with what to type."""
+        return "\n".join(problem.for_command_line() for problem in self.problems)
 
 
 class RecipeError(FinetuneError):
     """A recipe, preset or override is wrong. Carries every problem found, not only the first."""
-
-    def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class DataError(FinetuneError):

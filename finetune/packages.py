@@ -24,7 +24,7 @@ def package_path(reference: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         known = DEMO_PACKAGES.get(name)
         advice = f'pip install "finetune[demo]" (or: pip install {known})' if known else f"pip install {name}"
-        raise LookupError(f"package '{name}' is not installed. Type: {advice}")
+        raise LookupError(f"package '{name}' is not installed. Try: {advice}")
     path = Path(next(iter(spec.submodule_search_locations))) / inner
     if not path.exists():
         raise LookupError(f"package '{name}' is installed but holds no '{inner}' (looked in {path.parent}).")

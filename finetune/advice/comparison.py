@@ -121,7 +121,7 @@ def caveats(group: Group) -> list[str]:
     elif repeats == 1:
         found.append(
             "One seed: what differs between presets cannot be told from what differs between seeds, so no interval "
-            "and no test of a difference is given. Type: --seeds 5"
+            "and no test of a difference is given. Try: --seeds 5"
         )
     elif repeats < FEW_SEEDS:
         found.append(f"{repeats} seeds leave wide intervals; five or more narrow them.{_needed(group)}")

@@ -39,7 +39,7 @@ def words_of(preset: str, law: FittedLaw, unit: Unit) -> str:
     if law.outlook == "no interval":
         return (
             f"`{preset}`: {_times(twice)} {_level(metric, twice)}, {change_text(metric, twice.change)}; how sure "
-            "that is cannot be told from one run a size. Type: --seeds 3 or more."
+            "that is cannot be told from one run a size. Try: --seeds 3 or more."
         )
     if law.outlook == "flat":
         return (
@@ -100,7 +100,7 @@ def caveats(curve: CurveReport) -> list[str]:
     found = [f"The data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
     repeats = len(curve.seeds)
     if repeats == 1:
-        found.append("One seed: no bands, because nothing tells how far another one would be. Type: --seeds 3")
+        found.append("One seed: no bands, because nothing tells how far another one would be. Try: --seeds 3")
     elif repeats < FEW_SEEDS:
         found.append(f"{repeats} seeds leave wide intervals; five or more narrow them.")
     no_law = next((preset.no_law for preset in curve.presets if preset.no_law), "")

@@ -90,7 +90,7 @@ def _step(record: RunRecord, profile: RunProfile) -> list[str]:
             "learned: mind the learning rate)"
         )
     if record.recipe["training"].get("precision") == "fp32" and profile.device == "cuda":
-        found.append("Training in fp32 uses a part of what a GPU can do. Type: --set training.precision=auto")
+        found.append("Training in fp32 uses a part of what a GPU can do. Try: --set training.precision=auto")
     return found
 
 

@@ -207,7 +207,7 @@ def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -
         except VersionError:
             raise
         except OutputError as damaged:
-            skipped.append(str(damaged))
+            skipped.append(damaged.for_command_line())
             error = "its record is damaged"
     return FoundRun(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
 
@@ -218,7 +218,7 @@ def _read_refit(folder: ComparisonFolder, run: RunFolder | None, skipped: list[s
     try:
         record = read_record(run.record_path)
     except OutputError as damaged:
-        skipped.append(str(damaged))
+        skipped.append(damaged.for_command_line())
         return None
     return FoundRun(record.preset or OWN, record.seed, record.recipe["data"].get("fold"), run, record, record.error)
 
@@ -273,7 +273,7 @@ def _group_loose(paths: Iterable[Path], baseline: str | None, skipped: list[str]
         except VersionError:
             raise
         except OutputError as error:
-            skipped.append(str(error))
+            skipped.append(error.for_command_line())
             continue
         recipe = record.recipe
         identity = (recipe["name"], str(recipe["data"]["source"]), str(recipe["model"]["id"]))
@@ -289,7 +289,7 @@ def _loose_collection(runs: list[FoundRun], baseline: str | None) -> Collection:
     if chosen is None or chosen not in names:
         raise OutputError(
             f"no run of preset {chosen or DEFAULT_BASELINE} is among {', '.join(names)}, and it is what others are "
-            f"compared with. Type: --baseline {names[0]}"
+            f"compared with. Try: --baseline {names[0]}"
         )
     entries = []
     for name in names:

@@ -34,7 +34,7 @@ def check_label_errors(data: Data) -> list[Finding]:
     if data.task != "single_label":
         return [_cannot("Likely label errors are looked for in single-label data only.", "")]
     if importlib.util.find_spec("cleanlab") is None:
-        return [_cannot("Likely label errors were not looked for.", 'Type: pip install "finetune[labels]"')]
+        return [_cannot("Likely label errors were not looked for.", 'Try: pip install "finetune[labels]"')]
     rows = _usable(data.train)
     if len(rows) < FEWEST_ROWS or len(set(rows.labels)) < 2:
         return []

@@ -77,8 +77,8 @@ def _advice(lengths: list[int], encoder: Encoder, section: DataSection) -> str:
         wanted = int(np.percentile(lengths, quantile, method="higher"))
         rounded = min(limit, -(-wanted // STEP) * STEP)
         if encoder.max_length < wanted <= limit:
-            return f"Type: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
+            return f"Try: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
     if np.mean(np.array(lengths) <= encoder.max_length) >= 0.99:
         return "So few hardly matter"
     others = ["windows"] if section.long_texts == "head_tail" else ["head_tail", "windows"]
-    return "Type: " + " or ".join(f"--set data.long_texts={other}" for other in others)
+    return "Try: " + " or ".join(f"--set data.long_texts={other}" for other in others)

@@ -315,6 +315,6 @@ def _refit(plan: _Plan, cells: list[Cell], found: Report) -> str | None:
     try:
         inside = refit(plan.folder, group, cells, callbacks)
     except FinetuneError as error:
-        return str(error)
+        return error.for_command_line()
     plan.folder.write(plan.folder.read().model_copy(update={"refit": inside}))
     return None

@@ -63,7 +63,7 @@ def _show_technique(name: str | None, as_json: bool) -> None:
     if name is None:
         raise RecipeError(f"finetune show technique: which one? {', '.join(known)}")
     if name not in known:
-        raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Type: finetune ls techniques")
+        raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Try: finetune ls techniques")
     typer.echo(json.dumps({name: known[name]}, indent=2) if as_json else render_card(name))
 
 

@@ -97,7 +97,7 @@ def reports_errors(command: Command) -> Command:
         try:
             command(*args, **kwargs)
         except FinetuneError as error:
-            for line in str(error).splitlines():
+            for line in error.for_command_line().splitlines():
                 complain(f"error: {line}")
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError:

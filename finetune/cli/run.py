@@ -271,7 +271,7 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
             f"--resume: {folder.path} is a run of another recipe: {shown}. Type the command that started it."
         )
     if record.seed != seed:
-        raise OutputError(f"--resume: {folder.path} was run with seed {record.seed}. Type: --seed {record.seed}")
+        raise OutputError(f"--resume: {folder.path} was run with seed {record.seed}. Try: --seed {record.seed}")
 
 
 def _run_one(

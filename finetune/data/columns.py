@@ -119,7 +119,7 @@ def require_columns(columns: Columns, table: Table) -> None:
         if name not in table.columns:
             raise DataError(
                 f"{table.origin}: data.{key}: no column '{name}'.{suggest(name, table.columns)} "
-                f"Columns: {', '.join(table.columns)}. Type: --set data.{key}="
+                f"Columns: {', '.join(table.columns)}. Try: --set data.{key}="
                 + ("'{COLUMN} {COLUMN}'" if key == "template" else "COLUMN")
             )
 
@@ -129,7 +129,7 @@ def _refuse_twice(used: list[str], table: Table) -> None:
     if len(set(used)) < len(used):
         raise DataError(
             f"{table.origin}: column '{max(used, key=used.count)}' would be used twice. Columns: "
-            f"{', '.join(table.columns)}. Type: --set data.text=COLUMN --set data.label=COLUMN"
+            f"{', '.join(table.columns)}. Try: --set data.text=COLUMN --set data.label=COLUMN"
         )
 
 
@@ -138,7 +138,7 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
     if found is None:
         raise DataError(
             f"{table.origin}: no column is recognised as the {role}. Columns: {', '.join(table.columns)}. "
-            f"Type: --set data.{role}=COLUMN"
+            f"Try: --set data.{role}=COLUMN"
         )
     if given is None and found != role:
         notes.append(f"column '{found}' is taken as the {role} (by its name)")

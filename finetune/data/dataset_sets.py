@@ -35,7 +35,7 @@ def read_saved_set(folder: Path, section: DataSection) -> dict[str, Table]:
     for key in ("config", "revision"):
         if getattr(section, key) is not None:
             raise DataError(
-                f"data.{key}: has no meaning for {folder}, which is no hub data set. Type: --set data.{key}=null"
+                f"data.{key}: has no meaning for {folder}, which is no hub data set. Try: --set data.{key}=null"
             )
     try:
         found = datasets.load_from_disk(str(folder.resolve()))
@@ -55,7 +55,7 @@ def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
     if Path(name).exists():
         raise DataError(
             f"data.source: 'hub:{name}' is asked for, but {Path.cwd()} holds a '{name}', which `datasets` would read "
-            f"instead. Type: --data ./{name} for that, or start from another folder"
+            f"instead. Try: --data ./{name} for that, or start from another folder"
         )
     import datasets
 
@@ -74,9 +74,7 @@ def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
 def _tables(found: Any, origin: str, section: DataSection) -> dict[str, Table]:
     if not hasattr(found, "keys"):  # a Dataset, not a DatasetDict
         if section.split_names:
-            raise DataError(
-                f"data.split_names: {origin} is one set without splits. Type: --set 'data.split_names={{}}'"
-            )
+            raise DataError(f"data.split_names: {origin} is one set without splits. Try: --set 'data.split_names={{}}'")
         return {"all": _table(found, origin)}
     chosen = _choose_splits(list(found.keys()), origin, section)
     tables = {split: _table(found[name], f"{origin} split {name}") for split, name in chosen.items()}
@@ -103,7 +101,7 @@ def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[
     Raises:
         DataError: A name is unknown or used twice, or none is train; lists the splits.
     """
-    listed = f"Its splits: {', '.join(names)}. Type: --set 'data.split_names={{train: NAME, validation: NAME}}'"
+    listed = f"Its splits: {', '.join(names)}. Try: --set 'data.split_names={{train: NAME, validation: NAME}}'"
     chosen: dict[str, str] = {}
     for split, given in section.split_names.items():
         if split not in SPLIT_NAMES:

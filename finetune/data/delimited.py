@@ -137,7 +137,7 @@ def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool)
         shown = _shown(other).strip("'")
         raise DataError(
             f"{path}: the header is one column, {header[0]!r}; the delimiter looks like '{shown}', but not all rows "
-            f"have as many cells as the header with it. Type: --set 'data.delimiter=\"{shown}\"'"
+            f"have as many cells as the header with it. Try: --set 'data.delimiter=\"{shown}\"'"
         )
     return header
 

@@ -139,7 +139,7 @@ def _refuse_utf16(path: Path, head: bytes) -> None:
     if odd + even > 0.2 * len(head):
         name = "utf-16-le" if odd > even else "utf-16-be"
         raise DataError(
-            f"{path} line 1: holds NUL characters, as UTF-16 does. Type: --set data.encoding={name} (or save it as "
+            f"{path} line 1: holds NUL characters, as UTF-16 does. Try: --set data.encoding={name} (or save it as "
             "UTF-8)"
         )
 

@@ -90,7 +90,7 @@ def _texts(table: Table, column: str) -> list[str]:
 def _as_text(value: Any, column: str, table: Table) -> str:
     if isinstance(value, list | dict | bool):
         raise DataError(
-            f"{table.origin}: column '{column}' holds {value!r}, which is no text. Type: --set data.text=COLUMN"
+            f"{table.origin}: column '{column}' holds {value!r}, which is no text. Try: --set data.text=COLUMN"
         )
     return "" if value is None else value if isinstance(value, str) else str(value)
 
@@ -114,7 +114,7 @@ def _refuse_numbers(texts: list[str], columns: Columns, table: Table) -> None:
     if filled and numbers >= MOSTLY * len(filled):
         raise DataError(
             f"{table.origin}: column '{columns.text}' holds numbers, not texts (first: {filled[0]!r}). "
-            f"Columns: {', '.join(table.columns)}. Type: --set data.text=COLUMN"
+            f"Columns: {', '.join(table.columns)}. Try: --set data.text=COLUMN"
         )
 
 

@@ -145,7 +145,7 @@ def label_names(
     """
     if task == "regression":
         if section.labels is not None:
-            raise DataError("data.labels: has no meaning for regression. Type: --set data.labels=null")
+            raise DataError("data.labels: has no meaning for regression. Try: --set data.labels=null")
         _check_numbers(splits["train"].labels, warnings)
         return None
     found = sorted(count_labels(splits["train"]), key=_natural_order)

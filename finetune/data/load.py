@@ -138,7 +138,7 @@ def _clean(
     dropped.update(bad.dropped())
     if section.label_map:
         if form.task == "regression":
-            raise DataError("data.label_map: has no meaning for regression. Type: --set 'data.label_map={}'")
+            raise DataError("data.label_map: has no meaning for regression. Try: --set 'data.label_map={}'")
         rows = map_labels(rows, section.label_map, warnings)
     warnings += _drop_warnings(section, rows)
     rows = {name: drop_labelled(found, section.drop_labels, dropped) for name, found in rows.items()}

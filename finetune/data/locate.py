@@ -57,7 +57,7 @@ def locate(reference: str, key: str) -> Path | HubName:
             f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). For the hub type: --data hub:{reference}"
         )
     raise DataError(
-        f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Type: --data PATH, or --set {key}=PATH"
+        f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Try: --data PATH, or --set {key}=PATH"
     )
 
 

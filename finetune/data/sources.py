@@ -51,7 +51,7 @@ def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
     if isinstance(path, HubName) or path.is_dir():
-        raise DataError(f"{key}: expected a file, found '{getattr(section, split)}'. Type: --set {key}=FILE")
+        raise DataError(f"{key}: expected a file, found '{getattr(section, split)}'. Try: --set {key}=FILE")
     return path
 
 
@@ -67,7 +67,7 @@ def _refuse_set_options(section: DataSection, path: Path) -> None:
     for key, nothing in (("config", "null"), ("revision", "null"), ("split_names", "'{}'")):
         if getattr(section, key):
             raise DataError(
-                f"data.{key}: has no meaning for {path}, which is no data set of the hub. Type: --set data.{key}="
+                f"data.{key}: has no meaning for {path}, which is no data set of the hub. Try: --set data.{key}="
                 f"{nothing}"
             )
 
@@ -78,7 +78,7 @@ def _refuse_idle_options(section: DataSection, files: list[Path]) -> None:
         if getattr(section, key) is not None and not suffixes & able and suffixes <= {".parquet", *TEXT_FILES}:
             raise DataError(
                 f"data.{key}: has no meaning for {section.source}: it acts on {', '.join(sorted(able))} files. "
-                f"Type: --set data.{key}=null"
+                f"Try: --set data.{key}=null"
             )
 
 

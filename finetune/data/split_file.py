@@ -79,7 +79,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        hint = f" Type: --set data.split_file={path / 'split.json'}" if path.is_dir() else ""
+        hint = f" Try: --set data.split_file={path / 'split.json'}" if path.is_dir() else ""
         raise DataError(f"data.split_file: {path}: cannot be read: {error.strerror}.{hint}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no split file: not JSON in UTF-8: {error}.") from error

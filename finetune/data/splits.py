@@ -124,7 +124,7 @@ def _check_folds(folds: int, pool: Rows, splits: dict[str, Rows]) -> None:
             "pass one file with all rows: --data FILE"
         )
     if folds > len(pool):
-        raise DataError(f"data.folds: {folds} folds of {len(pool)} rows. Type: --folds {min(5, len(pool))}")
+        raise DataError(f"data.folds: {folds} folds of {len(pool)} rows. Try: --folds {min(5, len(pool))}")
 
 
 def _take_fold(section: DataSection, rows: Rows, task: str, notes: list[str]) -> tuple[list[int], list[int]]:

@@ -45,7 +45,7 @@ def nested_order(labels: Sequence[Any], task: str, seed: int, size: int) -> list
     if size < len(order):
         raise DataError(
             f"data.subset: {size} rows cannot hold every label; {len(order)} rows of {len(labels)} can. "
-            f"Type: --set data.subset={len(order)}"
+            f"Try: --set data.subset={len(order)}"
         )
     kinds = strata(labels, task) or [0] * len(labels)
     names = sorted(set(kinds), key=str)

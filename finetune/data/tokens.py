@@ -82,19 +82,19 @@ class Encoder:
         if max_length > limit:
             raise DataError(
                 f"data.max_length: {max_length} tokens, but this model takes {limit}. "
-                f"Type: --set data.max_length={limit}"
+                f"Try: --set data.max_length={limit}"
             )
         if long_texts != "head" and data.train.pairs is not None:
             raise RecipeError(
                 f"data.long_texts: {long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which "
-                "the longer text loses its end. Type: --set data.long_texts=head"
+                "the longer text loses its end. Try: --set data.long_texts=head"
             )
         room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
         overlap = OVERLAP if overlap is None else overlap
         if long_texts == "windows" and overlap >= room:
             raise RecipeError(
                 f"data.overlap: windows that share {overlap} tokens never get on: data.max_length={max_length} has "
-                f"room for {room} tokens of a text. Type: --set data.overlap={room // 4}"
+                f"room for {room} tokens of a text. Try: --set data.overlap={room // 4}"
             )
         self._tokenizer = tokenizer
         self._max_length = max_length

@@ -184,7 +184,7 @@ class _Worker:
 
 def _how_it_died(code: int | None) -> str:
     if code == -signal.SIGKILL:
-        return "its process was killed (signal 9), most likely for want of memory. Type: --jobs 1, or a smaller batch"
+        return "its process was killed (signal 9), most likely for want of memory. Try: --jobs 1, or a smaller batch"
     return f"its process ended with code {code}. Run the cell alone to see why."
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import finetune
 from finetune.data.load import load_data
 from finetune.data.rows import Data
-from finetune.errors import RecipeError, suggest
+from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.models.load import model_fingerprint
 from finetune.recipe import DataSection, Recipe, resolve
 from finetune.records.comparison import CellEntry
@@ -96,7 +96,7 @@ def preset_variants(presets: Sequence[str], baseline: str | None, options: Optio
         typed = f"--baseline {baseline}: is not among --presets {','.join(presets)}."
         raise RecipeError(f"{typed}{suggest(baseline, names)} Name one of them, or add it to --presets.")
     _refuse_technique_overrides(options.overrides)
-    problems: list[str] = []
+    problems: list[Problem] = []
     variants = []
     for name, preset in zip(names, presets, strict=True):
         try:
@@ -207,7 +207,7 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
     """
     code = code_digest()
     models = {variant.recipe.model: model_fingerprint(variant.recipe.model) for variant in variants}
-    problems: list[str] = []
+    problems: list[Problem] = []
     cells = []
     for seed in seeds:
         for fold in range(folds) if folds else (None,):
@@ -226,7 +226,7 @@ def build_cells(variants: Sequence[Variant], seeds: Sequence[int], folds: int | 
                 )
                 cells.append(Cell(entry, recipe, _work(recipe, loaded)))
     if problems:
-        raise RecipeError(list(dict.fromkeys(problems)))
+        raise RecipeError([problem for number, problem in enumerate(problems) if problem not in problems[:number]])
     most = max(cell.work for cell in cells)
     return [replace(cell, work=cell.work / most) for cell in cells]
 
@@ -250,21 +250,25 @@ def _work(recipe: Recipe, data: Data) -> float:
     return recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
 
 
-def _problems(name: str, recipe: Recipe, data: Data) -> list[str]:
+def _problems(name: str, recipe: Recipe, data: Data) -> list[Problem]:
     try:
         check_run(recipe, data)
     except RecipeError as error:
-        return [f"{name}: {_in_a_copy(problem)}" for problem in error.problems]
+        return [_in_a_copy(problem).at(name) for problem in error.problems]
     return []
 
 
-def _in_a_copy(problem: str) -> str:
-    """Advice to set a technique's value holds for a run; in a comparison it would be refused."""
-    if "--set techniques." not in problem:
+def _in_a_copy(problem: Problem) -> Problem:
+    """To change a technique's setting is a way out for a run; a comparison refuses it, and takes an edited copy."""
+    kept = tuple(change for change in problem.changes if not _changes_technique(change))
+    if len(kept) == len(problem.changes) and "--set techniques." not in problem.why:
         return problem
-    return (
-        f"{problem} In a comparison, write it into a copy: finetune cp PRESET mine.yaml, then --presets none,mine.yaml"
-    )
+    copy = Change(command="finetune cp PRESET mine.yaml", note="edit the copy, then --presets none,mine.yaml")
+    return replace(problem, changes=(*kept, copy))
+
+
+def _changes_technique(change: Change) -> bool:
+    return any(key.startswith("techniques.") for key in change.settings)
 
 
 def _slug(name: str) -> str:

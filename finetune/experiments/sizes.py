@@ -37,7 +37,7 @@ def parse_sizes(text: str) -> list[int]:
     sizes = [int(part) for part in parts]
     if any(after <= before for before, after in itertools.pairwise(sizes)):
         rising = ",".join(map(str, sorted(set(sizes))))
-        raise RecipeError(f"--sizes {text}: expected rising numbers, each once. Type: --sizes {rising}")
+        raise RecipeError(f"--sizes {text}: expected rising numbers, each once. Try: --sizes {rising}")
     return sizes
 
 
@@ -53,7 +53,7 @@ def choose_sizes(asked: list[int] | None, data: Data) -> list[int]:
     typed = f"--sizes {','.join(map(str, asked))}"
     if asked[-1] > rows:
         possible = ",".join(map(str, [*(size for size in asked if size < rows), rows]))
-        raise RecipeError(f"{typed}: there are {rows} training rows. Type: --sizes {possible}")
+        raise RecipeError(f"{typed}: there are {rows} training rows. Try: --sizes {possible}")
     if asked[0] < least:
         why = f"two for each of {len(data.labels)} classes" if data.labels else "fewer say nothing"
         raise RecipeError(f"{typed}: a size is at least {least} rows, {why}.")
@@ -91,7 +91,7 @@ def refuse_subset(recipe: Recipe) -> None:
             "all: --set data.subset=null --set data.train_size=N"
         )
     if recipe.data.subset_seed != 0:
-        raise RecipeError("data.subset_seed: each seed of a curve draws its own rows. Type: --set data.subset_seed=0")
+        raise RecipeError("data.subset_seed: each seed of a curve draws its own rows. Try: --set data.subset_seed=0")
 
 
 def whole(recipe: Recipe) -> Recipe:

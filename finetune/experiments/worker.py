@@ -127,7 +127,7 @@ def _run(task: Task, prepared_for: Callable[[Recipe], Any], send: Callable[[Even
         send(Event("interrupted", task.index))
         raise
     except FinetuneError as error:
-        return Event("failed", task.index, message=str(error))
+        return Event("failed", task.index, message=error.for_command_line())
     except Exception as error:  # a bug in one cell must not take the others with it; its record tells
         return Event("failed", task.index, message=f"{type(error).__name__}: {error}")
     return Event("finished", task.index)

@@ -16,7 +16,7 @@ def find_problems(recipe: Recipe) -> list[str]:
     if training.batch_size < training.accumulation:
         problems.append(
             f"training.accumulation: {training.accumulation} parts of a batch of {training.batch_size} rows would be "
-            f"empty. Type: --set training.accumulation={training.batch_size} or less"
+            f"empty. Try: --set training.accumulation={training.batch_size} or less"
         )
     if len(set(training.seeds)) < len(training.seeds):
         problems.append(
@@ -25,7 +25,7 @@ def find_problems(recipe: Recipe) -> list[str]:
     if recipe.data.overlap is not None and recipe.data.long_texts != "windows":
         problems.append(
             f"data.overlap: has no meaning with data.long_texts={recipe.data.long_texts}. "
-            "Type: --set data.overlap=null, or --set data.long_texts=windows"
+            "Try: --set data.overlap=null, or --set data.long_texts=windows"
         )
     problems += _column_problems(recipe.data) + _label_problems(recipe.data)
     return problems + _fold_problems(recipe.data.folds, recipe.data.fold) + _split_problems(recipe.data)
@@ -62,27 +62,27 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
     if weighting != "none" and budget.task in ("regression", "multi_label"):
         problems.append(
             f"training.class_weights: {weighting} has no meaning for {budget.task}. "
-            "Type: --set training.class_weights=none"
+            "Try: --set training.class_weights=none"
         )
     if recipe.training.sampling != "shuffled" and budget.task in ("regression", "multi_label"):
         problems.append(
             f"training.sampling: {recipe.training.sampling} has no meaning for {budget.task}, where a row has no "
-            "single class. Type: --set training.sampling=shuffled"
+            "single class. Try: --set training.sampling=shuffled"
         )
     if recipe.training.sampling != "shuffled" and weighting != "none":
         problems.append(
             f"training.sampling: {recipe.training.sampling} and training.class_weights={weighting} correct the same "
-            "thing, and rare classes would count twice. Type: --set training.class_weights=none"
+            "thing, and rare classes would count twice. Try: --set training.class_weights=none"
         )
     if recipe.training.score != "auto" and budget.task in ("regression", "multi_label"):
         problems.append(
             f"training.score: {recipe.training.score} is a score of classes, and the task is {budget.task}. "
-            "Type: --set training.score=auto"
+            "Try: --set training.score=auto"
         )
     if budget.steps is not None and budget.warmup_steps >= budget.steps:
         problems.append(
             f"training.warmup: {budget.warmup_steps} rising steps of {budget.steps} in all: the learning rate would "
-            "never reach its peak. Type: --set training.warmup=0.1"
+            "never reach its peak. Try: --set training.warmup=0.1"
         )
     return problems
 
@@ -93,7 +93,7 @@ def _column_problems(data: DataSection) -> list[str]:
     if data.template is not None:
         if data.text is not None:
             problems.append(
-                "data.template: makes the text, so data.text has no meaning beside it. Type: --set data.text=null"
+                "data.template: makes the text, so data.text has no meaning beside it. Try: --set data.text=null"
             )
         try:
             texts += {name for _, name in template_parts(data.template) if name is not None}
@@ -115,27 +115,27 @@ def _label_problems(data: DataSection) -> list[str]:
     problems = []
     names = data.labels
     if names is not None and data.task == "regression":
-        problems.append("data.labels: has no meaning for regression. Type: --set data.labels=null")
+        problems.append("data.labels: has no meaning for regression. Try: --set data.labels=null")
     if names is not None and len(set(names)) < len(names):
         problems.append("data.labels: a name is given twice.")
     if isinstance(data.label, list) and data.task not in ("auto", "multi_label"):
         problems.append(
             f"data.label: a list of 0/1 columns makes several labels a row, not {data.task}. "
-            "Type: --set data.task=multi_label, or name one column"
+            "Try: --set data.task=multi_label, or name one column"
         )
     separator = DataSection.model_fields["label_separator"].default
     if data.label_separator != separator and (isinstance(data.label, list) or data.task not in ("auto", "multi_label")):
         what = "0/1 columns" if isinstance(data.label, list) else f"data.task={data.task}"
         problems.append(
             f"data.label_separator: stands between the labels of one cell, and has no meaning with {what}. "
-            f"Type: --set 'data.label_separator={separator}'"
+            f"Try: --set 'data.label_separator={separator}'"
         )
     if not data.label_map:
         return problems
     if isinstance(data.label, list):
         problems.append("data.label_map: has no meaning where columns are the labels. Rename the columns")
     if data.task == "regression":
-        problems.append("data.label_map: has no meaning for regression. Type: --set 'data.label_map={}'")
+        problems.append("data.label_map: has no meaning for regression. Try: --set 'data.label_map={}'")
     surplus = [name for name in names or () if name not in data.label_map.values()]
     if surplus:
         problems.append(
@@ -151,7 +151,7 @@ def _split_problems(data: DataSection) -> list[str]:
     if data.order_by is not None and data.group is not None:
         problems.append(
             "data.order_by: splits by time cut through groups, so data.group has no meaning beside it. "
-            "Type: --set data.group=null"
+            "Try: --set data.group=null"
         )
     if data.order_by is not None and data.folds is not None:
         problems.append(
@@ -164,10 +164,10 @@ def _split_problems(data: DataSection) -> list[str]:
         if idle:
             problems.append(
                 f"data.split_file: says who is in which split, so {', '.join(idle)} cannot act. "
-                f"Type: --set {idle[0]}=null"
+                f"Try: --set {idle[0]}=null"
             )
     if data.subset is None and data.subset_seed != 0:
-        problems.append("data.subset_seed: has no meaning without data.subset. Type: --set data.subset=100")
+        problems.append("data.subset_seed: has no meaning without data.subset. Try: --set data.subset=100")
     if data.subset is not None and isinstance(data.train_size, int) and data.subset > data.train_size:
         problems.append(f"data.subset: {data.subset} rows of data.train_size={data.train_size}. Ask for fewer")
     return problems
@@ -175,9 +175,9 @@ def _split_problems(data: DataSection) -> list[str]:
 
 def _fold_problems(folds: int | None, fold: int | None) -> list[str]:
     if folds is None:
-        return [] if fold is None else ["data.fold: has no meaning without data.folds. Type: --set data.folds=5"]
+        return [] if fold is None else ["data.fold: has no meaning without data.folds. Try: --set data.folds=5"]
     if fold is None:
-        return [f"data.folds: one run tests one fold. Type: --set data.fold=0, or: finetune compare --folds {folds}"]
+        return [f"data.folds: one run tests one fold. Try: --set data.fold=0, or: finetune compare --folds {folds}"]
     if fold >= folds:
         return [f"data.fold: {fold} of {folds} folds; they count from 0 to {folds - 1}"]
     return []

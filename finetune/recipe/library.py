@@ -54,7 +54,7 @@ def is_preset(name: str) -> bool:
     recipes, presets = recipe_names(), preset_names()
     if name not in recipes and name not in presets:
         raise RecipeError(
-            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Type: finetune ls"
+            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Try: finetune ls"
         )
     return name not in recipes
 
@@ -64,12 +64,12 @@ def _find(name_or_path: str, kind: str, folder: Path, names: list[str]) -> Path:
     if path.suffix in SUFFIXES:
         if path.is_file():
             return path
-        raise RecipeError(f"{name_or_path}: no such {kind} file.{suggest(path.stem, names)} Type: finetune ls {kind}s")
+        raise RecipeError(f"{name_or_path}: no such {kind} file.{suggest(path.stem, names)} Try: finetune ls {kind}s")
     if name_or_path in names:
         return folder / f"{name_or_path}.yaml"
     if kind == "recipe" and name_or_path in preset_names():
-        raise RecipeError(f"'{name_or_path}' is a preset, not a recipe. Type: --preset {name_or_path}")
-    raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)} Type: finetune ls {kind}s")
+        raise RecipeError(f"'{name_or_path}' is a preset, not a recipe. Try: --preset {name_or_path}")
+    raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)} Try: finetune ls {kind}s")
 
 
 def first_comment(path: Path) -> str:
@@ -91,7 +91,7 @@ def copy_to(source: Path, destination: Path, force: bool) -> Path:
     if destination.exists() and not force:
         raise RecipeError(f"{destination}: is there already. Choose another name, or add --force to replace it.")
     if not destination.parent.is_dir():
-        raise RecipeError(f"{destination.parent}: no such folder. Type: mkdir -p {destination.parent}")
+        raise RecipeError(f"{destination.parent}: no such folder. Try: mkdir -p {destination.parent}")
     try:
         shutil.copyfile(source, destination)
     except OSError as error:

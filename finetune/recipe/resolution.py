@@ -115,7 +115,7 @@ def _collect(problems: list[str], origin: str, read: Callable[..., _Layer], *arg
     try:
         return read(*arguments)
     except RecipeError as error:
-        problems += error.problems
+        problems += [problem.for_command_line() for problem in error.problems]
         return _Layer(origin, {})
 
 
@@ -142,7 +142,7 @@ def _preset_layer(name: str, problems: list[str]) -> _Layer:
         if key not in TECHNIQUES:
             problems.append(
                 f"{origin}: '{key}' is not a technique; a preset holds techniques only."
-                f"{suggest(key, TECHNIQUES)} Type: finetune ls techniques"
+                f"{suggest(key, TECHNIQUES)} Try: finetune ls techniques"
             )
     return _Layer(origin, {"techniques": {key: value for key, value in content.items() if key in TECHNIQUES}})
 
@@ -263,7 +263,7 @@ def _build(
         if key not in TECHNIQUES:
             where = _where(f"techniques.{key}", origins)
             problems.append(
-                f"{where}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)} Type: finetune ls techniques"
+                f"{where}: techniques.{key} is not a technique.{suggest(key, TECHNIQUES)} Try: finetune ls techniques"
             )
         elif not isinstance(settings, dict):
             _refuse_scalar(f"techniques.{key}", settings, origins, problems)
@@ -390,6 +390,6 @@ def is_preset_file(path: str) -> bool:
         RecipeError: It is missing or no YAML.
     """
     if not Path(path).is_file():
-        raise RecipeError(f"{path}: no such file. Type: finetune ls")
+        raise RecipeError(f"{path}: no such file. Try: finetune ls")
     content = read_yaml(Path(path), path)
     return not any(key in RECIPE_KEYS for key in content)

@@ -96,7 +96,7 @@ class BackTranslation(Technique):
         if not any(_is_language(text) for text in sources.texts):
             raise DataError(
                 "techniques.back_translation: no training text has letters to translate. "
-                "Type: --set techniques.back_translation=off"
+                "Try: --set techniques.back_translation=off"
             )
         made_of = [*self._check_models(), self.temperature]
         file = sources.cache / "back_translation" / "texts.sqlite3"

@@ -406,7 +406,7 @@ def refuse_idle(name: str, technique: Technique, names: WeightNames) -> None:
     if all(".pooler." in target for target in targets & names.trainable):
         raise ModelError(
             f"techniques.{name}: would act on no weight: of those it is for, none is trained in this run. "
-            f"Type: --set techniques.{name}=off"
+            f"Try: --set techniques.{name}=off"
         )
 
 
@@ -431,12 +431,12 @@ def conflicts(techniques: Mapping[str, Technique]) -> list[str]:
     for index, first in enumerate(names):
         for second in names[index + 1 :]:
             found += [
-                f"techniques.{second}: fights with {first} over {thing}; keep one. Type: --set techniques.{first}=off"
+                f"techniques.{second}: fights with {first} over {thing}; keep one. Try: --set techniques.{first}=off"
                 for thing in sorted(owned(techniques[first]) & owned(techniques[second]))
             ]
             reason = techniques[first].excludes.get(second) or techniques[second].excludes.get(first)
             if reason:
                 found.append(
-                    f"techniques.{second}: does not go with {first}: {reason}. Type: --set techniques.{first}=off"
+                    f"techniques.{second}: does not go with {first}: {reason}. Try: --set techniques.{first}=off"
                 )
     return found

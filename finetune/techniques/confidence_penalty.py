@@ -59,7 +59,7 @@ class ConfidencePenalty(Technique):
         if budget.task == "regression":
             return [
                 ": has no meaning for regression: a number has no distribution whose entropy could be raised. "
-                "Type: --set techniques.confidence_penalty=off"
+                "Try: --set techniques.confidence_penalty=off"
             ]
         return []
 

@@ -108,7 +108,7 @@ class Contextual(Technique):
         if not any(choose_words(text, self.share, self._kept(), random.Random(0)) for text in sources.texts):
             raise DataError(
                 "techniques.contextual: no training text has a word of letters between spaces that may be replaced. "
-                "Type: --set techniques.contextual=off"
+                "Try: --set techniques.contextual=off"
             )
         made_of = [fingerprint(location, config), self.model_dump(include={"share", "top_k", "protected"})]
         file = sources.cache / "contextual" / "texts.sqlite3"

@@ -62,7 +62,7 @@ class Dropout(Technique):
         if not supported:
             raise ModelError(
                 f"techniques.dropout: architecture '{config.model_type}' has no dropout map. Known: "
-                f"{', '.join(known_architectures())}. Type: --set techniques.dropout=off"
+                f"{', '.join(known_architectures())}. Try: --set techniques.dropout=off"
             )
         missing = set(self._wanted()) - supported
         if missing:

@@ -50,12 +50,12 @@ class EarlyStopping(Technique):
             )
             problems.append(
                 f".patience: {self.patience} evaluations without a gain cannot happen in {budget.epochs} epochs. "
-                f"Type: {advice}"
+                f"Try: {advice}"
             )
         if self.min_epochs >= budget.epochs > 1:
             problems.append(
                 f".min_epochs: {self.min_epochs} of {budget.epochs} epochs leave nothing to stop. "
-                f"Type: --set techniques.early_stopping.min_epochs={budget.epochs - 1} or less"
+                f"Try: --set techniques.early_stopping.min_epochs={budget.epochs - 1} or less"
             )
         return problems
 

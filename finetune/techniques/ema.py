@@ -76,10 +76,10 @@ class EMA(Technique):
         if round(horizon, 6) < SHORT:
             return [
                 f".{self._key()}: a horizon of {horizon:.2g} of {steps} steps averages a single value, which does "
-                f"nothing. Type: {self._advice(steps)}"
+                f"nothing. Try: {self._advice(steps)}"
             ]
         if round(horizon, 6) >= steps:
-            return [f".{self._key()}: a horizon of {horizon:.0f} steps is all of {steps}. Type: {self._advice(steps)}"]
+            return [f".{self._key()}: a horizon of {horizon:.0f} steps is all of {steps}. Try: {self._advice(steps)}"]
         return []
 
     def warnings(self, budget: Budget) -> list[str]:

@@ -99,7 +99,7 @@ class FGM(Technique):
         if config.pad_token_id is None:
             raise ModelError(
                 "techniques.fgm: config.json of this model names no pad_token_id, so padding cannot be told from text. "
-                "Type: --set techniques.fgm=off"
+                "Try: --set techniques.fgm=off"
             )
         attack = _Attack(model, config.pad_token_id)
         setattr(model, _STATE, attack)

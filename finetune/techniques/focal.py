@@ -71,7 +71,7 @@ class Focal(Technique):
         if budget.task == "regression":
             return [
                 ": has no meaning for regression: there is no probability of the right answer. "
-                "Type: --set techniques.focal=off"
+                "Try: --set techniques.focal=off"
             ]
         return []
 

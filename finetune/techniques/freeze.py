@@ -88,13 +88,13 @@ class Freeze(Technique):
         if count > len(layers):
             raise ModelError(
                 f"techniques.freeze.layers: {count} layers to freeze, but this model has {len(layers)}. "
-                f"Type: --set techniques.freeze.layers={len(layers)}, or less"
+                f"Try: --set techniques.freeze.layers={len(layers)}, or less"
             )
         head_alone = self.embeddings and count == len(layers)
         if self.learning_rate is not None and not head_alone:
             raise ModelError(
                 "techniques.freeze.learning_rate: is for a head that trains alone, and here more than that does. "
-                "Type: --set techniques.freeze.learning_rate=null, and set training.learning_rate; or freeze all: "
+                "Try: --set techniques.freeze.learning_rate=null, and set training.learning_rate; or freeze all: "
                 "--set techniques.freeze.layers=1.0"
             )
         lowest = 0 if self.embeddings else 1

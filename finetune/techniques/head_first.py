@@ -71,13 +71,13 @@ class HeadFirst(Technique):
             mend = "techniques.head_first.epochs_alone=1" if budget.epochs > 1 else "training.epochs=5"
             return [
                 f".epochs_alone: {alone} of {budget.epochs} epochs are the head's, so that none is left to fine-tune. "
-                f"Type: --set {mend}"
+                f"Try: --set {mend}"
             ]
         rest = _second_phase(budget, alone)
         if rest.steps is not None and rest.warmup_steps >= rest.steps:
             return [
                 f".epochs_alone: {rest.steps} steps are left to fine-tune, and training.warmup takes "
-                f"{rest.warmup_steps} of them. Type: --set training.warmup=0.1"
+                f"{rest.warmup_steps} of them. Try: --set training.warmup=0.1"
             ]
         return []
 

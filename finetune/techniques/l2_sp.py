@@ -85,7 +85,7 @@ class L2SP(Technique):
         if self.strength is not None and self.strength * budget.peak >= 1:
             return [
                 f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 throws weights past where "
-                "they started. Type: --set techniques.l2_sp.strength=null --set techniques.l2_sp.total_pull=0.2"
+                "they started. Try: --set techniques.l2_sp.strength=null --set techniques.l2_sp.total_pull=0.2"
             ]
         return []
 

@@ -48,7 +48,7 @@ class LabelSmoothing(Technique):
         if budget.task in ("regression", "multi_label"):
             return [
                 f": has no meaning for {budget.task}: there is no distribution over classes to smooth. "
-                "Type: --set techniques.label_smoothing=off"
+                "Try: --set techniques.label_smoothing=off"
             ]
         return []
 

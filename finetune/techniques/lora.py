@@ -76,7 +76,7 @@ class LoRA(Technique):
                 known = sorted({re.split(r"\.\d+\.", path)[1] for path in paths})
                 raise ModelError(
                     f"techniques.lora.targets: no linear map in the layers ends in '{ending}'. There are: "
-                    f"{', '.join(known)}. Type: --set techniques.lora.targets=all"
+                    f"{', '.join(known)}. Try: --set techniques.lora.targets=all"
                 )
         return [path for path in paths if any(path.endswith(f".{ending}") for ending in self.targets)]
 

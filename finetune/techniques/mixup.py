@@ -114,7 +114,7 @@ class Mixup(Technique):
         try:
             layers = list(encoder_layers(model).values())
         except ModelError as error:
-            raise ModelError(f"techniques.mixup: {error} Type: --set techniques.mixup=off") from error
+            raise ModelError(f"techniques.mixup: {error} Try: --set techniques.mixup=off") from error
         mixer = _Mixer(model, self.alpha)
         setattr(model, _STATE, mixer)
         layers[math.floor(self.depth * len(layers))].register_forward_pre_hook(mixer, with_kwargs=True)

@@ -46,7 +46,7 @@ class MultiSampleDropout(Technique):
         if not any(site.kind in ("classifier", "pooler") and site.probability > 0 for site in dropout_sites(model)):
             raise ModelError(
                 "techniques.multi_sample_dropout: the head of this model drops nothing, so that all samples would be "
-                "the same. Type: --set techniques.dropout.classifier=0.3"
+                "the same. Try: --set techniques.dropout.classifier=0.3"
             )
 
     def change_pass(self, step: TrainStep) -> TrainStep:

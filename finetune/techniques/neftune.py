@@ -52,7 +52,7 @@ class NEFTune(Technique):
         if padding is None:
             raise ModelError(
                 "techniques.neftune: config.json of this model names no pad_token_id, so padding cannot be told from "
-                "text. Type: --set techniques.neftune=off"
+                "text. Try: --set techniques.neftune=off"
             )
 
         def add_noise(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

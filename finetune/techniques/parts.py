@@ -23,7 +23,7 @@ def refused_by(technique: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"techniques.{technique}: {error} Type: --set techniques.{technique}=off") from error
+        raise ModelError(f"techniques.{technique}: {error} Try: --set techniques.{technique}=off") from error
 
 
 def layer_number(name: str) -> int | None:

@@ -74,7 +74,7 @@ class RDrop(Technique):
         if all(site.probability == 0 for site in dropout_sites(model)):
             raise ModelError(
                 "techniques.r_drop: every dropout of this model is 0, so that two passes would give the same answer. "
-                "Type: --set techniques.dropout.hidden=0.1, or: --set techniques.r_drop=off"
+                "Try: --set techniques.dropout.hidden=0.1, or: --set techniques.r_drop=off"
             )
 
     def train_loss(self, loss: Tensor, step: TrainStep) -> Tensor:

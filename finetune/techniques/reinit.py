@@ -88,7 +88,7 @@ class Reinit(Technique):
         if resting:
             raise ModelError(
                 f"techniques.reinit.layers: {len(resting)} of the weights that start anew would not train "
-                f"({min(resting)} …) and rest at random values. Type: --set techniques.reinit=off, or freeze less"
+                f"({min(resting)} …) and rest at random values. Try: --set techniques.reinit=off, or freeze less"
             )
         return fresh
 
@@ -98,7 +98,7 @@ class Reinit(Technique):
         if self.layers > len(layers):
             raise ModelError(
                 f"techniques.reinit.layers: {self.layers} layers to start anew, but this model has {len(layers)}. "
-                f"Type: --set techniques.reinit.layers={min(2, len(layers))}"
+                f"Try: --set techniques.reinit.layers={min(2, len(layers))}"
             )
         fresh = dict(list(layers.items())[-self.layers :])
         pooler = getattr(model.base_model, "pooler", None)
@@ -111,7 +111,7 @@ class Reinit(Technique):
             if kept:
                 raise ModelError(
                     f"techniques.reinit: {path}.{kept[0]} kept its values: this version of transformers did not "
-                    "initialise it. Type: --set techniques.reinit=off"
+                    "initialise it. Try: --set techniques.reinit=off"
                 )
 
     def model_warnings(self, model: Any) -> list[str]:

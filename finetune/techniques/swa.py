@@ -64,7 +64,7 @@ class SWA(Technique):
         if budget.epochs >= 2:
             latest = math.floor((budget.epochs - 2) / budget.epochs * 100) / 100
             advice = f"--set techniques.swa.start={latest:g}"
-        return [f".start: {self.start:g} of {budget.epochs} epochs leaves {count} to average. Type: {advice}"]
+        return [f".start: {self.start:g} of {budget.epochs} epochs leaves {count} to average. Try: {advice}"]
 
     def warnings(self, budget: Budget) -> list[str]:
         if budget.steps_per_epoch is None:

@@ -36,7 +36,7 @@ _STOP_WORDS = """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 SIMILARITY = 0.6
 NOT_INSTALLED = (
-    "WordNet is not installed. Type: pip install nltk; python -m nltk.downloader wordnet. Or take the model's own word "
+    "WordNet is not installed. Try: pip install nltk; python -m nltk.downloader wordnet. Or take the model's own word "
     "embeddings: --set techniques.synonyms.thesaurus=embeddings"
 )
 MOST = 5  # neighbours of a word to draw from
@@ -215,7 +215,7 @@ class Synonyms(Technique):
         except OSError as error:
             raise DataError(
                 f"techniques.synonyms.thesaurus: NLTK's WordNet cannot be read: {error}. "
-                "Type: python -m nltk.downloader wordnet. Or: --set techniques.synonyms.thesaurus=embeddings"
+                "Try: python -m nltk.downloader wordnet. Or: --set techniques.synonyms.thesaurus=embeddings"
             ) from error
         if words and known < KNOWN_WORDS * len(words):
             logger.warning(
@@ -253,7 +253,7 @@ class Synonyms(Technique):
         if reached == 0:
             raise DataError(
                 f"techniques.synonyms: no training text has a word with a synonym in "
-                f"{'WordNet' if from_wordnet else 'the embeddings'}. Type: {more}, or --set techniques.synonyms=off"
+                f"{'WordNet' if from_wordnet else 'the embeddings'}. Try: {more}, or --set techniques.synonyms=off"
             )
         if reached < FEW_TEXTS * texts:
             logger.warning(

@@ -44,6 +44,6 @@ class TokenMasking(Technique):
         if tokens.mask is None:
             raise ModelError(
                 "techniques.token_masking: the tokenizer of this model has no mask token. "
-                "Type: --set techniques.token_masking=off"
+                "Try: --set techniques.token_masking=off"
             )
         return masked(ids, self.probability, tokens.mask, tokens.special, rng)

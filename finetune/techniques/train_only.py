@@ -67,7 +67,7 @@ class TrainOnly(Technique):
             other = "norms" if self.weights == "biases" else "biases"
             raise ModelError(
                 f"techniques.train_only.weights: the encoder of architecture '{model.config.model_type}' has no "
-                f"{self.weights}. Type: --set techniques.train_only.weights={other}"
+                f"{self.weights}. Try: --set techniques.train_only.weights={other}"
             )
         rest_encoder_except(model, wanted.__contains__)
 

@@ -79,7 +79,7 @@ class WeightDecay(Technique):
         if self.strength is not None and self.strength * budget.peak >= 1:
             return [
                 f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 turns weights over at "
-                "each step. Type: --set techniques.weight_decay.total_shrink=0.02"
+                "each step. Try: --set techniques.weight_decay.total_shrink=0.02"
             ]
         return []
 

@@ -38,7 +38,7 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
         return {
             **_values(recipe, resolved.origins),
             "cost": declared_cost(recipe),
-            "data": {"unavailable": str(error)},
+            "data": {"unavailable": error.for_command_line()},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
         }
     recipe = fitted_recipe(recipe, data)
@@ -79,7 +79,7 @@ def _model_or_reason(recipe: Recipe, task: str, labels: list[str] | None) -> dic
     try:
         return _describe_model(recipe, task, labels)
     except FinetuneError as error:
-        return {"unavailable": str(error)}
+        return {"unavailable": error.for_command_line()}
 
 
 def _describe_model(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:

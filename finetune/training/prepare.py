@@ -180,7 +180,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     if limit is not None and recipe.data.max_length > limit:
         raise RecipeError(
             f"data.max_length: {recipe.data.max_length} tokens, but the model has positions for {limit}. "
-            f"Type: --set data.max_length={limit}"
+            f"Try: --set data.max_length={limit}"
         )
     return tokenizer, encoder, model_warnings(recipe, model)
 
@@ -346,7 +346,7 @@ def _process_problems(recipe: Recipe) -> list[str]:
         return []
     return [
         f"training.accumulation: {training.accumulation} parts in each of {processes} processes are more than the "
-        f"{training.batch_size} rows of a batch. Type: --set training.accumulation="
+        f"{training.batch_size} rows of a batch. Try: --set training.accumulation="
         f"{max(1, training.batch_size // processes)}, or use fewer processes"
     ]
 
@@ -371,7 +371,7 @@ def _balance_warnings(recipe: Recipe, data: Data) -> list[str]:
     }
     return [
         f"training.{key}: {value} has nothing to correct: each class has {next(iter(counts.values()))} training rows. "
-        f"Type: --set training.{key}={off}"
+        f"Try: --set training.{key}={off}"
         for key, (value, off) in settings.items()
         if value != off
     ]
@@ -386,7 +386,7 @@ def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[str]:
     }
     if not any(longer.values()):
         idle = f"data.long_texts: {mode} acts on nothing: no text is longer than data.max_length={limit} tokens. "
-        return [] if mode == "head" else [f"{idle}Type: --set data.long_texts=head"]
+        return [] if mode == "head" else [f"{idle}Try: --set data.long_texts=head"]
     share = f"{longer['train']} of {len(data.train)} training texts are longer than {limit} tokens"
     warnings = []
     if mode != "windows" and longer["train"] and not recipe.data.check:  # which says more about it

@@ -553,7 +553,5 @@ def _explain(error: BaseException, folder: RunFolder) -> BaseException:
             f"the disk of {folder.path} is full. Free some space, then run the same command with --resume."
         )
     if isinstance(error, torch.OutOfMemoryError):
-        return RunFailed(
-            f"out of GPU memory. Type: --set training.accumulation=2 (same batch, half the memory): {text}"
-        )
+        return RunFailed(f"out of GPU memory. Try: --set training.accumulation=2 (same batch, half the memory): {text}")
     return error

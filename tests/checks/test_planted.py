@@ -268,7 +268,7 @@ def test_labels_that_words_do_not_tell_are_left_alone(clean: Data) -> None:
 def test_without_cleanlab_the_way_to_it_is_said(clean: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     [finding] = check_label_errors(clean)
-    assert (finding.level, finding.advice) == ("info", 'Type: pip install "finetune[labels]"')
+    assert (finding.level, finding.advice) == ("info", 'Try: pip install "finetune[labels]"')
 
 
 @pytest.mark.parametrize(("task", "label"), [("multi_label", ["a"]), ("regression", 1.0)])

@@ -60,7 +60,7 @@ def test_truncation_counts_texts_tokens_and_the_label_that_loses_most() -> None:
     assert finding.figures == {"texts": 1, "share": 0.2, "tokens_lost": 2 / 36, "longest": 12}
     assert "most of 'b' (50 %)" in finding.text
     assert finding.examples == ["train row 2 [b]: x x x x x x x x x x"]
-    assert finding.advice.startswith("Type: --set data.max_length=16 ")
+    assert finding.advice.startswith("Try: --set data.max_length=16 ")
 
 
 @pytest.mark.parametrize(

@@ -479,7 +479,7 @@ def test_resuming_with_another_recipe_names_the_key_and_both_values(write_recipe
 
 def test_resuming_with_another_seed_names_the_one_to_type(write_recipe: Write, here: Path) -> None:
     write_record(here / "out", write_recipe(), "interrupted", seed=4)
-    assert only_problem_of_run(write_recipe(), "--resume", "--seed", 5).endswith("was run with seed 4. Type: --seed 4")
+    assert only_problem_of_run(write_recipe(), "--resume", "--seed", 5).endswith("was run with seed 4. Try: --seed 4")
 
 
 # --- the real program ------------------------------------------------------------------------------------------

@@ -135,9 +135,9 @@ def test_a_report_of_a_curve_draws_the_curve(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--sizes", "8,100"), "error: --sizes 8,100: there are 48 training rows. Type: --sizes 8,48"),
+        (("--sizes", "8,100"), "error: --sizes 8,100: there are 48 training rows. Try: --sizes 8,48"),
         (("--sizes", "2,40"), "error: --sizes 2,40: a size is at least 4 rows, two for each of 2 classes."),
-        (("--sizes", "40,8"), "error: --sizes 40,8: expected rising numbers, each once. Type: --sizes 8,40"),
+        (("--sizes", "40,8"), "error: --sizes 40,8: expected rising numbers, each once. Try: --sizes 8,40"),
         (("--sizes", "many"), "error: --sizes many: expected numbers of training rows, such as 100,300,1000."),
         (
             ("--presets", "none", "--set", "data.subset=20"),

@@ -104,14 +104,12 @@ def test_a_named_second_text_is_taken() -> None:
 
 def test_a_file_without_a_text_column_lists_its_columns() -> None:
     problem = refused(table(foo=["one"], label=["a"]))
-    assert problem == "data.csv: no column is recognised as the text. Columns: foo, label. Type: --set data.text=COLUMN"
+    assert problem == "data.csv: no column is recognised as the text. Columns: foo, label. Try: --set data.text=COLUMN"
 
 
 def test_a_file_without_a_label_column_lists_its_columns() -> None:
     problem = refused(table(text=["one"], foo=["a"]))
-    assert (
-        problem == "data.csv: no column is recognised as the label. Columns: text, foo. Type: --set data.label=COLUMN"
-    )
+    assert problem == "data.csv: no column is recognised as the label. Columns: text, foo. Try: --set data.label=COLUMN"
 
 
 @pytest.mark.parametrize(("role", "name", "close"), [("text", "txt", "text"), ("label", "lable", "label")])
@@ -179,7 +177,7 @@ def test_texts_are_kept_as_they_are() -> None:
 def test_a_column_of_numbers_is_refused_as_text(texts: list[Any]) -> None:
     problem = refused(table(text=texts, label=["a"] * len(texts)))
     assert problem.startswith(f"data.csv: column 'text' holds numbers, not texts (first: {str(texts[0])!r}).")
-    assert problem.endswith("Columns: text, label. Type: --set data.text=COLUMN")
+    assert problem.endswith("Columns: text, label. Try: --set data.text=COLUMN")
 
 
 @pytest.mark.parametrize("texts", [["5"] * 18 + ["five"] * 2, ["nan", "inf", "1 2"], ["", "x"]])

@@ -164,10 +164,10 @@ def resolved(path: Path, *overrides: str) -> DataSection:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["data.fold=0"], "data.fold: has no meaning without data.folds. Type: --set data.folds=5"),
+        (["data.fold=0"], "data.fold: has no meaning without data.folds. Try: --set data.folds=5"),
         (
             ["data.folds=5"],
-            "data.folds: one run tests one fold. Type: --set data.fold=0, or: finetune compare --folds 5",
+            "data.folds: one run tests one fold. Try: --set data.fold=0, or: finetune compare --folds 5",
         ),
         (["data.folds=5", "data.fold=5"], "data.fold: 5 of 5 folds; they count from 0 to 4"),
         (["data.folds=1", "data.fold=0"], "data.folds: "),

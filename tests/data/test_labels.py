@@ -130,7 +130,7 @@ def test_a_named_separator_that_no_cell_holds_is_a_warning(cells: list[Any], sep
 
 @pytest.mark.parametrize("override", ["data.task=single_label", "data.task=regression", "data.label=[a, b]"])
 def test_a_separator_that_cannot_act_is_refused_and_the_advice_works(override: str) -> None:
-    with pytest.raises(RecipeError, match=r"Type: --set 'data\.label_separator=\|'"):
+    with pytest.raises(RecipeError, match=r"Try: --set 'data\.label_separator=\|'"):
         resolve("your-data", overrides=[override, "data.label_separator=;"])
     assert resolve("your-data", overrides=[override, "data.label_separator=|"]).recipe.data.label_separator == "|"
 

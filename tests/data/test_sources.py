@@ -505,7 +505,7 @@ def test_a_file_in_a_package_is_read_without_importing_it(package: str) -> None:
 
 def test_a_missing_package_names_what_to_install() -> None:
     assert problem_of("package:no_such_package_anywhere/data.csv") == (
-        "data.source: package 'no_such_package_anywhere' is not installed. Type: pip install no_such_package_anywhere"
+        "data.source: package 'no_such_package_anywhere' is not installed. Try: pip install no_such_package_anywhere"
     )
 
 

@@ -89,7 +89,7 @@ def test_the_size_of_training_itself_is_all_of_it(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"subset": 121}, "data.subset: 121 rows are wanted of 120 training rows"),
-        ({"subset": 2}, "data.subset: 2 rows cannot hold every label; 3 rows of 120 can. Type: --set data.subset=3"),
+        ({"subset": 2}, "data.subset: 2 rows cannot hold every label; 3 rows of 120 can. Try: --set data.subset=3"),
         ({"subset": 50, "train_size": 0.25}, "data.subset: 50 rows are wanted of 30 training rows"),
     ],
 )

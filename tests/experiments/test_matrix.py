@@ -162,7 +162,7 @@ def test_the_digest_covers_what_decides_figures_and_nothing_else(
     before = code_digest()
     monkeypatch.setattr(matrix.finetune, "__file__", str(copy / "__init__.py"))
     assert code_digest() == before
-    for folder in ("reports", "cli", "comparison", "advice"):
+    for folder in ("reports", "cli", "analysis", "advice"):
         next((copy / folder).glob("*.py")).write_text("changed = 1\n", encoding="utf-8")
     assert code_digest() == before
     for folder in DECIDES_FIGURES:

@@ -52,8 +52,8 @@ def test_the_default_sizes_go_in_steps_from_a_tenth_to_all(rows: int, classes: i
         ("a,b", "expected numbers of training rows"),
         ("0.5,1", "expected numbers of training rows"),
         ("-3,5", "expected numbers of training rows"),
-        ("300,100", "--sizes 300,100: expected rising numbers, each once. Type: --sizes 100,300"),
-        ("100,100", "Type: --sizes 100"),
+        ("300,100", "--sizes 300,100: expected rising numbers, each once. Try: --sizes 100,300"),
+        ("100,100", "Try: --sizes 100"),
     ],
 )
 def test_what_is_no_list_of_sizes_is_refused(text: str, message: str) -> None:
@@ -66,7 +66,7 @@ def test_sizes_are_read() -> None:
 
 
 def test_a_size_above_the_rows_names_how_many_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"there are 640 training rows\. Type: --sizes 100,300,640"):
+    with pytest.raises(RecipeError, match=r"there are 640 training rows\. Try: --sizes 100,300,640"):
         choose_sizes([100, 300, 1000], data_of(640))
 
 

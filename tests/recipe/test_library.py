@@ -147,7 +147,7 @@ def test_force_replaces_an_existing_file(source: Path, tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_refused_with_the_command_that_makes_it(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "no" / "such"
-    with pytest.raises(RecipeError, match=f"{folder}: no such folder. Type: mkdir -p {folder}"):
+    with pytest.raises(RecipeError, match=f"{folder}: no such folder. Try: mkdir -p {folder}"):
         copy_to(source, folder / "mine.yaml", force=False)
     assert not folder.exists()
 

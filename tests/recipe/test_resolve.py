@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from finetune.errors import RecipeError
 from finetune.recipe import Recipe, differences, flatten, resolve
 from finetune.recipe.library import preset_names, recipe_names, recipes_folder
+from tests.raising import typed
 
 Write = Callable[..., str]
 MINIMAL = "model: {id: m}\ndata: {source: d.csv}\n"
@@ -41,8 +42,9 @@ def problems_of(
     """Every problem of a command line that must be refused."""
     with pytest.raises(RecipeError) as caught:
         resolve(recipe, preset, overrides=overrides, seeds=seeds, metrics=metrics)
-    assert str(caught.value) == "\n".join(caught.value.problems)
-    return caught.value.problems
+    problems = [problem.for_command_line() for problem in caught.value.problems]
+    assert typed(caught.value) == "\n".join(problems)
+    return problems
 
 
 def only_problem_of(*arguments: Any, **options: Any) -> str:

@@ -3,7 +3,7 @@
 from finetune.records.schema import Baseline, DataFacts, Finding
 from finetune.reports.findings import baselines_line, count_findings, finding_lines, render_check
 
-LEAK = Finding(check="leaks", level="problem", text="3 rows.", examples=["test row 1: x"], advice="Type: --set a=b")
+LEAK = Finding(check="leaks", level="problem", text="3 rows.", examples=["test row 1: x"], advice="Try: --set a=b")
 RARE = Finding(check="classes", level="warning", text="Few rows.")
 NOTED = Finding(check="resolution", level="info", text="900 rows.")
 MAJORITY = {"accuracy": 0.5, "macro_f1": 0.33, "nll": 0.69}
@@ -32,7 +32,7 @@ def facts(findings: list[Finding]) -> DataFacts:
 
 def test_a_run_is_told_problems_and_warnings_in_a_line_each() -> None:
     assert finding_lines([LEAK, RARE, NOTED]) == [
-        "problem: leaks: 3 rows. Type: --set a=b",
+        "problem: leaks: 3 rows. Try: --set a=b",
         "warning: classes: Few rows.",
     ]
 
@@ -57,6 +57,6 @@ def test_the_whole_check() -> None:
         "note: a note",
         "warning: a warning",
     ]
-    assert lines[6:9] == ["PROBLEM  leaks: 3 rows.", "    test row 1: x", "    -> Type: --set a=b"]
+    assert lines[6:9] == ["PROBLEM  leaks: 3 rows.", "    test row 1: x", "    -> Try: --set a=b"]
     assert any(line.split() == ["tfidf", "validation", "81.2", "%", "-", "0.500"] for line in lines)
     assert lines[-1] == "1 problem, 1 warning"

@@ -29,6 +29,7 @@ from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique, co
 from finetune.techniques.base import Task
 from finetune.techniques.own import FAMILIES
 from tests.conftest import labelled_texts, write_csv
+from tests.raising import typed
 from tests.running import assert_same_weights, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
 
@@ -213,7 +214,7 @@ def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, w
         return
     with pytest.raises(RecipeError) as caught:
         resolve(recipe)
-    problem = caught.value.problems[0]
+    problem = typed(caught.value)
     expected = f"fights with {first} over {min(shared)}" if shared else f"does not go with {first}: {reason}"
     assert problem.startswith(f"tiny.yaml: techniques.{second}: {expected}")
     advised = problem.partition("--set ")[2].split()[0]

@@ -12,6 +12,7 @@ from finetune.recipe import resolve
 from finetune.techniques import TECHNIQUES, Budget
 from finetune.techniques.ema import EMA, corrected_share
 from finetune.training.prepare import prepare
+from tests.raising import typed
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -123,7 +124,7 @@ def test_an_average_of_one_value_or_of_the_whole_run_is_refused(
 ) -> None:
     (problem,) = technique.problems(budget(steps, 1))
     assert problem.startswith(f".{key}: ")
-    assert problem.endswith(f"Type: {advice}")
+    assert problem.endswith(f"Try: {advice}")
 
 
 @pytest.mark.parametrize(("steps", "horizon"), [(20, 0.1), (10, 0.2), (1000, 0.002)])
@@ -152,7 +153,7 @@ def test_what_it_advises_is_accepted(write_recipe: Write) -> None:
     recipe = str(write_recipe(techniques={"ema": {}}))
     with pytest.raises(RecipeError, match=r"techniques\.ema\.horizon: a horizon of 1\.8 of 18 steps") as caught:
         prepare(resolve(recipe).recipe)
-    advised = caught.value.problems[0].rpartition("--set ")[2]
+    advised = typed(caught.value).rpartition("--set ")[2]
     assert prepare(resolve(recipe, overrides=[advised]).recipe).recipe.techniques["ema"] == EMA(horizon=0.2)
 
 

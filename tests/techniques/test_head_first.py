@@ -16,6 +16,7 @@ from finetune.recipe import resolve
 from finetune.techniques import Budget, Part, StepView
 from finetune.techniques.head_first import HeadFirst, rise_and_fall
 from tests.interrupting import interrupted_and_resumed, timeless
+from tests.raising import typed
 from tests.running import assert_same_weights, train
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
@@ -155,7 +156,7 @@ def test_an_epoch_must_be_left_to_fine_tune(write_recipe: Write, settings: dict[
     recipe = str(write_recipe(techniques={"head_first": settings}, training={"epochs": epochs}))
     with pytest.raises(RecipeError, match=r"techniques\.head_first\.epochs_alone: .* none is left") as caught:
         resolve(recipe)
-    advised = caught.value.problems[0].partition("--set ")[2]
+    advised = typed(caught.value).partition("--set ")[2]
     assert resolve(recipe, overrides=[advised]).recipe.techniques
 
 

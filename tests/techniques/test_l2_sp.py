@@ -17,6 +17,7 @@ from finetune.recipe import resolve
 from finetune.techniques import Budget, StepView, WeightNames
 from finetune.techniques.l2_sp import L2SP, pulled
 from tests.interrupting import interrupted_and_resumed, timeless
+from tests.raising import typed
 from tests.running import train
 from tests.techniques.watching import Spy, pretrained_weights, step_view, watch
 
@@ -156,7 +157,7 @@ def test_a_strength_that_throws_weights_past_their_start_is_refused(write_recipe
     recipe = str(write_recipe(techniques={"l2_sp": {"strength": 200.0}}))
     with pytest.raises(RecipeError, match=r"techniques\.l2_sp\.strength: 200 × learning rate 0\.005 ≥ 1") as caught:
         resolve(recipe)
-    advised = caught.value.problems[0].partition("Type: ")[2].replace("--set ", "").split()
+    advised = typed(caught.value).partition("Try: ")[2].replace("--set ", "").split()
     assert resolve(recipe, overrides=advised).recipe.techniques == {"l2_sp": L2SP()}
     assert L2SP(strength=199.0).problems(Budget(None, 3, 0.005, None, 0.1)) == []
 

@@ -147,7 +147,7 @@ def test_fewer_than_two_epochs_to_average_are_refused(
 ) -> None:
     (problem,) = SWA(start=start).problems(budget(epochs, steps))
     assert problem.startswith(".start: ")
-    assert problem.endswith(f"leaves 1 to average. Type: {advice}")
+    assert problem.endswith(f"leaves 1 to average. Try: {advice}")
     if "start" in advice:
         assert SWA(start=float(advice.rpartition("=")[2])).problems(budget(epochs, steps)) == []
 

@@ -102,4 +102,4 @@ def test_what_the_shipped_model_cannot_do_alone_is_said(long_recipe: Callable[..
 def test_cutting_what_is_short_is_said_to_act_on_nothing(long_recipe: Callable[..., Path], mode: str) -> None:
     overlap = 2 if mode == "windows" else None
     (warning,) = warnings_of(long_recipe(mode, max_length=64, overlap=overlap))
-    assert warning.endswith("no text is longer than data.max_length=64 tokens. Type: --set data.long_texts=head")
+    assert warning.endswith("no text is longer than data.max_length=64 tokens. Try: --set data.long_texts=head")
