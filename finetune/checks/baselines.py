@@ -14,6 +14,7 @@ from finetune.data.rows import Data, Rows
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores, log_softmax
 from finetune.records.schema import Baseline, Scores
+from finetune.tasks import Task
 
 FITTED = 20_000  # training rows: more take minutes and add little to a linear model
 STRENGTH = 10.0  # inverse L2 penalty; better than 1 on six of seven sets of 2,600 to 9,000 rows, by 0.1 to 5 points
@@ -64,7 +65,7 @@ def encode_targets(data: Data, rows: Rows) -> NDArray[Any]:
     return np.array([[float(name in label) for name in data.labels] for label in rows.labels], dtype=np.float64)
 
 
-def _majority_logits(task: str, targets: NDArray[Any]) -> Floats:
+def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:
     """One row of logits. A share is kept half a row off 0 and 1, so that its logarithm is finite."""
     rows = len(targets)
     if task == "regression":
@@ -75,7 +76,7 @@ def _majority_logits(task: str, targets: NDArray[Any]) -> Floats:
     return np.asarray(np.log(np.maximum(np.bincount(targets), 0.5) / rows))
 
 
-def _fit(task: str, features: Any, targets: NDArray[Any], labels: int) -> Any:
+def _fit(task: Task, features: Any, targets: NDArray[Any], labels: int) -> Any:
     """A function from features to logits, (rows, K)."""
     if task == "regression":
         from sklearn.linear_model import Ridge  # slow to import, and needed here only
@@ -114,6 +115,6 @@ def _fit_classes(features: Any, targets: NDArray[Any], classes: int) -> Any:
     return predict
 
 
-def _scores(task: str, logits: Floats, targets: NDArray[Any]) -> Scores:
+def _scores(task: Task, logits: Floats, targets: NDArray[Any]) -> Scores:
     scores = compute_scores(task, logits, targets)
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}

@@ -7,6 +7,7 @@ import math
 from finetune.checks.base import count, is_given, named_splits
 from finetune.data.rows import Data
 from finetune.records.schema import Finding
+from finetune.tasks import Task
 
 ACCURACY = 0.8  # at which the half width is stated; at 50 % it is a quarter wider
 DISCORDANT = 0.1  # share of rows of which one of two presets is right and the other wrong; 5–15 % is usual
@@ -38,7 +39,7 @@ def check_resolution(data: Data) -> list[Finding]:
     return findings
 
 
-def half_width(rows: int, task: str) -> float:
+def half_width(rows: int, task: Task) -> float:
     """Of the 95 % interval of an accuracy of 0.8, or of a correlation of 0.8 (1 where rows are too few to say)."""
     if task == "regression":
         return min(1.0, TWO_SIDED * (1 - ACCURACY**2) / math.sqrt(rows - 3)) if rows > 3 else 1.0
@@ -64,7 +65,7 @@ def _rows_needed(difference: float) -> float:
     return float((spread / difference) ** 2)
 
 
-def _about(task: str, half: float, seen: float | None) -> str:
+def _about(task: Task, half: float, seen: float | None) -> str:
     if task == "regression":
         return f"a correlation of {ACCURACY} is known to ±{half:.2f} (95 %)"
     resolved = "no difference of two presets" if seen is None else f"two presets {100 * seen:.1f} points apart"

@@ -13,13 +13,14 @@ from finetune.data.table import BadRows, Table
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
+from finetune.tasks import Task
 
 Value = TypeVar("Value")
 MOSTLY = 0.95  # share of texts that read as numbers from which a column is taken for a wrong choice
 
 
 def extract_rows(
-    section: DataSection, table: Table, columns: Columns, task: str, bad: BadRows, dropped: Counter[str]
+    section: DataSection, table: Table, columns: Columns, task: Task, bad: BadRows, dropped: Counter[str]
 ) -> Rows:
     """Take the columns, leave out rows that cannot be used (counted in `dropped`). Labels stay cells.
 

@@ -9,11 +9,12 @@ from finetune.data.labels import count_labels
 from finetune.data.rows import Rows
 from finetune.data.strata import strata
 from finetune.errors import DataError
+from finetune.tasks import Task
 
 MOST_TRIALS = 200_000  # groups × parts that are balanced by class, about 20 µs each; of more groups, parts are drawn
 
 
-def draw_groups(rows: Rows, size: int, task: str, seed: int, key: str) -> list[int]:
+def draw_groups(rows: Rows, size: int, task: Task, seed: int, key: str) -> list[int]:
     """Positions, ascending, of whole groups with about `size` rows; every class keeps a group that is not drawn.
 
     Raises:
@@ -36,7 +37,7 @@ def draw_groups(rows: Rows, size: int, task: str, seed: int, key: str) -> list[i
     return chosen
 
 
-def group_folds(rows: Rows, parts: int, task: str, seed: int) -> list[list[int]]:
+def group_folds(rows: Rows, parts: int, task: Task, seed: int) -> list[list[int]]:
     """Cut rows into parts of about one size that share no group; positions ascending.
 
     Classes (rarest labels, tenths of the range) are kept in proportion as far as groups allow.

@@ -11,6 +11,7 @@ from typing import Any
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows
 from finetune.errors import DataError, suggest
+from finetune.tasks import Task
 
 MOSTLY = 0.95  # share of cells that read as lists from which all are
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
@@ -29,7 +30,7 @@ class LabelFormat:
         columns: Names of the labels, where each has a 0/1 column.
     """
 
-    task: str
+    task: Task
     separator: str = "|"
     written_lists: bool = False
     columns: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from finetune.data.label_cells import LabelFormat, are_written_lists, as_number
 from finetune.data.rows import Rows
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
+from finetune.tasks import Task
 
 MULTI_LABEL_SHARE = 0.01  # share of cells with a separator from which labels are taken for lists
 SEPARATORS = ("|", ";", ",", "/")  # that people put between labels
@@ -52,7 +53,7 @@ def _joined(separator: str, labels: Sequence[Any]) -> int:
     return sum(isinstance(label, str) and separator in label for label in labels)
 
 
-def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> str:
+def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> Task:
     if any(isinstance(label, list) for label in labels):
         notes.append("labels are lists: multi-label")
         return "multi_label"
@@ -132,7 +133,7 @@ def names_of(label: Any) -> list[str]:
 def label_names(
     section: DataSection,
     splits: dict[str, Rows],
-    task: str,
+    task: Task,
     declared: list[str] | None,
     notes: list[str],
     warnings: list[str],

@@ -17,63 +17,65 @@ from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
+from finetune.tasks import Task
 
 NAMED = 8  # columns named in one note
 
 
 def load_data(section: DataSection) -> Data:
-    """Read, clean and split.
+    """Read, clean and split. `loader.Loader` does the same for several sections with the stages they share done once.
 
     Raises:
         DataError: With file, row or column, what was found and what to type next.
     """
-    notes: list[str] = []
-    warnings: list[str] = []
-    dropped: Counter[str] = Counter()
-    source = _read(section, notes, warnings, dropped)
-    task, rows = source.task, source.rows
-    splits, origins = _split(section, rows, task, notes, warnings)
-    if section.drop_leaks:
-        splits = drop_leaks(splits, dropped, notes)
-    splits["train"] = thin_out(section, splits["train"], "train", task)
-    _refuse_empty(splits, dropped)
-    labels = label_names(section, splits, task, source.declared, notes, warnings)
-    splits["train"] = take_subset(section, splits["train"], task, notes)
-    if "test" not in splits:
-        warnings.append(
-            "there is no test split: the reported validation score was also used to select, so it is optimistic"
-        )
-    for reason in ("empty text", "empty label"):
-        if dropped[reason]:
-            warnings.append(f"{dropped[reason]} rows left out: {reason}")
-    return Data(
-        task=task,
-        labels=labels,
-        train=splits["train"],
-        probe=probe_positions(section, splits["train"], splits["validation"], task),
-        validation=splits["validation"],
-        test=splits.get("test"),
-        columns=source.columns,
-        fingerprint=fingerprint(splits),
-        dropped={reason: count for reason, count in dropped.items() if count},
-        notes=notes,
-        warnings=warnings,
-        tables=origins,
-    )
+    return select_rows(section, split_source(section, read_source(section)))
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Rows by table, and what was told of them. The tables themselves are let go: a million texts are held once."""
+class Source:
+    """Clean rows by table. The tables themselves are released, so that a million texts are in memory once.
 
-    task: str
+    Attributes:
+        task: What is predicted.
+        columns: Which column is used for what.
+        declared: Label names in the order in which recipe or source declare them, or None.
+        rows: Table -> rows.
+        notes, warnings: What reading and cleaning have to say.
+        dropped: Reason -> rows left out.
+    """
+
+    task: Task
     columns: dict[str, str]
     declared: list[str] | None
     rows: dict[str, Rows]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    dropped: Counter[str]
 
 
-def _read(section: DataSection, notes: list[str], warnings: list[str], dropped: Counter[str]) -> _Source:
-    """Read the tables and what their columns mean.
+@dataclass(frozen=True)
+class Splits:
+    """A source cut into splits, with everything said until then.
+
+    Attributes:
+        source: What was split.
+        rows: Split -> rows; train is whole.
+        tables: Split -> table that its rows came from.
+        labels: Names in the order of the logits; None for regression.
+        notes, warnings, dropped: As of `Source`, and what splitting added.
+    """
+
+    source: Source
+    rows: dict[str, Rows]
+    tables: dict[str, str]
+    labels: list[str] | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    dropped: Counter[str]
+
+
+def read_source(section: DataSection) -> Source:
+    """Read the tables, decide what their columns mean, and clean their rows.
 
     Raises:
         DataError: As `load_data`.
@@ -81,15 +83,65 @@ def _read(section: DataSection, notes: list[str], warnings: list[str], dropped: 
     tables = read_sources(section)
     first = next(iter(tables.values()))
     columns = choose_columns(section, first)
-    notes += _said(tables, "notes") + columns.notes + _unused(section, columns, first)
-    warnings += _said(tables, "warnings")
+    notes = _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
+    warnings = _messages(tables, "warnings")
+    dropped: Counter[str] = Counter()
     for table in tables.values():
         dropped.update(table.dropped)
     cells = filled_labels(first, columns)
     form = infer_format(section, cells, notes)
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
-    return _Source(form.task, columns.as_dict(), _declared_names(section, columns, first), rows)
+    declared = _declared_names(section, columns, first)
+    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped)
+
+
+def split_source(section: DataSection, source: Source) -> Splits:
+    """Cut the rows of a source into splits, and fix the order of the labels.
+
+    Raises:
+        DataError: As `load_data`.
+    """
+    notes, warnings, dropped = list(source.notes), list(source.warnings), Counter(source.dropped)
+    splits, tables = _split(section, source.rows, source.task, notes, warnings)
+    if section.drop_leaks:
+        splits = drop_leaks(splits, dropped, notes)
+    splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
+    _refuse_empty(splits, dropped)
+    labels = label_names(section, splits, source.task, source.declared, notes, warnings)
+    return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
+
+
+def select_rows(section: DataSection, splits: Splits) -> Data:
+    """Take the subset of the training rows that is trained on, and the train probe.
+
+    Raises:
+        DataError: The subset does not fit the training rows.
+    """
+    notes, warnings = list(splits.notes), list(splits.warnings)
+    task, validation, test = splits.source.task, splits.rows["validation"], splits.rows.get("test")
+    train = take_subset(section, splits.rows["train"], task, notes)
+    if test is None:
+        warnings.append(
+            "there is no test split: the reported validation score was also used to select, so it is optimistic"
+        )
+    for reason in ("empty text", "empty label"):
+        if splits.dropped[reason]:
+            warnings.append(f"{splits.dropped[reason]} rows left out: {reason}")
+    return Data(
+        task=task,
+        labels=splits.labels,
+        train=train,
+        probe=probe_positions(section, train, validation, task),
+        validation=validation,
+        test=test,
+        columns=splits.source.columns,
+        fingerprint=fingerprint({**splits.rows, "train": train}),
+        dropped={reason: count for reason, count in splits.dropped.items() if count},
+        notes=notes,
+        warnings=warnings,
+        tables=splits.tables,
+    )
 
 
 def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
@@ -100,9 +152,9 @@ def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
     return [f"columns that are not used: {', '.join(left[:NAMED])}{more}"] if left else []
 
 
-def _said(tables: dict[str, Table], what: str) -> list[str]:
+def _messages(tables: dict[str, Table], kind: str) -> list[str]:
     """Notes or warnings of all tables, with their names where there are several."""
-    named = [(table.origin, text) for table in tables.values() for text in getattr(table, what)]
+    named = [(table.origin, text) for table in tables.values() for text in getattr(table, kind)]
     return [text if len(tables) == 1 or origin in text else f"{origin}: {text}" for origin, text in named]
 
 
@@ -149,7 +201,7 @@ def _clean(
 
 
 def _split(
-    section: DataSection, rows: dict[str, Rows], task: str, notes: list[str], warnings: list[str]
+    section: DataSection, rows: dict[str, Rows], task: Task, notes: list[str], warnings: list[str]
 ) -> tuple[dict[str, Rows], dict[str, str]]:
     """Split -> rows, and split -> table that they came from."""
     if section.split_file is not None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune.tasks import Task
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -70,7 +72,7 @@ class Data:
         tables: Split -> table that its rows and their ids came from: all, train, validation or test.
     """
 
-    task: str
+    task: Task
     labels: list[str] | None
     train: Rows
     probe: list[int]

@@ -9,6 +9,7 @@ from finetune.data.rows import Rows
 from finetune.data.strata import how, is_iterative, label_matrix, sample, strata
 from finetune.errors import DataError
 from finetune.recipe import DataSection
+from finetune.tasks import Task
 
 SHOWN = 10  # names in a message
 
@@ -19,7 +20,7 @@ def holdout_size(rows: int) -> int:
 
 
 def make_splits(
-    section: DataSection, tables: dict[str, Rows], task: str, notes: list[str], warnings: list[str]
+    section: DataSection, tables: dict[str, Rows], task: Task, notes: list[str], warnings: list[str]
 ) -> dict[str, Rows]:
     """Complete the splits: take test, then validation from the rows that came without them. Train is what is left.
 
@@ -58,14 +59,14 @@ def make_splits(
     return {"train": pool.take(sorted(free + kept)), **splits}
 
 
-def thin_out(section: DataSection, rows: Rows, name: str, task: str) -> Rows:
+def thin_out(section: DataSection, rows: Rows, name: str, task: Task) -> Rows:
     """A stratified part of a split, as large as the recipe says; all of it when no size is asked for."""
     key = f"data.{name}_size"
     wanted = _rows_of(getattr(section, f"{name}_size"), len(rows), len(rows), key)
     return rows if wanted == len(rows) else rows.take(sample(rows.labels, wanted, task, section.split_seed, key))
 
 
-def _draw(section: DataSection, rows: Rows, name: str, size: int, task: str, notes: list[str]) -> list[int]:
+def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, notes: list[str]) -> list[int]:
     """Positions of a held-out split, ascending; how it was drawn goes to `notes`.
 
     Raises:
@@ -91,7 +92,7 @@ def _draw(section: DataSection, rows: Rows, name: str, size: int, task: str, not
     return chosen
 
 
-def _kept_by_groups(task: str) -> str:
+def _kept_by_groups(task: Task) -> str:
     named = {"single_label": "class", "multi_label": "rarest label", "regression": "size"}[task]
     return f"stratified by {named} as far as groups allow"
 
@@ -127,7 +128,7 @@ def _check_folds(folds: int, pool: Rows, splits: dict[str, Rows]) -> None:
         raise DataError(f"data.folds: {folds} folds of {len(pool)} rows. Try: --folds {min(5, len(pool))}")
 
 
-def _take_fold(section: DataSection, rows: Rows, task: str, notes: list[str]) -> tuple[list[int], list[int]]:
+def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -> tuple[list[int], list[int]]:
     """Positions of the fold, and of the test split: the fold, or the part of it that `data.test_size` asks for."""
     fold = _fold_rows(section, rows, task)
     chosen, size, key = fold, section.test_size, "data.test_size"
@@ -143,7 +144,7 @@ def _take_fold(section: DataSection, rows: Rows, task: str, notes: list[str]) ->
     return fold, chosen
 
 
-def _fold_rows(section: DataSection, rows: Rows, task: str) -> list[int]:
+def _fold_rows(section: DataSection, rows: Rows, task: Task) -> list[int]:
     """Positions of the fold, ascending, stratified."""
     from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
 
@@ -164,7 +165,7 @@ def _fold_rows(section: DataSection, rows: Rows, task: str) -> list[int]:
     return sorted(taken.tolist())
 
 
-def _measurable(section: DataSection, pool: Rows, task: str, parts: int, warnings: list[str]) -> list[int]:
+def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> list[int]:
     """Positions of rows that may be held out: those whose labels have enough rows (or groups) for every split.
 
     Raises:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.errors import DataError
+from finetune.tasks import Task
 
 ENOUGH = 4  # rows of a multi-label stratum, so that it can reach three splits
 QUANTILES = 10  # bins that stand for classes when numbers are stratified
@@ -13,7 +14,7 @@ MOST_ROWS = 50_000
 MOST_READS = 2_000_000_000  # rows × labels²
 
 
-def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> list[int]:
+def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> list[int]:
     """`size` positions, ascending, stratified where the task allows it.
 
     Of several labels, each keeps a row that is not drawn, as long as there are enough rows.
@@ -42,7 +43,7 @@ def sample(labels: Sequence[Any], size: int, task: str, seed: int, key: str) -> 
     return sorted(chosen)
 
 
-def strata(labels: Sequence[Any], task: str) -> list[Any] | None:
+def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:
     """A stratum a row: its class, its rarest label, or the tenth of the range of ranks. None: too few rows."""
     if task == "single_label":
         return list(labels)
@@ -57,7 +58,7 @@ def strata(labels: Sequence[Any], task: str) -> list[Any] | None:
     return bins
 
 
-def how(labels: Sequence[Any], task: str) -> str:
+def how(labels: Sequence[Any], task: Task) -> str:
     """What a draw from these rows keeps in proportion, in words."""
     if task == "multi_label":
         return "iteratively stratified by label" if is_iterative(labels, task) else "stratified by rarest label"
@@ -66,7 +67,7 @@ def how(labels: Sequence[Any], task: str) -> str:
     return "stratified by class"
 
 
-def is_iterative(labels: Sequence[Any], task: str) -> bool:
+def is_iterative(labels: Sequence[Any], task: Task) -> bool:
     """Whether label sets are few enough to be stratified label by label (Sechidis et al. 2011)."""
     if task != "multi_label" or not len(labels) <= MOST_ROWS:
         return False

@@ -9,9 +9,10 @@ from finetune.data.rows import Rows
 from finetune.data.strata import sample, strata
 from finetune.errors import DataError
 from finetune.recipe import DataSection
+from finetune.tasks import Task
 
 
-def take_subset(section: DataSection, train: Rows, task: str, notes: list[str]) -> Rows:
+def take_subset(section: DataSection, train: Rows, task: Task, notes: list[str]) -> Rows:
     """The first `data.subset` of the training rows in the order of `data.subset_seed`, kept in the order of the file.
 
     Raises:
@@ -27,7 +28,7 @@ def take_subset(section: DataSection, train: Rows, task: str, notes: list[str]) 
     return train.take(sorted(chosen))
 
 
-def nested_order(labels: Sequence[Any], task: str, seed: int, size: int) -> list[int]:
+def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> list[int]:
     """The first `size` positions of one order of all rows: what a smaller size takes, a larger one takes too.
 
     Every label comes once before any is repeated for proportion's sake. Then each row is of the stratum (class, rarest
@@ -89,7 +90,7 @@ def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
     return list(rows)
 
 
-def probe_positions(section: DataSection, train: Rows, validation: Rows, task: str) -> list[int]:
+def probe_positions(section: DataSection, train: Rows, validation: Rows, task: Task) -> list[int]:
     """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
     size = min(len(train), section.probe_size or len(validation))
     kinds = len(set(strata(train.labels, task) or []))

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import finetune
-from finetune.data.load import load_data
+from finetune.data.loader import Loader as DataSets
 from finetune.data.rows import Data
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.models.load import model_fingerprint
-from finetune.recipe import DataSection, Recipe, resolve
+from finetune.recipe import Recipe, resolve
 from finetune.records.comparison import CellEntry
 from finetune.records.schema import SCHEMA_VERSION
 from finetune.techniques import source_digest
@@ -168,20 +168,6 @@ def _refuse_technique_overrides(overrides: Sequence[str]) -> None:
             raise RecipeError(f"--set {text}: seeds of a comparison are named with --seeds")
         if text.startswith(("data.folds", "data.fold=")):
             raise RecipeError(f"--set {text}: folds of a comparison are asked for with --folds")
-
-
-class DataSets:
-    """Loads each split of the data once. All variants share it: pairing means the same rows."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Data] = {}
-
-    def load(self, section: DataSection) -> Data:
-        """As `load_data`, remembered."""
-        key = section.model_dump_json()
-        if key not in self._loaded:
-            self._loaded[key] = load_data(section)
-        return self._loaded[key]
 
 
 def fit_variants(variants: Sequence[Variant], folds: int | None, data: DataSets) -> list[Variant]:

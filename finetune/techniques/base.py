@@ -12,17 +12,17 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from finetune.errors import ModelError
+from finetune.tasks import Task
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Task = Literal["single_label", "multi_label", "regression"]
 BatchAugment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]
 
 

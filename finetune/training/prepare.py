@@ -212,7 +212,7 @@ def with_score_note(recipe: Recipe, data: Data) -> Data:
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
     return replace(
         recipe_budget(recipe),
-        task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
+        task=data.task,
         steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
     )
 

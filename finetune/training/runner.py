@@ -197,7 +197,7 @@ class _Run:
         self.trainer = RegularizedTrainer(
             model,
             arguments,
-            task=data.task,  # type: ignore[arg-type]  # load_data returns one of the three
+            task=data.task,
             techniques=recipe.techniques,
             budget=budget,
             pretrained=pretrained,

@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from finetune.data.tokens import MeasuredSet
 from finetune.errors import RunFailed
 from finetune.measurement.modules import Meter
+from finetune.tasks import Task
 from finetune.techniques import (
     Budget,
     GradientView,
@@ -30,7 +31,6 @@ from finetune.techniques import (
     WeightNames,
     overrides,
 )
-from finetune.techniques.base import Task
 from finetune.techniques.rates import TOP_LAYER, changes_rates, part_budget
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import finetune.experiments.matrix as matrix
+from finetune.data import loader
 from finetune.errors import DataError, RecipeError
 from finetune.experiments.matrix import (
     DECIDES_FIGURES,
@@ -201,11 +202,11 @@ def test_all_variants_of_a_fold_share_its_rows(write_recipe: Write) -> None:
 
 
 def test_data_are_loaded_once_for_each_split(write_recipe: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = []
-    really = matrix.load_data
-    monkeypatch.setattr(matrix, "load_data", lambda section: loaded.append(section.fold) or really(section))
+    split = []
+    really = loader.split_source
+    monkeypatch.setattr(loader, "split_source", lambda section, of: split.append(section.fold) or really(section, of))
     cells(write_recipe(), seeds=(0, 1, 2), folds=2)
-    assert loaded == [0, 1]
+    assert split == [0, 1]
 
 
 def test_own_stands_for_the_techniques_of_the_recipe(write_recipe: Write) -> None:
