@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord
 from tests.running import REPOSITORY, train
 
 # A process for each case, forked before there is a thread: libraries, five seconds of them, load once.
@@ -73,13 +73,13 @@ class InterruptAt(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def interrupted_and_resumed(recipe: Path, folder: Path, step: int) -> RunRecord:
+def interrupted_and_resumed(recipe: Path, folder: Path, step: int) -> FinishedRecord:
     """Train, press Ctrl-C after an optimizer step, and resume from the last checkpoint."""
     with pytest.raises(KeyboardInterrupt):
         train(recipe, folder, callbacks=[InterruptAt(step)])
     return train(recipe, folder, resume=True)
 
 
-def timeless(record: RunRecord) -> dict[str, Any]:
+def timeless(record: FinishedRecord) -> dict[str, Any]:
     """What must not depend on when and how often a run was started."""
     return record.model_dump(exclude={"time"})

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 
 REPOSITORY = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ def train(
     seed: int = 0,
     callbacks: Iterable[Any] = (),
     resume: bool = False,
-) -> RunRecord:
+) -> FinishedRecord:
     """Resolve, prepare and run one seed."""
     from finetune.recipe import resolve
     from finetune.training.prepare import prepare

@@ -21,7 +21,7 @@ ALLOWED = {
     "cache": set(),
     "data": {"errors", "tasks", "packages", "cache", "recipe"},
     "checks": {"errors", "tasks", "cache", "measurement", "recipe", "data", "records"},
-    "records": {"errors"},
+    "records": {"errors", "tasks"},
     "training": {
         "errors",
         "tasks",

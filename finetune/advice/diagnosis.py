@@ -1,20 +1,19 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
 from finetune.measurement.scores import measure_of
-from finetune.records.schema import Gap, RunRecord
+from finetune.records.schema import FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
 BARELY = 0.01  # above the majority share: a model within one point of it has learned next to nothing
 
 
-def is_degenerate(record: RunRecord) -> bool:
+def is_degenerate(record: FinishedRecord) -> bool:
     """Whether the selected checkpoint does no better than one answer for all texts."""
     return _degeneration(record) is not None
 
 
-def diagnose(record: RunRecord) -> str:
+def diagnose(record: FinishedRecord) -> str:
     """One sentence on the selected checkpoint: degenerate, overfits, overfits in confidence only, or no sign of it."""
-    assert record.selected is not None, "only finished runs are diagnosed"
     measure = measure_of(record.data.task, record.data.score)
     degeneration = _degeneration(record)
     if degeneration is not None:
@@ -31,8 +30,7 @@ def diagnose(record: RunRecord) -> str:
     return f"no sign of overfitting that {rows} validation rows could show."
 
 
-def _degeneration(record: RunRecord) -> str | None:
-    assert record.selected is not None, "only finished runs are diagnosed"
+def _degeneration(record: FinishedRecord) -> str | None:
     measure = measure_of(record.data.task, record.data.score)
     majority = _majority_share(record)
     score = record.selected.validation[measure.score]

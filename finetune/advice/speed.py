@@ -19,7 +19,7 @@ MUCH_BETWEEN = 0.4
 
 def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
     """Sentences on what takes more than its usual share; one that says so where nothing does."""
-    found = [*_phases(record), *_padding(profile, _sum(record.time["phases"], TRAINING)), *_step(record, profile)]
+    found = [*_phases(record), *_padding(profile, _sum(record.time.phases, TRAINING)), *_step(record, profile)]
     return found or ["Nothing takes an unusual share."]
 
 
@@ -28,7 +28,7 @@ def _sum(phases: Mapping[str, float], names: tuple[str, ...]) -> float:
 
 
 def _phases(record: RunRecord) -> list[str]:
-    phases = record.time["phases"]
+    phases = record.time.phases
     total = sum(phases.values())
     preparing, training, measuring = (_sum(phases, names) for names in (PREPARING, TRAINING, MEASURING))
     found = []
@@ -76,7 +76,7 @@ def _step(record: RunRecord, profile: RunProfile) -> list[str]:
     if watched is None:
         return []
     found = []
-    phases = profile.time["phases"]
+    phases = profile.time.phases
     if phases.get("batches", 0.0) > MUCH_BATCHING * _sum(phases, TRAINING):
         found.append(
             f"Preparing batches took {phases['batches']:.1f} s of training: texts are augmented, or few tokens are "

@@ -1,12 +1,11 @@
 """Which of several finished runs is the best on validation."""
 
 from finetune.measurement.scores import measure_of
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord
 
 
-def validation_order(record: RunRecord) -> tuple[float, float, int]:
+def validation_order(record: FinishedRecord) -> tuple[float, float, int]:
     """Sorts runs by how good they are on validation: score, then loss, then the lower seed."""
-    assert record.selected is not None, "only finished runs are ordered"
     measure = measure_of(record.data.task, record.data.score)
     score, loss = (record.selected.validation[name] for name in (measure.score, measure.loss))
     worst = float("-inf")

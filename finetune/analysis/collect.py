@@ -6,9 +6,9 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from finetune.errors import OutputError, VersionError, suggest
 from finetune.recipe import flatten
 from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, Manifest, VariantEntry
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RECORD, RunFolder, read_record
 
 DEFAULT_BASELINE = "none"
@@ -32,6 +32,7 @@ MAY_DIFFER = (
     "data.test",
     "model.id",
 )
+Key = TypeVar("Key")
 DIFFERS_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve
 
 
@@ -46,7 +47,6 @@ class FoundRun:
         folder: Where it lies.
         record: None if it never got that far.
         error: Why it failed.
-        arrays: Logits, targets and row ids of a finished run, as `predictions.npz` names them.
     """
 
     variant: str
@@ -55,11 +55,18 @@ class FoundRun:
     folder: RunFolder
     record: RunRecord | None
     error: str | None
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
-    @property
-    def finished(self) -> bool:
-        return self.record is not None and self.record.status == "finished"
+
+@dataclass(frozen=True)
+class FinishedRun(FoundRun):
+    """A run that went to its end.
+
+    Attributes:
+        arrays: Logits, targets and row ids, as `predictions.npz` names them.
+    """
+
+    record: FinishedRecord
+    arrays: dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,16 @@ class Collection:
     texts: dict[str, Any]
     shipped: tuple[Path, Path] | None = None  # a run, and where a copy of its model is kept
     refit: FoundRun | None = None
+
+    @property
+    def finished(self) -> list[FinishedRun]:
+        """Runs that went to their end."""
+        return [run for run in self.runs if isinstance(run, FinishedRun)]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """Records of all runs that have one."""
+        return [run.record for run in self.runs if run.record is not None]
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
@@ -209,7 +226,21 @@ def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -
         except OutputError as damaged:
             skipped.append(damaged.for_command_line())
             error = "its record is damaged"
-    return FoundRun(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
+    return _found(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
+
+
+def _found(
+    variant: str,
+    seed: int,
+    fold: int | None,
+    folder: RunFolder,
+    record: RunRecord | None,
+    error: str | None,
+    arrays: dict[str, NDArray[Any]],
+) -> FoundRun:
+    if isinstance(record, FinishedRecord):
+        return FinishedRun(variant, seed, fold, folder, record, error, arrays)
+    return FoundRun(variant, seed, fold, folder, record, error)
 
 
 def _read_refit(folder: ComparisonFolder, run: RunFolder | None, skipped: list[str]) -> FoundRun | None:
@@ -220,7 +251,7 @@ def _read_refit(folder: ComparisonFolder, run: RunFolder | None, skipped: list[s
     except OutputError as damaged:
         skipped.append(damaged.for_command_line())
         return None
-    return FoundRun(record.preset or OWN, record.seed, record.recipe["data"].get("fold"), run, record, record.error)
+    return _found(record.preset or OWN, record.seed, record.recipe["data"].get("fold"), run, record, record.error, {})
 
 
 def read_run(run: RunFolder) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
@@ -278,7 +309,7 @@ def _group_loose(paths: Iterable[Path], baseline: str | None, skipped: list[str]
         recipe = record.recipe
         identity = (recipe["name"], str(recipe["data"]["source"]), str(recipe["model"]["id"]))
         fold = recipe["data"].get("fold")
-        found = FoundRun(record.preset or OWN, record.seed, fold, run, record, record.error, arrays)
+        found = _found(record.preset or OWN, record.seed, fold, run, record, record.error, arrays)
         groups.setdefault(identity, []).append(found)
     return [_loose_collection(runs, baseline) for runs in groups.values()]
 
@@ -291,11 +322,8 @@ def _loose_collection(runs: list[FoundRun], baseline: str | None) -> Collection:
             f"no run of preset {chosen or DEFAULT_BASELINE} is among {', '.join(names)}, and it is what others are "
             f"compared with. Try: --baseline {names[0]}"
         )
-    entries = []
-    for name in names:
-        record = next(run.record for run in runs if run.variant == name)
-        assert record is not None, "loose runs have records"
-        entries.append(VariantEntry(name=name, baseline=None, techniques=record.recipe["techniques"]))
+    recipes = {run.variant: run.record.recipe for run in reversed(runs) if run.record is not None}  # the first run's
+    entries = [VariantEntry(name=name, baseline=None, techniques=recipes[name]["techniques"]) for name in names]
     return Collection("", "runs", chosen, _compared_with(chosen, entries), runs, None, {})
 
 
@@ -312,7 +340,7 @@ def _with_distinct_names(collections: list[Collection]) -> list[Collection]:
 
 
 def _recipe_of(collection: Collection) -> dict[str, Any]:
-    return next((run.record.recipe for run in collection.runs if run.record is not None), {})
+    return next((record.recipe for record in collection.records), {})
 
 
 def _check_comparable(collection: Collection) -> None:
@@ -321,61 +349,59 @@ def _check_comparable(collection: Collection) -> None:
     Raises:
         OutputError: Names both folders and what differs.
     """
-    first: FoundRun | None = None
-    seen: dict[tuple[str, int, int | None], FoundRun] = {}
-    of_fold: dict[tuple[object, ...], FoundRun] = {}
+    same_replicate: dict[tuple[str, int, int | None], Path] = {}
+    same_recipe: dict[str, _Compared] = {}
+    same_variant: dict[str, _Compared] = {}
+    same_rows: dict[tuple[object, ...], _Compared] = {}
     may_differ = (*MAY_DIFFER, *(DIFFERS_BY_SIZE if collection.kind == "curve" else ()))
-    of_variant: dict[str, FoundRun] = {}
     for run in collection.runs:
-        if run.record is None:
+        record, path = run.record, run.folder.path
+        if record is None:
             continue
-        twin = seen.setdefault((run.variant, run.seed, run.fold), run)
-        if twin is not run:
+        twin = same_replicate.setdefault((run.variant, run.seed, run.fold), path)
+        if twin is not path:
             raise OutputError(
-                f"{twin.folder.path} and {run.folder.path} are both {run.variant} with seed {run.seed}: the same run "
+                f"{twin} and {path} are both {run.variant} with seed {run.seed}: the same run "
                 "twice is no second observation. Leave one out."
             )
-        first = first or run
-        _check_same(first, run, _settings(first.record, may_differ), _settings(run.record, may_differ))
-        peer = of_variant.setdefault(run.variant, run)
-        _check_same(peer, run, _techniques(peer.record), _techniques(run.record))
-        same_rows = of_fold.setdefault(_drawn(run, collection.kind), run)
-        _check_same(
-            same_rows,
-            run,
-            {"the fingerprint of its rows": _fingerprint(same_rows.record)},
-            {"the fingerprint of its rows": _fingerprint(run.record)},
-        )
+        _check_same(same_recipe, "all", _Compared(path, _settings(record, may_differ)))
+        _check_same(same_variant, run.variant, _Compared(path, _techniques(record)))
+        rows = {"the fingerprint of its rows": record.data.fingerprint}
+        _check_same(same_rows, _drawn(run.fold, record, collection.kind), _Compared(path, rows))
 
 
-def _drawn(run: FoundRun, kind: str) -> tuple[object, ...]:
+@dataclass(frozen=True)
+class _Compared:
+    """What must be equal between a run and others."""
+
+    path: Path
+    values: dict[str, Any]
+
+
+def _drawn(fold: int | None, record: RunRecord, kind: str) -> tuple[object, ...]:
     """Runs of which this is equal have the same rows in their splits."""
-    assert run.record is not None, "asked for runs with records"
-    of_data = run.record.recipe["data"]
-    return (run.fold, of_data["subset"], of_data["subset_seed"]) if kind == "curve" else (run.fold,)
+    of_data = record.recipe["data"]
+    return (fold, of_data["subset"], of_data["subset_seed"]) if kind == "curve" else (fold,)
 
 
-def _settings(record: RunRecord | None, may_differ: Sequence[str]) -> dict[str, Any]:
-    assert record is not None, "asked for runs with records"
+def _settings(record: RunRecord, may_differ: Sequence[str]) -> dict[str, Any]:
     flat = flatten(record.recipe)
     return {k: v for k, v in flat.items() if k not in may_differ and not k.startswith("techniques")}
 
 
-def _techniques(record: RunRecord | None) -> dict[str, Any]:
-    assert record is not None, "asked for runs with records"
+def _techniques(record: RunRecord) -> dict[str, Any]:
     return {k: v for k, v in flatten(record.recipe).items() if k.startswith("techniques.")}
 
 
-def _fingerprint(record: RunRecord | None) -> str:
-    assert record is not None, "asked for runs with records"
-    return record.data.fingerprint
-
-
-def _check_same(one: FoundRun, other: FoundRun, first: dict[str, Any], second: dict[str, Any]) -> None:
-    differing = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
+def _check_same(seen: dict[Key, _Compared], key: Key, run: _Compared) -> None:
+    """Compare with the first run that was seen under this key."""
+    first = seen.setdefault(key, run)
+    differing = [
+        name for name in dict.fromkeys([*first.values, *run.values]) if first.values.get(name) != run.values.get(name)
+    ]
     if differing:
-        shown = "; ".join(f"{key}: {first.get(key)} there, {second.get(key)} here" for key in differing[:5])
+        shown = "; ".join(f"{key}: {first.values.get(key)} there, {run.values.get(key)} here" for key in differing[:5])
         raise OutputError(
-            f"{one.folder.path} and {other.folder.path} cannot stand in one table: {shown}. Report them one at a "
+            f"{first.path} and {run.path} cannot stand in one table: {shown}. Report them one at a "
             "time, or run them anew with finetune compare."
         )

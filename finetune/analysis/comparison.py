@@ -13,7 +13,7 @@ import numpy as np
 from finetune.advice.comparison import caveats, headline
 from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.choice import validation_order
-from finetune.analysis.collect import Collection, FoundRun
+from finetune.analysis.collect import Collection, FinishedRun, FoundRun
 from finetune.analysis.details import class_scores, curves, disagreements, reliability, weight_summaries
 from finetune.analysis.quantities import (
     KINDS,
@@ -44,7 +44,7 @@ from finetune.records.report import (
     Unit,
     VariantReport,
 )
-from finetune.records.schema import Baseline, RunRecord, Scores
+from finetune.records.schema import Baseline, FinishedRecord, RunRecord, Scores
 from finetune.records.store import RunFolder
 
 Z = 1.96  # of a 95 % interval
@@ -67,15 +67,15 @@ class Row:
 
     entry: VariantEntry
     all_runs: list[FoundRun]
-    runs: list[FoundRun]
+    runs: list[FinishedRun]
     places: list[Place]
     figures: list[dict[str, dict[str, Quantity]]]
 
     def column(self, kind: str, metric: str) -> list[Quantity]:
         return [figure[kind].get(metric, Quantity(None)) for figure in self.figures]
 
-    def records(self) -> list[RunRecord]:
-        return [run.record for run in self.runs if run.record is not None]
+    def records(self) -> list[FinishedRecord]:
+        return [run.record for run in self.runs]
 
 
 class Analysis:
@@ -83,25 +83,22 @@ class Analysis:
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
-        finished = [run for run in collection.runs if run.finished]
+        finished = collection.finished
         if not finished:
             reasons = sorted({f"{run.variant} seed {run.seed}: {run.error or 'not run'}" for run in collection.runs})
             raise OutputError("\n".join([f"{collection.name}: no run has finished.", *reasons[:10]]))
-        first = finished[0].record
-        assert first is not None, "finished runs have records"
-        self.first = first
+        self.first = first = finished[0].record
         self.task = first.data.task
         self.measure = measure_of(self.task, first.data.score)
         self.reported = "test" if "test" in first.data.rows else "validation"
         self.draws = RowDraws(finished, self.task)
-        assert first.selected is not None, "finished runs have a selected checkpoint"
         self.metrics = list(first.selected.validation)
         self.rows = {entry.name: self._row(entry) for entry in collection.variants}
 
     def _row(self, entry: VariantEntry) -> Row:
         mine = [run for run in self.collection.runs if run.variant == entry.name]
         mine.sort(key=lambda run: (run.seed, -1 if run.fold is None else run.fold))
-        runs = [run for run in mine if run.finished]
+        runs = [run for run in mine if isinstance(run, FinishedRun)]
         return Row(entry, mine, runs, [place(run) for run in runs], [quantities(run, self.draws) for run in runs])
 
     def group(self) -> Group:
@@ -144,14 +141,14 @@ class Analysis:
             command=self.collection.command,
             versions=record.versions,
             device=record.device,
-            precision=str(record.budget["precision"]),
+            precision=record.budget.precision,
             code=record.code,
-            seconds=sum(float(found.time.get("seconds", 0)) for found in self.records()),
+            seconds=sum(found.time.seconds for found in self.records()),
         )
         return group.model_copy(update={"headline": headline(group), "caveats": [*self.mixed(), *caveats(group)]})
 
     def records(self) -> list[RunRecord]:
-        return [run.record for run in self.collection.runs if run.record is not None]
+        return self.collection.records
 
     def units(self) -> dict[str, Unit]:
         """How each metric is to be read."""
@@ -170,11 +167,11 @@ class Analysis:
         entry, records = row.entry, row.records()
         baseline = self.rows.get(entry.baseline or "")
         summaries = self.summaries(row)
-        degenerate = [run for run in row.runs if run.record is not None and is_degenerate(run.record)]
+        degenerate = [run for run in row.runs if is_degenerate(run.record)]
         verdict, verdict_reason = judge(
             State(
                 finished=len(row.runs),
-                failed=sum(not run.finished for run in row.all_runs),
+                failed=sum(not isinstance(run, FinishedRun) for run in row.all_runs),
                 degenerate=len(degenerate),
                 units=len({where.fold if where.fold is not None else where.seed for where in row.places}),
                 train=summaries["train"].get(self.measure.score),
@@ -195,19 +192,19 @@ class Analysis:
                 self.measure.score,
                 self.measure.loss,
             )
-        seconds = statistics.mean(float(found.time["seconds"]) for found in records) if records else None
+        seconds = statistics.mean(found.time.seconds for found in records) if records else None
         of_baseline = baseline.records() if baseline is not None else []
-        base = statistics.mean(float(found.time["seconds"]) for found in of_baseline) if of_baseline else None
+        base = statistics.mean(found.time.seconds for found in of_baseline) if of_baseline else None
         return VariantReport(
             name=entry.name,
             baseline=entry.baseline,
             technique=entry.technique,
             techniques=entry.techniques,
-            cost=float(records[0].budget["cost"]) if records else 1.0,
+            cost=float(records[0].budget.cost) if records else 1.0,
             seconds=seconds,
             seconds_ratio=seconds / base if seconds is not None and base else None,
             runs=[self.run_entry(run, run in degenerate) for run in row.all_runs],
-            failed=sum(not run.finished for run in row.all_runs),
+            failed=sum(not isinstance(run, FinishedRun) for run in row.all_runs),
             degenerate=len(degenerate),
             verdict=verdict,
             verdict_reason=verdict_reason,
@@ -259,8 +256,8 @@ class Analysis:
             folder=str(run.folder.path),
             selected_step=record.selected.step if record.selected else None,
             last_step=record.last.step if record.last else None,
-            planned_steps=record.budget.get("steps"),
-            seconds=record.time.get("seconds"),
+            planned_steps=record.budget.steps,
+            seconds=record.time.seconds,
             degenerate=degenerate,
         )
 
@@ -377,10 +374,10 @@ class Analysis:
             refit=refit,
         )
 
-    def _refit_of(self, chosen: FoundRun) -> Refit | None:
+    def _refit_of(self, chosen: FinishedRun) -> Refit | None:
         """What the refit came to, if it is of the run that is recommended now."""
         found = self.collection.refit
-        if found is None or not found.finished or found.record is None or found.record.selected is None:
+        if not isinstance(found, FinishedRun):
             return None
         if not found.folder.path.name.startswith(f"{chosen.folder.path.name}-"):  # see `finish.refit`
             return None
@@ -442,12 +439,12 @@ class Analysis:
     def mixed(self) -> list[str]:
         """Runs that were not made under the same conditions."""
         told: dict[str, Callable[[RunRecord], Any]] = {
-            "versions of the code": lambda record: record.code.get("commit") or record.code.get("version"),
+            "versions of the code": lambda record: record.code.commit or record.code.version,
             "main scores": lambda record: measure_of(record.data.task, record.data.score).score,
-            "devices": lambda record: record.device.get("name"),
-            "numbers of CPU threads": lambda record: record.device.get("cpu_threads"),
-            "precisions": lambda record: record.budget["precision"],
-            "numbers of processes": lambda record: record.budget["processes"],
+            "devices": lambda record: record.device.name,
+            "numbers of CPU threads": lambda record: record.device.cpu_threads,
+            "precisions": lambda record: record.budget.precision,
+            "numbers of processes": lambda record: record.budget.processes,
             "versions of torch": lambda record: record.versions.get("torch"),
             "versions of transformers": lambda record: record.versions.get("transformers"),
         }
@@ -499,8 +496,7 @@ def _by_place(row: Row, kind: str, metric: str) -> dict[tuple[int, int | None], 
     return dict(zip(_places(row), row.column(kind, metric), strict=True))
 
 
-def _order(run: FoundRun) -> tuple[float, float, int]:
-    assert run.record is not None, "finished runs have records"
+def _order(run: FinishedRun) -> tuple[float, float, int]:
     return validation_order(run.record)
 
 

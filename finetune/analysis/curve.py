@@ -12,7 +12,7 @@ import numpy as np
 
 from finetune.advice.curve import caveats, headline, words_of
 from finetune.advice.diagnosis import is_degenerate
-from finetune.analysis.collect import Collection, FoundRun, collect_curve
+from finetune.analysis.collect import Collection, FinishedRun, collect_curve
 from finetune.analysis.comparison import Analysis, Row
 from finetune.analysis.power_law import LEAST_SIZES, Law, fit_law, interval
 from finetune.analysis.quantities import Quantity
@@ -97,15 +97,14 @@ class _CurveAnalysis:
     """One curve, step by step."""
 
     def __init__(self, collection: Collection) -> None:
-        _refuse_other_rows(collection.runs)
+        _refuse_other_rows(collection.finished)
         self.collection = collection
         self.table = Analysis(collection)
         self.sizes = sorted({_size(entry) for entry in collection.variants})
 
     def report(self, skipped: Sequence[str]) -> CurveReport:
         table, collection = self.table, self.collection
-        runs = [run for run in collection.runs if run.finished and run.record is not None]
-        record = max((run.record for run in runs if run.record), key=lambda record: record.data.rows["train"])
+        record = max((run.record for run in collection.finished), key=lambda record: record.data.rows["train"])
         measure = table.measure
         names = dict.fromkeys(str(entry.preset) for entry in collection.variants)
         differences = table.all_differences()
@@ -134,9 +133,9 @@ class _CurveAnalysis:
             command=collection.command,
             versions=record.versions,
             device=record.device,
-            precision=str(record.budget["precision"]),
+            precision=record.budget.precision,
             code=record.code,
-            seconds=sum(float(found.time.get("seconds", 0)) for found in table.records()),
+            seconds=sum(found.time.seconds for found in table.records()),
             skipped=list(skipped),
         )
         return draft.model_copy(update={"headline": headline(draft), "caveats": [*table.mixed(), *caveats(draft)]})
@@ -165,10 +164,10 @@ class _CurveAnalysis:
         return Point(
             size=_size(row.entry),
             epochs=records[0].recipe["training"]["epochs"] if records else None,
-            steps=records[0].budget.get("steps") if records else None,
+            steps=records[0].budget.steps if records else None,
             techniques=row.entry.techniques,
             runs=[
-                self.table.run_entry(run, run.finished and run.record is not None and is_degenerate(run.record))
+                self.table.run_entry(run, isinstance(run, FinishedRun) and is_degenerate(run.record))
                 for run in row.all_runs
             ],
             **self.table.summaries(row),
@@ -231,16 +230,13 @@ def _size(entry: VariantEntry) -> int:
     return entry.size
 
 
-def _refuse_other_rows(runs: Sequence[FoundRun]) -> None:
+def _refuse_other_rows(runs: Sequence[FinishedRun]) -> None:
     """
     Raises:
         OutputError: Two runs were measured on different validation or test rows: their scores make no curve.
     """
-    first: FoundRun | None = None
-    for run in runs:
-        if not run.finished:
-            continue
-        first = first or run
+    for run in runs[1:]:
+        first = runs[0]
         for name in ("validation_rows", "test_rows"):
             mine, theirs = run.arrays.get(name), first.arrays.get(name)
             if list(() if mine is None else mine) != list(() if theirs is None else theirs):
@@ -256,7 +252,7 @@ def _longer(table: Analysis) -> list[str]:
     for row in table.rows.values():
         for run in row.all_runs:
             if run.record is not None:
-                epochs[_size(row.entry)] = (run.record.recipe["training"]["epochs"], run.record.budget.get("steps"))
+                epochs[_size(row.entry)] = (run.record.recipe["training"]["epochs"], run.record.budget.steps)
     if not epochs:
         return []
     usual = epochs[max(epochs)][0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.analysis.collect import FoundRun
+from finetune.analysis.collect import FinishedRun
 from finetune.analysis.quantities import Place, Quantity, differ, summarise
 from finetune.measurement.scores import row_terms, softmax
 from finetune.records.report import ClassScore, Curve, Disagreement, ReliabilityBin, WeightSummary
@@ -20,11 +20,9 @@ SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 300  # of a text; the rest of a long one says nothing about a table
 
 
-def curves(run: FoundRun, metrics: Sequence[str]) -> Curve:
+def curves(run: FinishedRun, metrics: Sequence[str]) -> Curve:
     """The history of one run, of the metrics that are drawn."""
     record = run.record
-    assert record is not None, "asked for finished runs"
-    assert record.selected is not None, "finished runs have a selected checkpoint"
     history = record.history
     return Curve(
         seed=run.seed,
@@ -37,13 +35,13 @@ def curves(run: FoundRun, metrics: Sequence[str]) -> Curve:
 
 
 def class_scores(
-    runs: Sequence[FoundRun], places: Sequence[Place], baseline: Sequence[FoundRun], task: str, split: str
+    runs: Sequence[FinishedRun], places: Sequence[Place], baseline: Sequence[FinishedRun], task: str, split: str
 ) -> list[ClassScore]:
     """F1 of each class, worst first; empty for regression and without runs.
 
     Differences have intervals over seeds alone.
     """
-    if task == "regression" or not runs or runs[0].record is None or runs[0].record.data.labels is None:
+    if task == "regression" or not runs or runs[0].record.data.labels is None:
         return []
     ours = np.stack([_class_f1(task, run, split) for run in runs])
     theirs = {(run.seed, run.fold): _class_f1(task, run, split) for run in baseline}
@@ -66,7 +64,7 @@ def class_scores(
     return sorted(found, key=lambda score: (score.f1.mean is None, score.f1.mean or 0.0))
 
 
-def _class_f1(task: str, run: FoundRun, split: str) -> NDArray[Any]:
+def _class_f1(task: str, run: FinishedRun, split: str) -> NDArray[Any]:
     """F1 of each class on a split, (K,); nan for a class that is neither there nor predicted."""
     logits, targets = run.arrays[f"selected_{split}_logits"], run.arrays[f"{split}_targets"]
     terms = row_terms(task, logits, targets).sum(axis=0)
@@ -80,13 +78,13 @@ def _defined(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _support(runs: Sequence[FoundRun], split: str, label: str) -> int:
+def _support(runs: Sequence[FinishedRun], split: str, label: str) -> int:
     """Rows of a class; each fold counted once."""
-    of_fold = {run.fold: run.record.data.classes[split][label] for run in runs if run.record is not None}
+    of_fold = {run.fold: run.record.data.classes[split][label] for run in runs}
     return sum(of_fold.values())
 
 
-def reliability(runs: Sequence[FoundRun], task: str, split: str) -> list[ReliabilityBin]:
+def reliability(runs: Sequence[FinishedRun], task: str, split: str) -> list[ReliabilityBin]:
     """Confidence against accuracy in equally filled bins, all runs together; single-label only."""
     if task != "single_label" or not runs:
         return []
@@ -127,7 +125,7 @@ def _weight_summary(groups: Sequence[WeightGroup]) -> WeightSummary:
 
 
 def disagreements(
-    variants: Mapping[str, Sequence[FoundRun]], task: str, split: str, texts: Mapping[str, Any]
+    variants: Mapping[str, Sequence[FinishedRun]], task: str, split: str, texts: Mapping[str, Any]
 ) -> list[Disagreement]:
     """The rows on which variants differ most: largest spread of the share of right runs (numbers: mean |error|)."""
     found: list[tuple[float, str, Disagreement]] = []
@@ -141,14 +139,13 @@ def disagreements(
 
 
 def _of_fold(
-    variants: Mapping[str, Sequence[FoundRun]],
+    variants: Mapping[str, Sequence[FinishedRun]],
     fold: int | None,
     task: str,
     split: str,
     texts: Mapping[str, Any],
 ) -> list[tuple[float, str, Disagreement]]:
     first = next(iter(variants.values()))[0]
-    assert first.record is not None, "asked for finished runs"
     labels = first.record.data.labels
     targets, rows = first.arrays[f"{split}_targets"], first.arrays[f"{split}_rows"]
     answers = {name: np.stack([_answers(task, run, split) for run in runs]) for name, runs in variants.items()}
@@ -171,7 +168,7 @@ def _of_fold(
     return found
 
 
-def _answers(task: str, run: FoundRun, split: str) -> NDArray[Any]:
+def _answers(task: str, run: FinishedRun, split: str) -> NDArray[Any]:
     """(rows,) classes, (rows, K) marks, or (rows,) numbers."""
     logits = run.arrays[f"selected_{split}_logits"]
     if task == "single_label":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finetune.analysis.collect import FoundRun
+from finetune.analysis.collect import FinishedRun
 from finetune.analysis.statistics import (
     UNKNOWN,
     Floats,
@@ -63,7 +63,7 @@ class RowDraws:
     In a curve the train probe differs by size and seed: other rows are drawn independently.
     """
 
-    def __init__(self, runs: Sequence[FoundRun], task: str) -> None:
+    def __init__(self, runs: Sequence[FinishedRun], task: str) -> None:
         self._task = task
         self._draws: dict[tuple[int, str], dict[str, Floats]] = {}
         if any(run.fold is not None for run in runs):
@@ -72,11 +72,11 @@ class RowDraws:
             for index, alike in enumerate(_by_rows(split, runs)):
                 self._redraw(split, alike, np.random.default_rng((number, index) if index else number))
 
-    def of(self, run: FoundRun, name: str) -> dict[str, Floats]:
+    def of(self, run: FinishedRun, name: str) -> dict[str, Floats]:
         """Metric -> (DRAWS,) of a checkpoint's split, such as `selected_test`; empty where there are none."""
         return self._draws.get((id(run), name), {})
 
-    def _redraw(self, split: str, runs: Sequence[FoundRun], rng: np.random.Generator) -> None:
+    def _redraw(self, split: str, runs: Sequence[FinishedRun], rng: np.random.Generator) -> None:
         measured = [
             (run, name)
             for run in runs
@@ -104,21 +104,18 @@ class RowDraws:
             self._draws[(id(run), name)] = scores_from_sums(self._task, np.ascontiguousarray(found))
 
 
-def _by_rows(split: str, runs: Sequence[FoundRun]) -> list[list[FoundRun]]:
+def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     """Runs that were measured on the same rows of a split."""
-    found: dict[str, list[FoundRun]] = {}
+    found: dict[str, list[FinishedRun]] = {}
     for run in runs:
         if f"{split}_rows" in run.arrays:
             found.setdefault("\n".join(map(str, run.arrays[f"{split}_rows"])), []).append(run)
     return list(found.values())
 
 
-def quantities(run: FoundRun, draws: RowDraws) -> dict[str, dict[str, Quantity]]:
+def quantities(run: FinishedRun, draws: RowDraws) -> dict[str, dict[str, Quantity]]:
     """Kind -> metric -> figure of a finished run. Kinds without figures (no test split) are empty."""
     record = run.record
-    assert record is not None, "asked for finished runs"
-    assert record.selected is not None, "finished runs have one"
-    assert record.last is not None, "finished runs have one"
     rows = record.data.rows
     names = {"train": "train_probe", "validation": "validation", "test": "test"}
     found: dict[str, dict[str, Quantity]] = {}
@@ -144,8 +141,7 @@ def _gap_draws(name: str, train: dict[str, Floats], validation: dict[str, Floats
     return -gap if name in LOSSES else gap
 
 
-def place(run: FoundRun) -> Place:
-    assert run.record is not None, "asked for finished runs"
+def place(run: FinishedRun) -> Place:
     rows = run.record.data.rows
     return Place(run.seed, run.fold, rows["train"], rows.get("test", rows["validation"]))
 

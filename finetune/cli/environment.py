@@ -17,9 +17,9 @@ def env(as_json: JsonOption = False) -> None:
     from finetune.records.environment import read_code, read_device, read_versions
 
     facts = {
-        "finetune": read_code(),
+        "finetune": read_code().model_dump(),
         "versions": read_versions(),
-        "device": read_device(),
+        "device": read_device().model_dump(),
         "demo": {
             pip_name: importlib.util.find_spec(name) is not None for name, pip_name in sorted(DEMO_PACKAGES.items())
         },

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from finetune.recipe import Recipe, Resolved
     from finetune.records.profile import RunProfile
-    from finetune.records.schema import RunRecord
+    from finetune.records.schema import FinishedRecord, RunRecord
     from finetune.records.store import RunFolder
     from finetune.training.phases import Stopwatch
     from finetune.training.prepare import Prepared
@@ -121,7 +121,7 @@ def run(
         _say_notes(prepared, quiet)
         looking = _profiling(prepared, stopwatch) if profile and distributed.is_main() else None
         profiles: dict[RunFolder, RunProfile] = {}
-        finished: list[tuple[RunRecord, RunFolder]] = []
+        finished: list[tuple[FinishedRecord, RunFolder]] = []
         failures: list[str] = []
         for seed_value, folder in zip(resolved.recipe.training.seeds, folders, strict=True):
             try:
@@ -282,9 +282,10 @@ def _run_one(
     quiet: bool,
     stopwatch: Stopwatch,
     looking: OperationProfile | None,
-) -> RunRecord:
+) -> FinishedRecord:
     import contextlib
 
+    from finetune.records.schema import FinishedRecord
     from finetune.reports.progress import LiveGap
     from finetune.training import distributed
     from finetune.training.runner import run_seed
@@ -293,7 +294,7 @@ def _run_one(
     if record is not None:
         if record.data.fingerprint != prepared.data.fingerprint:
             raise OutputError(f"--resume: the data of {folder.path} has changed since it was started. Start a new run.")
-        if record.status == "finished":
+        if isinstance(record, FinishedRecord):
             complain(f"{folder.path} is finished already; nothing to do.")
             return record
     title = f"{prepared.recipe.preset or prepared.recipe.name} seed {seed}"
@@ -351,7 +352,7 @@ def _print_plan(resolved: Resolved, prepared: Prepared, as_json: bool) -> None:
 
 
 def _print_results(
-    finished: list[tuple[RunRecord, RunFolder]],
+    finished: list[tuple[FinishedRecord, RunFolder]],
     profiles: dict[RunFolder, RunProfile],
     as_json: bool,
     typed: str,

@@ -39,7 +39,7 @@ def _plain_seconds(
     """Seconds of a cell of weight 1, and where they are from."""
     finished = [state for state in states if state.status == "finished"]
     records = [(state, folder.cell(state.cell.entry).read()) for state in finished]
-    known = [float(record.time["seconds"]) / state.weight for state, record in records if record is not None]
+    known = [record.time.seconds / state.weight for state, record in records if record is not None]
     if known:
         return statistics.mean(known), f"from {len(known)} finished cells"
     if not any(state.status == "waiting" for state in states):

@@ -17,7 +17,7 @@ from finetune.experiments.executor import Workforce, run_tasks
 from finetune.experiments.matrix import Cell, DataSets
 from finetune.experiments.worker import Event, Task
 from finetune.records.comparison import ComparisonFolder, Manifest
-from finetune.records.schema import Scores
+from finetune.records.schema import FinishedRecord, Scores
 from finetune.records.store import RunFolder, write_atomically
 from finetune.training.prepare import declared_cost
 
@@ -153,9 +153,8 @@ def look_up(folder: ComparisonFolder, cell: Cell) -> CellState:
     except OutputError:
         state.damaged = True
         return state
-    if record.status == "finished":
+    if isinstance(record, FinishedRecord):
         state.status, state.kept, state.done = "finished", True, 1.0
-        assert record.selected is not None, "finished runs have a selected checkpoint"
         state.train, state.validation = record.selected.train_probe, record.selected.validation
     return state
 
@@ -193,7 +192,7 @@ def _keep_best_model(folder: ComparisonFolder, cells: Sequence[Cell]) -> None:
         run = folder.cell(cell.entry)
         with contextlib.suppress(OutputError):
             record = run.read()
-            if record is not None and record.status == "finished":
+            if isinstance(record, FinishedRecord):
                 finished[run.path] = (record, run)
     if finished:
         best = max(finished.values(), key=lambda found: validation_order(found[0]))[1]

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finetune.records.facts import CodeVersion, Device
 from finetune.records.report import Difference, RunEntry, Summary, Unit
 from finetune.records.schema import Finding
+from finetune.tasks import Task
 
 CURVE_VERSION = 1
 
@@ -123,7 +125,7 @@ class CurveReport(_Frozen):
     curve_version: int = CURVE_VERSION
     title: str
     name: str
-    task: str
+    task: Task
     score: str = Field(description="The main score.")
     loss: str = Field(description="The evaluation loss.")
     metrics: dict[str, Unit]
@@ -143,8 +145,8 @@ class CurveReport(_Frozen):
     recipe: dict[str, Any] = Field(description="Resolved, without techniques; data.subset and epochs differ by size.")
     command: str | None
     versions: dict[str, str]
-    device: dict[str, Any]
+    device: Device
     precision: str
-    code: dict[str, Any]
+    code: CodeVersion
     seconds: float = Field(description="Of all runs together.")
     skipped: list[str] = Field(description="Records that could not be read.")

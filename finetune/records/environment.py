@@ -6,9 +6,9 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import finetune
+from finetune.records.facts import CodeVersion, Device
 
 PACKAGES = (
     "accelerate",
@@ -41,34 +41,25 @@ def read_versions() -> dict[str, str]:
     return dict(_versions())
 
 
-def read_code() -> dict[str, Any]:
+def read_code() -> CodeVersion:
     """Version, and commit if the package runs from its own checkout."""
     folder = Path(finetune.__file__).parent
     commit = _git(folder, "rev-parse", "HEAD") if (folder.parent / ".git").exists() else None
     if commit is None:
-        return {"version": finetune.__version__, "commit": None, "changed": None}
-    return {
-        "version": finetune.__version__,
-        "commit": commit,
-        "changed": bool(_git(folder.parent, "status", "--porcelain", "--", "finetune", "recipes")),
-    }
+        return CodeVersion(version=finetune.__version__, commit=None, changed=None)
+    changed = bool(_git(folder.parent, "status", "--porcelain", "--", "finetune", "recipes"))
+    return CodeVersion(version=finetune.__version__, commit=commit, changed=changed)
 
 
-def read_device() -> dict[str, Any]:
+def read_device() -> Device:
     """The kind of device and what limits its speed."""
     import torch  # slow to import; `finetune env` and a run ask for it, nothing else
 
-    device: dict[str, Any] = {
-        "kind": "cuda" if torch.cuda.is_available() else "cpu",
-        "cpu_threads": torch.get_num_threads(),
-    }
+    threads = torch.get_num_threads()
     if torch.cuda.is_available():
-        device["name"] = torch.cuda.get_device_name()
-        device["count"] = torch.cuda.device_count()
-    else:
-        device["name"] = _processor()
-        device["bf16"] = has_fast_bf16()
-    return device
+        name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
+        return Device(kind="cuda", cpu_threads=threads, name=name, count=count)
+    return Device(kind="cpu", cpu_threads=threads, name=_processor(), bf16=has_fast_bf16())
 
 
 def has_fast_bf16() -> bool:

@@ -1,8 +1,8 @@
 """What `finetune run --profile` found, version 1: profile.json."""
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
+
+from finetune.records.facts import RunTime
 
 PROFILE_VERSION = 1
 
@@ -46,7 +46,7 @@ class RunProfile(_Frozen):
     seed: int
     threads: int = Field(description="CPU threads.")
     device: str = Field(description="cpu or cuda.")
-    time: dict[str, Any] = Field(description="As in the run record.")
+    time: RunTime = Field(description="As in the run record.")
     training: Watched | None = Field(description="None where the run was resumed after its last step.")
     evaluation: Watched | None
     padding: Padding

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finetune.records.facts import CodeVersion, Device
 from finetune.records.schema import Baseline, Finding
+from finetune.tasks import Task
 
 REPORT_VERSION = 1
 
@@ -204,7 +206,7 @@ class Group(_Frozen):
 
     name: str
     kind: Literal["compare", "ablate", "runs"]
-    task: str
+    task: Task
     score: str = Field(description="The main score.")
     loss: str = Field(description="The evaluation loss.")
     metrics: dict[str, Unit]
@@ -232,9 +234,9 @@ class Group(_Frozen):
     recipe: dict[str, Any] = Field(description="Resolved, without techniques.")
     command: str | None
     versions: dict[str, str]
-    device: dict[str, Any]
+    device: Device
     precision: str
-    code: dict[str, Any]
+    code: CodeVersion
     seconds: float = Field(description="Of all runs together.")
 
 

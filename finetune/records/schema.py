@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
+from finetune.tasks import Task
+
 SCHEMA_VERSION = 1
 
 Status = Literal["running", "finished", "failed", "interrupted"]
@@ -78,7 +81,7 @@ class Baseline(_Frozen):
 
 
 class DataFacts(_Frozen):
-    task: str
+    task: Task
     labels: list[str] | None
     columns: dict[str, str]
     rows: dict[str, int] = Field(description="Split -> rows, train probe included.")
@@ -121,21 +124,32 @@ class RunRecord(_Frozen):
     preset: str | None
     seed: int
     data: DataFacts
-    model: dict[str, Any] = Field(description="Architecture, parameters, dropout sites.")
+    model: ModelFacts
     techniques: dict[str, ActiveTechnique]
-    budget: dict[str, Any] = Field(description="Steps, processes, precision: what was spent and how.")
-    code: dict[str, Any]
+    budget: RunBudget
+    code: CodeVersion
     versions: dict[str, str]
-    device: dict[str, Any]
+    device: Device
     history: list[Evaluation] = []
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
     calibration: Calibration | None = None
     weights: dict[str, WeightGroup] = {}
     warnings: list[str] = []
-    time: dict[str, Any] = Field(
-        {},
-        description="The only part that differs between two runs of one command. Seconds, over all legs of a resumed "
-        "run: `seconds` since preparing ended, `total_seconds` with preparing and start-up where this run had them to "
-        "itself, `phases` what they went into (they sum to the total), `first_step` until training began.",
-    )
+    time: RunTime = RunTime()
+
+    def finish(self, **changes: Any) -> "FinishedRecord":
+        """The record of the same run, finished.
+
+        Args:
+            changes: Field -> value, as in `model_copy`.
+        """
+        return FinishedRecord.model_validate({**dict(self), **changes, "status": "finished"})
+
+
+class FinishedRecord(RunRecord):
+    """The record of a run that went to its end: both checkpoints were measured."""
+
+    status: Literal["finished"]
+    selected: Checkpoint
+    last: Checkpoint

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune.errors import OutputError, VersionError
-from finetune.records.schema import SCHEMA_VERSION, RunRecord
+from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
 RECORD = "run.json"
 LOCK = ".lock"
@@ -140,6 +140,9 @@ def lock_folder(path: Path) -> Iterator[None]:
 def read_record(path: Path) -> RunRecord:
     """Read a record and check its version.
 
+    Returns:
+        A `FinishedRecord`, where the run has finished.
+
     Raises:
         OutputError: It is damaged.
         VersionError: It is of a version that this program does not read.
@@ -152,7 +155,8 @@ def read_record(path: Path) -> RunRecord:
                 f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
                 "different versions cannot stand in one table."
             )
-        return RunRecord.model_validate(content)
+        kind = FinishedRecord if content.get("status") == "finished" else RunRecord
+        return kind.model_validate(content)
     except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error
 

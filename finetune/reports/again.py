@@ -19,9 +19,9 @@ def make_again(of: Group | CurveReport, recipe_title: str, further: Sequence[Blo
     recipe = yaml.safe_dump(of.recipe, sort_keys=False, allow_unicode=True, width=100)
     entries = [
         ("Versions", _pairs(of.versions)),
-        ("Device", _pairs(of.device)),
+        ("Device", _pairs(of.device.model_dump())),
         ("Precision", shorten(of.precision, 40) or DASH),
-        ("Code", _pairs(of.code)),
+        ("Code", _pairs(of.code.model_dump())),
         ("Seeds", ", ".join(map(str, of.seeds)) or DASH),
         ("Training time", f"{time_text(of.seconds)} over all runs ({number_text(of.seconds, 0)} s)"),
     ]

@@ -31,7 +31,7 @@ SHORT = 0.0005  # of a share: shown as nothing
 
 def phases_table(record: RunRecord) -> Table:
     """Seconds and share of each phase of a run, all legs of a resumed one together."""
-    phases: dict[str, float] = record.time["phases"]
+    phases = record.time.phases
     total = sum(phases.values())
     rows = [(text, f"{phases[name]:.1f}", phases[name] / total) for name, text in PHASES.items() if name in phases]
     table = _table(f"Where the time went: {total:.1f} s", "seconds", rows)

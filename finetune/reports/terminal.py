@@ -11,15 +11,14 @@ from finetune.advice.diagnosis import diagnose
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import Measure, measure_of
 from finetune.measurement.units import change_text, interval_text, is_share, metric_name, score_text, titled
-from finetune.records.schema import Baseline, Checkpoint, Gap, RunRecord, Scores
+from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores
 from finetune.records.store import RunFolder
 from finetune.reports.numbers import simple_name
 from finetune.reports.plan import describe_technique
 
 
-def run_table(record: RunRecord) -> Table:
+def run_table(record: FinishedRecord) -> Table:
     """Scores of the selected checkpoint by split, and the gap with its interval."""
-    assert record.selected is not None, "only finished runs have a table"
     selected, rows = record.selected, record.data.rows
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", title=_title(record), title_style="bold")
     table.add_column("")
@@ -39,9 +38,8 @@ def run_table(record: RunRecord) -> Table:
     return table
 
 
-def _beaten(record: RunRecord, score: str) -> str:
+def _beaten(record: FinishedRecord, score: str) -> str:
     """Says so where a simple model is as good as the one that ships; empty where it is not."""
-    assert record.selected is not None, "only finished runs have a summary"
     split, scores = ("validation", record.selected.validation)
     if record.selected.test is not None:
         split, scores = "test", record.selected.test
@@ -61,14 +59,12 @@ def _simple_row(baseline: Baseline, score: str, rows: Mapping[str, int]) -> list
     return [simple_name(baseline), *cells, change_text(score, baseline.gap.get(score)), ""]
 
 
-def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
+def run_summary(record: FinishedRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
     """The lines below the table."""
     selected, last = record.selected, record.last
-    assert selected is not None, "only finished runs have a summary"
-    assert last is not None, "only finished runs have a summary"
     measure = _measure(record)
     lines = [f"Diagnosis   {diagnose(record)}"]
-    chosen = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget['steps']}"
+    chosen = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget.steps}"
     if selected.step == last.step:
         lines.append(f"Checkpoint  the last one ships: {chosen}.")
     else:
@@ -95,7 +91,7 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
             f"{_beaten(record, measure.score)}"
         )
     if record.techniques:
-        lines.append(f"Techniques  declared cost × {record.budget['cost']:g} of plain fine-tuning:")
+        lines.append(f"Techniques  declared cost × {record.budget.cost:g} of plain fine-tuning:")
         lines += [
             f"              {describe_technique(name, active.model_dump())}"
             for name, active in record.techniques.items()
@@ -111,7 +107,7 @@ def run_summary(record: RunRecord, folder: RunFolder, next_step: tuple[str, str]
     return "\n".join(lines)
 
 
-def seeds_table(records: Sequence[RunRecord]) -> Table:
+def seeds_table(records: Sequence[FinishedRecord]) -> Table:
     """Mean and standard deviation over the seeds of one recipe."""
     task = records[0].data.task
     measure = _measure(records[0])
@@ -127,8 +123,7 @@ def seeds_table(records: Sequence[RunRecord]) -> Table:
     return table
 
 
-def _numbers(name: str, record: RunRecord) -> list[float | None]:
-    assert record.selected is not None, "only finished runs are summarised"
+def _numbers(name: str, record: FinishedRecord) -> list[float | None]:
     return [*(scores.get(name) for scores in _splits(record.selected)), record.selected.gap[name].value]
 
 
@@ -140,7 +135,7 @@ def _mean_and_spread(name: str, values: list[float | None]) -> str:
     return f"{scale * statistics.mean(known):.{digits}f} ± {scale * statistics.stdev(known):.{digits}f}"
 
 
-def _measure(record: RunRecord) -> Measure:
+def _measure(record: FinishedRecord) -> Measure:
     return measure_of(record.data.task, record.data.score)
 
 
@@ -149,8 +144,8 @@ def _splits(checkpoint: Checkpoint) -> list[Scores]:
     return splits if checkpoint.test is None else [*splits, checkpoint.test]
 
 
-def _title(record: RunRecord) -> str:
-    seconds = float(record.time["seconds"])
+def _title(record: FinishedRecord) -> str:
+    seconds = record.time.seconds
     spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
     return f"{record.recipe['name']} · preset {record.preset or '-'} · seed {record.seed} · {spent}"
 

@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,16 @@ from finetune.models.dropout import dropout_sites
 from finetune.models.load import encoder_parameters, load_model, start_at
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
-from finetune.records.schema import Calibration, Checkpoint, Evaluation, Gap, RunRecord, WeightGroup
+from finetune.records.facts import ModelFacts, RunBudget, RunTime
+from finetune.records.schema import (
+    Calibration,
+    Checkpoint,
+    Evaluation,
+    FinishedRecord,
+    Gap,
+    RunRecord,
+    WeightGroup,
+)
 from finetune.records.store import RunFolder
 from finetune.techniques import overrides, source_digest
 from finetune.training.arguments import build_arguments
@@ -66,7 +74,7 @@ def run_seed(
     callbacks: Sequence[Any] = (),
     resume: bool = False,
     stopwatch: Stopwatch | None = None,
-) -> RunRecord:
+) -> FinishedRecord:
     """Train, measure and save one seed of a prepared recipe. The folder must be free, or the run's own to resume.
 
     Args:
@@ -96,14 +104,14 @@ def _run_seed(
     resume: bool,
     said: list[str],
     stopwatch: Stopwatch,
-) -> RunRecord:
+) -> FinishedRecord:
     started = time.perf_counter()
     stopwatch.switch(OTHER)
     with stopwatch.phase(MODEL):
         model, pretrained = _build_model(prepared, seed)
         _check_disk(folder.path, model, copies_on_disk(prepared.recipe))
         earlier = folder.read() if resume and is_main() else None
-        spent = agree({} if earlier is None else earlier.time)
+        spent = agree(None if earlier is None else earlier.time)
         run = _Run(prepared, seed, folder, model, pretrained, list(callbacks), stopwatch, started, spent)
     run.write_record(warnings=[*prepared.warnings, *said])
     if is_main() and prepared.stop_at is None:  # a refit trains on validation: its rows are no split
@@ -123,9 +131,9 @@ def _run_seed(
             run.write_record(status=status, error=str(failure) or type(failure).__name__)
         run.complete_checkpoint()  # takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)
-    run.write_record(status="finished", warnings=[*prepared.warnings, *said])
+    record = run.finish([*prepared.warnings, *said])
     run.remove_checkpoints()
-    return run.record
+    return record
 
 
 @contextlib.contextmanager
@@ -160,7 +168,7 @@ class _Run:
         callbacks: list[Any],
         stopwatch: Stopwatch,
         started: float,
-        spent: Mapping[str, Any] = MappingProxyType({}),
+        spent: RunTime | None = None,
     ) -> None:
         recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
         self.prepared = prepared
@@ -171,11 +179,11 @@ class _Run:
         self.stopwatch = stopwatch
         self.started = started  # of this leg, by time.perf_counter
         # An interrupted run goes on counting: what it cost is what all its legs took.
-        self.earlier_seconds = float(spent.get("seconds", 0))
-        stopwatch.add(spent.get("phases", {}))
+        self.earlier_seconds = 0.0 if spent is None else spent.seconds
         self.record = _opening_record(prepared, seed, model)
-        if spent:
-            self._update(time={**self.record.time, "resumed": int(spent.get("resumed", 0)) + 1})
+        if spent is not None:
+            stopwatch.add(spent.phases)
+            self._update(time=self.record.time.model_copy(update={"resumed": spent.resumed + 1}))
         self.observer = RunObserver(_selector(prepared), self._keep_history)
         collator = Collator(prepared.tokenizer)
         with stopwatch.phase(TOKENS):
@@ -213,7 +221,7 @@ class _Run:
             stopwatch=stopwatch,
         )
         kernels = self._install_kernels() if recipe.training.kernels == "fast" else []
-        self._update(model={**self.record.model, "kernels": kernels})
+        self._update(model=self.record.model.model_copy(update={"kernels": kernels}))
         # Same head and batches everywhere; dropout masks of their own in each process. Process 0 is unchanged.
         transformers.set_seed(seed + rank())
 
@@ -237,7 +245,8 @@ class _Run:
             with self.stopwatch.phase(MODEL):  # until the first epoch begins
                 self.trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         self.trainer.average.adopt()
-        self._update(time={**self.record.time, "training_seconds": self._elapsed(), **self._first_step()})
+        until_now = {"training_seconds": self._elapsed(), **self._first_step()}
+        self._update(time=self.record.time.model_copy(update=until_now))
 
     def _is_over(self) -> bool:
         selector = self.observer.selector
@@ -274,7 +283,7 @@ class _Run:
             else self._checkpoint(last, at_end),
             calibration=self._calibration(at_selected),
             weights=self._weight_statistics(),
-            budget={**self.record.budget, "steps_done": last.step},
+            budget=self.record.budget.model_copy(update={"steps_done": last.step}),
         )
 
     def _weight_statistics(self) -> dict[str, WeightGroup]:
@@ -404,11 +413,22 @@ class _Run:
 
     def write_record(self, **changes: Any) -> None:
         with self.stopwatch.phase(SAVING):
-            phases = {name: round(seconds, 3) for name, seconds in self.stopwatch.seconds().items()}
-            of_now = {"seconds": self._elapsed(), "total_seconds": round(sum(phases.values()), 3), "phases": phases}
-            self._update(**changes, time={**self.record.time, **of_now})
+            self._update(**changes, time=self._time())
             if is_main():
                 self.folder.write(self.record)
+
+    def finish(self, warnings: list[str]) -> FinishedRecord:
+        """Write the record of the finished run."""
+        with self.stopwatch.phase(SAVING):
+            self.record = record = self.record.finish(warnings=warnings, time=self._time())
+            if is_main():
+                self.folder.write(record)
+        return record
+
+    def _time(self) -> RunTime:
+        phases = {name: round(seconds, 3) for name, seconds in self.stopwatch.seconds().items()}
+        until_now = {"seconds": self._elapsed(), "total_seconds": round(sum(phases.values()), 3), "phases": phases}
+        return self.record.time.model_copy(update=until_now)
 
     def remove_checkpoints(self) -> None:
         """A finished run is not resumed; its checkpoints are three times the size of the model."""
@@ -490,26 +510,26 @@ def _opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
         preset=recipe.preset,
         seed=seed,
         data=prepared.facts(),
-        model={
-            "architecture": type(model).__name__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-            "dropout": {site.path: site.probability for site in dropout_sites(model)},
-        },
+        model=ModelFacts(
+            architecture=type(model).__name__,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+            dropout={site.path: site.probability for site in dropout_sites(model)},
+        ),
         techniques=active_techniques(recipe, budget),
-        budget={
-            "steps": budget.steps,
-            "steps_per_epoch": budget.steps_per_epoch,
-            "warmup_steps": budget.warmup_steps,
-            "processes": world_size(),
-            "precision": "bf16" if prepared.bf16 else "fp32",
-            "cost": declared_cost(recipe, budget),
-        },
-        code={**read_code(), **_own_techniques(prepared.recipe)},
+        budget=RunBudget(
+            steps=budget.steps,
+            steps_per_epoch=budget.steps_per_epoch,
+            warmup_steps=budget.warmup_steps,
+            processes=world_size(),
+            precision="bf16" if prepared.bf16 else "fp32",
+            cost=declared_cost(recipe, budget),
+        ),
+        code=read_code().model_copy(update=_own_techniques(prepared.recipe)),
         versions=read_versions(),
         device=read_device(),
         warnings=prepared.warnings,
-        time={"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
+        time=RunTime(started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")),
     )
 
 

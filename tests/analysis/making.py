@@ -14,6 +14,7 @@ from finetune.analysis.comparison import report_of
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores
 from finetune.records.comparison import CellEntry, ComparisonFolder, Manifest, VariantEntry
+from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
 from finetune.records.report import Group, VariantReport
 from finetune.records.schema import (
     Baseline,
@@ -21,6 +22,7 @@ from finetune.records.schema import (
     Checkpoint,
     DataFacts,
     Finding,
+    FinishedRecord,
     Gap,
     RunRecord,
     Status,
@@ -159,26 +161,27 @@ def record_of(run: Run) -> RunRecord:
     for section, changes in run.recipe.items():
         recipe[section] = {**recipe[section], **changes}
     done = run.status == "finished"
-    return RunRecord(
+    kind = FinishedRecord if done else RunRecord
+    return kind(
         status=run.status,
         error=run.error,
         recipe=recipe,
         preset=run.variant,
         seed=run.seed,
         data=_facts(run),
-        model={},
+        model=ModelFacts(architecture="Bert", parameters=10, dropout={}),
         techniques={},
-        budget={"steps": 30, "processes": 1, "precision": "fp32", "cost": run.cost},
-        code={"version": "1"},
+        budget=RunBudget(steps=30, steps_per_epoch=10, warmup_steps=3, processes=1, precision="fp32", cost=run.cost),
+        code=CodeVersion(version="1"),
         versions=run.versions,
-        device={"name": "cpu", "cpu_threads": 1},
+        device=Device(kind="cpu", name="cpu", cpu_threads=1),
         selected=_checkpoint(run, run.selected(), run.step) if done else None,
         last=_checkpoint(run, run.at_end(), 30) if done else None,
         calibration=Calibration(temperature=run.temperature, test_nll=None)
         if done and run.task == "single_label"
         else None,
         weights=run.weights,
-        time={"seconds": run.seconds},
+        time=RunTime(seconds=run.seconds),
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from finetune.cli.run import _run_one as really_run_one
 from finetune.recipe import resolve
-from finetune.records.schema import DataFacts, RunRecord, Status
+from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget
+from finetune.records.schema import Checkpoint, DataFacts, RunRecord, Status
 from finetune.records.store import RunFolder
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, write_csv
@@ -379,9 +380,17 @@ def write_record(folder: Path, recipe: Path, status: Status, seed: int = 0) -> N
         fingerprint="0" * 64,
     )  # fmt: skip
     record = RunRecord(
-        status=status, recipe=resolve(str(recipe)).recipe.to_dict(), preset=None, seed=seed, data=facts, model={},
-        techniques={}, budget={}, code={}, versions={}, device={},
+        status="running", recipe=resolve(str(recipe)).recipe.to_dict(), preset=None, seed=seed, data=facts,
+        model=ModelFacts(architecture="Bert", parameters=10, dropout={}), techniques={}, versions={},
+        budget=RunBudget(steps=1, steps_per_epoch=1, warmup_steps=0, processes=1, precision="fp32", cost=1),
+        code=CodeVersion(version="1"), device=Device(kind="cpu", name="cpu", cpu_threads=1),
     )  # fmt: skip
+    measured = Checkpoint(step=1, epoch=1.0, train_probe={}, validation={}, gap={})
+    record = (
+        record.finish(selected=measured, last=measured)
+        if status == "finished"
+        else record.model_copy(update={"status": status})
+    )
     RunFolder(folder).write(record)
 
 

@@ -113,8 +113,8 @@ def test_a_run_is_the_same_up_to_rounding_where_nothing_is_random(
     recipe = write_recipe(model=still_model, training={"learning_rate": 0.001})
     fast = train(recipe, tmp_path / "fast")
     plain = train(recipe, tmp_path / "plain", overrides=["training.kernels=plain"])
-    assert fast.model["kernels"] == ["dropout", "attention", "first_token"]
-    assert plain.model["kernels"] == []
+    assert fast.model.kernels == ["dropout", "attention", "first_token"]
+    assert plain.model.kernels == []
     assert_same_weights(tmp_path / "fast", tmp_path / "plain", tolerance=1e-5)
     for one, two in zip(fast.history, plain.history, strict=True):
         assert one.validation["nll"] == pytest.approx(two.validation["nll"], rel=1e-4)

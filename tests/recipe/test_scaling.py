@@ -70,7 +70,7 @@ def test_a_run_uses_and_records_what_its_rows_ask_for(write_recipe: Write, tmp_p
     recipe = write_recipe(techniques={"dropout": HEAD})  # 48 training rows
     record = train(recipe, tmp_path / "run")
     assert record.techniques["dropout"].settings["classifier"] == 0.2
-    assert record.model["dropout"]["dropout"] == 0.2
+    assert record.model.dropout["dropout"] == 0.2
     assert record.recipe["techniques"]["dropout"]["classifier"] == 0.2
     assert record.recipe["rules"] == {"dropout": HEAD}
     few = prepare(resolve(str(write_recipe(data={"train_size": 20}, techniques={"dropout": HEAD}))).recipe)

@@ -40,6 +40,6 @@ def test_a_free_folder_is_missing_or_empty(tmp_path: Path) -> None:
 
 
 def test_the_environment_holds_versions_and_no_paths() -> None:
-    text = json.dumps([read_versions(), read_code()])
+    text = json.dumps([read_versions(), read_code().model_dump()])
     assert "transformers" in text
     assert "/" not in text.replace("https://", "")

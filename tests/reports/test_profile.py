@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from finetune.advice.speed import speed_advice
+from finetune.records.facts import RunTime
 from finetune.records.profile import Padding, Products, RunProfile, Watched
 from finetune.records.schema import RunRecord
 from finetune.reports.profile import PHASES, floor_line, phases_table, watched_table
@@ -34,7 +35,7 @@ def record(**spent: float) -> RunRecord:
     recipe = {**made.recipe, "training": {**made.recipe["training"], "eval_batch_size": 64}}
     seconds = USUAL | spent
     return made.model_copy(
-        update={"recipe": recipe, "time": {"phases": seconds, "total_seconds": sum(seconds.values())}}
+        update={"recipe": recipe, "time": RunTime(phases=seconds, total_seconds=sum(seconds.values()))}
     )
 
 

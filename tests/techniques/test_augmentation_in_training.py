@@ -232,7 +232,7 @@ def test_augmentation_buys_no_longer_training(write_recipe: Write, tmp_path: Pat
     techniques = {"aeda": {"probability": 1.0}, "eda": {"probability": 1.0}}
     augmented = train(write_recipe(techniques=techniques), tmp_path / "augmented")
     plain = train(write_recipe(techniques={}, name="plain"), tmp_path / "plain")
-    assert augmented.budget["steps_done"] == plain.budget["steps_done"] == 18
+    assert augmented.budget.steps_done == plain.budget.steps_done == 18
     assert [evaluation.step for evaluation in augmented.history] == [6, 12, 18]
     assert [evaluation.objective for evaluation in augmented.history] != [
         evaluation.objective for evaluation in plain.history

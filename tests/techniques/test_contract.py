@@ -347,4 +347,4 @@ def test_a_run_leaves_the_settings_as_they_were(name: str, trained: Trained) -> 
     assert record.status == "finished"
     assert record.techniques[name].settings == make(name).model_dump()
     assert record.recipe["techniques"] == {name: make(name).model_dump()}
-    assert record.techniques[name].cost == record.budget["cost"] > 0
+    assert record.techniques[name].cost == record.budget.cost > 0

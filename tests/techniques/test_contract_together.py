@@ -97,7 +97,7 @@ def test_a_killed_run_resumes_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):  # in the middle of the second epoch
         train(recipe, tmp_path / "cut", callbacks=[InterruptAt(2 * STEPS - 1)])
     resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert resumed.time["resumed"] == 1
+    assert resumed.time.resumed == 1
     before = read_record(whole(name) / "run.json")
     assert resumed.history == before.history
     assert (resumed.selected, resumed.last, resumed.weights) == (before.selected, before.last, before.weights)
@@ -124,7 +124,7 @@ def test_what_was_measured_is_what_ships_and_plain_transformers_loads_it(
 @every_technique
 def test_it_works_in_bf16(name: str, recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     record = train(recipe_of([name], precision="bf16"), tmp_path / "run")
-    assert record.budget["precision"] == "bf16"
+    assert record.budget.precision == "bf16"
     assert all(value.dtype == torch.float32 for value in weights(tmp_path / "run").values())
     assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "run").values())
 
@@ -193,7 +193,7 @@ def test_two_processes_train_them_too(recipe_of: Callable[..., Path], tmp_path: 
     run_in_two_processes(*(("run", recipe, "--output", each) for recipe, each in zip(recipes, folders, strict=True)))
     for folder, group in zip(folders, groups, strict=True):
         record = read_record(folder / "run.json")
-        assert (record.status, record.budget["processes"], list(record.techniques)) == ("finished", 2, group)
+        assert (record.status, record.budget.processes, list(record.techniques)) == ("finished", 2, group)
         assert all(bool(torch.isfinite(value).all()) for value in weights(folder).values()), group
 
 
@@ -220,7 +220,7 @@ def test_two_processes_take_the_steps_of_one(
     run_in_two_processes(*(("run", path, "--output", tmp_path / "two" / name) for name, path in recipes.items()))
     for name, path in recipes.items():
         train(path, tmp_path / "one" / name)
-        assert read_record(tmp_path / "two" / name / "run.json").budget["processes"] == 2, name
+        assert read_record(tmp_path / "two" / name / "run.json").budget.processes == 2, name
         assert_same_weights(tmp_path / "one" / name, tmp_path / "two" / name, tolerance=5e-6)
 
 

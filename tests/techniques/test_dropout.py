@@ -232,7 +232,7 @@ def test_the_shipped_model_keeps_the_dropout_it_was_trained_with(write_recipe: W
     shipped = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     expected = {path: DISTINCT[kind] for path, kind in expected_sites("bert").items()}
     assert walk(shipped) == expected
-    assert run.record.model["dropout"] == expected
+    assert run.record.model.dropout == expected
 
 
 # --- refusals ---------------------------------------------------------------------------------------------
@@ -294,4 +294,4 @@ def test_zero_turns_every_dropout_off(write_recipe: Write, tmp_path: Path) -> No
     """0 is a value: it does not mean "leave it"."""
     recipe = write_recipe(training={"epochs": 1}, techniques={"dropout": dict.fromkeys(KINDS, 0)})
     record = train(recipe, tmp_path / "run")
-    assert set(record.model["dropout"].values()) == {0.0}
+    assert set(record.model.dropout.values()) == {0.0}

@@ -305,7 +305,7 @@ def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(worsening: Callable
     losses = [evaluation.validation["nll"] for evaluation in record.history]
     assert losses == sorted(losses)
     assert len(losses) == 3  # the first sets the mark, two wait
-    assert (record.budget["steps_done"], record.budget["steps"]) == (18, 36)
+    assert (record.budget.steps_done, record.budget.steps) == (18, 36)
     assert (record.selected.step, record.last.step) == (6, 18)
     assert record.selected.validation["nll"] == losses[0]
     assert record.last.validation["nll"] == losses[2]
@@ -338,13 +338,13 @@ def test_up_to_the_stop_the_run_is_the_one_without_early_stopping(
 
 def test_min_epochs_keeps_a_run_going(worsening: Callable[..., Path], tmp_path: Path) -> None:
     record = train(worsening(patience=1, min_epochs=4), tmp_path / "run")
-    assert record.budget["steps_done"] == 24
+    assert record.budget.steps_done == 24
     assert record.selected.step == 6
 
 
 def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
     record = train(worsening(patience=5, min_epochs=5), tmp_path / "run")
-    assert record.budget["steps_done"] == 36
+    assert record.budget.steps_done == 36
     assert record.selected.step == 6
     plain = train(worsening(), tmp_path / "plain")
     assert plain.history == record.history

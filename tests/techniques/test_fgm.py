@@ -188,7 +188,7 @@ def test_it_runs_in_bf16(write_recipe: Write, tmp_path: Path) -> None:
 
 def test_training_costs_twice_and_says_so(write_recipe: Write, tmp_path: Path) -> None:
     record = train(write_recipe(training={"epochs": 1}, techniques={"fgm": {}}), tmp_path / "run")
-    assert record.budget["cost"] == 2.0
+    assert record.budget.cost == 2.0
 
 
 # --- refusals ---------------------------------------------------------------------------------------------

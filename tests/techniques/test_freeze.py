@@ -127,7 +127,7 @@ def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
     for name, start in pretrained_weights(tiny_model).items():
         frozen = name.startswith(("bert.embeddings.", "bert.encoder.layer.0."))
         assert torch.equal(run.weights[name], start) == frozen, name
-    assert run.record.model["trainable"] < run.record.model["parameters"]
+    assert run.record.model.trainable < run.record.model.parameters
 
 
 def test_a_linear_probe_moves_the_head_at_its_own_learning_rate(

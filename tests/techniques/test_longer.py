@@ -30,7 +30,7 @@ def test_a_run_has_that_many_epochs_and_one_schedule_over_them(write_recipe: Wri
     spy = Spy()
     run = watch(write_recipe(techniques={"longer": {"factor": 2.0}}), tmp_path / "run", first=spy)
     assert [evaluation.epoch for evaluation in run.record.history] == [1, 2, 3, 4, 5, 6]
-    assert run.record.budget["steps"] == run.record.budget["steps_done"] == 36
+    assert run.record.budget.steps == run.record.budget.steps_done == 36
     assert run.record.techniques["longer"].effect == "6 epochs"
     rates = [0.005 * step / 4 for step in range(4)] + [0.005 * (36 - step) / 32 for step in range(4, 36)]
     assert [seen.rate for seen in spy.after] == pytest.approx(rates)

@@ -177,7 +177,7 @@ def test_it_runs_in_bf16_and_beside_frozen_layers_and_the_same_anchor_without_no
     techniques = {"mixout": {}, "freeze": {}, "l2_sp": {}, "head_first": {}}
     record = train(write_recipe(techniques=techniques, training={"precision": "bf16"}), tmp_path / "run")
     assert record.status == "finished"
-    assert record.budget["precision"] == "bf16"
+    assert record.budget.precision == "bf16"
 
 
 # --- what it refuses ----------------------------------------------------------------------------------------

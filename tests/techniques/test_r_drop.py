@@ -110,7 +110,7 @@ def test_a_run_minimises_it_with_class_weights_and_smoothed_targets(write_recipe
         apart = symmetric_kl(softmax(first.double().numpy(), axis=1), softmax(second.double().numpy(), axis=1))
         expected = (weights * (0.5 * (losses[0] + losses[1]) + 5.0 * torch.from_numpy(apart))).mean()
         assert seen.objective.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert run.record.budget["cost"] == 2.0
+    assert run.record.budget.cost == 2.0
 
 
 def test_a_strong_one_makes_two_passes_agree(write_recipe: Write, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def _halves(values: list[Any], step: int) -> tuple[list[Any], list[Any]]:
 def test_it_runs_in_bf16(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(training={"epochs": 1, "precision": "bf16"}, techniques={"sam": {}})
     record = train(recipe, tmp_path / "run")
-    assert (record.status, record.budget["cost"]) == ("finished", 2.0)
+    assert (record.status, record.budget.cost) == ("finished", 2.0)
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, 11.0])

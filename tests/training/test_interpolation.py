@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from finetune.data.tokens import Collator
 from finetune.measurement.scores import measure_of
 from finetune.recipe import resolve
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.techniques import Technique
 from finetune.training.interpolation import PretrainedPath
@@ -345,7 +345,7 @@ def test_the_share_survives_the_record_and_a_report(write_recipe: Write, tmp_pat
     assert record.selected is not None
     assert record.selected.share in (0.5, 0.8)
     assert read_record(tmp_path / "run" / "run.json") == record
-    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+    assert FinishedRecord.model_validate_json(record.model_dump_json()) == record
 
 
 def test_two_processes_measure_average_and_choose_as_one(
@@ -357,7 +357,7 @@ def test_two_processes_measure_average_and_choose_as_one(
     one = train(recipe, tmp_path / "one")
     run_in_two_processes(("run", recipe, "--output", tmp_path / "two"))
     two = read_record(tmp_path / "two" / "run.json")
-    assert two.budget["processes"] == 2
+    assert two.budget.processes == 2
     assert one.selected is not None
     assert two.selected is not None
     assert two.selected.share == one.selected.share

@@ -165,7 +165,7 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
 def test_bf16_trains_and_measures_in_fp32(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(training={"precision": "bf16"})
     record = train(recipe, tmp_path / "run")
-    assert record.budget["precision"] == "bf16"
+    assert record.budget.precision == "bf16"
     assert all(value.dtype == torch.float32 for value in weights(tmp_path / "run").values())
     fp32 = train(recipe, tmp_path / "fp32", overrides=["training.precision=fp32"])
     assert record.history[-1].objective != fp32.history[-1].objective

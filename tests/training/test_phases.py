@@ -121,18 +121,18 @@ def test_the_phases_of_a_run_are_known_and_sum_to_its_total(write_recipe: Write,
     watch = Stopwatch(phases.START, before=7.0)
     prepared = prepare(resolve(str(write_recipe())).recipe, stopwatch=watch)
     record = run_seed(prepared, 0, RunFolder(tmp_path / "run"), stopwatch=watch)
-    spent = record.time["phases"]
+    spent = record.time.phases
     assert set(spent) == set(PHASES) - {phases.PROFILING}
     assert spent["start"] >= 7
     assert all(seconds >= 0 for seconds in spent.values())
-    assert sum(spent.values()) == pytest.approx(record.time["total_seconds"], abs=0.02)
-    assert record.time["seconds"] <= record.time["total_seconds"] - 6.9  # what was before is not the run's own
-    assert 0 < record.time["first_step"] < record.time["training_seconds"] <= record.time["seconds"]
+    assert sum(spent.values()) == pytest.approx(record.time.total_seconds, abs=0.02)
+    assert record.time.seconds <= record.time.total_seconds - 6.9  # what was before is not the run's own
+    assert 0 < record.time.first_step < record.time.training_seconds <= record.time.seconds
 
 
 def test_a_run_that_shares_its_preparation_counts_only_its_own_time(write_recipe: Write, tmp_path: Path) -> None:
     record = train(write_recipe(), tmp_path / "run")
-    assert not {phases.START, phases.DATA, phases.CHECKS} & set(record.time["phases"])
+    assert not {phases.START, phases.DATA, phases.CHECKS} & set(record.time.phases)
 
 
 def test_a_resumed_run_counts_all_its_legs(
@@ -145,14 +145,14 @@ def test_a_resumed_run_counts_all_its_legs(
         record = read(folder)
         if record is None or record.status == "finished":
             return record
-        spent = {**record.time["phases"], phases.FORWARD_BACKWARD: 3600.0}
-        return record.model_copy(update={"time": {**record.time, "phases": spent}})
+        spent = {**record.time.phases, phases.FORWARD_BACKWARD: 3600.0}
+        return record.model_copy(update={"time": record.time.model_copy(update={"phases": spent})})
 
     monkeypatch.setattr(RunFolder, "read", longer)
     recipe = write_recipe()
     steps = prepare(resolve(str(recipe)).recipe).budget.steps
     assert steps is not None
     record = interrupted_and_resumed(recipe, tmp_path / "run", steps - 1)
-    assert record.time["phases"][phases.FORWARD_BACKWARD] > 3600
-    assert record.time["total_seconds"] == pytest.approx(sum(record.time["phases"].values()), abs=0.02)
-    assert record.time["first_step"] < 3600
+    assert record.time.phases[phases.FORWARD_BACKWARD] > 3600
+    assert record.time.total_seconds == pytest.approx(sum(record.time.phases.values()), abs=0.02)
+    assert record.time.first_step < 3600

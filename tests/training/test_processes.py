@@ -42,7 +42,7 @@ def test_torchrun_gives_the_numbers_of_one_process(recipe: Path, tmp_path: Path)
     for name, given in EQUAL.items():
         train(recipe, tmp_path / "one" / name, overrides=[text for text in given if "accumulation" not in text])
         one, two = (read_record(tmp_path / number / name / "run.json") for number in ("one", "two"))
-        assert (two.status, two.budget["processes"]) == ("finished", 2), name
+        assert (two.status, two.budget.processes) == ("finished", 2), name
         assert_same_weights(tmp_path / "one" / name, tmp_path / "two" / name, tolerance=5e-6)
         for a, b in zip(one.history, two.history, strict=True):
             assert a.step == b.step, name
@@ -72,7 +72,7 @@ def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path
     assert run.returncode == 0, run.stderr
     for seed in (1, 2):
         record = read_record(tmp_path / "two" / f"seed-{seed}" / "run.json")
-        assert (record.budget["processes"], record.seed) == (2, seed)
+        assert (record.budget.processes, record.seed) == (2, seed)
         assert (record.preset, record.recipe["training"]["epochs"]) == ("light", 4)
     assert "default" not in run.stderr, "accelerate must have nothing left to choose"
 

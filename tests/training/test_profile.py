@@ -47,8 +47,8 @@ def test_a_profiled_run_learns_bit_for_bit_what_another_learns(write_recipe: Wri
     assert_same_weights(tmp_path / "plain", tmp_path / "profiled")
     one, two = (np.load(tmp_path / name / "predictions.npz") for name in ("plain", "profiled"))
     assert all(np.array_equal(one[name], two[name]) for name in one.files)
-    assert PROFILING in record.time["phases"]
-    assert PROFILING not in plain.time["phases"]
+    assert PROFILING in record.time.phases
+    assert PROFILING not in plain.time.phases
 
 
 @pytest.mark.parametrize(

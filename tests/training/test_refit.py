@@ -99,7 +99,7 @@ def test_a_refit_stops_after_exactly_the_steps_it_is_given_with_the_original_rat
     assert again.rates == pytest.approx(original.rates[:steps])
     assert record.selected is not None
     assert record.last is not None
-    assert (record.selected.step, record.last.step, record.budget["steps_done"]) == (steps, steps, steps)
+    assert (record.selected.step, record.last.step, record.budget.steps_done) == (steps, steps, steps)
     assert record.history[-1].step == steps
     assert record.data.rows["train"] == 64
     assert (tmp_path / "refit" / "model" / "model.safetensors").is_file()
@@ -197,13 +197,13 @@ def test_the_seconds_of_a_resumed_run_include_its_earlier_legs(write_recipe: Wri
         train(recipe, tmp_path / "cut", callbacks=[Rates(interrupt_at=8)])
     folder = RunFolder(tmp_path / "cut")
     left = read_record(folder.record_path)
-    folder.write(left.model_copy(update={"time": {**left.time, "seconds": 1000.0}}))
+    folder.write(left.model_copy(update={"time": left.time.model_copy(update={"seconds": 1000.0})}))
     resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert 1000 < resumed.time["seconds"] < 1600
-    assert resumed.time["resumed"] == 1
+    assert 1000 < resumed.time.seconds < 1600
+    assert resumed.time.resumed == 1
 
 
 def test_a_run_that_was_never_interrupted_was_not_resumed(write_recipe: Write, tmp_path: Path) -> None:
     record = train(write_recipe(), tmp_path / "run")
-    assert 0 < record.time["seconds"] < 600
-    assert "resumed" not in record.time
+    assert 0 < record.time.seconds < 600
+    assert "resumed" not in record.time.model_dump()

@@ -41,7 +41,7 @@ def test_a_run_sees_all_classes_equally_often(imbalanced: Path, tmp_path: Path) 
 
 def test_a_resumed_run_draws_what_it_would_have_drawn(imbalanced: Path, tmp_path: Path) -> None:
     whole = train(imbalanced, tmp_path / "whole")
-    resumed = interrupted_and_resumed(imbalanced, tmp_path / "resumed", whole.budget["steps_per_epoch"] + 1)
+    resumed = interrupted_and_resumed(imbalanced, tmp_path / "resumed", whole.budget.steps_per_epoch + 1)
     assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "resumed", tmp_path / "whole")
 

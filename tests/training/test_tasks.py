@@ -29,7 +29,7 @@ def test_every_architecture_trains_with_the_strong_preset(
     record = train(write_recipe(model=model), tmp_path / "run", "strong", overrides)
     assert record.status == "finished"
     assert record.weights["encoder"].distance > 0.1, "the encoder moved"
-    assert {0.2, 0.4} <= set(record.model["dropout"].values())
+    assert {0.2, 0.4} <= set(record.model.dropout.values())
     AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
 
 
@@ -93,7 +93,7 @@ def test_bf16_measures_numbers_far_from_zero_while_training(write_recipe: Write,
     )
     record = train(recipe, tmp_path / "run")
     assert record.last is not None
-    assert "fp32_logits" in record.model["kernels"]
+    assert "fp32_logits" in record.model.kernels
     assert record.history[-1].validation["mse"] == pytest.approx(record.last.validation["mse"], rel=0.01)
     outputs = np.load(tmp_path / "run" / "predictions.npz")["last_validation_logits"]
     assert len(np.unique(outputs)) > 4

@@ -63,7 +63,7 @@ def test_what_is_measured_is_the_mean_over_the_windows_of_the_model_that_ships(
         np.testing.assert_allclose(saved[f"selected_{split}_logits"], expected, atol=1e-5)
         assert saved[f"{split}_targets"].tolist() == [prepared.encoder.target(label) for label in rows.labels]
         assert saved[f"{split}_targets"].dtype == np.int64
-    assert record.budget["steps_done"] == 2 * 4, "an epoch counts rows, not windows"
+    assert record.budget.steps_done == 2 * 4, "an epoch counts rows, not windows"
 
 
 def test_a_resumed_run_draws_the_same_windows(long_recipe: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""What a run was trained with, on and for how long: parts of the record whose keys differ between runs and versions."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+Number = int | float  # written as it came: 1 stays 1, and 1.0 stays 1.0
+
+
+class Facts(BaseModel):
+    """Writes the keys that it was given, and no others: a record keeps those of the version that wrote it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
+
+
+class RunBudget(Facts):
+    """Optimizer steps, and what they cost."""
+
+    steps: int | None = Field(description="Planned optimizer steps.")
+    steps_per_epoch: int | None
+    warmup_steps: int
+    processes: int
+    precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
+    cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
+    steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+
+
+class ModelFacts(Facts):
+    """The model as it is trained."""
+
+    architecture: str
+    parameters: int
+    trainable: int | None = Field(None, description="Parameters that training may change; absent before 0.2.")
+    dropout: dict[str, Number] = Field(description="Site -> probability.")
+    kernels: list[str] = Field([], description="Faster implementations that are in use.")
+
+
+class CodeVersion(Facts):
+    """The program."""
+
+    version: str
+    commit: str | None = Field(None, description="Null where it does not run from its own checkout.")
+    changed: bool | None = Field(None, description="Whether the checkout differed from the commit.")
+    techniques: dict[str, str] = Field({}, description="The user's own techniques -> sha256 of their files.")
+
+
+class Device(Facts):
+    """What the run was computed on."""
+
+    kind: str = Field(description="cpu or cuda.")
+    cpu_threads: int
+    name: str
+    count: int | None = Field(None, description="GPUs; absent on a CPU.")
+    bf16: bool | None = Field(None, description="Whether a CPU multiplies bf16 in hardware; absent on a GPU.")
+
+
+class RunTime(Facts):
+    """Seconds, over all segments of a resumed run. The only part that differs between two runs of one command."""
+
+    started: str = Field("", description="When this segment started, UTC.")
+    resumed: int = Field(0, description="How often the run was resumed; absent if never.")
+    seconds: float = Field(0.0, description="Since preparing ended.")
+    total_seconds: float = Field(
+        0.0, description="With preparing and start-up, where this run had them to itself; the sum of `phases`."
+    )
+    phases: dict[str, float] = Field({}, description="Phase -> seconds.")
+    training_seconds: float | None = Field(None, description="Until training ended; absent until then.")
+    first_step: float | None = Field(None, description="Until training began; absent where it was over already.")
