@@ -48,6 +48,10 @@ class Change:
         parts += [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
         return self._noted(", ".join(parts))
 
+    def below(self, prefix: str) -> Change:
+        """With whole keys, where some are relative to `prefix`: see `Problem.below`."""
+        return replace(self, settings={_below(prefix, key): value for key, value in self.settings.items()})
+
     def _noted(self, typed: str) -> str:
         typed = typed or self.command
         return f"{typed} ({self.note})" if typed and self.note else typed or self.text
@@ -64,6 +68,7 @@ class Problem:
         found: The value that was found. Of a key it is for programs, and `why` says it in words.
         changes: Ways to solve it, the likeliest first.
         where: Where the value was written: a file and line, or an option.
+        where_in_python: The same, where Python calls it by another name: `seeds` for `--seed`.
     """
 
     why: str
@@ -72,23 +77,35 @@ class Problem:
     found: Any = None
     changes: tuple[Change, ...] = ()
     where: str = ""
+    where_in_python: str = ""
 
     def for_command_line(self) -> str:
         """One line, with what to type."""
         typed = Change(arguments={self.argument: self.found}).for_command_line() if self.argument else ""
-        return self._render(typed, [(change, change.for_command_line()) for change in self.changes])
+        return self._render(self.where, typed, [(change, change.for_command_line()) for change in self.changes])
 
     def for_python(self) -> str:
         """One line, with what to write in a call."""
         written = Change(arguments={self.argument: self.found}).for_python() if self.argument else ""
-        return self._render(written, [(change, change.for_python()) for change in self.changes])
+        where = self.where_in_python or self.where
+        return self._render(where, written, [(change, change.for_python()) for change in self.changes])
 
-    def at(self, where: str) -> Problem:
+    def at(self, where: str, in_python: str = "") -> Problem:
         """The same problem with the place where it was written."""
-        return replace(self, where=where)
+        return replace(self, where=where, where_in_python=in_python)
 
-    def _render(self, argument: str, ways: Sequence[tuple[Change, str]]) -> str:
-        start = "".join(f"{part}: " for part in (self.where, self.key or argument) if part)
+    def below(self, prefix: str) -> Problem:
+        """The same problem with whole keys, where some are relative to `prefix`.
+
+        A key is relative that is empty or starts with a dot: below "techniques.l1", ".strength" is
+        "techniques.l1.strength" and "" is "techniques.l1"; "training.epochs" stays.
+        """
+        return replace(
+            self, key=_below(prefix, self.key), changes=tuple(change.below(prefix) for change in self.changes)
+        )
+
+    def _render(self, where: str, argument: str, ways: Sequence[tuple[Change, str]]) -> str:
+        start = "".join(f"{part}: " for part in (where, self.key or argument) if part)
         typed = [text for change, text in ways if text != change.text]
         said = [text for change, text in ways if text == change.text and text]
         if typed:
@@ -99,6 +116,10 @@ class Problem:
 def as_problem(problem: str | Problem) -> Problem:
     """A sentence alone is a problem that names no key and no change."""
     return Problem(problem) if isinstance(problem, str) else problem
+
+
+def _below(prefix: str, key: str) -> str:
+    return f"{prefix}{key}" if key[:1] in ("", ".") else key
 
 
 def _yaml(value: Any) -> str:

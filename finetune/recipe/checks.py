@@ -1,34 +1,40 @@
 """Checks across keys that need the recipe alone: what could never act, and what fights over one thing."""
 
 import math
+from typing import Any
 
-from finetune.errors import suggest
-from finetune.recipe.schema import DataSection, Recipe
+from finetune.errors import Change, Problem, suggest
+from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
 from finetune.techniques import Budget, conflicts
 from finetune.techniques.rates import PartBudgets
 
 
-def find_problems(recipe: Recipe) -> list[str]:
-    """Every problem of a well-formed recipe, each starting with the key it blames."""
-    training = recipe.training
-    problems = find_budget_problems(recipe, recipe_budget(recipe))
-    if training.batch_size < training.accumulation:
-        problems.append(
-            f"training.accumulation: {training.accumulation} parts of a batch of {training.batch_size} rows would be "
-            f"empty. Try: --set training.accumulation={training.batch_size} or less"
-        )
-    if len(set(training.seeds)) < len(training.seeds):
-        problems.append(
-            f"training.seeds: {training.seeds} repeats a seed; the same run twice is no second observation."
-        )
-    if recipe.data.overlap is not None and recipe.data.long_texts != "windows":
-        problems.append(
-            f"data.overlap: has no meaning with data.long_texts={recipe.data.long_texts}. "
-            "Try: --set data.overlap=null, or --set data.long_texts=windows"
-        )
-    problems += _column_problems(recipe.data) + _label_problems(recipe.data)
-    return problems + _fold_problems(recipe.data.folds, recipe.data.fold) + _split_problems(recipe.data)
+def find_problems(recipe: Recipe) -> list[Problem]:
+    """Every problem of a well-formed recipe, each with the key it blames."""
+    return [
+        *find_budget_problems(recipe, recipe_budget(recipe)),
+        *_batch_problems(recipe.training),
+        *_column_problems(recipe.data),
+        *_label_problems(recipe.data),
+        *_long_text_problems(recipe.data),
+        *_fold_problems(recipe.data.folds, recipe.data.fold),
+        *_split_problems(recipe.data),
+        *_subset_problems(recipe.data),
+    ]
+
+
+def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
+    """Problems that depend on task and number of steps: looked for in the recipe alone, and again with its data."""
+    problems = conflicts(recipe.techniques)
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
+    for name, technique in recipe.techniques.items():
+        # A strength may be too much for one part of the model only; what holds for both parts is said once.
+        for part_budget in parts.met_by(technique):
+            for problem in technique.problems(part_budget):
+                named = problem.below(f"techniques.{name}")
+                problems += [] if named in problems else [named]
+    return [*problems, *_class_problems(recipe.training, budget.task), *_warmup_problems(budget)]
 
 
 def recipe_budget(recipe: Recipe) -> Budget:
@@ -50,140 +56,174 @@ def _planned_epochs(recipe: Recipe) -> int:
     return epochs
 
 
-def find_budget_problems(recipe: Recipe, budget: Budget) -> list[str]:
-    """Problems that depend on task and number of steps: asked once of the recipe alone, again when data is loaded."""
-    problems = conflicts(recipe.techniques)
-    parts = PartBudgets.of(recipe.techniques.values(), budget)
-    for name, technique in recipe.techniques.items():
-        # A strength may be too much for one part only.
-        found = dict.fromkeys(problem for met in parts.met_by(technique) for problem in technique.problems(met))
-        problems += [f"techniques.{name}{problem}" for problem in found]
-    weighting = recipe.training.class_weights
-    if weighting != "none" and budget.task in ("regression", "multi_label"):
-        problems.append(
-            f"training.class_weights: {weighting} has no meaning for {budget.task}. "
-            "Try: --set training.class_weights=none"
-        )
-    if recipe.training.sampling != "shuffled" and budget.task in ("regression", "multi_label"):
-        problems.append(
-            f"training.sampling: {recipe.training.sampling} has no meaning for {budget.task}, where a row has no "
-            "single class. Try: --set training.sampling=shuffled"
-        )
-    if recipe.training.sampling != "shuffled" and weighting != "none":
-        problems.append(
-            f"training.sampling: {recipe.training.sampling} and training.class_weights={weighting} correct the same "
-            "thing, and rare classes would count twice. Try: --set training.class_weights=none"
-        )
-    if recipe.training.score != "auto" and budget.task in ("regression", "multi_label"):
-        problems.append(
-            f"training.score: {recipe.training.score} is a score of classes, and the task is {budget.task}. "
-            "Try: --set training.score=auto"
-        )
-    if budget.steps is not None and budget.warmup_steps >= budget.steps:
-        problems.append(
-            f"training.warmup: {budget.warmup_steps} rising steps of {budget.steps} in all: the learning rate would "
-            "never reach its peak. Try: --set training.warmup=0.1"
-        )
-    return problems
-
-
-def _column_problems(data: DataSection) -> list[str]:
-    problems = []
-    texts = [] if data.text is None else [data.text]
-    if data.template is not None:
-        if data.text is not None:
-            problems.append(
-                "data.template: makes the text, so data.text has no meaning beside it. Try: --set data.text=null"
-            )
-        try:
-            texts += {name for _, name in template_parts(data.template) if name is not None}
-        except ValueError as error:
-            problems.append(
-                f"data.template: {data.template!r}: {error}. Write columns as in '{{title}}: {{body}}', and a brace "
-                "that is to stay as {{ or }}"
-            )
-    labels = data.label if isinstance(data.label, list) else [data.label]
-    used = [name for name in (*texts, data.text_pair, *labels) if name is not None]
-    if len(set(used)) < len(used):
-        problems.append(
-            f"data.text: column '{max(used, key=used.count)}' is used twice among text, template, text_pair and label."
-        )
-    return problems
-
-
-def _label_problems(data: DataSection) -> list[str]:
-    problems = []
-    names = data.labels
-    if names is not None and data.task == "regression":
-        problems.append("data.labels: has no meaning for regression. Try: --set data.labels=null")
-    if names is not None and len(set(names)) < len(names):
-        problems.append("data.labels: a name is given twice.")
-    if isinstance(data.label, list) and data.task not in ("auto", "multi_label"):
-        problems.append(
-            f"data.label: a list of 0/1 columns makes several labels a row, not {data.task}. "
-            "Try: --set data.task=multi_label, or name one column"
-        )
-    separator = DataSection.model_fields["label_separator"].default
-    if data.label_separator != separator and (isinstance(data.label, list) or data.task not in ("auto", "multi_label")):
-        what = "0/1 columns" if isinstance(data.label, list) else f"data.task={data.task}"
-        problems.append(
-            f"data.label_separator: stands between the labels of one cell, and has no meaning with {what}. "
-            f"Try: --set 'data.label_separator={separator}'"
-        )
-    if not data.label_map:
-        return problems
-    if isinstance(data.label, list):
-        problems.append("data.label_map: has no meaning where columns are the labels. Rename the columns")
-    if data.task == "regression":
-        problems.append("data.label_map: has no meaning for regression. Try: --set 'data.label_map={}'")
-    surplus = [name for name in names or () if name not in data.label_map.values()]
-    if surplus:
-        problems.append(
-            f"data.labels: '{surplus[0]}' is not among the names of data.label_map."
-            f"{suggest(surplus[0], set(data.label_map.values()))}"
-        )
-    return problems
-
-
-def _split_problems(data: DataSection) -> list[str]:
-    """Keys that say twice, or in two ways, who is in which split."""
-    problems = []
-    if data.order_by is not None and data.group is not None:
-        problems.append(
-            "data.order_by: splits by time cut through groups, so data.group has no meaning beside it. "
-            "Try: --set data.group=null"
-        )
-    if data.order_by is not None and data.folds is not None:
-        problems.append(
-            "data.order_by: folds would train on what comes after their test rows. Leave --folds out, or type: "
-            "--set data.order_by=null"
-        )
-    if data.split_file is not None:
-        others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by")
-        idle = [f"data.{key}" for key in others if getattr(data, key) is not None]
-        if idle:
-            problems.append(
-                f"data.split_file: says who is in which split, so {', '.join(idle)} cannot act. "
-                f"Try: --set {idle[0]}=null"
-            )
-    if data.subset is None and data.subset_seed != 0:
-        problems.append("data.subset_seed: has no meaning without data.subset. Try: --set data.subset=100")
-    if data.subset is not None and isinstance(data.train_size, int) and data.subset > data.train_size:
-        problems.append(f"data.subset: {data.subset} rows of data.train_size={data.train_size}. Ask for fewer")
-    return problems
-
-
-def _fold_problems(folds: int | None, fold: int | None) -> list[str]:
-    if folds is None:
-        return [] if fold is None else ["data.fold: has no meaning without data.folds. Try: --set data.folds=5"]
-    if fold is None:
-        return [f"data.folds: one run tests one fold. Try: --set data.fold=0, or: finetune compare --folds {folds}"]
-    if fold >= folds:
-        return [f"data.fold: {fold} of {folds} folds; they count from 0 to {folds - 1}"]
-    return []
-
-
 def _steps_per_epoch(recipe: Recipe) -> int | None:
     """Known before the data is read only when the recipe fixes the number of rows."""
     size = recipe.data.subset or recipe.data.train_size
     return math.ceil(size / recipe.training.batch_size) if isinstance(size, int) else None
+
+
+def _set(key: str, value: Any, note: str = "") -> Change:
+    return Change(settings={key: value}, note=note)
+
+
+def _class_problems(training: TrainingSection, task: str | None) -> list[Problem]:
+    """Settings that speak of the class of a row."""
+    problems = []
+    weights, sampling, score = training.class_weights, training.sampling, training.score
+    if task in ("regression", "multi_label"):
+        if weights != "none":
+            why = f"{weights} has no meaning for {task}."
+            problems.append(Problem(why, "training.class_weights", changes=(_set("training.class_weights", "none"),)))
+        if sampling != "shuffled":
+            why = f"{sampling} has no meaning for {task}, where a row has no single class."
+            problems.append(Problem(why, "training.sampling", changes=(_set("training.sampling", "shuffled"),)))
+        if score != "auto":
+            why = f"{score} is a score of classes, and the task is {task}."
+            problems.append(Problem(why, "training.score", changes=(_set("training.score", "auto"),)))
+    if sampling != "shuffled" and weights != "none":
+        why = (
+            f"{sampling} and training.class_weights={weights} correct the same imbalance, so rare classes would count "
+            "twice."
+        )
+        problems.append(Problem(why, "training.sampling", changes=(_set("training.class_weights", "none"),)))
+    return problems
+
+
+def _warmup_problems(budget: Budget) -> list[Problem]:
+    if budget.steps is None or budget.warmup_steps < budget.steps:
+        return []
+    why = (
+        f"{budget.warmup_steps} warm-up steps in a run of {budget.steps} steps: the learning rate would never reach "
+        "its peak."
+    )
+    return [Problem(why, "training.warmup", found=budget.warmup, changes=(_set("training.warmup", 0.1),))]
+
+
+def _batch_problems(training: TrainingSection) -> list[Problem]:
+    problems = []
+    if training.batch_size < training.accumulation:
+        why = f"{training.accumulation} parts of a batch of {training.batch_size} rows: some would be empty."
+        fewer = _set("training.accumulation", training.batch_size, "or less")
+        problems.append(Problem(why, "training.accumulation", found=training.accumulation, changes=(fewer,)))
+    if len(set(training.seeds)) < len(training.seeds):
+        why = f"{training.seeds} repeats a seed, and the same run twice is not a second observation."
+        problems.append(Problem(why, "training.seeds", found=training.seeds))
+    return problems
+
+
+def _column_problems(data: DataSection) -> list[Problem]:
+    problems = []
+    texts = [] if data.text is None else [data.text]
+    if data.template is not None:
+        if data.text is not None:
+            why = "makes the text, so data.text cannot act beside it."
+            problems.append(Problem(why, "data.template", changes=(_set("data.text", None),)))
+        try:
+            texts += {name for _, name in template_parts(data.template) if name is not None}
+        except ValueError as error:
+            why = (
+                f"{data.template!r}: {error}. Write columns as in '{{title}}: {{body}}', and a literal brace as {{{{ "
+                "or }}."
+            )
+            problems.append(Problem(why, "data.template", found=data.template))
+    labels = data.label if isinstance(data.label, list) else [data.label]
+    used = [name for name in (*texts, data.text_pair, *labels) if name is not None]
+    if len(set(used)) < len(used):
+        twice = max(used, key=used.count)
+        why = f"column '{twice}' is used twice among text, template, text_pair and label."
+        problems.append(Problem(why, "data.text", found=twice))
+    return problems
+
+
+def _label_problems(data: DataSection) -> list[Problem]:
+    problems = []
+    names = data.labels
+    if names is not None and data.task == "regression":
+        why = "has no meaning for regression."
+        problems.append(Problem(why, "data.labels", found=names, changes=(_set("data.labels", None),)))
+    if names is not None and len(set(names)) < len(names):
+        each_once = _set("data.labels", list(dict.fromkeys(names)))
+        problems.append(Problem("a name is given twice.", "data.labels", found=names, changes=(each_once,)))
+    if isinstance(data.label, list) and data.task not in ("auto", "multi_label"):
+        why = f"a list of 0/1 columns gives a row several labels, which is not {data.task}."
+        ways = (_set("data.task", "multi_label"), Change(text="name a single column"))
+        problems.append(Problem(why, "data.label", found=data.label, changes=ways))
+    separator = DataSection.model_fields["label_separator"].default
+    if data.label_separator != separator and (isinstance(data.label, list) or data.task not in ("auto", "multi_label")):
+        what = "0/1 columns" if isinstance(data.label, list) else f"data.task={data.task}"
+        why = f"separates the labels within one cell, so it has no meaning with {what}."
+        change = _set("data.label_separator", separator)
+        problems.append(Problem(why, "data.label_separator", found=data.label_separator, changes=(change,)))
+    return problems + _label_map_problems(data)
+
+
+def _label_map_problems(data: DataSection) -> list[Problem]:
+    if not data.label_map:
+        return []
+    problems = []
+    without = _set("data.label_map", {})
+    if isinstance(data.label, list):
+        why = "has no meaning where columns are the labels. Rename the columns instead."
+        problems.append(Problem(why, "data.label_map", changes=(without,)))
+    if data.task == "regression":
+        problems.append(Problem("has no meaning for regression.", "data.label_map", changes=(without,)))
+    surplus = [name for name in data.labels or () if name not in data.label_map.values()]
+    if surplus:
+        close = suggest(surplus[0], set(data.label_map.values()))
+        problems.append(
+            Problem(f"'{surplus[0]}' is not among the names of data.label_map.{close}", "data.labels", found=surplus[0])
+        )
+    return problems
+
+
+def _long_text_problems(data: DataSection) -> list[Problem]:
+    if data.overlap is None or data.long_texts == "windows":
+        return []
+    why = f"has no meaning with data.long_texts={data.long_texts}."
+    ways = (_set("data.overlap", None), _set("data.long_texts", "windows"))
+    return [Problem(why, "data.overlap", found=data.overlap, changes=ways)]
+
+
+def _fold_problems(folds: int | None, fold: int | None) -> list[Problem]:
+    if folds is None:
+        if fold is None:
+            return []
+        return [Problem("has no meaning without data.folds.", "data.fold", changes=(_set("data.folds", 5),))]
+    if fold is None:
+        ways = (_set("data.fold", 0), Change(command=f"finetune compare --folds {folds}"))
+        return [Problem("one run tests one fold.", "data.folds", found=folds, changes=ways)]
+    if fold >= folds:
+        why = f"there is no fold {fold} among {folds} folds, which count from 0 to {folds - 1}."
+        return [Problem(why, "data.fold", found=fold, changes=(_set("data.fold", folds - 1),))]
+    return []
+
+
+def _split_problems(data: DataSection) -> list[Problem]:
+    """Keys that decide twice, or in two ways, which row is in which split."""
+    problems = []
+    if data.order_by is not None and data.group is not None:
+        why = "a split by time cuts through groups, so data.group cannot act beside it."
+        problems.append(Problem(why, "data.order_by", changes=(_set("data.group", None),)))
+    if data.order_by is not None and data.folds is not None:
+        why = "folds would train on rows that come after their test rows."
+        ways = (_set("data.order_by", None), Change(text="leave out folds"))
+        problems.append(Problem(why, "data.order_by", changes=ways))
+    if data.split_file is not None:
+        others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by")
+        idle = [f"data.{key}" for key in others if getattr(data, key) is not None]
+        if idle:
+            why = f"decides which row is in which split, so {', '.join(idle)} cannot act."
+            without = Change(settings=dict.fromkeys(idle))
+            problems.append(Problem(why, "data.split_file", changes=(without,)))
+    return problems
+
+
+def _subset_problems(data: DataSection) -> list[Problem]:
+    if data.subset is None and data.subset_seed != 0:
+        why = "has no meaning without data.subset."
+        return [Problem(why, "data.subset_seed", changes=(_set("data.subset", 100),))]
+    if data.subset is not None and isinstance(data.train_size, int) and data.subset > data.train_size:
+        why = f"{data.subset} rows of data.train_size={data.train_size}."
+        fewer = _set("data.subset", data.train_size, "or less")
+        return [Problem(why, "data.subset", found=data.subset, changes=(fewer,))]
+    return []

@@ -104,9 +104,9 @@ def resolve(
     built = _build(Path(name).stem, preset_name, merged, origins, problems)
     if built is None or problems:
         raise RecipeError(problems)
-    problems = find_problems(built)
-    if problems:
-        raise RecipeError([f"{_origin_of(problem, origins)}{problem}" for problem in problems])
+    crossed = find_problems(built)
+    if crossed:
+        raise RecipeError([problem.at(_origin_of(problem.key, origins)) for problem in crossed])
     return Resolved(built, _all_origins(built, origins))
 
 
@@ -355,11 +355,9 @@ def _where(dotted: str, origins: dict[str, str]) -> str:
     return origins.get(dotted) or next(below, None) or next(beside, origins[""])
 
 
-def _origin_of(problem: str, origins: dict[str, str]) -> str:
-    """Cross-checks start their message with the key they blame: put its origin before it."""
-    key = problem.split(":", 1)[0].split(" ", 1)[0]
-    origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), None)
-    return f"{origin}: " if origin else ""
+def _origin_of(key: str, origins: dict[str, str]) -> str:
+    """Where a key or something below it was written; "" if nowhere."""
+    return origins.get(key) or next((origin for k, origin in origins.items() if k.startswith(f"{key}.")), "")
 
 
 def _all_origins(recipe: Recipe, written: dict[str, str]) -> dict[str, str]:

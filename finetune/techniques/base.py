@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError, Problem
 from finetune.tasks import Task
 
 if TYPE_CHECKING:
@@ -244,19 +244,22 @@ class Technique(BaseModel):
         """`cost` for these very settings, where they decide it."""
         return self.cost
 
-    def problems(self, budget: Budget) -> list[str]:
-        """Why these settings could not act. Each text starts with `.key: ` or `: `; an empty list is good."""
+    def problems(self, budget: Budget) -> list[Problem]:
+        """Why these settings could not act; an empty list is good.
+
+        Keys are relative to the technique, in `key` and in the settings of `changes`: ".strength", or "" for all of it.
+        """
         return []
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         """What the user should know about settings that do act, in the same form."""
         return []
 
-    def model_warnings(self, model: nn.Module) -> list[str]:
+    def model_warnings(self, model: nn.Module) -> list[Problem]:
         """As `warnings`, of what the model shows. `model` may be without weights (torch's meta device)."""
         return []
 
-    def shipped_warnings(self, model: nn.Module) -> list[str]:
+    def shipped_warnings(self, model: nn.Module) -> list[Problem]:
         """As `warnings`, of what only the weights that ship can show."""
         return []
 
@@ -424,19 +427,19 @@ def owned(technique: Technique) -> frozenset[str]:
     return technique.owns | {thing for hook, thing in OWNED_BY_HOOK.items() if overrides(technique, hook)}
 
 
-def conflicts(techniques: Mapping[str, Technique]) -> list[str]:
+def conflicts(techniques: Mapping[str, Technique]) -> list[Problem]:
     """Name every pair that fights over one thing, or of which one keeps the other from acting."""
     names = list(techniques)
-    found = []
+    problems = []
     for index, first in enumerate(names):
+        without = Change(settings={f"techniques.{first}": "off"})
         for second in names[index + 1 :]:
-            found += [
-                f"techniques.{second}: fights with {first} over {thing}; keep one. Try: --set techniques.{first}=off"
+            problems += [
+                Problem(f"fights with {first} over {thing}; keep one.", f"techniques.{second}", changes=(without,))
                 for thing in sorted(owned(techniques[first]) & owned(techniques[second]))
             ]
             reason = techniques[first].excludes.get(second) or techniques[second].excludes.get(first)
             if reason:
-                found.append(
-                    f"techniques.{second}: does not go with {first}: {reason}. Try: --set techniques.{first}=off"
-                )
-    return found
+                why = f"does not go with {first}: {reason}."
+                problems.append(Problem(why, f"techniques.{second}", changes=(without,)))
+    return problems

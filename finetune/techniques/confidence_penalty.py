@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Technique, TrainStep
 
 if TYPE_CHECKING:
@@ -55,12 +56,10 @@ class ConfidencePenalty(Technique):
 
     strength: float = Field(0.1, gt=0, le=10, description="β, the worth of one nat of entropy in units of the loss.")
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         if budget.task == "regression":
-            return [
-                ": has no meaning for regression: a number has no distribution whose entropy could be raised. "
-                "Try: --set techniques.confidence_penalty=off"
-            ]
+            why = "has no meaning for regression: a number has no distribution whose entropy could be raised."
+            return [Problem(why, changes=(Change(settings={"": "off"}),))]
         return []
 
     def train_loss(self, loss: Tensor, step: TrainStep) -> Tensor:

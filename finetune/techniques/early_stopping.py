@@ -4,6 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, SelectionRule, Technique
 
 
@@ -39,24 +40,18 @@ class EarlyStopping(Technique):
     min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")
     min_epochs: int = Field(1, ge=1, description="Never stop before this many epochs.")
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         problems = []
         if self.patience >= budget.epochs:
-            advice = (
-                f"--set techniques.early_stopping.patience={budget.epochs - 1}, or --set "
-                f"training.epochs={self.patience + 1} or more"
-                if budget.epochs > 1
-                else f"--set techniques.early_stopping=off, or --set training.epochs={self.patience + 1} or more"
-            )
-            problems.append(
-                f".patience: {self.patience} evaluations without a gain cannot happen in {budget.epochs} epochs. "
-                f"Try: {advice}"
-            )
+            shorter = Change(settings={".patience": budget.epochs - 1} if budget.epochs > 1 else {"": "off"})
+            longer = Change(settings={"training.epochs": self.patience + 1}, note="or more")
+            epochs = "1 epoch" if budget.epochs == 1 else f"{budget.epochs} epochs"
+            why = f"{self.patience} evaluations without improvement cannot happen in {epochs}."
+            problems.append(Problem(why, ".patience", found=self.patience, changes=(shorter, longer)))
         if self.min_epochs >= budget.epochs > 1:
-            problems.append(
-                f".min_epochs: {self.min_epochs} of {budget.epochs} epochs leave nothing to stop. "
-                f"Try: --set techniques.early_stopping.min_epochs={budget.epochs - 1} or less"
-            )
+            fewer = Change(settings={".min_epochs": budget.epochs - 1}, note="or less")
+            why = f"{self.min_epochs} of {budget.epochs} epochs: training could never stop early."
+            problems.append(Problem(why, ".min_epochs", found=self.min_epochs, changes=(fewer,)))
         return problems
 
     def stretched(self, factor: float) -> Self:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Technique
 
 LONG = 0.2  # of the run: above it the average keeps too much of what came early
@@ -69,27 +70,27 @@ class EMA(Technique):
             return 1 / (1 - self.decay)
         return None if budget.steps is None or self.horizon is None else self.horizon * budget.steps
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         horizon, steps = self._horizon_steps(budget), budget.steps
         if horizon is None or steps is None:
             return []
         if round(horizon, 6) < SHORT:
-            return [
-                f".{self._key()}: a horizon of {horizon:.2g} of {steps} steps averages a single value, which does "
-                f"nothing. Try: {self._advice(steps)}"
-            ]
-        if round(horizon, 6) >= steps:
-            return [f".{self._key()}: a horizon of {horizon:.0f} steps is all of {steps}. Try: {self._advice(steps)}"]
-        return []
+            why = f"a horizon of {horizon:.2g} of {steps} steps averages a single value, which does nothing."
+        elif round(horizon, 6) >= steps:
+            why = f"a horizon of {horizon:.0f} steps covers all {steps} steps of the run."
+        else:
+            return []
+        return [Problem(why, f".{self._key()}", found=getattr(self, self._key()), changes=(self._advice(steps),))]
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         horizon, steps = self._horizon_steps(budget), budget.steps
         if horizon is None or steps is None or round(horizon / steps, 6) <= LONG:
             return []
-        return [
-            f".{self._key()}: a horizon of {horizon:.0f} of {steps} steps ({horizon / steps:.0%}) keeps weights from "
-            f"early in training; above {LONG:.0%} is rarely meant"
-        ]
+        why = (
+            f"a horizon of {horizon:.0f} of {steps} steps ({100 * horizon / steps:.0f} %) keeps weights from early in "
+            f"training; more than {100 * LONG:.0f} % is rarely intended."
+        )
+        return [Problem(why, f".{self._key()}", found=getattr(self, self._key()), changes=(self._advice(steps),))]
 
     def effect(self, budget: Budget) -> str | None:
         horizon = self._horizon_steps(budget)
@@ -106,9 +107,9 @@ class EMA(Technique):
     def _key(self) -> str:
         return "horizon" if self.decay is None else "decay"
 
-    def _advice(self, steps: int) -> str:
-        enough = next((share for share in ADVISED if share * steps >= SHORT), None)
+    def _advice(self, steps: int) -> Change:
+        """A horizon that averages something, or no average."""
+        enough = next((fraction for fraction in ADVISED if fraction * steps >= SHORT), None)
         if enough is None:
-            return "--set techniques.ema=off"
-        instead = "" if self.decay is None else "--set techniques.ema.decay=null "
-        return f"{instead}--set techniques.ema.horizon={enough:g}"
+            return Change(settings={"": "off"})
+        return Change(settings={".horizon": enough} if self.decay is None else {".decay": None, ".horizon": enough})

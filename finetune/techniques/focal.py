@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Technique
 
 if TYPE_CHECKING:
@@ -67,12 +68,10 @@ class Focal(Technique):
 
     gamma: float = Field(2.0, gt=0, le=10, description="γ, the power of 1 − p by which sure rows are turned down.")
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         if budget.task == "regression":
-            return [
-                ": has no meaning for regression: there is no probability of the right answer. "
-                "Try: --set techniques.focal=off"
-            ]
+            why = "has no meaning for regression: there is no probability of the true class."
+            return [Problem(why, changes=(Change(settings={"": "off"}),))]
         return []
 
     def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError, Problem
 from finetune.models.layers import depth_of, encoder_layers
 from finetune.techniques.base import Budget, Part, Technique
 from finetune.techniques.parts import is_in_encoder, refused_by
@@ -72,13 +72,11 @@ class Freeze(Technique):
         share = min(1.0, self.layers / USUAL_LAYERS) if isinstance(self.layers, int) else self.layers
         return (1 + 2 * (1 - share)) / 3 if self.embeddings else (3 - share) / 3
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         is_probe = self.embeddings and isinstance(self.layers, float) and self.layers == 1.0
         if is_probe and self.learning_rate is None and budget.learning_rate < SMALL_RATE:
-            return [
-                f".learning_rate: the head trains alone, and {budget.learning_rate:g} hardly moves it. "
-                "Consider --set techniques.freeze.learning_rate=1e-3"
-            ]
+            why = f"only the head trains, and a learning rate of {budget.learning_rate:g} hardly moves it."
+            return [Problem(why, ".learning_rate", changes=(Change(settings={".learning_rate": 1e-3}),))]
         return []
 
     def prepare_model(self, model: nn.Module) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Part, Technique, WeightNames
 
 
@@ -65,20 +66,17 @@ class HeadFirst(Technique):
     def training_cost(self, budget: Budget) -> float:
         return 1 - min(1.0, self._alone(budget) / budget.epochs) * 2 / 3
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         alone = self._alone(budget)
         if alone >= budget.epochs:
-            mend = "techniques.head_first.epochs_alone=1" if budget.epochs > 1 else "training.epochs=5"
-            return [
-                f".epochs_alone: {alone} of {budget.epochs} epochs are the head's, so that none is left to fine-tune. "
-                f"Try: --set {mend}"
-            ]
+            settings = {".epochs_alone": 1} if budget.epochs > 1 else {"training.epochs": 5}
+            why = f"the head trains alone for {alone} of {budget.epochs} epochs, so that none is left to fine-tune."
+            return [Problem(why, ".epochs_alone", found=self.epochs_alone, changes=(Change(settings=settings),))]
         rest = _second_phase(budget, alone)
         if rest.steps is not None and rest.warmup_steps >= rest.steps:
-            return [
-                f".epochs_alone: {rest.steps} steps are left to fine-tune, and training.warmup takes "
-                f"{rest.warmup_steps} of them. Try: --set training.warmup=0.1"
-            ]
+            why = f"{rest.steps} steps are left to fine-tune, and training.warmup takes {rest.warmup_steps} of them."
+            less = Change(settings={"training.warmup": 0.1})
+            return [Problem(why, ".epochs_alone", found=self.epochs_alone, changes=(less,))]
         return []
 
     def effect(self, budget: Budget) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.models.dropout import dropout_sites
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
@@ -56,16 +57,17 @@ class HiddenNoise(Technique):
     )
     distribution: Distribution = Field("normal", description="normal: N(0, σ²); uniform: U(−σ, σ).")
 
-    def model_warnings(self, model: nn.Module) -> list[str]:
+    def model_warnings(self, model: nn.Module) -> list[Problem]:
         strongest = max((site.probability for site in dropout_sites(model) if site.kind != "classifier"), default=0.0)
         if strongest == 0:
             return []
         kinds = sorted({site.kind for site in dropout_sites(model) if site.kind != "classifier" and site.probability})
-        switches = " ".join(f"--set techniques.dropout.{kind}=0" for kind in kinds)
-        return [
-            f".sigma: the model's own dropout of {strongest:g} is much larger noise, and the published gain is without "
-            f"it. Consider {switches}"
-        ]
+        why = (
+            f"the model's own dropout of {strongest:g} is much larger noise, and the published gain was measured "
+            "without dropout."
+        )
+        without = Change(settings={f"techniques.dropout.{kind}": 0 for kind in kinds})
+        return [Problem(why, ".sigma", found=self.sigma, changes=(without,))]
 
     def prepare_model(self, model: nn.Module) -> None:
         with refused_by("hidden_noise"):

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, StepView, Technique, WeightNames
 from finetune.techniques.weight_decay import strength_for, total_shrink
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ENOUGH = Change(settings={".strength": None, ".total_pull": 0.2})
 NEGLIGIBLE = 0.01  # of the way back, over a whole run: below it no published experiment saw any effect
 
 
@@ -81,25 +83,24 @@ class L2SP(Technique):
         assert self.total_pull is not None, "the validator lets exactly one of the two through"
         return _strength_for(self.total_pull, budget)
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         if self.strength is not None and self.strength * budget.peak >= 1:
-            return [
-                f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 throws weights past where "
-                "they started. Try: --set techniques.l2_sp.strength=null --set techniques.l2_sp.total_pull=0.2"
-            ]
+            why = f"{self.strength:g} × learning rate {budget.peak:g} ≥ 1 moves weights past their pretrained values."
+            return [Problem(why, ".strength", found=self.strength, changes=(ENOUGH,))]
         return []
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         if not budget.steps:
             return []
         key = "total_pull" if self.strength is None else "strength"
         pull = self.total_pull if self.strength is None else total_shrink(self.strength, budget.learning_rates())
         if pull is None or pull >= NEGLIGIBLE:
             return []
-        return [
-            f".{key}: pulls weights {pull:.2%} of the way back over these {budget.steps} steps: too little to "
-            "regularize anything. Use total_pull: 0.2 instead"
-        ]
+        why = (
+            f"pulls weights {100 * pull:.2f} % of the way back over these {budget.steps} steps: too little to "
+            "regularize anything."
+        )
+        return [Problem(why, f".{key}", found=getattr(self, key), changes=(ENOUGH,))]
 
     def effect(self, budget: Budget) -> str | None:
         if not budget.steps:

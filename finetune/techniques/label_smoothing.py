@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Technique
 
 if TYPE_CHECKING:
@@ -44,12 +45,10 @@ class LabelSmoothing(Technique):
 
     smoothing: float = Field(0.1, gt=0, lt=1, description="ε, the share of the target spread over all classes.")
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         if budget.task in ("regression", "multi_label"):
-            return [
-                f": has no meaning for {budget.task}: there is no distribution over classes to smooth. "
-                "Try: --set techniques.label_smoothing=off"
-            ]
+            why = f"has no meaning for {budget.task}: there is no distribution over classes to smooth."
+            return [Problem(why, changes=(Change(settings={"": "off"}),))]
         return []
 
     def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import StepView, Technique, WeightNames
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class MaxNorm(Technique):
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
 
-    def shipped_warnings(self, model: nn.Module) -> list[str]:
+    def shipped_warnings(self, model: nn.Module) -> list[Problem]:
         """Whether the head's limit held anything: nobody could have known before."""
         prefix = f"{model.base_model_prefix}."
         lengths = [
@@ -90,11 +91,12 @@ class MaxNorm(Technique):
         if self.head is None or not lengths or max(lengths) >= 0.999 * self.head:
             return []
         longest = max(lengths)
-        return [
-            f".head: the largest row of the head that ships is {longest:.2f} long, below the limit of {self.head:g}: "
-            "it held nothing back in the end. For a limit that does: "
-            f"--set techniques.max_norm.head={0.8 * longest:.1g}"
-        ]
+        why = (
+            f"the longest weight row of the final head has norm {longest:.2f}, below the limit of {self.head:g}, so "
+            "the limit had no effect in the end."
+        )
+        lower = Change(settings={".head": float(f"{0.8 * longest:.1g}")}, note="a limit that has one")
+        return [Problem(why, ".head", found=self.head, changes=(lower,))]
 
     def _limits(self, name: str, step: StepView) -> Tensor | float:
         if name in step.names.head:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError, Problem
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique, WeightNames
 from finetune.techniques.parts import layer_number, refused_by
@@ -114,7 +114,7 @@ class Reinit(Technique):
                     "initialise it. Try: --set techniques.reinit=off"
                 )
 
-    def model_warnings(self, model: Any) -> list[str]:
+    def model_warnings(self, model: Any) -> list[Problem]:
         source = Path(str(getattr(model.config, "_name_or_path", "")))
         name = "/".join(source.parts[-2:]).lower()
         is_sentence_encoder = any(
@@ -122,7 +122,8 @@ class Reinit(Technique):
         )
         if not is_sentence_encoder and model.config.model_type != "electra" and not _OBJECTIVE_IS_ON_TOP.search(name):
             return []
-        return [
-            f".layers: {name} looks like a sentence encoder, a distilled model or ELECTRA, whose top layers are what "
-            "its training was about: starting them anew brought no gain or a loss (Zhang et al. 2021, Table 7)"
-        ]
+        why = (
+            f"{name} looks like a sentence encoder, a distilled model or ELECTRA, where the top layers hold what "
+            "training was about: re-initialising them brought no gain or a loss (Zhang et al. 2021, Table 7)."
+        )
+        return [Problem(why, ".layers", found=self.layers, changes=(Change(settings={"": "off"}),))]

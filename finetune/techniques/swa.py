@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Part, Technique
 
 
@@ -56,26 +57,25 @@ class SWA(Technique):
         """Epochs before the first that is averaged."""
         return math.floor(round(self.start * budget.epochs, 9))
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         count = budget.epochs - self._first_epoch(budget)
         if count >= 2:
             return []
-        advice = "--set techniques.swa=off"
+        change = Change(settings={"": "off"})
         if budget.epochs >= 2:
             latest = math.floor((budget.epochs - 2) / budget.epochs * 100) / 100
-            advice = f"--set techniques.swa.start={latest:g}"
-        return [f".start: {self.start:g} of {budget.epochs} epochs leaves {count} to average. Try: {advice}"]
+            change = Change(settings={".start": latest})
+        why = f"{self.start:g} of {budget.epochs} epochs leaves {count} to average."
+        return [Problem(why, ".start", found=self.start, changes=(change,))]
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         if budget.steps_per_epoch is None:
             return []
         first = self._first_epoch(budget) * budget.steps_per_epoch
         if first >= budget.warmup_steps:
             return []
-        return [
-            f".start: averaging begins after {first} steps, while the learning rate still rises (until step "
-            f"{budget.warmup_steps}). Consider --set techniques.swa.start=0.5"
-        ]
+        why = f"averaging begins after {first} steps, during warm-up (which ends at step {budget.warmup_steps})."
+        return [Problem(why, ".start", found=self.start, changes=(Change(settings={".start": 0.5}),))]
 
     def effect(self, budget: Budget) -> str:
         first = self._first_epoch(budget)

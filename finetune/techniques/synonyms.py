@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from finetune.errors import DataError
+from finetune.errors import Change, DataError, Problem
 from finetune.techniques.base import AugmentSources, BatchAugment, Budget, Technique
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
@@ -35,9 +35,13 @@ _STOP_WORDS = """
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 SIMILARITY = 0.6
-NOT_INSTALLED = (
-    "WordNet is not installed. Try: pip install nltk; python -m nltk.downloader wordnet. Or take the model's own word "
-    "embeddings: --set techniques.synonyms.thesaurus=embeddings"
+NOT_INSTALLED = Problem(
+    "WordNet is not installed.",
+    ".thesaurus",
+    changes=(
+        Change(command="pip install nltk; python -m nltk.downloader wordnet"),
+        Change(settings={".thesaurus": "embeddings"}, note="the model's own word embeddings"),
+    ),
 )
 MOST = 5  # neighbours of a word to draw from
 LOOKED_AT = 40  # neighbours before inflections are taken out
@@ -172,15 +176,15 @@ class Synonyms(Technique):
             )
         return self
 
-    def problems(self, budget: Budget) -> list[str]:
-        return [f".thesaurus: {NOT_INSTALLED}"] if self.thesaurus == "wordnet" and find_wordnet() is None else []
+    def problems(self, budget: Budget) -> list[Problem]:
+        return [NOT_INSTALLED] if self.thesaurus == "wordnet" and find_wordnet() is None else []
 
     def effect(self, budget: Budget) -> str:
         return f"takes synonyms from {'the embeddings' if self._wordnet() is None else 'WordNet'}"
 
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         if self.thesaurus == "wordnet" and find_wordnet() is None:
-            raise DataError(f"techniques.synonyms.thesaurus: {NOT_INSTALLED}")
+            raise DataError(NOT_INSTALLED.below("techniques.synonyms"))
         found = [{text[start:end] for start, end in find_words(text)} for text in sources.texts]
         words = sorted({word for text in found for word in text if self._may_change(word)})
         wordnet = self._wordnet()

@@ -5,8 +5,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from finetune.errors import Change, Problem
 from finetune.techniques.base import Budget, Technique, WeightNames
 
+ENOUGH = Change(settings={".strength": None, ".total_shrink": 0.02})
 NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
 
 
@@ -75,24 +77,23 @@ class WeightDecay(Technique):
             raise ValueError("give either strength or total_shrink, the other null (for example total_shrink: 0.02)")
         return self
 
-    def problems(self, budget: Budget) -> list[str]:
+    def problems(self, budget: Budget) -> list[Problem]:
         if self.strength is not None and self.strength * budget.peak >= 1:
-            return [
-                f".strength: {self.strength:g} × learning rate {budget.peak:g} ≥ 1 turns weights over at "
-                "each step. Try: --set techniques.weight_decay.total_shrink=0.02"
-            ]
+            why = f"{self.strength:g} × learning rate {budget.peak:g} ≥ 1 takes off a whole weight, or more, per step."
+            return [Problem(why, ".strength", found=self.strength, changes=(ENOUGH,))]
         return []
 
-    def warnings(self, budget: Budget) -> list[str]:
+    def warnings(self, budget: Budget) -> list[Problem]:
         if self.strength is None or not budget.steps:
             return []
         shrink = total_shrink(self.strength, budget.learning_rates())
         if shrink >= NEGLIGIBLE:
             return []
-        return [
-            f".strength: {self.strength:g} shrinks weights by {shrink:.2%} over these {budget.steps} steps: too little "
-            "to regularize anything. Use total_shrink: 0.02 instead"
-        ]
+        why = (
+            f"{self.strength:g} shrinks weights by {100 * shrink:.2f} % over these {budget.steps} steps: too little to "
+            "regularize anything."
+        )
+        return [Problem(why, ".strength", found=self.strength, changes=(ENOUGH,))]
 
     def effect(self, budget: Budget) -> str:
         strength = self.decay_strength(budget)

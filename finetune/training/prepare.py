@@ -18,7 +18,7 @@ from finetune.data.labels import count_labels, largest_class
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
-from finetune.errors import RecipeError, suggest
+from finetune.errors import Problem, RecipeError, suggest
 from finetune.measurement.scores import Measure, main_score, measure_of
 from finetune.models.load import (
     build_without_weights,
@@ -153,7 +153,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
     """
     owner, rule = _selection(recipe)
     metric = None if rule is None else _measured_name(rule, measure_for(recipe, data))
-    problems = find_budget_problems(recipe, plan_budget(recipe, data))
+    problems: list[str | Problem] = [*find_budget_problems(recipe, plan_budget(recipe, data))]
     problems += _metric_problems(owner, metric, data, _meter(recipe, data))
     problems += _process_problems(recipe)
     if problems:
@@ -237,7 +237,7 @@ def configured_model(
 def model_warnings(recipe: Recipe, model: Any) -> list[str]:
     """What techniques say about a prepared model, with or without weights."""
     return [
-        f"techniques.{name}{warning}"
+        warning.below(f"techniques.{name}").for_command_line()
         for name, technique in recipe.techniques.items()
         for warning in technique.model_warnings(model)
     ]
@@ -411,7 +411,7 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[str]:
         )
     parts = PartBudgets.of(recipe.techniques.values(), budget)
     return warnings + [
-        f"techniques.{name}{warning}"
+        warning.below(f"techniques.{name}").for_command_line()
         for name, technique in recipe.techniques.items()
         for warning in technique.warnings(parts.met_by(technique)[0])
     ]

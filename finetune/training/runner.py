@@ -270,7 +270,7 @@ class _Run:
         at_selected, share = self._as_shipped(at_selected)
         for name, technique in self.prepared.recipe.techniques.items():
             for warning in technique.shipped_warnings(self.model):
-                logger.warning("techniques.%s%s", name, warning)
+                logger.warning("%s", warning.below(f"techniques.{name}").for_command_line())
         if "test" in self.prepared.measured:
             at_selected["test"] = self.trainer.predict_rows(self.prepared.measured["test"])
         self.outputs = {"selected": at_selected, "last": at_end}

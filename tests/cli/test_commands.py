@@ -253,7 +253,7 @@ def test_show_without_a_model_still_shows_the_data(write_recipe: Write) -> None:
 
 
 def test_show_refuses_what_can_only_be_known_with_the_data(write_recipe: Write) -> None:
-    assert "training.warmup: 1000 rising steps of 18 in all" in problem_of(
+    assert "training.warmup: 1000 warm-up steps in a run of 18 steps" in problem_of(
         "show", write_recipe(), "--set", "training.warmup=1000"
     )
 

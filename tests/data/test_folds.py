@@ -11,6 +11,7 @@ from finetune.data.rows import Data
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv
+from tests.raising import typed
 
 Rows = list[tuple[str, str]]
 
@@ -167,9 +168,9 @@ def resolved(path: Path, *overrides: str) -> DataSection:
         (["data.fold=0"], "data.fold: has no meaning without data.folds. Try: --set data.folds=5"),
         (
             ["data.folds=5"],
-            "data.folds: one run tests one fold. Try: --set data.fold=0, or: finetune compare --folds 5",
+            "data.folds: one run tests one fold. Try: --set data.fold=0, or finetune compare --folds 5",
         ),
-        (["data.folds=5", "data.fold=5"], "data.fold: 5 of 5 folds; they count from 0 to 4"),
+        (["data.folds=5", "data.fold=5"], "data.fold: there is no fold 5 among 5 folds, which count from 0 to 4"),
         (["data.folds=1", "data.fold=0"], "data.folds: "),
         (["data.folds=5", "data.fold=-1"], "data.fold: "),
         (["data.folds=2.5", "data.fold=0"], "data.folds: "),
@@ -179,7 +180,7 @@ def resolved(path: Path, *overrides: str) -> DataSection:
 def test_folds_that_make_no_sense_are_refused(tmp_path: Path, overrides: list[str], expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolved(write(tmp_path, classes()), *overrides)
-    assert expected in str(caught.value)
+    assert expected in typed(caught.value)
 
 
 def test_folds_that_make_sense_are_kept(tmp_path: Path) -> None:

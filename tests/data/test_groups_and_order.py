@@ -213,8 +213,11 @@ def test_given_splits_are_not_split_again_and_it_is_said(tmp_path: Path, key: st
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["data.group=a", "data.order_by=b"], "data.order_by: splits by time cut through groups"),
-        (["data.order_by=b", "data.folds=3", "data.fold=0"], "data.order_by: folds would train on what comes after"),
+        (["data.group=a", "data.order_by=b"], "data.order_by: a split by time cuts through groups"),
+        (
+            ["data.order_by=b", "data.folds=3", "data.fold=0"],
+            "data.order_by: folds would train on rows that come",
+        ),
     ],
 )
 def test_keys_that_fight_are_refused_with_the_recipe(overrides: list[str], expected: str) -> None:

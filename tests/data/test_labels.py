@@ -14,6 +14,7 @@ from finetune.data.table import BadRows
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
+from tests.raising import refuses
 
 
 def section(**settings: Any) -> DataSection:
@@ -130,7 +131,7 @@ def test_a_named_separator_that_no_cell_holds_is_a_warning(cells: list[Any], sep
 
 @pytest.mark.parametrize("override", ["data.task=single_label", "data.task=regression", "data.label=[a, b]"])
 def test_a_separator_that_cannot_act_is_refused_and_the_advice_works(override: str) -> None:
-    with pytest.raises(RecipeError, match=r"Try: --set 'data\.label_separator=\|'"):
+    with refuses(RecipeError, r"Try: --set 'data\.label_separator=\|'"):
         resolve("your-data", overrides=[override, "data.label_separator=;"])
     assert resolve("your-data", overrides=[override, "data.label_separator=|"]).recipe.data.label_separator == "|"
 

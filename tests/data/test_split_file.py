@@ -138,4 +138,5 @@ def test_a_split_file_that_is_not_there_is_refused_and_a_folder_is_helped(tmp_pa
 def test_nothing_else_splits_beside_a_split_file(other: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolve("your-data", overrides=["data.split_file=split.json", f"data.{other}"])
-    assert f"data.split_file: says who is in which split, so data.{other.split('=')[0]} cannot act" in str(caught.value)
+    key = other.split("=")[0]
+    assert f"data.split_file: decides which row is in which split, so data.{key} cannot act" in str(caught.value)

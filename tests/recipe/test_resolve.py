@@ -588,7 +588,7 @@ def test_warmup_that_fills_the_whole_run_is_refused(write: Write, warmup: str) -
     overrides = ["data.train_size=100", "training.epochs=10", f"training.warmup={warmup}"]  # 7 steps an epoch
     problem = only_problem_of(write(), overrides=overrides)
     assert problem.startswith("--set training.warmup: training.warmup: ")
-    assert "of 70 in all" in problem
+    assert "in a run of 70 steps" in problem
 
 
 def test_warmup_that_leaves_one_step_is_fine(write: Write) -> None:

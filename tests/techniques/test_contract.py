@@ -188,16 +188,18 @@ def test_it_is_frozen(name: str) -> None:
 
 
 @every_technique
-def test_what_it_complains_about_starts_with_the_key_it_blames(name: str) -> None:
+def test_a_problem_blames_a_key_of_its_own_and_is_a_sentence(name: str) -> None:
     keys = TECHNIQUES[name].model_fields
     for task, epochs, rate, steps in itertools.product(
         (None, *get_args(Task)), (1, 2, 50), (5e-5, 0.99), (None, 1, 100)
     ):
         budget = Budget(task, epochs, rate, steps, 0.1)
-        for text in make(name).problems(budget) + make(name).warnings(budget):
-            key = re.match(r"(?:\.(\w+))?: \S", text)
-            assert key, text
-            assert key[1] is None or key[1] in keys, text
+        for problem in make(name).problems(budget) + make(name).warnings(budget):
+            named = [problem.key, *(key for change in problem.changes for key in change.settings)]
+            for key in named:
+                assert key == "" or key.removeprefix(".") in keys or key.startswith(("training.", "techniques.")), key
+            assert problem.why.endswith(".")
+            assert problem.key[:1] in ("", ".")
 
 
 # --- pairs --------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from finetune.techniques import Budget, EarlyStopping, SelectionRule
 from finetune.training.prepare import prepare
 from finetune.training.selection import Selector
 from tests.conftest import labelled_texts, write_csv
+from tests.raising import typed
 from tests.running import train, weights
 
 Write = Callable[..., Path]
@@ -236,12 +237,12 @@ def test_refused_is_what_could_never_stop(epochs: int, patience: int) -> None:
     stopped = feed(selector(patience=patience), [0.5] * epochs)[-1][1]
     problems = EarlyStopping(patience=patience).problems(budget(epochs))
     assert bool(problems) is not stopped
-    assert all(problem.startswith(".patience: ") for problem in problems)
+    assert all(problem.key == ".patience" for problem in problems)
 
 
 def test_min_epochs_that_leave_nothing_to_stop_are_refused() -> None:
     (problem,) = EarlyStopping(patience=1, min_epochs=5).problems(budget(5))
-    assert problem.startswith(".min_epochs: 5 of 5 epochs")
+    assert (problem.key, problem.found) == (".min_epochs", 5)
     assert EarlyStopping(patience=1, min_epochs=4).problems(budget(5)) == []
 
 
@@ -250,7 +251,7 @@ def test_what_the_refusal_advises_is_accepted(write_recipe: Write, epochs: int, 
     recipe = str(write_recipe(training={"epochs": epochs}, techniques={"early_stopping": {"patience": patience}}))
     with pytest.raises(RecipeError, match=r"tiny\.yaml: techniques\.early_stopping\.patience: ") as caught:
         resolve(recipe)
-    advised = [part.split()[0].rstrip(",") for part in str(caught.value).split("--set ")[1:]]
+    advised = [part.split()[0].rstrip(",") for part in typed(caught.value).split("--set ")[1:]]
     assert len(advised) == 2
     for setting in advised:
         resolve(recipe, overrides=[setting])

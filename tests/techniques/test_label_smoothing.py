@@ -15,6 +15,7 @@ from finetune.techniques import Budget, LabelSmoothing
 from finetune.techniques.label_smoothing import smoothed_cross_entropy
 from finetune.training.prepare import prepare
 from tests.conftest import labelled_texts, write_csv
+from tests.raising import refuses
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -125,7 +126,7 @@ def test_what_is_measured_is_the_plain_loss(write_recipe: Write, tmp_path: Path)
 @pytest.mark.parametrize("task", ["regression", "multi_label"])
 def test_a_task_without_a_distribution_over_classes_is_refused(write_recipe: Write, task: str) -> None:
     recipe = write_recipe(data={"task": task}, techniques={"label_smoothing": {}})
-    with pytest.raises(RecipeError, match=rf"techniques\.label_smoothing: has no meaning for {task}.*=off"):
+    with refuses(RecipeError, rf"techniques\.label_smoothing: has no meaning for {task}.*=off"):
         resolve(str(recipe))
 
 

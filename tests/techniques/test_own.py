@@ -197,7 +197,7 @@ def test_what_a_hook_controls_is_owned_without_saying_so(tmp_path: Path) -> None
     )
     use_own(f"{own_class(tmp_path, body)}:Mine")
     (problem,) = conflicts({"label_smoothing": TECHNIQUES["label_smoothing"](), "mine": TECHNIQUES["mine"]()})
-    assert "fights with label_smoothing over the targets" in problem
+    assert "fights with label_smoothing over the targets" in problem.why
 
 
 @pytest.mark.usefixtures("registry")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,22 +135,23 @@ def test_halves_of_a_batch_take_the_steps_of_a_whole_one(
 @pytest.mark.parametrize(
     ("start", "epochs", "advice"),
     [
-        (0.5, 2, "--set techniques.swa.start=0"),
-        (0.9, 10, "--set techniques.swa.start=0.8"),
-        (0.7, 3, "--set techniques.swa.start=0.33"),
-        (0.5, 1, "--set techniques.swa=off"),
-        (0.0, 1, "--set techniques.swa=off"),
+        (0.5, 2, {".start": 0.0}),
+        (0.9, 10, {".start": 0.8}),
+        (0.7, 3, {".start": 0.33}),
+        (0.5, 1, {"": "off"}),
+        (0.0, 1, {"": "off"}),
     ],
 )
 @pytest.mark.parametrize("steps", [7, None])
 def test_fewer_than_two_epochs_to_average_are_refused(
-    start: float, epochs: int, advice: str, steps: int | None
+    start: float, epochs: int, advice: dict[str, Any], steps: int | None
 ) -> None:
     (problem,) = SWA(start=start).problems(budget(epochs, steps))
-    assert problem.startswith(".start: ")
-    assert problem.endswith(f"leaves 1 to average. Try: {advice}")
-    if "start" in advice:
-        assert SWA(start=float(advice.rpartition("=")[2])).problems(budget(epochs, steps)) == []
+    assert problem.key == ".start"
+    assert "leaves 1 to average" in problem.why
+    assert [change.settings for change in problem.changes] == [advice]
+    if ".start" in advice:
+        assert SWA(start=advice[".start"]).problems(budget(epochs, steps)) == []
 
 
 def test_a_recipe_with_too_few_epochs_is_refused_before_training(write_recipe: Write) -> None:
@@ -161,7 +163,7 @@ def test_a_recipe_with_too_few_epochs_is_refused_before_training(write_recipe: W
 
 def test_averaging_while_the_rate_still_rises_is_warned_of() -> None:
     (warning,) = SWA(start=0.0).warnings(budget())
-    assert "still rises (until step 7)" in warning
+    assert "ends at step 7" in warning.why
     assert (
         SWA(start=0.1).warnings(budget()) == SWA().warnings(budget()) == SWA(start=0.0).warnings(budget(10, None)) == []
     )
