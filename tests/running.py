@@ -14,7 +14,6 @@ from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 
 REPOSITORY = Path(__file__).parent.parent
-LIMIT = 600.0  # seconds, far more than any command takes: what hangs shall end
 
 
 def train(
@@ -85,9 +84,9 @@ def finetune(
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
     try:
-        printed, said = process.communicate(timeout=LIMIT)
+        printed, said = process.communicate()
     except BaseException:  # torchrun hands it on to its workers; a kill would leave them running
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, printed, said)

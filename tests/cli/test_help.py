@@ -28,9 +28,7 @@ print(json.dumps({{"outputs": outputs, "modules": sorted(sys.modules)}}))
 @pytest.fixture(scope="module")
 def after_help() -> dict[str, Any]:
     """What a fresh process has printed and loaded after it was asked for every help text."""
-    done = subprocess.run(
-        [sys.executable, "-c", ASK_ALL_FOR_HELP], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", ASK_ALL_FOR_HELP], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     assert all("Usage:" in found["outputs"][name] for name in COMMANDS)
     return found

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from finetune.records.store import RunFolder
 from tests.running import assert_same_weights, train
 
 Write = Callable[..., Path]
-DEADLINE = 150  # seconds, for what takes a few
 
 
 def recipe_of(path: Path, preset: str, *overrides: str, seed: int = 0) -> Recipe:
@@ -30,15 +28,6 @@ def timeless(folder: Path) -> dict[str, Any]:
     record = RunFolder(folder).read()
     assert record is not None
     return record.model_dump(exclude={"time", "device"})
-
-
-@pytest.fixture
-def watchdog() -> Any:
-    """A test that hangs is ended, not waited for."""
-    timer = threading.Timer(DEADLINE, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    yield
-    timer.cancel()
 
 
 class Teller:
@@ -61,7 +50,6 @@ class Teller:
         return next(event.message for event in self.events if event.index == index and event.kind == "failed")
 
 
-@pytest.mark.usefixtures("watchdog")
 def test_cells_that_fail_or_are_killed_stop_no_other_and_leave_nothing_behind(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +86,6 @@ def test_cells_that_fail_or_are_killed_stop_no_other_and_leave_nothing_behind(
     assert_same_weights(tmp_path / "cell-3", tmp_path / "alone-plain")
 
 
-@pytest.mark.usefixtures("watchdog")
 def test_a_loss_that_is_no_number_fails_its_cell_and_no_other(write_recipe: Write, tmp_path: Path) -> None:
     path = write_recipe()
     wild = recipe_of(path, "none", "training.learning_rate=0.999", "training.max_grad_norm=0", "training.warmup=0")

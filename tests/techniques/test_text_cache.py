@@ -148,7 +148,7 @@ def test_processes_share_the_work_and_see_the_same_texts(file: Path, tmp_path: P
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(log.read_text().split()) == sorted(KEYS)
     found = {path.read_text() for path in tmp_path.glob("found-*")}
