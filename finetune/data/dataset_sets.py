@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune.data.arrow_files import READING_ERRORS, arrow_table, first_line
 from finetune.data.table import Table
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 
 SPLIT_NAMES = {
@@ -15,6 +15,7 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+HUB_SETTINGS = ("config", "revision", "split_names")  # keys of `data` that act on a set of the hub
 
 
 def is_saved_set(folder: Path) -> bool:
@@ -24,26 +25,21 @@ def is_saved_set(folder: Path) -> bool:
     )
 
 
-def read_saved_set(folder: Path, section: DataSection) -> dict[str, Table]:
-    """Splits of a saved DatasetDict, or {"all": …} of a saved Dataset.
+def read_saved_set(folder: Path, section: DataSection) -> Table | dict[str, Table]:
+    """Splits of a saved DatasetDict, or the table of a saved Dataset.
 
     Raises:
         DataError: It cannot be read, has no train split, or a setting cannot act on it.
     """
     import datasets
 
-    for key in ("config", "revision"):
-        if getattr(section, key) is not None:
-            raise DataError(
-                f"data.{key}: has no meaning for {folder}, which is no hub data set. Try: --set data.{key}=null"
-            )
     try:
-        found = datasets.load_from_disk(str(folder.resolve()))
+        content = datasets.load_from_disk(str(folder.resolve()))
     except Exception as error:  # any reader of any file in it
         raise DataError(
             f"{folder}: cannot be read as a folder of `save_to_disk`: {first_line(error)}. Save it again."
         ) from error
-    return _tables(found, str(folder), section)
+    return _content(content, str(folder), section)
 
 
 def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
@@ -54,31 +50,41 @@ def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
     """
     if Path(name).exists():
         raise DataError(
-            f"data.source: 'hub:{name}' is asked for, but {Path.cwd()} holds a '{name}', which `datasets` would read "
-            f"instead. Try: --data ./{name} for that, or start from another folder"
+            f"'hub:{name}' is asked for, but {Path.cwd()} holds a '{name}', which `datasets` would read instead. To "
+            "read the set of the hub, start from another folder.",
+            Change(arguments={"data": f"./{name}"}, note="what is in this folder"),
+            key="data.source",
         )
     import datasets
 
     datasets.disable_progress_bars()
     try:
-        found = datasets.load_dataset(name, section.config, revision=section.revision)
+        content = datasets.load_dataset(name, section.config, revision=section.revision)
     except Exception as error:  # whatever the network, the hub and the files in it can do
         raise DataError(
-            f"data.source: no data set '{name}' from the hub: {type(error).__name__}: {first_line(error)}. Check the "
-            "name, the connection (HF_HUB_OFFLINE?) and --set data.config=NAME; a file or folder needs a path that "
-            "exists"
+            f"no data set '{name}' from the hub: {type(error).__name__}: {first_line(error)}. Check the name and the "
+            "connection (HF_HUB_OFFLINE?); a file or folder needs a path that exists.",
+            Change(settings={"data.config": "NAME"}),
+            key="data.source",
+            found=f"hub:{name}",
         ) from error
-    return _tables(found, f"hub:{name}", section)
+    tables = _content(content, f"hub:{name}", section)
+    return tables if isinstance(tables, dict) else {"all": tables}
 
 
-def _tables(found: Any, origin: str, section: DataSection) -> dict[str, Table]:
-    if not hasattr(found, "keys"):  # a Dataset, not a DatasetDict
+def _content(content: Any, origin: str, section: DataSection) -> Table | dict[str, Table]:
+    """A Dataset as a table, a DatasetDict as split -> table."""
+    if not hasattr(content, "keys"):
         if section.split_names:
-            raise DataError(f"data.split_names: {origin} is one set without splits. Try: --set 'data.split_names={{}}'")
-        return {"all": _table(found, origin)}
-    chosen = _choose_splits(list(found.keys()), origin, section)
-    tables = {split: _table(found[name], f"{origin} split {name}") for split, name in chosen.items()}
-    unused = [name for name in found if name not in chosen.values()]
+            raise DataError(
+                f"{origin} is one set without splits.",
+                Change(settings={"data.split_names": {}}),
+                key="data.split_names",
+            )
+        return _table(content, origin)
+    chosen = choose_splits(list(content.keys()), origin, section)
+    tables = {split: _table(content[name], f"{origin} split {name}") for split, name in chosen.items()}
+    unused = [name for name in content if name not in chosen.values()]
     if unused:
         tables["train"].notes.append(f"{origin}: splits that are not used: {', '.join(unused)}")
     return tables
@@ -95,33 +101,42 @@ def _table(dataset: Any, origin: str) -> Table:
     return arrow_table(origin, content, dataset.features)
 
 
-def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
+def choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
     """Ours -> theirs, as `data.split_names` says and else by their names; a split that is alone is train.
 
     Raises:
         DataError: A name is unknown or used twice, or none is train; lists the splits.
     """
-    listed = f"Its splits: {', '.join(names)}. Try: --set 'data.split_names={{train: NAME, validation: NAME}}'"
-    chosen: dict[str, str] = {}
-    for split, given in section.split_names.items():
-        if split not in SPLIT_NAMES:
-            raise DataError(f"data.split_names: '{split}' is none of {', '.join(SPLIT_NAMES)}.")
-        if given is not None and given not in names:
-            raise DataError(f"data.split_names.{split}: {origin} has no split '{given}'.{suggest(given, names)}")
-        if given is not None:
-            chosen[split] = given
+    listed = f"Its splits: {', '.join(names)}."
+    rename = Change(settings={"data.split_names": {"train": "NAME", "validation": "NAME"}})
+    chosen = _named_splits(names, origin, section)
     for split, known in SPLIT_NAMES.items():
         matches = [name for name in names if name.lower() in known and name not in chosen.values()]
         if split in section.split_names or not matches:
             continue
         if len(matches) > 1:
-            raise DataError(f"data.source: {origin} has {len(matches)} splits for {split}. {listed}")
+            raise DataError(f"{origin} has {len(matches)} splits for {split}. {listed}", rename, key="data.source")
         chosen[split] = matches[0]
     if "train" not in chosen and "train" not in section.split_names and len(names) == 1 and not chosen:
         chosen["train"] = names[0]
     if "train" not in chosen:
-        raise DataError(f"data.source: {origin}: no split is recognised as train. {listed}")
+        raise DataError(f"{origin}: no split is recognised as train. {listed}", rename, key="data.source")
     repeated = [name for name in names if list(chosen.values()).count(name) > 1]
     if repeated:
-        raise DataError(f"data.split_names: split '{repeated[0]}' would be used twice. {listed}")
+        raise DataError(f"split '{repeated[0]}' would be used twice. {listed}", rename, key="data.split_names")
     return {split: chosen[split] for split in SPLIT_NAMES if split in chosen}
+
+
+def _named_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
+    """What `data.split_names` says, checked."""
+    chosen: dict[str, str] = {}
+    for split, name in section.split_names.items():
+        if split not in SPLIT_NAMES:
+            raise DataError(f"'{split}' is none of {', '.join(SPLIT_NAMES)}.", key="data.split_names")
+        if name is not None and name not in names:
+            raise DataError(
+                f"{origin} has no split '{name}'.{suggest(name, names)}", key=f"data.split_names.{split}", found=name
+            )
+        if name is not None:
+            chosen[split] = name
+    return chosen

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.data.dataset_sets import SPLIT_NAMES
-from finetune.errors import DataError
+from finetune.data.readers import OTHER_FILES, known_suffixes
+from finetune.errors import Change, DataError
 from finetune.packages import PREFIX, package_path
 
-DELIMITED = {".csv": ",", ".tsv": "\t"}  # suffix -> usual delimiter
-SUFFIXES = (*DELIMITED, ".json", ".jsonl", ".ndjson", ".parquet")
-OTHER_SUFFIXES = (".txt", ".xlsx", ".xls", ".gz", ".zip", ".arrow", ".yaml", ".yml", ".md")  # of files, not of hub ids
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
@@ -33,32 +30,35 @@ def locate(reference: str, key: str) -> Path | HubName:
         DataError: Nothing is there; says where it was looked for and what to type.
     """
     if reference.startswith(HUB_PREFIX):
-        name = reference.removeprefix(HUB_PREFIX)
-        if not HUB_NAME.fullmatch(name) and not re.fullmatch(r"[\w][\w.-]*", name):
-            raise DataError(f"{key}: '{reference}' is not of the form hub:NAME or hub:OWNER/NAME.")
-        return HubName(name)
+        return _hub_name(reference, key)
     if reference.startswith(PREFIX):
         try:
             return package_path(reference)
         except LookupError as error:
-            raise DataError(f"{key}: {error}") from error
+            raise DataError(str(error), key=key, found=reference) from error
     try:
         path = Path(reference).expanduser()
-        found = path.exists()
+        exists = path.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{key}: '{reference}' is no path: {error}.") from error
-    if found:
+        raise DataError(f"'{reference}' is no path: {error}.", key=key, found=reference) from error
+    if exists:
         return path
+    missing = f"no file or folder '{reference}' (looked in {Path.cwd()})."
     # A folder of the owner's name says that a path was meant.
-    if HUB_NAME.fullmatch(reference) and path.suffix.lower() not in SUFFIXES + OTHER_SUFFIXES:
+    if HUB_NAME.fullmatch(reference) and path.suffix.lower() not in (*known_suffixes(), *OTHER_FILES):
         if not path.parent.exists():
             return HubName(reference)
-        raise DataError(
-            f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). For the hub type: --data hub:{reference}"
-        )
-    raise DataError(
-        f"{key}: no file or folder '{reference}' (looked in {Path.cwd()}). Try: --data PATH, or --set {key}=PATH"
-    )
+        hub = Change(arguments={"data": f"{HUB_PREFIX}{reference}"}, note="the data set of the hub")
+        raise DataError(missing, hub, key=key, found=reference)
+    ways = [Change(arguments={"data": "PATH"})] if key == "data.source" else []
+    raise DataError(missing, *ways, Change(settings={key: "PATH"}), key=key, found=reference)
+
+
+def _hub_name(reference: str, key: str) -> HubName:
+    name = reference.removeprefix(HUB_PREFIX)
+    if not HUB_NAME.fullmatch(name) and not re.fullmatch(r"[\w][\w.-]*", name):
+        raise DataError(f"'{reference}' is not of the form hub:NAME or hub:OWNER/NAME.", key=key, found=reference)
+    return HubName(name)
 
 
 def split_files(folder: Path) -> dict[str, list[Path]]:
@@ -69,30 +69,35 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
     """
     candidates = [
         path
-        for place in (folder, folder / "data")
-        if place.is_dir()
-        for path in sorted(place.iterdir())
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        for parent in (folder, folder / "data")
+        if parent.is_dir()
+        for path in sorted(parent.iterdir())
+        if path.suffix.lower() in known_suffixes() and path.is_file()
     ]
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for split, names in SPLIT_NAMES.items():
         files = [path for path in candidates if _stem(path) in names]
         whole = [path for path in files if SHARD.fullmatch(path.stem) is None]
         kinds = {(path.parent, _stem(path), path.suffix, _parts(path)) for path in files}
         if len(whole) > 1 or len(kinds) > 1:
             names_found = ", ".join(str(path.relative_to(folder)) for path in files)
-            raise DataError(f"data.source: {folder} holds {len(files)} files for {split}: {names_found}. Keep one.")
+            raise DataError(
+                f"{folder} holds {len(files)} files for {split}: {names_found}. Keep one.", key="data.source"
+            )
         if files and not whole:
             _check_parts(files)
         if files:
-            found[split] = files
-    if "train" not in found:
+            by_split[split] = files
+    if "train" not in by_split:
+        one_file = [Change(arguments={"data": str(path)}, note="that file alone") for path in candidates[:1]]
         raise DataError(
-            f"data.source: {folder} holds no train file; expected train.csv, .tsv, .json, .jsonl or .parquet "
-            "(and validation.*, test.*)."
-            + (f" For one file type: --data {shlex.quote(str(candidates[0]))}" if candidates else "")
+            f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
+            f"{', '.join(known_suffixes())}.",
+            *one_file,
+            key="data.source",
+            found=str(folder),
         )
-    return found
+    return by_split
 
 
 def _stem(path: Path) -> str:

@@ -1,24 +1,15 @@
-"""What a recipe names -> tables, whatever the format.
-
-CSV and JSON are read by Python's own csv and json, which change no value (`delimited.py` says why not by `datasets`);
-Parquet, saved sets and hub sets by `datasets`.
-"""
+"""What a recipe names -> tables, whatever the format."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.data.arrow_files import read_parquet
-from finetune.data.dataset_sets import is_saved_set, read_hub_set, read_saved_set
-from finetune.data.delimited import read_delimited
-from finetune.data.encoding import open_text
-from finetune.data.json_files import read_json, read_json_lines
-from finetune.data.locate import DELIMITED, SUFFIXES, HubName, locate, split_files
+from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
+from finetune.data.locate import HubName, locate, split_files
+from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes
 from finetune.data.table import Table, join_tables
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
-
-TEXT_FILES = {*SUFFIXES} - {".parquet"}
 
 
 def read_sources(section: DataSection) -> dict[str, Table]:
@@ -28,20 +19,15 @@ def read_sources(section: DataSection) -> dict[str, Table]:
         DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
             type.
     """
-    extra = {split: _extra_file(section, split) for split in ("validation", "test") if getattr(section, split)}
-    found = locate(section.source, "data.source")
-    files: dict[str, list[Path]] = {}
-    tables: dict[str, Table] = {}
-    if isinstance(found, HubName):
-        tables = read_hub_set(found.name, section)
-    elif is_saved_set(found):
-        tables = read_saved_set(found, section)
-    else:
-        _refuse_set_options(section, found)
-        files = split_files(found) if found.is_dir() else {"all": [found]}
-    files |= {split: [path] for split, path in extra.items()}
-    _refuse_idle_options(section, [path for paths in files.values() for path in paths])
-    tables |= {split: _read_parts(paths, section) for split, paths in files.items()}
+    extra = {split: [_extra_file(section, split)] for split in ("validation", "test") if getattr(section, split)}
+    source = locate(section.source, "data.source")
+    files = {**_files_of(source), **extra}
+    readers = {path: _reader_of(path) for paths in files.values() for path in paths}
+    on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
+    _refuse_idle_settings(section, {*on_hub, *(key for reader in readers.values() for key in reader.settings)})
+    tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
+    for split, paths in files.items():
+        tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
     for table in tables.values():
         _require_rows(table)
     return _name_alone(tables)
@@ -50,9 +36,29 @@ def read_sources(section: DataSection) -> dict[str, Table]:
 def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
-    if isinstance(path, HubName) or path.is_dir():
-        raise DataError(f"{key}: expected a file, found '{getattr(section, split)}'. Try: --set {key}=FILE")
+    if isinstance(path, HubName) or (path.is_dir() and find_reader(path) is None):
+        raise DataError(
+            f"expected a file, found '{getattr(section, split)}'.",
+            Change(settings={key: "FILE"}),
+            key=key,
+            found=getattr(section, split),
+        )
     return path
+
+
+def _files_of(source: Path | HubName) -> dict[str, list[Path]]:
+    """Split -> files; "all" for a single file and for a folder that one reader reads as a whole."""
+    if isinstance(source, HubName):
+        return {}
+    return split_files(source) if source.is_dir() and find_reader(source) is None else {"all": [source]}
+
+
+def _reader_of(path: Path) -> Reader:
+    reader = find_reader(path)
+    if reader is None:
+        expected = f"expected a {', '.join(known_suffixes())} file or a folder"
+        raise DataError(f"{path}: {expected}, found '{path.suffix.lower() or 'no suffix'}'.")
+    return reader
 
 
 def _name_alone(tables: dict[str, Table]) -> dict[str, Table]:
@@ -63,40 +69,38 @@ def _name_alone(tables: dict[str, Table]) -> dict[str, Table]:
     return {split: named[split] for split in ("train", "validation", "test") if split in named}
 
 
-def _refuse_set_options(section: DataSection, path: Path) -> None:
-    for key, nothing in (("config", "null"), ("revision", "null"), ("split_names", "'{}'")):
-        if getattr(section, key):
+def _refuse_idle_settings(section: DataSection, acting: set[str]) -> None:
+    """Settings of a format are wrong where no source is of that format."""
+    formats = {**{name: reader.settings for name, reader in known_readers().items()}, "hub set": HUB_SETTINGS}
+    for key in dict.fromkeys(key for settings in formats.values() for key in settings):
+        default = DataSection.model_fields[key].default
+        if getattr(section, key) != default and key not in acting:
+            able = ", ".join(name for name, settings in formats.items() if key in settings)
             raise DataError(
-                f"data.{key}: has no meaning for {path}, which is no data set of the hub. Try: --set data.{key}="
-                f"{nothing}"
+                f"has no meaning for {section.source}: it acts on {able} only.",
+                Change(settings={f"data.{key}": default}),
+                key=f"data.{key}",
+                found=getattr(section, key),
             )
 
 
-def _refuse_idle_options(section: DataSection, files: list[Path]) -> None:
-    suffixes = {path.suffix.lower() for path in files}
-    for key, able in (("delimiter", set(DELIMITED)), ("encoding", TEXT_FILES)):
-        if getattr(section, key) is not None and not suffixes & able and suffixes <= {".parquet", *TEXT_FILES}:
-            raise DataError(
-                f"data.{key}: has no meaning for {section.source}: it acts on {', '.join(sorted(able))} files. "
-                f"Try: --set data.{key}=null"
-            )
-
-
-def _read_parts(paths: list[Path], section: DataSection) -> Table:
-    tables = [_read_file(path, section) for path in paths]
-    return tables[0] if len(tables) == 1 else join_tables(f"{paths[0]} and {len(paths) - 1} more parts", tables)
-
-
-def _read_file(path: Path, section: DataSection) -> Table:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return read_parquet(path)
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path}: expected a {', '.join(SUFFIXES)} file or a folder, found '{suffix or 'no suffix'}'.")
-    file = open_text(path, section)
-    if suffix in DELIMITED:
-        return read_delimited(file, section, DELIMITED[suffix])
-    return read_json(file, section) if suffix == ".json" else read_json_lines(file, section)
+def _read_parts(split: str, parts: dict[Path, Reader], section: DataSection) -> dict[str, Table]:
+    """Split -> table: of the files of one split, or of what holds several splits."""
+    if split == "all":
+        ((path, reader),) = parts.items()
+        content = reader.read(path, section)
+        return content if isinstance(content, dict) else {"all": content}
+    tables = []
+    for path, reader in parts.items():
+        content = reader.read(path, section)
+        if isinstance(content, dict):
+            raise DataError(f"{path}: holds several splits ({', '.join(content)}), and rows of {split} are expected.")
+        tables.append(content)
+    return {
+        split: tables[0]
+        if len(tables) == 1
+        else join_tables(f"{tables[0].origin} and {len(tables) - 1} more parts", tables)
+    }
 
 
 def _require_rows(table: Table) -> None:

@@ -15,6 +15,7 @@ from finetune.data.table import BadRows, Table
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import labelled_texts, write_csv, write_jsonl
+from tests.raising import refuses, typed
 
 
 def section(**settings: Any) -> DataSection:
@@ -35,9 +36,9 @@ def rows_of(columns: Table, **settings: Any) -> tuple[Rows, dict[str, int]]:
 
 
 def refused(columns: Table, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         rows_of(columns, **settings)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 # --- which column is what --------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def test_a_named_second_text_that_is_missing_is_refused() -> None:
 def test_a_column_that_only_one_split_lacks_is_named_with_its_file(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", ["text", "label"], labelled_texts(20))
     write_csv(tmp_path / "test.csv", ["sentence", "label"], labelled_texts(10, start=20))
-    with pytest.raises(DataError, match=r"test\.csv: data\.text: no column 'text'"):
+    with refuses(DataError, match=r"test\.csv: data\.text: no column 'text'"):
         load_data(DataSection(source=str(tmp_path)))
 
 
@@ -279,13 +280,13 @@ def test_a_template_with_the_label_is_refused() -> None:
 
 @pytest.mark.parametrize("template", ["{", "}", "a", "{}", "{ }", "{a:>5}", "{a!r}", "{a} {"])
 def test_a_template_that_is_none_is_refused_with_the_recipe(template: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolve("your-data", overrides=[f"data.template={json.dumps(template)}"])
-    assert f"data.template: {template!r}: " in str(caught.value)
+    assert f"data.template: {template!r}: " in typed(caught.value)
 
 
 def test_text_beside_a_template_is_refused_with_the_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"data\.template: makes the text"):
+    with refuses(RecipeError, match=r"data\.template: makes the text"):
         resolve("your-data", overrides=["data.template='{a}'", "data.text=b"])
 
 
@@ -309,7 +310,7 @@ def test_labels_are_dropped_by_their_whole_name_only(tmp_path: Path) -> None:
 
 
 def test_dropping_every_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no rows are left"):
+    with refuses(DataError, match="no rows are left"):
         _load(_write_labels(tmp_path, ["a", "b"]), drop_labels=["a", "b"])
 
 

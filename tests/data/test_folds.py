@@ -11,7 +11,7 @@ from finetune.data.rows import Data
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv
-from tests.raising import typed
+from tests.raising import refuses, typed
 
 Rows = list[tuple[str, str]]
 
@@ -47,9 +47,9 @@ def held_out(path: Path, folds: int, **settings: Any) -> list[list[str]]:
 
 
 def refused(path: Path, fold: int = 0, folds: int = 5, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(path, fold, folds, **settings)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 @pytest.mark.parametrize("rows", [classes(), numbers(), marks()], ids=["classes", "numbers", "marks"])
@@ -178,7 +178,7 @@ def resolved(path: Path, *overrides: str) -> DataSection:
     ],
 )
 def test_folds_that_make_no_sense_are_refused(tmp_path: Path, overrides: list[str], expected: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolved(write(tmp_path, classes()), *overrides)
     assert expected in typed(caught.value)
 

@@ -12,6 +12,7 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
+from tests.raising import refuses, typed
 
 HEAD = ["text", "label", "author", "date"]
 
@@ -35,9 +36,9 @@ def splits_of(data: Data) -> dict[str, Rows]:
 
 
 def refused(path: Path, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(path, **settings)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 # --- groups ----------------------------------------------------------------------------------------------------
@@ -221,6 +222,6 @@ def test_given_splits_are_not_split_again_and_it_is_said(tmp_path: Path, key: st
     ],
 )
 def test_keys_that_fight_are_refused_with_the_recipe(overrides: list[str], expected: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolve("your-data", overrides=overrides)
-    assert expected in str(caught.value)
+    assert expected in typed(caught.value)

@@ -11,6 +11,7 @@ from finetune.data.table import Table
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
+from tests.raising import refuses, typed
 
 
 def load_cells(folder: Path, cells: list[Any], **settings: Any) -> Data:
@@ -36,9 +37,9 @@ def labels_of(data: Data) -> list[Any]:
 
 
 def refused(load: Any, *arguments: Any, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(*arguments, **settings)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 # --- one column a label ----------------------------------------------------------------------------------------
@@ -185,9 +186,9 @@ def test_names_are_read_from_yaml_numbers(tmp_path: Path) -> None:
     ],
 )
 def test_label_keys_that_cannot_act_are_refused_with_the_recipe(overrides: list[str], expected: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolve("your-data", overrides=overrides)
-    assert expected in str(caught.value)
+    assert expected in typed(caught.value)
 
 
 # --- declared classes ------------------------------------------------------------------------------------------

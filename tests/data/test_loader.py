@@ -12,6 +12,7 @@ from finetune.data.loader import OF_MODEL, OF_SPLITS, OF_SUBSET, Loader
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_csv
+from tests.raising import refuses
 
 
 class Counted:
@@ -132,7 +133,7 @@ def test_memory_is_bounded(source: str, counted: Counted, monkeypatch: pytest.Mo
 def test_a_file_that_cannot_be_read_is_read_again(tmp_path: Path, counted: Counted) -> None:
     path = tmp_path / "late.csv"
     shared = Loader()
-    with pytest.raises(DataError, match="no file or folder"):
+    with refuses(DataError, match="no file or folder"):
         shared.load(DataSection(source=str(path)))
     write_csv(path, ["text", "label"], [(f"text {row}", "ab"[row % 2]) for row in range(40)])
     assert len(shared.load(DataSection(source=str(path))).train) > 0

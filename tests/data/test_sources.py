@@ -13,6 +13,7 @@ from finetune.data.sources import Table, read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_jsonl
+from tests.raising import refuses, typed
 
 Write = Callable[..., Path]
 
@@ -46,10 +47,10 @@ def texts(table: Table) -> list[Any]:
 
 
 def problem_of(path: Path | str, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         read_sources(DataSection(source=str(path), **settings))
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+    assert len(typed(caught.value).splitlines()) == 1
+    return typed(caught.value)
 
 
 # --- CSV: what is read -----------------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ def test_the_advice_about_a_wrong_delimiter_can_be_followed(write: Write, name: 
     )
     typed = shlex.split(problem.partition("--set ")[2])  # as a shell does
     section = resolve("your-data", data=str(path), overrides=typed).recipe.data
-    with pytest.raises(DataError, match="line 3: 1 cells where the header has 2"):
+    with refuses(DataError, match="line 3: 1 cells where the header has 2"):
         read_sources(section)
 
 
@@ -582,8 +583,8 @@ def test_two_files_for_one_split_are_refused_by_name(write: Write, tmp_path: Pat
 
 def test_a_folder_without_a_train_file_is_refused(write: Write, tmp_path: Path) -> None:
     write("text,label\none,a\n", "test.csv")
-    assert "holds no train file; expected train.csv, .tsv, .json, .jsonl or .parquet" in problem_of(tmp_path)
-    assert problem_of(tmp_path).endswith(f"For one file type: --data {tmp_path / 'test.csv'}")
+    assert "holds no train file" in problem_of(tmp_path)
+    assert f"Try: --data {tmp_path / 'test.csv'}" in problem_of(tmp_path)
 
 
 def test_a_folder_takes_the_same_suffixes_as_a_file(write: Write, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from finetune.data.table import CHUNK, Column, Table, pack
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_jsonl
+from tests.raising import refuses, typed
 
 Write = Callable[[str | bytes, str], Path]
 
@@ -47,10 +48,10 @@ def columns(table: Table) -> dict[str, list[Any]]:
 
 
 def problem(source: Path | str, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         tables(source, **settings)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+    assert len(typed(caught.value).splitlines()) == 1
+    return typed(caught.value)
 
 
 # --- packed columns --------------------------------------------------------------------------------------------
@@ -306,9 +307,9 @@ def test_a_column_that_holds_no_text_fails_only_where_it_is_used(tmp_path: Path,
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": values}), tmp_path / "d.parquet")
     table = only(tmp_path / "d.parquet")
     assert list(table.columns["text"]) == ["a", "b"]
-    with pytest.raises(DataError, match=r"column 'image' holds .* which is no text"):
+    with refuses(DataError, match=r"column 'image' holds .* which is no text"):
         list(table.columns["image"])
-    with pytest.raises(DataError, match="column 'image'"):
+    with refuses(DataError, match="column 'image'"):
         table.columns["image"][0]
 
 
@@ -431,7 +432,7 @@ def test_a_hub_set_is_asked_for_with_config_and_revision(hub: list[Any], source:
 
 def test_what_looks_like_a_path_is_none_of_the_hub(hub: list[Any], write: Write) -> None:
     write("", "owner/other.csv")
-    assert "For the hub type: --data hub:owner/name" in problem("owner/name")
+    assert "Try: --data hub:owner/name" in problem("owner/name")
     assert "no file or folder 'some/name.csv'" in problem("some/name.csv")
     assert "no file or folder 'name'" in problem("name")
     assert "is not of the form hub:NAME" in problem("hub:a/b/c")

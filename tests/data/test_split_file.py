@@ -12,6 +12,7 @@ from finetune.data.split_file import write_split
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv
+from tests.raising import refuses, typed
 
 ROWS = [(f"some text {index}", "aab"[index % 3]) for index in range(60)]
 
@@ -86,7 +87,7 @@ def test_a_changed_text_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
     split = written(tmp_path, load(path))
     write(tmp_path, [("another text", "a"), *ROWS[1:]])
-    with pytest.raises(DataError, match=r"split\.json: \w+: the rows with these numbers no longer have the texts"):
+    with refuses(DataError, match=r"split\.json: \w+: the rows with these numbers no longer have the texts"):
         load(path, split_file=str(split))
 
 
@@ -121,22 +122,22 @@ GOOD = {"train": [1, 2, 3], "validation": [4, 6]}
 )
 def test_a_bad_split_file_is_refused_by_its_name(tmp_path: Path, content: Any, expected: str) -> None:
     path = write(tmp_path)
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(path, split_file=by_hand(tmp_path, content))
-    assert expected in str(caught.value)
+    assert expected in typed(caught.value)
 
 
 def test_a_split_file_that_is_not_there_is_refused_and_a_folder_is_helped(tmp_path: Path) -> None:
     path = write(tmp_path)
-    with pytest.raises(DataError, match=r"data\.split_file: .*nope\.json: cannot be read"):
+    with refuses(DataError, match=r"data\.split_file: .*nope\.json: cannot be read"):
         load(path, split_file=str(tmp_path / "nope.json"))
-    with pytest.raises(DataError, match=r"--set data\.split_file=.*split\.json"):
+    with refuses(DataError, match=r"--set data\.split_file=.*split\.json"):
         load(path, split_file=str(tmp_path))
 
 
 @pytest.mark.parametrize("other", ["train_size=10", "test_size=0.2", "group=a", "order_by=a"])
 def test_nothing_else_splits_beside_a_split_file(other: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolve("your-data", overrides=["data.split_file=split.json", f"data.{other}"])
     key = other.split("=")[0]
-    assert f"data.split_file: decides which row is in which split, so data.{key} cannot act" in str(caught.value)
+    assert f"data.split_file: decides which row is in which split, so data.{key} cannot act" in typed(caught.value)

@@ -17,6 +17,7 @@ from finetune.data.splits import holdout_size
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import labelled_texts, write_csv, write_jsonl
+from tests.raising import refuses, typed
 
 Labelled = list[tuple[str, str]]
 
@@ -55,9 +56,9 @@ def sizes_of(data: Data) -> dict[str, int]:
 
 
 def refused(path: Path, **settings: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(path, **settings)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 # --- complete and disjoint -------------------------------------------------------------------------------------

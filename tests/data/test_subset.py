@@ -13,6 +13,7 @@ from finetune.data.subset import nested_order
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv
+from tests.raising import refuses, typed
 
 SIZES = some.lists(some.integers(1, 40), min_size=2, max_size=8)
 
@@ -94,9 +95,9 @@ def test_the_size_of_training_itself_is_all_of_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_subset_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with refuses(DataError) as caught:
         load(tmp_path, **changes)
-    assert str(caught.value).startswith(expected)
+    assert typed(caught.value).startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,6 @@ def test_a_subset_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, A
     ],
 )
 def test_subset_keys_that_cannot_act_are_refused_with_the_recipe(overrides: list[str], expected: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with refuses(RecipeError) as caught:
         resolve("tweets", overrides=overrides)
-    assert expected in str(caught.value)
+    assert expected in typed(caught.value)

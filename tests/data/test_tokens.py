@@ -13,6 +13,7 @@ from finetune.data.rows import Data, Rows
 from finetune.data.tokens import Encoder, Item, MeasuredSet, TrainSet
 from finetune.errors import DataError, RecipeError
 from tests.conftest import MARKS, SPECIAL, WORDS
+from tests.raising import refuses
 
 LIMIT = 12
 MODES = ("head", "tail", "head_tail", "windows")
@@ -132,19 +133,19 @@ def test_many_texts_are_the_same_as_a_few(mode: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_pairs_can_only_be_cut_by_the_tokenizer(mode: str) -> None:
-    with pytest.raises(RecipeError, match=r"data\.long_texts: .* --set data\.long_texts=head"):
+    with refuses(RecipeError, match=r"data\.long_texts: .* --set data\.long_texts=head"):
         make_encoder(mode, pairs=True)
 
 
 def test_windows_that_never_get_on_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"data\.overlap: .*10 tokens.*data\.max_length=12 has room for 10"):
+    with refuses(RecipeError, match=r"data\.overlap: .*10 tokens.*data\.max_length=12 has room for 10"):
         make_encoder("windows", overlap=10)
     make_encoder("windows", overlap=9)
     make_encoder("head", overlap=10)  # nothing overlaps
 
 
 def test_more_tokens_than_the_model_takes_are_refused() -> None:
-    with pytest.raises(DataError, match=r"--set data\.max_length=64"):
+    with refuses(DataError, match=r"--set data\.max_length=64"):
         make_encoder("head", limit=65)
 
 

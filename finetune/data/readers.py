@@ -1,0 +1,154 @@
+"""The formats of data: a registry with one line per format, which users' own readers join by an entry point.
+
+CSV and JSON are read by Python's own csv and json, which change no value (`delimited.py` says why not by `datasets`);
+Parquet and saved sets by `datasets`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from finetune.data.arrow_files import read_parquet
+from finetune.data.dataset_sets import is_saved_set, read_saved_set
+from finetune.data.delimited import read_delimited
+from finetune.data.encoding import open_text
+from finetune.data.json_files import read_json, read_json_lines
+from finetune.data.table import Table
+from finetune.errors import Change, DataError, FinetuneError, suggest
+from finetune.recipe import DataSection
+
+GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
+# Suffixes of other files, so that `mine/rows.xlsx` is a missing file and not the name of a set on the hub.
+OTHER_FILES = (".txt", ".xlsx", ".xls", ".gz", ".zip", ".arrow", ".yaml", ".yml", ".md")
+
+Content = Table | dict[str, Table]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one format is read.
+
+    Attributes:
+        read: (path, section) -> the table, or split -> table of a format that holds several splits. Cells are texts,
+            numbers, booleans, None where a cell is empty, or lists of them. Raises DataError that names file and row.
+        suffixes: Of its files: lower case, with the dot.
+        recognises: Whether this file or folder is of the format; for formats that no suffix tells.
+        settings: Keys of `data` that change how this format is read. Where no format in use has such a key, setting it
+            is an error.
+    """
+
+    read: Callable[[Path, DataSection], Content]
+    suffixes: tuple[str, ...] = ()
+    recognises: Callable[[Path], bool] | None = None
+    settings: tuple[str, ...] = ()
+
+
+READERS: dict[str, Reader] = {
+    "CSV": Reader(
+        lambda path, section: read_delimited(open_text(path, section), section, ","),
+        (".csv",),
+        settings=("delimiter", "encoding"),
+    ),
+    "TSV": Reader(
+        lambda path, section: read_delimited(open_text(path, section), section, "\t"),
+        (".tsv",),
+        settings=("delimiter", "encoding"),
+    ),
+    "JSON": Reader(
+        lambda path, section: read_json(open_text(path, section), section), (".json",), settings=("encoding",)
+    ),
+    "JSON lines": Reader(
+        lambda path, section: read_json_lines(open_text(path, section), section),
+        (".jsonl", ".ndjson"),
+        settings=("encoding",),
+    ),
+    "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",)),
+    "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
+}
+
+
+def known_readers() -> dict[str, Reader]:
+    """Name -> reader: the built-in ones, and those of installed packages.
+
+    Raises:
+        DataError: A package declares a reader that cannot be loaded or is none; names the package.
+    """
+    return {**READERS, **_installed_readers()}
+
+
+def known_suffixes() -> tuple[str, ...]:
+    """Suffixes of all files that can be read."""
+    return tuple(suffix for reader in known_readers().values() for suffix in reader.suffixes)
+
+
+def find_reader(path: Path) -> Reader | None:
+    """The reader of an existing file by its suffix, or of a file or folder that one recognises."""
+    readers = known_readers().values()
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    by_suffix = (reader for reader in readers if suffix in reader.suffixes)
+    by_content = (reader for reader in readers if reader.recognises is not None and reader.recognises(path))
+    return next(by_suffix, None) or next(by_content, None)
+
+
+@functools.cache
+def _installed_readers() -> dict[str, Reader]:
+    found: dict[str, Reader] = {}
+    for point in metadata.entry_points(group=GROUP):
+        package = point.dist.name if point.dist is not None else "the package that declares it"
+        origin = f"entry point {point.name} = {point.value} of {package}"
+        way_out = Change(text=f"Update {package}, or: pip uninstall {package}")
+        try:
+            reader = point.load()
+        except Exception as error:  # whatever an import can raise
+            raise DataError(f"{origin}: cannot be loaded: {type(error).__name__}: {error}.", way_out) from error
+        problems = list(_problems(point.name, reader, {**READERS, **found}))
+        if problems:
+            raise DataError(f"{origin}: {'; '.join(problems)}.", way_out)
+        found[point.name] = replace(reader, read=_guarded(reader, f"reader '{point.name}' of {package}"))
+    return found
+
+
+def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterator[str]:
+    """What keeps an object from being a reader beside the others."""
+    if not isinstance(reader, Reader):
+        yield f"is a {type(reader).__name__}, no finetune.data.readers.Reader"
+        return
+    if name in others:
+        yield f"there is a reader '{name}' already"
+    if not reader.suffixes and reader.recognises is None:
+        yield "has neither suffixes nor recognises, so it would never be used"
+    for suffix in reader.suffixes:
+        owner = next((other for other, known in others.items() if suffix in known.suffixes), None)
+        if owner is not None:
+            yield f"{suffix} files are read by the reader '{owner}'"
+        if not suffix.startswith(".") or suffix != suffix.lower():
+            yield f"suffix {suffix!r} must be lower case and start with a dot"
+    for key in reader.settings:
+        if key not in DataSection.model_fields:
+            yield f"data.{key} is no key of a recipe.{suggest(key, DataSection.model_fields)}".rstrip(".")
+
+
+def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Content]:
+    """The `read` of a user's reader: what goes wrong in it is said with its name."""
+
+    def read(path: Path, section: DataSection) -> Content:
+        try:
+            content = reader.read(path, section)
+        except FinetuneError:
+            raise
+        except Exception as error:  # of code that is not ours
+            raise DataError(f"{path}: {title} failed: {type(error).__name__}: {error}.") from error
+        tables = content.values() if isinstance(content, dict) else [content]
+        for table in tables:
+            if not isinstance(table, Table):
+                raise DataError(f"{path}: {title} returned a {type(table).__name__}, no finetune.data.table.Table.")
+            lengths = {name: len(column) for name, column in table.columns.items()}
+            if len(set(lengths.values())) > 1:
+                raise DataError(f"{path}: {title} returned columns of different lengths: {lengths}.")
+        return content
+
+    return read
