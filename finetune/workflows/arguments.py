@@ -25,9 +25,7 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
     """
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         if not 1 <= seeds <= MOST_SEEDS:
-            alone = (
-                [Change(text=f"for seed {seeds} alone name it with a comma: {seeds},")] if 0 <= seeds < 2**32 else []
-            )
+            alone = [Change(arguments={"seeds": [seeds]}, note=f"for seed {seeds} alone")] if 0 <= seeds < 2**32 else []
             raise RecipeError(f"expected 1 to {MOST_SEEDS} seeds.", *alone, argument="seeds", found=seeds)
         return list(range(seeds))
     listed = [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, Sequence) else []
@@ -39,5 +37,5 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
             "names a seed twice; the same run twice is no second observation.", argument="seeds", found=shown
         )
     if not 0 <= min(listed) <= max(listed) < 2**32:
-        raise RecipeError(f"a seed is at least 0 and below {2**32}.", argument="seeds", found=shown)
+        raise RecipeError(f"a seed is below {2**32} and not negative.", argument="seeds", found=shown)
     return listed

@@ -266,9 +266,9 @@ def _start_profile(prepared: Prepared, stopwatch: Stopwatch, listener: Listener)
 
     seeds, processes = prepared.recipe.training.seeds, distributed.world_size()
     if len(seeds) > 1:
-        listener.notice(f"--profile looks at the first of {len(seeds)} seeds ({seeds[0]})")
+        listener.notice(f"--profile looks at the first of {len(seeds)} seeds ({seeds[0]})", "warning")
     if processes > 1:
-        listener.notice(f"--profile looks at the first of {processes} processes")
+        listener.notice(f"--profile looks at the first of {processes} processes", "warning")
     return OperationProfile(prepared, stopwatch)
 
 
@@ -280,7 +280,8 @@ def _write_profile(
     if profiler.is_empty:
         listener.notice(
             f"--profile: nothing of {folder.path} was left to train. To profile it, run it anew: leave out --resume, "
-            "and choose another --output"
+            "and choose another --output",
+            "warning",
         )
         return {}
     try:

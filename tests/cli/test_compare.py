@@ -363,7 +363,7 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
         (["--presets", "none,none"], "two are called 'none'"),
         (["--presets", "none,strng"], "Did you mean strong?"),
         (["--presets", ""], "a comparison needs two or more"),
-        (["--seeds", "0"], "expected 1 to 1000 seeds. For seed 0 alone: --seeds 0,"),
+        (["--seeds", "0"], "expected 1 to 1000 seeds. Try: --seeds 0, (for seed 0 alone)"),
         (["--seeds", "-1"], "expected how many, such as 5"),
         (["--seeds", "1,1"], "names a seed twice"),
         (["--seeds", "two"], "expected how many"),

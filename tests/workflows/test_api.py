@@ -71,7 +71,9 @@ def untouched(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 
     def state() -> tuple[Any, ...]:
         loggers = {name: logging.getLogger(name).level for name in ("", "transformers", "datasets", "finetune")}
-        return dict(os.environ), list(sys.argv), Path.cwd(), loggers, list(logging.getLogger().handlers)
+        ours = ("FINETUNE", "TOKENIZERS", "HF_", "OMP", "MALLOC", "THP", "KINETO", "CUDA_VISIBLE")  # not ACCELERATE_…
+        environment = {name: value for name, value in os.environ.items() if name.startswith(ours)}
+        return environment, list(sys.argv), Path.cwd(), loggers, list(logging.getLogger().handlers)
 
     before = state()
     yield
