@@ -29,7 +29,7 @@ from finetune.models.load import (
     position_limit,
     pretrained_embeddings,
 )
-from finetune.recipe import Recipe, at_size, find_budget_problems, recipe_budget
+from finetune.recipe import Recipe, apply_rules, find_budget_problems, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import ActiveTechnique, DataFacts
 from finetune.techniques import AugmentSources, Budget, SelectionRule, TokenFacts, overrides, refuse_idle
@@ -187,7 +187,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[str]]:
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with the settings that its rules want for the size of this data."""
-    return at_size(recipe, len(data.train), len(data.labels or ()) or 2)
+    return apply_rules(recipe, len(data.train), len(data.labels or ()) or 2)
 
 
 def measure_for(recipe: Recipe, data: Data) -> Measure:
