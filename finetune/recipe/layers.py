@@ -67,7 +67,7 @@ class Named:
     preset: str | None = None
 
 
-def read_recipe(recipe: RecipeInput, problems: list[Problem]) -> Named:
+def read_recipe(recipe: Any, problems: list[Problem]) -> Named:
     """A recipe by name or path, as a dict or as an object; what is wrong with its sections goes to `problems`.
 
     Raises:
@@ -78,7 +78,7 @@ def read_recipe(recipe: RecipeInput, problems: list[Problem]) -> Named:
     if isinstance(recipe, Mapping):
         return _recipe_of_dict(to_plain(recipe), problems)
     if not isinstance(recipe, str | Path):
-        why = f"expected a name, a path, a dict or a Recipe, found a {type(recipe).__name__}."
+        why = f"expected a name, a path, a dict or a Recipe, found {type(recipe).__name__}."
         raise RecipeError(why, where="recipe")
     path = find_recipe(str(recipe))
     content = read_yaml(path, str(path) if path.suffix in str(recipe) else path.name)
@@ -148,7 +148,7 @@ def preset_name(preset: PresetInput) -> str:
     return path.stem if path.suffix in SUFFIXES else str(preset)
 
 
-def read_preset(preset: PresetInput, problems: list[Problem]) -> Named:
+def read_preset(preset: Any, problems: list[Problem]) -> Named:
     """A preset by name or path, or as a dict {name: techniques}; unknown techniques go to `problems`.
 
     Raises:
@@ -161,7 +161,7 @@ def read_preset(preset: PresetInput, problems: list[Problem]) -> Named:
         origin = Origin(f"presets/{path.name}")
         content = read_yaml(path, origin.text)
     else:
-        raise RecipeError(f"expected a name, a path or a dict, found a {type(preset).__name__}.", where="preset")
+        raise RecipeError(f"expected a name, a path or a dict, found {type(preset).__name__}.", where="preset")
     name = preset_name(preset)
     for key in content:
         if key not in TECHNIQUES:
@@ -230,7 +230,8 @@ def _override(key: str, value: Any, origin: Origin, problems: list[Problem]) -> 
         problems.append(origin.blame(Problem(why, key, found=value)))
         return None
     if not parts:
-        changes = (Change(settings={f"{key}.KEY": "VALUE"}), *_instead_of_section(key, value))
+        entry = {"techniques.NAME": "off"} if key == "techniques" else {f"{key}.KEY": "VALUE"}
+        changes = (Change(settings=entry), *_instead_of_section(key, value))
         why = "names a whole section; set one of its keys."
         problems.append(origin.blame(Problem(why, key, found=value, changes=changes)))
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from finetune.errors import Problem, RecipeError
 from finetune.recipe.checks import find_problems
@@ -41,15 +42,21 @@ class Resolved:
 
 def load_recipe(
     recipe: RecipeInput | None = None,
-    preset: PresetInput | None = None,
     *,
+    preset: PresetInput | None = None,
     model: str | Path | None = None,
     data: str | Path | None = None,
     overrides: Overrides | None = None,
-    seeds: Iterable[int] = (),
-    metrics: Iterable[str | Path] = (),
+    seed: int | Iterable[int] = (),
+    metric: str | Path | Iterable[str | Path] = (),
 ) -> Recipe:
-    """The recipe that `resolve` builds, without the origins of its values."""
+    """The recipe that a run with these arguments would take: see `resolve`, whose `seeds` and `metrics` are these.
+
+    Raises:
+        RecipeError: With every problem found, each naming its key and where it was written.
+    """
+    seeds = seed if isinstance(seed, Iterable) else [seed]
+    metrics = [metric] if isinstance(metric, str | Path) else metric
     return resolve(recipe, preset, model, data, overrides, seeds, metrics).recipe
 
 
@@ -87,13 +94,13 @@ def resolve(
     merged = Merged(lowest)
     for layer in (
         *([] if bundle is None else [bundle.layer]),
-        *_section_layers(model, data),
+        *_section_layers(model, data, problems),
         *read_overrides(overrides, problems),
         *_seed_layers(seeds),
     ):
         merged.add(layer)
-    if modules := _metric_paths(metrics):
-        merged.append("training", "metrics", modules, Origin("--metric", "metrics"))
+    if modules := to_plain(list(metrics)):
+        merged.append("training", "metrics", modules, Origin("--metric", "metric"))
     built = build_recipe(source.name, source.preset if bundle is None else bundle.name, merged)
     problems += merged.problems
     if problems or not isinstance(built, Recipe):
@@ -113,23 +120,21 @@ def _read_preset(preset: PresetInput, problems: list[Problem]) -> Named | None:
         return None
 
 
-def _section_layers(model: str | Path | None, data: str | Path | None) -> list[Layer]:
+def _section_layers(model: Any, data: Any, problems: list[Problem]) -> list[Layer]:
     layers = []
-    if model is not None:
-        layers.append(Layer(Origin("--model", "model"), {"model": {"id": to_plain(model)}}, replaces="model"))
-    if data is not None:
-        layers.append(Layer(Origin("--data", "data"), {"data": {"source": to_plain(data)}}, replaces="data"))
+    for section, key, value in (("model", "id", model), ("data", "source", data)):
+        origin = Origin(f"--{section}", section)
+        if isinstance(value, str | Path):
+            layers.append(Layer(origin, {section: {key: str(value)}}, replaces=section))
+        elif value is not None:
+            why = f"expected a name or a path, found {type(value).__name__}."
+            problems.append(origin.blame(Problem(why, f"{section}.{key}")))
     return layers
 
 
 def _seed_layers(seeds: Iterable[int]) -> list[Layer]:
     written = to_plain(list(seeds))
-    return [Layer(Origin("--seed", "seeds"), {"training": {"seeds": written}})] if written else []
-
-
-def _metric_paths(metrics: Iterable[str | Path]) -> list[str]:
-    paths: list[str] = to_plain([metrics] if isinstance(metrics, str | Path) else list(metrics))
-    return paths
+    return [Layer(Origin("--seed", "seed"), {"training": {"seeds": written}})] if written else []
 
 
 def _blame_written(problem: Problem, merged: Merged) -> Problem:
