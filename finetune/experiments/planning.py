@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune.atomic import write_text
 from finetune.data.loader import Loader
 from finetune.data.rows import Data
 from finetune.errors import OutputError, Problem, RecipeError
@@ -21,7 +22,6 @@ from finetune.recipe import Recipe
 from finetune.records.comparison import ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.report import Group
 from finetune.records.schema import FinishedRecord
-from finetune.atomic import write_text
 from finetune.training.prepare import check_run
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from finetune.errors import OutputError
 from finetune.atomic import write_text
+from finetune.errors import OutputError
 from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
