@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from finetune.atomic import replaced_file
+
 
 def cache_folder() -> Path:
     """$FINETUNE_CACHE, else finetune in the user's cache folder."""
@@ -34,10 +36,6 @@ def cached_file(kind: str, key: str, suffix: str, make: Callable[[Path], None]) 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{key}.lock"):
         if not path.exists():
-            partial = folder / f".{key}.partial{suffix}"
-            try:
+            with replaced_file(path) as partial:
                 make(partial)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
     return path

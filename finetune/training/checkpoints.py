@@ -6,7 +6,6 @@ to change is copied into memory first (`on_host`), and a thread writes the copie
 """
 
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from finetune.records.store import write_atomically
+from finetune.atomic import sync_file, sync_folder, write_text
 from finetune.training.selection import selected_weights
 
 WEIGHTS = "model.safetensors"
@@ -92,17 +91,17 @@ def keep_selected(checkpoint: Path, measured: Mapping[str, Tensor]) -> None:
             target.hardlink_to(checkpoint / WEIGHTS)
         except OSError:  # a file system without hard links
             shutil.copyfile(checkpoint / WEIGHTS, target)
-    _sync_file(target)
+    sync_file(target)
 
 
 def complete_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     """Add our state to a checkpoint whose other files are written, mark it, and remove the older ones."""
-    write_atomically(folder / STATE, json.dumps(state))
+    write_text(folder / STATE, json.dumps(state))
     for path in folder.iterdir():
-        _sync_file(path)
-    _sync_folder(folder.parent)
+        sync_file(path)
+    sync_folder(folder.parent)
     (folder / MARKER).touch()
-    _sync_folder(folder)
+    sync_folder(folder)
     selected = f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else ""
     _remove_others(folder, selected)
 
@@ -138,16 +137,3 @@ def _remove_others(checkpoint: Path, selected: str) -> None:
 def _step(path: Path) -> int:
     suffix = path.name.rpartition("-")[2]
     return int(suffix) if suffix.isdigit() else -1
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,10 +13,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
+from finetune.atomic import write_text
 from finetune.data.tokens import TrainSet
 from finetune.records.profile import Padding, Products, RunProfile, Watched
 from finetune.records.schema import RunRecord
-from finetune.records.store import write_atomically
 from finetune.training.batches import StepBatches
 from finetune.training.distributed import rank, world_size
 from finetune.training.operations import products_in, time_alone, time_by_kind, wait_for
@@ -98,7 +98,7 @@ class OperationProfile(TrainerCallback):
             padding=_padding(self._prepared, record.seed),
         )
         folder.mkdir(exist_ok=True)
-        write_atomically(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
+        write_text(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
         self._training.write_trace(folder / "trace-training.json.gz")
         self._evaluation.write_trace(folder / "trace-evaluation.json.gz")
         return found

@@ -20,6 +20,7 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
+from finetune.atomic import replaced_file, replaced_folder
 from finetune.data.labels import count_labels
 from finetune.data.split_file import write_split
 from finetune.data.tokens import Collator, TrainSet
@@ -381,15 +382,11 @@ class _Run:
         """The model as plain transformers loads it, and every row's logits for later statistics."""
         if not is_main():
             return
-        partial = self.folder.path / ".model.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        self.model.save_pretrained(partial)
-        self.prepared.encoder.save_tokenizer(partial)
-        shutil.rmtree(self.folder.model, ignore_errors=True)
-        partial.rename(self.folder.model)
-        partial = self.folder.path / ".predictions.partial.npz"
-        np.savez_compressed(partial, **self._predictions())
-        partial.replace(self.folder.predictions)
+        with replaced_folder(self.folder.model) as partial:
+            self.model.save_pretrained(partial)
+            self.prepared.encoder.save_tokenizer(partial)
+        with replaced_file(self.folder.predictions) as partial:
+            np.savez_compressed(partial, **self._predictions())
 
     def _predictions(self) -> dict[str, Any]:
         arrays: dict[str, Any] = {}

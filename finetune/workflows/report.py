@@ -10,7 +10,7 @@ from finetune.analysis.comparison import report_of
 from finetune.analysis.quality_gates import parse_gate
 from finetune.errors import RecipeError
 from finetune.listener import Listener
-from finetune.records.store import check_place, lock_folder
+from finetune.records.store import check_no_file, lock_folder
 from finetune.reports.files import write_report
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
@@ -58,7 +58,7 @@ def report(
     ]
     for text in found.skipped:
         listener.notice(f"skipped: {text}", "warning")
-    check_place(target)
+    check_no_file(target)
     with lock_folder(target):
         return CompareResult(found, target, write_report(found, target), parsed)
 
@@ -75,7 +75,7 @@ def _report_curve(
         raise RecipeError(
             f"{folder} holds a curve, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
         )
-    check_place(target)
+    check_no_file(target)
     with lock_folder(target):
         found, written = publish_curve(folder, target, baseline, listener)
     return CurveResult(found, target, written)

@@ -230,7 +230,7 @@ def test_a_disk_that_fills_up_while_saving_fails_the_run_and_can_be_resumed(
 ) -> None:
     recipe = write_recipe()
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.checkpoints.write_atomically", _no_space)
+        patch.setattr("finetune.training.checkpoints.write_text", _no_space)
         with pytest.raises(RunFailed, match=r"disk of .* is full.*--resume"):
             train(recipe, tmp_path / "run")
     assert read_record(tmp_path / "run" / "run.json").status == "failed"
