@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 from finetune.data.tokens import Collator, MeasuredSet, TrainSet
@@ -17,6 +15,7 @@ from finetune.models.load import load_config, load_model
 from finetune.models.outputs import model_outputs
 from finetune.training.objective import plain_losses
 from finetune.training.prepare import Prepared
+from finetune.training.random_state import same_random_state
 
 STEPS = 3  # timed, after one that is not
 EVALUATED = 64  # rows
@@ -29,7 +28,7 @@ def estimate_seconds(prepared: Prepared, threads: int) -> float:
         prepared: The run.
         threads: CPU threads that it will have.
     """
-    with _threads(threads), _same_random_state():
+    with _threads(threads), same_random_state():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = _plain_model(prepared, device)
         recipe, budget = prepared.recipe, prepared.budget
@@ -47,18 +46,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _same_random_state() -> Iterator[None]:
-    """The random streams of Python, numpy and torch's CPU are afterwards what they were."""
-    python, numbers = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)
 
 
 def _plain_model(prepared: Prepared, device: torch.device) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from finetune.techniques import GradientView, Technique, overrides
+from finetune.training.random_state import TorchRandomState
 
 ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs -> loss; adds to the gradients
 
@@ -19,25 +19,12 @@ def repeats_passes(techniques: Sequence[Technique]) -> bool:
     return any(overrides(each, "after_backward") or overrides(each, "after_gradients") for each in techniques)
 
 
-class RandomState:
-    """The random streams that a pass draws from: of the CPU, and of the GPU where there is one."""
-
-    def __init__(self) -> None:
-        self._cpu = torch.get_rng_state()
-        self._gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-    def restore(self) -> None:
-        torch.set_rng_state(self._cpu)
-        if self._gpu is not None:
-            torch.cuda.set_rng_state(self._gpu)
-
-
 @dataclass(frozen=True)
 class _Pass:
     """A micro-batch and the random state from which it was computed."""
 
     inputs: dict[str, Any]
-    random: RandomState
+    random: TorchRandomState
 
 
 class RepeatablePasses:
@@ -66,7 +53,7 @@ class RepeatablePasses:
             parameters: Name -> parameter that techniques may see: those that are trained in this step.
             ends_step: Whether the gradients of the optimizer step are complete afterwards.
         """
-        this = _Pass(inputs, RandomState())
+        this = _Pass(inputs, TorchRandomState())
         loss = self._forward_backward(model, inputs)
         view = GradientView(self._model, parameters, lambda: self._repeat(model, [this]))
         for technique in self._techniques:
@@ -81,7 +68,7 @@ class RepeatablePasses:
 
     def _repeat(self, model: Any, passes: Sequence[_Pass]) -> None:
         """The same passes again, dropout masks included; the random stream goes on as if nothing had happened."""
-        present = RandomState()
+        present = TorchRandomState()
         for earlier in passes:
             earlier.random.restore()
             self._forward_backward(model, earlier.inputs)

@@ -74,7 +74,8 @@ def test_a_resumed_run_draws_the_same_windows(long_recipe: Callable[..., Path], 
 
 
 def warnings_of(recipe: Path) -> list[str]:
-    return [text for text in prepare(resolve(str(recipe)).recipe).warnings if text.startswith("data.")]
+    warnings = prepare(resolve(str(recipe)).recipe).warnings
+    return [warning.for_command_line() for warning in warnings if warning.key.startswith("data.")]
 
 
 @pytest.mark.parametrize(("mode", "lost"), [("head", "end"), ("tail", "start"), ("head_tail", "middle")])
