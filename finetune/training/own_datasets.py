@@ -83,7 +83,7 @@ def _label_key(dataset: Any, name: str) -> str:
 
 
 def _label_names(model: Any) -> list[str]:
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not isinstance(getattr(config, "num_labels", None), int):
         why = f"{type(model).__name__} has no config.num_labels, so it is no sequence classifier of transformers."
         raise ModelError(why, Change(text="Build it with AutoModelForSequenceClassification."))
@@ -93,10 +93,9 @@ def _label_names(model: Any) -> list[str]:
 
 def _task(model: Any, label: Any) -> Task:
     """As transformers decides it: by the configuration, else by the number and kind of the labels."""
-    tasks: dict[str, Task] = {problem: task for task, problem in PROBLEM_TYPES.items()}
-    known = tasks.get(str(getattr(model.config, "problem_type", None)))
-    if known is not None:
-        return known
+    configured = getattr(model.config, "problem_type", None)
+    if configured is not None:
+        return next(task for task, problem in PROBLEM_TYPES.items() if problem == configured)
     if model.config.num_labels == 1:
         return "regression"
     return "single_label" if isinstance(label, int) else "multi_label"

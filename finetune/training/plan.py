@@ -11,6 +11,7 @@ from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
+from finetune.tasks import Task
 from finetune.training.facts import active_techniques, data_facts, declared_cost
 from finetune.training.measures import measure_for, with_score_note
 from finetune.training.prepare import configured_model, fitted_recipe, plan_budget
@@ -67,14 +68,14 @@ def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _model_or_reason(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
+def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
     try:
         return _describe_model(recipe, task, labels)
     except FinetuneError as error:
         return {"unavailable": error.for_command_line()}
 
 
-def _describe_model(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
+def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
     """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
     plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)

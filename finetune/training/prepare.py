@@ -24,6 +24,7 @@ from finetune.models.load import (
 from finetune.recipe import Recipe, at_size, find_budget_problems, recipe_budget
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import DataFacts
+from finetune.tasks import Task
 from finetune.techniques import Budget, SelectionRule, overrides, refuse_idle
 from finetune.training.augmentation import augment_sources, token_facts
 from finetune.training.distributed import world_size
@@ -214,7 +215,7 @@ def plan_budget(recipe: Recipe, data: Data) -> Budget:
 
 
 def configured_model(
-    recipe: Recipe, task: str, labels: list[str] | None, build: Callable[[Any], Any] = build_without_weights
+    recipe: Recipe, task: Task, labels: list[str] | None, build: Callable[[Any], Any] = build_without_weights
 ) -> Any:
     """The model as the techniques want it: modules only, or with weights if `build` loads them.
 

@@ -95,7 +95,7 @@ def gap_logs(trainer: Trainer) -> list[dict[str, float]]:
         {},
         {"eval_strategy": "no", "logging_strategy": "epoch"},
         {"eval_strategy": "steps", "eval_steps": 3},
-        {"gradient_accumulation_steps": 2, "group_by_length": False},
+        {"gradient_accumulation_steps": 2},
     ],
     ids=["epochs", "no evaluation", "steps", "accumulation"],
 )
