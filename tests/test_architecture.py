@@ -18,7 +18,7 @@ ALLOWED = {
     "kernels": set(),
     "models.dropout": set(),
     "models.layers": {"errors"},
-    "models": {"errors", "packages", "recipe"},
+    "models": {"errors", "tasks", "packages", "recipe"},
     "cache": {"atomic"},
     "data": {"atomic", "errors", "tasks", "packages", "cache", "recipe"},
     "checks": {"errors", "tasks", "cache", "measurement", "recipe", "data", "records"},

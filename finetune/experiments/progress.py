@@ -12,7 +12,7 @@ from finetune.experiments.jobs import Event, Job
 from finetune.experiments.scheduler import Planned
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import FinishedRecord, Scores
-from finetune.training.prepare import declared_cost
+from finetune.training.facts import declared_cost
 
 Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
 

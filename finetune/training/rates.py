@@ -35,13 +35,13 @@ class RatePlan:
             return 0.0
         return learning_rate(self._techniques, part, step, self._budget, self._plain[step])
 
-    def resting(self, step: int) -> frozenset[str]:
-        """Parameters that a schedule keeps still in this step."""
+    def frozen(self, step: int) -> frozenset[str]:
+        """Parameters that a schedule keeps frozen in this step."""
         if not self._is_scheduled:
             return frozenset()
         parts = set(self.parts.values())
-        still = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
-        return frozenset(name for name, part in self.parts.items() if part in still)
+        frozen = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
+        return frozenset(name for name, part in self.parts.items() if part in frozen)
 
     def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str]) -> list[Any]:
         """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain numbers:
@@ -55,8 +55,8 @@ class RatePlan:
             if parameter.requires_grad:
                 members.setdefault((self.parts[name], name in decayed), []).append(parameter)
         return [
-            {"params": found, "weight_decay": self._decay(part) if is_decayed else 0.0, "part": astuple(part)}
-            for (part, is_decayed), found in members.items()
+            {"params": group, "weight_decay": self._decay(part) if is_decayed else 0.0, "part": astuple(part)}
+            for (part, is_decayed), group in members.items()
         ]
 
     def _decay(self, part: Part) -> float:

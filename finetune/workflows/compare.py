@@ -18,7 +18,7 @@ from finetune.experiments.variants import Preset, Variant, fit_variants, preset_
 from finetune.listener import Listener
 from finetune.records.comparison import Manifest
 from finetune.records.report import Report
-from finetune.training.prepare import measured_names
+from finetune.training.measures import measured_names
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import python_call

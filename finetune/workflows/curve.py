@@ -20,7 +20,7 @@ from finetune.experiments.sizes import (
 )
 from finetune.experiments.variants import Preset, fit_variants, preset_variants
 from finetune.listener import Listener
-from finetune.training.prepare import measure_for
+from finetune.training.measures import measure_for
 from finetune.workflows.arguments import seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import python_call

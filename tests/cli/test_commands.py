@@ -329,7 +329,7 @@ def test_a_dry_run_as_json_is_json_alone(write_recipe: Write) -> None:
 
 def test_a_dry_run_warns_of_what_the_run_would(write_recipe: Write) -> None:
     result = invoke("run", write_recipe(), "--dry-run", "--set", "data.long_texts=tail")
-    assert "warning: data.long_texts: tail acts on nothing" in result.stdout
+    assert "warning: data.long_texts: tail has no effect" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ def test_a_best_epoch_with_an_undefined_score_ships_too(
 
     The head starts at 0, far from the training targets: moving there makes validation worse from epoch to epoch.
     """
-    monkeypatch.setattr("finetune.training.runner.start_at", lambda model, value: None)
+    monkeypatch.setattr("finetune.training.building.start_at", lambda model, value: None)
     texts = [text for text, _ in labelled_texts(80)]
     files = {
         "source": str(

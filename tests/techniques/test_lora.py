@@ -203,7 +203,7 @@ def test_a_run_that_died_after_training_is_only_measured_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.runner._Run.measure", interrupt)
+        patch.setattr("finetune.training.runner.Run.measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut")
     assert timeless(train(recipe, tmp_path / "cut", resume=True)) == timeless(whole)
