@@ -1,26 +1,35 @@
-"""What a learning curve says in words: what more labels would buy, and what the evidence cannot say."""
+"""What a learning curve says in words: what more labelled rows would bring, and the limitations of the evidence."""
 
 from __future__ import annotations
 
-from finetune.measurement.units import change_text, interval_text, is_share, metric_name, range_text, score_text
-from finetune.records.curve import CurveReport, FittedLaw, LabelsForMore, Prediction, PresetCurve
-from finetune.records.report import Unit
+from finetune.measurement.units import (
+    Estimated,
+    change_text,
+    count_text,
+    estimate_text,
+    is_fraction,
+    metric_name,
+    scale,
+    score_text,
+)
+from finetune.records.curve import Check, CurveReport, FittedLaw, LabelsForMore, Prediction, PresetCurve
 
 FEW_SEEDS = 5  # as in `advice.comparison`
+TIMES = {2: "twice", 5: "five times"}
 
 
 def headline(curve: CurveReport) -> str:
-    """One sentence with the scores at the smallest and the largest size, one on more labels."""
-    told = [text for preset in curve.presets if (text := _from_to(curve, preset))]
-    if not told:
-        return "No preset has finished runs at two sizes: there is no curve."
+    """One sentence with the scores at the smallest and the largest size, and what more rows would bring."""
+    trends = [text for preset in curve.presets if (text := _trend(curve, preset))]
+    if not trends:
+        return "No preset has finished runs at two sizes, so there is no curve."
     score = f"{curve.reported} {metric_name(curve.score)}"
-    first = f"From {curve.sizes[0]:,} to {curve.sizes[-1]:,} training rows {score} goes {'; '.join(told)}."
-    laws = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
-    return f"{first} {laws[0]}" if len(laws) == 1 else first
+    sentence = f"From {curve.sizes[0]:,} to {curve.sizes[-1]:,} training rows, {score} changes {'; '.join(trends)}."
+    fits = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
+    return f"{sentence} {fits[0]}" if len(fits) == 1 else sentence
 
 
-def _from_to(curve: CurveReport, preset: PresetCurve) -> str:
+def _trend(curve: CurveReport, preset: PresetCurve) -> str:
     ends = []
     for point in (preset.points[0], preset.points[-1]):
         scores = point.test if curve.reported == "test" else point.validation
@@ -29,124 +38,134 @@ def _from_to(curve: CurveReport, preset: PresetCurve) -> str:
             return ""
         ends.append((score_text(curve.score, scores[curve.score].mean), change_text(curve.score, gap.mean)))
     (low, gap_before), (high, gap_after) = ends
-    return f"from {low} to {high} with `{preset.name}` (gap from {gap_before} to {gap_after})"
+    return f"from {low} to {high} with `{preset.name}` (gap: {gap_before} to {gap_after})"
 
 
-def words_of(preset: str, law: FittedLaw, unit: Unit) -> str:
-    """What a law says about more labels, in one sentence or two."""
-    twice, most = law.predictions
-    metric = law.metric
-    if law.outlook == "no interval":
+def describe_fit(preset: str, fit: FittedLaw) -> str:
+    """What a power-law fit says about more labelled rows, in one sentence or two."""
+    twice, most = fit.predictions
+    metric = fit.metric
+    first, last = (predicted_change(metric, prediction) for prediction in (twice, most))
+    if fit.outlook == "no interval":
         return (
-            f"`{preset}`: {_times(twice)} {_level(metric, twice)}, {change_text(metric, twice.change)}; how sure "
-            "that is cannot be told from one run a size. Try: --seeds 3 or more."
+            f"`{preset}`: {_times(twice)} would give {_level(metric, twice)} ({first}). One run per size gives no "
+            "interval for this. Try: --seeds 3 or more."
         )
-    if law.outlook == "flat":
+    if fit.outlook == "flat":
         return (
-            f"`{preset}` is flat: {_times(most)} would bring less than {_step(metric)} "
-            f"({_changes(metric, most)}). More labels of this kind are not what is missing."
+            f"`{preset}` is flat: {_times(most)} would bring less than {_step(metric)} ({last}). More rows of this "
+            "kind are unlikely to help."
         )
-    if law.outlook == "too wide":
+    if fit.outlook == "too wide":
         return (
-            f"`{preset}`: what more labels buy cannot be told from these runs. {_times(twice).capitalize()} may bring "
-            f"{_changes(metric, twice)}, {_times(most)} {_changes(metric, most)}: next to nothing, or a lot. "
-            "More seeds or sizes narrow it."
+            f"`{preset}`: these runs cannot tell what more rows would bring. {_times(twice).capitalize()}: {first}; "
+            f"{_times(most)}: {last}. More seeds or sizes narrow the intervals."
         )
-    parts = [f"{_times(size)} would bring {_level(metric, size)}, {_changes(metric, size)}" for size in (twice, most)]
-    needed = f" {labels_text(metric, law.labels).capitalize()}." if law.labels is not None else ""
-    return f"`{preset}`: {parts[0]}; {parts[1]}.{needed}"
+    needed = f" {labels_text(metric, fit.labels)}" if fit.labels is not None else ""
+    return (
+        f"`{preset}`: {_times(twice)} would give {_level(metric, twice)} ({first}); {_times(most)} would give "
+        f"{_level(metric, most)} ({last}).{needed}"
+    )
 
 
 def labels_text(metric: str, labels: LabelsForMore) -> str:
-    """`one point more needs about 1,600 rows in all [1,310, 2,550]`."""
+    """`One point more needs about 1,600 rows in total [1,310, 2,550].`"""
     limit = f"more than {labels.limit:,}"
     rows = limit if labels.rows is None else f"about {rows_text(labels.rows)}"
+    sentence = f"{_step(metric).capitalize()} more needs {rows} rows in total"
     if labels.low is None:
-        return f"{_step(metric)} more needs {rows} rows in all"
+        return f"{sentence}."
     high = limit if labels.high is None else rows_text(labels.high)
-    return f"{_step(metric)} more needs {rows} rows in all [{rows_text(labels.low)}, {high}]"
+    return f"{sentence} [{rows_text(labels.low)}, {high}]."
 
 
 def rows_text(rows: int) -> str:
-    """Three digits: more would look surer than an extrapolation is."""
+    """Three digits: more would suggest a precision that an extrapolation does not have."""
     return f"{round(rows, 3 - len(str(rows))):,}"
 
 
 def _times(prediction: Prediction) -> str:
-    words = {2: "twice", 5: "five times"}
-    return f"{words.get(prediction.factor, f'{prediction.factor} times')} the labels ({prediction.size:,})"
+    return f"{TIMES.get(prediction.factor, f'{prediction.factor} times')} the rows ({prediction.size:,})"
 
 
 def _level(metric: str, prediction: Prediction) -> str:
-    level = f"{metric_name(metric)} {score_text(metric, prediction.value)}"
-    return f"{level} {_known(range_text(metric, prediction.low, prediction.high))}".rstrip()
+    return f"{metric_name(metric)} {predicted_level(metric, prediction)}"
 
 
-def _changes(metric: str, prediction: Prediction) -> str:
-    interval = _known(interval_text(metric, prediction.change_low, prediction.change_high))
-    return f"{change_text(metric, prediction.change)} {interval}".rstrip()
+def predicted_level(metric: str, prediction: Prediction) -> str:
+    """`82.0 % [80.1, 84.2]`."""
+    return scale(metric).estimated_level(Estimated(prediction.value, prediction.low, prediction.high))
 
 
-def _known(text: str) -> str:
-    return "" if text == "-" else text
+def predicted_change(metric: str, prediction: Prediction) -> str:
+    """`+2.0 points [+0.5, +4.2]`."""
+    return estimate_text(metric, Estimated(prediction.change, prediction.change_low, prediction.change_high))
 
 
 def _step(metric: str) -> str:
-    return "one point" if is_share(metric) else "0.01"
+    return "one point" if is_fraction(metric) else "0.01"
 
 
 def caveats(curve: CurveReport) -> list[str]:
-    """What the evidence cannot say: few seeds, few sizes, plateaus, no test split, failed runs."""
-    found = [f"The data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
-    repeats = len(curve.seeds)
-    if repeats == 1:
-        found.append("One seed: no bands, because nothing tells how far another one would be. Try: --seeds 3")
-    elif repeats < FEW_SEEDS:
-        found.append(f"{repeats} seeds leave wide intervals; five or more narrow them.")
-    no_law = next((preset.no_law for preset in curve.presets if preset.no_law), "")
-    if no_law:
-        found.append(f"No law is fitted: {no_law}.")
-    found += [text for preset in curve.presets if (text := _missed(curve, preset))]
-    if any(law.check is None for preset in curve.presets for law in preset.laws.values()):
-        found.append(
-            "A law has three constants, so three sizes cannot tell whether the scores follow one; a fourth size can."
-        )
-    if any(preset.laws for preset in curve.presets):
-        found.append(
-            "More labels are taken to be of the same kind as these, and of the same quality; the law is never followed "
-            f"beyond {5 * curve.sizes[-1]:,} rows."
-        )
+    """Limitations: few seeds, few sizes, plateaus, no test split, failed runs."""
+    texts = [f"Data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
+    seeds = len(curve.seeds)
+    if seeds == 1:
+        texts.append("One seed: there are no intervals, because the variation between seeds is unknown. Try: --seeds 3")
+    elif seeds < FEW_SEEDS:
+        texts.append(f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended.")
+    texts += _limits_of_fit(curve)
     if curve.reported == "validation":
-        found.append("There is no test split: scores are of validation, which also selected, so they are optimistic.")
+        texts.append(
+            "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
+            "optimistic."
+        )
     runs = [run for preset in curve.presets for point in preset.points for run in point.runs]
     failed = sum(run.status != "finished" for run in runs)
     if failed:
-        found.append(f"{failed} of {len(runs)} runs have not finished; see Failures.")
+        texts.append(f"{failed} of {count_text(len(runs), 'run')} did not finish; see Failures.")
     degenerate = [
-        f"{preset.name} at {point.size} ({count})"
+        f"{preset.name} at {point.size:,} ({count})"
         for preset in curve.presets
         for point in preset.points
         if (count := sum(run.degenerate for run in point.runs))
     ]
     if degenerate:
-        found.append(
-            f"Degenerate runs, no better than the most frequent class: {', '.join(degenerate)}. A law through them "
-            "describes training that failed, not the data."
+        texts.append(
+            f"Runs that did not learn (no better than the most frequent class): {', '.join(degenerate)}. A fit through "
+            "them describes failed training, not the data."
         )
-    return found
+    return texts
+
+
+def _limits_of_fit(curve: CurveReport) -> list[str]:
+    texts = []
+    no_fit = next((preset.no_law for preset in curve.presets if preset.no_law), "")
+    if no_fit:
+        texts.append(f"No power law was fitted: {no_fit}.")
+    texts += [text for preset in curve.presets if (text := _missed(curve, preset))]
+    if any(fit.check is None for preset in curve.presets for fit in preset.laws.values()):
+        texts.append("A power law has three constants, so three sizes cannot test the fit; a fourth size can.")
+    if any(preset.laws for preset in curve.presets):
+        texts.append(
+            "The fit assumes that further rows are of the same kind and quality as these. It is not extrapolated "
+            f"beyond {5 * curve.sizes[-1]:,} rows."
+        )
+    return texts
 
 
 def _missed(curve: CurveReport, preset: PresetCurve) -> str:
-    """The law does not even reach the largest size."""
-    law = preset.laws.get(curve.score)
-    if law is None or law.check is None or law.check.low is None or law.check.high is None:
-        return ""
-    check = law.check
-    if check.low <= check.measured <= check.high:  # type: ignore[operator]  # both are known, see above
+    """The fit does not even reach the largest size."""
+    fit = preset.laws.get(curve.score)
+    check = None if fit is None else fit.check
+    if check is None or check.low is None or check.high is None or check.low <= check.measured <= check.high:
         return ""
     return (
-        f"`{preset.name}`: the law of the smaller sizes misses the largest, {check.size:,} rows, by "
-        f"{change_text(curve.score, check.miss)} (predicted {score_text(curve.score, check.predicted)} "
-        f"{range_text(curve.score, check.low, check.high)}, measured {score_text(curve.score, check.measured)}): "
-        "do not trust it further out."
+        f"`{preset.name}`: the fit to the smaller sizes misses the largest size ({check.size:,} rows) by "
+        f"{change_text(curve.score, check.miss)} (predicted {_predicted(curve.score, check)}, measured "
+        f"{score_text(curve.score, check.measured)}). Do not trust its extrapolation."
     )
+
+
+def _predicted(metric: str, check: Check) -> str:
+    return scale(metric).estimated_level(Estimated(check.predicted, check.low, check.high))

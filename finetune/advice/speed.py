@@ -1,7 +1,8 @@
-"""What a profile says about speed, and what to type."""
+"""What a profile says about speed, and how to change it."""
 
 from collections.abc import Mapping
 
+from finetune.measurement.units import count_text, percent_text
 from finetune.records.profile import RunProfile, Watched
 from finetune.records.schema import RunRecord
 
@@ -9,7 +10,7 @@ PREPARING = ("start", "data", "tokens", "checks")
 TRAINING = ("batches", "forward_backward", "optimizer")  # as training.phases.TRAINING, which is above this layer
 MEASURING = ("evaluation", "measurement")
 
-# From these shares on a sentence is worth its reading.
+# Fractions of the time above which a sentence is worth reading.
 MUCH_PREPARING = 0.5
 MUCH_WAITING = 0.1  # for checkpoints
 MUCH_PADDING = 0.1  # more than there would be with texts of like length together
@@ -18,9 +19,9 @@ MUCH_BETWEEN = 0.4
 
 
 def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
-    """Sentences on what takes more than its usual share; one that says so where nothing does."""
+    """Sentences on what takes unusually long; one that says so where nothing does."""
     found = [*_phases(record), *_padding(profile, _sum(record.time.phases, TRAINING)), *_step(record, profile)]
-    return found or ["Nothing takes an unusual share."]
+    return found or ["No phase takes unusually long."]
 
 
 def _sum(phases: Mapping[str, float], names: tuple[str, ...]) -> float:
@@ -34,7 +35,7 @@ def _phases(record: RunRecord) -> list[str]:
     found = []
     if preparing > MUCH_PREPARING * total:
         found.append(
-            f"Preparing took {preparing / total:.0%} of the time. Several seeds in one command pay it once: "
+            f"Preparation took {percent_text(preparing / total)} of the time. Several seeds in one command share it: "
             "--seed 1 --seed 2 ..."
         )
     if measuring > training:
@@ -42,13 +43,15 @@ def _phases(record: RunRecord) -> list[str]:
         per_evaluation = rows["train_probe"] + rows["validation"]
         size = record.recipe["training"]["eval_batch_size"]
         found.append(
-            f"Measuring took longer than training: {measuring:.1f} s against {training:.1f} s, {per_evaluation} rows "
-            f"(train probe and validation) after each of {len(record.history)} epochs. Larger batches may be faster: "
-            f"--set training.eval_batch_size={2 * size}{_fewer_rows(record)}"
+            f"Measuring took longer than training: {measuring:.1f} s against {training:.1f} s, with "
+            f"{count_text(len(record.history), 'evaluation')} of {count_text(per_evaluation, 'row')} (train sample and "
+            f"validation). Larger batches may be faster: --set training.eval_batch_size={2 * size}"
+            f"{_fewer_rows(record)}"
         )
     if phases.get("checkpoints", 0.0) > MUCH_WAITING * total:
         found.append(
-            f"Training waited {phases['checkpoints']:.1f} s for checkpoints. A faster disk helps: --output DIR on one"
+            f"Training waited {phases['checkpoints']:.1f} s for checkpoints. A faster disk helps: put "
+            "the run on it with --output DIR"
         )
     return found
 
@@ -57,7 +60,7 @@ def _fewer_rows(record: RunRecord) -> str:
     if record.recipe["data"].get("split_file"):  # which settles how many there are
         return ""
     size = max(1, record.data.rows["validation"] // 2)
-    return f"; fewer rows surely are: --set data.validation_size={size} (with wider intervals)"
+    return f". Fewer rows are faster, with wider intervals: --set data.validation_size={size}"
 
 
 def _padding(profile: RunProfile, training: float) -> list[str]:
@@ -66,8 +69,9 @@ def _padding(profile: RunProfile, training: float) -> list[str]:
         return []
     saved = training * (1 - (1 - present) / (1 - grouped))
     return [
-        f"{present:.0%} of the tokens in training batches are padding. Batches of texts of like length would have "
-        f"{grouped:.0%}, and save about {saved:.1f} of {training:.1f} s: --set training.group_by_length=true"
+        f"{percent_text(present)} of the tokens in training batches are padding. Grouping texts of similar length "
+        f"would reduce this to {percent_text(grouped)} and save about {saved:.1f} of {training:.1f} s: "
+        "--set training.group_by_length=true"
     ]
 
 
@@ -79,18 +83,21 @@ def _step(record: RunRecord, profile: RunProfile) -> list[str]:
     phases = profile.time.phases
     if phases.get("batches", 0.0) > MUCH_BATCHING * _sum(phases, TRAINING):
         found.append(
-            f"Preparing batches took {phases['batches']:.1f} s of training: texts are augmented, or few tokens are "
-            "computed for each row."
+            f"Preparing batches took {phases['batches']:.1f} s of training. Text augmentation is the usual cause; very "
+            "short texts are another."
         )
     if _between(watched) > MUCH_BETWEEN:
+        cause = (
+            "the GPU waits for Python"
+            if profile.device == "cuda"
+            else "its operations are too small to keep the CPU busy"
+        )
         found.append(
-            f"{_between(watched):.0%} of a step lies between operations: this "
-            f"{'GPU waits for Python' if profile.device == 'cuda' else 'model is small for its number of operations'}. "
-            "Larger batches of fewer steps have less of it: --set training.batch_size=... (this changes what is "
-            "learned: mind the learning rate)"
+            f"{percent_text(_between(watched))} of a step lies between operations: {cause}. Larger batches reduce it: "
+            "--set training.batch_size=... (this changes what is learned: adjust the learning rate)"
         )
     if record.recipe["training"].get("precision") == "fp32" and profile.device == "cuda":
-        found.append("Training in fp32 uses a part of what a GPU can do. Try: --set training.precision=auto")
+        found.append("Training in fp32 uses only part of the speed of a GPU. Try: --set training.precision=auto")
     return found
 
 

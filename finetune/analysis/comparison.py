@@ -30,7 +30,7 @@ from finetune.analysis.statistics import LEVEL, holm
 from finetune.analysis.verdicts import RULE, Candidate, State, best_candidate, judge, judge_change, recommend
 from finetune.errors import OutputError
 from finetune.measurement.scores import LOSSES, measure_of
-from finetune.measurement.units import difference_unit, higher_is_better, is_share
+from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
 from finetune.records.comparison import VariantEntry
 from finetune.records.report import (
     Decomposition,
@@ -154,7 +154,7 @@ class Analysis:
         """How each metric is to be read."""
         return {
             name: Unit(
-                kind="share" if is_share(name) else "plain",
+                kind="fraction" if is_fraction(name) else "plain",
                 higher_is_better=higher_is_better(name),
                 unit=difference_unit(name),
             )
@@ -342,7 +342,7 @@ class Analysis:
 
     def _recommendation(self, variants: Sequence[VariantReport]) -> Recommendation | None:
         judged = [variant for variant in variants if self.rows[variant.name].runs]
-        fit = [variant for variant in judged if variant.verdict not in ("underfit", "degenerate", "failed")]
+        fit = [variant for variant in judged if variant.verdict not in ("underfits", "did not learn", "failed")]
         # A preset whose hard seeds failed must not gain from it: all are compared on the seeds that all have.
         shared = _shared([self.rows[variant.name] for variant in fit or judged])
         candidates = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.advice.curve import caveats, headline, words_of
+from finetune.advice.curve import caveats, describe_fit, headline
 from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.collect import Collection, FinishedRun, collect_curve
 from finetune.analysis.comparison import Analysis, Row
@@ -210,7 +210,7 @@ class _CurveAnalysis:
             outlook=outlook,
             words="",
         )
-        return fitted.model_copy(update={"words": words_of(name, fitted, unit)})
+        return fitted.model_copy(update={"words": describe_fit(name, fitted)})
 
 
 def _row_luck(columns: Sequence[Sequence[Quantity]]) -> list[Floats] | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from finetune.advice.comparison import taken_apart
+from finetune.advice.comparison import ablated_preset
 from finetune.errors import RecipeError, suggest
 from finetune.records.report import Group, Summary, VariantReport
 
@@ -163,7 +163,7 @@ def _tell(term: Term, group: Group) -> str:
 def _meant(term: Term, group: Group) -> VariantReport:
     """The variant that is named, else the recommended one; of an ablation, the preset that is taken apart."""
     if term.variant is None and group.kind == "ablate":
-        return taken_apart(group)
+        return ablated_preset(group)
     name = term.variant or (group.recommendation.variant if group.recommendation else group.baseline)
     return next(variant for variant in group.variants if variant.name == name)
 

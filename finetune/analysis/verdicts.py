@@ -1,4 +1,4 @@
-"""Words for numbers: the state of a preset, what it changed, which one to take. Every rule is stated here."""
+"""Verdicts: the state of a preset, what it changed, which one is recommended. Every rule is stated here."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from finetune.analysis.statistics import LEVEL
-from finetune.measurement.units import change_text, higher_is_better, interval_text, metric_name, score_text
+from finetune.measurement.units import change_text, estimate_text, higher_is_better, metric_name, score_text
 from finetune.records.report import Change, Decomposition, Difference, Summary, Verdict
 
 SMALL_GAP = 0.05  # of the score: a gap that is surely below it is no reason to worry
 MARGIN = 0.01  # of the score: a preset whose loss is surely below it has kept the score
 
 RULE = (
-    "best mean validation score; among those not distinguishable from it (paired, Holm), the smallest gap, then the "
-    "cheapest; presets that underfit or stay at the majority class are left out"
+    "Best mean validation score. Among presets that do not differ significantly from it (paired, Holm-adjusted): the "
+    "smallest gap, then the lowest cost. Presets that underfit or did not learn are excluded."
 )
 
 
@@ -39,31 +39,31 @@ def judge(state: State) -> tuple[Verdict, str]:
     if state.finished == 0:
         return "failed", "no run has finished"
     if 2 * state.degenerate >= state.finished:
-        return "degenerate", f"{state.degenerate} of {state.finished} runs do no better than one answer for all texts"
+        return "did not learn", (
+            f"{state.degenerate} of {state.finished} runs are no better than the same prediction for every text"
+        )
     train = state.train.mean if state.train is not None else None
     floor = state.baseline_validation
     if train is not None and floor is not None and train < floor:
-        return "underfit", (
-            f"train {score} {score_text(state.score, train)} is below the baseline's validation "
+        return "underfits", (
+            f"train {score} {score_text(state.score, train)} is lower than the baseline's validation {score} "
             f"{score_text(state.score, floor)}"
         )
     if state.units < 2:
-        return "not enough evidence", "one repetition: a gap is seen, its spread is not"
+        return "not enough evidence", "a single repetition shows a gap, but not how much it varies"
     by_score, by_loss = state.gap.get(state.score), state.gap.get(state.loss)
     if by_score is None or by_score.low is None or by_score.high is None:
-        return "not enough evidence", f"no interval for the {score} gap"
+        return "not enough evidence", f"the {score} gap has no interval"
     if by_score.low > 0:
-        return "overfit, hurting", f"the {score} gap is {_with_interval(state.score, by_score)}"
+        return "overfits", f"the {score} gap is {estimate_text(state.score, by_score)}"
     if by_loss is not None and by_loss.low is not None and by_loss.low > 0:
-        return "overfit, harmless", (
-            f"the {loss} gap is {_with_interval(state.loss, by_loss)}, the {score} gap is not distinguishable from 0: "
-            f"{_with_interval(state.score, by_score)}"
+        return "overconfident only", (
+            f"the {loss} gap is {estimate_text(state.loss, by_loss)}; the {score} gap does not differ significantly "
+            f"from 0: {estimate_text(state.score, by_score)}"
         )
     if by_score.high < SMALL_GAP:
-        return "healthy", f"the {score} gap is {_with_interval(state.score, by_score)}"
-    return "not enough evidence", (
-        f"the {score} gap could be 0 or as large as {change_text(state.score, by_score.high)}"
-    )
+        return "healthy", f"the {score} gap is {estimate_text(state.score, by_score)}"
+    return "not enough evidence", (f"the {score} gap may be 0 or as large as {change_text(state.score, by_score.high)}")
 
 
 def judge_change(
@@ -88,33 +88,32 @@ def judge_change(
         return "failed", "no run can be paired with the baseline"
     if reported.mean is None or gap.mean is None:
         return "not enough evidence", f"{metric_name(score)} is undefined in some of the runs"
-    shown = f"{metric_name(score)} {_difference(score, reported)}"
+    shown = f"{metric_name(score)} {estimate_text(score, reported)}"
     if reported.distinguishable is None and gap.distinguishable is None:
         same = not any(reported.values) and not any(gap.values)
-        word: Change = "not distinguishable" if same and len(reported.values) > 1 else "not enough evidence"
-        return word, f"{shown}; gap {_difference(score, gap)}"
+        word: Change = "no significant difference" if same and len(reported.values) > 1 else "not enough evidence"
+        return word, f"{shown}; gap {estimate_text(score, gap)}"
     sign = 1 if higher_is_better(score) else -1
     rose, fell = (_is_clear(reported, direction * sign) for direction in (1, -1))
     shrank = _is_clear(gap, -1) or _is_clear(loss_gap, -1)
     grew = _is_clear(gap, 1) or _is_clear(loss_gap, 1)
-    gaps = f"{metric_name(score)} gap {_difference(score, gap)}"
+    gaps = f"{metric_name(score)} gap {estimate_text(score, gap)}"
     if loss_gap is not None:
-        gaps += f", {metric_name(loss)} gap {_difference(loss, loss_gap)}"
+        gaps += f", {metric_name(loss)} gap {estimate_text(loss, loss_gap)}"
     reason = f"{shown}; {gaps}{_where_from(parts, shrank)}"
     if rose:
         return "better", reason
     if shrank and grew:
-        return "mixed gaps", reason
+        return "score and loss gaps disagree", reason
     if shrank and fell:
-        return "smaller gap, score fell", reason
+        return "smaller gap, lower score", reason
     if shrank:
         edge = reported.low if sign > 0 else None if reported.high is None else -reported.high
-        return ("smaller gap, score kept" if edge is not None and edge >= -MARGIN else "smaller gap, score unclear"), (
-            reason
-        )
+        maintained = edge is not None and edge >= -MARGIN
+        return "smaller gap, score maintained" if maintained else "smaller gap, score unclear", reason
     if fell:
         return "worse", reason
-    return ("larger gap" if grew else "not distinguishable"), reason
+    return ("larger gap" if grew else "no significant difference"), reason
 
 
 def _where_from(parts: Decomposition | None, shrank: bool) -> str:
@@ -122,9 +121,9 @@ def _where_from(parts: Decomposition | None, shrank: bool) -> str:
     if parts is None or not shrank:
         return ""
     if _is_clear(parts.validation_rose, 1):
-        return "; validation rose"
+        return "; the validation score improved"
     if _is_clear(parts.train_fell, 1):
-        return "; only train fell for sure"
+        return "; only the train score decreased significantly"
     return ""
 
 
@@ -132,15 +131,6 @@ def _is_clear(difference: Difference | None, direction: int) -> bool:
     if difference is None or difference.mean is None:
         return False
     return bool(difference.distinguishable) and difference.mean * direction > 0
-
-
-def _difference(metric: str, difference: Difference) -> str:
-    interval = interval_text(metric, difference.low, difference.high)
-    return change_text(metric, difference.mean) + ("" if interval == "-" else f" {interval}")
-
-
-def _with_interval(metric: str, summary: Summary) -> str:
-    return f"{change_text(metric, summary.mean)} {interval_text(metric, summary.low, summary.high)}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,7 @@ class Candidate:
         validation: Mean validation score, higher is better.
         gap: Mean gap of the score.
         cost: Declared, then what decides between equal ones: techniques, place in the list.
-        eligible: Neither failed, underfit nor degenerate.
+        eligible: It neither failed, underfits nor did not learn.
     """
 
     name: str
@@ -171,7 +161,7 @@ def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
 def recommend(
     candidates: Sequence[Candidate], p_against_best: Mapping[str, float | None], score: str
 ) -> tuple[str, str] | None:
-    """The variant to take, and why, by RULE.
+    """The variant that RULE recommends, and why, in sentences.
 
     Args:
         candidates: All variants with a finished run.
@@ -181,37 +171,35 @@ def recommend(
     best = best_candidate(candidates)
     if best is None:
         return None
+    name, top = metric_name(score), score_text(score, best.validation)
     if not best.eligible:
         return best.name, (
-            f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}), but every preset "
-            "underfits or stays at the most frequent class: do not ship it"
+            f"Best validation {name} ({top}), but every preset underfits or did not learn: use none of them as it is."
         )
     rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
     if not rivals:
-        return best.name, "the others failed, underfit or give one answer for all texts"
+        return best.name, "All other presets failed, underfit or did not learn."
     if all(p is None for p in p_against_best.values()):
-        return best.name, (
-            f"it has the best validation {metric_name(score)} ({score_text(score, best.validation)}); with this few "
-            "repetitions nothing more can be told apart"
-        )
+        return best.name, f"Best validation {name} ({top}). With so few repetitions no difference can be tested."
     level = 1 - LEVEL
     unknown = [rival.name for rival in rivals if p_against_best.get(rival.name) is None]
     tied = [best, *(rival for rival in rivals if (p_against_best.get(rival.name) or 0.0) >= level)]
     chosen = min(tied, key=lambda candidate: (candidate.gap, *candidate.cost))
-    left_out = f"; too few or equal pairs to judge {', '.join(unknown)}" if unknown else ""
-    return chosen.name, _why(chosen, best, tied, score) + left_out
+    not_judged = f" Too few or identical pairs to judge {', '.join(unknown)}." if unknown else ""
+    return chosen.name, _why(chosen, best, tied, score) + not_judged
 
 
 def _why(chosen: Candidate, best: Candidate, tied: Sequence[Candidate], score: str) -> str:
-    name, gap = metric_name(score), f"{metric_name(score)} gap {change_text(score, chosen.gap)}"
+    name, gap = metric_name(score), change_text(score, chosen.gap)
     top = score_text(score, best.validation)
     if len(tied) == 1:
-        return f"its validation {name} ({top}) is distinguishably the best; {gap}"
+        return f"Its validation {name} ({top}) is significantly the best; gap {gap}."
     same = [candidate for candidate in tied if candidate.gap == chosen.gap]
-    smallest = "the same gap as others and is the cheapest" if len(same) > 1 else "the smallest gap"
     if chosen is best:
-        return f"it has the best validation {name} ({top}) and {smallest} of those not distinguishable from it ({gap})"
+        least = f"the lowest cost at the same gap ({gap})" if len(same) > 1 else f"the smallest gap ({gap})"
+        return f"Best validation {name} ({top}) and {least} among the presets that do not differ significantly from it."
+    least = f"Lowest cost at the same gap ({gap})" if len(same) > 1 else f"Smallest gap ({gap})"
     return (
-        f"it has {smallest} ({gap}) of the {len(tied)} whose validation {name} is not distinguishable from the best "
-        f"({best.name}: {top}; {chosen.name}: {score_text(score, chosen.validation)})"
+        f"{least} of the {len(tied)} presets whose validation {name} does not differ significantly from the best "
+        f"({best.name}: {top}; {chosen.name}: {score_text(score, chosen.validation)})."
     )

@@ -1,4 +1,4 @@
-"""report.json, version 1: everything that a comparison's report shows. Renderers read this and compute nothing.
+"""report.json, version 2: everything that a comparison's report shows. Renderers read this and compute nothing.
 
 Scores are in [0, 1] or [-1, 1], losses in nats (or label units squared), gaps positive where the model overfits.
 A figure that cannot be known (one seed, no test split, a constant) is null; nothing is invented in its place.
@@ -12,21 +12,27 @@ from finetune.records.facts import CodeVersion, Device
 from finetune.records.schema import Baseline, Finding
 from finetune.tasks import Task
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2  # 1 had other words in `verdict`, `change` and `kind`
 
 Verdict = Literal[
-    "healthy", "overfit, harmless", "overfit, hurting", "underfit", "degenerate", "not enough evidence", "failed"
+    "healthy",  # a gap of the score of 5 points or more is ruled out, and so is one of the loss
+    "overconfident only",  # the loss has a gap, the score has none that is significant
+    "overfits",  # the score has a gap
+    "underfits",  # train is below the baseline's validation
+    "did not learn",  # half of the runs or more are no better than the same prediction for every text
+    "not enough evidence",
+    "failed",
 ]
 Change = Literal[
     "baseline",
     "better",  # the reported score rose
-    "smaller gap, score kept",  # a loss of more than a point is ruled out
+    "smaller gap, score maintained",  # a loss of more than a point is ruled out
     "smaller gap, score unclear",
-    "smaller gap, score fell",
+    "smaller gap, lower score",
     "worse",  # the score fell and the gap did not shrink
     "larger gap",
-    "mixed gaps",  # that of the score and that of the loss went opposite ways
-    "not distinguishable",
+    "score and loss gaps disagree",  # they changed in opposite directions
+    "no significant difference",
     "not enough evidence",
     "failed",
 ]
@@ -196,7 +202,7 @@ class Recommendation(_Frozen):
 class Unit(_Frozen):
     """How a metric is to be read."""
 
-    kind: Literal["share", "plain"] = Field(description="share: in [0, 1], shown in percent and points.")
+    kind: Literal["fraction", "plain"] = Field(description="fraction: in [0, 1], shown in percent and points.")
     higher_is_better: bool
     unit: str = Field(description="points, nats, … ; may be empty.")
 

@@ -39,7 +39,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Attributes: open_rows: those beyond are folded away on a page; marked: index of the baseline's row."""
+    """
+    Attributes:
+        open_rows: Those beyond are folded away on a page.
+        marked: Index of the baseline's row.
+        second_part: Index of the first row of a second part, such as simple models below presets.
+        notes: Sentences below the table.
+    """
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -47,6 +53,7 @@ class Table:
     rows: list[list[Cell]]
     open_rows: int | None = None
     marked: int | None = None
+    second_part: int | None = None
     notes: list[str] = field(default_factory=list)
 
 

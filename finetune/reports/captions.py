@@ -2,24 +2,19 @@
 
 import statistics
 
+from finetune.measurement.units import MINUS, count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
-from finetune.reports.numbers import (
-    DASH,
-    Scale,
-    count_text,
-    difference,
-    finished,
-    mean_of,
-    number_text,
-    reported,
-    scale_of,
-    shorten,
-)
+from finetune.reports.numbers import difference, finished, mean_of, reported, scale_of, shorten
 
 
 def name_of(variant: VariantReport) -> str:
     """The name of a variant within a sentence."""
-    return f"`{shorten(variant.name, 60).replace('`', '')}`"
+    return quoted(variant.name)
+
+
+def quoted(name: str) -> str:
+    """A preset's name as code."""
+    return f"`{shorten(name, 60).replace('`', '')}`"
 
 
 def sentence(text: str) -> str:
@@ -31,18 +26,18 @@ def dumbbell_caption(group: Group) -> str:
     """Names the widest and the narrowest gap."""
     scale = scale_of(group, group.score)
     gaps = _by_mean({variant.name: variant.gap for variant in group.variants}, group.score)
-    lead = f"{sentence(scale.name)}: train probe and validation joined by a line, so that its length is the gap"
-    lead += "; the tick is test. " if group.reported == "test" else "; there is no test split. "
+    lead = f"{sentence(scale.name)} on the train sample and on validation; the line between them is the gap. "
+    lead += "The tick is test. " if group.reported == "test" else "There is no test split. "
     if not gaps:
-        return lead + "No run finished: there is nothing to draw."
+        return lead + "No run finished, so there is nothing to draw."
     (least_name, least), (most_name, most) = gaps[0], gaps[-1]
     if len(gaps) == 1:
-        return f"{lead}Only {_quoted(least_name)} finished: gap {scale.change(least)}."
+        return f"{lead}Only {quoted(least_name)} finished: its gap is {scale.change(least)}."
     if scale.change(most) == scale.change(least):
-        return f"{lead}The gap of all is {scale.change(most)}."
+        return f"{lead}All gaps are {scale.change(most)}."
     return (
-        f"{lead}The gap is widest for {_quoted(most_name)} ({scale.change(most)}) and narrowest for "
-        f"{_quoted(least_name)} ({scale.change(least)})."
+        f"{lead}The gap is widest for {quoted(most_name)} ({scale.change(most)}) and narrowest for "
+        f"{quoted(least_name)} ({scale.change(least)})."
     )
 
 
@@ -51,7 +46,7 @@ def dumbbell_text(group: Group, variant: VariantReport) -> str:
     scale = scale_of(group, group.score)
     test = f", test {scale.level(mean_of(variant.test, group.score))}" if variant.test else ""
     return (
-        f"Train probe {scale.level(mean_of(variant.train, group.score))}, validation "
+        f"Train sample {scale.level(mean_of(variant.train, group.score))}, validation "
         f"{scale.level(mean_of(variant.validation, group.score))}{test}; gap "
         f"{scale.change(mean_of(variant.gap, group.score))}."
     )
@@ -60,29 +55,30 @@ def dumbbell_text(group: Group, variant: VariantReport) -> str:
 def frontier_caption(group: Group) -> str:
     """Says which presets no other one beats on both axes."""
     scale = scale_of(group, group.score)
-    text = f"Gap of {scale.name} against its validation value: up and to the left is better. "
+    text = f"Validation {scale.name} against its generalization gap: higher and further left is better. "
     dominated = [variant for variant in finished(group) if variant.dominated_by is not None]
     kept = [name_of(variant) for variant in finished(group) if variant.dominated_by is None]
-    text += f"Not beaten on both at once: {', '.join(kept)}. " if kept else ""
+    text += f"Not dominated (no other preset is better on both axes): {', '.join(kept)}. " if kept else ""
     text += "".join(
-        f"{name_of(variant)} is paler: {_quoted(str(variant.dominated_by))} has the higher score and the smaller gap. "
+        f"{name_of(variant)} is shown paler: {quoted(str(variant.dominated_by))} has a higher score and a smaller gap. "
         for variant in dominated[:6]
     )
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
-    text += "The crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
+    text += "Crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
     return text + "The vertical axis does not start at zero."
 
 
 def has_intervals(group: Group) -> bool:
     """Whether any mean of the main score has one."""
-    return any(of.low is not None for v in group.variants for of in (*v.gap.values(), *v.validation.values()))
+    summaries = (summary for v in group.variants for summary in (*v.gap.values(), *v.validation.values()))
+    return any(summary.low is not None for summary in summaries)
 
 
 def frontier_text(group: Group) -> str:
     """Every point of the frontier in words."""
     scale = scale_of(group, group.score)
     return " ".join(
-        f"{shorten(variant.name, 60)}: gap {_with_interval(scale, variant.gap.get(group.score))}, validation "
+        f"{shorten(variant.name, 60)}: gap {scale.estimated_change(variant.gap.get(group.score))}, validation "
         f"{scale.level(mean_of(variant.validation, group.score))}"
         + (f", test {scale.level(mean_of(variant.test, group.score))}." if variant.test else ".")
         for variant in finished(group)
@@ -90,17 +86,17 @@ def frontier_text(group: Group) -> str:
 
 
 def curves_caption(group: Group) -> str:
-    """Says where validation loss was lowest, how far it rose, and who stopped early."""
+    """Says where validation loss was lowest, how far it increased, and which runs stopped early."""
     loss = scale_of(group, group.loss)
-    text = f"{sentence(scale_of(group, group.score).name)} above, {loss.name} below, on the same axes in every panel, "
-    text += "which do not start at zero. "
+    text = f"{sentence(scale_of(group, group.score).name)} (above) and {loss.name} (below) during training. All panels "
+    text += "have the same axes, which do not start at zero. "
     rises = {variant.name: rise for variant in finished(group) if (rise := _mean_rise(variant, group.loss)) is not None}
     if rises:
         most, least = max(rises, key=lambda name: rises[name]), min(rises, key=lambda name: rises[name])
-        text += f"Validation {loss.name} ends {_rise(loss, rises[most])} above its lowest point with {_quoted(most)}"
-        text += f" and {_rise(loss, rises[least])} with {_quoted(least)}. " if len(rises) > 1 else ". "
+        text += f"Validation {loss.name} ends {loss.amount(rises[most])} above its minimum for {quoted(most)}"
+        text += f" and {loss.amount(rises[least])} for {quoted(least)}. " if len(rises) > 1 else ". "
     stopped = [
-        f"{name_of(variant)} ({early} of {len(variant.curves)})"
+        f"{name_of(variant)} ({early} of {count_text(len(variant.curves), 'run')})"
         for variant in finished(group)
         if (early := sum(_stopped_early(run) for run in variant.runs))
     ]
@@ -117,7 +113,7 @@ def curve_text(group: Group, variant: VariantReport) -> str:
         f"{count_text(len(variant.curves), 'run')}, ending at step {min(last)}"
         + (f" to {max(last)}" if max(last) != min(last) else "")
         if last
-        else "no measurements"
+        else "No measurements"
     ]
     for scale in (score, loss):
         ends = [
@@ -126,41 +122,43 @@ def curve_text(group: Group, variant: VariantReport) -> str:
             if curve.train.get(scale.metric) and curve.validation.get(scale.metric)
         ]
         train, validation = (_mean([end[side] for end in ends]) for side in (0, 1))
-        parts.append(f"{scale.name} at the end: train probe {scale.level(train)}, validation {scale.level(validation)}")
+        parts.append(
+            f"{scale.name} at the end: train sample {scale.level(train)}, validation {scale.level(validation)}"
+        )
     return "; ".join(parts) + "."
 
 
 def decomposition_caption(group: Group) -> str:
-    """For score and loss: where validation rose distinguishably, and where only train fell."""
-    text = "A gap closes when train falls or when validation rises; only the second helps new texts."
-    return " ".join([text, *(told for metric in (group.score, group.loss) if (told := _closed_by(group, metric)))])
+    """For score and loss: where validation improved significantly, and where only train got worse."""
+    text = "A gap closes when train gets worse or when validation improves. Only an improvement helps on new texts."
+    return " ".join([text, *(part for metric in (group.score, group.loss) if (part := _closed_by(group, metric)))])
 
 
 def _closed_by(group: Group, metric: str) -> str:
     scale = scale_of(group, metric)
-    lowered, helped = [], []
+    not_improved, improved = [], []
     for variant in group.variants:
         parts = variant.decomposition.get(metric)
         if parts is None or parts.closed.mean is None or parts.closed.mean <= 0:
             continue
         if parts.validation_rose.distinguishable and (parts.validation_rose.mean or 0) > 0:
-            helped.append(f"{name_of(variant)} ({scale.full(parts.validation_rose)})")
+            improved.append(f"{name_of(variant)} ({scale.estimated_change(parts.validation_rose)})")
         elif (parts.train_fell.mean or 0) > 0:
-            lowered.append(name_of(variant))
-    told = []
-    if helped:
-        told.append(f"validation got better with {', '.join(helped)}")
-    if lowered:
-        told.append(f"no better validation that could be told from chance with {', '.join(lowered)}")
-    return f"By {scale.name}: {'; '.join(told)}." if told else ""
+            not_improved.append(name_of(variant))
+    texts = []
+    if improved:
+        texts.append(f"validation improved significantly for {listed(improved)}")
+    if not_improved:
+        texts.append(f"validation did not improve significantly for {listed(not_improved)}")
+    return f"{sentence(scale.name)}: {'; '.join(texts)}." if texts else ""
 
 
 def decomposition_text(group: Group, metric: str) -> str:
     """The bars of one metric in words."""
     scale = scale_of(group, metric)
     return " ".join(
-        f"{shorten(variant.name, 60)}: train fell {scale.full(parts.train_fell)}, validation rose "
-        f"{scale.full(parts.validation_rose)}."
+        f"{shorten(variant.name, 60)}: gap closed by train {scale.estimated_change(parts.train_fell)}, by validation "
+        f"{scale.estimated_change(parts.validation_rose)}."
         for variant in group.variants
         if (parts := variant.decomposition.get(metric)) is not None
     )
@@ -168,12 +166,13 @@ def decomposition_text(group: Group, metric: str) -> str:
 
 def reliability_caption(group: Group) -> str:
     """Names the best and the worst calibrated preset."""
-    text = "Below the diagonal a model is surer than it is right; the area of a dot is its number of predictions. "
-    known = _by_mean({variant.name: reported(group, variant) for variant in group.variants}, "ece")
-    if len(known) > 1:
-        (best, low), (worst, high) = known[0], known[-1]
-        text += f"Expected calibration error is lowest with {_quoted(best)} ({low:.3f}) and highest with "
-        text += f"{_quoted(worst)} ({high:.3f})."
+    text = "Below the diagonal a model is overconfident: its confidence exceeds its accuracy. The area of a dot is its "
+    text += "number of predictions. "
+    errors = _by_mean({variant.name: reported(group, variant) for variant in group.variants}, "ece")
+    if len(errors) > 1:
+        (best, low), (worst, high) = errors[0], errors[-1]
+        text += f"Expected calibration error (ECE) is lowest for {quoted(best)} ({number_text(low, 3)}) and highest "
+        text += f"for {quoted(worst)} ({number_text(high, 3)})."
     return text.rstrip()
 
 
@@ -185,8 +184,8 @@ def reliability_text(group: Group, variant: VariantReport) -> str:
     over = sum(part.rows for part in bins if part.accuracy < part.confidence)
     rows = sum(part.rows for part in bins)
     return (
-        f"{over} of {rows} predictions lie in bins where confidence is above accuracy. Expected calibration error "
-        f"{number_text(mean_of(reported(group, variant), 'ece'), 3)}, temperature "
+        f"{over} of {count_text(rows, 'prediction')} are in bins where confidence exceeds accuracy. Expected "
+        f"calibration error {number_text(mean_of(reported(group, variant), 'ece'), 3)}, temperature "
         f"{number_text(variant.temperature.mean if variant.temperature else None, 2)}."
     )
 
@@ -194,17 +193,17 @@ def reliability_text(group: Group, variant: VariantReport) -> str:
 def weights_caption(group: Group) -> str:
     """How far the encoders moved, and which have exact zeros."""
     moved = {v.name: d for v in finished(group) if (d := _distance(v)) is not None}
-    text = "Shrinkage moves a distribution to the left, sparsity shows in the share of exact zeros. "
+    text = "Shrinkage moves a distribution to the left; sparsity shows as exact zeros. "
     if len(moved) > 1:
         least, most = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
-        text += f"The encoder moved furthest from its pretrained weights with {_quoted(most)} ({moved[most]:.2f}) and "
-        text += f"least with {_quoted(least)} ({moved[least]:.2f}). "
+        text += f"The encoder moved furthest from its pretrained weights for {quoted(most)} "
+        text += f"({number_text(moved[most], 2)}) and least for {quoted(least)} ({number_text(moved[least], 2)}). "
     sparse = [
-        f"{name_of(variant)} ({100 * part.zero_share:.1f} % of the encoder)"
+        f"{name_of(variant)} ({percent_text(part.zero_share, 1)} of the encoder)"
         for variant in finished(group)
         if (part := variant.weights.get("encoder")) is not None and part.zero_share > 0.0005
     ]
-    return text + (f"Exact zeros: {', '.join(sparse)}." if sparse else "No preset made exact zeros of note.")
+    return text + (f"Exact zeros: {', '.join(sparse)}." if sparse else "No preset has a notable number of exact zeros.")
 
 
 def weights_text(group: Group, part: str) -> str:
@@ -214,7 +213,7 @@ def weights_text(group: Group, part: str) -> str:
         weights = variant.weights.get(part)
         if weights is not None and any(weights.magnitudes):
             peak = -8 + 0.25 * max(range(len(weights.magnitudes)), key=lambda i: weights.magnitudes[i])
-            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{peak:.2f}.".replace("-", "−"))
+            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{peak:.2f}.".replace("-", MINUS))
     return " ".join(words) or "No weights were recorded."
 
 
@@ -227,26 +226,25 @@ def distance_text(group: Group) -> str:
 def classes_caption(group: Group) -> str:
     """Names the worst class of the baseline."""
     baseline = next((variant for variant in group.variants if variant.name == group.baseline), None)
-    known = [(c.f1.mean, c) for c in (baseline.classes if baseline else []) if c.f1.mean is not None]
-    text = f"F1 of each class on {group.reported}, mean ± standard deviation over runs, worst first."
-    if not known or baseline is None:
+    scores = [(c.f1.mean, c) for c in (baseline.classes if baseline else []) if c.f1.mean is not None]
+    text = f"F1 of each class on {group.reported}, mean ± standard deviation over runs, lowest first."
+    if not scores or baseline is None:
         return text
-    value, worst = min(known, key=lambda entry: entry[0])
+    value, worst = min(scores, key=lambda entry: entry[0])
     label = shorten(worst.label, 40).replace("`", "")
-    return (
-        f"{text} Hardest for {name_of(baseline)}: `{label}` ({100 * value:.1f} %, {count_text(worst.support, 'row')})."
-    )
+    rows = count_text(worst.support, "row")
+    return f"{text} Lowest for {name_of(baseline)}: `{label}` ({percent_text(value, 1)}, {rows})."
 
 
 def disagreements_caption(group: Group) -> str:
-    """Counts the rows."""
-    return (
-        f"{count_text(len(group.disagreements), 'row')} of {group.reported} on which the presets differ most. Each "
-        "cell: the most frequent answer over runs, and the share of runs that are right."
-        if group.task != "regression"
-        else f"{count_text(len(group.disagreements), 'row')} of {group.reported} on which the presets differ most. "
-        "Each cell: the mean answer over runs, and the mean absolute error."
+    """Counts the rows, and says what a cell holds."""
+    rows = count_text(len(group.disagreements), f"{group.reported} row")
+    cell = (
+        "the mean prediction over runs, and the mean absolute error"
+        if group.task == "regression"
+        else "the majority prediction across runs, and the percentage of runs that are correct"
     )
+    return f"{rows} on which the presets disagree most. Each cell: {cell}."
 
 
 def ablation_caption(group: Group) -> str:
@@ -258,44 +256,32 @@ def ablation_caption(group: Group) -> str:
         if variant.technique is not None and variant.baseline != group.baseline
         if (found := difference(variant, group.reported, group.score)) is not None and found.mean is not None
     ]
-    text = "Differences: without the technique − the whole preset; the technique alone − no technique at all."
+    text = "Differences: preset without the technique − full preset; technique on its own − no technique."
     if not costs:
         return text
     value, technique = min(costs)
     if value >= 0:
-        return f"{text} No single technique lowers {scale.name} on average when it is taken out."
-    return f"{text} Taking out {_quoted(technique)} costs most {scale.name} on average ({scale.change(value)})."
+        return f"{text} Leaving out a single technique never lowers mean {scale.name}."
+    return f"{text} Leaving out {quoted(technique)} lowers mean {scale.name} most ({scale.change(value)})."
 
 
 def _by_mean(scores: dict[str, dict[str, Summary]], metric: str) -> list[tuple[str, float]]:
-    known = [(name, mean) for name, of in scores.items() if (mean := mean_of(of, metric)) is not None]
-    return sorted(known, key=lambda entry: entry[1])
-
-
-def _quoted(name: str) -> str:
-    return f"`{shorten(name, 60).replace('`', '')}`"
-
-
-def _with_interval(scale: Scale, summary: Summary | None) -> str:
-    return scale.full(summary) if summary is not None else DASH
+    means = [(name, mean) for name, summaries in scores.items() if (mean := mean_of(summaries, metric)) is not None]
+    return sorted(means, key=lambda entry: entry[1])
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.mean(known) if known else None
+    present = [value for value in values if value is not None]
+    return statistics.mean(present) if present else None
 
 
 def _mean_rise(variant: VariantReport, metric: str) -> float | None:
-    """How far validation ends above its lowest point, mean over runs."""
+    """How far validation ends above its minimum, mean over runs."""
     rises: list[float | None] = []
     for curve in variant.curves:
-        known = [value for value in curve.validation.get(metric, []) if value is not None]
-        rises.append(known[-1] - min(known) if known else None)
+        values = [value for value in curve.validation.get(metric, []) if value is not None]
+        rises.append(values[-1] - min(values) if values else None)
     return _mean(rises)
-
-
-def _rise(scale: Scale, value: float) -> str:
-    return scale.change(value).lstrip("+")
 
 
 def _stopped_early(run: RunEntry) -> bool:

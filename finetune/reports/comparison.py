@@ -2,130 +2,177 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.table import Table
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 
-from finetune.advice.comparison import taken_apart
-from finetune.measurement.units import change_text, interval_text, metric_name, score_text
-from finetune.records.report import Difference, Group, Recommendation, VariantReport
+from finetune.advice.comparison import ablated_preset, verdict_text
+from finetune.measurement.units import (
+    DASH,
+    Estimate,
+    change_text,
+    count_text,
+    metric_name,
+    multiple_text,
+    scale,
+    score_text,
+)
+from finetune.records.report import Group, Recommendation, Summary, VariantReport
 from finetune.records.schema import Baseline
-from finetune.reports.numbers import simple_name
+from finetune.reports.captions import sentence
+from finetune.reports.numbers import difference, simple_name
+from finetune.reports.rich_table import plain_table
+from finetune.reports.terminal import labelled
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
+
+WIDE = 110  # columns from which intervals stand beside their means
 
 
-def comparison_table(group: Group) -> Table:
-    """A row a variant: scores, gaps at the selected checkpoint, difference to the baseline, verdict."""
-    score, loss = group.score, group.loss
-    seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
-    folds = f", {group.folds} folds" if group.folds else ""
-    title = f"{group.name} · {metric_name(score)}, means of {seeds}{folds}, 95 % intervals in brackets"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    table.add_column("preset")
-    columns = ["train", "validation", *(["test"] if group.reported == "test" else [])]
-    columns += ["gap", f"{metric_name(loss)} gap", f"{group.reported} against baseline", "cost"]
-    for column in columns:
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
-    for variant in group.variants:
-        table.add_row(Text(variant.name), *_figures(group, variant), Text(_verdict(variant)))
-    table.add_section()
-    for baseline in group.baselines:
-        table.add_row(Text(simple_name(baseline)), *_simple_figures(group, baseline), Text(""))
-    return table
+class ComparisonTable:
+    """A row per variant: scores, gaps of the selected checkpoint, difference to the baseline, cost; then verdicts.
+
+    As wide as the terminal allows: on a narrow one, intervals and measured times stand on lines of their own.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        group = self._group
+        between = " " if options.max_width >= WIDE else "\n"
+        table = plain_table(_title(group))
+        table.add_column("Preset")
+        for column in (*map(sentence, _splits(group)), "Gap", f"{sentence(metric_name(group.loss))}\ngap"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(f"{sentence(group.reported)}{between}− baseline", justify="right", no_wrap=True)
+        table.add_column(f"Training{between}time", justify="right", no_wrap=True)
+        for variant in group.variants:
+            table.add_row(Text(variant.name), *_numbers(group, variant, between))
+        if group.baselines:
+            table.add_section()
+        for baseline in group.baselines:
+            table.add_row(Text(simple_name(baseline)), *_simple_numbers(group, baseline), style="dim")
+        yield table
+        yield Text("")
+        width = max(len(variant.name) for variant in group.variants)
+        for variant in group.variants:
+            yield Text(labelled("Verdict", f"{variant.name:<{width}}  {_verdict(group, variant)}"))
 
 
-def _simple_figures(group: Group, baseline: Baseline) -> list[str]:
-    splits = ["train_probe", "validation", *(["test"] if group.reported == "test" else [])]
+def comparison_table(group: Group) -> ComparisonTable:
+    """For `console.print`."""
+    return ComparisonTable(group)
+
+
+def _title(group: Group) -> str:
+    folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
+    seeds = count_text(len(group.seeds), "seed")
+    return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
+
+
+def _splits(group: Group) -> list[str]:
+    return ["train", "validation", *(["test"] if group.reported == "test" else [])]
+
+
+def _simple_numbers(group: Group, baseline: Baseline) -> list[str]:
+    splits = ["train_probe" if split == "train" else split for split in _splits(group)]
     scores = [score_text(group.score, baseline.scores.get(split, {}).get(group.score)) for split in splits]
-    gaps = [
-        change_text(metric, baseline.gap.get(metric), unit=metric != group.score)
-        for metric in (group.score, group.loss)
-    ]
+    gaps = [_gap(metric, baseline.gap.get(metric)) for metric in (group.score, group.loss)]
     return [*scores, *gaps, "", ""]
 
 
-def _figures(group: Group, variant: VariantReport) -> list[str]:
-    splits = [variant.train, variant.validation, *([variant.test] if group.reported == "test" else [])]
-    scores = [score_text(group.score, split[group.score].mean) if group.score in split else "-" for split in splits]
+def _numbers(group: Group, variant: VariantReport, between: str) -> list[str]:
+    scores = [_level(getattr(variant, split), group.score) for split in _splits(group)]
     gaps = [
-        change_text(metric, variant.gap[metric].mean, unit=metric != group.score) if metric in variant.gap else "-"
+        _gap(metric, variant.gap[metric].mean if metric in variant.gap else None)
         for metric in (group.score, group.loss)
     ]
-    difference = variant.differences.get(group.reported, {}).get(group.score)
-    return [*scores, *gaps, _against(group.score, difference), _cost(variant)]
+    change = _change(group, variant, group.reported, between)
+    return [*scores, *gaps, change, _cost(variant, between)]
 
 
-def _against(metric: str, difference: Difference | None) -> str:
-    if difference is None:
-        return "-"
-    interval = interval_text(metric, difference.low, difference.high)
-    return change_text(metric, difference.mean, unit=False) + ("" if interval == "-" else f" {interval}")
+def _level(scores: dict[str, Summary], metric: str) -> str:
+    return score_text(metric, scores[metric].mean if metric in scores else None)
 
 
-def _cost(variant: VariantReport) -> str:
-    ratio = "" if variant.seconds_ratio is None or variant.baseline is None else f", {variant.seconds_ratio:.1f} timed"
-    return f"× {variant.cost:g}{ratio}"
+def _gap(metric: str, value: float | None) -> str:
+    return change_text(metric, value, unit=False)
 
 
-def _verdict(variant: VariantReport) -> str:
-    failed = f" ({variant.failed} of {len(variant.runs)} not finished)" if variant.failed else ""
-    words = variant.verdict if variant.baseline is None else f"{variant.verdict}; {variant.change}"
+def _change(group: Group, variant: VariantReport, kind: str, between: str = " ") -> str:
+    return _estimate(group.score, difference(variant, kind, group.score), between)
+
+
+def _estimate(metric: str, estimate: Estimate | None, between: str) -> str:
+    """The mean and its interval, without unit."""
+    if estimate is None:
+        return DASH
+    parts = [change_text(metric, estimate.mean, unit=False), scale(metric).interval(estimate)]
+    return between.join(part for part in parts if part)
+
+
+def _cost(variant: VariantReport, between: str) -> str:
+    if variant.seconds_ratio is None or variant.baseline is None:
+        return multiple_text(variant.cost)
+    return f"{multiple_text(variant.cost)}{between}(measured {multiple_text(variant.seconds_ratio, 1)})"
+
+
+def _verdict(group: Group, variant: VariantReport) -> str:
+    failed = f" ({variant.failed} of {count_text(len(variant.runs), 'run')} not finished)" if variant.failed else ""
+    verdict = verdict_text(variant.verdict, group.score)
+    words = verdict if variant.baseline is None else f"{verdict}; {variant.change}"
     return words + failed
 
 
 def ablation_table(group: Group) -> Table:
-    """A row a technique: what taking it out of the preset does, and what it does alone."""
-    score = group.score
-    whole = taken_apart(group)
-    title = f"{group.name} · {metric_name(score)} in points, 95 % intervals in brackets · what each part earns"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    table.add_column("technique")
-    for column in (f"{whole.name} without it: {group.reported}", "gap", f"alone: {group.reported}", "gap"):
-        table.add_column(column, justify="right")
-    everything = [_change(group, whole, kind) for kind in (group.reported, "gap")]
+    """A row per technique: the effect of leaving it out of the preset, and of using it on its own."""
+    preset = ablated_preset(group)
+    unit = f", differences in {scale(group.score).unit}" if scale(group.score).unit else ""
+    table = plain_table(f"{group.name} · {metric_name(group.score)}{unit}, 95 % intervals in brackets")
+    table.add_column("Technique")
+    without, alone = f"{preset.name} without it", "On its own"
+    for way in (without, alone):
+        for kind in (group.reported, "gap"):
+            table.add_column(f"{way}:\n{kind}", justify="right")
+    everything = [_change(group, preset, kind) for kind in (group.reported, "gap")]
     table.add_row(Text("(all of them)"), "", "", *everything)
     for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique):
         cells = []
-        for baseline in (whole.name, group.baseline):
+        for baseline in (preset.name, group.baseline):
             found = next(
                 (v for v in group.variants if v.technique == technique and v.baseline == baseline), None
             )  # a part that cannot stand without another has no row
-            cells += ["-", "-"] if found is None else [_change(group, found, kind) for kind in (group.reported, "gap")]
+            cells += [DASH if found is None else _change(group, found, kind) for kind in (group.reported, "gap")]
         table.add_row(Text(technique), *cells)
     return table
 
 
-def _change(group: Group, variant: VariantReport, kind: str) -> str:
-    return _against(group.score, variant.differences.get(kind, {}).get(group.score))
-
-
 def comparison_summary(group: Group) -> str:
     """The lines below the table."""
-    lines = [f"Result      {group.headline}"]
+    lines = [labelled("Result", group.headline)]
     if group.recommendation is not None:
         lines += _recommended(group.recommendation)
-    lines += [f"Mind        {text}" for text in group.caveats]
+    lines += [labelled("Caveat", text) for text in group.caveats]
     for variant in group.variants:
-        lines += [
-            f"Failed      {variant.name} seed {run.seed}{'' if run.fold is None else f' fold {run.fold}'}: "
-            f"{run.error or run.status}"
-            for run in variant.runs
-            if run.status != "finished"
-        ]
+        for run in variant.runs:
+            if run.status != "finished":
+                fold = "" if run.fold is None else f" fold {run.fold}"
+                lines.append(labelled("Failed", f"{variant.name} seed {run.seed}{fold}: {run.error or run.status}"))
     return "\n".join(lines)
 
 
 def _recommended(chosen: Recommendation) -> list[str]:
-    lines = [f"Take        {chosen.variant}: {chosen.reason}."]
-    if chosen.refit is not None:
-        scores = ", ".join(
-            f"{metric_name(name)} {score_text(name, value)}" for name, value in chosen.refit.test.items()
-        )
-        lines.append(
-            f"Refit       on {chosen.refit.rows} rows (train and validation) for {chosen.refit.steps} steps"
-            + (f"; test: {scores}" if scores else "; nothing is left to measure it on")
-        )
+    lines = [labelled("Recommended", f"{chosen.variant}. {chosen.reason}")]
+    refit = chosen.refit
+    if refit is not None:
+        scores = ", ".join(f"{metric_name(name)} {score_text(name, value)}" for name, value in refit.test.items())
+        measured = f"Test: {scores}." if scores else "No rows are left to measure it on."
+        rows, steps = count_text(refit.rows, "row"), count_text(refit.steps, "step")
+        lines.append(labelled("Refit", f"Trained on {rows} (train and validation) for {steps}. {measured}"))
     if chosen.model is not None:
-        origin = "the refit" if chosen.refit is not None else f"seed {chosen.seed}, its best on validation"
-        lines.append(f"Model       {chosen.model}   ({origin}; plain transformers loads it)")
+        origin = "the refit" if refit is not None else f"seed {chosen.seed}, the best on validation"
+        lines.append(labelled("Model", f"{chosen.model}   ({origin}; loads with plain transformers)"))
     return lines

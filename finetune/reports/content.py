@@ -1,8 +1,8 @@
 """The sections of a report, in their order, for every renderer."""
 
+from finetune.measurement.units import DASH, percent_text
 from finetune.records.report import Group, Report
-from finetune.reports import captions, tables
-from finetune.reports.again import make_again
+from finetune.reports import captions, data_tables, tables
 from finetune.reports.blocks import Block, Bullets, Facts, Plot, Prose, Section
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
@@ -10,28 +10,30 @@ from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import DASH, count_text, finished, isolated, scale_of, shorten
+from finetune.reports.numbers import finished, isolated, scale_of, shorten, split_name
 from finetune.reports.palette import Palette
+from finetune.reports.reproduce import reproduce
+
+CHANGE = "What closed the gap: lower train or higher validation"
 
 
 def sections(group: Group, palette: Palette) -> list[Section]:
     """Everything that is said about a group."""
-    made = [
-        Section("answer", "Which preset", _answer(group)),
-        Section("presets", "Presets side by side", _presets(group, palette)),
-        *([Section("ablation", "What each technique does", [tables.ablation(group)])] if _ablated(group) else []),
-        Section("frontier", "Score against gap", _frontier(group, palette)),
-        Section("curves", "Learning curves", _curves(group, palette)),
-        Section("change", "Where the change came from", _decomposition(group, palette)),
-        Section("confidence", "Confidence", _confidence(group, palette)),
+    return [
+        Section("answer", "Recommendation", answer(group)),
+        Section("presets", "Presets side by side", presets(group, palette)),
+        *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
+        Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
+        Section("curves", "Learning curves", curve_blocks(group, palette)),
+        Section("change", CHANGE, _decomposition(group, palette)),
+        Section("confidence", "Calibration", _confidence(group, palette)),
         Section("weights", "Weights", _weights(group, palette)),
         Section("classes", "Classes", _classes(group)),
         Section("disagreements", "Disagreements", _disagreements(group)),
         Section("data", "Data", _data(group)),
-        Section("again", "Make it again", make_again(group, "Recipe", [tables.techniques(group)])),
+        Section("reproduce", "Reproduce", reproduce(group, "Recipe", [tables.techniques(group)])),
         Section("failures", "Failures", _failures(group)),
     ]
-    return made
 
 
 def skipped(report: Report) -> list[str]:
@@ -43,63 +45,66 @@ def _ablated(group: Group) -> bool:
     return any(variant.technique is not None for variant in group.variants)
 
 
-def _answer(group: Group) -> list[Block]:
+def answer(group: Group) -> list[Block]:
+    """The headline, the recommended preset, and the limitations."""
     blocks: list[Block] = [Prose(shorten(group.headline, 1200), lead=True)]
-    taken = group.recommendation
-    if taken is None:
-        blocks.append(Prose("Recommended: – nothing, because no run carries a recommendation."))
+    chosen = group.recommendation
+    if chosen is None:
+        blocks.append(Prose("Recommended: – none, because no preset has a finished run."))
     else:
-        name, fold = shorten(taken.variant, 60).replace("`", ""), "" if taken.fold is None else f", fold {taken.fold}"
-        reason = captions.sentence(shorten(taken.reason, 600).rstrip("."))
-        blocks.append(Prose(f"Recommended: `{name}` (seed {taken.seed}{fold}). {reason}."))
-        model = shorten(taken.model, 300) if taken.model else "– was not kept; train it again with the command below"
-        entries = [("Rule", shorten(taken.rule, 600)), ("Model", model), ("Run", shorten(taken.run, 300))]
+        fold = "" if chosen.fold is None else f", fold {chosen.fold}"
+        reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
+        blocks.append(Prose(f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold}). {reason}."))
+        kept = "– not kept; the command below trains it again"
+        model = shorten(chosen.model, 300) if chosen.model else kept
+        entries = [("Rule", shorten(chosen.rule, 600)), ("Model", model), ("Run", shorten(chosen.run, 300))]
         blocks.append(Facts(entries))
     if group.caveats:
-        title = "What the evidence cannot say"
-        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title=title))
+        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Limitations"))
     return blocks
 
 
-def _presets(group: Group, palette: Palette) -> list[Block]:
+def presets(group: Group, palette: Palette) -> list[Block]:
+    """The table of presets, with the reasons for their verdicts and all metrics folded away."""
     table = tables.side_by_side(group)
-    title = f"{scale_of(group, group.score).name}: train probe, validation and test of each preset"
+    title = f"{captions.sentence(scale_of(group, group.score).name)} of each preset: train (sample), validation, test"
     plot = Plot("dumbbell", title, dumbbell(group, palette), table.caption, markdown_only=True)
     shown: list[Block] = [plot] if finished(group) else []
     reasons = [
-        f"{captions.name_of(variant)}: {shorten(variant.verdict_reason, 300)}"
-        + (f" Against the baseline: {shorten(variant.change_reason, 300)}" if variant.change != "baseline" else "")
+        f"{captions.name_of(variant)}: {shorten(variant.verdict_reason, 300)}."
+        + (f" Compared with the baseline: {shorten(variant.change_reason, 300)}." if variant.baseline else "")
         for variant in group.variants
     ]
-    return [*shown, table, Bullets(reasons, title="Why these verdicts", folded=True), tables.all_metrics(group)]
+    return [*shown, table, Bullets(reasons, title="Reasons for the verdicts", folded=True), tables.all_metrics(group)]
 
 
-def _frontier(group: Group, palette: Palette) -> list[Block]:
+def frontier_blocks(group: Group, palette: Palette) -> list[Block]:
+    """Score against gap."""
     picture = frontier(group, palette)
     if not picture.panels:
-        return [Prose("– No run finished with a gap: there is nothing to draw.")]
-    return [Plot("frontier", "Score against gap", picture, captions.frontier_caption(group))]
+        return [Prose("– No finished run has a gap, so there is nothing to draw.")]
+    return [Plot("frontier", "Score against generalization gap", picture, captions.frontier_caption(group))]
 
 
-def _curves(group: Group, palette: Palette) -> list[Block]:
+def curve_blocks(group: Group, palette: Palette) -> list[Block]:
+    """The learning curves of each preset."""
     picture = curves(group, palette)
     if not picture.panels:
-        return [Prose("– No run finished: there are no curves.")]
+        return [Prose("– No run finished, so there are no curves.")]
     return [Plot("curves", "Learning curves", picture, captions.curves_caption(group))]
 
 
 def _decomposition(group: Group, palette: Palette) -> list[Block]:
     picture = decomposition(group, palette)
     if not picture.panels:
-        return [Prose("– No preset could be compared with a baseline.")]
-    title = "Where the change of the gap came from"
-    return [Plot("decomposition", title, picture, captions.decomposition_caption(group))]
+        return [Prose("– No preset can be compared with a baseline.")]
+    return [Plot("decomposition", CHANGE, picture, captions.decomposition_caption(group))]
 
 
 def _confidence(group: Group, palette: Palette) -> list[Block]:
     picture = reliability(group, palette)
     if not picture.panels:
-        why = "no run finished" if not finished(group) else "confidence is measured for single-label tasks only"
+        why = "no run finished" if not finished(group) else "calibration is measured for single-label tasks only"
         return [Prose(f"– There is nothing to show: {why}.")]
     return [
         Plot("reliability", "Reliability diagrams", picture, captions.reliability_caption(group)),
@@ -117,35 +122,34 @@ def _weights(group: Group, palette: Palette) -> list[Block]:
 def _classes(group: Group) -> list[Block]:
     if not any(variant.classes for variant in finished(group)):
         why = "the task is a regression" if group.task == "regression" else "no run finished"
-        return [Prose(f"– There are no scores by class: {why}.")]
+        return [Prose(f"– There are no scores per class: {why}.")]
     return [tables.classes(group)]
 
 
 def _disagreements(group: Group) -> list[Block]:
     if not group.disagreements:
-        return [Prose("– No row on which the presets differ was recorded.")]
+        return [Prose("– No rows on which the presets disagree were recorded.")]
     return [tables.disagreements(group)]
 
 
 def _data(group: Group) -> list[Block]:
     scale = scale_of(group, group.score)
-    rows = ", ".join(f"{count} {split.replace('_', ' ')}" for split, count in group.rows.items())
+    rows = ", ".join(f"{split_name(split)} {count:,}" for split, count in group.rows.items())
     entries = [("Task", group.task.replace("_", "-")), ("Rows", rows + (" (first fold)" if group.folds else ""))]
     if group.folds:
         entries.append(("Folds", str(group.folds)))
     entries.append(("Columns", ", ".join(f"{key}: {shorten(name, 60)}" for key, name in group.columns.items()) or DASH))
-    entries += [
-        (f"Classes, {split.replace('_', ' ')}", _class_counts(counts)) for split, counts in group.classes.items()
-    ]
-    majority = "– not defined for this task" if group.majority is None else f"{100 * group.majority:.1f} %"
+    entries += [(f"Classes, {split_name(split)}", _class_counts(counts)) for split, counts in group.classes.items()]
+    majority = "– not defined for this task" if group.majority is None else percent_text(group.majority, 1)
     entries.append((f"Most frequent class, {group.reported}", majority))
-    known = [f"{split} ± {scale.change(half).lstrip('+')}" for split, half in group.resolvable.items()]
-    entries.append(("95 % from the rows alone", ", ".join(known) or "– not known for this score"))
+    intervals = [f"{split} ±{scale.amount(half)}" for split, half in group.resolvable.items()]
+    entries.append(("95 % CI of one model's score", ", ".join(intervals) or "– not known for this score"))
     most = 80 if len(group.fingerprints) == 1 else 16
     entries.append(("Fingerprint", ", ".join(shorten(text, most) for text in group.fingerprints) or DASH))
     blocks: list[Block] = [Facts(entries)]
     if group.findings:
-        blocks.append(tables.findings(group))
+        caption = "Findings of the data checks" + (" (first fold)." if group.folds else ".")
+        blocks.append(data_tables.findings(group.findings, caption))
     for title, texts in (("Warnings", group.warnings), ("Notes", group.notes)):
         if texts:
             blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))
@@ -154,12 +158,12 @@ def _data(group: Group) -> list[Block]:
 
 def _class_counts(counts: dict[str, int]) -> str:
     most = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    words = ", ".join(f"{count} × {isolated(shorten(label, 40))}" for label, count in most[:10])
+    words = ", ".join(f"{isolated(shorten(label, 40))} {count:,}" for label, count in most[:10])
     return words + (f", and {len(most) - 10} more" if len(most) > 10 else "")
 
 
 def _failures(group: Group) -> list[Block]:
     runs = [run for variant in group.variants for run in variant.runs]
     if all(run.status == "finished" for run in runs):
-        return [Prose(f"None: {count_text(len(runs), 'run')} of {len(runs)} finished.")]
+        return [Prose(f"None: {'the run' if len(runs) == 1 else f'all {len(runs)} runs'} finished.")]
     return [tables.failures(group)]

@@ -3,27 +3,28 @@
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.advice.curve import rows_text
+from finetune.advice.curve import predicted_change, predicted_level, rows_text
 from finetune.atomic import write_text
-from finetune.measurement.units import interval_text, range_text
+from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
-from finetune.records.report import Difference, Summary
-from finetune.reports.again import make_again
+from finetune.records.report import Summary
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Plot, Prose, Section, Table
-from finetune.reports.curve import failures, has_tfidf, known
+from finetune.reports.captions import quoted, sentence
+from finetune.reports.curve import failures, has_tfidf
 from finetune.reports.figures.learning import learning
 from finetune.reports.html import render_page
 from finetune.reports.markdown import escape, section_lines, write_lines
-from finetune.reports.numbers import DASH, Scale, count_text, shorten
+from finetune.reports.numbers import log_loss_note, scale_of, shorten
 from finetune.reports.palette import Palette
+from finetune.reports.reproduce import reproduce
 
 BAND_NOTE = (
     "Bands and brackets are 95 % intervals of the mean over seeds and rows: for other seeds, other training rows of "
     "the same kind and other measured rows. Differences are paired: the same seed gives every preset the same rows."
 )
-LAW_NOTE = (
-    "The law is error = a · rows^−b + c, where the error is 1 − score, or the loss. It cannot rise, so an interval of "
-    "a gain never goes below 0; c is what no number of such labels would mend."
+FIT_NOTE = (
+    "The fit is error = a · rows^−b + c, where the error is 1 − score, or the loss. It cannot increase, so the "
+    "interval of an improvement never goes below 0; c is the error that no number of such rows removes."
 )
 
 
@@ -50,81 +51,79 @@ def _skipped(curve: CurveReport) -> list[str]:
 def sections(curve: CurveReport, palette: Palette) -> list[Section]:
     """Everything that is said about a curve."""
     return [
-        Section("answer", "What more labels buy", _answer(curve)),
-        Section("score", _title(curve, curve.score), _figure(curve, curve.score, palette)),
-        Section("sizes", "Sizes side by side", [_points(curve)]),
-        Section("law", "The fitted law", _laws(curve)),
-        Section("loss", _title(curve, curve.loss), _figure(curve, curve.loss, palette)),
+        Section("answer", "What more rows would bring", answer(curve)),
+        Section("score", _title(curve, curve.score), figure(curve, curve.score, palette)),
+        Section("sizes", "Sizes side by side", [sizes_table(curve)]),
+        Section("law", "Power-law fit", _fits(curve)),
+        Section("loss", _title(curve, curve.loss), figure(curve, curve.loss, palette)),
         Section("data", "Data and budget", _data(curve)),
-        Section("again", "Make it again", make_again(curve, "Recipe at the largest size")),
+        Section("reproduce", "Reproduce", reproduce(curve, "Recipe at the largest size")),
         Section("failures", "Failures", _failures(curve)),
     ]
 
 
 def _title(curve: CurveReport, metric: str) -> str:
-    name = _scale(curve, metric).name
-    return f"{name[:1].upper()}{name[1:]} by training rows"
+    return f"{sentence(scale_of(curve, metric).name)} by training rows"
 
 
-def _scale(curve: CurveReport, metric: str) -> Scale:
-    return Scale(metric, curve.metrics.get(metric))
-
-
-def _answer(curve: CurveReport) -> list[Block]:
+def answer(curve: CurveReport) -> list[Block]:
+    """The headline, what each preset would gain from more rows, and the limitations."""
     blocks: list[Block] = [Prose(shorten(curve.headline, 1200), lead=True)]
     words = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     if len(words) > 1:
         blocks.append(Bullets([shorten(text, 600) for text in words]))
     if curve.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="What the evidence cannot say"))
+        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Limitations"))
     return blocks
 
 
-def _figure(curve: CurveReport, metric: str, palette: Palette) -> list[Block]:
+def figure(curve: CurveReport, metric: str, palette: Palette) -> list[Block]:
+    """A metric and its gap by training rows."""
     picture = learning(curve, metric, palette)
     if not picture.panels:
-        return [Prose("– No run finished: there is nothing to draw.")]
-    scale = _scale(curve, metric)
+        return [Prose("– No run finished, so there is nothing to draw.")]
     name = "learning" if metric == curve.score else "learning-loss"
-    return [Plot(name, f"{scale.name} and its gap by training rows", picture, _caption(curve, metric))]
+    title = f"{sentence(scale_of(curve, metric).name)} and its gap by training rows"
+    return [Plot(name, title, picture, _caption(curve, metric))]
 
 
 def _caption(curve: CurveReport, metric: str) -> str:
     """How the gap changes with the rows, in numbers."""
-    scale = _scale(curve, metric)
-    told = []
+    scale = scale_of(curve, metric)
+    changes = []
     for preset in curve.presets:
         gaps = [
             (p.size, p.gap[metric].mean) for p in preset.points if metric in p.gap and p.gap[metric].mean is not None
         ]
         if len(gaps) > 1:
             (first, before), (last, after) = gaps[0], gaps[-1]
-            told.append(f"`{preset.name}` {scale.change(before)} at {first:,} rows, {scale.change(after)} at {last:,}")
-    law = " Dotted: the fitted law, with its interval where nothing was measured." if _fitted(curve, metric) else ""
+            name = quoted(preset.name)
+            changes.append(f"{name} {scale.change(before)} at {first:,} rows, {scale.change(after)} at {last:,}")
+    fit = " Dotted: power-law fit, with its interval beyond the measured sizes." if _fitted(curve, metric) else ""
     dots = " Small dots are single seeds." if len(curve.seeds) > 1 else ""
-    gap = f" The gap (right): {'; '.join(told)}." if told else ""
-    return f"Solid: {curve.reported}; dashed: train probe.{dots}{law}{gap} The left axis does not start at zero."
+    gap = f" Gap (right): {'; '.join(changes)}." if changes else ""
+    return f"Solid: {curve.reported}; dashed: train sample.{dots}{fit}{gap} The left axis does not start at zero."
 
 
 def _fitted(curve: CurveReport, metric: str) -> list[tuple[PresetCurve, FittedLaw]]:
     return [(preset, preset.laws[metric]) for preset in curve.presets if metric in preset.laws]
 
 
-def _points(curve: CurveReport) -> Table:
-    """A row a preset and size."""
-    score, loss = _scale(curve, curve.score), _scale(curve, curve.loss)
+def sizes_table(curve: CurveReport) -> Table:
+    """A row per preset and size."""
+    score, loss = scale_of(curve, curve.score), scale_of(curve, curve.loss)
     compared = len(curve.presets) > 1
     splits = ["train", "validation", *(["test"] if curve.reported == "test" else [])]
     columns = [
-        Column("preset", numeric=False),
-        Column("rows"),
-        *(Column(split, note=score.title if split == "train" else "") for split in splits),
+        Column("Preset", numeric=False),
+        Column("Rows"),
+        *(Column(sentence(split), note=score.title if split == "train" else "") for split in splits),
         *([Column("TF-IDF", note=curve.reported)] if has_tfidf(curve) else []),
-        Column("gap", note=score.change_title),
-        Column("loss gap", note=loss.change_title),
-        *([Column(f"{curve.reported} against {shorten(curve.baseline, 40)}", note="paired")] if compared else []),
-        Column("runs", note="finished"),
-        Column("epochs", note="steps"),
+        Column("Gap", note=score.change_title),
+        Column("Gap", note=loss.change_title),
+        *([Column(f"{sentence(curve.reported)} − {shorten(curve.baseline, 40)}", note="paired")] if compared else []),
+        Column("Runs", note="finished"),
+        Column("Epochs", note="steps"),
     ]
     rows: list[list[Cell]] = []
     for preset in curve.presets:
@@ -145,83 +144,81 @@ def _points(curve: CurveReport) -> Table:
                 ]
             )
     seeds = count_text(len(curve.seeds), "seed")
-    caption = f"Means of {seeds}. A seed draws its training rows; its larger sizes hold its smaller ones."
-    return Table(caption, columns, rows, notes=[BAND_NOTE])
+    caption = f"Means of {seeds}. A seed draws its training rows; its larger sizes contain its smaller ones."
+    notes = [BAND_NOTE, "A positive gap means overfitting.", log_loss_note(curve)]
+    return Table(caption, columns, rows, notes=[note for note in notes if note])
 
 
 def _level(scale: Scale, summary: Summary | None) -> Cell:
     if summary is None or summary.mean is None:
         return Cell(DASH)
-    interval = range_text(scale.metric, summary.low, summary.high)
-    return Cell(scale.level(summary.mean, unit=False), "" if interval == "-" else interval, summary.mean)
+    return Cell(scale.level(summary.mean, unit=False), scale.range(summary), summary.mean)
 
 
-def _change(scale: Scale, of: Summary | Difference | None) -> Cell:
-    if of is None or of.mean is None:
+def _change(scale: Scale, estimate: Estimate | None) -> Cell:
+    if estimate is None or estimate.mean is None:
         return Cell(DASH)
-    interval = scale.interval(of)
-    return Cell(scale.change(of.mean, unit=False), "" if interval == DASH else interval, of.mean)
+    return Cell(scale.change(estimate.mean, unit=False), scale.interval(estimate), estimate.mean)
 
 
 def _difference(scale: Scale, point: Point, curve: CurveReport) -> Cell:
-    found = point.differences.get(curve.reported, {}).get(curve.score)
-    cell = _change(scale, found)
-    if found is None or found.distinguishable is None:
+    difference = point.differences.get(curve.reported, {}).get(curve.score)
+    cell = _change(scale, difference)
+    if difference is None or difference.distinguishable is None:
         return cell
-    sure = "clear" if found.distinguishable else "within chance"
-    return replace(cell, detail=f"{cell.detail}\n{sure}".strip())
+    significance = "significant" if difference.distinguishable else "not significant"
+    return replace(cell, detail=f"{cell.detail}\n{significance}".strip())
 
 
-def _laws(curve: CurveReport) -> list[Block]:
-    """A row a preset and metric: the constants, what they predict, and whether they foresaw the largest size."""
-    fitted = [(preset, law) for metric in (curve.score, curve.loss) for preset, law in _fitted(curve, metric)]
+def _fits(curve: CurveReport) -> list[Block]:
+    """A row per preset and metric: the constants, what they predict, and whether they predict the largest size."""
+    fitted = [(preset, fit) for metric in (curve.score, curve.loss) for preset, fit in _fitted(curve, metric)]
     if not fitted:
         why = next((preset.no_law for preset in curve.presets if preset.no_law), "no run finished")
-        return [Prose(f"– There is no law: {shorten(why, 300)}.")]
+        return [Prose(f"– There is no power-law fit: {shorten(why, 300)}.")]
     columns = [
-        Column("preset", numeric=False),
-        Column("of", numeric=False),
-        Column("a, b, c", sortable=False, note="law"),
-        Column("limit", note="with any number"),
+        Column("Preset", numeric=False),
+        Column("Metric", numeric=False),
+        Column("a, b, c", sortable=False, note="fit"),
+        Column("Limit", note="with unlimited rows"),
         *(
-            Column(f"{factor} × labels", note=f"{factor * curve.sizes[-1]:,} rows")
+            Column(f"{factor}× rows", note=f"{factor * curve.sizes[-1]:,} rows")
             for factor in (p.factor for p in fitted[0][1].predictions)
         ),
-        Column("one more point", note="rows needed"),
-        Column("foresees the largest", note="predicted, measured"),
+        Column("One more point", note="rows needed"),
+        Column("Hold-out check", note="predicted, measured"),
     ]
-    rows = [_law_row(curve, preset, law) for preset, law in fitted]
-    caption = f"What the law says of more labels, from its fit to {curve.reported} of all sizes and seeds."
-    checked = (
-        "The last column fits the law without the largest size and predicts it; it needs four sizes."
-        if any(law.check is None for _, law in fitted)
-        else "The last column fits the law without the largest size and predicts it: expect such a miss further out."
+    rows = [_fit_row(curve, preset, fit) for preset, fit in fitted]
+    caption = f"What the fit to {curve.reported} of all sizes and seeds predicts for more rows."
+    check = "Hold-out check of the fit: fitted without the largest size, it predicts that size."
+    check += (
+        " It needs four sizes."
+        if any(fit.check is None for _, fit in fitted)
+        else " Expect an error of this size in further extrapolation."
     )
-    return [Table(caption, columns, rows, notes=[LAW_NOTE, checked])]
+    return [Table(caption, columns, rows, notes=[FIT_NOTE, check])]
 
 
-def _law_row(curve: CurveReport, preset: PresetCurve, law: FittedLaw) -> list[Cell]:
-    scale = _scale(curve, law.metric)
-    constants = f"{law.amplitude:.3g}, {law.exponent:.2f}, {law.floor:.3f}"
+def _fit_row(curve: CurveReport, preset: PresetCurve, fit: FittedLaw) -> list[Cell]:
+    scale = scale_of(curve, fit.metric)
+    constants = f"{fit.amplitude:.3g}, {fit.exponent:.2f}, {fit.floor:.3f}"
     return [
         Cell(shorten(preset.name, 60), sort=preset.name, user=True, variant=preset.name),
-        Cell(scale.name),
+        Cell(sentence(scale.name)),
         Cell(constants),
-        Cell(scale.level(law.limit), sort=law.limit),
-        *(_predicted(scale, prediction) for prediction in law.predictions),
-        _labels(law),
-        _foreseen(scale, law),
+        Cell(scale.level(fit.limit), sort=fit.limit),
+        *(_predicted(fit.metric, prediction) for prediction in fit.predictions),
+        _labels(fit),
+        _checked(scale, fit),
     ]
 
 
-def _predicted(scale: Scale, found: Prediction) -> Cell:
-    level = f"{scale.level(found.value)} {known(range_text(scale.metric, found.low, found.high))}".rstrip()
-    change = f"{scale.change(found.change)} {known(interval_text(scale.metric, found.change_low, found.change_high))}"
-    return Cell(level, change.rstrip(), found.value)
+def _predicted(metric: str, prediction: Prediction) -> Cell:
+    return Cell(predicted_level(metric, prediction), predicted_change(metric, prediction), prediction.value)
 
 
-def _labels(law: FittedLaw) -> Cell:
-    labels = law.labels
+def _labels(fit: FittedLaw) -> Cell:
+    labels = fit.labels
     if labels is None:
         return Cell(DASH)
     most = f"> {labels.limit:,}"
@@ -230,25 +227,25 @@ def _labels(law: FittedLaw) -> Cell:
     return Cell(most if labels.rows is None else rows_text(labels.rows), interval, labels.rows)
 
 
-def _foreseen(scale: Scale, law: FittedLaw) -> Cell:
-    check = law.check
+def _checked(scale: Scale, fit: FittedLaw) -> Cell:
+    check = fit.check
     if check is None:
         return Cell(DASH)
     text = f"{scale.level(check.predicted, unit=False)}, {scale.level(check.measured, unit=False)}"
-    interval = known(range_text(scale.metric, check.low, check.high))
-    return Cell(text, f"missed by {scale.change(check.miss)}\n{interval}".strip(), abs(check.miss))
+    interval = scale.range(Estimated(check.predicted, check.low, check.high))
+    return Cell(text, f"error {scale.change(check.miss)}\n{interval}".strip(), abs(check.miss))
 
 
 def _data(curve: CurveReport) -> list[Block]:
     entries = [
         ("Task", curve.task.replace("_", "-")),
         ("Sizes", ", ".join(f"{size:,}" for size in curve.sizes)),
-        ("Measured rows", ", ".join(f"{count} {split}" for split, count in curve.rows.items())),
+        ("Measured rows", ", ".join(f"{split} {count:,}" for split, count in curve.rows.items())),
         ("Columns", ", ".join(f"{key}: {shorten(name, 60)}" for key, name in curve.columns.items()) or DASH),
     ]
     blocks: list[Block] = [Facts(entries)]
     if curve.longer:
-        blocks.append(Bullets(curve.longer, title="Trained longer"))
+        blocks.append(Bullets(curve.longer, title="Sizes with more epochs"))
     for title, texts in (
         ("Findings", [finding.text for finding in curve.findings if finding.level != "info"]),
         ("Warnings", curve.warnings),
@@ -263,5 +260,5 @@ def _failures(curve: CurveReport) -> list[Block]:
     failed = failures(curve)
     total = sum(len(point.runs) for preset in curve.presets for point in preset.points)
     if not failed:
-        return [Prose(f"None: {count_text(total, 'run')} of {total} finished.")]
+        return [Prose(f"None: {'the run' if total == 1 else f'all {total} runs'} finished.")]
     return [Bullets([shorten(text, 500) for text in failed], user=True)]

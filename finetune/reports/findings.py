@@ -1,25 +1,24 @@
-"""What the gate found, as text: for `finetune check`, and in short for `finetune run`."""
+"""What the data checks found, as text: for `finetune check`, and in short for `finetune run`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from finetune.measurement.scores import MEASURES, measure_of
-from finetune.measurement.units import metric_name, score_text
+from finetune.measurement.scores import measure_of
+from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.records.schema import Baseline, DataFacts, Finding
-
-LEVELS = ("problem", "warning", "info")
+from finetune.reports import data_tables
+from finetune.reports.data_tables import LEVELS
+from finetune.reports.numbers import simple_name, split_name
+from finetune.reports.plan import excluded_rows
 
 
 def render_check(facts: DataFacts) -> str:
     """What was read, every finding with examples and advice, the baselines, and how many findings there are."""
-    rows = ", ".join(f"{split.replace('_', ' ')} {count}" for split, count in facts.rows.items())
-    columns = ", ".join(f"{role} = {column}" for role, column in facts.columns.items())
-    kind = facts.task if facts.labels is None else f"{facts.task}, {len(facts.labels)} labels"
-    lines = [f"data        {kind}; rows: {rows}", f"columns     {columns}"]
+    lines = [f"Data        {describe_data(facts)}", f"Columns     {describe_columns(facts)}"]
     if facts.dropped:
-        lines.append("left out    " + ", ".join(f"{count} × {reason}" for reason, count in facts.dropped.items()))
+        lines.append(f"Excluded    {excluded_rows(facts.dropped)}")
     lines += [f"note: {note}" for note in facts.notes]
     lines += [f"warning: {warning}" for warning in facts.warnings]
     for finding in facts.findings:
@@ -29,8 +28,20 @@ def render_check(facts: DataFacts) -> str:
     return "\n".join([*lines, "", count_findings(facts.findings)])
 
 
+def describe_data(facts: DataFacts) -> str:
+    """`single-label, 3 labels; rows: train 1,200, train (sample) 600, validation 400`."""
+    task = facts.task.replace("_", "-")
+    kind = task if facts.labels is None else f"{task}, {count_text(len(facts.labels), 'label')}"
+    return f"{kind}; rows: {', '.join(f'{split_name(split)} {count:,}' for split, count in facts.rows.items())}"
+
+
+def describe_columns(facts: DataFacts) -> str:
+    """`text = review, label = stars`."""
+    return ", ".join(f"{role} = {column}" for role, column in facts.columns.items())
+
+
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """A line for each problem and warning, with what to type; what is only good to know is left to `finetune check`."""
+    """A line for each problem and warning, with its advice; `finetune check` shows what is for information only."""
     return [
         f"{finding.level}: {finding.check}: {finding.text}{f' {finding.advice}' if finding.advice else ''}"
         for finding in findings
@@ -39,7 +50,7 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None, split: str = "validation") -> str:
-    """`majority 50.0 %, tfidf 81.2 % accuracy on validation`; empty without baselines.
+    """`majority class 50.0 %, TF-IDF 81.2 % (accuracy on validation)`; empty without baselines.
 
     Args:
         baselines: Of the record.
@@ -48,18 +59,18 @@ def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None, 
         split: Where they are measured.
     """
     name = measure_of(task, score).score
-    known = [baseline for baseline in baselines if split in baseline.scores]
-    if not known:
+    measured = [baseline for baseline in baselines if split in baseline.scores]
+    if not measured:
         return ""
-    scores = ", ".join(f"{baseline.name} {score_text(name, baseline.scores[split].get(name))}" for baseline in known)
-    return f"{scores} {metric_name(name)} on {split}"
+    scores = [f"{simple_name(baseline)} {score_text(name, baseline.scores[split].get(name))}" for baseline in measured]
+    return f"{', '.join(scores)} ({metric_name(name)} on {split_name(split)})"
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
     """`3 problems, 2 warnings`, or that there is nothing."""
     counts = Counter(str(finding.level) for finding in findings)
-    said = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in LEVELS[:2] if counts[level]]
-    return ", ".join(said) or "no problems, no warnings"
+    parts = [count_text(counts[level], level) for level in LEVELS[:2] if counts[level]]
+    return ", ".join(parts) or "no problems, no warnings"
 
 
 def _full(finding: Finding) -> list[str]:
@@ -69,26 +80,16 @@ def _full(finding: Finding) -> list[str]:
 
 
 def _baselines_table(facts: DataFacts) -> list[str]:
-    """One row for each baseline and split, one column for each score that a run shows."""
-    names = measure_of(facts.task, facts.score).shown
-    header = ["to beat", "", *(metric_name(name) for name in names)]
-    body = [
-        [
-            baseline.name if index == 0 else "",
-            split.replace("_", " "),
-            *(score_text(name, scores.get(name)) for name in names),
-        ]
-        for baseline in facts.baselines
-        for index, (split, scores) in enumerate(baseline.scores.items())
-    ]
+    """As lines: a pipe must not break them."""
+    table = data_tables.baselines(facts)
+    header = [column.title for column in table.columns]
+    body = [[cell.text for cell in row] for row in table.rows]
     widths = [max(len(row[column]) for row in [header, *body]) for column in range(len(header))]
     aligned = [
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for column, cell, width in zip(table.columns, row, widths, strict=True)
         )
         for row in [header, *body]
     ]
-    unit = MEASURES[facts.task].loss_unit
-    legend = [f"{baseline.name}: {baseline.about}" for baseline in facts.baselines]
-    return [*aligned, f"({'; '.join(legend)}; {metric_name(MEASURES[facts.task].loss)} in {unit})"]
+    return [*aligned, *table.notes]

@@ -29,9 +29,9 @@ def write_markdown(report: Report, folder: Path) -> None:
     lines = [f"# {escape(shorten(report.title, 160)) or 'Comparison'}", ""]
     many = len(report.groups) > 1
     if many:
-        lines += [f"{len(report.groups)} recipes or data sets. Their figures are never averaged.", ""]
+        lines += [f"{len(report.groups)} recipes or data sets. Their results are never averaged.", ""]
     if not report.groups:
-        lines += ["– There is nothing to report: no record could be read.", ""]
+        lines += ["– There is nothing to report, because no record could be read.", ""]
     for number, group in enumerate(report.groups, 1):
         if many:
             lines += [f"## {escape(shorten(group.name, 80))}", ""]

@@ -1,4 +1,4 @@
-"""One colour and one shape a preset, the same in every figure, table and key. After Okabe & Ito (2008).
+"""One colour and one shape per preset, the same in every figure, table and key. After Okabe & Ito (2008).
 
 Their sky blue, orange and purple are a little darker here: on white paper a line needs a contrast of 3.
 """

@@ -4,17 +4,28 @@ import json
 import re
 from typing import Any
 
+from finetune.measurement.units import count_text, multiple_text
+from finetune.reports.numbers import split_name
+
 
 def render_plan(plan: dict[str, Any]) -> str:
     """Values and origins, then what they amount to on this data and model."""
-    preset = f", preset {plan['preset']}" if plan["preset"] else ", no preset"
-    lines = [f"{plan['name']}{preset}", "", *_values(plan["values"]), *_rules(plan["rules"]), "", *_data(plan["data"])]
-    lines.append(f"cost        × {plan['cost']:g} of plain fine-tuning (declared by the techniques)")
+    preset = f"preset {plan['preset']}" if plan["preset"] else "no preset"
+    lines = [
+        f"{plan['name']}, {preset}",
+        "",
+        *_values(plan["values"]),
+        *_rules(plan["rules"]),
+        "",
+        *_data(plan["data"]),
+    ]
+    lines.append(f"Cost        {multiple_text(plan['cost'])} training time (declared by the techniques)")
     if "budget" in plan:
         budget = plan["budget"]
         lines.append(
-            f"budget      {budget['steps']} optimizer steps ({budget['steps_per_epoch']} an epoch), "
-            f"{budget['warmup_steps']} rising, Σ learning rate of the recipe = {budget['learning_rate_sum']:.4g}"
+            f"Budget      {budget['steps']} training steps ({budget['steps_per_epoch']} per epoch), "
+            f"{count_text(budget['warmup_steps'], 'warm-up step')}, cumulative learning rate "
+            f"{budget['learning_rate_sum']:.4g}"
         )
         lines += ["", *_techniques(plan["techniques"])]
     lines += ["", *_model(plan["model"])]
@@ -34,24 +45,30 @@ def _rules(rules: dict[str, str]) -> list[str]:
     if not rules:
         return []
     width = max(len(key) for key in rules)
-    return ["", "rules of the preset"] + [f"  {key:<{width}}  {rule}" for key, rule in rules.items()]
+    return ["", "Rules of the preset"] + [f"  {key:<{width}}  {rule}" for key, rule in rules.items()]
 
 
 def _data(data: dict[str, Any]) -> list[str]:
     if "unavailable" in data:
-        return [f"data        unavailable: {data['unavailable']}"]
-    rows = ", ".join(f"{name} {count}" for name, count in data["rows"].items())
-    kind = data["task"] if data["labels"] is None else f"{data['task']}, {len(data['labels'])} labels"
-    lines = [f"data        {kind}; rows: {rows}"]
+        return [f"Data        unavailable: {data['unavailable']}"]
+    rows = ", ".join(f"{split_name(name)} {count:,}" for name, count in data["rows"].items())
+    task = data["task"].replace("_", "-")
+    kind = task if data["labels"] is None else f"{task}, {count_text(len(data['labels']), 'label')}"
+    lines = [f"Data        {kind}; rows: {rows}"]
     if data["dropped"]:
-        lines.append("left out    " + ", ".join(f"{count} × {reason}" for reason, count in data["dropped"].items()))
+        lines.append(f"Excluded    {excluded_rows(data['dropped'])}")
     return lines + [f"note: {note}" for note in data["notes"]] + [f"warning: {text}" for text in data["warnings"]]
+
+
+def excluded_rows(dropped: dict[str, int]) -> str:
+    """`3 rows: empty text; 1 row: no label`."""
+    return "; ".join(f"{count_text(count, 'row')}: {reason}" for reason, count in dropped.items())
 
 
 def _techniques(techniques: dict[str, dict[str, Any]]) -> list[str]:
     if not techniques:
-        return ["techniques  none"]
-    return ["techniques"] + [f"  {describe_technique(name, entry)}" for name, entry in techniques.items()]
+        return ["Techniques  none"]
+    return ["Techniques"] + [f"  {describe_technique(name, entry)}" for name, entry in techniques.items()]
 
 
 def describe_technique(name: str, entry: dict[str, Any]) -> str:
@@ -62,16 +79,16 @@ def describe_technique(name: str, entry: dict[str, Any]) -> str:
         if value is not None and not isinstance(value, list)
     )
     effect = f"; {entry['effect']}" if entry["effect"] else ""
-    return f"{name:<20} × {entry['cost']:g}  {settings}{effect}"
+    return f"{name:<20} {multiple_text(entry['cost']):<6}  {settings}{effect}"
 
 
 def _model(model: dict[str, Any]) -> list[str]:
     if "unavailable" in model:
-        return [f"model       unavailable: {model['unavailable']}"]
-    lines = [f"model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
+        return [f"Model       unavailable: {model['unavailable']}"]
+    lines = [f"Model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
     if model["trainable"] < model["parameters"]:
         lines[0] += f", {model['trainable'] / 1e6:.2f} M of them trained"
-    lines[0] += "; dropout in training:"
+    lines[0] += "; dropout during training:"
     grouped: dict[tuple[str, str, float, float], int] = {}
     for site in model["dropout"]:
         key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])
@@ -79,5 +96,5 @@ def _model(model: dict[str, Any]) -> list[str]:
     width = max((len(path) for path, *_ in grouped), default=0)
     for (path, kind, before, after), count in grouped.items():
         change = f"{before:g}" if before == after else f"{before:g} -> {after:g}"
-        lines.append(f"  {path:<{width}}  × {count:<3} {kind:<11} {change}")
+        lines.append(f"  {path:<{width}}  {count:>3}× {kind:<11} {change}")
     return lines + [f"warning: {warning}" for warning in model["warnings"]]

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from finetune.measurement.units import DASH, multiple_text
 from finetune.techniques import TECHNIQUES, Technique
 
 _KINDS = {
@@ -47,21 +48,21 @@ def render_list() -> str:
         lines += ["", family.upper()]
         for name, technique in known.items():
             if technique["family"] == family:
-                lines += [f"  {name}  × {technique['cost']:g}", f"      {technique['summary']}"]
+                lines += [f"  {name}  {multiple_text(technique['cost'])}", f"      {technique['summary']}"]
                 lines += [f"      {_setting_line(key, setting)}" for key, setting in technique["settings"].items()]
                 lines.append(f"      Source: {technique['source']}")
-    return "\n".join(["TECHNIQUES", *lines, "", "What one does in full: finetune show technique NAME"])
+    return "\n".join(["TECHNIQUES", *lines, "", "Details of one technique: finetune show technique NAME"])
 
 
 def render_card(name: str) -> str:
-    """For `finetune show technique NAME`: everything there is to know about it."""
+    """For `finetune show technique NAME`: its description, settings, cost and an example."""
     technique = describe_techniques()[name]
-    lines = [f"{name}: {technique['summary']}", "", *_body(TECHNIQUES[name]), "", "settings"]
+    lines = [f"{name}: {technique['summary']}", "", *_body(TECHNIQUES[name]), "", "Settings"]
     for key, setting in technique["settings"].items():
         lines += [f"  {_setting_line(key, setting)}", f"      {setting['description']}"]
-    lines += ["", f"family {technique['family']}, declared cost × {technique['cost']:g} of plain fine-tuning"]
+    lines += ["", f"Family {technique['family']}, {multiple_text(technique['cost'])} training time (declared)"]
     example = f"finetune run --set techniques.{name}={{}}" if _runs_by_default(TECHNIQUES[name]) else ""
-    return "\n".join([*lines, *([f"try it: {example}"] if example else [])])
+    return "\n".join([*lines, *([f"Try: {example}"] if example else [])])
 
 
 def _default_text(default: Any) -> str:
@@ -105,21 +106,21 @@ def render_markdown() -> str:
     lines = [
         "# Techniques",
         "",
-        "Generated from the registry by `scripts/docs`; do not edit. Cost is the training time as a multiple of plain",
-        "fine-tuning. A technique that is not in a preset is off.",
+        "Generated from the registry by `scripts/docs`; do not edit. Cost is the declared training time as a multiple",
+        "of plain fine-tuning. A technique that is not in a preset is off.",
     ]
     for name, technique in describe_techniques().items():
         lines += ["", f"## `{name}`", "", technique["summary"], ""]
         lines += [
-            f"Family: {technique['family']}. Cost: ×{technique['cost']:g}. Source: {technique['source']}.",
+            f"Family: {technique['family']}. Cost: {multiple_text(technique['cost'])}. Source: {technique['source']}.",
             "",
         ]
         lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
         for key, setting in technique["settings"].items():
-            default = "–" if setting["default"] is None else f"`{_default_text(setting['default'])}`"
+            default = DASH if setting["default"] is None else f"`{_default_text(setting['default'])}`"
             bounds = setting["range"].replace("|", "\\|")
             lines.append(f"| `{key}` | {default} | {bounds} | {setting['description'].replace('|', chr(92) + '|')} |")
-        lines += ["", "```text", *(_body(TECHNIQUES[name]) or ["-"]), "```"]
+        lines += ["", "```text", *(_body(TECHNIQUES[name]) or [DASH]), "```"]
     return "\n".join(lines) + "\n"
 
 

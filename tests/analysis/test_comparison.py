@@ -140,7 +140,7 @@ def test_presets_that_miss_the_same_rows_have_no_interval(tmp_path: Path) -> Non
     found = variant_of(group_of(tmp_path, pair(NONE, NONE)), "strong")
     difference = found.differences["test"]["accuracy"]
     assert (difference.mean, difference.low, difference.p, difference.distinguishable) == (0, None, None, None)
-    assert found.change == "not distinguishable"
+    assert found.change == "no significant difference"
 
 
 DECISIVE = (("test", "accuracy"), ("gap", "accuracy"), ("gap", "nll"))  # what verdicts are worded from
@@ -213,7 +213,7 @@ def test_one_seed_gives_no_interval_and_no_test_anywhere(tmp_path: Path) -> None
 
 
 def test_few_seeds_are_a_caveat_with_the_number_that_would_do(tmp_path: Path) -> None:
-    assert any(text.startswith("3 seeds leave wide intervals") for text in group_of(tmp_path, pair()).caveats)
+    assert any(text.startswith("3 seeds give wide intervals") for text in group_of(tmp_path, pair()).caveats)
 
 
 def test_without_a_test_split_validation_is_reported_and_said_to_be_optimistic(tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_a_collapsed_regression_is_not_left_out_of_the_mean(tmp_path: Path) -> N
     group = group_of(tmp_path, runs)
     strong = variant_of(group, "strong")
     assert strong.validation["pearson"].values[1:] == [None, None]
-    assert strong.degenerate == 2 or strong.verdict == "degenerate"
+    assert strong.degenerate == 2 or strong.verdict == "did not learn"
 
 
 # --- failures --------------------------------------------------------------------------------------------------
@@ -565,8 +565,8 @@ def test_degenerate_runs_are_counted_and_named(tmp_path: Path) -> None:
     always = {split: np.tile([2.0, 0.0], (ROWS, 1)) for split in ("train_probe", "validation", "test")}
     runs = [*pair(), *(Run("flat", seed, logits=always) for seed in range(3))]
     group = group_of(tmp_path, runs)
-    assert (variant_of(group, "flat").degenerate, variant_of(group, "flat").verdict) == (3, "degenerate")
-    assert any("Degenerate runs" in text and "flat (3)" in text for text in group.caveats)
+    assert (variant_of(group, "flat").degenerate, variant_of(group, "flat").verdict) == (3, "did not learn")
+    assert any("Runs that did not learn" in text and "flat (3)" in text for text in group.caveats)
     assert group.recommendation is not None
     assert group.recommendation.variant != "flat"
 
@@ -631,4 +631,4 @@ def test_two_seeds_that_differ_by_the_same_row_do_not_make_a_preset_the_best(tmp
     assert found.p is not None
     assert found.p > 0.3
     assert group.recommendation is not None
-    assert "distinguishably" not in group.recommendation.reason
+    assert "significantly" not in group.recommendation.reason

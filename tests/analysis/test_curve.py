@@ -65,7 +65,7 @@ def test_the_law_foresees_what_the_truth_is_at_twice_and_five_times_the_rows(cur
     assert law.check is not None
     assert law.check.miss == pytest.approx(law.check.measured - law.check.predicted)
     assert law.outlook == "rising"
-    assert "twice the labels (1,600) would bring accuracy" in law.words
+    assert "twice the rows (1,600) would give accuracy" in law.words
 
 
 def test_labels_for_a_point_more_are_never_beyond_five_times(curve: CurveReport) -> None:
@@ -98,14 +98,14 @@ def test_a_wide_interval_is_not_sold_as_a_forecast(tmp_path: Path) -> None:
     found = curve_of(made_curve(tmp_path, lambda _, size, seed: wild[size, seed], sizes=(100, 200, 400), seeds=2))
     law = preset_of(found).laws["accuracy"]
     assert law.outlook == "too wide"
-    assert "cannot be told" in law.words
+    assert "cannot tell" in law.words
     assert law.check is None  # three sizes: none is left to foresee
 
 
 def test_two_sizes_have_no_law_and_say_why(tmp_path: Path) -> None:
     found = curve_of(made_curve(tmp_path, falling, sizes=(100, 200)))
     assert preset_of(found).laws == {}
-    assert any("No law is fitted: 2 sizes have figures" in text for text in found.caveats)
+    assert any("No power law was fitted: 2 sizes have figures" in text for text in found.caveats)
 
 
 def test_one_seed_has_a_law_of_three_sizes_and_no_interval(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_failed_run_is_told_and_the_rest_is_analysed(tmp_path: Path) -> None:
     found = curve_of(write_curve(tmp_path, runs, ["none"], sizes))
     assert [len(point.test["accuracy"].values) for point in preset_of(found).points] == [2, 1, 2]
     assert preset_of(found).laws["accuracy"].predictions[0].low is not None
-    assert any("1 of 6 runs have not finished" in text for text in found.caveats)
+    assert any("1 of 6 runs did not finish" in text for text in found.caveats)
 
 
 def test_raised_epochs_are_told(curve: CurveReport) -> None:

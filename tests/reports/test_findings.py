@@ -43,20 +43,20 @@ def test_findings_are_counted() -> None:
 
 
 def test_baselines_stand_in_one_line_by_the_main_score() -> None:
-    assert baselines_line(BASELINES, "single_label", None) == "majority 50.0 %, tfidf 81.2 % accuracy on validation"
-    assert baselines_line(BASELINES, "single_label", "macro_f1") == "majority 33.0 %, tfidf - macro-F1 on validation"
+    assert baselines_line(BASELINES, "single_label", None) == "majority 50.0 %, TF-IDF 81.2 % (accuracy on validation)"
+    assert baselines_line(BASELINES, "single_label", "macro_f1") == "majority 33.0 %, TF-IDF – (macro-F1 on validation)"
     assert baselines_line(BASELINES, "single_label", None, "test") == ""
 
 
 def test_the_whole_check() -> None:
     lines = render_check(facts([LEAK, RARE, NOTED])).splitlines()
     assert lines[:5] == [
-        "data        single_label, 2 labels; rows: train 10, train probe 2, validation 2",
-        "columns     text = review, label = stars",
-        "left out    1 × empty text",
+        "Data        single-label, 2 labels; rows: train 10, train (sample) 2, validation 2",
+        "Columns     text = review, label = stars",
+        "Excluded    1 row: empty text",
         "note: a note",
         "warning: a warning",
     ]
     assert lines[6:9] == ["PROBLEM  leaks: 3 rows.", "    test row 1: x", "    -> Try: --set a=b"]
-    assert any(line.split() == ["tfidf", "validation", "81.2", "%", "-", "0.500"] for line in lines)
+    assert any(line.split() == ["TF-IDF", "validation", "81.2", "%", "–", "0.500"] for line in lines)
     assert lines[-1] == "1 problem, 1 warning"

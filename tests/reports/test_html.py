@@ -27,17 +27,17 @@ CASES = {
     "nothing": lambda: sample_report(groups=0),
 }
 SECTIONS = [
-    "Which preset",
+    "Recommendation",
     "Presets side by side",
-    "Score against gap",
+    "Score against generalization gap",
     "Learning curves",
-    "Where the change came from",
-    "Confidence",
+    "What closed the gap: lower train or higher validation",
+    "Calibration",
     "Weights",
     "Classes",
     "Disagreements",
     "Data",
-    "Make it again",
+    "Reproduce",
     "Failures",
 ]
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -170,7 +170,7 @@ def test_sections_stand_in_order(case: str) -> None:
 def test_an_ablation_has_its_table_after_the_presets() -> None:
     page = _rendered("ablate")[1]
     titles = [text for _, _, text in page.all("h2")]
-    assert titles[:3] == ["Which preset", "Presets side by side", "What each technique does"]
+    assert titles[:3] == ["Recommendation", "Presets side by side", "Effect of each technique"]
     rows = [text for tag, attrs, text in page.all("th") if attrs.get("scope") == "row"]
     assert {"weight_decay", "dropout", "label_smoothing"} <= set(rows)
 
@@ -178,7 +178,7 @@ def test_an_ablation_has_its_table_after_the_presets() -> None:
 def test_groups_stand_apart_with_a_table_of_contents() -> None:
     page = _rendered("groups")[1]
     assert [text for _, _, text in page.all("h2")] == ["tweets", "reviews", "Unreadable records"]
-    assert [text for _, _, text in page.all("h3")].count("Which preset") == 2
+    assert [text for _, _, text in page.all("h3")].count("Recommendation") == 2
     links = [text for _, attrs, text in page.all("a")]
     assert {"tweets", "reviews"} <= set(links)
 
@@ -209,14 +209,14 @@ def test_names_of_presets_stay_text_in_figures() -> None:
 def test_one_seed_says_why_there_is_no_interval() -> None:
     page = _rendered("no test, one seed")[1]
     assert "no interval" in page.text
-    assert "there is no test split" in page.text
+    assert "There is no test split" in page.text
     assert "± –" in page.text
 
 
 def test_failed_runs_and_presets_have_rows() -> None:
     page = _rendered("failures")[1]
     assert "2 of 3 runs finished" in page.text
-    assert "none of 3 runs finished" in page.text
+    assert "0 of 3 runs finished" in page.text
     assert "4 runs did not finish." in page.text
     assert "CUDA out of memory" in page.text
 
@@ -230,7 +230,7 @@ def test_the_baseline_row_is_marked() -> None:
 
 def test_many_classes_are_folded_away() -> None:
     text = render_html(sample_report(labels=[f"class {i}" for i in range(77)]))
-    assert "62 further rows" in text
+    assert "62 more rows" in text
     assert text.count("<bdi>class 76</bdi>") >= 1
 
 

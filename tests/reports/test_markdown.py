@@ -141,7 +141,7 @@ def test_groups_have_figures_of_their_own(tmp_path: Path) -> None:
 
 def test_an_ablation_and_a_regression_are_written(tmp_path: Path) -> None:
     write_markdown(ablation_report(), tmp_path / "a")
-    assert _titles(tmp_path / "a")[2] == "What each technique does"
+    assert _titles(tmp_path / "a")[2] == "Effect of each technique"
     write_markdown(sample_report(task="regression", test=False, seeds=1), tmp_path / "r")
     assert not (tmp_path / "r" / "figures" / "reliability.png").exists()
     assert "single-label tasks only" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")

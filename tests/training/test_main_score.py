@@ -93,10 +93,10 @@ def test_macro_f1_leads_where_one_class_outweighs_the_others(imbalanced: Path, t
     assert record.selected.step == best.step
     # What is shown leads with it …
     rows = shown(run_table(record))
-    assert rows.index("macro-F1") < rows.index("accuracy")
-    assert "macro-F1" in shown(seeds_table([record, record]))
+    assert rows.index("Macro-F1") < rows.index("Accuracy")
+    assert "Macro-F1" in shown(seeds_table([record, record]))
     measure = measure_of("single_label", record.data.score)
-    assert live_scores(measure, best.train_probe, best.validation).startswith("macro-F1 train")
+    assert live_scores(measure, best.train_probe, best.validation).startswith("macro-F1: train")
     # … and so does what is computed from the record.
     assert validation_order(record)[0] == record.selected.validation["macro_f1"]
     (group,) = report_of([tmp_path / "run"]).groups

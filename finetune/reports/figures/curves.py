@@ -1,13 +1,14 @@
-"""Learning curves: a panel a preset, score above and loss below, the gap tinted."""
+"""Learning curves: a panel per preset, score above and loss below, the gap tinted."""
 
 import statistics
 from functools import partial
 from typing import Any
 
+from finetune.measurement.units import Scale
 from finetune.records.report import Curve, Group, VariantReport
-from finetune.reports.captions import curve_text
+from finetune.reports.captions import curve_text, sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
-from finetune.reports.numbers import Scale, scale_of, shorten
+from finetune.reports.numbers import scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
 WIDTH, HEIGHT = 236, 330
@@ -15,7 +16,7 @@ SPLITS: tuple[tuple[str, Any], ...] = (("train", "-"), ("validation", (0, (4, 2)
 
 
 def curves(group: Group, palette: Palette) -> Picture:
-    """Train probe solid, validation dashed; seeds thin, their mean thick as far as all of them run."""
+    """Train sample solid, validation dashed; seeds thin, their mean thick as far as all of them run."""
     scales = (scale_of(group, group.score), scale_of(group, group.loss))
     shown = [variant for variant in group.variants if variant.curves]
     steps = max((curve.steps[-1] for v in shown for curve in v.curves if curve.steps), default=1)
@@ -32,7 +33,7 @@ def curves(group: Group, palette: Palette) -> Picture:
     ]
     ink = MUTED.light
     lines: list[tuple[dict[str, Any], str]] = [
-        ({"color": ink, "linewidth": 2}, "train probe"),
+        ({"color": ink, "linewidth": 2}, "train (sample)"),
         ({"color": ink, "linewidth": 2, "linestyle": SPLITS[1][1]}, "validation"),
         ({"color": ink, "linewidth": 0.7}, "one run"),
         ({"color": ink, "linewidth": 8, "alpha": 0.18}, "gap"),
@@ -62,8 +63,8 @@ def _draw(paper: Any, variant: VariantReport, scales: Any, ranges: Any, steps: i
         plot.set_ylim(*range_)
         plot.locator_params(nbins=4)
         plot.tick_params(labelbottom=scale is scales[-1])
-        plot.text(0, 1.03, scale.title, transform=plot.transAxes, color=MUTED.light, va="bottom", fontsize=10)
-    plot.set_xlabel("optimizer step", fontsize=10, labelpad=3)
+        plot.text(0, 1.03, sentence(scale.title), transform=plot.transAxes, color=MUTED.light, va="bottom", fontsize=10)
+    plot.set_xlabel("Training step", fontsize=10, labelpad=3)
 
 
 def _draw_metric(plot: Any, runs: list[Curve], scale: Scale, color: str) -> None:

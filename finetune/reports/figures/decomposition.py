@@ -1,12 +1,13 @@
-"""Where a change of the gap came from: train fell, validation rose."""
+"""What closed the gap: a lower train score, or a higher validation score."""
 
 from functools import partial
 from typing import Any
 
+from finetune.measurement.units import Scale
 from finetune.records.report import Decomposition, Group
-from finetune.reports.captions import decomposition_text
+from finetune.reports.captions import decomposition_text, sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
-from finetune.reports.numbers import Scale, scale_of
+from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 
 WIDTH, ROW = 370, 46
@@ -14,7 +15,7 @@ TOP, BOTTOM, RIGHT = 30, 42, 14
 
 
 def decomposition(group: Group, palette: Palette) -> Picture:
-    """Two bars a preset, one panel for the score and one for the loss."""
+    """Two bars per preset, one panel for the score and one for the loss."""
     panels = []
     for metric in (group.score, group.loss):
         parts = [(v.name, v.decomposition[metric]) for v in group.variants if metric in v.decomposition]
@@ -23,7 +24,7 @@ def decomposition(group: Group, palette: Palette) -> Picture:
             scale, height = scale_of(group, metric), TOP + BOTTOM + ROW * len(parts)
             panels.append(
                 Panel(
-                    f"{scale.name}: where the change of the gap came from",
+                    f"{sentence(scale.name)}: what closed the gap",
                     decomposition_text(group, metric),
                     WIDTH,
                     height,
@@ -32,8 +33,8 @@ def decomposition(group: Group, palette: Palette) -> Picture:
             )
     ink = MUTED.light
     lines: list[tuple[dict[str, Any], str]] = [
-        ({"color": ink, "linewidth": 8, "alpha": 0.4}, "train fell"),
-        ({"color": ink, "linewidth": 8}, "validation rose"),
+        ({"color": ink, "linewidth": 8, "alpha": 0.4}, "train worsened"),
+        ({"color": ink, "linewidth": 8}, "validation improved"),
     ]
     if any(part.closed.low is not None for v in group.variants for part in v.decomposition.values()):
         lines.append(({"color": BLACK.light, "linewidth": 1}, "95 % interval"))
@@ -59,5 +60,5 @@ def _draw(paper: Any, parts: list[tuple[str, Decomposition]], scale: Scale, pale
     plot.set_xlim(*limits(ends))
     plot.grid(False, axis="y")
     plot.spines["left"].set_visible(False)
-    plot.set_xlabel("← widens the gap · closes it →", labelpad=5)
-    paper.text(left / WIDTH, 0.98, scale.change_title, va="top", color=MUTED.light)
+    plot.set_xlabel("← widens the gap · closes the gap →", labelpad=5)
+    paper.text(left / WIDTH, 0.98, sentence(scale.change_title), va="top", color=MUTED.light)

@@ -1,14 +1,15 @@
-"""Train ●──● validation, test as a tick: the gap is a length. A panel for PNG, and one small SVG a row for pages."""
+"""Train ●──● validation, test as a tick: the gap is a length. A panel for PNG, and a small SVG per row for pages."""
 
 from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
+from finetune.measurement.units import MINUS, Scale
 from finetune.records.report import Group, VariantReport
-from finetune.reports.captions import dumbbell_text
+from finetune.reports.captions import dumbbell_text, sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
-from finetune.reports.numbers import MINUS, Scale, finished, mean_of, scale_of, shorten
+from finetune.reports.numbers import finished, mean_of, scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
 WIDTH, ROW, TOP, BOTTOM = 640, 30, 26, 30
@@ -21,7 +22,7 @@ def dumbbell(group: Group, palette: Palette) -> Picture:
     height = TOP + BOTTOM + ROW * len(group.variants)
     text = " ".join(f"{shorten(v.name, 60)}: {dumbbell_text(group, v)}" for v in finished(group))
     panel = Panel(
-        f"{scale.name}: train probe, validation, test",
+        f"{sentence(scale.name)}: train (sample), validation, test",
         text,
         WIDTH,
         height,
@@ -29,7 +30,7 @@ def dumbbell(group: Group, palette: Palette) -> Picture:
     )
     ink = MUTED.light
     lines: list[tuple[dict[str, Any], str]] = [
-        ({"color": ink, "marker": "o", "linestyle": "none"}, "train probe"),
+        ({"color": ink, "marker": "o", "linestyle": "none"}, "train (sample)"),
         ({"color": ink, "marker": "o", "linestyle": "none", "markerfacecolor": "none"}, "validation"),
     ]
     if group.reported == "test":
@@ -59,7 +60,7 @@ def _draw(paper: Any, group: Group, palette: Palette) -> None:
     plot.set_xlim(*shared_axis(group))
     plot.grid(False, axis="y")
     plot.spines["left"].set_visible(False)
-    plot.text(0, 1.02, scale.title, transform=plot.transAxes, va="bottom", color=MUTED.light)
+    plot.text(0, 1.02, sentence(scale.title), transform=plot.transAxes, va="bottom", color=MUTED.light)
 
 
 def shared_axis(group: Group) -> tuple[float, float]:
@@ -102,7 +103,7 @@ def axis_svg(group: Group) -> Markup:
     low, high = shared_axis(group)
     scale = scale_of(group, group.score)
     ticks = _ticks(low, high)
-    digits = 0 if scale.share and all(tick == round(tick) for tick in ticks) else 1 if scale.share else 2
+    digits = 0 if scale.fraction and all(tick == round(tick) for tick in ticks) else 1 if scale.fraction else 2
     marks = Markup("").join(
         Markup('<path d="M{x} 15v5" stroke="var(--zero)"/><text x="{x}" y="11" text-anchor="middle">{t}</text>').format(
             x=f"{_place(tick, low, high):.1f}", t=f"{tick:.{digits}f}".replace("-", MINUS)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from finetune.measurement.units import Scale
 from finetune.records.report import Group, Summary, VariantReport
-from finetune.reports.captions import frontier_text, has_intervals
+from finetune.reports.captions import frontier_text, has_intervals, sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits
-from finetune.reports.numbers import Scale, finished, mean_of, scale_of
+from finetune.reports.numbers import finished, mean_of, scale_of
 from finetune.reports.palette import MUTED, ZERO, Palette
 
 WIDTH, HEIGHT = 380, 330
@@ -13,7 +14,7 @@ LEAST_SPAN = 0.04  # of an axis: closer up, the noise of a few rows would look l
 
 
 def frontier(group: Group, palette: Palette) -> Picture:
-    """x: gap of the main score, y: its validation value; test as hollow marks, a dot a run, a cross of intervals."""
+    """x: gap of the main score, y: its validation value; test as hollow marks, a dot per run, a cross of intervals."""
     shown = [v for v in finished(group) if _mean(v, "gap", group) is not None]
     scale = scale_of(group, group.score)
 
@@ -36,7 +37,7 @@ def frontier(group: Group, palette: Palette) -> Picture:
     lines += [(interval, "95 % interval")] if has_intervals(group) else []
     if group.reported == "test":
         lines.append((hollow, "test"))
-    panel = Panel(f"{scale.name}: validation value against gap", frontier_text(group), WIDTH, HEIGHT, draw)
+    panel = Panel(f"{sentence(scale.name)}: validation value against gap", frontier_text(group), WIDTH, HEIGHT, draw)
     return Picture([panel] if shown else [], presets=[v.name for v in shown], lines=lines)
 
 
@@ -94,9 +95,9 @@ def _finish(plot: Any, scale: Scale, shown: list[VariantReport], group: Group) -
         set_limits(*_at_least(LEAST_SPAN * scale.factor, *limits(values, 0.09)))
     if plot.get_xlim()[0] < 0 < plot.get_xlim()[1]:
         plot.axvline(0, color=ZERO.light, linewidth=1)
-    unit = f", {scale.change_unit}" if scale.change_unit else ""
-    plot.set_xlabel(f"gap of {scale.name}{unit}: right overfits more", labelpad=6)
-    plot.text(0, 1.02, f"{scale.title} on validation", transform=plot.transAxes, color=MUTED.light, va="bottom")
+    unit = f", {scale.unit}" if scale.unit else ""
+    plot.set_xlabel(f"{sentence(scale.name)} gap{unit} (overfitting →)", labelpad=6)
+    plot.text(0, 1.02, f"Validation {scale.title}", transform=plot.transAxes, color=MUTED.light, va="bottom")
     plot.text(0.02, 0.98, "↖ better", transform=plot.transAxes, color=MUTED.light, va="top", style="italic")
 
 

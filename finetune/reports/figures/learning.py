@@ -1,36 +1,38 @@
-"""Score and gap against the number of training rows: a line a preset, bands over seeds and rows, the law dashed."""
+"""Score and gap against the number of training rows: a line per preset, bands over seeds and rows, the fit dotted."""
 
 from functools import partial
 from typing import Any
 
+from finetune.measurement.units import Scale, count_text
 from finetune.records.curve import CurveReport, LawPoint, Point, PresetCurve
 from finetune.records.report import Summary
+from finetune.reports.captions import sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits
-from finetune.reports.numbers import Scale, count_text
+from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 
 WIDTH, HEIGHT = 420, 340
 BOX = (50, 14, 26, 44)
 TRAIN: Any = (0, (4, 2))
-LAW: Any = (0, (1.5, 1.5))
+FIT: Any = (0, (1.5, 1.5))
 
 
 def learning(curve: CurveReport, metric: str, palette: Palette) -> Picture:
-    """Two panels with a logarithmic axis of rows: the metric with its train probe, and its gap."""
+    """Two panels with a logarithmic axis of rows: the metric, also on the train sample, and its gap."""
     shown = [preset for preset in curve.presets if any(metric in point.gap for point in preset.points)]
     if not shown:
         return Picture([])
-    scale = Scale(metric, curve.metrics.get(metric))
+    scale = scale_of(curve, metric)
     panels = [
         Panel(
-            f"{scale.name} against training rows",
+            f"{sentence(scale.name)} by training rows",
             score_text(curve, metric),
             WIDTH,
             HEIGHT,
             partial(_draw_levels, curve=curve, shown=shown, scale=scale, palette=palette),
         ),
         Panel(
-            f"Gap of {scale.name} against training rows",
+            f"Gap of {scale.name} by training rows",
             gap_text(curve, metric),
             WIDTH,
             HEIGHT,
@@ -40,38 +42,38 @@ def learning(curve: CurveReport, metric: str, palette: Palette) -> Picture:
     ink = MUTED.light
     lines: list[tuple[dict[str, Any], str]] = [
         ({"color": ink, "linewidth": 2}, curve.reported),
-        ({"color": ink, "linewidth": 1.4, "linestyle": TRAIN}, "train probe"),
+        ({"color": ink, "linewidth": 1.4, "linestyle": TRAIN}, "train (sample)"),
     ]
     if any(summary.low is not None for preset in shown for _, summary in _column(preset, curve.reported, metric)):
         lines.append(({"color": ink, "linewidth": 8, "alpha": 0.18}, "95 % interval"))
     if any(metric in preset.laws for preset in shown):
-        lines.append(({"color": ink, "linewidth": 1.4, "linestyle": LAW}, "fitted law"))
+        lines.append(({"color": ink, "linewidth": 1.4, "linestyle": FIT}, "power-law fit"))
     return Picture(panels, columns=2, presets=[preset.name for preset in shown], lines=lines)
 
 
 def score_text(curve: CurveReport, metric: str) -> str:
-    """The figures of the first panel in words."""
-    scale = Scale(metric, curve.metrics.get(metric))
+    """The numbers of the first panel in words."""
+    scale = scale_of(curve, metric)
     return _in_words(curve, metric, curve.reported, lambda summary: scale.level(summary.mean))
 
 
 def gap_text(curve: CurveReport, metric: str) -> str:
-    """The figures of the second panel in words."""
-    scale = Scale(metric, curve.metrics.get(metric))
+    """The numbers of the second panel in words."""
+    scale = scale_of(curve, metric)
     return _in_words(curve, metric, "gap", lambda summary: scale.change(summary.mean))
 
 
 def _in_words(curve: CurveReport, metric: str, kind: str, text: Any) -> str:
-    told = []
+    parts = []
     for preset in curve.presets:
-        figures = [f"{text(summary)} at {size}" for size, summary in _column(preset, kind, metric)]
-        if figures:
-            told.append(f"{preset.name}: {', '.join(figures)}")
-    return f"{'; '.join(told)} ({count_text(len(curve.seeds), 'seed')})."
+        numbers = [f"{text(summary)} at {size:,}" for size, summary in _column(preset, kind, metric)]
+        if numbers:
+            parts.append(f"{preset.name}: {', '.join(numbers)}")
+    return f"{'; '.join(parts)} ({count_text(len(curve.seeds), 'seed')})."
 
 
 def _column(preset: PresetCurve, kind: str, metric: str) -> list[tuple[int, Summary]]:
-    """Size and figure, where there is one."""
+    """Size and number, where there is one."""
     found = [(point.size, _of(point, kind).get(metric)) for point in preset.points]
     return [(size, summary) for size, summary in found if summary is not None and summary.mean is not None]
 
@@ -90,15 +92,15 @@ def _draw_levels(paper: Any, curve: CurveReport, shown: list[PresetCurve], scale
         values += _draw_column(plot, preset, "train", scale, mark, TRAIN)
         law = preset.laws.get(scale.metric)
         if law is not None:
-            values += _draw_law(plot, law.line, curve.sizes[-1], scale, mark.ink.light)
+            values += _draw_fit(plot, law.line, curve.sizes[-1], scale, mark.ink.light)
     ahead = any(scale.metric in preset.laws for preset in shown)
-    _finish(plot, curve, values, f"{scale.title}: {curve.reported}, train probe", 5 if ahead else 1)
+    _finish(plot, curve, values, f"{sentence(scale.title)}: {curve.reported}, train (sample)", 5 if ahead else 1)
     if ahead:
         plot.axvline(curve.sizes[-1], color=ZERO.light, linewidth=0.8)
         plot.text(
             curve.sizes[-1] * 1.06,
             0.015,
-            "not measured →",
+            "extrapolated →",
             transform=plot.get_xaxis_transform(),
             fontsize=9,
             color=MUTED.light,
@@ -112,7 +114,7 @@ def _draw_gaps(paper: Any, curve: CurveReport, shown: list[PresetCurve], scale: 
     for preset in shown:
         values += _draw_column(plot, preset, "gap", scale, palette[preset.name], "-")
     plot.axhline(0, color=ZERO.light, linewidth=1)
-    _finish(plot, curve, values, f"gap of {scale.change_title}: above 0 overfits", 1)
+    _finish(plot, curve, values, f"Gap of {scale.change_title} (positive: overfitting)", 1)
 
 
 def _draw_column(plot: Any, preset: PresetCurve, kind: str, scale: Scale, mark: Any, style: Any) -> list[float | None]:
@@ -137,9 +139,9 @@ def _draw_column(plot: Any, preset: PresetCurve, kind: str, scale: Scale, mark: 
     return [*means, *(end for _, low, high in banded for end in (low, high))]
 
 
-def _draw_law(plot: Any, line: list[LawPoint], largest: int, scale: Scale, color: str) -> list[float | None]:
-    """The law over all it was fitted to, and on to where it is followed; its band only where nothing was measured."""
-    plot.plot([p.size for p in line], [scale.scaled(p.value) for p in line], color=color, linestyle=LAW, linewidth=1.4)
+def _draw_fit(plot: Any, line: list[LawPoint], largest: int, scale: Scale, color: str) -> list[float | None]:
+    """The fit over the measured sizes and beyond; its band only where it is extrapolated."""
+    plot.plot([p.size for p in line], [scale.scaled(p.value) for p in line], color=color, linestyle=FIT, linewidth=1.4)
     beyond = [p for p in line if p.size >= largest and p.low is not None and p.high is not None]
     if beyond:
         lows, highs = ([scale.scaled(getattr(p, end)) for p in beyond] for end in ("low", "high"))
@@ -157,7 +159,7 @@ def _finish(plot: Any, curve: CurveReport, values: list[float | None], title: st
     plot.set_xticks(_apart(ticks), labels=[f"{tick:,}" for tick in _apart(ticks)])
     plot.set_xticks([], minor=True)
     plot.set_ylim(*limits(values))
-    plot.set_xlabel("training rows, logarithmic", labelpad=6)
+    plot.set_xlabel("Training rows (log scale)", labelpad=6)
     plot.text(0, 1.02, title, transform=plot.transAxes, color=BLACK.light, va="bottom")
 
 

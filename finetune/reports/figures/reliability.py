@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often an answer of some confidence is right."""
+"""Reliability diagrams: accuracy by confidence."""
 
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 236, 250
 
 
 def reliability(group: Group, palette: Palette) -> Picture:
-    """A panel a preset; the area of a dot is its number of predictions."""
+    """A panel per preset; the area of a dot is its number of predictions."""
     panels = [
         Panel(
             f"Reliability of {shorten(variant.name, 60)}",
@@ -25,7 +25,7 @@ def reliability(group: Group, palette: Palette) -> Picture:
         for variant in group.variants
         if variant.reliability
     ]
-    return Picture(panels, columns=4, lines=[({"color": ZERO.light, "linestyle": (0, (2, 2))}, "calibrated")])
+    return Picture(panels, columns=4, lines=[({"color": ZERO.light, "linestyle": (0, (2, 2))}, "perfectly calibrated")])
 
 
 def _draw(paper: Any, variant: VariantReport, palette: Palette) -> None:
@@ -41,5 +41,5 @@ def _draw(paper: Any, variant: VariantReport, palette: Palette) -> None:
     plot.set_ylim(0, 104)
     plot.set_xticks((0, 50, 100))
     plot.set_yticks((0, 50, 100))
-    plot.set_xlabel("confidence, %", fontsize=10, labelpad=3)
-    plot.set_ylabel("right, %", fontsize=10, labelpad=1)
+    plot.set_xlabel("Confidence, %", fontsize=10, labelpad=3)
+    plot.set_ylabel("Accuracy, %", fontsize=10, labelpad=1)

@@ -20,7 +20,7 @@ def weights(group: Group, palette: Palette) -> Picture:
     shown = [variant for variant in finished(group) if variant.weights]
     panels = [
         Panel(
-            f"Size of the weights: {part}",
+            f"Magnitude of the weights: {part}",
             weights_text(group, part),
             WIDTH,
             HEIGHT,
@@ -50,18 +50,18 @@ def _draw_sizes(paper: Any, part: str, shown: list[VariantReport], palette: Pale
         found = variant.weights.get(part)
         if found is not None and any(found.magnitudes):
             mark = palette[variant.name]
-            shares = [100 * share for share in found.magnitudes]
+            percents = [100 * fraction for fraction in found.magnitudes]
             centres = [(low + high) / 2 for low, high in pairwise(EDGES)]
             plot.plot(
-                centres, shares, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
+                centres, percents, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
             )
-            used += [x for x, share in zip(centres, shares, strict=False) if share > 0.02]
+            used += [x for x, percent in zip(centres, percents, strict=False) if percent > 0.02]
     plot.set_xlim(min(used) - 0.25, max(used) + 0.25)
     plot.set_ylim(bottom=0)
     plot.locator_params(axis="x", integer=True, nbins=6)
     plot.xaxis.set_major_formatter(lambda x, _: f"10{_raised(x)}")
     plot.set_xlabel("|w|", fontsize=10, labelpad=3)
-    _title(plot, f"{part}: share of weights, %")
+    _title(plot, f"{part.capitalize()}: fraction of weights, %")
 
 
 def _draw_distances(paper: Any, parts: list[str], shown: list[VariantReport], palette: Palette) -> None:
@@ -79,8 +79,8 @@ def _draw_distances(paper: Any, parts: list[str], shown: list[VariantReport], pa
     every = -(-len(parts) // 8)
     plot.set_xticks(range(0, len(parts), every), [_short(part) for part in parts][::every])
     plot.set_ylim(bottom=0)
-    plot.set_xlabel("encoder layer (e: embeddings)", fontsize=10, labelpad=3)
-    _title(plot, "distance from pretrained, L2")
+    plot.set_xlabel("Encoder layer (e: embeddings)", fontsize=10, labelpad=3)
+    _title(plot, "Distance from pretrained, L2")
 
 
 def _layers(shown: list[VariantReport]) -> list[str]:

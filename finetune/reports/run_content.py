@@ -1,0 +1,175 @@
+"""What is shown of single runs, on terminals and pages: the table of scores and gaps, and what to know beside it."""
+
+import statistics
+from collections.abc import Sequence
+
+from finetune.advice.diagnosis import diagnose
+from finetune.measurement.scores import Measure, measure_of
+from finetune.measurement.units import (
+    DASH,
+    Estimated,
+    Scale,
+    count_text,
+    estimate_text,
+    listed,
+    metric_name,
+    multiple_text,
+    number_text,
+    percent_text,
+    scale,
+    score_text,
+    time_text,
+)
+from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores
+from finetune.reports.blocks import Cell, Column, Table
+from finetune.reports.captions import sentence
+from finetune.reports.numbers import simple_name, split_name
+from finetune.reports.plan import describe_technique
+
+SPLITS = ("train_probe", "validation", "test")
+GAP_NOTE = "positive: overfitting"
+
+
+def run_measure(record: FinishedRecord) -> Measure:
+    """What is measured of its task, with its main score."""
+    return measure_of(record.data.task, record.data.score)
+
+
+def run_title(record: FinishedRecord) -> str:
+    """`tweets · preset strong · seed 0 · 41 s`."""
+    seconds = time_text(record.time.seconds)
+    return f"{record.recipe['name']} · preset {record.preset or DASH} · seed {record.seed} · {seconds}"
+
+
+def scores_table(record: FinishedRecord) -> Table:
+    """Scores of the selected checkpoint by split, and the gap with its interval; simple models below."""
+    selected, rows, measure = record.selected, record.data.rows, run_measure(record)
+    columns = [Column("", numeric=False, sortable=False)]
+    columns += [
+        Column(sentence(split_name(split)), note=count_text(rows[split], "row"), sortable=False)
+        for split in SPLITS
+        if split in rows
+    ]
+    columns += [
+        Column("Gap", note=GAP_NOTE, sortable=False),
+        Column("95 % interval", note="over rows", sortable=False),
+    ]
+    own = [name for name in selected.validation if name not in measure.names]
+    body = [
+        [
+            Cell(sentence(metric_name(name)), user=name in own),
+            *(Cell(score_text(name, scores.get(name))) for scores in split_scores(selected)),
+            *_gap_cells(scale(name), selected.gap.get(name)),
+        ]
+        for name in (*measure.shown, *own)
+    ]
+    simple = [_simple_row(baseline, scale(measure.score), rows) for baseline in record.data.baselines]
+    return Table(run_title(record), columns, [*body, *simple], second_part=len(body) if simple else None)
+
+
+def _gap_cells(scale: Scale, gap: Gap | None) -> list[Cell]:
+    value, low, high = (gap.value, gap.low, gap.high) if gap else (None, None, None)
+    return [Cell(scale.change(value)), Cell(scale.interval(Estimated(value, low, high)) or DASH)]
+
+
+def _simple_row(baseline: Baseline, score: Scale, rows: dict[str, int]) -> list[Cell]:
+    """The main score of a model without a neural network on the same rows."""
+    levels = [baseline.scores.get(split, {}).get(score.metric) for split in SPLITS if split in rows]
+    cells = [Cell(score.level(level)) for level in levels]
+    return [Cell(simple_name(baseline)), *cells, Cell(score.change(baseline.gap.get(score.metric))), Cell("")]
+
+
+def split_scores(checkpoint: Checkpoint) -> list[Scores]:
+    """Of train sample, validation and, where it was measured, test."""
+    scores: list[Scores] = [checkpoint.train_probe, checkpoint.validation]
+    return scores if checkpoint.test is None else [*scores, checkpoint.test]
+
+
+def seeds_table(records: Sequence[FinishedRecord]) -> Table:
+    """Mean and standard deviation over the seeds of one recipe."""
+    splits = [split for split in SPLITS if split in records[0].data.rows]
+    columns = [Column("", numeric=False, sortable=False)]
+    columns += [Column(sentence(split_name(split)), sortable=False) for split in splits]
+    columns.append(Column("Gap", sortable=False))
+    rows = []
+    for name in run_measure(records[0]).shown:
+        per_seed = [_numbers(name, record) for record in records]
+        cells = [Cell(_spread(name, [values[index] for values in per_seed])) for index in range(len(columns) - 1)]
+        rows.append([Cell(sentence(scale(name).title)), *cells])
+    return Table(f"{count_text(len(records), 'seed')}, mean ± standard deviation", columns, rows)
+
+
+def _numbers(name: str, record: FinishedRecord) -> list[float | None]:
+    return [*(scores.get(name) for scores in split_scores(record.selected)), record.selected.gap[name].value]
+
+
+def _spread(name: str, values: list[float | None]) -> str:
+    measured = [value for value in values if value is not None]
+    if len(measured) < 2:
+        return DASH
+    return scale(name).spread(statistics.mean(measured), statistics.stdev(measured))
+
+
+def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
+    """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
+    entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    if record.selected.share is not None:
+        entries.append(("Weights", _interpolation(record.selected.share)))
+    if record.calibration is not None and record.calibration.test_nll is not None and record.selected.test is not None:
+        before, after = (number_text(nll, 3) for nll in (record.selected.test["nll"], record.calibration.test_nll))
+        temperature = number_text(record.calibration.temperature, 2)
+        entries.append(
+            (
+                "Calibration",
+                f"Temperature {temperature} (> 1: overconfident), fitted on validation. Test {metric_name('nll')} "
+                f"{before} nats; {after} nats after scaling.",
+            )
+        )
+    if record.data.baselines:
+        names = listed([simple_name(baseline) for baseline in record.data.baselines])
+        entries.append(("Baselines", f"{names}, models without a neural network.{_beaten(record)}"))
+    return entries
+
+
+def _checkpoint(record: FinishedRecord) -> str:
+    selected, last = record.selected, record.last
+    where = f"epoch {selected.epoch:g}, step {selected.step} of {record.budget.steps}"
+    if selected.step == last.step:
+        return f"Final checkpoint kept ({where})."
+    measure = run_measure(record)
+    gaps = [
+        f"{metric_name(name)} {estimate_text(name, Estimated(gap.value, gap.low, gap.high))}"
+        for name in (measure.score, measure.loss)
+        if (gap := last.gap[name]) is not None
+    ]
+    return f"Best on validation kept ({where}). Gap at the final checkpoint (epoch {last.epoch:g}): {', '.join(gaps)}."
+
+
+def _interpolation(fraction: float) -> str:
+    return (
+        f"Encoder interpolated {percent_text(fraction)} of the way from the pretrained to the fine-tuned weights, as "
+        "selected on validation. The final checkpoint has the fine-tuned weights."
+    )
+
+
+def _beaten(record: FinishedRecord) -> str:
+    """Says so where a simple model is as good as the selected checkpoint; empty where none is."""
+    score = run_measure(record).score
+    split, scores = ("validation", record.selected.validation)
+    if record.selected.test is not None:
+        split, scores = "test", record.selected.test
+    ours = scores.get(score)
+    better = [
+        simple_name(baseline)
+        for baseline in record.data.baselines
+        if ours is not None and (theirs := baseline.scores.get(split, {}).get(score)) is not None and theirs >= ours
+    ]
+    return f" This model does not beat {' or '.join(better)} on {split}." if better else ""
+
+
+def technique_lines(record: FinishedRecord) -> list[str]:
+    """The declared cost of all techniques, then a line for each."""
+    if not record.techniques:
+        return ["none"]
+    lines = [describe_technique(name, active.model_dump()) for name, active in record.techniques.items()]
+    return [f"{multiple_text(record.budget.cost)} training time (declared)", *lines]
