@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,16 +29,37 @@ def cached_file(kind: str, key: str, suffix: str, make: Callable[[Path], None]) 
         OSError: The cache cannot be written.
     """
     folder = cache_folder() / kind
-    path = folder / f"{key}{suffix}"
+    return _made_once(folder / f"{key}{suffix}", folder / f".{key}.partial{suffix}", folder / f"{key}.lock", make)
+
+
+def cached_folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """As `cached_file`, for a folder: `make` is given an empty one."""
+
+    def fill(partial: Path) -> None:
+        partial.mkdir()
+        make(partial)
+
+    folder = cache_folder() / kind
+    return _made_once(folder / key, folder / f".{key}.partial", folder / f"{key}.lock", fill)
+
+
+def _made_once(path: Path, partial: Path, lock: Path, make: Callable[[Path], None]) -> Path:
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
         if not path.exists():
-            partial = folder / f".{key}.partial{suffix}"
             try:
+                _remove(partial)  # of a process that was killed
                 make(partial)
                 partial.replace(path)
             finally:
-                partial.unlink(missing_ok=True)
+                _remove(partial)
     return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
