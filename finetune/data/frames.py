@@ -136,8 +136,7 @@ def _of_dataset(dataset: Any, origin: str) -> Frame:
 
 
 def _of_dataframe(data: Any, origin: str) -> Frame:
-    import pandas
-
+    pandas = sys.modules["pandas"]
     if isinstance(data.columns, pandas.MultiIndex):
         raise DataError(f"{origin}: its columns are a MultiIndex. Give each one name: data.droplevel(0, axis=1)")
     if isinstance(data.index, pandas.MultiIndex):
