@@ -257,7 +257,7 @@ def _refuse_foreign(folder: RunFolder) -> None:
     Raises:
         OutputError: The folder holds something else.
     """
-    folder.check_place()
+    folder.check_no_file()
     if folder.is_empty():
         return
     record = folder.read()
