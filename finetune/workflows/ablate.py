@@ -96,13 +96,13 @@ def plan_ablate(
 ) -> Experiment:
     """What `ablate` would run. Nothing is written; parts that cannot stand alone are told to the listener."""
     refuse_nested("ablate")
+    listed = seed_list(seeds)
     variants, left_out = ablation_variants(preset, request.options())
     for text in left_out:
         listener.notice(text, "warning")
     name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
     place = f"{name}-{preset_name(preset)}"
     folder = find_experiment(None if output is None else Path(output), place, resume, "ablate")
-    listed = seed_list(seeds)
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)

@@ -129,11 +129,11 @@ def plan_compare(
 ) -> Experiment:
     """What `compare` would run. Nothing is written."""
     refuse_nested("compare")
+    listed = seed_list(seeds)
     options = request.options()
     variants = preset_variants(list(presets), baseline, options)
     name = experiment_name("compare", variants[0].recipe.name, request.data_name())
     folder = find_experiment(None if output is None else Path(output), name, resume, "compare")
-    listed = seed_list(seeds)
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)
