@@ -1,3 +1,89 @@
-"""Fine-tune encoders on few labelled texts and measure what regularization does to the overfitting gap."""
+"""Fine-tune encoders on few labelled texts and measure what regularization does to the overfitting gap.
+
+The names below are those of the commands: `finetune.compare(data=frame, presets=["none", "strong"])`. They are imported
+when they are asked for; torch is imported when something trains.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune.errors import DataError, FinetuneError, ModelError, OutputError, RecipeError, RunFailed
+    from finetune.listener import Listener
+    from finetune.recipe import Recipe, load_recipe
+    from finetune.records.curve import CurveReport
+    from finetune.records.report import Report
+    from finetune.records.schema import RunRecord
+    from finetune.techniques import Technique, use_technique
+    from finetune.training.gap_callback import GapCallback
+    from finetune.workflows.ablate import ablate
+    from finetune.workflows.cell import cell
+    from finetune.workflows.check import check
+    from finetune.workflows.compare import compare
+    from finetune.workflows.curve import curve
+    from finetune.workflows.report import report
+    from finetune.workflows.run import run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "run": "workflows.run",
+    "compare": "workflows.compare",
+    "ablate": "workflows.ablate",
+    "curve": "workflows.curve",
+    "check": "workflows.check",
+    "report": "workflows.report",
+    "cell": "workflows.cell",
+    "load_recipe": "recipe",
+    "Recipe": "recipe",
+    "RunRecord": "records.schema",
+    "Report": "records.report",
+    "CurveReport": "records.curve",
+    "Technique": "techniques",
+    "use_technique": "techniques",
+    "GapCallback": "training.gap_callback",
+    "Listener": "listener",
+    "FinetuneError": "errors",
+    "RecipeError": "errors",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "RunFailed": "errors",
+}
+
+__all__ = [
+    "CurveReport",
+    "DataError",
+    "FinetuneError",
+    "GapCallback",
+    "Listener",
+    "ModelError",
+    "OutputError",
+    "Recipe",
+    "RecipeError",
+    "Report",
+    "RunFailed",
+    "RunRecord",
+    "Technique",
+    "ablate",
+    "cell",
+    "check",
+    "compare",
+    "curve",
+    "load_recipe",
+    "report",
+    "run",
+    "use_technique",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'finetune' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"finetune.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

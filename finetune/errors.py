@@ -38,7 +38,7 @@ class Change:
         parts = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.settings.items()]
         for name, value in self.arguments.items():
             option = f"--{name.replace('_', '-')}"
-            parts.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+            parts.append(option if value is True else f"{option} {shlex.quote(_typed(value))}")
         return self._noted(" ".join(parts))
 
     def for_python(self) -> str:
@@ -120,6 +120,13 @@ def as_problem(problem: str | Problem) -> Problem:
 
 def _below(prefix: str, key: str) -> str:
     return f"{prefix}{key}" if key[:1] in ("", ".") else key
+
+
+def _typed(value: Any) -> str:
+    """The value of an option; of a list its members with commas, and one where there is a single member."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) + ("," if len(value) == 1 else "")
+    return str(value)
 
 
 def _yaml(value: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before any library reads them: nothing is fetched, and nothing is cached in the home folder.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -22,6 +23,10 @@ os.environ["FINETUNE_CACHE"] = str(Path(_CACHE.name) / "finetune")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On a busy machine an example may take any time: no test fails for being slow.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 WORDS = [
     "good",

@@ -44,7 +44,6 @@ ALLOWED = {
     "experiments": {
         "allocation",
         "errors",
-        "checks",
         "measurement",
         "recipe",
         "data",
@@ -55,12 +54,12 @@ ALLOWED = {
         "analysis",
         "quiet",
     },
-    "reports": {"measurement", "records", "advice", "techniques"},
-    "cli": {
-        "allocation",
+    "reports": {"listener", "measurement", "records", "advice", "techniques"},
+    "listener": set(),
+    "workflows": {
         "errors",
+        "listener",
         "checks",
-        "packages",
         "measurement",
         "recipe",
         "data",
@@ -69,14 +68,33 @@ ALLOWED = {
         "training",
         "experiments",
         "analysis",
+        "reports",
+    },
+    # The training packages are for `show` (what a run would be) and for the clock that starts with the program.
+    "cli": {
+        "allocation",
+        "errors",
+        "listener",
+        "packages",
+        "recipe",
+        "records",
+        "techniques",
+        "training",
         "advice",
         "reports",
         "quiet",
+        "workflows",
     },
     "__init__": set(),
     "__main__": {"cli"},
 }
-ALLOWED_AS_TYPES = {"reports": {"experiments"}}  # under TYPE_CHECKING only: what a display is told of
+# Under TYPE_CHECKING only: what a listener and a display are told of, and what `import finetune` hands out.
+ALLOWED_AS_TYPES = {
+    "listener": {"experiments", "measurement", "records"},
+    "reports": {"experiments"},
+    "cli": {"experiments", "measurement"},
+    "__init__": {"errors", "listener", "recipe", "records", "techniques", "training", "workflows"},
+}
 
 
 def _place(module: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from finetune.errors import OutputError, VersionError, suggest
 from finetune.recipe import flatten
-from finetune.records.comparison import MANIFEST, CellEntry, ComparisonFolder, Manifest, VariantEntry
+from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Manifest, VariantEntry
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RECORD, RunFolder, read_record
 
@@ -213,8 +213,8 @@ def _compared_with(baseline: str, variants: Sequence[VariantEntry]) -> list[Vari
     return sorted(changed, key=lambda variant: variant.baseline is not None)
 
 
-def _read_cell(folder: ComparisonFolder, entry: CellEntry, skipped: list[str]) -> FoundRun:
-    run = folder.cell(entry)
+def _read_cell(folder: ComparisonFolder, entry: JobEntry, skipped: list[str]) -> FoundRun:
+    run = folder.run(entry)
     record, error = None, entry.error
     arrays: dict[str, NDArray[Any]] = {}
     if run.record_path.is_file():

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import check, compare, curve, environment, inspection, library, report, run
+from finetune.cli import cell, check, compare, curve, environment, inspection, library, report, run
+from finetune.cli.process import prepare_process
 
 app = typer.Typer(
     name="finetune",
@@ -28,6 +29,7 @@ app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
 app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
 app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("cell", epilog=cell.EXAMPLES)(cell.cell)
 app.command("env", epilog=environment.EXAMPLES)(environment.env)
 
 
@@ -44,7 +46,7 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    pass
+    prepare_process()
 
 
 def main() -> None:

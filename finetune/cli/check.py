@@ -14,27 +14,28 @@ from finetune.cli.options import (
     ModelOption,
     SetOption,
     SkipOption,
-    complain,
+    notice,
     reports_errors,
-    with_switches,
 )
-from finetune.errors import OutputError, RecipeError, RunFailed, suggest
+from finetune.errors import RecipeError, suggest
 
 EXAMPLES = "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution"
 
 
-@reports_errors
+@reports_errors()
 def check(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATA]", help="A data file, folder or hub id, or a recipe by name or path. Left out: tweets."
+            metavar="[DATA]", help="A data file, folder or hub id, or a recipe by name or path. Default: tweets."
         ),
     ] = None,
     data: DataOption = None,
     model: ModelOption = None,
     overrides: SetOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a problem or a warning.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 1 if there is a problem or a warning.")
+    ] = False,
     accept: Annotated[
         list[str] | None,
         typer.Option("--accept", metavar="CHECK", help="Findings of this check do not count for --strict. Repeatable."),
@@ -48,47 +49,26 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
+    from finetune.cli.listening import WarningListener
+    from finetune.workflows import check as workflow
+
     recipe_name, data_source = _recipe_or_data(source, data)
-    _check_accepted(accept or [], strict)
-    if write_split is not None and write_split.exists():
-        raise OutputError(f"--write-split {write_split}: is there already. Choose another name, or remove it.")
-    from finetune.recipe import resolve
+    result = workflow.check(
+        data_source,
+        recipe=recipe_name,
+        model=model,
+        overrides=overrides or (),
+        skip_bad_rows=skip_bad_rows,
+        drop_leaks=drop_leaks,
+        strict=strict,
+        accept=accept,
+        write_split=write_split,
+        listener=WarningListener(),
+    )
+    from finetune.reports.findings import render_check
 
-    recipe = resolve(recipe_name, None, model, data_source, with_switches(overrides, skip_bad_rows, drop_leaks)).recipe
-    if not recipe.data.check:
-        complain("note: data.check=false is for runs; this command checks all the same")
-    from finetune.quiet import quieten_libraries
-
-    quieten_libraries()
-    from finetune.data.load import load_data
-    from finetune.reports.findings import count_findings, render_check
-
-    loaded = load_data(recipe.data)
-    from finetune.training.gate import check_recipe  # slow to import: what is wrong with a file is said before
-
-    facts = check_recipe(recipe, loaded)
-    typer.echo(facts.model_dump_json(indent=2) if as_json else render_check(facts))
-    if write_split is not None:
-        from finetune.data.split_file import write_split as write
-
-        write(loaded, write_split)
-        complain(f"note: split written to {write_split}; to use it: --set data.split_file={write_split}")
-    counted = [finding for finding in facts.findings if finding.check not in (accept or ())]
-    if strict and any(finding.level != "info" for finding in counted):
-        raise RunFailed(f"--strict: {count_findings(counted)}.")
-
-
-def _check_accepted(names: list[str], strict: bool) -> None:
-    """Raises RecipeError for a name that no check has, or where nothing is strict."""
-    if not names:
-        return
-    if not strict:
-        raise RecipeError("--accept: has no meaning without --strict.")
-    from finetune.checks.base import CHECKS
-
-    for name in names:
-        if name not in CHECKS:
-            raise RecipeError(f"--accept {name}: no check has this name.{suggest(name, CHECKS)}")
+    typer.echo(result.facts.model_dump_json(indent=2) if as_json else render_check(result.facts))
+    result.raise_failures()
 
 
 def _recipe_or_data(source: str | None, data: str | None) -> tuple[str | None, str | None]:
@@ -101,7 +81,7 @@ def _recipe_or_data(source: str | None, data: str | None) -> tuple[str | None, s
 
     if source is None or source in recipe_names() or source.endswith(SUFFIXES):
         if source is not None and "." not in source and Path(source).exists():
-            complain(f"note: '{source}' is taken as the recipe of this name; the folder is ./{source}")
+            notice(f"note: '{source}' is taken as the recipe of this name; the folder is ./{source}")
         return source, data
     if data is not None:
         raise RecipeError(f"'{source}' and --data {data} both name data, and one is checked. Leave one out.")

@@ -10,7 +10,7 @@ from finetune.cli.options import JsonOption, reports_errors
 EXAMPLES = "Example:  finetune env --json"
 
 
-@reports_errors
+@reports_errors()
 def env(as_json: JsonOption = False) -> None:
     """Print versions, device and what is installed, to paste into a bug report."""
     from finetune.packages import DEMO_PACKAGES

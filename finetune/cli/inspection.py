@@ -25,7 +25,7 @@ DIFF_EXAMPLES = "Example:  finetune diff light strong"
 VALIDATE_EXAMPLES = "Example:  finetune validate mine.yaml --preset strong"
 
 
-@reports_errors
+@reports_errors()
 def show(
     recipe: RecipeArgument = None,
     name: Annotated[str | None, typer.Argument(help="After the word technique: which one to explain.")] = None,
@@ -67,7 +67,7 @@ def _show_technique(name: str | None, as_json: bool) -> None:
     typer.echo(json.dumps({name: known[name]}, indent=2) if as_json else render_card(name))
 
 
-@reports_errors
+@reports_errors()
 def diff(
     first: Annotated[str, typer.Argument(help="Recipe or preset, by name or path.")],
     second: Annotated[str, typer.Argument(help="Recipe or preset, by name or path.")],
@@ -103,7 +103,7 @@ def _shown(value: Any) -> str:
     return "-" if value is None else json.dumps(value)
 
 
-@reports_errors
+@reports_errors()
 def validate(
     recipe: RecipeArgument = None,
     preset: PresetOption = None,

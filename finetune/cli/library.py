@@ -19,11 +19,11 @@ def _complete_kind(incomplete: str) -> list[str]:
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
-@reports_errors
+@reports_errors()
 def ls(
     kind: Annotated[
         str | None,
-        typer.Argument(help="recipes, presets or techniques; all, if left out.", autocompletion=_complete_kind),
+        typer.Argument(help="recipes, presets or techniques. Default: all.", autocompletion=_complete_kind),
     ] = None,
     technique: TechniqueOption = None,
     as_json: JsonOption = False,
@@ -58,7 +58,7 @@ def _describe(kind: str) -> dict[str, Any]:
     return describe_techniques()
 
 
-@reports_errors
+@reports_errors()
 def cp(
     name: Annotated[str, typer.Argument(help="Name of a recipe, or of a preset.")],
     destination: Annotated[Path, typer.Argument(help="File or folder to copy to.")],

@@ -1,21 +1,17 @@
-"""What a comparison ends with: the recommended model in a stable place, trained once more if that is asked for."""
+"""What a comparison ends with: the recommended model in a stable place."""
 
 from __future__ import annotations
 
 import shutil
-import statistics
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from finetune.errors import OutputError
-from finetune.experiments.matrix import Cell
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.report import Group, Recommendation, Report
 from finetune.records.store import RunFolder
 
 
-def ship_model(group: Group, folder: ComparisonFolder) -> str:
+def export_model(group: Group, folder: ComparisonFolder) -> str:
     """Copy the recommended model to where it is looked for; a kill leaves the old one or the new one.
 
     Returns:
@@ -37,48 +33,11 @@ def ship_model(group: Group, folder: ComparisonFolder) -> str:
     return str(source.path.relative_to(folder.path))
 
 
-def with_shipped_model(report: Report, folder: ComparisonFolder) -> Report:
-    """The report of a comparison after `ship_model`, which changes nothing in it but where the model lies."""
+def with_exported_model(report: Report, folder: ComparisonFolder) -> Report:
+    """The report of a comparison after `export_model`, which changes nothing in it but where the model lies."""
     group = report.groups[0]
     recommendation = _recommended(group).model_copy(update={"model": str(folder.model)})
     return report.model_copy(update={"groups": [group.model_copy(update={"recommendation": recommendation})]})
-
-
-def refit(folder: ComparisonFolder, group: Group, cells: Sequence[Cell], callbacks: Callable[[str], Any]) -> str:
-    """Train the recommended preset once more on train and validation, for the median of its selected steps.
-
-    Args:
-        folder: Of the comparison.
-        group: Its analysis.
-        cells: Its cells.
-        callbacks: Title -> transformers callbacks, such as a progress bar.
-
-    Returns:
-        The run's folder, below the comparison's. Finished once, it is not trained again.
-
-    Raises:
-        OutputError: Nothing is recommended.
-        RunFailed: Training could not go on.
-    """
-    from finetune.training.prepare import prepare
-    from finetune.training.refit import refitted
-    from finetune.training.runner import run_seed
-
-    chosen = _recommended(group)
-    place = (chosen.variant, chosen.seed, chosen.fold)
-    cell = next(cell for cell in cells if (cell.entry.variant, cell.entry.seed, cell.entry.fold) == place)
-    variant = next(variant for variant in group.variants if variant.name == chosen.variant)
-    steps = round(statistics.median(run.selected_step for run in variant.runs if run.selected_step is not None))
-    inside = f"refits/{Path(cell.entry.folder).name}-{steps}"
-    run = RunFolder(folder.path / inside)
-    record = run.read()
-    if record is None or record.status != "finished":
-        selected = folder.cell(cell.entry).read()
-        share = None if selected is None or selected.selected is None else selected.selected.share
-        prepared = refitted(prepare(cell.recipe), steps, share)
-        with run.locked():
-            run_seed(prepared, chosen.seed, run, callbacks(f"refit of {chosen.variant}"), resume=True)
-    return inside
 
 
 def _recommended(group: Group) -> Recommendation:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.data.rows import Data
-from finetune.errors import RecipeError
-from finetune.experiments.matrix import Variant
+from finetune.errors import Change, RecipeError
+from finetune.experiments.variants import Variant
 from finetune.recipe import Recipe
 
 # The shortest budget that Zhang et al. 2021 (arXiv:2006.05987) try for 1,000 rows. With fixed epochs a small size would
@@ -25,38 +25,32 @@ NEAR_ALL = 0.8  # a default size above this share of all rows would say little b
 LEAST_ROWS = 4  # where there are no classes
 
 
-def parse_sizes(text: str) -> list[int]:
-    """`100,300,1000` -> those numbers of training rows.
-
-    Raises:
-        RecipeError: It is no list of whole numbers that rise.
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise RecipeError(f"--sizes {text}: expected numbers of training rows, such as 100,300,1000.")
-    sizes = [int(part) for part in parts]
-    if any(after <= before for before, after in itertools.pairwise(sizes)):
-        rising = ",".join(map(str, sorted(set(sizes))))
-        raise RecipeError(f"--sizes {text}: expected rising numbers, each once. Try: --sizes {rising}")
-    return sizes
-
-
 def choose_sizes(asked: list[int] | None, data: Data) -> list[int]:
     """The sizes of the curve: those asked for, or 1-2-5 steps from about a tenth of the training rows to all of them.
 
     Raises:
-        RecipeError: A size is above the rows there are, or leaves a class with less than two.
+        RecipeError: Sizes do not ascend, one is above the rows there are, or leaves a class with less than two.
     """
     rows, least = len(data.train), _least_rows(data)
     if asked is None:
         return _default_sizes(rows, least)
-    typed = f"--sizes {','.join(map(str, asked))}"
+    typed = ",".join(map(str, asked))
+    if not asked or any(after <= before for before, after in itertools.pairwise(asked)):
+        ascending = ",".join(map(str, sorted(set(asked)))) or "100,300,1000"
+        raise RecipeError(
+            "expected ascending numbers of training rows, each once.",
+            Change(arguments={"sizes": ascending}),
+            argument="sizes",
+            found=typed,
+        )
     if asked[-1] > rows:
         possible = ",".join(map(str, [*(size for size in asked if size < rows), rows]))
-        raise RecipeError(f"{typed}: there are {rows} training rows. Try: --sizes {possible}")
+        raise RecipeError(
+            f"there are {rows} training rows.", Change(arguments={"sizes": possible}), argument="sizes", found=typed
+        )
     if asked[0] < least:
         why = f"two for each of {len(data.labels)} classes" if data.labels else "fewer say nothing"
-        raise RecipeError(f"{typed}: a size is at least {least} rows, {why}.")
+        raise RecipeError(f"a size is at least {least} rows, {why}.", argument="sizes", found=typed)
     return asked
 
 
@@ -70,14 +64,14 @@ def _default_sizes(rows: int, least: int) -> list[int]:
     return [*(step for step in steps if max(first, least) <= step < NEAR_ALL * rows), rows]
 
 
-def refuse_folds(overrides: Sequence[str]) -> None:
+def refuse_folds(keys: Sequence[str]) -> None:
     """
     Raises:
-        RecipeError: Folds were asked for.
+        RecipeError: Folds are among the overridden keys.
     """
-    for typed in overrides:
-        if typed.strip().startswith(("data.folds", "data.fold=")):
-            raise RecipeError(f"--set {typed.strip()}: a curve has no folds; its seeds draw other rows. Leave it out.")
+    for key in keys:
+        if key in ("data.folds", "data.fold"):
+            raise RecipeError("a curve has no folds; its seeds draw other rows. Leave it out.", key=key)
 
 
 def refuse_subset(recipe: Recipe) -> None:
@@ -87,14 +81,19 @@ def refuse_subset(recipe: Recipe) -> None:
     """
     if recipe.data.subset is not None:
         raise RecipeError(
-            f"data.subset: {recipe.data.subset}, but the sizes of a curve are named with --sizes. For fewer rows in "
-            "all: --set data.subset=null --set data.train_size=N"
+            f"{recipe.data.subset} rows, but the sizes of a curve are an argument of their own.",
+            Change(arguments={"sizes": "100,300,1000"}),
+            Change(settings={"data.subset": None, "data.train_size": "N"}, note="for fewer rows in all"),
+            key="data.subset",
+            found=recipe.data.subset,
         )
     if recipe.data.subset_seed != 0:
-        raise RecipeError("data.subset_seed: each seed of a curve draws its own rows. Try: --set data.subset_seed=0")
+        raise RecipeError(
+            "each seed of a curve draws its own rows.", Change(settings={"data.subset_seed": 0}), key="data.subset_seed"
+        )
 
 
-def whole(recipe: Recipe) -> Recipe:
+def on_all_rows(recipe: Recipe) -> Recipe:
     """The recipe on all training rows; a curve has no folds."""
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folds": None, "fold": None})})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from finetune.errors import OutputError
-from finetune.records.store import RunFolder, write_atomically
+from finetune.records.store import RunFolder, lock_folder, write_atomically
 
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
@@ -31,14 +33,20 @@ class VariantEntry(_Frozen):
     size: int | None = Field(None, description="Curve: training rows.")
 
 
-class CellEntry(_Frozen):
-    """One run of the matrix."""
+class JobEntry(_Frozen):
+    """One job: a run of the table, or what is computed from such runs."""
 
+    kind: str = Field("train", description="What is done: train, refit.")
     variant: str
     seed: int
     fold: int | None
-    key: str = Field(description="sha256 over recipe, preset, seed, data, model and code: what decides its figures.")
+    key: str = Field(
+        description="sha256 over recipe, preset, seed, data, model and algorithm: what decides its numbers."
+    )
     folder: str = Field(description="Below the comparison's folder.")
+    inputs: list[str] = Field([], description="Keys of the jobs that must have finished before.")
+    options: dict[str, Any] = Field({}, description="Of this kind: the steps of a refit.")
+    code: str | None = Field(None, description="sha256 of the code that was there when it was started.")
     error: str | None = Field(None, description="Why it ended without a record of its own.")
 
 
@@ -52,16 +60,29 @@ class Manifest(_Frozen):
     variants: list[VariantEntry]
     seeds: list[int]
     folds: int | None
-    cells: list[CellEntry]
-    refit: str | None = Field(None, description="Folder of the refit, below the comparison's.")
+    cells: list[JobEntry] = Field(description="Jobs of kind train: variants × seeds × folds.")
+    jobs: list[JobEntry] = Field([], description="Further jobs, which start from those.")
+    refit: str | None = Field(None, description="Folder of the refit, in manifests without jobs.")
     shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
+
+    def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:
+        """The same with other errors of some jobs, named by their keys."""
+
+        def changed(entries: list[JobEntry]) -> list[JobEntry]:
+            return [
+                entry.model_copy(update={"error": errors[entry.key]}) if entry.key in errors else entry
+                for entry in entries
+            ]
+
+        return self.model_copy(update={"cells": changed(self.cells), "jobs": changed(self.jobs)})
 
 
 class ComparisonFolder:
     """Paths inside the folder of a comparison.
 
     comparison.json   the manifest
-    cells/            one run folder a cell, named by preset, seed, fold and key
+    jobs.json         every job with its whole recipe: what `finetune cell` runs
+    cells/            one run folder per run of the table, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
     report.*          what is read (of a curve: curve.*)
     refits/           runs of the recommended preset on train and validation
@@ -71,14 +92,29 @@ class ComparisonFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest_path = path / MANIFEST
+        self.jobs_path = path / "jobs.json"
         self.texts = path / "texts.json"
         self.model = path / "model"
 
-    def cell(self, entry: CellEntry) -> RunFolder:
+    def run(self, entry: JobEntry) -> RunFolder:
+        """Where a job goes."""
         return RunFolder(self.path / entry.folder)
 
     def refit(self, manifest: Manifest) -> RunFolder | None:
-        return None if manifest.refit is None else RunFolder(self.path / manifest.refit)
+        """The newest refit, finished or not."""
+        folders = [entry.folder for entry in manifest.jobs if entry.kind == "refit"]
+        inside = folders[-1] if folders else manifest.refit
+        return None if inside is None else RunFolder(self.path / inside)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            OutputError: Another process holds it, or it cannot be created.
+        """
+        with lock_folder(self.path):
+            yield
 
     def exists(self) -> bool:
         return self.manifest_path.is_file()

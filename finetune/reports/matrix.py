@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -18,42 +17,37 @@ from finetune.measurement.units import change_text, metric_name, score_text
 from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
-    from finetune.experiments.scheduler import CellState, Progress
-    from finetune.experiments.worker import Event
+    from finetune.experiments.progress import JobState, Progress
 
 MOST_COLUMNS = 12  # cells of a row that are shown one by one; beyond it, only counted
 
 
 class MatrixDisplay:
-    """Shows progress on stderr. Use as a context manager; pass `show` to `conduct`.
+    """Shows the runs of an experiment on stderr, from `start` to `close`."""
 
-    Args:
-        measure: Decides which scores are shown; None shows nothing at all.
-    """
+    def __init__(self) -> None:
+        self._live: Live | None = None
 
-    def __init__(self, measure: Measure | None) -> None:
-        self._measure = measure
+    def start(self) -> None:
+        """The first run begins."""
         console = Console(stderr=True, highlight=False)
-        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
-
-    def __enter__(self) -> MatrixDisplay:
-        if self._live is not None and self._measure is not None:
+        if console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=False)
             self._live.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._live is not None and self._measure is not None:
-            self._live.stop()
-
-    def show(self, progress: Progress, state: CellState, event: Event) -> None:
-        """Take in an event."""
-        if self._measure is None:
-            return
+    def show(self, progress: Progress, state: JobState, measure: Measure) -> None:
+        """Something happened to a run."""
         if self._live is not None:
-            self._live.update(Group(matrix_table(progress, self._measure), Text(_footer(progress))), refresh=True)
-        elif event.kind != "step":
-            sys.stderr.write(f"{_line(progress, state, event, self._measure)}\n")
+            self._live.update(Group(matrix_table(progress, measure), Text(_footer(progress))), refresh=True)
+        elif state.last_event != "step":
+            sys.stderr.write(f"{_line(progress, state, measure)}\n")
             sys.stderr.flush()
+
+    def close(self) -> None:
+        """All runs have ended."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 def matrix_table(progress: Progress, measure: Measure) -> Table:
@@ -63,20 +57,20 @@ def matrix_table(progress: Progress, measure: Measure) -> Table:
         table.add_column(title)
     for title in (f"{metric_name(measure.score)}: train", "validation", "gap", f"{metric_name(measure.loss)} gap"):
         table.add_column(title, justify="right", no_wrap=True)
-    for name in dict.fromkeys(state.cell.entry.variant for state in progress.states):
-        states = [state for state in progress.states if state.cell.entry.variant == name]
+    for name in dict.fromkeys(state.job.entry.variant for state in progress.states):
+        states = [state for state in progress.states if state.job.entry.variant == name]
         table.add_row(Text(name), _cells(states), *_means(states, measure))
     return table
 
 
-def _cells(states: list[CellState]) -> Text:
+def _cells(states: list[JobState]) -> Text:
     if len(states) > MOST_COLUMNS:
         counts = {kind: sum(state.status == kind for state in states) for kind in ("finished", "running", "failed")}
         return Text(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "waiting")
     return Text(" ").join(_cell(state) for state in states)
 
 
-def _cell(state: CellState) -> Text:
+def _cell(state: JobState) -> Text:
     """✓ finished, ✗ failed, · waiting, percent while running: signs and not colours alone."""
     if state.status == "finished":
         return Text("✓", "dim" if state.kept else "green")
@@ -87,7 +81,7 @@ def _cell(state: CellState) -> Text:
     return Text("·", "dim")
 
 
-def _means(states: list[CellState], measure: Measure) -> list[str]:
+def _means(states: list[JobState], measure: Measure) -> list[str]:
     measured = [state for state in states if state.status == "finished"]
     if not measured:
         return ["", "", "", ""]
@@ -108,19 +102,21 @@ def _footer(progress: Progress) -> str:
     done = sum(state.status in ("finished", "failed") for state in progress.states)
     left = progress.remaining_seconds()
     eta = "" if left is None else f" · about {duration(left)} to go"
-    return f"{done} of {len(progress.states)} cells · {progress.jobs} at a time{eta}"
+    return f"{done} of {len(progress.states)} cells · {progress.slots} at a time{eta}"
 
 
-def _line(progress: Progress, state: CellState, event: Event, measure: Measure) -> str:
-    entry = state.cell.entry
+def _line(progress: Progress, state: JobState, measure: Measure) -> str:
+    entry = state.job.entry
     title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
-    if event.kind == "evaluated":
-        return f"{title}: {event.step}/{event.steps} steps: {live_scores(measure, state.train, state.validation)}"
-    if event.kind == "failed":
-        return f"{title}: failed: {event.message}"
-    if event.kind == "finished":
+    if entry.kind != "train":
+        title = f"{entry.kind} of {title}"
+    if state.last_event == "evaluated":
+        return f"{title}: {state.step}/{state.steps} steps: {live_scores(measure, state.train, state.validation)}"
+    if state.last_event == "failed":
+        return f"{title}: failed: {state.message}"
+    if state.last_event == "finished":
         return f"{title}: finished ({_footer(progress)})"
-    return f"{title}: {event.kind}"
+    return f"{title}: {state.last_event}"
 
 
 def duration(seconds: float) -> str:

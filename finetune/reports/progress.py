@@ -1,59 +1,53 @@
-"""The live gap on stderr: a bar on a terminal, one line per evaluation elsewhere."""
+"""The live gap of one run on stderr: a bar on a terminal, one line per evaluation elsewhere."""
+
+from __future__ import annotations
 
 import sys
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback
 
-from finetune.measurement.scores import Measure
+from finetune.listener import RunProgress
+from finetune.records.schema import Scores
 from finetune.reports.terminal import live_scores
 
 
-class LiveGap(TrainerCallback):
-    """Shows steps done and, after each evaluation, train probe, validation and their gap.
+class RunDisplay:
+    """Shows steps done and, after each evaluation, the scores of the train sample and of validation, and their gap."""
 
-    Args:
-        title: What is running.
-        measure: Decides which scores are shown.
-    """
-
-    def __init__(self, title: str, measure: Measure) -> None:
-        self._title = title
-        self._measure = measure
+    def __init__(self) -> None:
         self._bar: Any = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            self._bar = tqdm(
-                total=state.max_steps,
-                initial=state.global_step,
-                desc=self._title,
-                unit="step",
-                file=sys.stderr,
-                disable=not sys.stderr.isatty(),
-                dynamic_ncols=True,
-            )
+    def start(self, run: RunProgress) -> None:
+        """A run begins."""
+        self._bar = tqdm(
+            total=run.steps,
+            initial=run.step,
+            desc=run.title,
+            unit="step",
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def step(self, run: RunProgress) -> None:
+        """A step is done."""
         if self._bar is not None:
             self._bar.update(1)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
+        """Train sample and validation have been measured."""
         if self._bar is None:
             return
-        metrics = kwargs["metrics"]
-        train, validation = (
-            {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
-            for prefix in ("eval_train_probe_", "eval_validation_")
-        )
-        line = live_scores(self._measure, train, validation)
+        line = live_scores(run.measure, train, validation)
         if self._bar.disable:
-            sys.stderr.write(f"{self._title}: epoch {state.epoch:g}/{args.num_train_epochs:g}: {line}\n")
+            sys.stderr.write(f"{run.title}: epoch {run.epoch:g}/{run.epochs:g}: {line}\n")
             sys.stderr.flush()
         else:
             self._bar.set_postfix_str(line)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def close(self) -> None:
+        """The run has ended."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None

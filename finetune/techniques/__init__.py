@@ -106,6 +106,20 @@ def use_own(reference: str) -> None:
     TECHNIQUES.update(find_own(TECHNIQUES))
 
 
+def use_technique(reference: str) -> None:
+    """As `use_own`."""
+    use_own(reference)
+
+
+def carry_techniques() -> bytes:
+    """Nothing: workers inherit the environment."""
+    return b""
+
+
+def receive_techniques(content: bytes) -> None:
+    """Nothing."""
+
+
 __all__ = [
     "TECHNIQUES",
     "AugmentSources",
@@ -119,9 +133,12 @@ __all__ = [
     "TokenFacts",
     "TrainStep",
     "WeightNames",
+    "carry_techniques",
     "conflicts",
     "overrides",
+    "receive_techniques",
     "refuse_idle",
     "source_digest",
     "use_own",
+    "use_technique",
 ]

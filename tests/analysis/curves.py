@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.records.comparison import CellEntry, ComparisonFolder, Manifest, VariantEntry
+from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest, VariantEntry
 from tests.analysis.making import Run, alternating, cell_folder, two_class, write_run
 
 ROWS = 200  # of validation and test: errors are multiples of half a point
@@ -59,7 +59,7 @@ def write_curve(folder: Path, runs: Sequence[Run], presets: Sequence[str], sizes
         seeds=sorted({run.seed for run in runs}),
         folds=None,
         cells=[
-            CellEntry(variant=run.variant, seed=run.seed, fold=None, key="k", folder=folders[id(run)]) for run in runs
+            JobEntry(variant=run.variant, seed=run.seed, fold=None, key="k", folder=folders[id(run)]) for run in runs
         ],
     )
     ComparisonFolder(folder).write(manifest)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from finetune.analysis.comparison import report_of
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores
-from finetune.records.comparison import CellEntry, ComparisonFolder, Manifest, VariantEntry
+from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest, VariantEntry
 from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
 from finetune.records.report import Group, VariantReport
 from finetune.records.schema import (
@@ -217,7 +217,7 @@ def write_comparison(folder: Path, runs: Sequence[Run], baselines: Mapping[str, 
         for name in names
     ]
     cells = [
-        CellEntry(variant=run.variant, seed=run.seed, fold=run.fold, key="k", folder=cell_folder(run)) for run in runs
+        JobEntry(variant=run.variant, seed=run.seed, fold=run.fold, key="k", folder=cell_folder(run)) for run in runs
     ]
     folds = len({run.fold for run in runs if run.fold is not None}) or None
     manifest = Manifest(

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from finetune.cli.run import _run_one as really_run_one
 from finetune.recipe import resolve
 from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget
 from finetune.records.schema import Checkpoint, DataFacts, RunRecord, Status
 from finetune.records.store import RunFolder
+from finetune.workflows.run import _OneSeed
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, write_csv
 
 Write = Callable[..., Path]
+really_run = _OneSeed.run
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         pytest.fail("training was started")
 
-    monkeypatch.setattr("finetune.cli.run._run_one", fail)
+    monkeypatch.setattr(_OneSeed, "run", fail)
 
 
 def problems_of_run(*arguments: object, output: object = "out") -> list[str]:
@@ -323,7 +324,7 @@ def test_a_tokenizer_that_cannot_pad_is_refused(write_recipe: Write, model_copy:
 def test_a_model_without_weights_is_refused_and_leaves_no_folder(
     write_recipe: Write, model_copy: Path, monkeypatch: pytest.MonkeyPatch, weights: bytes | None
 ) -> None:
-    monkeypatch.setattr("finetune.cli.run._run_one", really_run_one)
+    monkeypatch.setattr(_OneSeed, "run", really_run)
     (model_copy / "model.safetensors").unlink()
     if weights is not None:
         (model_copy / "model.safetensors").write_bytes(weights)
@@ -452,11 +453,11 @@ def test_the_default_folder_does_not_collide_with_an_earlier_run(
 ) -> None:
     chosen: list[Path] = []
 
-    def remember(prepared: Any, seed: int, folder: RunFolder, *rest: Any) -> None:
-        chosen.append(folder.path)
+    def remember(one: _OneSeed) -> None:
+        chosen.append(one.folder.path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finetune.cli.run._run_one", remember)
+    monkeypatch.setattr(_OneSeed, "run", remember)
     for _ in range(3):
         assert invoke("run", write_recipe()).exit_code == 130
         chosen[-1].mkdir(parents=True)
@@ -468,9 +469,7 @@ def test_the_default_folder_does_not_collide_with_an_earlier_run(
 
 def test_resuming_without_any_run_is_refused(write_recipe: Write) -> None:
     problem = only_problem_of_run(write_recipe(), "--resume", output=None)
-    assert (
-        problem == "--resume: runs/tiny-own-seed0 holds no run record. Leave --resume out, or name the folder of a run."
-    )
+    assert problem == "--resume: runs/tiny-own-seed0 holds no run record. Leave it out, or name the folder of a run."
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["missing", "empty"])

@@ -18,12 +18,12 @@ import pytest
 
 from finetune.analysis.comparison import report_of
 from finetune.errors import RunFailed
-from finetune.experiments import scheduler
+from finetune.experiments.executors import EXECUTORS
 from finetune.records.store import lock_folder
 from tests.analysis.making import Run, write_comparison, write_run
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
-from tests.experiments.inline import InlineWorkers
+from tests.experiments.inline import REFERENCE
 from tests.running import REPOSITORY, finetune
 
 PRESETS = "none,strong"
@@ -81,7 +81,7 @@ def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it matters what is run, and not by which process."""
-    monkeypatch.setattr(scheduler, "run_tasks", InlineWorkers())
+    monkeypatch.setitem(EXECUTORS, "local", REFERENCE)
 
 
 def report_in(folder: Path) -> dict[str, Any]:
@@ -358,21 +358,21 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
         (["--fail-on", "gap.acuracy > 0.1"], "'acuracy' is not measured. Did you mean accuracy?"),
         (["--fail-on", "gap.accuracy > 15%"], "expected FIELD SIGN NUMBER"),
         (["--resume"], "--resume: new holds no comparison"),
-        (["--baseline", "light"], "--baseline light: is not among --presets none,strong"),
+        (["--baseline", "light"], "--baseline light: is not among the presets none,strong"),
         (["--presets", "none"], "a comparison needs two or more"),
         (["--presets", "none,none"], "two are called 'none'"),
         (["--presets", "none,strng"], "Did you mean strong?"),
         (["--presets", ""], "a comparison needs two or more"),
-        (["--seeds", "0"], "expected 1 to 1000 seeds. For seed 0 alone: --seeds 0,"),
+        (["--seeds", "0"], "expected 1 to 1000 seeds. Try: --seeds 0, (for seed 0 alone)"),
         (["--seeds", "-1"], "expected how many, such as 5"),
         (["--seeds", "1,1"], "names a seed twice"),
         (["--seeds", "two"], "expected how many"),
         (["--seeds", "1.5"], "expected how many"),
         (["--seeds", "4294967296,"], "a seed is below 4294967296"),
         (["--set", "techniques.dropout.hidden=0.3"], "would change every preset, the baseline too"),
-        (["--set", "training.seeds=[1,2]"], "named with --seeds"),
-        (["--set", "data.folds=3"], "asked for with --folds"),
-        (["--set", "data.fold=1"], "asked for with --folds"),
+        (["--set", "training.seeds=[1,2]"], "--seeds"),
+        (["--set", "data.folds=3"], "--folds"),
+        (["--set", "data.fold=1"], "--folds"),
         (["--set", "training.epochs=0"], "training.epochs"),
         (["--folds", "50"], "data.label: classes with fewer than 50 rows"),
         (["--data", "missing.csv"], "missing.csv"),
@@ -397,11 +397,11 @@ def test_a_kill_while_the_folder_is_made_does_not_spoil_it(place: Place, monkeyp
         raise RunFailed("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.experiments.scheduler.write_texts", fail)
+        patch.setattr("finetune.workflows.experiment.write_texts", fail)
         assert invoke(*place.compare("spoilt")).exit_code == 1
     try:
         with monkeypatch.context() as patch:  # far enough: the folder was accepted
-            patch.setattr("finetune.experiments.scheduler.run_tasks", fail)
+            patch.setattr("finetune.experiments.executors.local.LocalExecutor.run", fail)
             assert "killed" in invoke(*place.compare("spoilt")).stderr
     finally:
         shutil.rmtree("spoilt", ignore_errors=True)
@@ -428,7 +428,7 @@ def test_a_dry_run_prints_the_matrix_and_writes_nothing(place: Place) -> None:
     before = sorted(Path.cwd().rglob("*"))
     result = invoke(*place.compare("dry", "--dry-run"))
     assert result.exit_code == 0, result.stderr
-    assert "4 of 4 cells to run, 2 at a time" in result.stdout
+    assert "4 of 4 runs left, 2 at a time" in result.stdout
     assert "dry run: nothing was trained" in result.stdout
     described = json.loads(invoke(*place.compare("made", "--dry-run", "--json", "--seeds", "3")).stdout)
     assert [cell["state"] for cell in described["cells"]] == ["finished"] * 4 + ["waiting"] * 2
@@ -646,7 +646,7 @@ def test_another_comparison_in_the_same_folder_is_announced(place: Place) -> Non
     place.copy("reused")
     result = invoke(*place.compare("reused", "--seeds", "1"))
     assert result.exit_code == 0
-    assert "2 cells of an earlier command in reused are not in this one" in result.stderr
+    assert "2 runs of an earlier command in reused are not in this one" in result.stderr
 
 
 def test_a_refit_never_stands_beside_runs_that_were_measured_on_validation(place: Place, tmp_path: Path) -> None:

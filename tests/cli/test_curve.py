@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from finetune.experiments import scheduler
+from finetune.experiments.executors import EXECUTORS
 from finetune.records.schema import RunRecord
 from tests.analysis.curves import falling, made_curve
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.experiments.inline import InlineWorkers
+from tests.experiments.inline import REFERENCE, RecordingExecutor
 
 SIZES = "8,16,48"
 STOPS_AFTER = 4  # cells
@@ -29,17 +29,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[InlineWorkers]:
+def workers(place: Path) -> Iterator[type[RecordingExecutor]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("finetune.experiments.sizes.MIN_STEPS", 10)  # few, for speed; 8 rows are one step an epoch
-        found = InlineWorkers()
-        patch.setattr(scheduler, "run_tasks", found)
-        yield found
+        patch.setitem(EXECUTORS, "local", REFERENCE)
+        patch.setattr(RecordingExecutor, "folders", [])
+        patch.setattr(RecordingExecutor, "stops_after", None)
+        yield RecordingExecutor
 
 
 @pytest.fixture(scope="module")
-def made(place: Path, workers: InlineWorkers) -> dict[str, Any]:
+def made(place: Path, workers: type[RecordingExecutor]) -> dict[str, Any]:
     """A curve that was stopped after some cells, and then continued by the same command."""
     workers.stops_after = STOPS_AFTER
     stopped = invoke(*command("made"))
@@ -97,21 +98,21 @@ def test_the_curve_is_written_in_three_forms_and_on_stdout(place: Path, made: di
 
 
 def test_the_same_command_again_runs_nothing_and_another_size_only_its_own_cells(
-    place: Path, made: Any, workers: InlineWorkers
+    place: Path, made: Any, workers: type[RecordingExecutor]
 ) -> None:
     shutil.copytree(place / "made", place / "again")
     workers.folders = []
     again = invoke("curve", "small.yaml", "--sizes", "16,48", "--presets", "none", "--seeds", "1,", "-o", "again")
     assert again.exit_code == 0, again.stderr
     assert workers.folders == []
-    assert "10 cells of an earlier command" in again.stderr
+    assert "10 runs of an earlier command" in again.stderr
     assert "No law is fitted" in again.stdout
     more = invoke("curve", "small.yaml", "--sizes", "16,32,48", "--presets", "none", "--seeds", "1,", "-o", "again")
     assert more.exit_code == 0, more.stderr
     assert [folder.rsplit("-", 1)[0] for folder in workers.folders] == ["none-32-rows-seed1"]
 
 
-def test_a_dry_run_trains_nothing(made: Any, workers: InlineWorkers) -> None:
+def test_a_dry_run_trains_nothing(made: Any, workers: type[RecordingExecutor]) -> None:
     workers.folders = []
     result = invoke(*command("made", "--dry-run", "--json"))
     described = json.loads(result.stdout)
@@ -129,7 +130,7 @@ def test_a_report_of_a_curve_draws_the_curve(tmp_path: Path) -> None:
     assert not (folder / "report.html").exists()
     gated = invoke("report", folder, "--fail-on", "failed > 0")
     assert gated.exit_code == 2
-    assert "holds a curve, which has no gates" in gated.stderr
+    assert "holds a curve, which has no quality gates" in gated.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,16 +138,19 @@ def test_a_report_of_a_curve_draws_the_curve(tmp_path: Path) -> None:
     [
         (("--sizes", "8,100"), "error: --sizes 8,100: there are 48 training rows. Try: --sizes 8,48"),
         (("--sizes", "2,40"), "error: --sizes 2,40: a size is at least 4 rows, two for each of 2 classes."),
-        (("--sizes", "40,8"), "error: --sizes 40,8: expected rising numbers, each once. Try: --sizes 8,40"),
+        (
+            ("--sizes", "40,8"),
+            "error: --sizes 40,8: expected ascending numbers of training rows, each once. Try: --sizes 8,40",
+        ),
         (("--sizes", "many"), "error: --sizes many: expected numbers of training rows, such as 100,300,1000."),
         (
             ("--presets", "none", "--set", "data.subset=20"),
-            "error: data.subset: 20, but the sizes of a curve are named with --sizes.",
+            "error: data.subset: 20 rows, but the sizes of a curve are an argument of their own. Try: --sizes",
         ),
-        (("--set", "data.folds=3"), "error: --set data.folds=3: a curve has no folds"),
-        (("--set", "techniques.ema.horizon=0.2"), "error: --set techniques.ema.horizon=0.2: would change every preset"),
-        (("--presets", ","), "error: --presets: names none, for example --presets none,strong."),
-        (("--presets", "none,none"), "error: --presets: two are called 'none'"),
+        (("--set", "data.folds=3"), "error: data.folds: a curve has no folds"),
+        (("--set", "techniques.ema.horizon=0.2"), "error: techniques.ema.horizon: would change every preset"),
+        (("--presets", ","), "error: --presets '': names none. Try: --presets none,strong"),
+        (("--presets", "none,none"), "error: --presets none,none: two are called 'none'"),
         (("--seeds", "x"), "error: --seeds x: expected how many"),
     ],
 )

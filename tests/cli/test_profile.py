@@ -50,7 +50,7 @@ def test_json_holds_the_profile_of_the_first_seed_alone(
     seeds = ["--seed", 3, "--seed", 1]
     result = invoke("run", write_recipe(), *seeds, "-o", tmp_path / "run", "--profile", "--json", "--quiet")
     assert result.exit_code == 0, result.stderr
-    assert "note: --profile looks at the first of 2 seeds (3)" in result.stderr
+    assert "warning: --profile looks at the first of 2 seeds (3)" in result.stderr
     first, second = json.loads(result.stdout)
     assert first["profile"]["seed"] == first["seed"] == 3
     assert "profile" not in second
@@ -73,6 +73,6 @@ def test_a_finished_run_has_nothing_left_to_profile(write_recipe: Write, tmp_pat
     assert invoke(*typed).exit_code == 0
     result = invoke(*typed, "--resume", "--profile")
     assert result.exit_code == 0, result.stderr
-    assert f"note: --profile: nothing of {tmp_path / 'run'} was left to train" in result.stderr
+    assert f"warning: --profile: nothing of {tmp_path / 'run'} was left to train" in result.stderr
     assert "Where the time went" not in result.stdout
     assert not (tmp_path / "run" / "profile").exists()

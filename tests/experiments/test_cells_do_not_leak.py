@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from finetune.experiments.worker import Task, _Preparations, _run
+from finetune.experiments.executors.execution import Preparations, execute
+from finetune.experiments.jobs import Task
 from finetune.recipe import Recipe, resolve
 from finetune.records.store import RunFolder
 from tests.techniques.settings import settings_of
@@ -46,9 +47,9 @@ def recipes(write_recipe: Callable[..., Path]) -> list[Recipe]:
     return found
 
 
-def run(recipe: Recipe, folder: Path, prepared_for: _Preparations) -> dict[str, Any]:
+def run(recipe: Recipe, folder: Path, prepared_for: Preparations) -> dict[str, Any]:
     """What a cell leaves, but for how long it took."""
-    event = _run(Task(0, recipe, folder), prepared_for, lambda _: None)
+    event = execute(Task("0", "train", recipe, folder, {}), prepared_for, lambda _: None)
     assert event.kind == "finished", event.message
     record = RunFolder(folder).read()
     assert record is not None
@@ -61,12 +62,12 @@ def run(recipe: Recipe, folder: Path, prepared_for: _Preparations) -> dict[str, 
 
 def test_a_cell_is_the_same_alone_and_after_any_other(recipes: list[Recipe], tmp_path: Path) -> None:
     """Forwards, then backwards: the second time each cell comes after others, and after most of them twice."""
-    prepared_for = _Preparations()
+    prepared_for = Preparations()
     first = [run(recipe, tmp_path / f"forth-{number}", prepared_for) for number, recipe in enumerate(recipes)]
     for number in reversed(range(len(recipes))):
         again = run(recipes[number], tmp_path / f"back-{number}", prepared_for)
         for what, value in first[number].items():
             assert again[what] == value, f"{recipes[number].name}: {what}"
-    alone = run(recipes[0], tmp_path / "alone", _Preparations())
+    alone = run(recipes[0], tmp_path / "alone", Preparations())
     assert alone == first[0]
     assert len({cell["predictions"] for cell in first}) > len(TOUCHING), "each technique does something"

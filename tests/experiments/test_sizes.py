@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 
+from finetune.cli.experiment_options import parse_sizes
 from finetune.data.rows import Data, Rows
 from finetune.errors import RecipeError
-from finetune.experiments.matrix import Variant
 from finetune.experiments.sizes import (
     MIN_STEPS,
     MOST_LONGER,
     choose_sizes,
-    parse_sizes,
     sized_variants,
     with_enough_steps,
 )
+from finetune.experiments.variants import Variant
 from finetune.recipe import Recipe
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.head_first import HeadFirst
+from tests.raising import refuses
 
 
 def data_of(rows: int, classes: int = 2) -> Data:
@@ -52,13 +53,13 @@ def test_the_default_sizes_go_in_steps_from_a_tenth_to_all(rows: int, classes: i
         ("a,b", "expected numbers of training rows"),
         ("0.5,1", "expected numbers of training rows"),
         ("-3,5", "expected numbers of training rows"),
-        ("300,100", "--sizes 300,100: expected rising numbers, each once. Try: --sizes 100,300"),
+        ("300,100", "--sizes 300,100: expected ascending numbers of training rows, each once. Try: --sizes 100,300"),
         ("100,100", "Try: --sizes 100"),
     ],
 )
 def test_what_is_no_list_of_sizes_is_refused(text: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
-        parse_sizes(text)
+    with refuses(RecipeError, message):
+        choose_sizes(parse_sizes(text), data_of(640))
 
 
 def test_sizes_are_read() -> None:
@@ -66,12 +67,12 @@ def test_sizes_are_read() -> None:
 
 
 def test_a_size_above_the_rows_names_how_many_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"there are 640 training rows\. Try: --sizes 100,300,640"):
+    with refuses(RecipeError, r"there are 640 training rows\. Try: --sizes 100,300,640"):
         choose_sizes([100, 300, 1000], data_of(640))
 
 
 def test_a_size_below_two_rows_a_class_is_refused() -> None:
-    with pytest.raises(RecipeError, match="a size is at least 6 rows, two for each of 3 classes"):
+    with refuses(RecipeError, "a size is at least 6 rows, two for each of 3 classes"):
         choose_sizes([5, 100], data_of(640, 3))
 
 

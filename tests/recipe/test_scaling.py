@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.experiments import scheduler
+from finetune.experiments.executors import EXECUTORS
 from finetune.recipe import at_size, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
 from finetune.techniques import Dropout, LabelSmoothing
@@ -18,7 +18,7 @@ from finetune.training.plan import describe_plan
 from finetune.training.prepare import prepare
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
-from tests.experiments.inline import InlineWorkers
+from tests.experiments.inline import REFERENCE
 from tests.running import finetune, train
 
 Write = Callable[..., Path]
@@ -132,7 +132,7 @@ def test_an_override_replaces_a_rule(write_recipe: Write) -> None:
 def test_a_comparison_scales_its_presets_and_ablation_leaves_out_what_is_off(
     tmp_path: Path, write_recipe: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "run_tasks", InlineWorkers())
+    monkeypatch.setitem(EXECUTORS, "local", REFERENCE)
     preset = tmp_path / "sized.yaml"
     far = {"by_rows": {"from 0": "off", "from 5000": {"smoothing": 0.1}}}
     content = {"dropout": HEAD, "label_smoothing": far, "l2": {}}

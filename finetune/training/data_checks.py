@@ -1,4 +1,4 @@
-"""The gate by itself, for `finetune check`: what a run would be told, without preparing one."""
+"""The data checks on their own, for `finetune check`: what a run would be told, without preparing one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from finetune.training.prepare import data_facts, measure_for, with_score_note
 def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
     """Facts about the data, with all findings and baselines.
 
-    Where the tokenizer cannot be had, the checks that need it are left out, and a finding says so and why.
+    Without a tokenizer, the checks that need one are skipped, and a finding says why.
 
     Raises:
-        DataError, RecipeError: The model cannot read texts of `data.max_length`, or cut them in this way.
+        DataError, RecipeError: The model does not take `data.max_length` tokens, or cannot cut texts in this way.
     """
     try:
         tokenizer = load_tokenizer(recipe.model)
     except ModelError as error:
         facts = _facts(recipe, data, None)
-        left_out = Finding(
+        skipped = Finding(
             check="tokens",
             level="info",
             text=f"Truncation and language were not checked, as they need the model's tokenizer: {error}",
             advice="Name a model that is there: --model …",
         )
-        return facts.model_copy(update={"findings": [*facts.findings, left_out]})
+        return facts.model_copy(update={"findings": [*facts.findings, skipped]})
     section = recipe.data
     return _facts(recipe, data, Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap))
 

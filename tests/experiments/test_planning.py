@@ -8,20 +8,14 @@ from typing import Any
 
 import pytest
 
-import finetune.experiments.matrix as matrix
+import finetune.experiments.keys as keys_module
 from finetune.data import loader
 from finetune.errors import DataError, RecipeError
-from finetune.experiments.matrix import (
-    DECIDES_FIGURES,
-    Cell,
-    DataSets,
-    Options,
-    Variant,
-    ablation_variants,
-    build_cells,
-    code_digest,
-    preset_variants,
-)
+from finetune.experiments.jobs import Job
+from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
+from finetune.experiments.planning import plan_runs
+from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
+from tests.raising import refuses, typed
 
 Write = Callable[..., Path]
 
@@ -33,8 +27,8 @@ def variants(recipe: Path, presets: str = "none,light", *overrides: str, baselin
 
 def cells(
     recipe: Path, *overrides: str, presets: str = "none,light", seeds: Any = (0, 1), folds: Any = None
-) -> list[Cell]:
-    return build_cells(variants(recipe, presets, *overrides), list(seeds), folds, DataSets())
+) -> list[Job]:
+    return plan_runs(variants(recipe, presets, *overrides), list(seeds), folds, loader.Loader())
 
 
 def keys(recipe: Path, *overrides: str, **changes: Any) -> dict[tuple[str, int, int | None], str]:
@@ -97,9 +91,14 @@ def test_other_weights_change_all_keys(write_recipe: Write, tiny_model: Path, tm
     assert not set(same.values()) & set(keys(write_recipe(model=other)).values())
 
 
-def test_other_code_changes_all_keys(write_recipe: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_of_the_algorithms_changes_all_keys_and_other_code_none(
+    write_recipe: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = keys(write_recipe())
-    monkeypatch.setattr(matrix, "code_digest", lambda: "other")
+    monkeypatch.setattr("finetune.experiments.planning.code_digest", lambda: "other")
+    assert keys(write_recipe()) == before
+    assert {cell.entry.code for cell in cells(write_recipe())} == {"other"}
+    monkeypatch.setattr(keys_module, "ALGORITHM_VERSION", keys_module.ALGORITHM_VERSION + 1)
     assert not set(before.values()) & set(keys(write_recipe()).values())
 
 
@@ -158,15 +157,15 @@ class Own(evaluate.Metric):
 def test_the_digest_covers_what_decides_figures_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = Path(matrix.finetune.__file__).parent
+    package = Path(keys_module.finetune.__file__).parent
     copy = shutil.copytree(package, tmp_path / "finetune", ignore=shutil.ignore_patterns("__pycache__"))
     before = code_digest()
-    monkeypatch.setattr(matrix.finetune, "__file__", str(copy / "__init__.py"))
+    monkeypatch.setattr(keys_module.finetune, "__file__", str(copy / "__init__.py"))
     assert code_digest() == before
     for folder in ("reports", "cli", "analysis", "advice"):
         next((copy / folder).glob("*.py")).write_text("changed = 1\n", encoding="utf-8")
     assert code_digest() == before
-    for folder in DECIDES_FIGURES:
+    for folder in DECIDES_NUMBERS:
         path = sorted((copy / folder).glob("*.py"))[-1]
         path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
         changed = code_digest()
@@ -178,8 +177,8 @@ def test_the_digest_covers_what_decides_figures_and_nothing_else(
     "module", ["training/trainer", "techniques/l2", "data/splits", "models/load", "measurement/scores", "recipe/schema"]
 )
 def test_what_computes_is_in_a_folder_that_decides_figures(module: str) -> None:
-    assert module.split("/")[0] in DECIDES_FIGURES
-    assert (Path(matrix.finetune.__file__).parent / f"{module}.py").is_file()
+    assert module.split("/")[0] in DECIDES_NUMBERS
+    assert (Path(keys_module.finetune.__file__).parent / f"{module}.py").is_file()
 
 
 # --- the matrix ------------------------------------------------------------------------------------------------
@@ -223,7 +222,7 @@ def test_own_stands_for_the_techniques_of_the_recipe(write_recipe: Write) -> Non
 def refused(recipe: Path, presets: str, *overrides: str, baseline: str = "none") -> str:
     with pytest.raises(RecipeError) as caught:
         variants(recipe, presets, *overrides, baseline=baseline)
-    return str(caught.value)
+    return typed(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,7 @@ def refused(recipe: Path, presets: str, *overrides: str, baseline: str = "none")
     [
         ("none,light,none", "none", "two are called 'none'"),
         ("none", "none", "needs two or more"),
-        ("light,strong", "none", "--baseline none: is not among --presets light,strong."),
+        ("light,strong", "none", "--baseline none: is not among the presets light,strong."),
         ("light,strong", "strng", "Did you mean strong?"),
         ("none,lihgt", "none", "'lihgt' is not a preset. Did you mean light?"),
         ("none,missing.yaml", "none", "missing.yaml: no such preset file"),
@@ -273,7 +272,7 @@ def test_a_baseline_may_be_named_as_in_the_list(write_recipe: Write, tmp_path: P
 def test_what_the_data_forbid_is_told_with_the_preset(write_recipe: Write, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(json.dumps({"early_stopping": {"metric": "acuracy"}}), encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"^mine: .*'acuracy' is not measured"):
+    with refuses(RecipeError, r"^mine: .*'acuracy' is not measured"):
         cells(write_recipe(), presets=f"none,{mine}")
 
 
@@ -281,7 +280,7 @@ def test_folds_of_data_with_a_test_file_are_refused(write_recipe: Write, reviews
     other = tmp_path / "other.csv"
     other.write_text("text,label\nfine film,good\npoor plot,bad\n", encoding="utf-8")
     recipe = write_recipe(data={"test": str(other), "test_size": None})
-    with pytest.raises(DataError, match="Leave --folds out"):
+    with refuses(DataError, "Leave --folds out"):
         cells(recipe, folds=3)
 
 
@@ -329,13 +328,13 @@ def test_fewer_than_two_techniques_cannot_be_taken_apart(
 ) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(RecipeError, match=f"has {len(content)} techniques; there is nothing to take apart"):
+    with pytest.raises(RecipeError, match=f"has {len(content)} technique.*needs two or more"):
         ablate(write_recipe(), mine)
 
 
 def test_the_parts_of_the_strong_preset_make_cells(write_recipe: Write) -> None:
     found, _ = ablate(write_recipe(), "strong")
-    assert len(build_cells(found, [0], None, DataSets())) == len(found)
+    assert len(plan_runs(found, [0], None, loader.Loader())) == len(found)
 
 
 def test_an_ablation_of_the_recipes_own_techniques_is_called_own(write_recipe: Write) -> None:

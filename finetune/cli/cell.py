@@ -1,0 +1,32 @@
+"""`finetune cell`: one run of a comparison, an ablation or a curve, alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.cli.compare import GO_ON
+from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors
+
+EXAMPLES = "Example:  finetune cell runs/compare-tweets 3f9a01bc"
+
+
+@reports_errors(interrupted=GO_ON)
+def cell(
+    folder: Annotated[Path, typer.Argument(help="Folder of the comparison, the ablation or the curve.")],
+    key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, or the beginning of one; or its folder.")],
+    technique: TechniqueOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run one job of an experiment that has been started: on another machine, or to see why it failed."""
+    from finetune.cli.listening import choose_listener
+    from finetune.workflows import cell as workflow
+
+    record = workflow.cell(folder, key, technique=technique, listener=choose_listener(quiet))
+    if as_json:
+        typer.echo(record.model_dump_json(indent=2))
+        return
+    typer.echo(f"{record.preset} seed {record.seed}: {record.status}")

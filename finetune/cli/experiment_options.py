@@ -1,0 +1,99 @@
+"""Options that `compare`, `ablate` and `curve` share."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.errors import RecipeError
+
+DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which imports torch's friends
+
+PresetsOption = Annotated[
+    str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
+]
+SeedsOption = Annotated[
+    str,
+    typer.Option("--seeds", help="How many seeds (5: 0 to 4), or which (3,7,11). At least 5 recommended."),
+]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option("--folds", min=2, help="Cross-validation: each of this many parts of the data is test once."),
+]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="Who runs them: local (worker processes), inline (this process), or your own module:Class."
+    ),
+]
+JobsOption = Annotated[
+    str,
+    typer.Option(
+        "--jobs",
+        "-j",
+        help="Parallel runs; auto: one per GPU, or one per CPU core, as far as memory goes (3.8 GB each).",
+    ),
+]
+PerGpuOption = Annotated[
+    int, typer.Option("--jobs-per-gpu", min=1, help="Parallel runs per GPU, where --jobs is auto.")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Output folder. Default: one below runs/, named by command and recipe."),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Refuse a folder with nothing to go on from. Finished runs are kept in any case."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of their time.")]
+FailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="EXPR",
+        help="Exit with code 1 if the expression is true, e.g. 'gap.accuracy > 0.15'. Fields: train, validation, test, "
+        "gap or gap_last, a dot and a metric (of the recommended preset); PRESET. before it (of that one); difference. "
+        "before it (to the baseline); failed, degenerate (runs). Scores are fractions: 0.15 is 15 points; nll: nats. "
+        "Join with and, or. Repeatable.",
+    ),
+]
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """`5` -> 5; `3,7,11` -> those.
+
+    Raises:
+        RecipeError: It is neither.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise RecipeError("expected how many, such as 5, or which, such as 3,7,11.", argument="seeds", found=text)
+    return int(parts[0]) if "," not in text else [int(part) for part in parts]
+
+
+def parse_presets(text: str) -> list[str]:
+    """`none,strong` -> both."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_sizes(text: str | None) -> list[int] | None:
+    """`100,300,1000` -> those numbers of training rows.
+
+    Raises:
+        RecipeError: It is no list of whole numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise RecipeError("expected numbers of training rows, such as 100,300,1000.", argument="sizes", found=text)
+    return [int(part) for part in parts]
+
+
+def typed_command() -> str:
+    """The command line of this process: what the report says to reproduce it with."""
+    return shlex.join(["finetune", *sys.argv[1:]])

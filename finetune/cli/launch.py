@@ -1,0 +1,69 @@
+"""`finetune run --launch N`: the same command in several processes, through accelerate."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from finetune.errors import RecipeError
+
+if TYPE_CHECKING:
+    from finetune.workflows.asking import Request
+
+
+def is_launched() -> bool:
+    """Whether a launcher has started this process as one of several."""
+    return "WORLD_SIZE" in os.environ
+
+
+def launch_processes(processes: int, request: Request, asked: dict[str, Any]) -> None:
+    """Replace this process by accelerate, every value passed: its own questions and defaults never show.
+
+    Raises:
+        FinetuneError: Something is wrong that can be seen now: said once, here, instead of by every process.
+    """
+    from finetune.workflows.run import check_run_starts
+
+    check_run_starts(request, **asked)
+    import torch
+
+    on_gpus = torch.cuda.is_available()
+    if on_gpus and processes > torch.cuda.device_count():
+        raise RecipeError(f"this machine has {torch.cuda.device_count()} GPUs.", argument="launch", found=processes)
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    options = {
+        "num_processes": processes,
+        "num_machines": 1,
+        "machine_rank": 0,
+        "mixed_precision": "no",
+        "dynamo_backend": "no",
+        "num_cpu_threads_per_process": threads,
+        "main_process_port": _free_port(),
+    }
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    if processes > 1:
+        command.append("--multi_gpu")  # accelerate's word for "use torch.distributed", with or without GPUs
+    os.execv(sys.executable, [*command, "--module", "finetune", *_without_launch(sys.argv[1:])])
+
+
+def _without_launch(arguments: list[str]) -> list[str]:
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--launch":
+            skip = True
+        elif not argument.startswith("--launch="):
+            kept.append(argument)
+    return kept
+
+
+def _free_port() -> int:
+    """A port that nobody listens on: two launches on one machine must not meet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

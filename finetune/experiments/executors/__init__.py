@@ -1,0 +1,94 @@
+"""Who runs the tasks of an experiment: worker processes, this process, or a class of the user's."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from finetune.errors import Change, RecipeError, suggest
+from finetune.experiments.jobs import Event, Task
+
+DEFAULT = "local"
+# Name -> module:Class. An executor of your own needs no entry: --executor module:Class.
+EXECUTORS = {
+    "local": "finetune.experiments.executors.local:LocalExecutor",
+    "inline": "finetune.experiments.executors.inline:InlineExecutor",
+}
+
+
+class TaskSource(Protocol):
+    """Where an executor gets its tasks from."""
+
+    def next(self) -> Task | None:
+        """The task to start now; None if none can start before another one has ended."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs tasks, wherever it likes, and reports what happens.
+
+    Its class is called with `jobs` ("auto" or a number), `tasks` (how many there will be, finished ones included) and
+    `jobs_per_gpu`, and refuses with a RecipeError what it cannot do.
+
+    Attributes:
+        slots: Tasks that run at the same time.
+        threads: CPU threads of each.
+    """
+
+    slots: int
+    threads: int
+
+    def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
+        """Take tasks from the source until it has none and all that were taken have ended.
+
+        Events of a task arrive in order: started, then steps and evaluations, then finished, failed or interrupted.
+        After each of the latter the source is asked again: other tasks may have become ready. A task that fails, by
+        whatever means, becomes a "failed" event and stops no other task.
+
+        Raises:
+            KeyboardInterrupt: As it came, after interrupted tasks have written down where they were.
+        """
+        ...
+
+
+def choose_executor(name: str, jobs: str | int, tasks: int, jobs_per_gpu: int) -> Executor:
+    """The executor of this name, or of `module:Class`.
+
+    Args:
+        name: Key of `EXECUTORS`, or a class as `module:Class`.
+        jobs: Tasks at the same time: a number from 1, or "auto".
+        tasks: All tasks of the experiment, finished ones included: what an undisturbed command would have run.
+        jobs_per_gpu: Tasks at the same time on each GPU, where `jobs` is "auto".
+
+    Raises:
+        RecipeError: There is no such executor, or it refuses these numbers.
+    """
+    reference = EXECUTORS.get(name, name)
+    made: Executor = _load(name, reference)(jobs=str(jobs), tasks=tasks, jobs_per_gpu=jobs_per_gpu)
+    return made
+
+
+def _load(name: str, reference: str) -> Any:
+    module, colon, title = reference.partition(":")
+    if not colon:
+        raise RecipeError(
+            f"is no executor.{suggest(name, EXECUTORS)}",
+            Change(text="name one of your own as module:Class."),
+            argument="executor",
+            found=name,
+        )
+    try:
+        loaded = getattr(importlib.import_module(module), title)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(
+            f"cannot be loaded: {type(error).__name__}: {error}.", argument="executor", found=name
+        ) from error
+    missing = [what for what in ("run",) if not callable(getattr(loaded, what, None))]
+    if missing:
+        raise RecipeError(
+            f"has no method '{missing[0]}', so it is no executor (see docs/launch.md).",
+            argument="executor",
+            found=name,
+        )
+    return loaded

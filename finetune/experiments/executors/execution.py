@@ -1,0 +1,96 @@
+"""One task in this process: what workers, the inline executor and `finetune cell` have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from finetune.errors import FinetuneError
+from finetune.experiments.jobs import KINDS, Event, Task
+from finetune.recipe import Recipe
+
+SECONDS_BETWEEN_STEPS = 1.0  # at most one "step" event in this time
+
+
+class Preparations:
+    """What the tasks of one process share: data, tokens and checks. The seeds of a preset prepare once."""
+
+    def __init__(self) -> None:
+        from finetune.data.loader import Loader
+
+        self._loader = Loader()
+        self._data_key = ""
+        self._prepared: dict[str, Any] = {}
+
+    def __call__(self, recipe: Recipe) -> Any:
+        """As `prepare(recipe)`, remembered."""
+        from finetune.training.prepare import prepare
+
+        data_key = recipe.data.model_dump_json()
+        if data_key != self._data_key:  # folds and sizes come one after the other: keep the tokens of one
+            self._prepared.clear()
+            self._data_key = data_key
+        without_seed = recipe.training.model_copy(update={"seeds": [0]})
+        key = recipe.model_copy(update={"training": without_seed}).model_dump_json()
+        if key not in self._prepared:
+            self._prepared[key] = prepare(recipe, self._loader.load(recipe.data))
+        return self._prepared[key]
+
+
+def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event], None]) -> Event:
+    """Run a task and report on the way.
+
+    Returns:
+        Its last event: finished or failed.
+
+    Raises:
+        KeyboardInterrupt: As it came, after an "interrupted" event.
+    """
+    from finetune.experiments.nesting import inside_experiment
+    from finetune.records.store import RunFolder
+
+    send(Event("started", task.key))
+    try:
+        with inside_experiment(str(task.folder)), RunFolder(task.folder).locked():
+            KINDS[task.kind](task, prepare, [_reporter(task.key, send)])
+    except KeyboardInterrupt:
+        send(Event("interrupted", task.key))
+        raise
+    except FinetuneError as error:
+        return Event("failed", task.key, message=error.for_command_line())
+    except Exception as error:  # a bug in one task must not take the others with it; its record tells
+        return Event("failed", task.key, message=f"{type(error).__name__}: {error}")
+    return Event("finished", task.key)
+
+
+def _reporter(key: str, send: Callable[[Event], None]) -> Any:
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        """Sends a step now and then, and every evaluation."""
+
+        def __init__(self) -> None:
+            self._sent = 0.0
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if time.monotonic() - self._sent > SECONDS_BETWEEN_STEPS:
+                self._sent = time.monotonic()
+                send(Event("step", key, state.global_step, state.max_steps))
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            send(Event("evaluated", key, state.global_step, state.max_steps, split_scores(kwargs["metrics"])))
+
+    return Reporter()
+
+
+def split_scores(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Trainer's `eval_<split>_<metric>` -> split -> metric -> value, for train probe and validation."""
+    return {
+        split: {
+            key.removeprefix(f"eval_{split}_"): value
+            for key, value in metrics.items()
+            if key.startswith(f"eval_{split}_")
+        }
+        for split in ("train_probe", "validation")
+    }

@@ -1,0 +1,188 @@
+"""Runs tasks in worker processes; whatever happens to one of them, the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import finetune
+from finetune.errors import Change, RecipeError
+from finetune.experiments.executors import TaskSource
+from finetune.experiments.executors.resources import Resources, share_machine
+from finetune.experiments.executors.worker import READY
+from finetune.experiments.jobs import Event, Task
+from finetune.techniques import carry_techniques
+
+PATIENCE = 30.0  # seconds that an interrupted worker gets to write its record
+ENDED = ("finished", "failed")
+MODULE = "finetune.experiments.executors.worker"
+
+
+class LocalExecutor:
+    """Worker processes on this machine, one per slot.
+
+    Raises:
+        RecipeError: See `share_machine`; or this system cannot start workers that way.
+    """
+
+    def __init__(self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1) -> None:
+        if os.name != "posix":
+            raise RecipeError(
+                "worker processes need Linux or macOS.",
+                Change(arguments={"executor": "inline"}),
+                argument="executor",
+                found="local",
+            )
+        self.resources = share_machine(jobs, tasks, jobs_per_gpu)
+        self.slots = self.resources.slots
+        self.threads = self.resources.threads
+
+    def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
+        """See `Executor.run`."""
+        workers: list[Worker] = []
+        try:
+            while True:
+                self._hand_out(source, workers)
+                if not any(worker.task for worker in workers):
+                    return
+                for worker in _ready(workers):
+                    for event in worker.events():
+                        on_event(event)
+        except KeyboardInterrupt:
+            for worker in workers:
+                worker.interrupt()
+            for worker in workers:
+                worker.wait(PATIENCE)
+            raise
+        finally:
+            for worker in workers:
+                worker.stop()
+
+    def _hand_out(self, source: TaskSource, workers: list[Worker]) -> None:
+        """Give every idle worker a task, and start workers as long as there are slots and tasks."""
+        idle = [worker for worker in workers if worker.task is None]
+        while idle or len(workers) < self.slots:
+            task = source.next()
+            if task is None:
+                return
+            if not idle:
+                workers.append(Worker(len(workers), self.resources))
+                idle = [workers[-1]]
+            idle.pop(0).give(task)
+
+
+def _ready(workers: list[Worker]) -> Iterator[Worker]:
+    """Busy workers that have said something, or have died: the pipe's end closes with the process."""
+    connections = {worker.connection: worker for worker in workers if worker.task is not None}
+    return iter([connections[handle] for handle in wait(list(connections))])  # type: ignore[index]
+
+
+class Worker:
+    """One process and the task it is at; replaced by a fresh process when it dies."""
+
+    def __init__(self, number: int, resources: Resources) -> None:
+        self._number = number
+        self._resources = resources
+        self.task: Task | None = None
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        with theirs:
+            # A process group of its own: Ctrl-C in a terminal reaches the parent alone, which passes it on once the
+            # worker can answer (`interrupt`). The module is named, so that the caller's script is not run again.
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+                env=self._environment(),
+            )
+        self.connection: Connection = ours
+        self._can_answer = False
+        with contextlib.suppress(OSError):  # it died at once: `events` tells
+            self.connection.send(
+                {
+                    "parent": os.getpid(),
+                    "path": sys.path,
+                    "threads": self._resources.threads,
+                    "techniques": carry_techniques(),
+                }
+            )
+
+    def _environment(self) -> dict[str, str]:
+        package = str(Path(finetune.__file__).parent.parent)
+        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        chosen = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(self._resources.threads)}
+        if self._resources.gpus:
+            number = self._number % self._resources.gpus
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use
+            chosen["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
+        return chosen
+
+    def give(self, task: Task) -> None:
+        """Send a task to the idle process."""
+        self.task = task
+        try:
+            self.connection.send(task)
+        except OSError:  # it died while it had nothing to do: nothing is lost
+            self._restart()
+            self.connection.send(task)
+
+    def events(self) -> Iterator[Event]:
+        """What has arrived. A process that died fails its task and is replaced."""
+        try:
+            while self.connection.poll():
+                message: Any = self.connection.recv()
+                if message == READY:
+                    self._can_answer = True
+                    continue
+                if message.kind in ENDED:
+                    self.task = None
+                yield message
+        except (EOFError, OSError):
+            code = self.process.wait()
+            if self.task is not None:
+                task, self.task = self.task, None
+                yield Event("failed", task.key, message=_how_it_died(code))
+            self._restart()
+
+    def interrupt(self) -> None:
+        """Let a running task write that it was interrupted; end a process that has nothing to write yet."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGINT if self._can_answer else signal.SIGKILL)
+
+    def wait(self, seconds: float) -> None:
+        """Give the process this time to end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End the process; nothing is running any more, or nobody waits for it."""
+        if self.task is None:
+            with contextlib.suppress(OSError):
+                self.connection.send(None)
+                self.wait(PATIENCE)
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+    def _restart(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self._start()
+
+
+def _how_it_died(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "its process was killed (signal 9), most likely for want of memory. Try: --jobs 1, or a smaller batch"
+    return f"its process ended with code {code}. To see why, run it alone: finetune cell FOLDER KEY"

@@ -1,0 +1,74 @@
+"""A worker process: runs tasks one after the other. torch is imported once, data and tokens are kept."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+READY = "ready"  # sent once: from here on SIGINT is handled
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent at the other end of a pipe. Its first message says how to set up; then come tasks, then None.
+
+    Args:
+        descriptor: File descriptor of this end of the pipe.
+    """
+    os.set_inheritable(descriptor, False)  # what a task starts must not hold the pipe open
+    connection = Connection(descriptor)
+    try:
+        _serve(connection, connection.recv())
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
+
+
+def _serve(connection: Connection, setup: dict[str, Any]) -> None:
+    _end_with(setup["parent"])
+    sys.path[:] = setup["path"]
+    _load_libraries(setup["threads"])
+    from finetune.experiments.executors.execution import Preparations, execute
+    from finetune.techniques import receive_techniques
+
+    receive_techniques(setup["techniques"])
+    prepare = Preparations()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the parent with it ignored
+    connection.send(READY)
+    while (task := connection.recv()) is not None:
+        connection.send(execute(task, prepare, connection.send))
+
+
+def _load_libraries(threads: int) -> None:
+    from finetune.allocation import tune_allocator
+    from finetune.quiet import quieten_libraries
+
+    quieten_libraries()
+    tune_allocator()
+    import torch
+
+    import finetune.training.runner  # noqa: F401 - what every task needs, before the first is timed
+
+    torch.set_num_threads(threads)
+    # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.
+    gc.collect()
+    gc.freeze()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, whatever it is doing: a killed experiment leaves nothing behind."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

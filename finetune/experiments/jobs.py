@@ -1,0 +1,100 @@
+"""Jobs: the units of work of an experiment. What a job computes follows from its content key and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.recipe import Recipe
+from finetune.records.comparison import JobEntry
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work: `entry` is written into the manifest, `recipe` is run.
+
+    Attributes:
+        entry: Kind, content key, folder, inputs, options and the place in the table.
+        recipe: Of the run; its only seed is the entry's.
+        work: What it costs without techniques, as a fraction of the most expensive job.
+    """
+
+    entry: JobEntry
+    recipe: Recipe
+    work: float = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job on its way to a worker: everything that a process of its own must know.
+
+    Attributes:
+        key: Content key of the job.
+        kind: Name in `KINDS`.
+        recipe: What to run.
+        folder: Where the run goes.
+        options: Of this kind, as in the manifest.
+    """
+
+    key: str
+    kind: str
+    recipe: Recipe
+    folder: Path
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What an executor tells about a task.
+
+    Attributes:
+        kind: started, step, evaluated, finished, failed or interrupted.
+        key: Of the task.
+        step: Optimizer steps done.
+        steps: Optimizer steps of the run.
+        scores: After an evaluation: train_probe and validation.
+        message: Why it failed.
+    """
+
+    kind: str
+    key: str
+    step: int = 0
+    steps: int = 0
+    scores: dict[str, dict[str, float]] | None = None
+    message: str = ""
+
+
+Preparation = Callable[[Recipe], Any]  # recipe -> finetune.training.prepare.Prepared, shared between jobs
+JobKind = Callable[[Task, Preparation, Sequence[Any]], None]  # task, preparation, transformers callbacks
+
+
+def task_of(job: Job, folder: Path) -> Task:
+    """The job as it is handed to an executor; `folder` is the experiment's."""
+    entry = job.entry
+    return Task(entry.key, entry.kind, job.recipe, folder / entry.folder, dict(entry.options))
+
+
+def train(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
+    """Train, measure and save one run; continue it where it was interrupted."""
+    _run(prepare(task.recipe), task, callbacks)
+
+
+def refit(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
+    """Train on train and validation together, for `options["steps"]` optimizer steps of the schedule."""
+    from finetune.training.refit import refitted
+
+    prepared = refitted(prepare(task.recipe), task.options["steps"], task.options.get("fraction"))
+    _run(prepared, task, callbacks)
+
+
+def _run(prepared: Any, task: Task, callbacks: Sequence[Any]) -> None:
+    from finetune.records.store import RunFolder
+    from finetune.training.runner import run_seed
+
+    run_seed(prepared, task.recipe.training.seeds[0], RunFolder(task.folder), list(callbacks), resume=True)
+
+
+# A kind of job = a function above, one line here, and whoever plans such jobs.
+KINDS: dict[str, JobKind] = {"train": train, "refit": refit}

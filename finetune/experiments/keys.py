@@ -1,0 +1,87 @@
+"""Content keys: sha256 over everything that decides the numbers of a run, and over nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import finetune
+from finetune.errors import RecipeError
+from finetune.recipe import Recipe
+from finetune.records.schema import SCHEMA_VERSION
+from finetune.techniques import source_digest
+from finetune.training.version import ALGORITHM_VERSION
+
+DECIDES_NUMBERS = ("data", "kernels", "measurement", "models", "recipe", "techniques", "training")  # folders of code
+PATHS = ("source", "validation", "test")  # where the data lay; what it was is in its fingerprint
+
+
+def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
+    """Key of a training run.
+
+    The code counts by `ALGORITHM_VERSION`, which is raised when it would give other numbers: a corrected docstring must
+    not make finished runs stale. `code_digest` tells when the code differs all the same.
+
+    Args:
+        recipe: Of the run; its name, its list of seeds and the paths of its files do not count.
+        seed: Of the run.
+        data: Fingerprint of the splits.
+        model: Fingerprint of the pretrained model.
+
+    Raises:
+        RecipeError: A metric of the user's is not there.
+    """
+    content: dict[str, Any] = recipe.to_dict()
+    del content["name"], content["training"]["seeds"]
+    content.pop("rules", None)  # the techniques are those that the rules gave
+    for path in PATHS:
+        del content["data"][path]
+    del content["model"]["id"]
+    content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
+    own = {name: digest for name, value in recipe.techniques.items() if (digest := source_digest(type(value)))}
+    if own:
+        content["techniques_code"] = own
+    return _sha256(
+        {
+            "recipe": content,
+            "seed": seed,
+            "data": data,
+            "model": model,
+            "algorithm": ALGORITHM_VERSION,
+            "schema": SCHEMA_VERSION,
+        }
+    )
+
+
+def job_key(kind: str, inputs: list[str], options: Mapping[str, Any]) -> str:
+    """Key of a job that starts from other jobs: its kind, what it starts from, and what it is told."""
+    return _sha256({"kind": kind, "inputs": inputs, "options": dict(options), "algorithm": ALGORITHM_VERSION})
+
+
+def code_digest() -> str:
+    """sha256 over the sources that decide a run's numbers; a new report changes nothing."""
+    root = Path(finetune.__file__).parent
+    digest = hashlib.sha256()
+    for folder in DECIDES_NUMBERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(module: Path) -> str:
+    """sha256 over the sources of a user's metric: a file, or a folder of them."""
+    if not module.exists():
+        raise RecipeError(
+            "no such file or folder. Give the path of your evaluate module.", argument="metric", found=str(module)
+        )
+    digest = hashlib.sha256()
+    for path in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""An experiment inside another one would share its seeds, locks and cores: it is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from finetune.errors import Change, RecipeError
+
+_RUNNING: ContextVar[str | None] = ContextVar("finetune_running", default=None)
+
+
+@contextlib.contextmanager
+def inside_experiment(folder: str) -> Iterator[None]:
+    """Mark what is called inside as a part of the experiment in `folder`."""
+    token = _RUNNING.set(folder)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
+
+
+def refuse_nested(what: str) -> None:
+    """Refuse to start `what` where something else is being run.
+
+    Raises:
+        RecipeError: A run or an experiment calls this, or a launcher has started this process as one of several.
+    """
+    running = _RUNNING.get()
+    if running is not None:
+        raise RecipeError(
+            f"finetune.{what} was called while {running} is running, from a metric, a technique or a listener of it.",
+            Change(text="Call it after that has ended."),
+        )
+    if what != "run" and os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        raise RecipeError(
+            f"finetune {what} starts its own processes.",
+            Change(arguments={"jobs": os.environ["WORLD_SIZE"]}, note="without a launcher"),
+        )

@@ -1,0 +1,152 @@
+"""Runs the jobs of an experiment: which are done, which run now, what became of them, which models stay."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from finetune.analysis.choice import validation_order
+from finetune.errors import OutputError
+from finetune.experiments.executors import Executor
+from finetune.experiments.jobs import Event, Job, Task, task_of
+from finetune.experiments.nesting import inside_experiment
+from finetune.experiments.progress import JobState, Progress, look_up
+from finetune.experiments.scheduler import Outcome, Scheduler
+from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import RunFolder
+
+Keep = Literal["all", "best", "none"]
+OUTCOMES: dict[str, Outcome] = {"finished": "finished", "failed": "failed", "interrupted": "interrupted"}
+
+
+def run_jobs(
+    folder: ComparisonFolder,
+    manifest: Manifest,
+    jobs: Sequence[Job],
+    executor: Executor,
+    keep: Keep,
+    on_change: Callable[[Progress, JobState], None],
+    earlier: Sequence[Job] = (),
+) -> Manifest:
+    """Run what is missing. A job that fails is written down and stops no other.
+
+    Args:
+        folder: Where everything goes; the caller holds its lock.
+        manifest: Lists the jobs; written before the first one starts, and after every failure.
+        jobs: Replicate by replicate.
+        executor: Runs them.
+        keep: Which models stay: those of all runs, of each variant's best by validation, or none.
+        on_change: Told about every event.
+        earlier: Jobs that were run before, among them the inputs of `jobs`.
+
+    Returns:
+        The manifest with the errors of failed jobs.
+
+    Raises:
+        KeyboardInterrupt: As it came; what is complete is kept.
+    """
+    done = [state.job.entry.key for job in earlier if (state := look_up(folder, job)).status == "finished"]
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, frozenset(done))
+    folder.write(running.manifest)
+    running.clear_damaged()
+    if running.scheduler.left():
+        with inside_experiment(str(folder.path)):
+            executor.run(running, running.on_event)
+    return running.manifest
+
+
+class _Running:
+    """The state of one command: gives tasks to the executor, and takes in its events."""
+
+    def __init__(
+        self,
+        folder: ComparisonFolder,
+        manifest: Manifest,
+        jobs: Sequence[Job],
+        slots: int,
+        keep: Keep,
+        on_change: Callable[[Progress, JobState], None],
+        done: frozenset[str],
+    ) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._on_change = on_change
+        self._states = {job.entry.key: look_up(folder, job) for job in jobs}
+        states = list(self._states.values())
+        finished = frozenset(state.job.entry.key for state in states if state.status == "finished")
+        self.scheduler = Scheduler([state.planned for state in states], finished | done)
+        self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
+        self.manifest = manifest.with_errors(dict.fromkeys(self._states))
+
+    def clear_damaged(self) -> None:
+        """Remove what an earlier command left of jobs whose record cannot be read."""
+        for state in self._states.values():
+            if state.damaged:
+                shutil.rmtree(self._folder.run(state.job.entry).path)
+
+    def next(self) -> Task | None:
+        """See `TaskSource.next`."""
+        key = self.scheduler.next()
+        return None if key is None else task_of(self._states[key].job, self._folder.path)
+
+    def on_event(self, event: Event) -> None:
+        """Take in what the executor tells."""
+        state = self._states[event.key]
+        state.update(event)
+        blocked = self.scheduler.record(event.key, OUTCOMES[event.kind]) if event.kind in OUTCOMES else []
+        if event.kind == "failed":
+            _mark_failed(self._folder.run(state.job.entry), event.message)
+            lost = dict.fromkeys(blocked, f"not started: it needs {state.job.entry.folder}, which failed")
+            for key, message in lost.items():
+                self._states[key].update(Event("failed", key, message=message))
+            self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
+            self._folder.write(self.manifest)
+        if event.kind == "finished":
+            self._remove_models(state.job.entry)
+        self._on_change(self._progress, state)
+
+    def _remove_models(self, finished: JobEntry) -> None:
+        """Of the variant of a run that has just finished, remove the models that nobody needs."""
+        entries = [state.job.entry for state in self._states.values() if state.job.entry.variant == finished.variant]
+        needed = {
+            key for state in self._states.values() if state.status != "finished" for key in state.job.entry.inputs
+        }
+        records = {entry.key: record for entry in entries if (record := self._finished_record(entry)) is not None}
+        for entry in superfluous([entry for entry in entries if entry.key in records], records, needed, self._keep):
+            shutil.rmtree(self._folder.run(entry).model, ignore_errors=True)
+
+    def _finished_record(self, entry: JobEntry) -> FinishedRecord | None:
+        with contextlib.suppress(OutputError):
+            record = self._folder.run(entry).read()
+            return record if isinstance(record, FinishedRecord) else None
+        return None
+
+
+def superfluous(
+    entries: Sequence[JobEntry], records: dict[str, FinishedRecord], needed: set[str], keep: Keep
+) -> list[JobEntry]:
+    """Finished jobs of one variant whose models can go.
+
+    Args:
+        entries: Finished jobs.
+        records: Content key -> record of each.
+        needed: Content keys of jobs that another job still needs.
+        keep: "all", the "best" by validation (a removed one could never be chosen later: the better one stays), "none".
+    """
+    if keep == "all" or not entries:
+        return []
+    measured = [entry for entry in entries if entry.kind == "train"]
+    best = max(measured, key=lambda entry: validation_order(records[entry.key]), default=None)
+    kept = set() if keep == "none" or best is None else {best.key}
+    return [entry for entry in measured if entry.key not in kept | needed]
+
+
+def _mark_failed(run: RunFolder, message: str) -> None:
+    """A process that was killed could not write it down itself."""
+    with contextlib.suppress(OutputError):
+        record = run.read()
+        if record is not None and record.status == "running":
+            run.write(record.model_copy(update={"status": "failed", "error": message}))

@@ -1,0 +1,108 @@
+"""Ablation: leave each technique of a preset out, and run each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.data.loader import Loader
+from finetune.experiments.executors import DEFAULT as LOCAL
+from finetune.experiments.executors import choose_executor
+from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.variants import Preset, ablation_variants, fit_variants, preset_name
+from finetune.listener import Listener
+from finetune.workflows.arguments import as_list, seed_list
+from finetune.workflows.asking import Request
+from finetune.workflows.calls import python_call
+from finetune.workflows.compare import execute
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.experiment import Experiment, plan_experiment
+from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.results import CompareResult
+
+
+def ablate(
+    recipe: Any = None,
+    *,
+    preset: Preset = "strong",
+    seeds: int | Sequence[int] = 3,
+    folds: int | None = None,
+    model: Any = None,
+    data: Any = None,
+    overrides: Any = (),
+    skip_bad_rows: bool = False,
+    drop_leaks: bool = False,
+    technique: Any = None,
+    metric: str | Sequence[str] | None = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    fail_on: str | Sequence[str] | None = None,
+    command: str | None = None,
+    listener: Listener | None = None,
+) -> CompareResult:
+    """Run a preset, the preset without each of its techniques, each technique alone, and none of them.
+
+    Args:
+        preset: Name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        seeds, folds, executor, jobs, jobs_per_gpu, output, resume, fail_on, command, listener: As of `compare`.
+
+    Raises:
+        FinetuneError, KeyboardInterrupt: As `compare`.
+    """
+    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
+    return ablate_request(
+        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
+        preset=preset,
+        seeds=seeds,
+        folds=folds,
+        executor=executor,
+        jobs=jobs,
+        jobs_per_gpu=jobs_per_gpu,
+        output=output,
+        resume=resume,
+        fail_on=fail_on,
+        command=command or python_call("ablate", asked),
+        listener=chosen_listener(listener),
+    )
+
+
+def ablate_request(
+    request: Request, *, fail_on: str | Sequence[str] | None = None, listener: Listener, **asked: Any
+) -> CompareResult:
+    """As `ablate`, for what is asked for in one piece; `asked` goes to `plan_ablate`."""
+    experiment = plan_ablate(request, listener=listener, **asked)
+    return execute(experiment, "best", False, as_list(fail_on), listener)
+
+
+def plan_ablate(
+    request: Request,
+    *,
+    preset: Preset = "strong",
+    seeds: int | Sequence[int] = 3,
+    folds: int | None = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    command: str = "",
+    listener: Listener,
+) -> Experiment:
+    """What `ablate` would run. Nothing is written; parts that cannot stand alone are told to the listener."""
+    refuse_nested("ablate")
+    variants, left_out = ablation_variants(preset, request.options())
+    for text in left_out:
+        listener.notice(text, "warning")
+    name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
+    place = f"{name}-{preset_name(preset)}"
+    folder = find_experiment(None if output is None else Path(output), place, resume, "ablate")
+    listed = seed_list(seeds)
+    chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
+    sets = Loader()
+    fitted = fit_variants(variants, folds, sets)
+    return plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)

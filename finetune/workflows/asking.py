@@ -1,0 +1,92 @@
+"""What is asked for: the arguments that all workflows share, in the forms of Python and of the command line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune.workflows.arguments import as_list
+
+if TYPE_CHECKING:
+    from finetune.experiments.variants import Options
+
+
+@dataclass(frozen=True)
+class Request:
+    """Recipe, model, data and settings of a workflow.
+
+    Attributes:
+        recipe: Name or path of a recipe, its content as a dict, or a `Recipe`; None for the default one.
+        model: Hub id, folder or package path, instead of the recipe's model.
+        data: File, folder or hub id instead of the recipe's data section; or the data itself: a `datasets.Dataset` or
+            `DatasetDict`, a pandas DataFrame, texts and labels (see `finetune.data.memory`).
+        overrides: Settings that replace those of recipe and preset, `{"training.epochs": 5}` or `training.epochs=5`.
+        skip_bad_rows: Leave out rows that cannot be read.
+        drop_leaks: Leave out of training what is (nearly) a validation or test row.
+        metric: Paths of evaluate modules of the user's.
+        technique: The user's own techniques: classes, or `path.py:Class`.
+    """
+
+    recipe: Any = None
+    model: str | PathLike[str] | None = None
+    data: Any = None
+    overrides: Mapping[str, Any] | Iterable[str] = ()
+    skip_bad_rows: bool = False
+    drop_leaks: bool = False
+    metric: str | Sequence[str] | None = None
+    technique: Any = None
+
+    def options(self) -> Options:
+        """In the form that recipes are resolved from. Registers techniques, and stores data from memory.
+
+        Raises:
+            RecipeError, DataError: A technique or the data cannot be used; says why.
+        """
+        from finetune.experiments.variants import Options, merged_overrides
+        from finetune.techniques import use_technique
+
+        for technique in as_list(self.technique):
+            use_technique(technique)
+        recipe = fspath(self.recipe) if isinstance(self.recipe, PathLike) else self.recipe
+        model = None if self.model is None else fspath(self.model)
+        overrides = self.overrides if isinstance(self.overrides, Mapping) else list(self.overrides)
+        switches = {"data.skip_bad_rows": self.skip_bad_rows, "data.drop_leaks": self.drop_leaks}
+        wanted: dict[str, Any] = {key: True for key, is_on in switches.items() if is_on}
+        if not isinstance(overrides, Mapping):
+            wanted = dict.fromkeys(wanted, "true")
+        metrics = tuple(str(path) for path in as_list(self.metric))
+        return Options(recipe, model, self._data_reference(), merged_overrides(overrides, wanted), metrics)
+
+    def _data_reference(self) -> str | None:
+        """A path or name; data from memory is stored first, so that workers and --resume find it."""
+        if self.data is None or isinstance(self.data, str):
+            return self.data
+        if isinstance(self.data, PathLike):
+            return fspath(self.data)
+        from finetune.data.memory import store
+
+        return store(self.data)
+
+    def data_name(self) -> str | None:
+        """What folders are called after: the stem of a path, or `memory`."""
+        if self.data is None:
+            return None
+        return Path(self.data).stem if isinstance(self.data, str | PathLike) else "memory"
+
+    def typed(self) -> str:
+        """The part of a command line that says what is trained, to build the next command from."""
+        parts = [str(self.recipe)] if isinstance(self.recipe, str | PathLike) else []
+        for option, value in (("--model", self.model), ("--data", self.data)):
+            parts += [option, str(value)] if isinstance(value, str | PathLike) else []
+        switches = (("--skip-bad-rows", self.skip_bad_rows), ("--drop-leaks", self.drop_leaks))
+        parts += [option for option, is_on in switches if is_on]
+        # Overrides of techniques belong to the preset that the next command leaves behind.
+        texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
+        parts += [part for text in texts if not text.startswith("techniques.") for part in ("--set", text)]
+        parts += [part for path in as_list(self.metric) for part in ("--metric", str(path))]
+        parts += [part for each in as_list(self.technique) if isinstance(each, str) for part in ("--technique", each)]
+        return shlex.join(parts) if parts else "tweets"

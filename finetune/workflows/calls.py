@@ -1,0 +1,35 @@
+"""A call of a workflow as Python text: what the report says to reproduce it with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+
+def python_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """`finetune.compare(data=<DataFrame>, seeds=3)`: without what is as by default; data in memory by its type."""
+    import finetune
+
+    defaults = {key: value.default for key, value in inspect.signature(getattr(finetune, name)).parameters.items()}
+    given = {key: value for key, value in arguments.items() if not _is_default(value, defaults.get(key))}
+    return f"finetune.{name}({', '.join(f'{key}={_shown(value)}' for key, value in given.items())})"
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | int | float | tuple | bool) and bool(value == default))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, str | int | float | bool):
+        return repr(value)
+    if (
+        isinstance(value, list | tuple)
+        and all(isinstance(each, str | int | float) for each in value)
+        and len(value) < 50
+    ):
+        return repr(list(value))
+    text = repr(value)
+    return text if isinstance(value, dict) and len(text) < 300 else f"<{type(value).__name__}>"

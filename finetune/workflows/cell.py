@@ -1,0 +1,92 @@
+"""Run one job of a planned experiment alone: what clusters call, and what shows why a job failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import Change, OutputError, RecipeError, RunFailed
+from finetune.experiments.executors.execution import Preparations, execute
+from finetune.experiments.jobs import KINDS, Event, Job, task_of
+from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.progress import Progress, look_up
+from finetune.listener import Listener
+from finetune.recipe import resolve
+from finetune.records.comparison import ComparisonFolder, JobEntry
+from finetune.records.schema import RunRecord
+from finetune.training.prepare import measure_for
+from finetune.workflows.arguments import as_list
+from finetune.workflows.default_listener import chosen_listener
+
+
+def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Listener | None = None) -> RunRecord:
+    """Run one job of `jobs.json`, continue it where it was interrupted, or return the record if it has finished.
+
+    The experiment's own command then finds it finished. Relative paths of its recipe are read from the present folder.
+
+    Args:
+        folder: Of the experiment.
+        key: Content key of the job, or the beginning of one; or the name of its folder.
+        technique: The user's own techniques that its recipe names.
+        listener: As of `compare`.
+
+    Raises:
+        OutputError: There is no such job, or another process is running it.
+        RunFailed: It could not go on; its record says why.
+    """
+    refuse_nested("cell")
+    from finetune.techniques import use_technique
+
+    for each in as_list(technique):
+        use_technique(each)
+    listener = chosen_listener(listener)
+    experiment = ComparisonFolder(Path(folder))
+    job = _find(experiment, key)
+    state = look_up(experiment, job)
+    progress = Progress([state], 1)
+    prepare = Preparations()
+    measure = measure_for(job.recipe, prepare(job.recipe).data)
+    listener.jobs_started(progress, measure)
+
+    def on_event(event: Event) -> None:
+        state.update(event)
+        listener.job_changed(progress, state, measure)
+
+    last = execute(task_of(job, experiment.path), prepare, on_event)
+    on_event(last)
+    listener.jobs_ended(progress, measure)
+    if last.kind == "failed":
+        raise RunFailed(last.message)
+    record = experiment.run(job.entry).read()
+    if record is None:
+        raise OutputError(f"{experiment.run(job.entry).path}: was removed while it ran.")
+    return record
+
+
+def _find(experiment: ComparisonFolder, key: str) -> Job:
+    """
+    Raises:
+        OutputError: There is no such job, or several.
+    """
+    path = experiment.jobs_path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{path}: cannot be read: {error}.", Change(text="Type the experiment's command again: it writes it anew.")
+        ) from error
+    matches = [each for each in content if each["key"].startswith(key) or Path(each["folder"]).name == key]
+    if len(matches) != 1:
+        known = ", ".join(each["key"][:8] for each in content[:6])
+        found = "several jobs" if matches else "no job"
+        raise OutputError(f"{found} of {path} has the key '{key}'. The keys start with: {known}, …")
+    recipe = resolve(matches[0].pop("recipe")).recipe
+    entry = JobEntry.model_validate(matches[0])
+    if entry.kind not in KINDS:
+        raise RecipeError(f"{path}: a job of kind '{entry.kind}' is unknown to this version of finetune.")
+    return Job(entry, recipe)

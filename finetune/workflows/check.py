@@ -1,0 +1,78 @@
+"""Check data before an hour is spent on it: leaks, duplicates, wrong labels, shift, and what simple models score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.data.split_file import write_split as write_split_file
+from finetune.errors import Change, OutputError, RecipeError, suggest
+from finetune.listener import Listener
+from finetune.workflows.arguments import as_list
+from finetune.workflows.asking import Request
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.results import CheckResult
+
+
+def check(
+    data: Any = None,
+    *,
+    recipe: Any = None,
+    model: Any = None,
+    overrides: Any = (),
+    skip_bad_rows: bool = False,
+    drop_leaks: bool = False,
+    strict: bool = False,
+    accept: str | Sequence[str] | None = None,
+    write_split: str | Path | None = None,
+    listener: Listener | None = None,
+) -> CheckResult:
+    """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines.
+
+    Args:
+        data, recipe, model, overrides, skip_bad_rows, drop_leaks: See `Request`. Of the model only the tokenizer is
+            used.
+        strict: Problems and warnings make `CheckResult.raise_failures` raise.
+        accept: Names of checks whose findings do not count for `strict`.
+        write_split: Write down which row is in which split, as `data.split_file` takes it.
+        listener: As of `compare`.
+
+    Raises:
+        FinetuneError: The data cannot be read, or an argument cannot act.
+    """
+    listener = chosen_listener(listener)
+    accepted = as_list(accept)
+    _check_accepted(accepted, strict)
+    target = None if write_split is None else Path(write_split)
+    if target is not None and target.exists():
+        raise OutputError("exists. Choose another name, or remove it.", argument="write_split", found=str(target))
+    resolved = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options().resolve(None)
+    if not resolved.data.check:
+        listener.notice("data.check=false is for runs; this command checks all the same")
+    from finetune.data.load import load_data
+
+    loaded = load_data(resolved.data)
+    from finetune.training.data_checks import check_recipe  # slow to import: what is wrong with a file is said before
+
+    facts = check_recipe(resolved, loaded)
+    if target is not None:
+        write_split_file(loaded, target)
+        listener.notice(f"split written to {target}; to use it: --set data.split_file={target}")
+    counted = [finding for finding in facts.findings if finding.check not in accepted and finding.level != "info"]
+    return CheckResult(facts, counted if strict else [])
+
+
+def _check_accepted(names: Sequence[str], strict: bool) -> None:
+    """Raises RecipeError for a name that no check has, or where nothing is strict."""
+    if not names:
+        return
+    if not strict:
+        raise RecipeError(
+            "has no meaning without strict.", Change(arguments={"strict": True}), argument="accept", found=names[0]
+        )
+    from finetune.checks.base import CHECKS
+
+    for name in names:
+        if name not in CHECKS:
+            raise RecipeError(f"no check has this name.{suggest(name, CHECKS)}", argument="accept", found=name)

@@ -1,0 +1,201 @@
+"""Compare presets: which regularization closed the gap, and is it more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.analysis.quality_gates import Gate, parse_gate
+from finetune.data.loader import Loader
+from finetune.errors import FinetuneError, OutputError
+from finetune.experiments.executors import DEFAULT as LOCAL
+from finetune.experiments.executors import choose_executor
+from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.planning import plan_refit
+from finetune.experiments.running import Keep
+from finetune.experiments.variants import Preset, Variant, fit_variants, preset_variants
+from finetune.listener import Listener
+from finetune.records.comparison import Manifest
+from finetune.records.report import Report
+from finetune.training.prepare import measured_names
+from finetune.workflows.arguments import as_list, seed_list
+from finetune.workflows.asking import Request
+from finetune.workflows.calls import python_call
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all
+from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.publishing import publish_comparison
+from finetune.workflows.results import CompareResult
+
+PRESETS = ("none", "light", "medium", "strong")
+
+
+def compare(
+    recipe: Any = None,
+    *,
+    presets: Sequence[Preset] = PRESETS,
+    baseline: str = "none",
+    seeds: int | Sequence[int] = 5,
+    folds: int | None = None,
+    model: Any = None,
+    data: Any = None,
+    overrides: Any = (),
+    skip_bad_rows: bool = False,
+    drop_leaks: bool = False,
+    technique: Any = None,
+    metric: str | Sequence[str] | None = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    refit: bool = False,
+    keep_models: bool = False,
+    fail_on: str | Sequence[str] | None = None,
+    command: str | None = None,
+    listener: Listener | None = None,
+) -> CompareResult:
+    """Run presets × seeds, paired, and report what each did to score and gap. The same call runs only what is missing.
+
+    Args:
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
+        baseline: The preset that the others are compared with.
+        seeds: How many, or which.
+        folds: Cross-validation: each of this many parts of the data is the test split once.
+        executor: "local" (worker processes), "inline" (this process) or `module:Class`.
+        jobs: Runs at the same time, or "auto".
+        jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
+        output: Folder of everything; one below runs/ by default.
+        resume: Refuse a folder that holds nothing to go on from.
+        refit: At the end, train the recommended preset once more on train and validation.
+        keep_models: Keep the models of all runs, not only the best of each preset.
+        fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
+        command: What the report says to reproduce it with; this call by default.
+        listener: Is told what happens; by default progress in a notebook, and warnings through `logging` elsewhere.
+
+    Raises:
+        FinetuneError: Something is wrong that can be seen before training; all of it at once where possible.
+        KeyboardInterrupt: As it came; what is complete is kept, and the same call goes on.
+    """
+    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
+    return compare_request(
+        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
+        presets=presets,
+        baseline=baseline,
+        seeds=seeds,
+        folds=folds,
+        executor=executor,
+        jobs=jobs,
+        jobs_per_gpu=jobs_per_gpu,
+        output=output,
+        resume=resume,
+        refit=refit,
+        keep_models=keep_models,
+        fail_on=fail_on,
+        command=command or python_call("compare", asked),
+        listener=chosen_listener(listener),
+    )
+
+
+def compare_request(
+    request: Request,
+    *,
+    refit: bool = False,
+    keep_models: bool = False,
+    fail_on: str | Sequence[str] | None = None,
+    listener: Listener,
+    **asked: Any,
+) -> CompareResult:
+    """As `compare`, for what is asked for in one piece; `asked` goes to `plan_compare`."""
+    keep: Keep = "all" if keep_models else "best"
+    return execute(plan_compare(request, **asked), keep, refit, as_list(fail_on), listener)
+
+
+def plan_compare(
+    request: Request,
+    *,
+    presets: Sequence[Preset] = PRESETS,
+    baseline: str = "none",
+    seeds: int | Sequence[int] = 5,
+    folds: int | None = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    command: str = "",
+) -> Experiment:
+    """What `compare` would run. Nothing is written."""
+    refuse_nested("compare")
+    options = request.options()
+    variants = preset_variants(list(presets), baseline, options)
+    name = experiment_name("compare", variants[0].recipe.name, request.data_name())
+    folder = find_experiment(None if output is None else Path(output), name, resume, "compare")
+    listed = seed_list(seeds)
+    chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
+    sets = Loader()
+    fitted = fit_variants(variants, folds, sets)
+    return plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
+
+
+def execute(
+    experiment: Experiment, keep: Keep, refit: bool, fail_on: Sequence[str], listener: Listener
+) -> CompareResult:
+    """Run what is missing, report, and keep the recommended model: of a comparison or an ablation."""
+    gates = _parse_gates(experiment.variants, fail_on, experiment)
+    experiment.announce_data(listener)
+    with experiment.folder.locked():
+        manifest = carry_out(experiment, keep, listener)
+        report, paths = publish_comparison(experiment.folder, listener)
+        problem = _refit(experiment, manifest, report, keep, listener) if refit else None
+        if refit and problem is None:
+            report, paths = publish_comparison(experiment.folder, listener)
+    _warn_of_missing_models(experiment, keep, listener)
+    return CompareResult(report, experiment.folder.path, paths, [gates], _failures(report, problem))
+
+
+def _failures(report: Report, refit_problem: FinetuneError | None) -> list[str]:
+    runs = [run for variant in report.groups[0].variants for run in variant.runs]
+    failed = sum(run.status != "finished" for run in runs)
+    texts = [f"{failed} of {len(runs)} runs failed; the report names each. The same command retries."] if failed else []
+    if refit_problem is not None:
+        texts.append(f"--refit: {refit_problem.for_command_line()} The report and the model are those without it.")
+    return texts
+
+
+def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[Gate]:
+    """Before anything is trained: a misspelt gate must not show after an hour."""
+    if not fail_on:
+        return []
+    data = experiment.first_data()
+    metrics = measured_names(experiment.runs[0].recipe, data)
+    names = [variant.name for variant in variants]
+    return [parse_gate(text, names, metrics, data.test is not None) for text in fail_on]
+
+
+def _refit(
+    experiment: Experiment, manifest: Manifest, report: Report, keep: Keep, listener: Listener
+) -> FinetuneError | None:
+    """Train the recommended preset once more, as a job that starts from the recommended run; returns what failed."""
+    try:
+        job = plan_refit(experiment.folder, report.groups[0], experiment.runs)
+        manifest = experiment.folder.read().model_copy(update={"jobs": [job.entry]})
+        done = run_all(experiment, manifest, [job], keep, listener, earlier=experiment.runs)
+    except FinetuneError as error:
+        return error
+    failure = done.jobs[0].error
+    return None if failure is None else OutputError(failure)
+
+
+def _warn_of_missing_models(experiment: Experiment, keep: Keep, listener: Listener) -> None:
+    """`keep_models` cannot bring back what an earlier command removed."""
+    gone = [job for job in experiment.runs if not experiment.folder.run(job.entry).model.is_dir()]
+    if keep == "all" and gone:
+        listener.notice(
+            f"--keep-models: {len(gone)} run{'s have' if len(gone) > 1 else ' has'} no model, an earlier command "
+            "without it removed them. To train them again, delete their folders, such as "
+            f"{experiment.folder.path / gone[0].entry.folder}",
+            "warning",
+        )

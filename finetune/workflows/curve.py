@@ -1,0 +1,128 @@
+"""Learning curves: score and gap against the number of training rows, and what more labels would buy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.data.loader import Loader
+from finetune.experiments.executors import DEFAULT as LOCAL
+from finetune.experiments.executors import choose_executor
+from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.sizes import (
+    choose_sizes,
+    on_all_rows,
+    refuse_folds,
+    refuse_subset,
+    sized_variants,
+    with_enough_steps,
+)
+from finetune.experiments.variants import Preset, fit_variants, preset_variants
+from finetune.listener import Listener
+from finetune.training.prepare import measure_for
+from finetune.workflows.arguments import seed_list
+from finetune.workflows.asking import Request
+from finetune.workflows.calls import python_call
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, tell_data
+from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.publishing import publish_curve
+from finetune.workflows.results import CurveResult
+
+PRESETS = ("none", "strong")
+
+
+def curve(
+    recipe: Any = None,
+    *,
+    sizes: Sequence[int] | None = None,
+    presets: Sequence[Preset] = PRESETS,
+    seeds: int | Sequence[int] = 3,
+    model: Any = None,
+    data: Any = None,
+    overrides: Any = (),
+    skip_bad_rows: bool = False,
+    drop_leaks: bool = False,
+    technique: Any = None,
+    metric: str | Sequence[str] | None = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    command: str | None = None,
+    listener: Listener | None = None,
+) -> CurveResult:
+    """Run presets × sizes of the training set × seeds. The same call runs only what is missing.
+
+    Args:
+        sizes: Training rows, ascending; by default 1-2-5 steps from about a tenth of all rows to all of them.
+        presets: Names, paths, or `{name: {technique: settings}}`; `none`, or else the first, is the baseline.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        seeds, executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
+
+    Raises:
+        FinetuneError, KeyboardInterrupt: As `compare`.
+    """
+    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
+    return curve_request(
+        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
+        sizes=sizes,
+        presets=presets,
+        seeds=seeds,
+        executor=executor,
+        jobs=jobs,
+        jobs_per_gpu=jobs_per_gpu,
+        output=output,
+        resume=resume,
+        command=command or python_call("curve", asked),
+        listener=chosen_listener(listener),
+    )
+
+
+def curve_request(request: Request, *, listener: Listener, **asked: Any) -> CurveResult:
+    """As `curve`, for what is asked for in one piece; `asked` goes to `plan_curve`."""
+    experiment = plan_curve(request, listener=listener, **asked)
+    folder = experiment.folder
+    with folder.locked():
+        carry_out(experiment, "none", listener)
+        report, paths = publish_curve(folder.path, folder.path, None, listener)
+    return CurveResult(report, folder.path, paths)
+
+
+def plan_curve(
+    request: Request,
+    *,
+    sizes: Sequence[int] | None = None,
+    presets: Sequence[Preset] = PRESETS,
+    seeds: int | Sequence[int] = 3,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    output: str | Path | None = None,
+    resume: bool = False,
+    command: str = "",
+    listener: Listener,
+) -> Experiment:
+    """What `curve` would run. Nothing is written; data and sizes are told to the listener."""
+    refuse_nested("curve")
+    options = request.options()
+    refuse_folds(options.overridden_keys())
+    complete = preset_variants(list(presets), None, options, least=1)
+    recipe = complete[0].recipe
+    refuse_subset(recipe)
+    name = experiment_name("curve", recipe.name, request.data_name())
+    folder = find_experiment(None if output is None else Path(output), name, resume, "curve")
+    sets, listed = Loader(), seed_list(seeds)
+    all_rows = sets.load(on_all_rows(recipe).data)
+    chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
+    score = measure_for(recipe, all_rows).score
+    chosen = choose_executor(executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu)
+    variants, longer = with_enough_steps(fit_variants(sized_variants(complete, chosen_sizes, score), None, sets))
+    experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)
+    tell_data(recipe, all_rows, listener)
+    listener.notice(f"sizes: {', '.join(map(str, chosen_sizes))} of {len(all_rows.train)} training rows")
+    for text in longer:
+        listener.notice(text)
+    return experiment

@@ -1,0 +1,141 @@
+"""What compare, ablate and curve share: a plan of runs, and carrying it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from finetune.data.loader import Loader
+from finetune.experiments.estimates import describe_jobs
+from finetune.experiments.executors import Executor
+from finetune.experiments.jobs import Job
+from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
+from finetune.experiments.running import Keep, run_jobs
+from finetune.experiments.variants import Variant
+from finetune.listener import Listener
+from finetune.records.comparison import ComparisonFolder, Kind, Manifest
+from finetune.training.data_checks import check_recipe
+from finetune.training.prepare import measure_for, with_score_note
+from finetune.workflows.folders import open_experiment
+
+if TYPE_CHECKING:
+    from finetune.data.rows import Data
+    from finetune.measurement.scores import Measure
+    from finetune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A planned experiment: nothing has been written yet.
+
+    Attributes:
+        kind: compare, ablate or curve.
+        command: What makes it again.
+        baseline: Name of the variant (of a curve: of the preset) that others are compared with.
+        variants: With the settings for the size of the data.
+        seeds: Of the runs.
+        folds: Of cross-validation, or None.
+        folder: Where it goes.
+        runs: Jobs of the table.
+        executor: Runs them.
+        data: Every split, loaded once.
+    """
+
+    kind: Kind
+    command: str
+    baseline: str
+    variants: list[Variant]
+    seeds: list[int]
+    folds: int | None
+    folder: ComparisonFolder
+    runs: list[Job]
+    executor: Executor
+    data: Loader
+
+    def first_data(self) -> Data:
+        """The data of the first run."""
+        return self.data.load(self.runs[0].recipe.data)
+
+    def measure(self) -> Measure:
+        """The main score and loss."""
+        return measure_for(self.runs[0].recipe, self.first_data())
+
+    def manifest(self) -> Manifest:
+        return make_manifest(self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds, self.runs)
+
+    def announce_data(self, listener: Listener) -> None:
+        """What was decided for the user about the data of the first run, and what to look at."""
+        tell_data(self.runs[0].recipe, self.first_data(), listener)
+
+    def describe(self) -> dict[str, Any]:
+        """Every run with its state, and how long what is left will take."""
+        return describe_jobs(self.folder, self.runs, self.executor, self.data)
+
+
+def plan_experiment(
+    kind: Kind,
+    command: str,
+    baseline: str,
+    variants: Sequence[Variant],
+    seeds: list[int],
+    folds: int | None,
+    folder: ComparisonFolder,
+    executor: Executor,
+    data: Loader,
+) -> Experiment:
+    """Check everything that can be checked without training.
+
+    Raises:
+        FinetuneError: Something could never run.
+    """
+    runs = plan_runs(variants, seeds, folds, data)
+    return Experiment(kind, command, baseline, list(variants), seeds, folds, folder, runs, executor, data)
+
+
+def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
+    """What was decided for the user about the data, and what to look at."""
+    data = with_score_note(recipe, data)
+    for note in data.notes:
+        listener.notice(note)
+    for warning in data.warnings:
+        listener.notice(str(warning), "warning")
+    if recipe.data.check:
+        listener.data_checked(check_recipe(recipe, data))
+
+
+def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifest:
+    """Run what is missing; the caller holds the folder.
+
+    Returns:
+        The manifest, with the errors of runs that failed.
+    """
+    manifest = open_experiment(experiment.folder, experiment.manifest(), listener)
+    write_jobs(experiment.folder, experiment.runs)
+    write_texts(experiment.folder, experiment.runs, experiment.data)
+    return run_all(experiment, manifest, experiment.runs, keep, listener)
+
+
+def run_all(
+    experiment: Experiment,
+    manifest: Manifest,
+    jobs: Sequence[Job],
+    keep: Keep,
+    listener: Listener,
+    earlier: Sequence[Job] = (),
+) -> Manifest:
+    """Run jobs with the experiment's executor, and tell the listener."""
+    measure = experiment.measure()
+    last: list[Any] = []
+
+    def on_change(progress: Any, state: Any) -> None:
+        if not last:
+            listener.jobs_started(progress, measure)
+        last[:] = [progress]
+        listener.job_changed(progress, state, measure)
+
+    try:
+        return run_jobs(experiment.folder, manifest, jobs, experiment.executor, keep, on_change, earlier)
+    finally:
+        if last:
+            listener.jobs_ended(last[0], measure)

@@ -1,0 +1,168 @@
+"""Which folder a command writes to, and who may write there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetune.errors import Change, OutputError
+from finetune.listener import Listener
+from finetune.recipe import Recipe, flatten
+from finetune.records.comparison import ComparisonFolder, Kind, Manifest
+from finetune.records.store import RunFolder, check_place, is_empty
+
+RUNS = Path("runs")
+
+
+def experiment_name(command: str, recipe: str, data: str | None) -> str:
+    """Below runs/: the recipe's name, and that of the data where it replaces the recipe's: two sets are two folders."""
+    return f"{command}-{recipe}" + (f"-{data}" if data else "")
+
+
+def find_experiment(output: Path | None, name: str, resume: bool, kind: Kind) -> ComparisonFolder:
+    """The folder of an experiment: new, or one that holds such a thing already, whose finished runs are then used.
+
+    Raises:
+        OutputError: It holds something else, or --resume found nothing.
+    """
+    path = output or RUNS / name
+    check_place(path)
+    folder = ComparisonFolder(path)
+    noun = "curve" if kind == "curve" else "comparison"
+    elsewhere = Change(text="Choose another folder.")
+    if folder.exists():
+        present = folder.read().kind
+        if (present == "curve") != (kind == "curve"):
+            held = "a curve" if present == "curve" else "a comparison"
+            raise OutputError(f"holds {held}, and this is a {noun}.", elsewhere, argument="output", found=str(path))
+    elif not is_empty(path) and not (path / "cells").is_dir():
+        raise OutputError(f"is not empty and holds no {noun}.", elsewhere, argument="output", found=str(path))
+    elif resume:
+        raise OutputError(
+            f"{path} holds no {noun}. Leave it out, or name the folder of one.", argument="resume", found=True
+        )
+    return folder
+
+
+def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:
+    """Write the manifest, which is what makes the folder one of an experiment; says what it takes out of the table."""
+    if folder.exists():
+        earlier = folder.read()
+        keys = {entry.key for entry in manifest.cells}
+        others = sum(entry.key not in keys for entry in earlier.cells)
+        if others:
+            listener.notice(
+                f"{others} run{'s' * (others != 1)} of an earlier command in {folder.path} {_is_or_are(others)} not in "
+                "this one (other recipe, data, presets, sizes, seeds or version of the algorithms): its report is "
+                "replaced, they stay in cells/. For both: another --output"
+            )
+        manifest = _with_earlier_code(folder, manifest, earlier, listener)
+        # Shown only if they are of what is recommended.
+        manifest = manifest.model_copy(update={"refit": earlier.refit, "jobs": earlier.jobs})
+    folder.write(manifest)
+    return manifest
+
+
+def _is_or_are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _with_earlier_code(folder: ComparisonFolder, manifest: Manifest, earlier: Manifest, listener: Listener) -> Manifest:
+    """Finished runs keep the digest of the code that made them; says so where it is another one."""
+    made_by = {entry.key: entry.code for entry in earlier.cells}
+    entries = [
+        entry.model_copy(update={"code": made_by[entry.key]})
+        if entry.key in made_by and folder.run(entry).predictions.exists()
+        else entry
+        for entry in manifest.cells
+    ]
+    older = [new for new, now in zip(entries, manifest.cells, strict=True) if new.code != now.code]
+    if older:
+        listener.notice(
+            f"{len(older)} finished run{'s' * (len(older) != 1)} of {folder.path} {_is_or_are(len(older))} kept: the "
+            "code has changed since, but the version of its algorithms has not. To run one again, delete its folder, "
+            f"such as {folder.path / older[0].folder}",
+            "warning",
+        )
+    return manifest.model_copy(update={"cells": entries})
+
+
+def find_runs(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFolder]:
+    """One folder per seed; refuses what is in use before anything is loaded or written.
+
+    Raises:
+        OutputError: A folder holds something else, another run, or nothing to resume.
+    """
+    seeds = recipe.training.seeds
+    if output is not None:
+        folders = [RunFolder(output if len(seeds) == 1 else output / f"seed-{seed}") for seed in seeds]
+    else:
+        folders = [_default_folder(recipe, seed, resume) for seed in seeds]
+    if resume and all(folder.is_empty() for folder in folders):
+        folders[0].check_place()
+        raise _nothing_to_resume(folders[0])
+    for folder, seed in zip(folders, seeds, strict=True):
+        if resume and not folder.is_empty():
+            _check_same_run(folder, recipe, seed)
+        else:
+            folder.check_free()
+    return folders
+
+
+def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
+    """runs/<recipe>-<preset>-seed<n>, then …-2, …-3: the first free one, or the newest to resume."""
+    stem = f"{recipe.name}-{recipe.preset or 'own'}-seed{seed}"
+    number = 1
+    newest = None
+    while True:
+        folder = RunFolder(RUNS / (stem if number == 1 else f"{stem}-{number}"))
+        if not folder.path.exists():
+            break
+        newest, number = folder, number + 1
+    return newest if resume and newest is not None else folder
+
+
+def _nothing_to_resume(folder: RunFolder) -> OutputError:
+    return OutputError(
+        f"{folder.path} holds no run record. Leave it out, or name the folder of a run.",
+        argument="resume",
+        found=True,
+    )
+
+
+def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
+    """A run is only resumed by the recipe that started it.
+
+    Raises:
+        OutputError: There is nothing to resume, or the recipe or seed differs; names the keys.
+    """
+    folder.check_place()
+    record = folder.read()
+    if record is None:
+        raise _nothing_to_resume(folder)
+    ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
+    # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
+    written = record.recipe.get("rules", {})
+    for name in {**recipe.rules, **written}:
+        ours[f"rules.{name}"], theirs[f"rules.{name}"] = recipe.rules.get(name), written.get(name)
+    changed = [
+        key
+        for key in {**ours, **theirs}
+        if ours.get(key) != theirs.get(key)
+        and key != "training.seeds"
+        and not (recipe.rules and key.startswith("techniques."))
+    ]
+    if changed:
+        shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])
+        raise OutputError(
+            f"{folder.path} is a run of another recipe: {shown}.",
+            Change(text="Run the command that started it."),
+            argument="resume",
+            found=True,
+        )
+    if record.seed != seed:
+        raise OutputError(
+            f"{folder.path} was run with seed {record.seed}.",
+            Change(arguments={"seed": record.seed}),
+            argument="resume",
+            found=True,
+        )

@@ -1,0 +1,55 @@
+"""From finished runs to the files that are read: report, curve, and the recommended model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetune.errors import OutputError
+from finetune.listener import Listener
+from finetune.records.comparison import ComparisonFolder
+from finetune.records.curve import CurveReport
+from finetune.records.report import Report
+
+
+def publish_comparison(folder: ComparisonFolder, listener: Listener) -> tuple[Report, list[Path]]:
+    """Analyse, put the recommended model in its place, and write the report; the caller holds the folder.
+
+    Returns:
+        The report, and the paths of report.json, report.html and report.md.
+    """
+    from finetune.analysis.comparison import report_of
+    from finetune.experiments.closing import export_model, with_exported_model
+    from finetune.reports.files import write_report
+
+    report = report_of([folder.path])
+    if report.groups[0].recommendation is not None:
+        try:
+            exported = export_model(report.groups[0], folder)
+        except OutputError as error:
+            listener.notice(error.for_command_line(), "warning")
+        else:
+            folder.write(folder.read().model_copy(update={"shipped": exported}))
+            report = with_exported_model(report, folder)
+    _tell_skipped(report.skipped, listener)
+    return report, write_report(report, folder.path)
+
+
+def publish_curve(
+    source: Path, target: Path, baseline: str | None, listener: Listener
+) -> tuple[CurveReport, list[Path]]:
+    """Analyse the runs of a curve and write its report; the caller holds `target`.
+
+    Returns:
+        The report, and the paths of curve.json, curve.html and curve.md.
+    """
+    from finetune.analysis.curve import curve_of
+    from finetune.reports.curve_page import write_curve
+
+    report = curve_of(source, baseline)
+    _tell_skipped(report.skipped, listener)
+    return report, write_curve(report, target)
+
+
+def _tell_skipped(skipped: list[str], listener: Listener) -> None:
+    for text in skipped:
+        listener.notice(f"skipped: {text}", "warning")

@@ -1,0 +1,81 @@
+"""Regenerate the report of finished runs from their records alone. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from finetune.analysis.collect import is_curve
+from finetune.analysis.comparison import report_of
+from finetune.analysis.quality_gates import parse_gate
+from finetune.errors import RecipeError
+from finetune.listener import Listener
+from finetune.records.store import check_place, lock_folder
+from finetune.reports.files import write_report
+from finetune.workflows.arguments import as_list
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.folders import RUNS
+from finetune.workflows.publishing import publish_curve
+from finetune.workflows.results import CompareResult, CurveResult
+
+
+def report(
+    folders: str | Path | Sequence[str | Path],
+    *,
+    baseline: str | None = None,
+    output: str | Path | None = None,
+    fail_on: str | Sequence[str] | None = None,
+    listener: Listener | None = None,
+) -> CompareResult | CurveResult:
+    """Analyse run records and write the report.
+
+    Args:
+        folders: Of a comparison, of a curve, of runs, or of folders that hold runs.
+        baseline: The preset that others are compared with; by default as it was.
+        output: Where the report goes; by default into the only folder, else runs/report.
+        fail_on: Quality gates, see `CompareResult.raise_failures`; a curve has none.
+        listener: As of `compare`.
+
+    Raises:
+        OutputError: Nothing is there, or records do not belong together.
+        RecipeError: A gate is malformed.
+    """
+    listener = chosen_listener(listener)
+    paths = [Path(folder) for folder in as_list(folders)]
+    gates = as_list(fail_on)
+    target = Path(output) if output is not None else paths[0] if len(paths) == 1 else RUNS / "report"
+    if len(paths) == 1 and is_curve(paths[0]):
+        return _report_curve(paths[0], target, baseline, gates, listener)
+    found = report_of(paths, baseline)
+    parsed = [
+        [
+            parse_gate(
+                text, [variant.name for variant in group.variants], list(group.metrics), group.reported == "test"
+            )
+            for text in gates
+        ]
+        for group in found.groups
+    ]
+    for text in found.skipped:
+        listener.notice(f"skipped: {text}", "warning")
+    check_place(target)
+    with lock_folder(target):
+        return CompareResult(found, target, write_report(found, target), parsed)
+
+
+def _report_curve(
+    folder: Path, target: Path, baseline: str | None, gates: Sequence[str], listener: Listener
+) -> CurveResult:
+    """A curve has a report of its own.
+
+    Raises:
+        RecipeError: Quality gates were asked for, which are about presets on the same rows.
+    """
+    if gates:
+        raise RecipeError(
+            f"{folder} holds a curve, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
+        )
+    check_place(target)
+    with lock_folder(target):
+        found, written = publish_curve(folder, target, baseline, listener)
+    return CurveResult(found, target, written)

@@ -1,0 +1,185 @@
+"""What workflows return. In a notebook each shows itself, with the report's own tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune.analysis.quality_gates import Gate, failed_gates
+from finetune.errors import RunFailed
+from finetune.records.curve import CurveReport
+from finetune.records.profile import RunProfile
+from finetune.records.report import Group, Report
+from finetune.records.schema import DataFacts, Finding, FinishedRecord
+from finetune.records.store import RunFolder
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Of `run`: one entry per seed that finished.
+
+    Attributes:
+        records: Of the finished seeds.
+        folders: Where each lies: `folder.model` holds the model as plain transformers loads it.
+        profiles: Folder -> where the time went, of the seed that was profiled.
+        failures: What went wrong with the other seeds, each with its folder.
+        is_main: Whether this is the process that shows results, of several that trained together.
+    """
+
+    records: list[FinishedRecord]
+    folders: list[RunFolder]
+    profiles: dict[RunFolder, RunProfile] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    is_main: bool = True
+
+    @property
+    def record(self) -> FinishedRecord:
+        """The record of the first finished seed.
+
+        Raises:
+            RunFailed: No seed has finished.
+        """
+        if not self.records:
+            self.raise_failures()
+            raise RunFailed("no run has finished.")
+        return self.records[0]
+
+    @property
+    def model(self) -> Path:
+        """The folder of the first finished seed's model.
+
+        Raises:
+            RunFailed: No seed has finished.
+        """
+        self.record  # noqa: B018 - raises where there is none
+        return self.folders[0].model
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A seed has failed; names each.
+        """
+        if self.failures:
+            raise RunFailed("\n".join(self.failures))
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import runs_fragment
+
+        return runs_fragment(self.records)
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """Of `compare`, `ablate` and `report`.
+
+    Attributes:
+        report: Everything that the report shows; its first group is the comparison.
+        folder: Where report and runs lie.
+        paths: report.json, report.html, report.md.
+        gates: Quality gates, a list per group of the report.
+        failures: Runs that failed while they were made, and why a refit that was asked for could not be made.
+    """
+
+    report: Report
+    folder: Path
+    paths: list[Path]
+    gates: Sequence[Sequence[Gate]] = ()
+    failures: Sequence[str] = ()
+
+    @property
+    def group(self) -> Group:
+        """The comparison itself: one recipe on one data set."""
+        return self.report.groups[0]
+
+    @property
+    def model(self) -> Path | None:
+        """Where the recommended model lies; None if nothing is recommended or it was not kept."""
+        chosen = self.group.recommendation
+        return None if chosen is None or chosen.model is None else Path(chosen.model)
+
+    def gap(self, metric: str | None = None) -> dict[str, float | None]:
+        """Preset -> mean generalization gap at the selected checkpoint; positive means overfitting.
+
+        Args:
+            metric: As in the report; the main score by default.
+        """
+        name = metric or self.group.score
+        return {variant.name: variant.gap[name].mean for variant in self.group.variants if name in variant.gap}
+
+    def failed_gates(self) -> list[str]:
+        """Quality gates that do not hold, each with the number that failed it."""
+        pairs = zip(self.report.groups, self.gates, strict=False)
+        return [text for group, gates in pairs for text in failed_gates(list(gates), group)]
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A quality gate does not hold, a run has failed, or the refit could not be made.
+        """
+        failed = [*(f"--fail-on {text}" for text in self.failed_gates()), *self.failures]
+        if failed:
+            raise RunFailed("\n".join(failed))
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import report_fragment
+
+        return report_fragment(self.report)
+
+
+@dataclass(frozen=True)
+class CurveResult:
+    """Of `curve`, and of `report` for a curve.
+
+    Attributes:
+        report: Everything that the page shows.
+        folder: Where page and runs lie.
+        paths: curve.json, curve.html, curve.md.
+    """
+
+    report: CurveReport
+    folder: Path
+    paths: list[Path]
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A run has failed.
+        """
+        runs = [run for preset in self.report.presets for point in preset.points for run in point.runs]
+        failed = sum(run.status != "finished" for run in runs)
+        if failed:
+            raise RunFailed(f"{failed} of {len(runs)} runs failed; the report names each. The same command retries.")
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import curve_fragment
+
+        return curve_fragment(self.report)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Of `check`.
+
+    Attributes:
+        facts: Rows, classes, findings and the scores of simple models.
+        counted: Findings that `strict` counts as failures.
+    """
+
+    facts: DataFacts
+    counted: list[Finding]
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: `strict` was asked for, and there is a problem or a warning.
+        """
+        if self.counted:
+            from finetune.reports.findings import count_findings
+
+            raise RunFailed(f"--strict: {count_findings(self.counted)}.")
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import facts_fragment
+
+        return facts_fragment(self.facts)

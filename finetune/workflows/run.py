@@ -1,0 +1,291 @@
+"""Train one recipe with one preset, once per seed, and measure the gap."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune.errors import OutputError, RunFailed
+from finetune.experiments.nesting import inside_experiment, refuse_nested
+from finetune.listener import Listener
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import RunFolder
+from finetune.workflows.arguments import as_list
+from finetune.workflows.asking import Request
+from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.folders import find_runs
+from finetune.workflows.results import RunResult
+
+if TYPE_CHECKING:
+    from finetune.recipe import Resolved
+    from finetune.records.profile import RunProfile
+    from finetune.training.phases import Stopwatch
+    from finetune.training.prepare import Prepared
+    from finetune.training.profile import OperationProfile
+
+
+def run(
+    recipe: Any = None,
+    *,
+    preset: Any = None,
+    model: Any = None,
+    data: Any = None,
+    overrides: Any = (),
+    skip_bad_rows: bool = False,
+    drop_leaks: bool = False,
+    seed: int | Sequence[int] | None = None,
+    metric: str | Sequence[str] | None = None,
+    technique: Any = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    profile: bool = False,
+    stopwatch: Stopwatch | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Fine-tune a recipe with a preset, and measure train sample, validation and, once, test.
+
+    Started as one of several processes by a launcher, it trains together with the others.
+
+    Args:
+        preset: Name, path, or `{name: {technique: settings}}`; replaces the techniques that the recipe lists.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique: See `Request`.
+        seed: One run each; those of the recipe by default.
+        output: Folder of the run, with one below it per seed where there are several; a new one below runs/ by default.
+        resume: Continue an interrupted run.
+        profile: Also measure where the time goes; details go into profile/ in the run's folder.
+        stopwatch: Has run since the program started, so that the record tells what start-up took.
+        listener: As of `compare`.
+
+    Returns:
+        The seeds that finished, and the failures of the others: see `RunResult.raise_failures`.
+
+    Raises:
+        FinetuneError: Something is wrong that can be seen before training.
+        KeyboardInterrupt: As it came; what is complete is kept, and `resume=True` goes on.
+    """
+    request = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique)
+    return run_request(
+        request,
+        preset=preset,
+        seed=seed,
+        output=output,
+        resume=resume,
+        profile=profile,
+        stopwatch=stopwatch,
+        listener=chosen_listener(listener),
+    )
+
+
+def run_request(
+    request: Request,
+    *,
+    preset: Any = None,
+    seed: int | Sequence[int] | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    profile: bool = False,
+    stopwatch: Stopwatch | None = None,
+    listener: Listener,
+) -> RunResult:
+    """As `run`, for what is asked for in one piece."""
+    refuse_nested("run")
+    resolved = resolve_run(request, preset, seed)
+    from finetune.training import distributed
+    from finetune.training.phases import Stopwatch
+
+    distributed.join()
+    try:
+        folders = distributed.agree(_folders(resolved, output, resume) if distributed.is_main() else [])
+        return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
+    finally:
+        distributed.leave()
+
+
+def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None) -> Resolved:
+    """The recipe of a run and where each value came from."""
+    from finetune.recipe import resolve
+
+    options = request.options()
+    return resolve(
+        options.recipe, preset, options.model, options.data, options.overrides, as_list(seed), options.metrics
+    )
+
+
+def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | Path | None, resume: bool) -> None:
+    """What a launcher asks before it starts several processes, so that each problem is said once.
+
+    Raises:
+        FinetuneError: The recipe is wrong, the folder is in use, or the data cannot be read.
+    """
+    from finetune.data.load import load_data
+
+    resolved = resolve_run(request, preset, seed)
+    _folders(resolved, output, resume)
+    load_data(resolved.recipe.data)
+
+
+def _folders(resolved: Resolved, output: str | Path | None, resume: bool) -> list[RunFolder]:
+    return find_runs(resolved.recipe, None if output is None else Path(output), resume)
+
+
+def plan_run(
+    request: Request,
+    *,
+    preset: Any = None,
+    seed: int | Sequence[int] | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener,
+) -> dict[str, Any] | None:
+    """Check everything short of training, and describe the run: values, origins, model, techniques, warnings.
+
+    Returns:
+        The description; None in all but the first of several processes.
+    """
+    from finetune.training import distributed
+    from finetune.training.plan import describe_plan
+    from finetune.training.prepare import prepare
+
+    resolved = resolve_run(request, preset, seed)
+    if distributed.is_main():
+        _folders(resolved, output, resume)
+    prepared = prepare(resolved.recipe)
+    listener.data_checked(prepared.facts())
+    if not distributed.is_main():
+        return None
+    plan = describe_plan(resolved, prepared.data)
+    told = {*map(_text, prepared.data.warnings), *plan["model"].get("warnings", [])}
+    plan["warnings"] = [text for text in map(_text, prepared.warnings) if text not in told]
+    return plan
+
+
+def _text(warning: Any) -> str:
+    return warning if isinstance(warning, str) else str(warning.for_command_line())
+
+
+def _run_seeds(
+    resolved: Resolved,
+    folders: Sequence[RunFolder],
+    resume: bool,
+    profile: bool,
+    stopwatch: Stopwatch,
+    listener: Listener,
+) -> RunResult:
+    from finetune.training import distributed
+    from finetune.training.phases import Stopwatch
+    from finetune.training.prepare import prepare
+
+    prepared = prepare(resolved.recipe, stopwatch=stopwatch)
+    _announce(prepared, listener)
+    profiler = _start_profile(prepared, stopwatch, listener) if profile and distributed.is_main() else None
+    finished: list[tuple[FinishedRecord, RunFolder]] = []
+    profiles: dict[RunFolder, RunProfile] = {}
+    failures: list[str] = []
+    for seed, folder in zip(resolved.recipe.training.seeds, folders, strict=True):
+        one = _OneSeed(prepared, seed, folder, resume, stopwatch, listener, profiler)
+        try:
+            finished.append((one.run(), folder))
+            profiles |= _write_profile(profiler, finished[-1][0], folder, listener)
+        except RunFailed as failure:
+            failures.append(f"seed {seed} ({folder.path}): {failure.for_command_line()}")
+            listener.notice(failures[-1], "warning")
+        stopwatch, profiler = Stopwatch(), None  # preparing and profiling are the first seed's
+    return RunResult(
+        records=[record for record, _ in finished],
+        folders=[folder for _, folder in finished],
+        profiles=profiles,
+        failures=failures,
+        is_main=distributed.is_main(),
+    )
+
+
+def _announce(prepared: Prepared, listener: Listener) -> None:
+    for note in prepared.data.notes:
+        listener.notice(note)
+    for warning in prepared.warnings:
+        listener.notice(_text(warning), "warning")
+    listener.data_checked(prepared.facts())
+
+
+@dataclass(frozen=True)
+class _OneSeed:
+    """One seed of a prepared recipe."""
+
+    prepared: Prepared
+    seed: int
+    folder: RunFolder
+    resume: bool
+    stopwatch: Stopwatch
+    listener: Listener
+    profiler: OperationProfile | None
+
+    def run(self) -> FinishedRecord:
+        """Train it, or return the record if it is finished.
+
+        Raises:
+            OutputError: The data has changed since the run was started.
+            RunFailed: Training could not go on.
+        """
+        from finetune.training import distributed
+        from finetune.training.runner import run_seed
+        from finetune.workflows.telling import ListenerCallback
+
+        record = self.folder.read() if self.resume else None
+        if record is not None:
+            self._check_data(record.data.fingerprint)
+            if isinstance(record, FinishedRecord):
+                self.listener.notice(f"{self.folder.path} is finished already; nothing to do.")
+                return record
+        title = f"{self.prepared.recipe.preset or self.prepared.recipe.name} seed {self.seed}"
+        callbacks: list[Any] = [ListenerCallback(title, self.prepared.measure, self.listener)]
+        with contextlib.ExitStack() as around:
+            around.enter_context(inside_experiment(str(self.folder.path)))
+            if distributed.is_main():
+                around.enter_context(self.folder.locked())
+            if self.profiler is not None:
+                callbacks.append(self.profiler)
+                around.callback(self.profiler.close)
+            return run_seed(self.prepared, self.seed, self.folder, callbacks, self.resume, self.stopwatch)
+
+    def _check_data(self, fingerprint: str) -> None:
+        if fingerprint != self.prepared.data.fingerprint:
+            raise OutputError(
+                f"the data of {self.folder.path} has changed since it was started. Start a new run.",
+                argument="resume",
+                found=True,
+            )
+
+
+def _start_profile(prepared: Prepared, stopwatch: Stopwatch, listener: Listener) -> OperationProfile:
+    """Says what it does not look at."""
+    from finetune.training import distributed
+    from finetune.training.profile import OperationProfile
+
+    seeds, processes = prepared.recipe.training.seeds, distributed.world_size()
+    if len(seeds) > 1:
+        listener.notice(f"--profile looks at the first of {len(seeds)} seeds ({seeds[0]})", "warning")
+    if processes > 1:
+        listener.notice(f"--profile looks at the first of {processes} processes", "warning")
+    return OperationProfile(prepared, stopwatch)
+
+
+def _write_profile(
+    profiler: OperationProfile | None, record: FinishedRecord, folder: RunFolder, listener: Listener
+) -> dict[RunFolder, RunProfile]:
+    if profiler is None:
+        return {}
+    if profiler.is_empty:
+        listener.notice(
+            f"--profile: nothing of {folder.path} was left to train. To profile it, run it anew: leave out --resume, "
+            "and choose another --output",
+            "warning",
+        )
+        return {}
+    try:
+        return {folder: profiler.write(record, folder.profile)}
+    except (OSError, RuntimeError) as error:  # a full disk, or GPU memory that others took: the run itself is complete
+        listener.notice(f"--profile: {folder.profile} could not be written: {error}", "warning")
+        return {}

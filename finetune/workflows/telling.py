@@ -1,0 +1,49 @@
+"""From transformers' callbacks to a listener."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import TrainerCallback
+
+from finetune.experiments.executors.execution import split_scores
+from finetune.listener import Listener, RunProgress
+from finetune.measurement.scores import Measure
+
+
+class ListenerCallback(TrainerCallback):
+    """Tells a listener about one run, from the main process only.
+
+    Args:
+        title: What is running.
+        measure: The main score and loss.
+        listener: Is told.
+    """
+
+    def __init__(self, title: str, measure: Measure, listener: Listener) -> None:
+        self._title = title
+        self._measure = measure
+        self._listener = listener
+
+    def _progress(self, args: Any, state: Any) -> RunProgress:
+        epochs = float(args.num_train_epochs)
+        return RunProgress(
+            self._title, self._measure, state.global_step, state.max_steps, float(state.epoch or 0), epochs
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._listener.run_started(self._progress(args, state))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._listener.run_stepped(self._progress(args, state))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            scores: dict[str, Any] = split_scores(kwargs["metrics"])
+            self._listener.run_evaluated(self._progress(args, state), scores["train_probe"], scores["validation"])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._listener.run_ended(self._progress(args, state))
