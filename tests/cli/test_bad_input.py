@@ -92,7 +92,7 @@ def test_a_seed_that_no_generator_takes_is_refused(write_recipe: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", ["model.id is missing", "data.source is missing"]),
+        ("", ["model.id: is missing", "data.source: is missing"]),
         ("- a\n", ["expected 'key: value' lines, found a list"]),
         ("model: {id: m\n", ["not valid YAML"]),
         ("model: {id: m}\nmodel: {id: n}\n", ["'model' is given twice, in lines 1 and 2"]),
