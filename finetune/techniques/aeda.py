@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.augmentation import Augmentation
 
 MARKS = (".", ",", ";", ":", "!", "?")
 
@@ -23,7 +24,7 @@ def insert_punctuation(text: str, ratio: float, rng: random.Random) -> str:
     return " ".join(words)
 
 
-class AEDA(Technique):
+class AEDA(Technique, Augmentation):
     """Insert punctuation at random, so that the model cannot lean on exact positions. Words stay untouched.
 
     Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never

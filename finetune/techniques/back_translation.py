@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from finetune.errors import DataError, ModelError
-from finetune.techniques.base import AugmentSources, BatchAugment, Technique
+from finetune.techniques.base import Technique
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
 from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def draw_tokens(scores: Tensor, noise: Tensor, temperature: float) -> Tensor:
     return ids.gather(-1, best).squeeze(-1)
 
 
-class BackTranslation(Technique):
+class BackTranslation(Technique, Augmentation):
     """Say a training text in other words, by way of another language, so that the label cannot hang on the wording.
 
         x → y ~ p_forward(y | x)^(1/T) → x' ~ p_backward(x' | y)^(1/T), normalised over the 50 likeliest tokens

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +29,7 @@ def label_entropy(logits: Tensor) -> Tensor:
     return -terms.mean(dim=-1)
 
 
-class ConfidencePenalty(Technique):
+class ConfidencePenalty(Technique, Objective):
     """Reward predictions that stay spread out: the model is paid for not being surer than the loss demands.
 
         objective = loss − β · mean_i w_i H(p_i),   H(p) = −Σ_k p_k log p_k

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from finetune.errors import DataError, ModelError
-from finetune.techniques.base import AugmentSources, BatchAugment, Technique
+from finetune.techniques.base import Technique
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
 from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
@@ -54,7 +55,7 @@ def draw_word(
     return drawn
 
 
-class Contextual(Technique):
+class Contextual(Technique, Augmentation):
     """Replace words by others that fit their place, so that the label cannot hang on single words.
 
         w_i ← w ~ p(w | the text with i masked), over the top_k likeliest words w ≠ w_i, for `share` of the words

@@ -15,12 +15,13 @@ from finetune.models.dropout import (
     supported_kinds,
 )
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Dropout(Technique):
+class Dropout(Technique, ModelChanges):
     """Set the dropout of the model for training.
 
         h ← h ⊙ m / (1 − p),   m ~ Bernoulli(1 − p)

@@ -5,10 +5,13 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, SelectionRule, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.kept_weights import KeptWeights, SelectionRule
+from finetune.techniques.hooks.plan import TrainingPlan
 
 
-class EarlyStopping(Technique):
+class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     """Stop when validation has not improved for a while, and ship the best weights seen.
 
     There is one evaluation an epoch. Training stops after `patience` evaluations in a row without a gain of more
@@ -30,7 +33,7 @@ class EarlyStopping(Technique):
 
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?"
-    owns: ClassVar[frozenset[str]] = frozenset({"the choice of the checkpoint"})
+    owns: ClassVar[frozenset[str]] = frozenset({"checkpoint selection"})
 
     metric: str = Field(
         "score",
@@ -54,7 +57,7 @@ class EarlyStopping(Technique):
             problems.append(Problem(why, ".min_epochs", found=self.min_epochs, changes=(fewer,)))
         return problems
 
-    def stretched(self, factor: float) -> Self:
+    def with_epochs_scaled(self, factor: float) -> Self:
         longer = {"patience": round(self.patience * factor), "min_epochs": round(self.min_epochs * factor)}
         return self.model_copy(update=longer)
 

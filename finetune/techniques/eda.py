@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.augmentation import Augmentation
 
 NEGATIONS = (
     "not",
@@ -46,7 +47,7 @@ def _is_protected(word: str, protected: frozenset[str]) -> bool:
     return bare in protected or bare.endswith(("n't", "n’t"))
 
 
-class EDA(Technique):
+class EDA(Technique, Augmentation):
     """Swap and delete words of a training text, a few at a time.
 
     Words are what stands between spaces; their case, digits and punctuation are kept (the reference code lowers

@@ -4,11 +4,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import Budget, StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.proximal import Target, proximal_step, proximal_targets
 
 
-class ElasticNet(Technique):
+class ElasticNet(Technique, OptimizerSteps):
     """L1 for exact zeros and L2 for small weights in one proximal step.
 
         after each step:  w ← sign(w) · max(|w| − η_t λ₁, 0) / (1 + η_t λ₂)

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.kept_weights import KeptWeights
 
 LONG = 0.2  # of the run: above it the average keeps too much of what came early
 SHORT = 2.0  # steps: below it the average is hardly more than the last weights
@@ -19,7 +21,7 @@ def corrected_share(decay: float, step: int) -> float:
     return (1 - decay) / (1 - decay**step)
 
 
-class EMA(Technique):
+class EMA(Technique, KeptWeights):
     """Ship a running average of the weights, in which the zigzag of single steps cancels out.
 
         w̄_t = (1 − β) Σ_{i=1…t} β^(t−i) w_i / (1 − β^t)
@@ -44,7 +46,7 @@ class EMA(Technique):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980, §7.2"
-    owns: ClassVar[frozenset[str]] = frozenset({"the weights that ship"})
+    owns: ClassVar[frozenset[str]] = frozenset({"the exported weights"})
 
     decay: float | None = Field(
         None, gt=0, lt=1, description="β, the share of the average that each step keeps, instead of a horizon."
@@ -99,7 +101,7 @@ class EMA(Technique):
         of = "" if budget.steps is None else f" of {budget.steps}"
         return f"β = {1 - 1 / horizon:.4g}: a horizon of {horizon:.3g}{of} steps"
 
-    def average_share(self, step: int, budget: Budget) -> float:
+    def averaging_rate(self, step: int, budget: Budget) -> float:
         horizon = self._horizon_steps(budget)
         assert horizon is not None, "a run knows its number of steps"
         return corrected_share(1 - 1 / horizon, step)

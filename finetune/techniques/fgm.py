@@ -8,7 +8,9 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.layers import word_embeddings
-from finetune.techniques.base import GradientView, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.gradients import Gradients, GradientView
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +62,7 @@ class _Attack:
         self._seen.clear()
 
 
-class FGM(Technique):
+class FGM(Technique, ModelChanges, Gradients):
     """Train also on the worst small shift of each text's word embeddings: the loss must be flat around every text.
 
         r_i = ε g_i / ‖g_i‖₂,   g_i = ∂ objective / ∂ e_i

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +41,7 @@ def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> 
     return (-(gamma * logsigmoid(-towards)).exp() * logsigmoid(towards)).mean(dim=-1)
 
 
-class Focal(Technique):
+class Focal(Technique, Objective):
     """Turn the loss down on rows that are right already: the model stops growing ever surer of them.
 
         loss_i = −(1 − p_iy)^γ · log p_iy

@@ -8,7 +8,11 @@ from pydantic import Field, model_validator
 
 from finetune.errors import Change, ModelError, Problem
 from finetune.models.layers import depth_of, encoder_layers
-from finetune.techniques.base import Budget, Part, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
 from finetune.techniques.parts import is_in_encoder, refused_by
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ def frozen_layers(wanted: int | float, layers: int) -> int:
     return layers if wanted == 1.0 else min(max(1, round(wanted * layers)), max(1, layers - 1))
 
 
-class Freeze(Technique):
+class Freeze(Technique, ModelChanges, TrainingPlan):
     """Keep the embeddings and the lowest layers as they were pretrained: what does not move cannot memorise.
 
         ∂L/∂θ_l = 0   for the embeddings (l = 0) and the layers l ≤ k of L

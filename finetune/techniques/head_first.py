@@ -8,7 +8,10 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Part, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part, WeightNames
 
 
 def rise_and_fall(step: int, steps: int, rising: int) -> float:
@@ -19,7 +22,7 @@ def rise_and_fall(step: int, steps: int, rising: int) -> float:
     return (step + 1) / (rising + 1) if step < rising else (steps - step) / (steps - rising)
 
 
-class HeadFirst(Technique):
+class HeadFirst(Technique, TrainingPlan):
     """Train the head alone first, so that a random head's gradients do not distort what the encoder knows.
 
         first E epochs:  η_head constant, the encoder rests          then:  η rises and falls anew for both
@@ -52,7 +55,7 @@ class HeadFirst(Technique):
     )
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of the head while it trains alone, constant.")
 
-    def stretched(self, factor: float) -> Self:
+    def with_epochs_scaled(self, factor: float) -> Self:
         if isinstance(self.epochs_alone, int):
             return self.model_copy(update={"epochs_alone": round(self.epochs_alone * factor)})
         return self

@@ -10,6 +10,7 @@ from finetune.errors import Change, Problem
 from finetune.models.dropout import dropout_sites
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def noise_like(hidden: Tensor, sigma: float, distribution: Distribution) -> Tens
     return torch.empty_like(hidden).uniform_(-sigma, sigma)
 
 
-class HiddenNoise(Technique):
+class HiddenNoise(Technique, ModelChanges):
     """Add a little noise to what enters each encoder layer in training, so that no layer relies on exact values.
 
         h_l ← h_l + ε,   ε ~ N(0, σ²) or U(−σ, σ) for each number,   l = 1 … layers

@@ -4,11 +4,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import Budget, StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.proximal import Target, proximal_step, proximal_targets
 
 
-class L1(Technique):
+class L1(Technique, OptimizerSteps):
     """Make weights exactly zero unless the loss keeps paying for them.
 
         after each step:  w ← sign(w) · max(|w| − η_t λ, 0)

@@ -6,10 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 
 
-class L2(Technique):
+class L2(Technique, OptimizerSteps):
     """Add the gradient of a squared penalty before the optimizer sees it.
 
         objective = loss + λ/2 ‖w‖²        so that       g ← g + λ w

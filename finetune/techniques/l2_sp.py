@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.weight_decay import strength_for, total_shrink
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def _strength_for(total_pull: float, budget: Budget) -> float:
     return strength_for(total_pull, budget.learning_rates())
 
 
-class L2SP(Technique):
+class L2SP(Technique, OptimizerSteps):
     """Pull every weight of the encoder back towards its pretrained value, so that it moves only where that pays.
 
         w ← w − η_t λ (w − w₀)          after each step, w₀ the pretrained value, η_t the learning rate of this step

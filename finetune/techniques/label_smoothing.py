@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +25,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
     return (1 - smoothing) * nll - smoothing * log_probabilities.mean(dim=-1)
 
 
-class LabelSmoothing(Technique):
+class LabelSmoothing(Technique, Objective):
     """Train towards (1 − ε) for the right class and ε/K for all: the model stops growing ever surer.
 
         loss_i = (1 − ε) · nll_i + ε · mean_k(−log p_ik)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def kept_or_skipped(hidden: Tensor, output: Tensor, skip: Tensor) -> Tensor:
     return torch.where(skip, hidden, output)
 
 
-class LayerDrop(Technique):
+class LayerDrop(Technique, ModelChanges):
     """Skip each encoder layer at random in training, so that no layer can rely on the one before it.
 
         h_{l+1} = h_l with probability p, else layer_l(h_l)        anew for each layer and forward pass

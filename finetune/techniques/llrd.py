@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Budget, Part, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = (6, 12)  # layers of usual models, to show what a decay amounts to
 
 
-class LLRD(Technique):
+class LLRD(Technique, ModelChanges, TrainingPlan):
     """Let each layer learn a little slower than the one above: what is lower is more general and needs less change.
 
         η_l = η · ξ^(L − l)          l = L the top layer, l = 0 the embeddings; head, pooler and final norm: η

@@ -4,10 +4,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.plan import TrainingPlan
 
 
-class Longer(Technique):
+class Longer(Technique, TrainingPlan):
     """Train for more epochs: the usual three are too few for small sets, and what looks like overfitting is noise.
 
         epochs ← factor · epochs          rounded, at least one more; warm-up and decay span all of them

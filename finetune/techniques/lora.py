@@ -9,8 +9,12 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.layers import linear_paths
-from finetune.techniques.base import Budget, Part, Technique
-from finetune.techniques.parts import refused_by, rest_encoder_except
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
+from finetune.techniques.parts import freeze_encoder_except, refused_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 _ATTENTION = re.compile(r"\.(attention|attn)\.")
 
 
-class LoRA(Technique):
+class LoRA(Technique, ModelChanges, TrainingPlan):
     """Freeze the encoder and learn a change of low rank for its linear maps: few directions, so little memorising.
 
         W = W₀ + (α / r) B A          A: (r, in) random, B: (out, r) zero at the start
@@ -86,7 +90,7 @@ class LoRA(Technique):
         config = LoraConfig(
             r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self._target_paths(model)
         )
-        rest_encoder_except(model, lambda name: False)
+        freeze_encoder_except(model, lambda name: False)
         training = [parameter for parameter in model.parameters() if parameter.requires_grad]
         inject_adapter_in_model(config, model)  # which lets all rest but the adapters
         for parameter in training:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,7 +32,7 @@ def clipped_rows(weights: Tensor, limits: Tensor | float) -> Tensor:
     return weights * factors.view(-1, *[1] * (weights.dim() - 1))
 
 
-class MaxNorm(Technique):
+class MaxNorm(Technique, OptimizerSteps):
     """Keep the norm of each row of weights below a limit: no output can be made ever surer by growing weights.
 
         after each step:  w_row ← w_row · min(1, c / ‖w_row‖₂)
@@ -80,7 +82,7 @@ class MaxNorm(Technique):
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
 
-    def shipped_warnings(self, model: nn.Module) -> list[Problem]:
+    def export_warnings(self, model: nn.Module) -> list[Problem]:
         """Whether the head's limit held anything: nobody could have known before."""
         prefix = f"{model.base_model_prefix}."
         lengths = [

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from finetune.models.layers import linear_paths
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import layer_number, refused_by
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def mixing_forward(probability: float) -> Callable[[nn.Linear, Tensor], Tensor]:
     return forward
 
 
-class Mixout(Technique):
+class Mixout(Technique, ModelChanges):
     """In each forward pass put a random share of the weights back to their pretrained values: an anchor by noise.
 
         w̃ = [M ⊙ w₀ + (1 − M) ⊙ w − p w₀] / (1 − p),   M ~ Bernoulli(p) for each weight, afresh in each pass

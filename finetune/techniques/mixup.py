@@ -10,7 +10,10 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Budget, Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,7 +76,7 @@ class _Mixer:
         return ((mixed, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": mixed})
 
 
-class Mixup(Technique):
+class Mixup(Technique, ModelChanges, Objective):
     """Train on mixtures of two texts inside the encoder: the prediction must change evenly from one to the other.
 
         h̃_i = λ_i h_i + (1 − λ_i) h_j        at the input of one encoder layer, position by position

@@ -9,13 +9,15 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.dropout import dropout_sites
-from finetune.techniques.base import Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class MultiSampleDropout(Technique):
+class MultiSampleDropout(Technique, ModelChanges, Objective):
     """Average the loss over several dropout masks of the head: less noise in each step, so that more is tolerable.
 
         loss_i = (1/K) Σ_k loss(head(h_i ⊙ m_k), y_i)

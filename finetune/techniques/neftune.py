@@ -9,6 +9,7 @@ from pydantic import Field
 from finetune.errors import ModelError
 from finetune.models.layers import word_embeddings
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +20,7 @@ def largest_noise(lengths: Tensor, width: int, strength: float) -> Tensor:
     return strength / (lengths * width).sqrt()
 
 
-class NEFTune(Technique):
+class NEFTune(Technique, ModelChanges):
     """Add uniform noise to the word embeddings in training, so that no exact embedding can be memorised.
 
         e ← e + u · a / √(L d),   u ~ U(−1, 1) for each number

@@ -37,7 +37,7 @@ def is_in_encoder(model: Any, name: str) -> bool:
     return name.startswith(f"{model.base_model_prefix}.")
 
 
-def rest_encoder_except(model: nn.Module, wanted: Callable[[str], bool]) -> None:
+def freeze_encoder_except(model: nn.Module, wanted: Callable[[str], bool]) -> None:
     """Let the encoder's parameters rest, but for those whose name is wanted.
 
     A pooler keeps training with the head: checkpoints often lack it, and then it starts from random values as the

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from finetune.techniques.base import StepView, WeightNames
+from finetune.techniques.hooks.steps import StepView
+from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,10 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.dropout import dropout_sites
-from finetune.techniques.base import Task, Technique, TrainStep
+from finetune.tasks import Task
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +41,7 @@ def divergence(first: Tensor, second: Tensor, task: Task) -> Tensor:
     return (label_divergence if task == "multi_label" else class_divergence)(first, second)
 
 
-class RDrop(Technique):
+class RDrop(Technique, ModelChanges, Objective):
     """Ask for the same answer under two dropout masks: what depends on single units is unlearned.
 
         objective = mean_i [ ½ (loss_i(z_i) + loss_i(z'_i)) + α w_i D(p_i, p'_i) ]

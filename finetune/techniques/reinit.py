@@ -11,7 +11,9 @@ from pydantic import Field
 
 from finetune.errors import Change, ModelError, Problem
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import layer_number, refused_by
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def reinitialise(module: nn.Module, initialise: Callable[[nn.Module], Any]) -> l
     return [name for name, value in before.items() if value.equal(module.get_parameter(name))]
 
 
-class Reinit(Technique):
+class Reinit(Technique, ModelChanges):
     """Start the top layers and the pooler from random values: they are the most tied to how the model was pretrained.
 
         W_l ~ N(0, σ²)   for the layers l > L − k and the pooler;   biases 0, normalisation weights 1

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import RunFailed
-from finetune.techniques.base import Budget, GradientView, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.gradients import Gradients, GradientView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +35,7 @@ def ascent(
     return [radius * scale * part / norm for scale, part in zip(scales, scaled, strict=True)], float(norm)
 
 
-class SAM(Technique):
+class SAM(Technique, Gradients):
     """Take each step with the gradient at the worst weights nearby: minima are left that are sharp.
 
         e = ρ T² g / ‖T g‖₂,   T = 1,  or T = |w| + η (η = 0.01) if adaptive

@@ -9,7 +9,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Part, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
 
 
 def mean_share(count: int) -> float:
@@ -23,7 +27,7 @@ def _planned(budget: Budget) -> tuple[float, ...]:
     return tuple(budget.learning_rates())
 
 
-class SWA(Technique):
+class SWA(Technique, TrainingPlan, KeptWeights):
     """Ship the mean of the weights of the last epochs, taken while the learning rate is kept from vanishing.
 
         w̄ = (1/n) Σ_{e=E−n+1…E} w_e        η_t ← max(η_t, floor · η_max) in those n epochs
@@ -48,7 +52,7 @@ class SWA(Technique):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Izmailov et al. 2018, arXiv:1803.05407"
-    owns: ClassVar[frozenset[str]] = frozenset({"the weights that ship", "the learning-rate schedule"})
+    owns: ClassVar[frozenset[str]] = frozenset({"the exported weights", "the learning-rate schedule"})
 
     start: float = Field(0.5, ge=0, lt=1, description="Share of the epochs before averaging begins, rounded down.")
     floor: float = Field(0.2, ge=0, le=1, description="Lowest learning rate while averaging, as a share of the peak.")
@@ -88,7 +92,7 @@ class SWA(Technique):
         lowest = self.floor * budget.learning_rate
         return lowest if lowest > _planned(budget)[step] else None
 
-    def average_share(self, step: int, budget: Budget) -> float:
+    def averaging_rate(self, step: int, budget: Budget) -> float:
         epoch, between = divmod(step, budget.steps_per_epoch or 1)
         count = epoch - self._first_epoch(budget)
         return mean_share(count) if between == 0 and count >= 1 else 0.0

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, DataError, Problem
-from finetune.techniques.base import AugmentSources, BatchAugment, Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
 from finetune.techniques.eda import NEGATIONS
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def is_form_of(one: str, two: str) -> bool:
     return long.endswith(short) and len(long) - len(short) <= 3
 
 
-class Synonyms(Technique):
+class Synonyms(Technique, Augmentation):
     """Exchange some words of a training text for synonyms, so that the model cannot learn single words by heart.
 
         k = max(1, round(share · n)) of the n words of a text that have a synonym, each ← one of its synonyms

@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from finetune.errors import DataError
-from finetune.techniques.base import BatchAugment
+from finetune.techniques.hooks.augmentation import BatchAugment
 
 logger = logging.getLogger(__name__)
 progress = logging.getLogger(f"{__name__}.progress")  # told like a warning, and no part of a run's record

@@ -8,7 +8,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.errors import ModelError
-from finetune.techniques.base import Technique, TokenFacts
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.augmentation import Augmentation, TokenFacts
 
 
 def masked(ids: list[int], probability: float, mask: int, special: frozenset[int], rng: random.Random) -> list[int]:
@@ -16,7 +17,7 @@ def masked(ids: list[int], probability: float, mask: int, special: frozenset[int
     return [mask if token not in special and rng.random() < probability else token for token in ids]
 
 
-class TokenMasking(Technique):
+class TokenMasking(Technique, Augmentation):
     """Hide some tokens of a training text, so that no single word can carry the label.
 
         x_i ← [MASK] with probability p, else x_i        for each token that is not special

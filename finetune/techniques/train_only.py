@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from finetune.errors import ModelError
-from finetune.techniques.base import Budget, Part, Technique
-from finetune.techniques.parts import is_in_encoder, rest_encoder_except
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
+from finetune.techniques.parts import freeze_encoder_except, is_in_encoder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +32,7 @@ def norm_names(model: nn.Module) -> set[str]:
     }
 
 
-class TrainOnly(Technique):
+class TrainOnly(Technique, ModelChanges, TrainingPlan):
     """Train about 0.1 % of the encoder, its biases or its normalisation weights, and the head: little can memorise.
 
         θ = {biases}  or  {γ, β of every LayerNorm};   all other weights of the encoder keep their pretrained values
@@ -69,7 +73,7 @@ class TrainOnly(Technique):
                 f"techniques.train_only.weights: the encoder of architecture '{model.config.model_type}' has no "
                 f"{self.weights}. Try: --set techniques.train_only.weights={other}"
             )
-        rest_encoder_except(model, wanted.__contains__)
+        freeze_encoder_except(model, wanted.__contains__)
 
     def rate_factor(self, part: Part, budget: Budget) -> float:
         return self.learning_rate / budget.learning_rate

@@ -6,7 +6,10 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import WeightNames
 
 ENOUGH = Change(settings={".strength": None, ".total_shrink": 0.02})
 NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
@@ -40,7 +43,7 @@ def strength_for(shrink: float, learning_rates: list[float]) -> float:
     )
 
 
-class WeightDecay(Technique):
+class WeightDecay(Technique, TrainingPlan):
     """Pull every weight towards 0 by a share of itself at each step.
 
         w ← w − η_t λ w          beside the AdamW step, untouched by its moments

@@ -6,10 +6,12 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.parameters import WeightNames
 
 
-class WiSEFT(Technique):
+class WiSEFT(Technique, KeptWeights):
     """Ship encoder weights between the pretrained and the fine-tuned ones, which undoes part of what was memorised.
 
         w = w₀ + α (w_tuned − w₀),   α ∈ shares, the best on validation
@@ -35,7 +37,7 @@ class WiSEFT(Technique):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2109.01903"
-    owns: ClassVar[frozenset[str]] = frozenset({"the share of the fine-tuned weights"})
+    owns: ClassVar[frozenset[str]] = frozenset({"the interpolation of the weights"})
 
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 0.7, 0.85, 1.0], min_length=1, description="α to choose from; 1 is the fine-tuned encoder."

@@ -60,7 +60,7 @@ def test_by_default_the_horizon_is_a_tenth_of_the_run() -> None:
     technique = EMA()
     assert (technique.decay, technique.horizon) == (None, 0.1)
     assert technique._horizon_steps(budget()) == 64
-    assert technique.average_share(10**6, budget()) == pytest.approx(1 / 64)
+    assert technique.averaging_rate(10**6, budget()) == pytest.approx(1 / 64)
     assert technique.effect(budget()) == "β = 0.9844: a horizon of 64 of 640 steps"
     assert technique.problems(budget()) == technique.warnings(budget()) == []
 
@@ -68,7 +68,7 @@ def test_by_default_the_horizon_is_a_tenth_of_the_run() -> None:
 def test_a_decay_takes_the_place_of_the_default_horizon() -> None:
     technique = EMA(decay=0.99)
     assert (technique.decay, technique.horizon) == (0.99, None)
-    assert technique.average_share(7, budget()) == pytest.approx(0.01 / (1 - 0.99**7), rel=1e-9)
+    assert technique.averaging_rate(7, budget()) == pytest.approx(0.01 / (1 - 0.99**7), rel=1e-9)
     assert technique.effect(budget()) == "β = 0.99: a horizon of 100 of 640 steps"
     assert EMA.model_validate(technique.model_dump()) == technique
 
@@ -159,7 +159,7 @@ def test_what_it_advises_is_accepted(write_recipe: Write) -> None:
 
 
 def test_two_averages_fight_over_what_ships(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="fights with ema over the weights that ship"):
+    with pytest.raises(RecipeError, match="conflicts with ema: both control the exported weights"):
         resolve(str(write_recipe(techniques={"ema": {}, "swa": {}})))
 
 

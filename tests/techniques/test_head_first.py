@@ -167,7 +167,7 @@ def test_warming_up_must_not_take_all_that_is_left(write_recipe: Write, tmp_path
 
 
 def test_it_fights_with_another_schedule(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="fights with head_first over the learning-rate schedule"):
+    with pytest.raises(RecipeError, match="conflicts with head_first: both control the learning-rate schedule"):
         resolve(str(write_recipe(techniques={"head_first": {}, "swa": {}})))
 
 

@@ -261,7 +261,7 @@ def test_shared_layers_are_refused() -> None:
 @pytest.mark.parametrize("other", ["l2_sp", "mixout", "reinit"])
 def test_what_needs_the_resting_weights_is_refused(write_recipe: Write, other: str) -> None:
     for names in (("lora", other), (other, "lora")):
-        with pytest.raises(RecipeError, match="does not go with"):
+        with pytest.raises(RecipeError, match="cannot be used with"):
             resolve(str(write_recipe(techniques={name: {} for name in names})))
 
 

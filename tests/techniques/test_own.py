@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from finetune.techniques.own import VARIABLE, contract_problems, find_own
 
 from finetune.errors import RecipeError
 from finetune.techniques import TECHNIQUES, Technique, conflicts, use_own
-from finetune.techniques.own import VARIABLE, contract_problems, find_own
 from tests.running import REPOSITORY, finetune
 
 Write = Callable[..., Path]
@@ -197,7 +197,7 @@ def test_what_a_hook_controls_is_owned_without_saying_so(tmp_path: Path) -> None
     )
     use_own(f"{own_class(tmp_path, body)}:Mine")
     (problem,) = conflicts({"label_smoothing": TECHNIQUES["label_smoothing"](), "mine": TECHNIQUES["mine"]()})
-    assert "fights with label_smoothing over the targets" in problem.why
+    assert problem.why == "conflicts with label_smoothing: both control the targets."
 
 
 @pytest.mark.usefixtures("registry")

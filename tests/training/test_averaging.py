@@ -438,7 +438,7 @@ class EverySecond(Technique):
     family = "test"
     source = "test"
 
-    def average_share(self, step: int, budget: Budget) -> float:
+    def averaging_rate(self, step: int, budget: Budget) -> float:
         if step == (budget.steps_per_epoch or 0):
             return 1.0
         return 1 / 3 if step % 2 == 0 else 0.0
