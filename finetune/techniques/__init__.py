@@ -23,9 +23,9 @@ from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
     TECHNIQUES,
-    carry,
+    carry_techniques,
     changed_sources,
-    receive,
+    receive_techniques,
     source_digest,
     use_technique,
 )
@@ -53,13 +53,13 @@ __all__ = [
     "TrainingPlan",
     "WeightNames",
     "augments_texts",
-    "carry",
+    "carry_techniques",
     "changed_sources",
     "conflicts",
     "hook_of",
     "implementations",
     "overrides",
-    "receive",
+    "receive_techniques",
     "refuse_idle",
     "source_digest",
     "use_technique",

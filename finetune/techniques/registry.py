@@ -87,8 +87,8 @@ def use_technique(technique: str | Path | type[Technique]) -> str:
     return _add(name, by_class)
 
 
-def carry() -> bytes:
-    """The techniques that were added to this process, for `receive` in another one.
+def carry_techniques() -> bytes:
+    """The techniques that were added to this process, for `receive_techniques` in another one.
 
     Raises:
         RecipeError: A class refers to something that cannot be pickled any more.
@@ -99,8 +99,8 @@ def carry() -> bytes:
     )
 
 
-def receive(carried: bytes) -> None:
-    """Add the techniques of another process, from `carry`.
+def receive_techniques(carried: bytes) -> None:
+    """Add the techniques of another process, from `carry_techniques`.
 
     Raises:
         RecipeError: One cannot be loaded here.
@@ -170,7 +170,7 @@ def _name_of(technique: type[Technique]) -> str | None:
 
 
 def _reduce(technique: Technique) -> tuple[Any, ...]:
-    """Pickled by its name: the process that reads it has the class from `receive`."""
+    """Pickled by its name: the process that reads it has the class from `receive_techniques`."""
     name = _name_of(type(technique))
     if name is None:
         why = "was defined anew after this recipe was read. Read the recipe again."
