@@ -30,7 +30,7 @@ def label_entropy(logits: Tensor) -> Tensor:
 
 
 class ConfidencePenalty(Technique, Objective):
-    """Reward predictions that stay spread out: the model is paid for not being surer than the loss demands.
+    """Confidence penalty: reward predictions with high entropy, so that the model does not become overconfident.
 
         objective = loss − β · mean_i w_i H(p_i),   H(p) = −Σ_k p_k log p_k
 
@@ -41,13 +41,13 @@ class ConfidencePenalty(Technique, Objective):
     What is measured stays the plain loss. The objective that is logged can become negative: with K classes its
     floor is −β log K.
 
-    Range: β near 0 changes nothing; where β is about the loss of a learned row (1 and more), the model is paid for
-    knowing nothing. 0.01 to 0.3 was tried.
+    Range: β near 0 changes nothing; where β is about the loss of a learned row (1 and more), uniform
+    predictions pay best. 0.01 to 0.3 has been tried.
     Cost: × 1.0, no extra memory.
     Raises: RecipeError on regression, which predicts no distribution.
-    Relations: `label_smoothing` is the same idea with the two arguments of the divergence exchanged; both together
-    pull twice. Adds to the objective, so that it goes with every other technique; with `r_drop` the first of the two
-    passes is penalised.
+    Relations: `label_smoothing` is the same idea with the two arguments of the divergence exchanged; both together act
+    twice. Adds to the objective, so that it can be combined with every other technique; with `r_drop` the first of the
+    two passes is penalised.
     Evidence: none found for encoder classification.
     Source: Pereyra et al. 2017, arXiv:1701.06548, §3. Departs from it in: the multi-label form; class weights; no
     threshold below which the entropy is left alone.
@@ -56,7 +56,7 @@ class ConfidencePenalty(Technique, Objective):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Pereyra et al. 2017, arXiv:1701.06548"
 
-    strength: float = Field(0.1, gt=0, le=10, description="β, the worth of one nat of entropy in units of the loss.")
+    strength: float = Field(0.1, gt=0, le=10, description="β, weight of one nat of entropy in units of the loss.")
 
     def problems(self, budget: Budget) -> list[Problem]:
         if budget.task == "regression":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from finetune.errors import Change, ModelError, Problem
+from finetune.errors import ModelError, Problem
 from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks import KeptWeights, Objective, TrainingPlan
 from finetune.techniques.hooks.lookup import overrides
 from finetune.techniques.parameters import WeightNames
@@ -49,11 +50,6 @@ def conflicts(techniques: Mapping[str, Technique]) -> list[Problem]:
                 for why in _reasons(first, techniques[first], second, techniques[second])
             ]
     return problems
-
-
-def turned_off(name: str) -> Change:
-    """Leave a technique out."""
-    return Change(settings={f"techniques.{name}": "off"})
 
 
 def _reasons(first: str, one: Technique, second: str, other: Technique) -> list[str]:

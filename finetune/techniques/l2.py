@@ -12,7 +12,7 @@ from finetune.techniques.parameters import WeightNames
 
 
 class L2(Technique, OptimizerSteps):
-    """Add the gradient of a squared penalty before the optimizer sees it.
+    """L2 penalty: add λ w to the gradient before the optimizer sees it.
 
         objective = loss + λ/2 ‖w‖²        so that       g ← g + λ w
 
@@ -20,8 +20,8 @@ class L2(Technique, OptimizerSteps):
     changes it. Adam divides it by the root of the second moment: weights with large gradients are decayed less,
     rarely updated ones (embeddings) more. Biases and normalisation weights are left out.
 
-    Range: near 0 the gradient of the loss decides; from about 1e-2 on Adam follows the penalty and forgets the task.
-    Cost: ×1.0; one addition a weight.
+    Range: near 0 the gradient of the loss decides; from about 1e-2 on the penalty dominates the gradient.
+    Cost: ×1.0; one addition per weight.
     Raises: ModelError where no such weight is trained.
     Relations: `weight_decay` is the decoupled form, whose strength means the same for every weight.
     Evidence: none found for encoder classification.

@@ -109,7 +109,7 @@ def test_a_run_on_the_difference_returns_weights_to_exactly_where_they_started(
 def test_effect_counts_the_linear_part() -> None:
     budget = Budget("single_label", epochs=2, learning_rate=0.1, steps_per_epoch=5, warmup=0.0)  # Σ η = 0.55
     effect = ElasticNet(l1=2.0, l2=9.0, target="difference").effect(budget)
-    assert effect == "takes up to λ Σ η = 1.1 off each weight of the difference"
+    assert effect == "reduces each weight of the difference by up to λ Σ η = 1.1"
 
 
 @pytest.mark.parametrize("settings", [{"l1": 0.0}, {"l2": 0.0}, {"l1": -1.0}, {"target": "encoder"}])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
 from finetune.techniques import TECHNIQUES, Budget
-from finetune.techniques.ema import EMA, corrected_share
+from finetune.techniques.ema import EMA, corrected_rate
 from finetune.training.prepare import prepare
 from tests.raising import typed
 from tests.techniques.watching import Spy, watch
@@ -32,7 +32,7 @@ def test_the_share_turns_a_running_update_into_the_closed_form(decay: float) -> 
     values = np.random.default_rng(0).normal(3.0, 1.0, size=200)
     average = biased = 0.0
     for step, value in enumerate(values, start=1):
-        average += corrected_share(decay, step) * (value - average)
+        average += corrected_rate(decay, step) * (value - average)
         powers = decay ** (step - np.arange(1, step + 1))
         assert average == pytest.approx((powers * values[:step]).sum() / powers.sum(), rel=1e-9)
         biased = decay * biased + (1 - decay) * value
@@ -41,15 +41,15 @@ def test_the_share_turns_a_running_update_into_the_closed_form(decay: float) -> 
 
 @pytest.mark.parametrize("decay", [0.1, 0.3, 0.9, 0.98, 0.995, 0.999999])
 def test_the_first_share_is_exactly_one_and_the_last_is_one_minus_decay(decay: float) -> None:
-    assert corrected_share(decay, 1) == 1.0
-    assert corrected_share(decay, 10**9) == pytest.approx(1 - decay, rel=1e-12)
+    assert corrected_rate(decay, 1) == 1.0
+    assert corrected_rate(decay, 10**9) == pytest.approx(1 - decay, rel=1e-12)
 
 
 def test_the_average_of_equal_weights_is_that_weight() -> None:
     """No zero and no pretrained weight is mixed in."""
     average = -7.0
     for step in range(1, 20):
-        average += corrected_share(0.9, step) * (2.5 - average)
+        average += corrected_rate(0.9, step) * (2.5 - average)
     assert average == pytest.approx(2.5, rel=1e-14)
 
 

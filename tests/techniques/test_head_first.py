@@ -14,7 +14,7 @@ from pydantic import PrivateAttr, ValidationError
 from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
 from finetune.techniques import Budget, Part, StepView
-from finetune.techniques.head_first import HeadFirst, rise_and_fall
+from finetune.techniques.head_first import HeadFirst, warmup_and_decay
 from tests.interrupting import interrupted_and_resumed, timeless
 from tests.raising import typed
 from tests.running import assert_same_weights, train
@@ -46,9 +46,9 @@ class OptimizerSpy(Spy):
 
 
 def test_the_second_phase_rises_and_falls_by_hand() -> None:
-    found = [rise_and_fall(step, 8, 3) for step in range(8)]
+    found = [warmup_and_decay(step, 8, 3) for step in range(8)]
     assert found == pytest.approx([1 / 4, 2 / 4, 3 / 4, 5 / 5, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
-    assert [rise_and_fall(step, 3, 0) for step in range(3)] == pytest.approx([1.0, 2 / 3, 1 / 3])
+    assert [warmup_and_decay(step, 3, 0) for step in range(3)] == pytest.approx([1.0, 2 / 3, 1 / 3])
 
 
 def test_the_whole_schedule_by_hand() -> None:
