@@ -13,7 +13,8 @@ from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
 from finetune.recipe import apply_rules, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
-from finetune.techniques import Dropout, LabelSmoothing
+from finetune.techniques.dropout import Dropout
+from finetune.techniques.label_smoothing import LabelSmoothing
 from finetune.training.plan import describe_plan
 from finetune.training.prepare import prepare
 from tests.cli.invoking import invoke

@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import Budget, EarlyStopping, SelectionRule
+from finetune.techniques import Budget, SelectionRule
+from finetune.techniques.early_stopping import EarlyStopping
 from finetune.training.prepare import prepare
 from finetune.training.selection import Selector
 from tests.conftest import labelled_texts, write_csv

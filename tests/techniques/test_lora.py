@@ -17,7 +17,7 @@ from finetune.errors import ModelError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.layers import linear_paths
 from finetune.recipe import resolve
-from finetune.techniques import Dropout
+from finetune.techniques.dropout import Dropout
 from finetune.techniques.lora import LoRA
 from tests.conftest import ARCHITECTURES, labelled_texts
 from tests.interrupting import interrupted_and_resumed, timeless
