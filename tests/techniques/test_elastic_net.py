@@ -9,7 +9,9 @@ import torch
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
-from finetune.techniques import L1, Budget, ElasticNet
+from finetune.techniques import Budget
+from finetune.techniques.elastic_net import ElasticNet
+from finetune.techniques.l1 import L1
 from finetune.techniques.proximal import proximal_point
 from tests.techniques.watching import Spy, is_penalised, pretrained_weights, step_view, watch
 

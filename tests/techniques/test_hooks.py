@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune.experiments.matrix import Variant
 
 from finetune.experiments.sizes import with_enough_steps
+from finetune.experiments.variants import Variant
 from finetune.recipe import resolve
 from finetune.records.store import RunFolder
 from finetune.techniques import (

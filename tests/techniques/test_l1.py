@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
-from finetune.techniques import L1, Budget
+from finetune.techniques import Budget
+from finetune.techniques.l1 import L1
 from finetune.techniques.proximal import soft_threshold
 from tests.techniques.watching import Spy, is_penalised, pretrained_weights, step_view, watch
 

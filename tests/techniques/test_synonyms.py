@@ -18,8 +18,8 @@ from transformers import AutoTokenizer
 
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import AugmentSources, Budget, Synonyms, synonyms
-from finetune.techniques.synonyms import is_form_of, nearest_rows, replace_words, wordnet_synonyms
+from finetune.techniques import AugmentSources, Budget, synonyms
+from finetune.techniques.synonyms import Synonyms, is_form_of, nearest_rows, replace_words, wordnet_synonyms
 from tests.conftest import WORDS
 from tests.running import clean_items
 from tests.techniques.watching import Spy, watch

@@ -12,8 +12,8 @@ from transformers import TrainingArguments, get_linear_schedule_with_warmup
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import Budget, WeightDecay
-from finetune.techniques.weight_decay import cumulative_decay, strength_for
+from finetune.techniques import Budget
+from finetune.techniques.weight_decay import WeightDecay, cumulative_decay, strength_for
 from tests.techniques.watching import EMBEDDINGS, UNUSED_ROWS, Spy, is_penalised, pretrained_weights, watch
 
 Write = Callable[..., Path]
