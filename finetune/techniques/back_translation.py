@@ -14,7 +14,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
 from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
-from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
+from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +113,7 @@ class BackTranslation(Technique, Augmentation):
                 if _is_language(part)
             }
             named = {key: sentence for (sentence, _), key in sentences.items()}
-            made = remembered(
+            made = stored_texts(
                 file,
                 list(named),
                 lambda missing: self._translate({key: named[key] for key in missing}),

@@ -15,7 +15,7 @@ from finetune.techniques.changes import turned_off
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
 from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
-from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
+from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
 BATCH_TOKENS = 2048  # logits of so many tokens: 250 MB with 30,000 words, 2 GB with 250,000
@@ -122,7 +122,7 @@ class Contextual(Technique, Augmentation):
 
         def rewrite(variants: list[Variant]) -> dict[Variant, str]:
             keys = {cache_key(made_of, text, number): (text, number) for text, number in variants}
-            filled = remembered(
+            filled = stored_texts(
                 file,
                 list(keys),
                 lambda missing: self._fill({key: keys[key][0] for key in missing}, location),

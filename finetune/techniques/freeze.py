@@ -43,7 +43,7 @@ class Freeze(Technique, ModelChanges, TrainingPlan):
     score.
     Cost: the frozen part needs no backward pass: (1 + 2 (1 − k/L)) / 3, so 0.78 × for a third, 0.33 × for all.
     Without frozen embeddings the gradient must go down to them, and only a sixth is saved at most.
-    Raises: ModelError if there are fewer layers, if they cannot be told apart (albert), or if `learning_rate` is set
+    Raises: ModelError if there are fewer layers, if they share their weights (albert), or if `learning_rate` is set
     while more than the head trains.
     Relations: `train_only` and `lora` also decide which weights train: mutually exclusive. `head_first` acts on the
     rest of the encoder. `reinit` of a frozen layer is refused.

@@ -30,7 +30,7 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
 
     Range: near 1 it is plain fine-tuning; 0.8 leaves the embeddings of 12 layers 7 % of the learning rate.
     Cost: 1.0 ×.
-    Raises: ModelError if layers cannot be told apart (albert) or are unknown.
+    Raises: ModelError if layers share their weights (albert) or are unknown.
     Relations: multiplies with what other techniques do to learning rates (`head_first`, `lora`, `train_only`). It
     lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or the comparison is one of learning
     rates. `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they act less on lower layers.

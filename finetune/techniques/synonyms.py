@@ -48,8 +48,8 @@ MOST = 5  # neighbours of a word to draw from
 CONSIDERED = 40  # neighbours before inflections are taken out
 CHUNK = 128  # words whose neighbours are looked for at a time: with 250,000 candidates 128 MB
 FEW_TEXTS = 0.2  # of the training texts: below it augmentation hardly happens
-KNOWN_WORDS = 0.5  # of the distinct words: English texts have 0.8 to 0.97 of theirs in WordNet, German ones 0.2
-MAIN_SENSE = 0.5  # of a word's uses: a word without a main sense is ambiguous, and is left alone
+KNOWN_WORDS = 0.5  # of the distinct words: WordNet has 0.8 to 0.97 of those of English texts, 0.2 of German ones
+MAIN_SENSE = 0.5  # of a word's uses: a word without a main sense is ambiguous, and is not replaced
 
 
 def replace_words(text: str, synonyms: Thesaurus, fraction: float, rng: random.Random) -> str:
@@ -217,7 +217,7 @@ class Synonyms(Technique, Augmentation):
 
     def _from_wordnet(self, words: Sequence[str], wordnet: Any) -> Thesaurus:
         try:
-            known = sum(bool(wordnet.synsets(word.lower())) for word in words)
+            in_wordnet = sum(bool(wordnet.synsets(word.lower())) for word in words)
             found = {word: wordnet_synonyms(wordnet, word.lower()) for word in words}
         except OSError as error:
             raise DataError(
@@ -226,11 +226,11 @@ class Synonyms(Technique, Augmentation):
                 EMBEDDINGS.below("techniques.synonyms"),
                 key="techniques.synonyms.thesaurus",
             ) from error
-        if words and known < KNOWN_WORDS * len(words):
+        if words and in_wordnet < KNOWN_WORDS * len(words):
             logger.warning(
                 "techniques.synonyms.thesaurus: WordNet, which is English, has %d of %d different words of the "
                 "training texts. For another language try: --set techniques.synonyms.thesaurus=embeddings",
-                known,
+                in_wordnet,
                 len(words),
             )
         return self._without_kept(found)

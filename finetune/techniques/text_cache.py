@@ -38,7 +38,7 @@ def cache_key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def remembered(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
+def stored_texts(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
     """The text of every key: from `file` if it is there, else made and written there, batch by batch.
 
     One process makes, the others wait and read what it wrote: so all see the same texts, whatever their hardware.
@@ -55,19 +55,19 @@ def remembered(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[s
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        known = _read_if_intact(file, keys)
-        if len(known) < len(set(keys)):
+        stored = _read_if_intact(file, keys)
+        if len(stored) < len(set(keys)):
             with FileLock(f"{file}.lock"), closing(_open(file, name)) as store:
-                known = _read(store, keys)
-                _add_missing(store, [key for key in dict.fromkeys(keys) if key not in known], make, name)
-                known = _read(store, keys)
+                stored = _read(store, keys)
+                _add_missing(store, [key for key in dict.fromkeys(keys) if key not in stored], make, name)
+                stored = _read(store, keys)
     except (OSError, sqlite3.Error) as error:
         raise DataError(
             f"the rewritten texts cannot be stored in {file}: {error}.",
             Change(command="export FINETUNE_CACHE=DIR", note="another folder"),
             key=f"techniques.{name}",
         ) from error
-    return known
+    return stored
 
 
 def draw_variants(
@@ -88,7 +88,7 @@ def draw_variants(
         variants: Number of rewritings of a text.
         name: Of the technique, for messages.
     """
-    known = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
+    ready = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
     warned: list[str] = []
 
     def augment(texts: Sequence[str], streams: Sequence[random.Random]) -> list[str]:
@@ -96,16 +96,16 @@ def draw_variants(
             (text, rng.randrange(variants)) if rng.random() < probability else None
             for text, rng in zip(texts, streams, strict=True)
         ]
-        unknown = list(dict.fromkeys(variant for variant in drawn if variant is not None and variant not in known))
-        if unknown and not warned:
+        missing = list(dict.fromkeys(variant for variant in drawn if variant is not None and variant not in ready))
+        if missing and not warned:
             warned.append(name)
             logger.warning(
                 "techniques.%s: its texts have been changed by another technique before, so its model has to run in "
                 "every epoch. Put it first among the techniques of the recipe.",
                 name,
             )
-        found = {**known, **rewrite(unknown)} if unknown else known
-        return [text if variant is None else found[variant] for text, variant in zip(texts, drawn, strict=True)]
+        rewritten = {**ready, **rewrite(missing)} if missing else ready
+        return [text if variant is None else rewritten[variant] for text, variant in zip(texts, drawn, strict=True)]
 
     return augment
 
@@ -169,9 +169,9 @@ def _open(file: Path, name: str) -> sqlite3.Connection:
 
 
 def _read(store: sqlite3.Connection, keys: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         chunk = keys[start : start + _KEYS_PER_QUERY]
         query = f"SELECT key, text FROM texts WHERE key IN ({', '.join('?' * len(chunk))})"
-        found.update(store.execute(query, chunk).fetchall())
-    return found
+        texts.update(store.execute(query, chunk).fetchall())
+    return texts
