@@ -171,7 +171,7 @@ def read_record(path: Path) -> RunRecord:
         if version != SCHEMA_VERSION:
             raise VersionError(
                 f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
-                "different versions cannot stand in one table."
+                "different versions cannot be compared."
             )
         kind = FinishedRecord if content.get("status") == "finished" else RunRecord
         return kind.model_validate(content)

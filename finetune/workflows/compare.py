@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.quality_gates import Gate, parse_gate
+from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.errors import FinetuneError, OutputError
 from finetune.experiments.executors import DEFAULT as LOCAL
@@ -165,14 +165,14 @@ def _failures(report: Report, refit_problem: FinetuneError | None) -> list[str]:
     return texts
 
 
-def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[Gate]:
+def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[QualityGate]:
     """Before anything is trained: a misspelt gate must not show after an hour."""
     if not fail_on:
         return []
     data = experiment.first_data()
     metrics = measured_names(experiment.runs[0].recipe, data)
-    names = [variant.name for variant in variants]
-    return [parse_gate(text, names, metrics, data.test is not None) for text in fail_on]
+    fields = Fields([variant.name for variant in variants], metrics, data.test is not None)
+    return [parse_quality_gate(text, fields) for text in fail_on]
 
 
 def _refit(
