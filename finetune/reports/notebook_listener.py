@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from finetune.listener import Level, Listener, RunProgress
 from finetune.reports.findings import check_lines
@@ -25,11 +25,11 @@ class NotebookListener(Listener):
         self._jobs: Any = None
 
     def notice(self, text: str, level: Level = "note") -> None:
-        print(f"{level}: {text}", file=sys.stderr if level == "warning" else sys.stdout, flush=True)
+        _write(f"{level}: {text}", sys.stderr if level == "warning" else sys.stdout)
 
     def data_checked(self, facts: DataFacts) -> None:
         for line in check_lines(facts):
-            print(line, flush=True)
+            _write(line, sys.stdout)
 
     def run_started(self, run: RunProgress) -> None:
         self._run.start(run)
@@ -57,9 +57,14 @@ class NotebookListener(Listener):
         elif job.last_event == "finished":
             self._jobs.set_postfix_str(footer(progress))
         elif job.last_event == "failed":
-            print(f"warning: {job_title(job)} failed: {job.message}", file=sys.stderr, flush=True)
+            _write(f"warning: {job_title(job)} failed: {job.message}", sys.stderr)
 
     def jobs_ended(self, progress: Progress, measure: Measure) -> None:
         if self._jobs is not None:
             self._jobs.close()
             self._jobs = None
+
+
+def _write(line: str, stream: TextIO) -> None:
+    stream.write(f"{line}\n")
+    stream.flush()
