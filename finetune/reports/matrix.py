@@ -14,7 +14,7 @@ from rich.text import Text
 from finetune.measurement.scores import Measure
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
 from finetune.reports.captions import sentence
-from finetune.reports.rich_table import plain_table
+from finetune.reports.rich_table import add_names, add_numbers, plain_table
 from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ class MatrixDisplay:
 def matrix_table(progress: Progress, measure: Measure) -> Table:
     """A row per preset: its runs, and the means so far of train sample, validation and gap."""
     table = plain_table(sentence(metric_name(measure.score)))
-    for title in ("Preset", "Runs"):
-        table.add_column(title)
-    for title in ("Train", "Validation", "Gap", f"{sentence(metric_name(measure.loss))} gap"):
-        table.add_column(title, justify="right", no_wrap=True)
+    add_names(table, "Preset")
+    table.add_column("Runs")
+    add_numbers(table, "Train", "Validation", "Gap", f"{sentence(metric_name(measure.loss))} gap")
     for name in dict.fromkeys(state.job.entry.variant for state in progress.states):
         states = [state for state in progress.states if state.job.entry.variant == name]
         table.add_row(Text(name), _marks(states), *_means(states, measure))
