@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from finetune.cli.options import notice
 from finetune.listener import Level, Listener, RunProgress
-from finetune.reports.findings import baselines_line, finding_lines
+from finetune.reports.findings import check_lines
 from finetune.reports.matrix import MatrixDisplay
 
 if TYPE_CHECKING:
@@ -32,11 +32,8 @@ class WarningListener(Listener):
     def data_checked(self, facts: DataFacts) -> None:
         if not self._notes:
             return
-        for line in finding_lines(facts.findings):
+        for line in check_lines(facts):
             notice(line)
-        simple = baselines_line(facts.baselines, facts.task, facts.score)
-        if simple:
-            notice(f"note: baselines: {simple} (more: finetune check)")
 
 
 class TerminalListener(WarningListener):

@@ -61,7 +61,8 @@ def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_jso
         listener: Is told about the data; None where it has been.
         as_json: JSON instead of a table.
     """
-    from finetune.reports.matrix import describe_matrix, duration
+    from finetune.measurement.units import time_text
+    from finetune.reports.matrix import describe_matrix
 
     if listener is not None:
         experiment.announce_data(listener)
@@ -72,7 +73,7 @@ def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_jso
     console(100).print(describe_matrix(described["cells"]))
     typer.echo(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
-        f"{duration(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
+        f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
         "starting workers)\n"
         "dry run: nothing was trained"
     )

@@ -21,50 +21,31 @@ from finetune.records.report import Group, Recommendation, Summary, VariantRepor
 from finetune.records.schema import Baseline
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import difference, simple_name
-from finetune.reports.rich_table import plain_table
+from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table
 from finetune.reports.terminal import labelled
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-WIDE = 110  # columns from which intervals stand beside their means
+
+def comparison_table(group: Group) -> Adaptive:
+    """A row per variant: scores, gaps of the selected checkpoint, difference to the baseline, training time."""
+    return Adaptive(lambda between: _comparison_table(group, between))
 
 
-class ComparisonTable:
-    """A row per variant: scores, gaps of the selected checkpoint, difference to the baseline, cost; then verdicts.
-
-    As wide as the terminal allows: on a narrow one, intervals and measured times stand on lines of their own.
-    """
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        group = self._group
-        between = " " if options.max_width >= WIDE else "\n"
-        table = plain_table(_title(group))
-        table.add_column("Preset")
-        for column in (*map(sentence, _splits(group)), "Gap", f"{sentence(metric_name(group.loss))}\ngap"):
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_column(f"{sentence(group.reported)}{between}− baseline", justify="right", no_wrap=True)
-        table.add_column(f"Training{between}time", justify="right", no_wrap=True)
-        for variant in group.variants:
-            table.add_row(Text(variant.name), *_numbers(group, variant, between))
-        if group.baselines:
-            table.add_section()
-        for baseline in group.baselines:
-            table.add_row(Text(simple_name(baseline)), *_simple_numbers(group, baseline), style="dim")
-        yield table
-        yield Text("")
-        width = max(len(variant.name) for variant in group.variants)
-        for variant in group.variants:
-            yield Text(labelled("Verdict", f"{variant.name:<{width}}  {_verdict(group, variant)}"))
-
-
-def comparison_table(group: Group) -> ComparisonTable:
-    """For `console.print`."""
-    return ComparisonTable(group)
+def _comparison_table(group: Group, between: str) -> Table:
+    table = plain_table(_title(group))
+    add_names(table, "Preset")
+    add_numbers(table, *map(sentence, _splits(group)), "Gap", f"{sentence(metric_name(group.loss))}\ngap")
+    add_numbers(table, f"{sentence(group.reported)}{between}− baseline", f"Training{between}time")
+    for variant in group.variants:
+        table.add_row(Text(variant.name), *_numbers(group, variant, between))
+    if group.baselines:
+        table.add_section()
+    for baseline in group.baselines:
+        table.add_row(Text(simple_name(baseline)), *_simple_numbers(group, baseline), style="dim")
+    table.caption = Text("Training time: declared (measured). A positive gap means overfitting.", "dim")
+    return table
 
 
 def _title(group: Group) -> str:
@@ -102,7 +83,7 @@ def _gap(metric: str, value: float | None) -> str:
     return change_text(metric, value, unit=False)
 
 
-def _change(group: Group, variant: VariantReport, kind: str, between: str = " ") -> str:
+def _change(group: Group, variant: VariantReport, kind: str, between: str) -> str:
     return _estimate(group.score, difference(variant, kind, group.score), between)
 
 
@@ -117,7 +98,15 @@ def _estimate(metric: str, estimate: Estimate | None, between: str) -> str:
 def _cost(variant: VariantReport, between: str) -> str:
     if variant.seconds_ratio is None or variant.baseline is None:
         return multiple_text(variant.cost)
-    return f"{multiple_text(variant.cost)}{between}(measured {multiple_text(variant.seconds_ratio, 1)})"
+    return f"{multiple_text(variant.cost)}{between}({multiple_text(variant.seconds_ratio, 1)})"
+
+
+def _verdicts(group: Group) -> list[str]:
+    """A line for each variant; of an ablation the table says it all."""
+    if group.kind == "ablate":
+        return []
+    width = max(len(variant.name) for variant in group.variants)
+    return [labelled("Verdict", f"{variant.name:<{width}}  {_verdict(group, variant)}") for variant in group.variants]
 
 
 def _verdict(group: Group, variant: VariantReport) -> str:
@@ -127,32 +116,34 @@ def _verdict(group: Group, variant: VariantReport) -> str:
     return words + failed
 
 
-def ablation_table(group: Group) -> Table:
+def ablation_table(group: Group) -> Adaptive:
     """A row per technique: the effect of leaving it out of the preset, and of using it on its own."""
+    return Adaptive(lambda between: _ablation_table(group, between))
+
+
+def _ablation_table(group: Group, between: str) -> Table:
     preset = ablated_preset(group)
+    kinds = (group.reported, "gap")
     unit = f", differences in {scale(group.score).unit}" if scale(group.score).unit else ""
     table = plain_table(f"{group.name} · {metric_name(group.score)}{unit}, 95 % intervals in brackets")
-    table.add_column("Technique")
-    without, alone = f"{preset.name} without it", "On its own"
-    for way in (without, alone):
-        for kind in (group.reported, "gap"):
-            table.add_column(f"{way}:\n{kind}", justify="right")
-    everything = [_change(group, preset, kind) for kind in (group.reported, "gap")]
-    table.add_row(Text("(all of them)"), "", "", *everything)
+    add_names(table, "Technique")
+    add_numbers(table, *(f"{way}:\n{kind}" for way in ("Without it", "On its own") for kind in kinds))
+    table.add_row(Text("(all)"), "", "", *(_change(group, preset, kind, between) for kind in kinds))
     for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique):
         cells = []
         for baseline in (preset.name, group.baseline):
             found = next(
                 (v for v in group.variants if v.technique == technique and v.baseline == baseline), None
             )  # a part that cannot stand without another has no row
-            cells += [DASH if found is None else _change(group, found, kind) for kind in (group.reported, "gap")]
+            cells += [DASH if found is None else _change(group, found, kind, between) for kind in kinds]
         table.add_row(Text(technique), *cells)
+    table.caption = Text(f"Without it: {preset.name} without the technique − {preset.name}.", "dim")
     return table
 
 
 def comparison_summary(group: Group) -> str:
     """The lines below the table."""
-    lines = [labelled("Result", group.headline)]
+    lines = ["", labelled("Result", group.headline), *_verdicts(group)]
     if group.recommendation is not None:
         lines += _recommended(group.recommendation)
     lines += [labelled("Caveat", text) for text in group.caveats]

@@ -145,7 +145,7 @@ def sizes_table(curve: CurveReport) -> Table:
             )
     seeds = count_text(len(curve.seeds), "seed")
     caption = f"Means of {seeds}. A seed draws its training rows; its larger sizes contain its smaller ones."
-    notes = [BAND_NOTE, "A positive gap means overfitting.", log_loss_note(curve)]
+    notes = [BAND_NOTE, "A positive gap means overfitting.", log_loss_note(curve.loss)]
     return Table(caption, columns, rows, notes=[note for note in notes if note])
 
 

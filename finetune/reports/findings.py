@@ -49,6 +49,13 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
+def check_lines(facts: DataFacts) -> list[str]:
+    """The same with the scores that simple models reach, where they were measured: for the start of a run."""
+    lines = finding_lines(facts.findings)
+    simple = baselines_line(facts.baselines, facts.task, facts.score)
+    return [*lines, f"note: baselines: {simple}; more: finetune check"] if simple else lines
+
+
 def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None, split: str = "validation") -> str:
     """`majority class 50.0 %, TF-IDF 81.2 % (accuracy on validation)`; empty without baselines.
 

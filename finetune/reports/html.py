@@ -59,24 +59,44 @@ def render_page(
         palette: Marks of all presets.
         source: The file that everything is from.
     """
-    return _template().render(
+    return _template("report.html.j2").render(
         title=title,
         groups=groups,
         skipped=skipped,
         source=source,
-        light=Markup("".join(f"--{ink.variable}:{ink.light};" for ink in INKS)),
-        dark=Markup("".join(f"--{ink.variable}:{ink.dark};" for ink in INKS)),
         paper={"light": _value("paper", "light"), "dark": _value("paper", "dark")},
-        swatch=lambda name: _swatch(palette[name]),
-        line_sample=_line_sample,
-        drawings=_drawings,
-        dumbbell_row=lambda group, name, prefix: _dumbbell_row(group, name, palette, prefix),
-        dumbbell_axis=_dumbbell_axis,
+        interactive=True,
+        **_drawing(palette),
     )
 
 
+def render_fragment(groups: "list[tuple[str, Any, list[Section]]]", palette: Palette, prefix: str) -> str:
+    """Sections to stand within somebody else's page, such as a notebook: with their styles, without scripts.
+
+    Args:
+        groups: Heading (may be empty), what the sections are of, and the sections.
+        palette: Marks of all presets.
+        prefix: Of ids: other fragments on the page must have another.
+    """
+    template = _template("fragment.html.j2")
+    return template.render(groups=groups, prefix=prefix, interactive=False, **_drawing(palette))
+
+
+def _drawing(palette: Palette) -> dict[str, Any]:
+    """What every template draws with: colours and marks."""
+    return {
+        "light": Markup("".join(f"--{ink.variable}:{ink.light};" for ink in INKS)),
+        "dark": Markup("".join(f"--{ink.variable}:{ink.dark};" for ink in INKS)),
+        "swatch": lambda name: _swatch(palette[name]),
+        "line_sample": _line_sample,
+        "drawings": _drawings,
+        "dumbbell_row": lambda group, name, prefix: _dumbbell_row(group, name, palette, prefix),
+        "dumbbell_axis": _dumbbell_axis,
+    }
+
+
 @cache
-def _template() -> "Template":
+def _template(name: str) -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -88,7 +108,7 @@ def _template() -> "Template":
     )
     environment.filters["prose"] = _prose
     environment.filters["shorten"] = shorten
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _prose(text: str) -> Markup:

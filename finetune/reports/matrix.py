@@ -1,4 +1,4 @@
-"""The matrix of a comparison while it runs: a live table on a terminal, one line per event elsewhere."""
+"""The runs of an experiment while they run: a live table on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import statistics
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from finetune.measurement.scores import Measure
-from finetune.measurement.units import change_text, metric_name, score_text
+from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
+from finetune.reports.captions import sentence
+from finetune.reports.rich_table import add_names, add_numbers, plain_table
 from finetune.reports.terminal import live_scores
 
 if TYPE_CHECKING:
     from finetune.experiments.progress import JobState, Progress
 
-MOST_COLUMNS = 12  # cells of a row that are shown one by one; beyond it, only counted
+MOST_MARKS = 12  # runs of a preset that are shown one by one; beyond it, they are counted
 
 
 class MatrixDisplay:
@@ -38,9 +39,9 @@ class MatrixDisplay:
     def show(self, progress: Progress, state: JobState, measure: Measure) -> None:
         """Something happened to a run."""
         if self._live is not None:
-            self._live.update(Group(matrix_table(progress, measure), Text(_footer(progress))), refresh=True)
+            self._live.update(Group(matrix_table(progress, measure), Text(footer(progress))), refresh=True)
         elif state.last_event != "step":
-            sys.stderr.write(f"{_line(progress, state, measure)}\n")
+            sys.stderr.write(f"{event_line(progress, state, measure)}\n")
             sys.stderr.flush()
 
     def close(self) -> None:
@@ -51,33 +52,32 @@ class MatrixDisplay:
 
 
 def matrix_table(progress: Progress, measure: Measure) -> Table:
-    """A row a preset: its cells, and the running means of train probe, validation and gap."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("preset", "cells"):
-        table.add_column(title)
-    for title in (f"{metric_name(measure.score)}: train", "validation", "gap", f"{metric_name(measure.loss)} gap"):
-        table.add_column(title, justify="right", no_wrap=True)
+    """A row per preset: its runs, and the means so far of train sample, validation and gap."""
+    table = plain_table(sentence(metric_name(measure.score)))
+    add_names(table, "Preset")
+    table.add_column("Runs")
+    add_numbers(table, "Train", "Validation", "Gap", f"{sentence(metric_name(measure.loss))} gap")
     for name in dict.fromkeys(state.job.entry.variant for state in progress.states):
         states = [state for state in progress.states if state.job.entry.variant == name]
-        table.add_row(Text(name), _cells(states), *_means(states, measure))
+        table.add_row(Text(name), _marks(states), *_means(states, measure))
     return table
 
 
-def _cells(states: list[JobState]) -> Text:
-    if len(states) > MOST_COLUMNS:
+def _marks(states: list[JobState]) -> Text:
+    if len(states) > MOST_MARKS:
         counts = {kind: sum(state.status == kind for state in states) for kind in ("finished", "running", "failed")}
         return Text(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "waiting")
-    return Text(" ").join(_cell(state) for state in states)
+    return Text(" ").join(_mark(state) for state in states)
 
 
-def _cell(state: JobState) -> Text:
+def _mark(state: JobState) -> Text:
     """✓ finished, ✗ failed, · waiting, percent while running: signs and not colours alone."""
     if state.status == "finished":
         return Text("✓", "dim" if state.kept else "green")
     if state.status == "failed":
         return Text("✗", "red")
     if state.status == "running":
-        return Text(f"{state.done:.0%}", "yellow")
+        return Text(percent_text(state.done), "yellow")
     return Text("·", "dim")
 
 
@@ -86,8 +86,8 @@ def _means(states: list[JobState], measure: Measure) -> list[str]:
     if not measured:
         return ["", "", "", ""]
 
-    def mean(of: str, name: str) -> float | None:
-        values = [value for state in measured if (value := getattr(state, of).get(name)) is not None]
+    def mean(split: str, name: str) -> float | None:
+        values = [value for state in measured if (value := getattr(state, split).get(name)) is not None]
         return statistics.mean(values) if values else None
 
     train, validation = mean("train", measure.score), mean("validation", measure.score)
@@ -98,40 +98,39 @@ def _means(states: list[JobState], measure: Measure) -> list[str]:
     return [*scores, change_text(measure.score, gap), change_text(measure.loss, loss_gap)]
 
 
-def _footer(progress: Progress) -> str:
+def footer(progress: Progress) -> str:
+    """`5 of 12 runs done · 2 in parallel · about 3.1 min left`."""
     done = sum(state.status in ("finished", "failed") for state in progress.states)
     left = progress.remaining_seconds()
-    eta = "" if left is None else f" · about {duration(left)} to go"
-    return f"{done} of {len(progress.states)} cells · {progress.slots} at a time{eta}"
+    remaining = "" if left is None else f" · about {time_text(left)} left"
+    return f"{done} of {count_text(len(progress.states), 'run')} done · {progress.slots} in parallel{remaining}"
 
 
-def _line(progress: Progress, state: JobState, measure: Measure) -> str:
-    entry = state.job.entry
-    title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
-    if entry.kind != "train":
-        title = f"{entry.kind} of {title}"
+def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
+    """What happened last, as a line."""
+    title = job_title(state)
     if state.last_event == "evaluated":
-        return f"{title}: {state.step}/{state.steps} steps: {live_scores(measure, state.train, state.validation)}"
+        return f"{title}: step {state.step}/{state.steps}: {live_scores(measure, state.train, state.validation)}"
     if state.last_event == "failed":
         return f"{title}: failed: {state.message}"
     if state.last_event == "finished":
-        return f"{title}: finished ({_footer(progress)})"
+        return f"{title}: finished ({footer(progress)})"
     return f"{title}: {state.last_event}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def job_title(state: JobState) -> str:
+    """`strong seed 0`, `refit of strong seed 0`."""
+    entry = state.job.entry
+    title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
+    return title if entry.kind == "train" else f"{entry.kind} of {title}"
 
 
-def describe_matrix(cells: list[dict[str, Any]]) -> Table:
-    """The cells of a dry run."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("preset", "seed", "fold", "state", "folder"):
-        table.add_column(title, no_wrap=title != "folder")
-    for cell in cells:
-        fold = "-" if cell["fold"] is None else str(cell["fold"])
-        table.add_row(Text(cell["variant"]), str(cell["seed"]), fold, cell["state"], Text(cell["folder"]))
+def describe_matrix(runs: list[dict[str, Any]]) -> Table:
+    """The runs of a dry run."""
+    table = plain_table("")
+    for title in ("Preset", "Seed", "Fold", "State", "Folder"):
+        table.add_column(title, no_wrap=title != "Folder")
+    for run in runs:
+        fold = DASH if run["fold"] is None else str(run["fold"])
+        table.add_row(Text(run["variant"]), str(run["seed"]), fold, run["state"], Text(run["folder"]))
     return table

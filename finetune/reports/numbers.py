@@ -16,12 +16,11 @@ def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     return Scale(metric, unit.kind == "fraction", unit.unit, unit.higher_is_better)
 
 
-def log_loss_note(metrics: Group | CurveReport) -> str:
+def log_loss_note(loss: str) -> str:
     """Explains the loss of classifications; empty where it is another."""
-    if metrics.loss != "nll":
+    if loss != "nll":
         return ""
-    name = metric_name("nll")
-    return f"{name.capitalize()} is the mean negative log-likelihood (NLL; `nll` in the JSON report), in nats."
+    return f"{metric_name(loss).capitalize()} is the mean negative log-likelihood (NLL, key `nll`), in nats."
 
 
 def why_no_interval(variant: VariantReport) -> str:

@@ -1,10 +1,35 @@
-"""A table of a report on a terminal."""
+"""Tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from finetune.reports.blocks import Cell, Table
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+WIDE = 110  # columns from which intervals stand beside their means
+NAME_WIDTH = 8  # the least for a column of names
+
+
+class Adaptive:
+    """A table that is built for the width of the console it is printed on.
+
+    Args:
+        build: What goes between a mean and its interval (a space, or a new line on a narrow console) -> table.
+    """
+
+    def __init__(self, build: Callable[[str], RichTable]) -> None:
+        self._build = build
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._build(" " if options.max_width >= WIDE else "\n")
 
 
 def plain_table(title: str) -> RichTable:
@@ -14,9 +39,21 @@ def plain_table(title: str) -> RichTable:
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
-        title=Text(title, "bold"),
+        title=Text(f"\n{title}", "bold") if title else None,
         title_justify="left",
+        caption_justify="left",
     )
+
+
+def add_names(table: RichTable, title: str) -> None:
+    """The first column: names are folded rather than cut."""
+    table.add_column(title, overflow="fold", min_width=NAME_WIDTH)
+
+
+def add_numbers(table: RichTable, *titles: str) -> None:
+    """Columns of numbers, which are never folded."""
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
 
 
 def rich_table(table: Table) -> RichTable:
@@ -24,12 +61,16 @@ def rich_table(table: Table) -> RichTable:
     made = plain_table(table.caption)
     for column in table.columns:
         title = f"{column.title}\n{column.note}" if column.note else column.title
-        made.add_column(Text(title), justify="right" if column.numeric else "left", no_wrap=column.numeric)
+        if column.numeric:
+            add_numbers(made, title)
+        else:
+            add_names(made, title)
     for index, row in enumerate(table.rows):
         if index == table.second_part:
             made.add_section()
         apart = table.second_part is not None and index >= table.second_part
         made.add_row(*(_cell(cell) for cell in row), style="dim" if apart else None)
+    made.caption = Text("\n".join(table.notes), "dim") if table.notes else None
     return made
 
 

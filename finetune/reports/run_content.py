@@ -23,11 +23,11 @@ from finetune.measurement.units import (
 from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
-from finetune.reports.numbers import simple_name, split_name
+from finetune.reports.numbers import log_loss_note, simple_name, split_name
 from finetune.reports.plan import describe_technique
 
 SPLITS = ("train_probe", "validation", "test")
-GAP_NOTE = "positive: overfitting"
+GAP_NOTE = "A positive gap means overfitting."
 
 
 def run_measure(record: FinishedRecord) -> Measure:
@@ -51,7 +51,7 @@ def scores_table(record: FinishedRecord) -> Table:
         if split in rows
     ]
     columns += [
-        Column("Gap", note=GAP_NOTE, sortable=False),
+        Column("Gap", sortable=False),
         Column("95 % interval", note="over rows", sortable=False),
     ]
     own = [name for name in selected.validation if name not in measure.names]
@@ -64,7 +64,9 @@ def scores_table(record: FinishedRecord) -> Table:
         for name in (*measure.shown, *own)
     ]
     simple = [_simple_row(baseline, scale(measure.score), rows) for baseline in record.data.baselines]
-    return Table(run_title(record), columns, [*body, *simple], second_part=len(body) if simple else None)
+    notes = [note for note in (GAP_NOTE, log_loss_note(measure.loss)) if note]
+    second_part = len(body) if simple else None
+    return Table(run_title(record), columns, [*body, *simple], second_part=second_part, notes=notes)
 
 
 def _gap_cells(scale: Scale, gap: Gap | None) -> list[Cell]:

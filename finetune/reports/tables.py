@@ -62,7 +62,7 @@ def side_by_side(group: Group) -> Table:
     rows += [_baseline_row(group, baseline, score, loss) for baseline in group.baselines]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)
     caption = captions.dumbbell_caption(group)
-    notes = [SPREAD_NOTE, GAP_NOTE, log_loss_note(group)]
+    notes = [SPREAD_NOTE, GAP_NOTE, log_loss_note(group.loss)]
     notes += [f"{sentence(simple_name(baseline))}: {baseline.about}." for baseline in group.baselines]
     return Table(caption, columns, rows, marked=marked, notes=[note for note in notes if note])
 
@@ -95,7 +95,7 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
     if _has(group, "ece"):
         ece = mean_of(reported(group, variant), "ece")
         cells.append(Cell(number_text(ece, 3), sort=ece))
-    measured = multiple_text(variant.seconds_ratio)
+    measured = multiple_text(variant.seconds_ratio, 1)
     return [*cells, Cell(multiple_text(variant.cost), measured, variant.cost)]
 
 

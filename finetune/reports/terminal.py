@@ -37,7 +37,8 @@ def seeds_table(records: Sequence[FinishedRecord]) -> Table:
 
 def run_summary(record: FinishedRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
     """The lines below the table."""
-    lines = [labelled(label, text) for label, text in run_content.run_facts(record)]
+    lines = [""]
+    lines += [labelled(label, text) for label, text in run_content.run_facts(record)]
     first, *further = run_content.technique_lines(record)
     lines.append(labelled("Techniques", first))
     lines += [f"{'':<{LABEL + 2}}{line}" for line in further]

@@ -43,7 +43,7 @@ SECTIONS = [
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
-class _Page(HTMLParser):
+class Page(HTMLParser):
     """Elements as (tag, attributes, text), with the text of their children."""
 
     def __init__(self, text: str) -> None:
@@ -85,17 +85,17 @@ class _Page(HTMLParser):
 
 
 @cache
-def _rendered(case: str) -> tuple[str, _Page]:
+def _rendered(case: str) -> tuple[str, Page]:
     text = render_html(CASES[case]())
-    return text, _Page(text)
+    return text, Page(text)
 
 
 @pytest.fixture(params=CASES)
-def page(request: pytest.FixtureRequest) -> _Page:
+def page(request: pytest.FixtureRequest) -> Page:
     return _rendered(request.param)[1]
 
 
-def test_refers_to_nothing_outside_itself(page: _Page) -> None:
+def test_refers_to_nothing_outside_itself(page: Page) -> None:
     for tag, attrs, _ in page.all(*{tag for tag, *_ in page.elements}):
         for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset", "formaction"):
             value = attrs.get(name, "#")
@@ -108,14 +108,14 @@ def test_refers_to_nothing_outside_itself(page: _Page) -> None:
     assert "url(" not in styles
 
 
-def test_forbids_every_request(page: _Page) -> None:
+def test_forbids_every_request(page: Page) -> None:
     policies = [attrs["content"] for _, attrs, _ in page.all("meta") if "http-equiv" in attrs]
     assert policies == [
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:",
     ]
 
 
-def test_ids_are_unique_and_references_meet_one(page: _Page) -> None:
+def test_ids_are_unique_and_references_meet_one(page: Page) -> None:
     ids = [attrs["id"] for _, attrs, _ in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     for _, attrs, _ in page.elements:
@@ -124,7 +124,7 @@ def test_ids_are_unique_and_references_meet_one(page: _Page) -> None:
         assert set(wanted) <= set(ids), (set(wanted) - set(ids), attrs)
 
 
-def test_every_figure_has_a_caption_and_every_drawing_words(page: _Page) -> None:
+def test_every_figure_has_a_caption_and_every_drawing_words(page: Page) -> None:
     figures, captions = page.all("figure"), page.all("figcaption")
     assert len(figures) == len(captions)
     assert all(len(text) > 60 for *_, text in captions)
@@ -135,7 +135,7 @@ def test_every_figure_has_a_caption_and_every_drawing_words(page: _Page) -> None
             assert all(len(texts[name]) > 10 for name in attrs["aria-labelledby"].split())
 
 
-def test_tables_are_labelled_and_can_be_scrolled_with_keys(page: _Page) -> None:
+def test_tables_are_labelled_and_can_be_scrolled_with_keys(page: Page) -> None:
     assert len(page.all("caption")) == len(page.all("table"))
     for _, attrs, _ in page.all("div"):
         if attrs.get("class") == "scroll":
@@ -145,7 +145,7 @@ def test_tables_are_labelled_and_can_be_scrolled_with_keys(page: _Page) -> None:
     assert len(page.all("button")) == len(sortable)
 
 
-def test_headings_and_landmarks(page: _Page) -> None:
+def test_headings_and_landmarks(page: Page) -> None:
     levels = [int(tag[1]) for tag, *_ in page.all("h1", "h2", "h3", "h4", "h5")]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -154,7 +154,7 @@ def test_headings_and_landmarks(page: _Page) -> None:
     assert page.all("a")[0][1]["href"] == "#main"
 
 
-def test_says_neither_none_nor_nan(page: _Page) -> None:
+def test_says_neither_none_nor_nan(page: Page) -> None:
     words = re.findall(r"[A-Za-z_]+", page.text)
     assert "nan" not in words
     assert not re.search(r"\bNone\b(?!:)", page.text)
@@ -200,7 +200,7 @@ def test_text_of_users_stays_text() -> None:
 def test_names_of_presets_stay_text_in_figures() -> None:
     name = '</title><script>alert("p")</script>$x^2$ #0072b2 1.23456'
     text = render_html(sample_report(presets=("none", name, "x" * 5000)))
-    page = _Page(text)
+    page = Page(text)
     assert len(page.all("script")) == 1
     assert "x" * 500 not in text
     assert any("alert" in said for *_, said in page.all("text"))
