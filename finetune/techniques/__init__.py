@@ -9,8 +9,8 @@ from finetune.techniques.hooks import (
     Description,
     Gradients,
     KeptWeights,
+    Losses,
     ModelChanges,
-    Objective,
     OptimizerSteps,
     TrainingPlan,
 )
@@ -18,7 +18,7 @@ from finetune.techniques.hooks.augmentation import AugmentSources, BatchAugment,
 from finetune.techniques.hooks.gradients import GradientView
 from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import hook_of, implementations, overrides
-from finetune.techniques.hooks.objective import TrainStep
+from finetune.techniques.hooks.losses import TrainStep
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
@@ -40,8 +40,8 @@ __all__ = [
     "GradientView",
     "Gradients",
     "KeptWeights",
+    "Losses",
     "ModelChanges",
-    "Objective",
     "OptimizerSteps",
     "Part",
     "SelectionRule",

@@ -9,7 +9,7 @@ from pydantic import Field
 from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
-from finetune.techniques.hooks.objective import Objective, TrainStep
+from finetune.techniques.hooks.losses import Losses, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ def label_entropy(logits: Tensor) -> Tensor:
     return -terms.mean(dim=-1)
 
 
-class ConfidencePenalty(Technique, Objective):
+class ConfidencePenalty(Technique, Losses):
     """Confidence penalty: reward predictions with high entropy, so that the model does not become overconfident.
 
         objective = loss − β · mean_i w_i H(p_i),   H(p) = −Σ_k p_k log p_k

@@ -9,7 +9,7 @@ from pydantic import Field
 from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
-from finetune.techniques.hooks.objective import Objective
+from finetune.techniques.hooks.losses import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> 
     return (-(gamma * logsigmoid(-towards)).exp() * logsigmoid(towards)).mean(dim=-1)
 
 
-class Focal(Technique, Objective):
+class Focal(Technique, Losses):
     """Focal loss: reduce the loss of rows that are already right, so that the model is not overconfident.
 
         loss_i = −(1 − p_iy)^γ · log p_iy

@@ -9,7 +9,7 @@ from pydantic import Field
 from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
-from finetune.techniques.hooks.objective import Objective
+from finetune.techniques.hooks.losses import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
     return (1 - smoothing) * nll - smoothing * log_probabilities.mean(dim=-1)
 
 
-class LabelSmoothing(Technique, Objective):
+class LabelSmoothing(Technique, Losses):
     """Label smoothing: a target of (1 − ε) for the right class and ε/K for all, so that the model is not overconfident.
 
         loss_i = (1 − ε) · nll_i + ε · mean_k(−log p_ik)

@@ -11,8 +11,8 @@ from pydantic import Field
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.losses import Losses, TrainStep
 from finetune.techniques.hooks.model import ModelChanges
-from finetune.techniques.hooks.objective import Objective, TrainStep
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Mixer:
         return ((mixed, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": mixed})
 
 
-class Mixup(Technique, ModelChanges, Objective):
+class Mixup(Technique, ModelChanges, Losses):
     """Mixup: train on mixtures of the hidden states and the targets of two texts.
 
         h̃_i = λ_i h_i + (1 − λ_i) h_j        at the input of one encoder layer, position by position

@@ -10,14 +10,14 @@ from pydantic import Field
 from finetune.errors import Change, ModelError
 from finetune.models.dropout import dropout_sites
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.losses import Losses, TrainStep
 from finetune.techniques.hooks.model import ModelChanges
-from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class MultiSampleDropout(Technique, ModelChanges, Objective):
+class MultiSampleDropout(Technique, ModelChanges, Losses):
     """Multi-sample dropout: average the loss over several dropout masks of the head.
 
         loss_i = (1/K) Σ_k loss(head(h_i ⊙ m_k), y_i)

@@ -11,8 +11,8 @@ from finetune.models.dropout import dropout_sites
 from finetune.tasks import Task
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.losses import Losses, TrainStep
 from finetune.techniques.hooks.model import ModelChanges
-from finetune.techniques.hooks.objective import Objective, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,7 +42,7 @@ def divergence(first: Tensor, second: Tensor, task: Task) -> Tensor:
     return (label_divergence if task == "multi_label" else class_divergence)(first, second)
 
 
-class RDrop(Technique, ModelChanges, Objective):
+class RDrop(Technique, ModelChanges, Losses):
     """R-Drop: penalise disagreement between two dropout passes.
 
         objective = mean_i [ ½ (loss_i(z_i) + loss_i(z'_i)) + α w_i D(p_i, p'_i) ]

@@ -9,7 +9,7 @@ from finetune.cache import cache_folder
 from finetune.data.rows import Data
 from finetune.models.load import locate_model, pretrained_embeddings
 from finetune.recipe import Recipe
-from finetune.techniques import AugmentSources, TokenFacts, overrides
+from finetune.techniques import Augmentation, AugmentSources, TokenFacts, augments_texts, hook_of, overrides
 
 
 def augment_sources(recipe: Recipe, data: Data, tokenizer: Any) -> AugmentSources:
@@ -30,17 +30,17 @@ def token_facts(tokenizer: Any) -> TokenFacts:
 
 def text_augmenters(recipe: Recipe, data: Data, tokenizer: Any) -> dict[str, Any]:
     """Technique -> change of texts, in the order of the preset."""
-    techniques = {name: technique for name, technique in recipe.techniques.items() if technique.augments}
+    techniques = {name: technique for name, technique in recipe.techniques.items() if augments_texts(technique)}
     if not techniques:
         return {}
     sources = augment_sources(recipe, data, tokenizer)
-    return {name: technique.augmenter(sources) for name, technique in techniques.items()}
+    return {name: hook_of(technique, Augmentation.augmenter)(sources) for name, technique in techniques.items()}
 
 
 def token_augmenters(recipe: Recipe, tokenizer: Any) -> dict[str, Any]:
     """Technique -> change of token ids, in the order of the preset."""
     return {
-        name: functools.partial(technique.augment_tokens, tokens=token_facts(tokenizer))
+        name: functools.partial(hook_of(technique, Augmentation.augment_tokens), tokens=token_facts(tokenizer))
         for name, technique in recipe.techniques.items()
-        if overrides(technique, "augment_tokens")
+        if overrides(technique, Augmentation.augment_tokens)
     }

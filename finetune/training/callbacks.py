@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from finetune.techniques import Budget, StepView, Technique, WeightNames
+from finetune.techniques import Budget, KeptWeights, OptimizerSteps, StepView, Technique, WeightNames, implementations
 from finetune.techniques.rates import TOP_LAYER, part_budget
 from finetune.training.averaging import WeightAverage
 from finetune.training.phases import BATCHES, OPTIMIZER, Stopwatch
@@ -49,14 +49,14 @@ class TechniqueHooks(TrainerCallback):
         return StepView(self._parameters, optimizer, self._start, self._names, self._top_budget)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for technique in self._techniques:
-            technique.before_optimizer_step(self._view(kwargs["optimizer"]))
+        for before_step in implementations(self._techniques, OptimizerSteps.before_optimizer_step):
+            before_step(self._view(kwargs["optimizer"]))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for technique in self._techniques:
-            technique.after_optimizer_step(self._view(kwargs["optimizer"]))
-        for technique in self._techniques:
-            self._average.update(technique.average_share(state.global_step + 1, self._budget))
+        for after_step in implementations(self._techniques, OptimizerSteps.after_optimizer_step):
+            after_step(self._view(kwargs["optimizer"]))
+        for averaging_rate in implementations(self._techniques, KeptWeights.averaging_rate):
+            self._average.update(averaging_rate(state.global_step + 1, self._budget))
 
 
 class PartFreezing(TrainerCallback):

@@ -40,7 +40,7 @@ def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechniq
         name: ActiveTechnique(
             settings=technique.model_dump(),
             cost=round(technique.training_cost(budget), 2),
-            effect=technique.effect(parts.met_by(technique)[0]),
+            effect=technique.effect(parts.budgets_for(technique)[0]),
         )
         for name, technique in recipe.techniques.items()
     }

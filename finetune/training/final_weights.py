@@ -13,7 +13,7 @@ from torch import Tensor
 from finetune.errors import RunFailed
 from finetune.models.outputs import Outputs
 from finetune.records.schema import Calibration, Checkpoint, Evaluation
-from finetune.techniques import overrides
+from finetune.techniques import KeptWeights, ModelChanges, implementations
 from finetune.training.interpolation import PretrainedPath
 from finetune.training.observer import RunObserver
 from finetune.training.prepare import Prepared
@@ -115,12 +115,13 @@ class FinalWeights:
             Outputs of the final weights, and the fraction of the fine-tuned weights if they were interpolated.
         """
         techniques = self._prepared.recipe.techniques.values()
-        finishing = [technique for technique in techniques if overrides(technique, "finish_model")]
+        finishing = implementations(techniques, ModelChanges.finish_model)
         if finishing:
             self._trainer.writer.finish()  # it still asks the model for its configuration
-        for technique in finishing:
-            technique.finish_model(self._trainer.model)
-        fractions = sorted({fraction for technique in techniques for fraction in technique.interpolations()})
+        for finish_model in finishing:
+            finish_model(self._trainer.model)
+        interpolations = implementations(techniques, KeptWeights.interpolations)
+        fractions = sorted({fraction for fractions_of in interpolations for fraction in fractions_of()})
         if not fractions:
             return (self._gap_outputs() if finishing else outputs), None
         if self._prepared.interpolation is not None:
@@ -142,7 +143,7 @@ class FinalWeights:
 
     def _warn(self) -> None:
         for name, technique in self._prepared.recipe.techniques.items():
-            for problem in technique_problems(name, technique.shipped_warnings(self._trainer.model)):
+            for problem in technique_problems(name, technique.export_warnings(self._trainer.model)):
                 logger.warning("%s", problem.for_command_line())
 
     def _checkpoint(self, evaluation: Evaluation, outputs: dict[str, Outputs]) -> Checkpoint:

@@ -13,7 +13,7 @@ from finetune.data.rows import Data
 from finetune.errors import Problem, suggest
 from finetune.measurement.scores import Measure, main_score, measure_of
 from finetune.recipe import Recipe
-from finetune.techniques import SelectionRule
+from finetune.techniques import KeptWeights, SelectionRule, hook_of
 
 if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
@@ -56,7 +56,7 @@ def measured_names(recipe: Recipe, data: Data) -> list[str]:
 
 def selection_rule(recipe: Recipe) -> tuple[str, SelectionRule | None]:
     """The technique that chooses the checkpoint (only one may), and its rule; ("", None) without one."""
-    rules = ((name, technique.selection_rule()) for name, technique in recipe.techniques.items())
+    rules = ((name, hook_of(technique, KeptWeights.selection_rule)()) for name, technique in recipe.techniques.items())
     return next(((name, rule) for name, rule in rules if rule is not None), ("", None))
 
 

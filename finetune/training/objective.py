@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from finetune.tasks import Task
-from finetune.techniques import Technique, TrainStep
+from finetune.techniques import Losses, Technique, TrainStep, implementations
 
 
 def plain_losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ class Objective:
         """
         step = self._forward(model, features, labels)
         loss = step.example_losses(step.logits).mean()
-        for technique in self.techniques:
-            loss = technique.train_loss(loss, step)
+        for train_loss in implementations(self.techniques, Losses.train_loss):
+            loss = train_loss(loss, step)
         return loss
 
     def _forward(self, model: Any, features: dict[str, Any], labels: Tensor) -> TrainStep:
@@ -75,12 +75,12 @@ class Objective:
             model=self.model,
             task=self.task,
         )
-        for technique in self.techniques:
-            step = technique.change_pass(step)
+        for change_pass in implementations(self.techniques, Losses.change_pass):
+            step = change_pass(step)
         return step
 
     def _example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        replaced = (technique.example_losses(logits, labels) for technique in self.techniques)
+        replaced = (losses_of(logits, labels) for losses_of in implementations(self.techniques, Losses.example_losses))
         losses = next((losses for losses in replaced if losses is not None), None)
         if losses is None:
             losses = plain_losses(self.task, logits, labels)

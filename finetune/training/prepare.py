@@ -25,7 +25,7 @@ from finetune.recipe import Recipe, apply_rules, find_budget_problems, recipe_bu
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
-from finetune.techniques import Budget, SelectionRule, overrides, refuse_idle
+from finetune.techniques import Augmentation, Budget, ModelChanges, SelectionRule, implementations, refuse_idle
 from finetune.training.augmentation import augment_sources, token_facts
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
@@ -163,10 +163,11 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[Problem]]:
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
-    for technique in recipe.techniques.values():
-        if overrides(technique, "check_sources"):  # to locate the model may mean to hash it
-            technique.check_sources(augment_sources(recipe, data, tokenizer))
-        technique.augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
+    techniques = recipe.techniques.values()
+    for check_sources in implementations(techniques, Augmentation.check_sources):
+        check_sources(augment_sources(recipe, data, tokenizer))  # to locate the model may mean to hash it
+    for augment_tokens in implementations(techniques, Augmentation.augment_tokens):
+        augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
     encoder = Encoder(tokenizer, data, recipe.data.max_length, recipe.data.long_texts, recipe.data.overlap)
     model = _checked_model(recipe, data)
     limit = position_limit(model.config)
@@ -223,11 +224,11 @@ def configured_model(
         ModelError: The model cannot be found, or does not do what a technique asks of it.
     """
     config = load_config(recipe.model, task, labels)
-    for technique in recipe.techniques.values():
-        technique.configure_model(config)
+    for configure_model in implementations(recipe.techniques.values(), ModelChanges.configure_model):
+        configure_model(config)
     model = build(config)
-    for technique in recipe.techniques.values():
-        technique.prepare_model(model)
+    for prepare_model in implementations(recipe.techniques.values(), ModelChanges.prepare_model):
+        prepare_model(model)
     return model
 
 

@@ -6,16 +6,18 @@ import contextlib
 import datetime
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from finetune.errors import Change, OutputError
 from finetune.models.dropout import dropout_sites
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import ModelFacts, RunBudget, RunTime
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import source_digest
+from finetune.techniques import changed_sources, source_digest
 from finetune.training.distributed import is_main, world_size
 from finetune.training.facts import active_techniques, declared_cost
 from finetune.training.phases import SAVING, Stopwatch
@@ -114,9 +116,28 @@ def warning_texts(prepared: Prepared) -> list[str]:
 
 
 def own_techniques(recipe: Recipe) -> dict[str, str]:
-    """sha256 of the files of the user's own techniques, which no commit of ours names."""
+    """sha256 of the sources of the user's own techniques, which no commit of ours names."""
     digests = {name: source_digest(type(technique)) for name, technique in recipe.techniques.items()}
     return {name: digest for name, digest in digests.items() if digest}
+
+
+def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folder: Path) -> None:
+    """A run is resumed with the techniques that started it.
+
+    Args:
+        recipe: Of the run.
+        recorded: The user's own techniques and the digests of their sources, as the run started.
+        folder: Of the run.
+
+    Raises:
+        OutputError: The source of one has changed; names it.
+    """
+    for name in changed_sources(recipe.techniques, recorded):
+        raise OutputError(
+            f"the source of this technique has changed since the run in {folder} was started.",
+            Change(text="Restore the source, or start a new run."),
+            key=f"techniques.{name}",
+        )
 
 
 def model_facts(model: Any) -> ModelFacts:

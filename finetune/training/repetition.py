@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from finetune.techniques import GradientView, Technique, overrides
+from finetune.techniques import Gradients, GradientView, Technique, implementations, overrides
 from finetune.training.random_state import TorchRandomState
 
 ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs -> loss; adds to the gradients
@@ -16,7 +16,9 @@ ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs ->
 
 def repeats_passes(techniques: Sequence[Technique]) -> bool:
     """Whether a technique looks at gradients, and so may want a pass again."""
-    return any(overrides(each, "after_backward") or overrides(each, "after_gradients") for each in techniques)
+    return any(
+        overrides(each, hook) for each in techniques for hook in (Gradients.after_backward, Gradients.after_gradients)
+    )
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ class RepeatablePasses:
         this = _Pass(inputs, TorchRandomState())
         loss = self._forward_backward(model, inputs)
         view = GradientView(self._model, parameters, lambda: self._repeat(model, [this]))
-        for technique in self._techniques:
-            technique.after_backward(view)
+        for after_backward in implementations(self._techniques, Gradients.after_backward):
+            after_backward(view)
         self._step.append(this)
         if ends_step:
             passes, self._step = self._step, []
             view = GradientView(self._model, parameters, lambda: self._repeat(model, passes))
-            for technique in self._techniques:
-                technique.after_gradients(view)
+            for after_gradients in implementations(self._techniques, Gradients.after_gradients):
+                after_gradients(view)
         return loss
 
     def _repeat(self, model: Any, passes: Sequence[_Pass]) -> None:

@@ -13,7 +13,7 @@ from finetune.data.tokens import Encoder
 from finetune.errors import Change, Problem
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
-from finetune.techniques import Budget
+from finetune.techniques import Budget, augments_texts
 from finetune.techniques.rates import PartBudgets
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
@@ -31,7 +31,7 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
         warnings.append(Problem(why, "training.epochs", found=recipe.training.epochs, changes=(more,)))
     parts = PartBudgets.of(recipe.techniques.values(), budget)
     for name, technique in recipe.techniques.items():
-        warnings += technique_problems(name, technique.warnings(parts.met_by(technique)[0]))
+        warnings += technique_problems(name, technique.warnings(parts.budgets_for(technique)[0]))
     return warnings
 
 
@@ -52,7 +52,7 @@ def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
 def text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]:
     """Texts that are cut, and augmentation that finds no words."""
     warnings = _length_warnings(recipe, data, encoder)
-    augmenting = [name for name, technique in recipe.techniques.items() if technique.augments]
+    augmenting = [name for name, technique in recipe.techniques.items() if augments_texts(technique)]
     if augmenting and statistics.median(len(text.split()) for text in data.train.texts) < 2:
         why = "works on words between spaces, and most texts are a single one"
         warnings.append(Problem(why, f"techniques.{augmenting[0]}"))

@@ -28,7 +28,14 @@ from finetune.training.final_weights import FinalWeights
 from finetune.training.observer import RunObserver
 from finetune.training.phases import MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
 from finetune.training.prepare import Prepared
-from finetune.training.record import RecordFile, logged_warnings, opening_record, own_techniques, warning_texts
+from finetune.training.record import (
+    RecordFile,
+    logged_warnings,
+    opening_record,
+    own_techniques,
+    refuse_changed_techniques,
+    warning_texts,
+)
 from finetune.training.saving import prediction_arrays, save_model, save_predictions
 from finetune.training.weights import weight_statistics
 
@@ -57,7 +64,7 @@ def run_seed(
         The finished record, the same in every process.
 
     Raises:
-        OutputError: There is too little room on the disk.
+        OutputError: There is too little room on the disk; or a user's technique has changed since the run started.
         RunFailed: Training could not go on; the record in the folder says why.
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
@@ -80,6 +87,7 @@ def _run_seed(
         loaded = build_model(prepared, seed)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
         record = folder.read() if resume and is_main() else None
+        refuse_changed_techniques(prepared.recipe, agree({} if record is None else record.code.techniques), folder.path)
         earlier = agree(None if record is None else record.time)
         run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, started, earlier)
     run.record.write(warnings=[*warning_texts(prepared), *logged])

@@ -20,7 +20,7 @@ from finetune.data.tokens import MeasuredSet
 from finetune.errors import Change, RunFailed
 from finetune.measurement.modules import Meter
 from finetune.models.outputs import Outputs, model_outputs
-from finetune.techniques import Budget, overrides
+from finetune.techniques import Budget, OptimizerSteps, overrides
 from finetune.techniques.rates import changes_rates
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
@@ -108,8 +108,9 @@ class RegularizedTrainer(Trainer):
     def _add_step_callbacks(self, budget: Budget, pretrained: Mapping[str, Tensor]) -> None:
         parameters = _trainable(self.model)
         hooked = any(
-            overrides(technique, "before_optimizer_step") or overrides(technique, "after_optimizer_step")
+            overrides(technique, hook)
             for technique in self.techniques
+            for hook in (OptimizerSteps.before_optimizer_step, OptimizerSteps.after_optimizer_step)
         )
         start = _starting_values(self.model, pretrained) if hooked else {}
         names = weight_names(self.model, pretrained)

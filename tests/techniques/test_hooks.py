@@ -18,7 +18,7 @@ from finetune.techniques import (
     Augmentation,
     Budget,
     Description,
-    Objective,
+    Losses,
     Technique,
     TrainingPlan,
     augments_texts,
@@ -105,7 +105,7 @@ class Plain(Technique):
         return text.upper()
 
 
-class Quiet(Technique, Objective):
+class Quiet(Technique, Losses):
     """Inherits from a group and has none of its hooks."""
 
     family = "penalty"
@@ -115,7 +115,7 @@ class Quiet(Technique, Objective):
 def test_a_hook_counts_by_its_name() -> None:
     assert overrides(Plain(), Augmentation.augment)
     assert augments_texts(Plain())
-    assert not overrides(Quiet(), Objective.train_loss)
+    assert not overrides(Quiet(), Losses.train_loss)
     assert not augments_texts(Quiet())
     assert [hook("a", None) for hook in implementations([Quiet(), Plain()], Augmentation.augment)] == ["A"]
 

@@ -232,7 +232,7 @@ def test_a_run_is_not_resumed_with_a_changed_class(notebook: Notebook, write_rec
         train(path, tmp_path / "run", callbacks=[InterruptAt(8)])
     notebook.run(HALVES.replace("scale(step, self.factor)", "scale(step, 0.9 * self.factor)"))
     use_technique(notebook["HalvesGradients"])
-    with refuses(OutputError, "techniques.halves_gradients: the source of technique 'halves_gradients' has changed"):
+    with refuses(OutputError, "techniques.halves_gradients: the source of this technique has changed"):
         train(path, tmp_path / "run", resume=True)
     notebook.run(HALVES)
     use_technique(notebook["HalvesGradients"])

@@ -8,8 +8,8 @@ from finetune.techniques.hooks.augmentation import Augmentation
 from finetune.techniques.hooks.description import Description
 from finetune.techniques.hooks.gradients import Gradients
 from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.hooks.losses import Losses
 from finetune.techniques.hooks.model import ModelChanges
-from finetune.techniques.hooks.objective import Objective
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.hooks.steps import OptimizerSteps
 
@@ -17,7 +17,7 @@ GROUPS: tuple[type, ...] = (
     Description,
     ModelChanges,
     TrainingPlan,
-    Objective,
+    Losses,
     Gradients,
     OptimizerSteps,
     KeptWeights,

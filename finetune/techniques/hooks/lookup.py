@@ -1,6 +1,6 @@
 """Which techniques of a run do something in a hook.
 
-A hook is identified by the function of its group, such as `Objective.train_loss`. A class has the hook if it has a
+A hook is identified by the function of its group, such as `Losses.train_loss`. A class has the hook if it has a
 method of that name, whether it inherits from the group or not.
 """
 

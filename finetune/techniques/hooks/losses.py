@@ -41,7 +41,7 @@ class TrainStep:
         return self.losses_for(logits, self.labels)
 
 
-class Objective:
+class Losses:
     """Called in each forward pass of training; never when the model is measured."""
 
     def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor | None:
