@@ -78,6 +78,7 @@ ALLOWED = {
         "allocation",
         "errors",
         "listener",
+        "measurement",  # how numbers are written
         "packages",
         "recipe",
         "records",
