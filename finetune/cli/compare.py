@@ -105,12 +105,8 @@ def compare(
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), listener, as_json)
         return
-    _print_result(
-        workflow.compare_request(
-            request, refit=refit, keep_models=keep_models, fail_on=fail_on, listener=listener, **asked
-        ),
-        as_json,
-    )
+    asked |= {"refit": refit, "keep_models": keep_models, "fail_on": fail_on, "listener": listener}
+    _print_result(workflow.compare_request(request, **asked), as_json)
 
 
 @reports_errors(interrupted=GO_ON)

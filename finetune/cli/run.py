@@ -62,9 +62,8 @@ def run(
         bool,
         typer.Option(
             "--profile",
-            help="Show where the time goes: seconds of each phase of the run, and what one training step consists of, "
-            "with advice. Nothing that is learned changes; the run takes a little longer. Details go into profile/ "
-            "in the run's folder.",
+            help="Show where the time goes: seconds per phase of the run and per kind of operation of a training step, "
+            "with advice. The result is the same; the run takes a little longer. Details go into profile/ below it.",
         ),
     ] = False,
     as_json: JsonOption = False,
