@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock
+
+from finetune.atomic import replaced_file, replaced_folder
 
 
 def cache_folder() -> Path:
@@ -27,17 +30,31 @@ def cached_file(kind: str, key: str, suffix: str, make: Callable[[Path], None]) 
     Raises:
         OSError: The cache cannot be written.
     """
-    folder = cache_folder() / kind
-    path = folder / f"{key}{suffix}"
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
-        if not path.exists():
-            partial = folder / f".{key}.partial{suffix}"
-            try:
+    path = cache_folder() / kind / f"{key}{suffix}"
+    with _once(path, key) as is_missing:
+        if is_missing:
+            with replaced_file(path) as partial:
                 make(partial)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
     return path
+
+
+def cached_folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """As `cached_file`, for a folder: `make` is given an empty one."""
+    path = cache_folder() / kind / key
+    with _once(path, key) as is_missing:
+        if is_missing:
+            with replaced_folder(path) as partial:
+                partial.mkdir()
+                make(partial)
+    return path
+
+
+@contextlib.contextmanager
+def _once(path: Path, key: str) -> Iterator[bool]:
+    """Whether this process has to make what is missing; others that want it wait until the block ends."""
+    if path.exists():
+        yield False
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / f"{key}.lock"):
+        yield not path.exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -105,7 +106,8 @@ class Problem:
         )
 
     def _render(self, where: str, argument: str, ways: Sequence[tuple[Change, str]]) -> str:
-        start = "".join(f"{part}: " for part in (where, self.key or argument) if part)
+        key = "" if where.endswith(f" {self.key}") else self.key  # --set training.epochs: …
+        start = "".join(f"{part}: " for part in (where, key or argument) if part)
         typed = [text for change, text in ways if text != change.text]
         said = [text for change, text in ways if text == change.text and text]
         if typed:
@@ -129,9 +131,15 @@ def _typed(value: Any) -> str:
     return str(value)
 
 
+# What YAML would read as something other than a text.
+_NO_TEXT = re.compile(r"|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+
+
 def _yaml(value: Any) -> str:
     """A value as --set reads it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and not _NO_TEXT.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _literal(value: Any) -> str:

@@ -17,23 +17,13 @@ from transformers import TrainerCallback
 from finetune.records.schema import FinishedRecord
 from tests.running import REPOSITORY, train
 
-# A process for each case, forked before there is a thread: libraries, five seconds of them, load once.
+# A process for each case, forked when libraries are loaded.
 _FORKED = """
-    import json, os, signal, sys, traceback
+    import json, os, signal, sys
+    from tests.forks import fork
 
-    threads = [open(f"/proc/self/task/{number}/comm").read().strip() for number in os.listdir("/proc/self/task")]
-    threads = [name for name in threads if name != "jemalloc_bg_thd"]  # pyarrow's; jemalloc minds forks
-    assert len(threads) == 1, f"a library starts threads, which a fork would lose: {threads}"
     for case in json.loads(sys.argv[1]):
-        child = os.fork()
-        if not child:
-            try:
-                die(*case)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(child, 0)
+        _, status = os.waitpid(fork(lambda case=case: die(*case)), 0)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
             sys.exit(f"{case}: nobody killed it")
 """

@@ -65,9 +65,9 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalon
 
 
 def run_in_two_processes(*commands: Iterable[object]) -> None:
-    """Commands of the program, one after the other, in two processes that torchrun starts once for all of them."""
+    """Commands of the program, one after the other, in two processes that start once for all of them."""
     given = json.dumps([[str(argument) for argument in command] for command in commands])
-    done = finetune(given, launcher=(*TORCHRUN, "tests.in_turn"))
+    done = finetune(given, launcher=("-m", "tests.in_turn"))
     assert done.returncode == 0, done.stderr
 
 

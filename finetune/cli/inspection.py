@@ -91,9 +91,8 @@ def diff(
 
 def _recipe_or_preset(name: str) -> Any:
     """A preset is shown on the default recipe, so that both sides are recipes."""
-    from finetune.recipe import resolve
+    from finetune.recipe import is_preset_file, resolve
     from finetune.recipe.library import SUFFIXES, is_preset
-    from finetune.recipe.resolution import is_preset_file
 
     preset = is_preset_file(name) if name.endswith(SUFFIXES) else is_preset(name)
     return resolve(preset=name).recipe if preset else resolve(name).recipe

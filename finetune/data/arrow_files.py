@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.table import Column, Table
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 
 # What a damaged or hostile file makes of the libraries' readers.
 READING_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
@@ -20,6 +20,16 @@ def read_parquet(path: Path) -> Table:
 
     Raises:
         DataError: It is not whole, is none, or its columns cannot be told apart.
+    """
+    table = load_parquet(path)
+    return arrow_table(str(path), table, features_of(table.schema))
+
+
+def load_parquet(path: Path) -> Any:
+    """The pyarrow.Table of a Parquet file, checked.
+
+    Raises:
+        DataError: As `read_parquet`.
     """
     import pyarrow.parquet
 
@@ -35,13 +45,13 @@ def read_parquet(path: Path) -> Table:
     repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if repeated:
         raise DataError(f"{path}: column name {repeated[0]!r} appears twice.")
-    return arrow_table(str(path), table, _features(table.schema))
+    return table
 
 
 def first_line(error: BaseException) -> str:
     """What an error of a library says, for a message of one line."""
-    said = str(error).strip()
-    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+    message = str(error).strip()
+    return message.splitlines()[0].rstrip(".") if message else type(error).__name__
 
 
 def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
@@ -52,27 +62,27 @@ def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
             name: Column(table.column(name).chunks, _chunk_decoder(origin, name, features[name]))
             for name in table.column_names
         },
-        {name: names for name in table.column_names if (names := _class_names(features[name])) is not None},
+        {name: names for name in table.column_names if (names := class_names(features[name])) is not None},
     )
 
 
-def _features(schema: Any) -> dict[str, Any]:
+def features_of(schema: Any) -> dict[str, Any]:
     """Column -> feature of `datasets`; the type of Arrow where `datasets` has no word for it."""
     import datasets
 
     try:
         return dict(datasets.Features.from_arrow_schema(schema))
     except READING_ERRORS:  # the file's own account of its features is damaged, or a type is unknown
-        found: dict[str, Any] = {}
+        features: dict[str, Any] = {}
         for field in schema.remove_metadata():
             try:
-                found[field.name] = datasets.features.features.generate_from_arrow_type(field.type)
+                features[field.name] = datasets.features.features.generate_from_arrow_type(field.type)
             except READING_ERRORS:
-                found[field.name] = field.type
-        return found
+                features[field.name] = field.type
+        return features
 
 
-def _class_names(feature: Any) -> list[str] | None:
+def class_names(feature: Any) -> list[str] | None:
     """Names in order of a column of classes, or of lists of them."""
     import datasets
 
@@ -80,24 +90,34 @@ def _class_names(feature: Any) -> list[str] | None:
     return list(inner.names) if isinstance(inner, datasets.ClassLabel) else None
 
 
+def why_unreadable(feature: Any) -> str | None:
+    """What is wrong with a column of this feature; None where its cells are texts, numbers, or lists of them."""
+    if _decoder(feature) is not None:
+        return None
+    return f"holds {_feature_name(feature)}, which is no text, number or list of them"
+
+
+def unreadable_column(origin: str, name: str, why: str) -> DataError:
+    """The error of who uses a column that cannot be used."""
+    other = [Change(settings={f"data.{role}": "COLUMN"}) for role in ("text", "label")]
+    return DataError(f"{origin}: column '{name}' {why}. Name another column.", *other)
+
+
 def _chunk_decoder(origin: str, name: str, feature: Any) -> Callable[[Any], list[Any]]:
     decode = _decoder(feature)
 
     def decode_chunk(chunk: Any) -> list[Any]:
         if decode is None:
-            raise DataError(
-                f"{origin}: column '{name}' holds {_said(feature)}, which is no text, number or list of them. Name "
-                "another column: --set data.text=COLUMN or --set data.label=COLUMN"
-            )
+            raise unreadable_column(origin, name, why_unreadable(feature) or "")
         try:
             return [decode(value) for value in chunk.to_pylist()]
         except (*READING_ERRORS, IndexError) as error:
-            raise DataError(f"{origin}: column '{name}' ({_said(feature)}): {first_line(error)}.") from error
+            raise DataError(f"{origin}: column '{name}' ({_feature_name(feature)}): {first_line(error)}.") from error
 
     return decode_chunk
 
 
-def _said(feature: Any) -> str:
+def _feature_name(feature: Any) -> str:
     dtype = getattr(feature, "dtype", None)
     return dtype if isinstance(dtype, str) else type(feature).__name__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +75,41 @@ def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
 
 def _content(content: Any, origin: str, section: DataSection) -> Table | dict[str, Table]:
     """A Dataset as a table, a DatasetDict as split -> table."""
-    if not hasattr(content, "keys"):
-        if section.split_names:
-            raise DataError(
-                f"{origin} is one set without splits.",
-                Change(settings={"data.split_names": {}}),
-                key="data.split_names",
-            )
-        return _table(content, origin)
-    chosen = choose_splits(list(content.keys()), origin, section)
-    tables = {split: _table(content[name], f"{origin} split {name}") for split, name in chosen.items()}
-    unused = [name for name in content if name not in chosen.values()]
+    if hasattr(content, "keys"):
+        return read_splits(list(content.keys()), origin, section, lambda name, title: _table(content[name], title))
+    refuse_split_names(origin, section)
+    return _table(content, origin)
+
+
+def read_splits(
+    names: list[str], origin: str, section: DataSection, read: Callable[[str, str], Table]
+) -> dict[str, Table]:
+    """Our split -> table of the split of `origin` that stands for it; those that stand for none are noted.
+
+    Args:
+        names: Of the splits of `origin`.
+        origin: How messages call the set.
+        section: What is asked for.
+        read: (name of a split, what to call it) -> its table.
+
+    Raises:
+        DataError: A name is unknown or used twice, or none is train.
+    """
+    chosen = _choose_splits(names, origin, section)
+    tables = {split: read(name, f"{origin} split {name}") for split, name in chosen.items()}
+    unused = [name for name in names if name not in chosen.values()]
     if unused:
         tables["train"].notes.append(f"{origin}: splits that are not used: {', '.join(unused)}")
     return tables
+
+
+def refuse_split_names(origin: str, section: DataSection) -> None:
+    """Raises:
+    DataError: `data.split_names` is set for a set that has no splits.
+    """
+    if section.split_names:
+        no_names = Change(settings={"data.split_names": {}})
+        raise DataError(f"{origin} is one set without splits.", no_names, key="data.split_names")
 
 
 def _table(dataset: Any, origin: str) -> Table:
@@ -101,7 +123,7 @@ def _table(dataset: Any, origin: str) -> Table:
     return arrow_table(origin, content, dataset.features)
 
 
-def choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
+def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
     """Ours -> theirs, as `data.split_names` says and else by their names; a split that is alone is train.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from finetune.data.encoding import UNREADABLE, TextFile
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.data.table import CHUNK, BadRows, Column, Table, kind_of, pack
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
@@ -104,7 +104,7 @@ def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]
     done = 0
     for number, row in rows:
         for key, value in row.items():
-            kind = _kind(value)
+            kind = kind_of(value)
             known, first = kinds.get(key, ("nothing", number))
             if "nothing" not in (kind, known) and kind != known:
                 raise DataError(
@@ -187,13 +187,3 @@ def _finite_number(digits: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{digits} is too large for a number")
     return number
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true/false"
-    if isinstance(value, int | float):
-        return "a number"
-    return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

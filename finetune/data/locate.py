@@ -1,4 +1,4 @@
-"""What a recipe names -> files: paths, packages, folders with a file for each split, and names on the hub."""
+"""What a recipe names -> files: paths, packages, data from memory, folders with a file per split; names on the hub."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.memory import PREFIX as MEMORY_PREFIX
+from finetune.data.memory import stored_folder
 from finetune.data.readers import OTHER_FILES, known_suffixes
 from finetune.errors import Change, DataError
 from finetune.packages import PREFIX, package_path
@@ -31,6 +33,8 @@ def locate(reference: str, key: str) -> Path | HubName:
     """
     if reference.startswith(HUB_PREFIX):
         return _hub_name(reference, key)
+    if reference.startswith(MEMORY_PREFIX):
+        return stored_folder(reference, key)
     if reference.startswith(PREFIX):
         try:
             return package_path(reference)

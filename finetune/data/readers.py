@@ -17,6 +17,7 @@ from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
 from finetune.data.json_files import read_json, read_json_lines
+from finetune.data.memory import is_stored, read_stored
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, FinetuneError, suggest
 from finetune.recipe import DataSection
@@ -68,6 +69,7 @@ READERS: dict[str, Reader] = {
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",)),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
+    "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
 from finetune.data.locate import HubName, locate, split_files
+from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes
 from finetune.data.table import Table, join_tables
 from finetune.errors import Change, DataError
@@ -77,7 +78,7 @@ def _refuse_idle_settings(section: DataSection, acting: set[str]) -> None:
         if getattr(section, key) != default and key not in acting:
             able = ", ".join(name for name, settings in formats.items() if key in settings)
             raise DataError(
-                f"has no meaning for {section.source}: it acts on {able} only.",
+                f"has no meaning for {describe(section.source)}: it acts on {able} only.",
                 Change(settings={f"data.{key}": default}),
                 key=f"data.{key}",
                 found=getattr(section, key),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from finetune.atomic import write_text
 from finetune.data.digest import text_digest
 from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, suggest
@@ -25,7 +26,7 @@ def write_split(data: Data, path: Path) -> None:
         name: {"table": data.tables[name], "digest": text_digest(rows), "rows": [int(number) for number in rows.ids]}
         for name, rows in splits.items()
     }
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content) + "\n")
 
 
 def read_split(reference: str, tables: dict[str, Rows]) -> tuple[dict[str, Rows], dict[str, str]]:

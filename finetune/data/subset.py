@@ -93,7 +93,12 @@ def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
 def probe_positions(section: DataSection, train: Rows, validation: Rows, task: Task) -> list[int]:
     """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
     size = min(len(train), section.probe_size or len(validation))
-    kinds = len(set(strata(train.labels, task) or []))
-    if 0 < kinds <= size <= len(train) - kinds:
-        return sample(train.labels, size, task, section.split_seed, "data.probe_size")
-    return sorted(random.Random(section.split_seed).sample(range(len(train)), size))
+    return draw_probe(train.labels, size, task, section.split_seed, "data.probe_size")
+
+
+def draw_probe(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> list[int]:
+    """`size` positions, ascending; stratified, unless the rows are too few for that."""
+    kinds = len(set(strata(labels, task) or []))
+    if 0 < kinds <= size <= len(labels) - kinds:
+        return sample(labels, size, task, seed, key)
+    return sorted(random.Random(seed).sample(range(len(labels)), size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -61,6 +63,20 @@ def pack(values: list[Any]) -> Any:
     import pyarrow
 
     return pyarrow.array(values, pyarrow.large_string())
+
+
+def kind_of(value: Any) -> str:
+    """What a cell is, in words; cells of one column must be of one kind. Empty cells are "nothing"."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "nothing"
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, numbers.Number):
+        return "a number"
+    kinds = ((str, "a text"), (list, "a list"), (dict, "an object"))
+    return next(
+        (name for kind, name in kinds if isinstance(value, kind)), f"a value of type {type(value).__qualname__}"
+    )
 
 
 @dataclass(frozen=True)

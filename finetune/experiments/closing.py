@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from finetune.atomic import replaced_folder
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.report import Group, Recommendation, Report
@@ -25,11 +26,8 @@ def export_model(group: Group, folder: ComparisonFolder) -> str:
     if not source.model.is_dir():
         shutil.rmtree(folder.model, ignore_errors=True)  # of an earlier choice: not what this report recommends
         raise OutputError(f"{source.model}: is missing. Delete {source.path} and run the comparison again.")
-    partial = folder.model.with_name(f".{folder.model.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source.model, partial)
-    shutil.rmtree(folder.model, ignore_errors=True)
-    partial.rename(folder.model)
+    with replaced_folder(folder.model) as partial:
+        shutil.copytree(source.model, partial)
     return str(source.path.relative_to(folder.path))
 
 

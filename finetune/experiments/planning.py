@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune.atomic import write_text
 from finetune.data.loader import Loader
 from finetune.data.rows import Data
 from finetune.errors import OutputError, Problem, RecipeError
@@ -21,7 +22,6 @@ from finetune.recipe import Recipe
 from finetune.records.comparison import ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.report import Group
 from finetune.records.schema import FinishedRecord
-from finetune.records.store import write_atomically
 from finetune.training.prepare import check_run
 
 
@@ -142,7 +142,7 @@ def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job]) -> None:
         "directory": str(Path.cwd()),  # relative paths of recipes start there
         "jobs": [{**job.entry.model_dump(exclude={"error"}), "recipe": job.recipe.to_dict()} for job in jobs],
     }
-    write_atomically(folder.jobs_path, json.dumps(content, ensure_ascii=False, indent=1))
+    write_text(folder.jobs_path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:
@@ -157,4 +157,4 @@ def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> 
                 row: [text, pair] for row, text, pair in zip(rows.ids, rows.texts, pairs, strict=True)
             }
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder.texts, json.dumps(kept, ensure_ascii=False))
+    write_text(folder.texts, json.dumps(kept, ensure_ascii=False))

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from finetune.analysis.collect import read_run
 from finetune.errors import OutputError
 from finetune.experiments.jobs import Event, Job
 from finetune.experiments.scheduler import Planned
 from finetune.records.comparison import ComparisonFolder
+from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord, Scores
-from finetune.training.prepare import declared_cost
+from finetune.training.facts import declared_cost
 
 Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
 

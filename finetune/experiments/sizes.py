@@ -12,6 +12,7 @@ from finetune.data.rows import Data
 from finetune.errors import Change, RecipeError
 from finetune.experiments.variants import Variant
 from finetune.recipe import Recipe
+from finetune.techniques import TrainingPlan, hook_of
 
 # The shortest budget that Zhang et al. 2021 (arXiv:2006.05987) try for 1,000 rows. With fixed epochs a small size would
 # be trained for a handful of steps, and its low score would be that of an untrained model (Mosbach et al. 2021).
@@ -163,6 +164,9 @@ def _longer(recipe: Recipe, epochs: int) -> Recipe:
     return recipe.model_copy(
         update={
             "training": recipe.training.model_copy(update={"epochs": epochs}),
-            "techniques": {name: technique.stretched(factor) for name, technique in recipe.techniques.items()},
+            "techniques": {
+                name: hook_of(technique, TrainingPlan.with_epochs_scaled)(factor)
+                for name, technique in recipe.techniques.items()
+            },
         }
     )

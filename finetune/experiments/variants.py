@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from finetune.data.loader import Loader
 from finetune.errors import Change, Problem, RecipeError, suggest
-from finetune.recipe import Recipe, resolve
+from finetune.recipe import Recipe, preset_name, resolve
 from finetune.training.prepare import fitted_recipe
 
 OWN = "own"  # the techniques that the recipe itself lists
@@ -181,20 +180,6 @@ def ablation_variants(preset: Preset, options: Options) -> tuple[list[Variant], 
     return variants, left_out
 
 
-def preset_name(preset: Preset) -> str:
-    """What a preset is called: a name, the stem of a file, or the only key of a mapping."""
-    if isinstance(preset, Mapping):
-        if len(preset) != 1:
-            raise RecipeError(
-                "a preset from memory is {name: {technique: settings}} with one name.",
-                argument="presets",
-                found=str(dict(preset)),
-            )
-        return str(next(iter(preset)))
-    path = Path(preset)
-    return path.stem if path.suffix in (".yaml", ".yml") else preset
-
-
 def _refuse_shared_settings(options: Options) -> None:
     """Settings of all variants that an experiment decides itself."""
     for key in options.overridden_keys():
@@ -217,7 +202,7 @@ def _refuse_shared_settings(options: Options) -> None:
 def for_comparison(problem: Problem) -> Problem:
     """To change a technique's setting is a way out for a run; a comparison refuses it, and takes an edited copy."""
     kept = tuple(change for change in problem.changes if not _changes_technique(change))
-    if len(kept) == len(problem.changes) and "--set techniques." not in problem.why:
+    if len(kept) == len(problem.changes):
         return problem
     copy = Change(command="finetune cp PRESET mine.yaml", note="edit the copy, then --presets none,mine.yaml")
     return replace(problem, changes=(*kept, copy))

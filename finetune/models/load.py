@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from finetune.errors import ModelError
 from finetune.packages import PREFIX, package_path
 from finetune.recipe import ModelSection
+from finetune.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ OFFLINE_ADVICE = (
 )
 # What transformers and safetensors raise for folders that are no model, or a damaged one.
 LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
-PROBLEM_TYPES = {
+PROBLEM_TYPES: dict[Task, str] = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
     "regression": "regression",
@@ -74,7 +75,7 @@ def model_fingerprint(section: ModelSection) -> str:
     return digest.hexdigest()
 
 
-def load_config(section: ModelSection, task: str, labels: list[str] | None) -> Any:
+def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> Any:
     """Load the configuration and set the task: `problem_type`, and names of the outputs.
 
     Args:

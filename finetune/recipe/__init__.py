@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.recipe.checks import find_budget_problems, recipe_budget
+    from finetune.recipe.diff import differences
     from finetune.recipe.flat import flatten
-    from finetune.recipe.resolution import Resolved, at_size, differences, resolve
+    from finetune.recipe.layers import Overrides, PresetInput, RecipeInput, is_preset_file, preset_name
+    from finetune.recipe.resolution import Resolved, load_recipe, resolve
+    from finetune.recipe.scaling import apply_rules, describe_rules
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
     "find_budget_problems": "checks",
     "recipe_budget": "checks",
-    "Resolved": "resolution",
-    "at_size": "resolution",
-    "differences": "resolution",
+    "differences": "diff",
     "flatten": "flat",
+    "Overrides": "layers",
+    "PresetInput": "layers",
+    "RecipeInput": "layers",
+    "is_preset_file": "layers",
+    "preset_name": "layers",
+    "Resolved": "resolution",
+    "load_recipe": "resolution",
     "resolve": "resolution",
+    "apply_rules": "scaling",
+    "describe_rules": "scaling",
     "DataSection": "schema",
     "ModelSection": "schema",
     "Recipe": "schema",
@@ -28,13 +38,20 @@ _HOMES = {
 __all__ = [
     "DataSection",
     "ModelSection",
+    "Overrides",
+    "PresetInput",
     "Recipe",
+    "RecipeInput",
     "Resolved",
     "TrainingSection",
-    "at_size",
+    "apply_rules",
+    "describe_rules",
     "differences",
     "find_budget_problems",
     "flatten",
+    "is_preset_file",
+    "load_recipe",
+    "preset_name",
     "recipe_budget",
     "resolve",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 from finetune.errors import Change, Problem, suggest
 from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
-from finetune.techniques import Budget, conflicts
+from finetune.techniques import Budget, TrainingPlan, conflicts, implementations
 from finetune.techniques.rates import PartBudgets
 
 
@@ -30,7 +30,7 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
     parts = PartBudgets.of(recipe.techniques.values(), budget)
     for name, technique in recipe.techniques.items():
         # A strength may be too much for one part of the model only; what holds for both parts is said once.
-        for part_budget in parts.met_by(technique):
+        for part_budget in parts.budgets_for(technique):
             for problem in technique.problems(part_budget):
                 named = problem.below(f"techniques.{name}")
                 problems += [] if named in problems else [named]
@@ -51,8 +51,8 @@ def recipe_budget(recipe: Recipe) -> Budget:
 def _planned_epochs(recipe: Recipe) -> int:
     """Passes over the training rows, with what techniques add to them."""
     epochs = recipe.training.epochs
-    for technique in recipe.techniques.values():
-        epochs = technique.epochs(epochs)
+    for change_epochs in implementations(recipe.techniques.values(), TrainingPlan.epochs):
+        epochs = change_epochs(epochs)
     return epochs
 
 

@@ -1,10 +1,11 @@
 """Where recipes and presets are found: the ones that ship with the package, or any path."""
 
 import importlib.resources
+import shlex
 import shutil
 from pathlib import Path
 
-from finetune.errors import RecipeError, suggest
+from finetune.errors import Change, RecipeError, suggest
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -53,23 +54,24 @@ def is_preset(name: str) -> bool:
     """
     recipes, presets = recipe_names(), preset_names()
     if name not in recipes and name not in presets:
-        raise RecipeError(
-            f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)} Try: finetune ls"
-        )
+        why = f"'{name}' is neither a recipe nor a preset.{suggest(name, recipes + presets)}"
+        raise RecipeError(why, Change(command="finetune ls"), found=name)
     return name not in recipes
 
 
 def _find(name_or_path: str, kind: str, folder: Path, names: list[str]) -> Path:
     path = Path(name_or_path)
+    choose = Change(command=f"finetune ls {kind}s")
     if path.suffix in SUFFIXES:
         if path.is_file():
             return path
-        raise RecipeError(f"{name_or_path}: no such {kind} file.{suggest(path.stem, names)} Try: finetune ls {kind}s")
+        raise RecipeError(f"no such {kind} file.{suggest(path.stem, names)}", choose, where=name_or_path)
     if name_or_path in names:
         return folder / f"{name_or_path}.yaml"
     if kind == "recipe" and name_or_path in preset_names():
-        raise RecipeError(f"'{name_or_path}' is a preset, not a recipe. Try: --preset {name_or_path}")
-    raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)} Try: finetune ls {kind}s")
+        change = Change(arguments={"preset": name_or_path})
+        raise RecipeError(f"'{name_or_path}' is a preset, not a recipe.", change, found=name_or_path)
+    raise RecipeError(f"'{name_or_path}' is not a {kind}.{suggest(name_or_path, names)}", choose, found=name_or_path)
 
 
 def first_comment(path: Path) -> str:
@@ -89,11 +91,13 @@ def copy_to(source: Path, destination: Path, force: bool) -> Path:
     elif destination.suffix not in SUFFIXES:
         destination = destination.with_name(destination.name + ".yaml")
     if destination.exists() and not force:
-        raise RecipeError(f"{destination}: is there already. Choose another name, or add --force to replace it.")
+        replace = Change(arguments={"force": True}, note="replaces it")
+        raise RecipeError("exists already.", replace, Change(text="choose another name"), where=str(destination))
     if not destination.parent.is_dir():
-        raise RecipeError(f"{destination.parent}: no such folder. Try: mkdir -p {destination.parent}")
+        make = Change(command=f"mkdir -p {shlex.quote(str(destination.parent))}")
+        raise RecipeError("no such folder.", make, where=str(destination.parent))
     try:
         shutil.copyfile(source, destination)
     except OSError as error:
-        raise RecipeError(f"{destination}: cannot be written: {error.strerror}.") from error
+        raise RecipeError(f"cannot be written: {error.strerror}.", where=str(destination)) from error
     return destination

@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from finetune.errors import Problem
+from finetune.recipe.schema import Recipe
+from finetune.techniques import TECHNIQUES, Technique
+
 RULES = ("by_rows", "by_classes")
 OFF = ("off", None)
 _START = re.compile(r"from (0|[1-9][0-9]*)")
@@ -31,7 +35,8 @@ class Size:
     rows: int
     classes: int
 
-    def of(self, rule: str) -> int:
+    def count(self, rule: str) -> int:
+        """What a rule goes by."""
         return self.rows if rule == "by_rows" else self.classes
 
 
@@ -60,28 +65,62 @@ def sizes(settings: Any) -> Iterator[Size]:
         yield Size(rows, classes)
 
 
-def rule_problems(settings: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with the rules of one technique: (key or "", what)."""
+def rule_problems(settings: Any) -> Iterator[Problem]:
+    """What is wrong with the rules of one technique; keys are relative to it."""
     if not isinstance(settings, dict):
         return
-    for key, value in [("", settings), *settings.items()]:
-        named = [rule for rule in RULES if isinstance(value, dict) and rule in value]
-        if not named:
+    for key, value in [("", settings), *((f".{key}", value) for key, value in settings.items())]:
+        rule = _rule_of(value)
+        if rule is None:
             continue
-        (rule, *_), table = named, value[named[0]]
-        if len(value) > 1:
-            others = ", ".join(other for other in value if other != rule)
-            yield key, f"{rule} stands alone; write the values of {others} inside its ranges (of a copy: finetune cp)"
-        elif not isinstance(table, dict) or not table or not all(_START.fullmatch(start) for start in table):
-            yield key, f"expected ranges such as {{{rule}: {{from 0: 1, from 300: 4}}}}, found {table!r}"
-        elif min(map(_start, table)) > (0 if rule == "by_rows" else 2):
-            first = "from 0" if rule == "by_rows" else "from 2"
-            yield key, f"{rule} says nothing of the smallest data; add a range that starts '{first}'"
-        elif key == "" and not all(entry in OFF or isinstance(entry, dict) for entry in table.values()):
-            yield key, f"{rule}: expected settings or off for each range, found {list(table.values())!r}"
+        table = value[rule]
+        why = _problem_of(rule, value, is_whole=key == "")
+        if why:
+            yield Problem(why, key, found=table)
         elif key == "":
             for entry in table.values():
                 yield from rule_problems(entry)
+
+
+def _problem_of(rule: str, value: dict[str, Any], is_whole: bool) -> str:
+    """What is wrong with one rule, of a whole technique or of one setting; "" if nothing is."""
+    table = value[rule]
+    if len(value) > 1:
+        others = ", ".join(other for other in value if other != rule)
+        return (
+            f"{rule} cannot stand beside other keys; write the values of {others} inside its ranges "
+            "(of a copy: finetune cp)."
+        )
+    if not isinstance(table, dict) or not table or not all(_START.fullmatch(str(start)) for start in table):
+        return f"expected ranges such as {{{rule}: {{from 0: 1, from 300: 4}}}}, found {table!r}."
+    first = 0 if rule == "by_rows" else 2
+    if min(map(_start, table)) > first:
+        return f"{rule} has no range for the smallest data; add one that starts with 'from {first}'."
+    if is_whole and not all(entry in OFF or isinstance(entry, dict) for entry in table.values()):
+        return f"{rule}: expected settings or off for each range, found {list(table.values())!r}."
+    return ""
+
+
+def techniques_at(written: dict[str, Any], size: Size) -> dict[str, Technique]:
+    """The techniques that are on for data of this size, of well-formed settings of several."""
+    concrete = {name: settings_at(settings, size) for name, settings in written.items()}
+    return {name: TECHNIQUES[name](**settings) for name, settings in concrete.items() if settings is not None}
+
+
+def nominal_size(recipe: Recipe) -> Size:
+    """What the recipe says of the size of its data; 1,000 rows and two labels where it says nothing."""
+    rows, labels = recipe.data.train_size, recipe.data.labels
+    return Size(
+        rows if isinstance(rows, int) else NOMINAL["by_rows"],
+        len(labels) if labels is not None else NOMINAL["by_classes"],
+    )
+
+
+def apply_rules(recipe: Recipe, rows: int, classes: int) -> Recipe:
+    """The recipe with the techniques that its rules give for data of this size; the same one without rules."""
+    if not recipe.rules:
+        return recipe
+    return recipe.model_copy(update={"techniques": techniques_at(recipe.rules, Size(rows, classes))})
 
 
 def describe_rule(value: Any) -> str:
@@ -120,8 +159,7 @@ def describe_rules(rules: dict[str, Any]) -> dict[str, str]:
 
 
 def _rule_of(value: Any) -> str | None:
-    found = [rule for rule in RULES if isinstance(value, dict) and rule in value]
-    return found[0] if found else None
+    return next((rule for rule in RULES if isinstance(value, dict) and rule in value), None)
 
 
 def _value_at(value: Any, size: Size) -> Any:
@@ -129,7 +167,7 @@ def _value_at(value: Any, size: Size) -> Any:
     if rule is None:
         return value
     table = value[rule]
-    return table[max((key for key in table if _start(key) <= size.of(rule)), key=_start)]
+    return table[max((key for key in table if _start(key) <= size.count(rule)), key=_start)]
 
 
 def _start(key: str) -> int:

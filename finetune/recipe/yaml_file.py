@@ -66,12 +66,12 @@ def parse_yaml(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # what PyYAML's own constructors let through
-        raise RecipeError(f"{origin}: not valid YAML: {type(error).__name__}: {_one_line(error)}.") from error
+        raise RecipeError(f"not valid YAML: {type(error).__name__}: {_one_line(error)}.", where=origin) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        line = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(error, "problem", None) or _one_line(error)
-        raise RecipeError(f"{origin}{where}: not valid YAML: {what}.") from error
+        raise RecipeError(f"not valid YAML: {what}.", where=f"{origin}{line}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -87,10 +87,10 @@ def read_yaml(path: Path, origin: str) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{origin}: cannot be read as UTF-8 text: {error}.") from error
+        raise RecipeError(f"cannot be read as UTF-8 text: {error}.", where=origin) from error
     content = parse_yaml(text, origin)
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise RecipeError(f"{origin}: expected 'key: value' lines, found a {type(content).__name__}.")
+        raise RecipeError(f"expected 'key: value' lines, found a {type(content).__name__}.", where=origin)
     return content

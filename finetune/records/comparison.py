@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from finetune.atomic import write_text
 from finetune.errors import OutputError
-from finetune.records.store import RunFolder, lock_folder, write_atomically
+from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
@@ -121,7 +122,7 @@ class ComparisonFolder:
 
     def write(self, manifest: Manifest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.manifest_path, manifest.model_dump_json(indent=2) + "\n")
+        write_text(self.manifest_path, manifest.model_dump_json(indent=2) + "\n")
 
     def read(self) -> Manifest:
         """Read the manifest.

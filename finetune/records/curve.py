@@ -7,10 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune.records.facts import CodeVersion, Device
-from finetune.records.report import Difference, RunEntry, Summary, Unit
-from finetune.records.schema import Finding
-from finetune.tasks import Task
+from finetune.records.frame import ReportFrame
+from finetune.records.report import Difference, RunEntry, Summary
 
 CURVE_VERSION = 1
 
@@ -119,34 +117,17 @@ class PresetCurve(_Frozen):
     no_law: str = Field(description="Why there is no law; empty where there is one.")
 
 
-class CurveReport(_Frozen):
-    """The whole."""
+class _Start(_Frozen):
+    """The first fields of curve.json."""
 
     curve_version: int = CURVE_VERSION
     title: str
-    name: str
-    task: Task
-    score: str = Field(description="The main score.")
-    loss: str = Field(description="The evaluation loss.")
-    metrics: dict[str, Unit]
-    reported: Literal["test", "validation"] = Field(description="The split that scores are compared on.")
-    baseline: str
+
+
+class CurveReport(ReportFrame, _Start):
+    """The whole."""
+
     sizes: list[int]
-    seeds: list[int]
     presets: list[PresetCurve]
-    headline: str
-    caveats: list[str] = Field(description="What the evidence cannot say.")
     longer: list[str] = Field(description="Sizes whose epochs were raised, in words.")
-    rows: dict[str, int] = Field(description="Split -> rows, of those that do not depend on the size.")
-    findings: list[Finding] = Field(description="Of the checks of the data, at the largest size.")
-    notes: list[str]
-    warnings: list[str]
-    columns: dict[str, str]
-    recipe: dict[str, Any] = Field(description="Resolved, without techniques; data.subset and epochs differ by size.")
-    command: str | None
-    versions: dict[str, str]
-    device: Device
-    precision: str
-    code: CodeVersion
-    seconds: float = Field(description="Of all runs together.")
     skipped: list[str] = Field(description="Records that could not be read.")

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finetune.records.facts import CodeVersion, Device
-from finetune.records.schema import Baseline, Finding
-from finetune.tasks import Task
+from finetune.records.frame import ReportFrame
+from finetune.records.schema import Baseline
 
 REPORT_VERSION = 2  # 1 had other words in `verdict`, `change` and `kind`
 
@@ -199,51 +198,21 @@ class Recommendation(_Frozen):
     refit: Refit | None = None
 
 
-class Unit(_Frozen):
-    """How a metric is to be read."""
+class Group(ReportFrame):
+    """One recipe on one data set. Numbers of different groups are never averaged."""
 
-    kind: Literal["fraction", "plain"] = Field(description="fraction: in [0, 1], shown in percent and points.")
-    higher_is_better: bool
-    unit: str = Field(description="points, nats, … ; may be empty.")
-
-
-class Group(_Frozen):
-    """One recipe on one data set. Figures of different groups are never averaged."""
-
-    name: str
     kind: Literal["compare", "ablate", "runs"]
-    task: Task
-    score: str = Field(description="The main score.")
-    loss: str = Field(description="The evaluation loss.")
-    metrics: dict[str, Unit]
-    reported: Literal["test", "validation"] = Field(description="The split that scores are compared on.")
-    baseline: str
-    seeds: list[int]
     folds: int | None
-    headline: str
-    caveats: list[str] = Field(description="What the evidence cannot say.")
     recommendation: Recommendation | None
     variants: list[VariantReport]
     disagreements: list[Disagreement]
-    rows: dict[str, int] = Field(description="Split -> rows (folds: of the first).")
     classes: dict[str, dict[str, int]]
-    columns: dict[str, str]
-    fingerprints: list[str] = Field(description="sha256 of the data; one a fold.")
-    majority: float | None = Field(description="Share of the most frequent class in the reported split.")
+    fingerprints: list[str] = Field(description="sha256 of the data; one per fold.")
+    majority: float | None = Field(description="Fraction of the most frequent class in the reported split.")
     resolvable: dict[str, float] = Field(
-        description="Split -> half the 95 % interval of the main score that its rows alone allow (shares only)."
+        description="Split -> half the 95 % interval of the main score that its rows alone allow; accuracy only."
     )
-    findings: list[Finding] = Field([], description="Of the checks of the data (folds: of the first).")
     baselines: list[Baseline] = Field([], description="Simple models on the same rows (folds: the mean).")
-    notes: list[str]
-    warnings: list[str]
-    recipe: dict[str, Any] = Field(description="Resolved, without techniques.")
-    command: str | None
-    versions: dict[str, str]
-    device: Device
-    precision: str
-    code: CodeVersion
-    seconds: float = Field(description="Of all runs together.")
 
 
 class Report(_Frozen):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from finetune.errors import OutputError, VersionError
+from finetune.atomic import write_text
+from finetune.errors import Change, OutputError, VersionError
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
 RECORD = "run.json"
@@ -50,7 +49,7 @@ class RunFolder:
     def write(self, record: RunRecord) -> None:
         """Replace the record in one step: a kill leaves the old or the new one, never half of one."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.record_path, record.model_dump_json(indent=2) + "\n")
+        write_text(self.record_path, record.model_dump_json(indent=2) + "\n")
 
     def check_free(self) -> None:
         """Refuse a folder that holds anything.
@@ -58,26 +57,29 @@ class RunFolder:
         Raises:
             OutputError: With the command that continues, or what else to choose.
         """
-        self.check_place()
+        self.check_no_file()
         if self.is_empty():
             return
         record = self.read()
         if record is None:
-            raise OutputError(f"--output {self.path}: is not empty and holds no run. Choose another folder.")
+            raise _refused(self.path, "is not empty and holds no run.", Change(text="Choose another folder."))
         if record.status == "finished":
-            raise OutputError(f"--output {self.path}: holds a finished run. Choose another folder, or delete this one.")
-        raise OutputError(
-            f"--output {self.path}: holds an unfinished run ({record.status}). Add --resume to continue it, or choose "
-            "another folder."
+            another = Change(text="Choose another folder, or delete this one.")
+            raise _refused(self.path, "holds a finished run.", another)
+        raise _refused(
+            self.path,
+            f"holds an unfinished run ({record.status}).",
+            Change(arguments={"resume": True}, note="continues it"),
+            Change(text="choose another folder"),
         )
 
-    def check_place(self) -> None:
+    def check_no_file(self) -> None:
         """Refuse a path that cannot be a folder.
 
         Raises:
             OutputError: It, or something above it, is a file.
         """
-        check_place(self.path)
+        check_no_file(self.path)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever written there; a lock that a dead process left does not count."""
@@ -85,16 +87,16 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Lock the folder for this process.
 
         Raises:
-            OutputError: Another process holds it, or it cannot be created.
+            OutputError: Another process has locked it, or it cannot be created.
         """
         with lock_folder(self.path):
             yield
 
 
-def check_place(path: Path) -> None:
+def check_no_file(path: Path) -> None:
     """Refuse a path that cannot be a folder.
 
     Raises:
@@ -103,7 +105,7 @@ def check_place(path: Path) -> None:
     existing = next(above for above in (path.absolute(), *path.absolute().parents) if above.exists())
     if not existing.is_dir():
         blocking = "" if existing == path.absolute() else f"{existing} "
-        raise OutputError(f"--output {path}: {blocking}is a file. Choose a folder.")
+        raise _refused(path, f"{blocking}is a file.", Change(text="Choose a folder."))
 
 
 def is_empty(path: Path) -> bool:
@@ -113,28 +115,44 @@ def is_empty(path: Path) -> bool:
 
 @contextlib.contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder for this process; created if need be, and removed again if nothing came of it.
+    """Lock a folder for this process; created if need be, and removed again if nothing came of it.
+
+    The system ends the lock of a process that dies, so a lock file that is left does not block.
 
     Raises:
-        OutputError: Another process holds it, or it cannot be created.
+        OutputError: Another process has locked it, or it cannot be created.
     """
-    fresh = not path.exists()
+    from filelock import FileLock, Timeout  # takes a tenth of what `finetune --help` takes
+
+    is_new = not path.exists()
+    lock = FileLock(path / LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        handle = (path / LOCK).open("w")
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise _refused(path, "another process is running there.") from error
     except OSError as error:
-        raise OutputError(f"--output {path}: cannot be written: {error.strerror}.") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(f"--output {path}: another process is running there.") from error
-        try:
-            yield
-        finally:
-            if fresh and is_empty(path):
-                (path / LOCK).unlink()
-                path.rmdir()
+        raise _refused(path, f"cannot be written: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        is_unused = is_new and is_empty(path)
+        if is_unused:
+            _remove(path)  # while it is locked: nobody else may have begun to use it
+        lock.release()
+        if is_unused:
+            _remove(path)  # Windows removes no file that is open
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder that holds nothing but its lock, if the system lets us."""
+    with contextlib.suppress(OSError):
+        (path / LOCK).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def _refused(path: Path, why: str, *changes: Change) -> OutputError:
+    return OutputError(why, *changes, argument="output", found=str(path))
 
 
 def read_record(path: Path) -> RunRecord:
@@ -153,23 +171,9 @@ def read_record(path: Path) -> RunRecord:
         if version != SCHEMA_VERSION:
             raise VersionError(
                 f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
-                "different versions cannot stand in one table."
+                "different versions cannot be compared."
             )
         kind = FinishedRecord if content.get("status") == "finished" else RunRecord
         return kind.model_validate(content)
     except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside the file, flush to disk, then rename over it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

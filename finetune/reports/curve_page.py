@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune.advice.curve import predicted_change, predicted_level, rows_text
+from finetune.atomic import write_text
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Summary
-from finetune.records.store import write_atomically
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
 from finetune.reports.curve import failures, has_tfidf
@@ -32,11 +32,11 @@ def write_curve(curve: CurveReport, folder: Path) -> list[Path]:
     """Write curve.json, curve.html, and curve.md with its figures; returns the three paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"curve.{suffix}" for suffix in ("json", "html", "md")]
-    write_atomically(paths[0], curve.model_dump_json(indent=2) + "\n")
+    write_text(paths[0], curve.model_dump_json(indent=2) + "\n")
     palette = Palette(preset.name for preset in curve.presets)
     title = shorten(curve.title, 160) or "Learning curve"
     made = sections(curve, palette)
-    write_atomically(paths[1], render_page(title, [("g1", curve, made)], _skipped(curve), palette, paths[0].name))
+    write_text(paths[1], render_page(title, [("g1", curve, made)], _skipped(curve), palette, paths[0].name))
     lines = [f"# {escape(title)}", ""]
     for section in made:
         lines += section_lines(section, "##", "", palette, folder)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from finetune.atomic import write_text
 from finetune.records.report import Report
-from finetune.records.store import write_atomically
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -13,7 +13,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"report.{suffix}" for suffix in ("json", "html", "md")]
-    write_atomically(paths[0], report.model_dump_json(indent=2) + "\n")
-    write_atomically(paths[1], render_html(report))
+    write_text(paths[0], report.model_dump_json(indent=2) + "\n")
+    write_text(paths[1], render_html(report))
     write_markdown(report, folder)
     return paths

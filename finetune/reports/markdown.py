@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from finetune.atomic import replaced_file, write_text
 from finetune.records.report import Report
-from finetune.records.store import write_atomically
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Prose, Section, Table
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
@@ -45,7 +45,7 @@ def write_lines(path: Path, lines: list[str], skipped: list[str]) -> None:
     """Write a page, with the records that could not be read at its end."""
     unreadable = ["## Unreadable records", "", *_list([escape(reason) for reason in skipped])] if skipped else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "\n".join([*lines, *unreadable]).rstrip() + "\n")
+    write_text(path, "\n".join([*lines, *unreadable]).rstrip() + "\n")
 
 
 def escape(text: str) -> str:
@@ -110,7 +110,8 @@ def _plot(block: Plot, prefix: str, palette: Palette, folder: Path) -> list[str]
 
     path = Path("figures") / f"{prefix}{block.name}.png"
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    (folder / path).write_bytes(to_png(block.picture, palette))
+    with replaced_file(folder / path) as partial:
+        partial.write_bytes(to_png(block.picture, palette))
     text = inline(shorten(f"{block.title}. {_alternative(block)}", LONGEST_ALTERNATIVE))
     caption = [] if block.markdown_only else [f"{prose(block.caption)}", ""]
     return [f"![{text}]({path.as_posix()})", "", *caption]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -27,7 +28,7 @@ def report_fragment(report: Report) -> str:
         One <div> that needs nothing else and runs no script. The same report gives the same text.
     """
     palette = Palette.of(report)
-    groups = []
+    groups: list[tuple[str, Any, list[Section]]] = []
     for group in report.groups:
         sections = [
             Section("answer", "Recommendation", content.answer(group)),
@@ -55,7 +56,7 @@ def curve_fragment(curve: CurveReport) -> str:
 
 def runs_fragment(records: Sequence[FinishedRecord]) -> str:
     """Of single runs: the table of scores and gaps of each, and what to know beside it."""
-    groups = []
+    groups: list[tuple[str, Any, list[Section]]] = []
     for record in records:
         table = run_content.scores_table(record)
         facts = [(label, shorten(text, 600)) for label, text in run_content.run_facts(record)]

@@ -1,4 +1,4 @@
-"""AEDA: punctuation put between the words of a training text."""
+"""AEDA: random punctuation between the words of a training text."""
 
 import random
 from typing import ClassVar
@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.augmentation import Augmentation
 
 MARKS = (".", ",", ";", ":", "!", "?")
 
@@ -23,19 +24,19 @@ def insert_punctuation(text: str, ratio: float, rng: random.Random) -> str:
     return " ".join(words)
 
 
-class AEDA(Technique):
-    """Insert punctuation at random, so that the model cannot lean on exact positions. Words stay untouched.
+class AEDA(Technique, Augmentation):
+    """AEDA: insert punctuation at random positions; the words stay unchanged.
 
-    Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
-    see it. The safest augmentation without a dictionary: nothing is deleted; case, digits and marks are kept. Marks
-    count towards `data.max_length`. The number of optimizer steps stays the same: a row is replaced for this epoch,
-    not added.
+    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train sample
+    are never changed. The safest augmentation without a dictionary: nothing is deleted; case, digits and marks are
+    kept. Marks count towards `data.max_length`. The number of optimizer steps stays the same: a row is replaced for
+    this epoch, not added.
 
-    Range: near 0 `probability` leaves the texts alone; at 1 no text is ever seen as written. `ratio` is the most marks
-    a word can bring: 0.3 is the authors', at 1 a text may double in length.
-    Cost: ×1.0 plus the marks as tokens; a text is tokenised again each epoch.
+    Range: near 0 `probability` changes no text; at 1 no text is ever seen as written. `ratio` is the highest number of
+    marks per word: 0.3 is the authors', at 1 a text may double in length.
+    Cost: ×1.0 plus the marks as tokens; a text is tokenised again in each epoch.
     Raises: nothing of its own.
-    Relations: goes with `eda`, `synonyms` and the other augmentations, one after the other in the order of the preset.
+    Relations: can be combined with `eda`, `synonyms` and the other augmentations, in the order of the preset.
     Evidence: above plain training at every size in its Fig. 1 (5 seeds, not pretrained models), where EDA is below it
     from 30 % of the data on; none found for encoders on few examples.
     Source: Karimi et al. 2021, arXiv:2108.13230 (ratio 0.3). Departs from it in: online replacement instead of
@@ -45,8 +46,8 @@ class AEDA(Technique):
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Karimi et al. 2021, arXiv:2108.13230"
 
-    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
-    ratio: float = Field(0.3, gt=0, le=1, description="Inserted marks per word, at most.")
+    probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
+    ratio: float = Field(0.3, gt=0, le=1, description="Highest number of inserted marks per word.")
 
     def augment(self, text: str, rng: random.Random) -> str:
         return insert_punctuation(text, self.ratio, rng) if rng.random() < self.probability else text

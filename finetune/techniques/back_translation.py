@@ -1,4 +1,4 @@
-"""Back-translation: training texts put into another language and back."""
+"""Back-translation: training texts translated into another language and back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import DataError, ModelError
-from finetune.techniques.base import AugmentSources, BatchAugment, Technique
+from finetune.errors import Change, DataError, ModelError
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
-from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
+from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,27 +49,27 @@ def draw_tokens(scores: Tensor, noise: Tensor, temperature: float) -> Tensor:
     return ids.gather(-1, best).squeeze(-1)
 
 
-class BackTranslation(Technique):
-    """Say a training text in other words, by way of another language, so that the label cannot hang on the wording.
+class BackTranslation(Technique, Augmentation):
+    """Paraphrase training texts by back-translation, so that the label does not depend on the wording.
 
         x → y ~ p_forward(y | x)^(1/T) → x' ~ p_backward(x' | y)^(1/T), normalised over the 50 likeliest tokens
 
-    Sentence by sentence, as the translation models were trained (a text is split at line breaks and behind . ! ? …).
+    Sentence by sentence, as the translation models were trained (a text is split at line breaks and after . ! ? …).
     Each training text is rewritten `variants` times before training, and an epoch draws among them: `probability` of
     the texts, by the stream keyed by (seed, epoch, row). The translation itself is keyed by content (sentence, both
     models, temperature, number): the same in all seeds, whatever else is in the batch, up to the rounding of matrix
-    products on another machine or GPU. It is kept on disk, so that what one run has made all others read (folder
-    back_translation of FINETUNE_CACHE); an interrupted preparation goes on where it was. A sentence without letters,
-    too long for a model, or translated into nothing stays as it is. Web addresses, names and emoji may get lost.
+    products on another machine or GPU. It is stored on disk for all later runs (folder back_translation of
+    FINETUNE_CACHE); an interrupted preparation continues. A sentence without letters,
+    too long for a model, or translated into nothing stays as it is. Web addresses, names and emoji may be lost.
 
-    Range: temperature near 0 takes the likeliest tokens and often gives the text back as it was; above 1 sentences
-    come apart. More variants repeat less from epoch to epoch.
-    Cost: 1.0 × once the texts are there; before, two translations of each text and variant: a minute per 1,000 short
+    Range: temperature near 0 takes the likeliest tokens and often returns the text unchanged; above 1 sentences become
+    incoherent. More variants repeat less from epoch to epoch.
+    Cost: 1.0 × once the texts are made; before, two translations of each text and variant: a minute per 1,000 short
     texts on a GPU, many minutes on two CPU cores (estimated, not measured). 600 MB of weights for the default pair.
-    Raises: ModelError if a model cannot be loaded, is no translation model, or the languages of the two do not meet;
-    DataError if no training text has letters.
-    Relations: put it before techniques that change texts afresh each epoch (`aeda`, `eda`, `synonyms`), or it has to
-    translate in every epoch. Composes with `contextual`.
+    Raises: ModelError if a model cannot be loaded, is not a translation model, or the languages of the two do not
+    match; DataError if no training text has letters.
+    Relations: put it before techniques that change texts anew in each epoch (`aeda`, `eda`, `synonyms`), or it has to
+    translate in every epoch. Can be combined with `contextual`.
     Evidence: 10 examples per class, BERT-base: SST-2 52.9 ± 5.0 → 57.5, TREC 48.6 ± 11.5 → 66.2, SNIPS 79.4 → 86.5
     (Kumar et al. 2020); at 1,000 rows and more no consistent gain (Longpre et al. 2020).
     Source: Sennrich et al. 2016, arXiv:1511.06709, and Xie et al. 2020, arXiv:1904.12848 (sampling at T 0.8 to 0.9).
@@ -77,7 +79,7 @@ class BackTranslation(Technique):
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Sennrich et al. 2016, arXiv:1511.06709"
 
-    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
+    probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     forward: str = Field(
         "Helsinki-NLP/opus-mt-en-de", min_length=1, description="Folder or hub id: from the texts' language."
     )
@@ -95,14 +97,15 @@ class BackTranslation(Technique):
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         if not any(_is_language(text) for text in sources.texts):
             raise DataError(
-                "techniques.back_translation: no training text has letters to translate. "
-                "Try: --set techniques.back_translation=off"
+                "no training text has letters to translate.",
+                turned_off("back_translation"),
+                key="techniques.back_translation",
             )
         made_of = [*self._check_models(), self.temperature]
         file = sources.cache / "back_translation" / "texts.sqlite3"
 
-        def rewrite(wanted: list[Variant]) -> dict[Variant, str]:
-            parts = {variant: split_sentences(variant[0]) for variant in wanted}
+        def rewrite(variants: list[Variant]) -> dict[Variant, str]:
+            parts = {variant: split_sentences(variant[0]) for variant in variants}
             sentences = {
                 (part, number): cache_key(made_of, part, number)
                 for (_, number), split in parts.items()
@@ -110,7 +113,7 @@ class BackTranslation(Technique):
                 if _is_language(part)
             }
             named = {key: sentence for (sentence, _), key in sentences.items()}
-            made = remembered(
+            made = stored_texts(
                 file,
                 list(named),
                 lambda missing: self._translate({key: named[key] for key in missing}),
@@ -121,18 +124,19 @@ class BackTranslation(Technique):
                     (made[sentences[part, number]].strip() or part) if _is_language(part) else part
                     for part in parts[text, number]
                 )
-                for text, number in wanted
+                for text, number in variants
             }
 
         return draw_variants(rewrite, sources.texts, self.probability, self.variants, "back_translation")
 
     def _check_models(self) -> list[str]:
-        """What both models are, and that they are of one pair."""
+        """Identifies both models, and checks that the second reverses the first."""
         configs = {way: load_part("AutoConfig", location, *_names(way)) for way, location in self._ways().items()}
         for way, config in configs.items():
             if not config.is_encoder_decoder:
                 key, advice = _names(way)
-                raise ModelError(f"{key}: '{self._ways()[way]}' ({config.model_type}) does not translate. {advice}")
+                why = f"'{self._ways()[way]}' ({config.model_type}) is not a translation model."
+                raise ModelError(why, advice, key=key, found=self._ways()[way])
         tokenizers = {way: load_part("AutoTokenizer", location, *_names(way)) for way, location in self._ways().items()}
         there, back = (
             [getattr(tokenizers[way], side, None) for side in ("source_lang", "target_lang")]
@@ -140,10 +144,13 @@ class BackTranslation(Technique):
         )
         for ours, theirs in (there[0], back[1]), (there[1], back[0]):
             if ours and theirs and ours != theirs:
+                key = "techniques.back_translation.backward"
                 raise ModelError(
-                    f"techniques.back_translation.backward: '{self.backward}' translates {back[0]} → {back[1]}, but "
-                    f"forward '{self.forward}' {there[0]} → {there[1]}: not there and back. Pass a model "
-                    f"{there[1]} → {there[0]}: --set techniques.back_translation.backward=NAME_OR_FOLDER"
+                    f"'{self.backward}' translates {back[0]} → {back[1]}, which does not reverse "
+                    f"forward='{self.forward}', {there[0]} → {there[1]}.",
+                    Change(settings={key: "NAME_OR_FOLDER"}, note=f"a model {there[1]} → {there[0]}"),
+                    key=key,
+                    found=self.backward,
                 )
         return [fingerprint(location, configs[way]) for way, location in self._ways().items()]
 
@@ -178,7 +185,7 @@ class _Translator:
         results = [""] * len(sentences)
         if fits:
             texts = [sentences[index] for index in fits]
-            # Twice as long as the original is nonsense that does not find its end.
+            # A translation twice as long as the original is nonsense without an end.
             longest = [min(2 * lengths[index] + 10, self._limit - 1) for index in fits]
             for index, text in zip(
                 fits, self._generate(texts, [keys[i] for i in fits], longest, temperature), strict=True
@@ -229,7 +236,7 @@ def _is_language(text: str) -> bool:
     return any(character.isalpha() for character in text)
 
 
-def _names(way: str) -> tuple[str, str]:
-    """The setting of a direction, and what to type if its model is not there."""
+def _names(way: str) -> tuple[str, Change]:
+    """The setting of a direction, and what to change if its model cannot be used."""
     key = f"techniques.back_translation.{way}"
-    return key, f"Pass a translation model that is there: --set {key}=NAME_OR_FOLDER"
+    return key, Change(settings={key: "NAME_OR_FOLDER"}, note="a translation model")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.losses import Losses, TrainStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +29,8 @@ def label_entropy(logits: Tensor) -> Tensor:
     return -terms.mean(dim=-1)
 
 
-class ConfidencePenalty(Technique):
-    """Reward predictions that stay spread out: the model is paid for not being surer than the loss demands.
+class ConfidencePenalty(Technique, Losses):
+    """Confidence penalty: reward predictions with high entropy, so that the model does not become overconfident.
 
         objective = loss − β · mean_i w_i H(p_i),   H(p) = −Σ_k p_k log p_k
 
@@ -39,13 +41,13 @@ class ConfidencePenalty(Technique):
     What is measured stays the plain loss. The objective that is logged can become negative: with K classes its
     floor is −β log K.
 
-    Range: β near 0 changes nothing; where β is about the loss of a learned row (1 and more), the model is paid for
-    knowing nothing. 0.01 to 0.3 was tried.
+    Range: β near 0 changes nothing; where β is about the loss of a learned row (1 and more), uniform
+    predictions pay best. 0.01 to 0.3 has been tried.
     Cost: × 1.0, no extra memory.
     Raises: RecipeError on regression, which predicts no distribution.
-    Relations: `label_smoothing` is the same idea with the two arguments of the divergence exchanged; both together
-    pull twice. Adds to the objective, so that it goes with every other technique; with `r_drop` the first of the two
-    passes is penalised.
+    Relations: `label_smoothing` is the same idea with the two arguments of the divergence exchanged; both together act
+    twice. Adds to the objective, so that it can be combined with every other technique; with `r_drop` the first of the
+    two passes is penalised.
     Evidence: none found for encoder classification.
     Source: Pereyra et al. 2017, arXiv:1701.06548, §3. Departs from it in: the multi-label form; class weights; no
     threshold below which the entropy is left alone.
@@ -54,7 +56,7 @@ class ConfidencePenalty(Technique):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Pereyra et al. 2017, arXiv:1701.06548"
 
-    strength: float = Field(0.1, gt=0, le=10, description="β, the worth of one nat of entropy in units of the loss.")
+    strength: float = Field(0.1, gt=0, le=10, description="β, weight of one nat of entropy in units of the loss.")
 
     def problems(self, budget: Budget) -> list[Problem]:
         if budget.task == "regression":

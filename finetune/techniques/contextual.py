@@ -9,27 +9,30 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import DataError, ModelError
-from finetune.techniques.base import AugmentSources, BatchAugment, Technique
+from finetune.errors import Change, DataError, ModelError
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
-from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
+from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
 BATCH_TOKENS = 2048  # logits of so many tokens: 250 MB with 30,000 words, 2 GB with 250,000
-LONGEST = 512  # tokens; words behind them are left alone
-ADVICE = (
-    "Sentence encoders and classifiers are saved without the head that fills masked words. Pass a masked language "
-    "model that has it: --set techniques.contextual.model=NAME_OR_FOLDER"
+LONGEST = 512  # tokens; words beyond them are not replaced
+KEY = "techniques.contextual.model"
+ANOTHER_MODEL = Change(
+    settings={KEY: "NAME_OR_FOLDER"},
+    note="a masked language model; sentence encoders and classifiers are saved without its head",
 )
 
 Span = tuple[int, int]
 
 
-def choose_words(text: str, share: float, protected: frozenset[str], rng: random.Random) -> list[Span]:
-    """`share` of the words that may be replaced, at least one, from left to right. Protected words may not."""
+def choose_words(text: str, fraction: float, protected: frozenset[str], rng: random.Random) -> list[Span]:
+    """`fraction` of the words that may be replaced, at least one, from left to right. Protected words may not."""
     spans = [(start, end) for start, end in find_words(text) if text[start:end].lower() not in protected]
-    return sorted(rng.sample(spans, max(1, round(share * len(spans))))) if spans else []
+    return sorted(rng.sample(spans, max(1, round(fraction * len(spans))))) if spans else []
 
 
 def draw_word(
@@ -54,28 +57,28 @@ def draw_word(
     return drawn
 
 
-class Contextual(Technique):
-    """Replace words by others that fit their place, so that the label cannot hang on single words.
+class Contextual(Technique, Augmentation):
+    """Replace words by those that a masked language model predicts in their place.
 
         w_i ← w ~ p(w | the text with i masked), over the top_k likeliest words w ≠ w_i, for `share` of the words
 
     All chosen words of a text are masked at once and filled from one pass of a masked language model. Each training
     text is rewritten `variants` times before training, and an epoch draws among them: `probability` of the texts, by
     the stream keyed by (seed, epoch, row). The rewriting itself is keyed by content (text, model, settings, number),
-    so it is the same in all seeds, and it is kept on disk (folder contextual of FINETUNE_CACHE) for later runs.
-    Only whole words of letters are taken out or put in, in the case of the word replaced; never negations and other
-    `protected` words, @names, #tags, web addresses, numbers. Words behind the model's first 512 tokens stay.
+    so it is the same in all seeds, and it is stored on disk (folder contextual of FINETUNE_CACHE) for later runs.
+    Only whole words of letters are removed or inserted, in the case of the word replaced; never negations and other
+    `protected` words, @names, #tags, web addresses, numbers. Words beyond the model's first 512 tokens stay.
 
-    Range: share near 0 is one word a text; 1 masks all, and nothing is left to guess from. top_k 1 takes the
-    likeliest word, 100 nearly any. More variants repeat less from epoch to epoch.
-    Cost: 1.0 × once the texts are there; before, `variants` forward passes of the model over the training texts.
-    Raises: ModelError if the model cannot be loaded or has no trained head for masked words, as sentence encoders
-    have none; DataError if no training text has a word that may be replaced.
-    Relations: put it before techniques that change texts afresh each epoch (`aeda`, `eda`, `synonyms`), or it has to
-    run in every epoch. Composes with `back_translation`.
+    Range: share near 0 is one word per text; 1 masks all, without any context. top_k 1 takes the likeliest word, 100
+    nearly any. More variants repeat less from epoch to epoch.
+    Cost: 1.0 × once the texts are made; before, `variants` forward passes of the model over the training texts.
+    Raises: ModelError if the model cannot be loaded or has no trained head for masked words (sentence encoders have
+    none); DataError if no training text has a word that may be replaced.
+    Relations: put it before techniques that change texts anew in each epoch (`aeda`, `eda`, `synonyms`), or it has to
+    run in every epoch. Can be combined with `back_translation`.
     Evidence: 10 examples per class, BERT-base: TREC 48.6 ± 11.5 → 64.3 and SST-2 52.9 ± 5.0 → 57.4 with a model that
-    is told the label; this one is not, so that good may become bad where only that word decides. At 1,000 rows and
-    more about 0.
+    sees the label; this one does not, so that good may become bad where only that word decides. At 1,000 rows and more
+    about no gain.
     Source: Wu et al. 2019, arXiv:1812.06705, and Kumar et al. 2020, arXiv:2003.02245. Departs from it in: the model
     does not see the label; whole words only, never the original; online replacement instead of added copies.
     """
@@ -83,39 +86,43 @@ class Contextual(Technique):
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wu et al. 2019, arXiv:1812.06705"
 
-    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
-    share: float = Field(0.15, gt=0, le=1, description="Share of a text's words that is replaced; at least one word.")
+    probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
+    share: float = Field(
+        0.15, gt=0, le=1, description="Fraction of a text's words that is replaced; at least one word."
+    )
     top_k: int = Field(10, ge=1, le=1000, description="Words to draw from, the likeliest.")
     variants: int = Field(2, ge=1, le=100, description="Rewritings of each training text, made before training.")
     model: str | None = Field(
         None, description="Folder or hub id of a masked language model; null: the run's own checkpoint."
     )
-    protected: list[str] = Field(list(NEGATIONS), description="Words never replaced; case does not count.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case does not count.")
 
     def check_sources(self, sources: AugmentSources) -> None:
-        key, location = "techniques.contextual.model", self._location(sources)
-        config = load_part("AutoConfig", location, key, ADVICE)
+        location = self._location(sources)
+        config = load_part("AutoConfig", location, KEY, ANOTHER_MODEL)
         saved_as = config.architectures or []  # what the checkpoint holds, where it says so
         if saved_as and not any(name.endswith("ForMaskedLM") for name in saved_as):
-            raise ModelError(f"{key}: '{location}' holds a {saved_as[0]}, which fills no masked words. {ADVICE}")
+            why = f"'{location}' holds a {saved_as[0]}, which cannot predict masked words."
+            raise ModelError(why, ANOTHER_MODEL, key=KEY, found=location)
 
     def _location(self, sources: AugmentSources) -> str:
         return sources.model if self.model is None else self.model
 
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         location = self._location(sources)
-        config = load_part("AutoConfig", location, "techniques.contextual.model", ADVICE)
+        config = load_part("AutoConfig", location, KEY, ANOTHER_MODEL)
         if not any(choose_words(text, self.share, self._kept(), random.Random(0)) for text in sources.texts):
             raise DataError(
-                "techniques.contextual: no training text has a word of letters between spaces that may be replaced. "
-                "Try: --set techniques.contextual=off"
+                "no training text has a word of letters between spaces that may be replaced.",
+                turned_off("contextual"),
+                key="techniques.contextual",
             )
         made_of = [fingerprint(location, config), self.model_dump(include={"share", "top_k", "protected"})]
         file = sources.cache / "contextual" / "texts.sqlite3"
 
-        def rewrite(wanted: list[Variant]) -> dict[Variant, str]:
-            keys = {cache_key(made_of, text, number): (text, number) for text, number in wanted}
-            filled = remembered(
+        def rewrite(variants: list[Variant]) -> dict[Variant, str]:
+            keys = {cache_key(made_of, text, number): (text, number) for text, number in variants}
+            filled = stored_texts(
                 file,
                 list(keys),
                 lambda missing: self._fill({key: keys[key][0] for key in missing}, location),
@@ -147,11 +154,11 @@ class _Filler:
     """A masked language model and the words it may put in."""
 
     def __init__(self, location: str, kept: frozenset[str], top_k: int) -> None:
-        key = "techniques.contextual.model"
-        self._tokenizer = load_part("AutoTokenizer", location, key, ADVICE)
+        self._tokenizer = load_part("AutoTokenizer", location, KEY, ANOTHER_MODEL)
         if self._tokenizer.mask_token is None:
-            raise ModelError(f"{key}: the tokenizer of '{location}' has no mask token. {ADVICE}")
-        self._model = load_weights("AutoModelForMaskedLM", location, key, ADVICE)
+            why = f"the tokenizer of '{location}' has no mask token."
+            raise ModelError(why, ANOTHER_MODEL, key=KEY, found=location)
+        self._model = load_weights("AutoModelForMaskedLM", location, KEY, ANOTHER_MODEL)
         size = int(self._model.config.vocab_size)
         words = {
             word: number
@@ -159,7 +166,8 @@ class _Filler:
             if number < size and word.lower() not in kept
         }
         if not words:
-            raise ModelError(f"{key}: the vocabulary of '{location}' holds no whole words. {ADVICE}")
+            why = f"the vocabulary of '{location}' has no whole words."
+            raise ModelError(why, ANOTHER_MODEL, key=KEY, found=location)
         self._words, self._ids = list(words), list(words.values())
         self._top_k = top_k
         positions = getattr(self._model.config, "max_position_embeddings", None) or LONGEST

@@ -1,27 +1,30 @@
-"""Early stopping, and shipping the best checkpoint instead of the last."""
+"""Early stopping, and keeping the best checkpoint instead of the last."""
 
 from typing import ClassVar, Self
 
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, SelectionRule, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.kept_weights import KeptWeights, SelectionRule
+from finetune.techniques.hooks.plan import TrainingPlan
 
 
-class EarlyStopping(Technique):
-    """Stop when validation has not improved for a while, and ship the best weights seen.
+class EarlyStopping(Technique, TrainingPlan, KeptWeights):
+    """Stop when validation no longer improves, and keep the best checkpoint.
 
-    There is one evaluation an epoch. Training stops after `patience` evaluations in a row without a gain of more
-    than `min_delta` over the last value that counted as a gain, but not before `min_epochs`. The reference does not
-    creep along with small gains (transformers' callback lets it, so slow progress stops it). What ships is the
-    best evaluation of all; equal scores are decided by the lower loss.
+    There is one evaluation per epoch. Training stops after `patience` evaluations in a row without a gain of more
+    than `min_delta` over the last value that counted as a gain, but not before `min_epochs`. Smaller gains
+    add up: the reference value does not follow them (in transformers' callback it does, so slow progress stops it). The
+    checkpoint of the best evaluation is kept; equal scores are decided by the lower loss.
 
-    Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is a lottery; as many
+    Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is random; as many
     as epochs would never stop. `min_delta` near 0 counts every gain; above the standard error of the metric
     (3.1 points of accuracy at 200 rows) hardly any.
     Cost: ×1.0 declared; what it saves by stopping is not counted in advance.
     Raises: RecipeError if it could never stop: patience (or min_epochs) not below the number of epochs.
-    Relations: with `ema` or `swa` it watches and ships the averaged weights; `wise_ft` starts from what it selected.
+    Relations: with `ema` or `swa` it measures and keeps the averaged weights; `wise_ft` starts from the selected ones.
     Evidence: the best checkpoint on 200 validation rows looks about 2.9 points better than it is (simulated, 20
     checkpoints): that is why test is separate.
     Source: Prechelt 1998, "Early Stopping — But When?". Departs from it in: patience against the last counted gain
@@ -30,7 +33,7 @@ class EarlyStopping(Technique):
 
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?"
-    owns: ClassVar[frozenset[str]] = frozenset({"the choice of the checkpoint"})
+    owns: ClassVar[frozenset[str]] = frozenset({"checkpoint selection"})
 
     metric: str = Field(
         "score",
@@ -54,7 +57,7 @@ class EarlyStopping(Technique):
             problems.append(Problem(why, ".min_epochs", found=self.min_epochs, changes=(fewer,)))
         return problems
 
-    def stretched(self, factor: float) -> Self:
+    def with_epochs_scaled(self, factor: float) -> Self:
         longer = {"patience": round(self.patience * factor), "min_epochs": round(self.min_epochs * factor)}
         return self.model_copy(update=longer)
 

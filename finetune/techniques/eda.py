@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.augmentation import Augmentation
 
 NEGATIONS = (
     "not",
@@ -46,22 +47,22 @@ def _is_protected(word: str, protected: frozenset[str]) -> bool:
     return bare in protected or bare.endswith(("n't", "n’t"))
 
 
-class EDA(Technique):
-    """Swap and delete words of a training text, a few at a time.
+class EDA(Technique, Augmentation):
+    """EDA: swap and delete a few words of a training text.
 
-    Words are what stands between spaces; their case, digits and punctuation are kept (the reference code lowers
-    and strips them, which changes every text). Negations are not deleted: "not good" must not become "good".
-    Fresh each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train probe never
-    see it.
+    Words are what stands between spaces; their case, digits and punctuation are kept (the reference code removes
+    them, which changes every text). Negations are not deleted: "not good" must not become "good".
+    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train sample
+    are never changed.
 
         words' = delete_δ(swap^k(words)),   k = max(1, round(swap · words)),   each word deleted with chance δ
 
-    Range: near 0 a text keeps its order and words; with `swap` or `delete` near 1 hardly a phrase survives.
-    Cost: ×1.0; a text is tokenised again each epoch.
+    Range: near 0 a text keeps its order and words; with `swap` or `delete` near 1 hardly a phrase is left.
+    Cost: ×1.0; a text is tokenised again in each epoch.
     Raises: a validation error if both `swap` and `delete` are 0.
-    Relations: goes with `aeda` and the other augmentations; `synonyms` is EDA's third operation.
+    Relations: can be combined with `aeda` and the other augmentations; `synonyms` is EDA's third operation.
     Evidence: +3.0 points at 500 examples for CNN and RNN; with BERT, XLNet and RoBERTa it "fails to consistently
-    improve performance" (Longpre et al. 2020). Keep the shares small.
+    improve performance" (Longpre et al. 2020). Keep the fractions small.
     Source: Wei & Zou 2019, arXiv:1901.11196 (alpha 0.05 below 2,000 rows). Departs from it in: no synonyms here;
     online replacement instead of added copies; words are kept as written.
     """
@@ -69,7 +70,7 @@ class EDA(Technique):
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
 
-    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
+    probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     swap: float = Field(0.05, ge=0, le=1, description="Swaps per word; at least one swap unless 0.")
     delete: float = Field(0.05, ge=0, lt=1, description="Chance of each word to be dropped.")
     protected: list[str] = Field(list(NEGATIONS), description="Words never deleted; case does not count.")

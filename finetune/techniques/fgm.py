@@ -8,7 +8,10 @@ from pydantic import Field
 
 from finetune.errors import ModelError
 from finetune.models.layers import word_embeddings
-from finetune.techniques.base import GradientView, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.gradients import Gradients, GradientView
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,7 +33,7 @@ def perturbation(gradient: Tensor, radius: float) -> Tensor:
 
 
 class _Attack:
-    """Forward hook of the word embeddings, and the memory between two passes: technique objects remember nothing."""
+    """Forward hook of the word embeddings, and the state between two passes: techniques keep no state."""
 
     def __init__(self, model: nn.Module, padding: int) -> None:
         self._model = model
@@ -60,8 +63,8 @@ class _Attack:
         self._seen.clear()
 
 
-class FGM(Technique):
-    """Train also on the worst small shift of each text's word embeddings: the loss must be flat around every text.
+class FGM(Technique, ModelChanges, Gradients):
+    """FGM: adversarial training, also on the worst small perturbation of each text's word embeddings.
 
         r_i = ε g_i / ‖g_i‖₂,   g_i = ∂ objective / ∂ e_i
         objective = loss(e) + loss(e + r)
@@ -72,15 +75,15 @@ class FGM(Technique):
 
     The second pass has the dropout masks of the first and the whole objective of all techniques. Gradients are
     added, not averaged, as is usual: Adam does not see the factor 2, but gradient clipping does (the norm
-    that is logged is about doubled); what is logged as objective is the clean pass. Every text is normalised on its
-    own, so that neither batch size nor accumulation changes r. Works with frozen embeddings, too.
+    that is logged is about doubled); what is logged as objective is the clean pass. Every text is normalised on
+    its own, so that neither batch size nor accumulation changes r. It works with frozen embeddings, too.
 
-    Range: ε near 0 only doubles the gradient; where it nears the length of the embeddings (8 at 32 tokens), texts
-    turn into other texts. The ε of 1 in common recipes is the length over a whole batch: 0.25 a text at 16 rows, which
-    is the default here. At 1 a text, MiniLM did not leave the majority class on 300 tweets.
+    Range: ε near 0 only doubles the gradient; where it nears the length of the embeddings (8 at 32 tokens), a
+    text turns into another one. The ε of 1 in common recipes is the length over a whole batch: 0.25 per text at 16
+    rows, the default here. At 1 per text, MiniLM predicted the majority class only on 300 tweets.
     Cost: × 2.0: a second forward and backward pass, one after the other; memory for the embeddings' gradient.
     Raises: ModelError if the configuration names no padding token.
-    Relations: shares the second pass with `sam`: a step has one. Penalties that techniques add to the objective
+    Relations: `sam` also needs the second pass: mutually exclusive. Penalties that techniques add to the objective
     count twice, as the loss does. With `r_drop` each of its two passes gets its own perturbation (× 4).
     Evidence: +1.10 macro-F1 on 66,000 texts (BanglaCyberBench, 3 seeds); none found for encoders on few texts.
     Source: Miyato et al. 2017, arXiv:1605.07725, §3. Departs from it in: embeddings are not normalised to unit
@@ -92,14 +95,17 @@ class FGM(Technique):
     cost: ClassVar[float] = 2.0
     owns: ClassVar[frozenset[str]] = frozenset({"the second pass"})
 
-    radius: float = Field(0.25, gt=0, le=100, description="ε, length of a text's shift, in units of its embeddings.")
+    radius: float = Field(
+        0.25, gt=0, le=100, description="ε, length of a text's perturbation, in units of its embeddings."
+    )
 
     def prepare_model(self, model: nn.Module) -> None:
         config: Any = model.config
         if config.pad_token_id is None:
             raise ModelError(
-                "techniques.fgm: config.json of this model names no pad_token_id, so padding cannot be told from text. "
-                "Try: --set techniques.fgm=off"
+                "config.json of this model has no pad_token_id, so padding cannot be distinguished from text.",
+                turned_off("fgm"),
+                key="techniques.fgm",
             )
         attack = _Attack(model, config.pad_token_id)
         setattr(model, _STATE, attack)

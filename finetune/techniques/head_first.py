@@ -1,4 +1,4 @@
-"""Head first: train the head on the resting encoder, then both (LP-FT)."""
+"""Head first: train the head on the frozen encoder, then both (LP-FT)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Part, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part, WeightNames
 
 
-def rise_and_fall(step: int, steps: int, rising: int) -> float:
-    """Share of the peak learning rate in step 0 … `steps` − 1; never 0.
+def warmup_and_decay(step: int, steps: int, warmup: int) -> float:
+    """Learning rate in step 0 … `steps` − 1 as a fraction of the peak; never 0.
 
-    (t + 1) / (R + 1) for t < R = `rising`, then (T − t) / (T − R).
+    (t + 1) / (R + 1) for t < R = `warmup`, then (T − t) / (T − R).
     """
-    return (step + 1) / (rising + 1) if step < rising else (steps - step) / (steps - rising)
+    return (step + 1) / (warmup + 1) if step < warmup else (steps - step) / (steps - warmup)
 
 
-class HeadFirst(Technique):
-    """Train the head alone first, so that a random head's gradients do not distort what the encoder knows.
+class HeadFirst(Technique, TrainingPlan):
+    """Train the head alone first, then all weights (LP-FT): gradients of a random head would distort the encoder.
 
-        first E epochs:  η_head constant, the encoder rests          then:  η rises and falls anew for both
+        first E epochs:  η_head constant, the encoder frozen         then:  η rises and falls anew for both
 
-    While it rests the encoder has no gradient and no optimizer state. The second phase warms up for the recipe's share
-    of its own steps and falls to 0 at the end of the run: η (t + 1)/(R + 1) for its R rising steps t, then
-    η (T − t)/(T − R) of its T. Everything below the head rests, a pooler too: one that the checkpoint lacks is a random
-    map in the first phase.
+    While it is frozen the encoder has no gradient and no optimizer state. The second phase has a warm-up of its own,
+    the recipe's fraction of its steps, and decays to 0 at the end of the run: η (t + 1)/(R + 1) in its R warm-up steps
+    t, then η (T − t)/(T − R) of its T. Everything below the head is frozen, the pooler included: one that the
+    checkpoint lacks is a random map in the first phase.
 
-    Range: epochs: a number, or a share of all (at least one epoch); at 0 it is plain fine-tuning, and one epoch must be
-    left for the encoder. learning_rate: 1e-4 to 1e-2, a head alone needs more than an encoder bears.
+    Range: epochs: a number, or a fraction of all (at least one epoch); at 0 it is plain fine-tuning, and one epoch must
+    be left for the encoder. learning_rate: 1e-4 to 1e-2; a head alone needs a higher one than an encoder.
     Cost: an epoch of the head costs a third: 0.87 × for a fifth of the epochs.
-    Raises: RecipeError if no epoch, or no falling step, is left to fine-tune.
-    Relations: owns the schedule, as `swa` does; `lora` and `train_only` set the head's learning rate too; `llrd` and
-    `freeze` compose. `weight_decay` by strength follows the learning rate, so that it acts on the head most in the
-    first phase. `l2_sp` pulls from the second on.
+    Raises: RecipeError if no epoch, or no step after the warm-up, is left to fine-tune.
+    Relations: `swa` also sets the schedule, and `lora` and `train_only` the head's learning rate: mutually exclusive.
+    `llrd` and `freeze` can be combined with it. `weight_decay` by strength follows the learning rate, so that it acts
+    on the head most in the first phase. `l2_sp` acts from the second phase on.
     Evidence: in vision as good as fine-tuning on the same distribution and better on shifted ones (Kumar et al. 2022);
     none found for encoder classification with numbers we could read.
-    Source: Kumar et al. 2022, arXiv:2202.10054. Departs from it in: one run, its epochs shared between the phases.
+    Source: Kumar et al. 2022, arXiv:2202.10054. Departs from it in: one run, its epochs divided between the phases.
     """
 
     family: ClassVar[str] = "shrinkage of the step"
@@ -48,11 +51,13 @@ class HeadFirst(Technique):
     excludes: ClassVar[dict[str, str]] = {"reinit": "the head would first be fitted to layers of random values"}
 
     epochs_alone: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="Epochs in which the head trains alone: a whole number of them, or a share of all."
+        0.2, description="Epochs in which the head trains alone: a whole number of them, or a fraction of all."
     )
-    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of the head while it trains alone, constant.")
+    learning_rate: float = Field(
+        1e-3, gt=0, lt=1, description="Learning rate of the head while it trains alone, constant."
+    )
 
-    def stretched(self, factor: float) -> Self:
+    def with_epochs_scaled(self, factor: float) -> Self:
         if isinstance(self.epochs_alone, int):
             return self.model_copy(update={"epochs_alone": round(self.epochs_alone * factor)})
         return self
@@ -91,7 +96,7 @@ class HeadFirst(Technique):
         started = alone * (budget.steps_per_epoch or 0)
         if step < started:
             return self.learning_rate if part.is_head else 0.0
-        return budget.learning_rate * rise_and_fall(step - started, rest.steps or 0, rest.warmup_steps)
+        return budget.learning_rate * warmup_and_decay(step - started, rest.steps or 0, rest.warmup_steps)
 
 
 def _second_phase(budget: Budget, alone: int) -> Budget:

@@ -4,12 +4,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import Budget, StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.proximal import Target, proximal_step, proximal_targets
 
 
-class L1(Technique):
-    """Make weights exactly zero unless the loss keeps paying for them.
+class L1(Technique, OptimizerSteps):
+    """L1: drives unneeded weights to exactly zero.
 
         after each step:  w ← sign(w) · max(|w| − η_t λ, 0)
 
@@ -17,9 +20,9 @@ class L1(Technique):
     choose λ so that this is near the size of the weights (head: 0.02) or of their movement (difference: 0.001).
 
     Range: near 0 no weight reaches zero; where λ Σ η exceeds the size of the weights all of them do.
-    Cost: ×1.0; one pass over the targeted weights a step.
+    Cost: ×1.0; one pass over the targeted weights per step.
     Raises: ModelError where no targeted weight is trained.
-    Relations: `elastic_net` adds a quadratic part; both own the proximal step, so take one.
+    Relations: `elastic_net` adds a quadratic part; the two are mutually exclusive.
     Evidence: none found for encoder classification; sparse heads and sparse updates are what it is for.
     Source: Parikh & Boyd 2014, "Proximal Algorithms", §6.5.2. Departs from it in: the step size is the plain
     learning rate, not Adam's preconditioned one (the decoupled form, as AdamW is for L2).
@@ -36,7 +39,7 @@ class L1(Technique):
 
     def effect(self, budget: Budget) -> str:
         return (
-            f"takes up to λ Σ η = {self.strength * budget.learning_rate_sum:.4g} off each weight of the {self.target}"
+            f"reduces each weight of the {self.target} by up to λ Σ η = {self.strength * budget.learning_rate_sum:.4g}"
         )
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:

@@ -6,11 +6,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from finetune.techniques.base import StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 
 
-class L2(Technique):
-    """Add the gradient of a squared penalty before the optimizer sees it.
+class L2(Technique, OptimizerSteps):
+    """L2 penalty: add λ w to the gradient before the optimizer sees it.
 
         objective = loss + λ/2 ‖w‖²        so that       g ← g + λ w
 
@@ -18,8 +20,8 @@ class L2(Technique):
     changes it. Adam divides it by the root of the second moment: weights with large gradients are decayed less,
     rarely updated ones (embeddings) more. Biases and normalisation weights are left out.
 
-    Range: near 0 the gradient of the loss decides; from about 1e-2 on Adam follows the penalty and forgets the task.
-    Cost: ×1.0; one addition a weight.
+    Range: near 0 the gradient of the loss decides; from about 1e-2 on the penalty dominates the gradient.
+    Cost: ×1.0; one addition per weight.
     Raises: ModelError where no such weight is trained.
     Relations: `weight_decay` is the decoupled form, whose strength means the same for every weight.
     Evidence: none found for encoder classification.

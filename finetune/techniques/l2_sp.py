@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, StepView, Technique, WeightNames
-from finetune.techniques.weight_decay import strength_for, total_shrink
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
+from finetune.techniques.weight_decay import cumulative_decay, strength_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,34 +21,34 @@ ENOUGH = Change(settings={".strength": None, ".total_pull": 0.2})
 NEGLIGIBLE = 0.01  # of the way back, over a whole run: below it no published experiment saw any effect
 
 
-def pulled(weights: Tensor, anchor: Tensor, share: float) -> Tensor:
-    """w − share · (w − w₀), element-wise; any shape. 1 gives the anchor, and more does not go past it."""
-    return weights.lerp(anchor, min(share, 1.0))
+def pulled(weights: Tensor, anchor: Tensor, fraction: float) -> Tensor:
+    """w − fraction · (w − w₀), element-wise; any shape. 1 gives the anchor, and more does not go past it."""
+    return weights.lerp(anchor, min(fraction, 1.0))
 
 
 @cache
 def _strength_for(total_pull: float, budget: Budget) -> float:
-    """Asked in every step, and found by search."""
+    """Cached: it is needed in every step, and found by search."""
     return strength_for(total_pull, budget.learning_rates())
 
 
-class L2SP(Technique):
-    """Pull every weight of the encoder back towards its pretrained value, so that it moves only where that pays.
+class L2SP(Technique, OptimizerSteps):
+    """L2-SP: decay the weights of the encoder towards their pretrained values instead of 0.
 
         w ← w − η_t λ (w − w₀)          after each step, w₀ the pretrained value, η_t the learning rate of this step
 
     All parameters of the encoder that train are pulled: biases and normalisation weights too, because their pretrained
     values are as much a starting point as those of the others. The head has no pretrained value and is left alone;
-    `weight_decay` is for it. λ is seldom what one wants to say: `total_pull` is the share Φ of the way back that the
-    pull alone would take a weight over the run, Φ = 1 − Π_t (1 − η_t λ).
+    `weight_decay` is for it. Instead of λ, `total_pull` sets the fraction Φ of the way back that the pull alone would
+    move a weight over the run, Φ = 1 − Π_t (1 − η_t λ).
 
     Range: near 0 it is plain fine-tuning; as Φ nears 1 the encoder stays frozen. 0.05 to 0.6 are sensible.
-    Cost: 1.05 ×, one pass over the weights a step; memory for one copy of the encoder, which every run holds anyway.
-    Raises: RecipeError if η λ ≥ 1, which would throw weights past where they started.
-    Relations: adds to `weight_decay` (that pulls to 0). Follows the learning rate of each parameter; `total_pull` is
+    Cost: 1.05 ×, one pass over the weights per step; memory for one copy of the encoder, which every run holds anyway.
+    Raises: RecipeError if η λ ≥ 1, which would move weights beyond their pretrained values.
+    Relations: adds to `weight_decay`, which decays to 0. Follows the learning rate of each parameter; `total_pull` is
     that of the top layer, whatever changes its learning rate (`head_first`, `train_only`), and with `llrd` the lower
-    layers are pulled less, as they move less. `lora` and `reinit` leave it nothing to pull back to. A pooler that the
-    checkpoint lacks is pulled to the random values it started from.
+    layers are pulled less, as they move less. With `lora` and `reinit` there are no pretrained values to return to. A
+    pooler that the checkpoint lacks is pulled to the random values it started from.
     Evidence: none at the strengths that were published, λ ≤ 1, which pull weights 0.2 to 0.6 % of the way back:
     BERT-large RTE 69.6 vs 69.5, CoLA 63.4 vs 63.0 (Zhang et al. 2021, arXiv:2006.05987, Table 2).
     Source: Li et al. 2018, arXiv:1802.01483. Departs from it in: decoupled from Adam's moments as AdamW does with
@@ -60,7 +63,7 @@ class L2SP(Technique):
         None, gt=0, le=1e5, description="λ, in units of 1/learning rate, instead of a total pull."
     )
     total_pull: float | None = Field(
-        0.2, gt=0, lt=1, description="Share of the way back to the pretrained value, over the whole run."
+        0.2, gt=0, lt=1, description="Fraction of the way back to the pretrained value, over the whole run."
     )
 
     @model_validator(mode="before")
@@ -93,7 +96,7 @@ class L2SP(Technique):
         if not budget.steps:
             return []
         key = "total_pull" if self.strength is None else "strength"
-        pull = self.total_pull if self.strength is None else total_shrink(self.strength, budget.learning_rates())
+        pull = self.total_pull if self.strength is None else cumulative_decay(self.strength, budget.learning_rates())
         if pull is None or pull >= NEGLIGIBLE:
             return []
         why = (
@@ -106,7 +109,8 @@ class L2SP(Technique):
         if not budget.steps:
             return None
         strength = self._strength_in(budget)
-        return f"λ = {strength:.4g}: total pull {total_shrink(strength, budget.learning_rates()):.2%}"
+        pull = cumulative_decay(strength, budget.learning_rates())
+        return f"λ = {strength:.4g}: total pull {100 * pull:.2f} %"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.pretrained

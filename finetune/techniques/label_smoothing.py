@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.losses import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,19 +25,21 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
     return (1 - smoothing) * nll - smoothing * log_probabilities.mean(dim=-1)
 
 
-class LabelSmoothing(Technique):
-    """Train towards (1 − ε) for the right class and ε/K for all: the model stops growing ever surer.
+class LabelSmoothing(Technique, Losses):
+    """Label smoothing: a target of (1 − ε) for the right class and ε/K for all, so that the model is not overconfident.
 
         loss_i = (1 − ε) · nll_i + ε · mean_k(−log p_ik)
 
-    Mostly lowers the loss gap and confidence; accuracy moves little. A class weight multiplies the whole loss of its
-    row (torch's weighted form smooths inside the weights; ours keeps a row's weight independent of the technique).
+    Mostly lowers the loss gap and the confidence; accuracy changes little. A class weight multiplies the whole loss of
+    its row (torch's weighted form smooths inside the weights; ours keeps a row's weight independent of the technique).
 
-    Range: near 0 nothing changes; near 1 the labels hardly count. 0.05 for two classes, 0.1 for more.
+    Range: near 0 nothing changes; near 1 the labels hardly count. Usual: 0.05 for two classes, 0.1 for more.
     Cost: ×1.0.
     Raises: RecipeError on multi-label and regression, which have no distribution over classes to smooth.
-    Relations: fights with `focal` over the targets; composes with class weights, `r_drop` and `mixup`.
-    Evidence: calibrates out of domain, and may hurt calibration in domain (Desai & Durrett 2020); accuracy about 0.
+    Relations: `focal` also replaces the loss: mutually exclusive. Can be combined with class weights, `r_drop` and
+    `mixup`.
+    Evidence: calibrates out of domain, and may hurt calibration in domain (Desai & Durrett 2020); accuracy about
+    unchanged.
     Source: Szegedy et al. 2016, arXiv:1512.00567, §7. Departs from it in: nothing.
     """
 
@@ -43,7 +47,7 @@ class LabelSmoothing(Technique):
     source: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, §7"
     owns: ClassVar[frozenset[str]] = frozenset({"the targets"})
 
-    smoothing: float = Field(0.1, gt=0, lt=1, description="ε, the share of the target spread over all classes.")
+    smoothing: float = Field(0.1, gt=0, lt=1, description="ε, fraction of the target spread over all classes.")
 
     def problems(self, budget: Budget) -> list[Problem]:
         if budget.task in ("regression", "multi_label"):

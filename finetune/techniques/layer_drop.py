@@ -8,6 +8,7 @@ from pydantic import Field
 
 from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -24,23 +25,23 @@ def kept_or_skipped(hidden: Tensor, output: Tensor, skip: Tensor) -> Tensor:
     return torch.where(skip, hidden, output)
 
 
-class LayerDrop(Technique):
-    """Skip each encoder layer at random in training, so that no layer can rely on the one before it.
+class LayerDrop(Technique, ModelChanges):
+    """LayerDrop: skip each encoder layer at random in training, so that no layer relies on the one before it.
 
         h_{l+1} = h_l with probability p, else layer_l(h_l)        anew for each layer and forward pass
 
     h_l is the hidden state that enters layer l. All rows of a forward pass skip the same layers, as published.
 
-    A skipped layer is computed all the same and its result not used: its parameters get a gradient of exactly 0, which
-    several processes need and AdamW takes as a step by its momentum alone. Measurement uses all layers, and nothing
-    is rescaled. All layers may be skipped at once: with probability p^layers.
-    Range: of `probability`: near 0 nothing, near 1 a bag of word embeddings; 0.2 is the most that was published, for
-    models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers in a pass.
+    A skipped layer is still computed, and its result is discarded: its parameters get a gradient of exactly 0, which
+    several processes need, and for which AdamW steps by its momentum alone. Evaluation uses all layers, and nothing is
+    rescaled. All layers are skipped at once with probability p^layers.
+    Range: of `probability`: near 0 nothing, near 1 only the word embeddings are left; 0.2 is the highest published
+    value, for models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers per pass on average.
     Cost: 1 × plain fine-tuning: time is not saved, see above.
     Raises: ModelError for architectures whose layers are not known or share their weights (albert).
     Relations: adds to `dropout`. With `r_drop` the two passes of a row may skip different layers.
-    Evidence: none found for encoder classification with models that were not pre-trained with it, which degrade when
-    much is skipped; small models have no layer to spare.
+    Evidence: none found for encoder classification with models that were not pre-trained with it; they degrade when
+    many layers are skipped, small models most.
     Source: Fan et al. 2020, arXiv:1909.11556. Departs from it in: used in fine-tuning only, and nothing is pruned.
     """
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Budget, Part, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
@@ -16,20 +20,20 @@ if TYPE_CHECKING:
 SHOWN = (6, 12)  # layers of usual models, to show what a decay amounts to
 
 
-class LLRD(Technique):
-    """Let each layer learn a little slower than the one above: what is lower is more general and needs less change.
+class LLRD(Technique, ModelChanges, TrainingPlan):
+    """Layer-wise learning-rate decay: lower layers, which are more general, get a lower learning rate.
 
         η_l = η · ξ^(L − l)          l = L the top layer, l = 0 the embeddings; head, pooler and final norm: η
 
-    In every step, whatever the schedule. With the embeddings goes what all layers share (relative positions,
-    DeBERTa's convolution).
+    In every step, whatever the schedule. What all layers share (relative positions, DeBERTa's convolution) is treated
+    as the embeddings are.
 
     Range: near 1 it is plain fine-tuning; 0.8 leaves the embeddings of 12 layers 7 % of the learning rate.
     Cost: 1.0 ×.
-    Raises: ModelError if layers cannot be told apart (albert) or are unknown.
+    Raises: ModelError if layers share their weights (albert) or are unknown.
     Relations: multiplies with what other techniques do to learning rates (`head_first`, `lora`, `train_only`). It
-    lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or it is merely a smaller one.
-    `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they too act less below.
+    lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or the comparison is one of learning
+    rates. `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they act less on lower layers.
     Evidence: none at BERT-large: RTE 69.7 ± 3.2 vs 69.5 ± 2.5, MRPC 91.3 vs 90.8, CoLA 63.0 vs 63.0 (Zhang et al. 2021,
     arXiv:2006.05987, Table 2).
     Source: Howard & Ruder 2018, arXiv:1801.06146, §3.2. Departs from it in: ξ near 1 instead of 1/2.6, as encoders of
@@ -39,7 +43,9 @@ class LLRD(Technique):
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Howard & Ruder 2018, arXiv:1801.06146, §3.2"
 
-    decay: float = Field(0.95, gt=0, lt=1, description="ξ, learning rate of a layer over that of the layer above.")
+    decay: float = Field(
+        0.95, gt=0, lt=1, description="ξ, learning rate of a layer relative to that of the layer above."
+    )
 
     def effect(self, budget: Budget) -> str:
         shown = (f"× {self.decay**layers:.3g} below {layers} layers" for layers in SHOWN)

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError
 from finetune.models.layers import linear_paths
-from finetune.techniques.base import Budget, Part, Technique
-from finetune.techniques.parts import refused_by, rest_encoder_except
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
+from finetune.techniques.parts import freeze_encoder_except, refused_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,24 +22,24 @@ if TYPE_CHECKING:
 _ATTENTION = re.compile(r"\.(attention|attn)\.")
 
 
-class LoRA(Technique):
-    """Freeze the encoder and learn a change of low rank for its linear maps: few directions, so little memorising.
+class LoRA(Technique, ModelChanges, TrainingPlan):
+    """LoRA: freeze the encoder and learn a low-rank change of its linear maps.
 
         W = W₀ + (α / r) B A          A: (r, in) random, B: (out, r) zero at the start
 
     The adapters sit beside linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
     often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of
-    their own with the recipe's schedule. When training is done the change is added to W₀: what ships is a plain
-    model with the usual names, and what is reported was measured on it.
+    their own with the recipe's schedule. After training the change is added to W₀: the exported model is a plain one
+    with the usual names, and the reported scores are measured on it.
 
     Range: r: 1 is hardly more than biases, the width of the map is full fine-tuning. alpha / r scales the change: 2 is
     usual. targets: all, attention, or the ends of names, as in [query, value]. learning_rate: 1e-4 to 1e-3.
-    Cost: 1.0 ×: no gradients for the frozen weights, but two small maps and a dropout more at each target; 0.8 ×
+    Cost: 1.0 ×: no gradients for the frozen weights, but two small maps and a dropout in addition at each target; 0.8 ×
     without that dropout, or for the attention alone. Optimizer state shrinks to about 1 %.
-    Raises: ModelError if a name matches no linear map (it lists those there are), or the layers are unknown (albert).
-    Relations: `freeze` and `train_only` choose the weights that train themselves; `head_first` sets the head's learning
-    rate too. `mixout`, `l2_sp` and `reinit` are about weights that rest here; `wise_ft` scales the merged change.
-    Penalties act on adapters and head. `dropout` sets the encoder's own; the adapters have theirs.
+    Raises: ModelError if a name matches no linear map (the error lists them), or the layers are unknown (albert).
+    Relations: `freeze` and `train_only` also decide which weights train, and `head_first` sets the head's learning rate
+    too: mutually exclusive. `mixout`, `l2_sp` and `reinit` act on weights that are frozen here; `wise_ft` scales the
+    merged change. Penalties act on adapters and head. `dropout` sets that of the encoder, not that of the adapters.
     Evidence: RoBERTa-base, GLUE mean 87.24 vs 86.40, CoLA 63.4 ± 1.2 vs 63.6 (Hu et al. 2022; RTE, MRPC and STS-B start
     from MNLI there); 300 issues per repository: macro-F1 0.780 vs 0.785 (NLBSE 2024). It still memorises 1,000 texts.
     Source: Hu et al. 2022, arXiv:2106.09685. Departs from it in: all linear maps by default, not queries and values.
@@ -46,9 +50,9 @@ class LoRA(Technique):
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
     excludes: ClassVar[dict[str, str]] = {
         "head_first": "both set the learning rate of the head",
-        "l2_sp": "the weights that it would pull back rest at their pretrained values",
-        "mixout": "the weights that it would mix rest at their pretrained values",
-        "reinit": "the layers that it throws away would rest at random values",
+        "l2_sp": "the weights that it would pull back are frozen at their pretrained values",
+        "mixout": "the weights that it would mix are frozen at their pretrained values",
+        "reinit": "the layers that it re-initialises would be frozen at random values",
     }
 
     r: int = Field(8, ge=1, le=512, description="Rank of the change.")
@@ -75,8 +79,10 @@ class LoRA(Technique):
             if not any(path.endswith(f".{ending}") for path in paths):
                 known = sorted({re.split(r"\.\d+\.", path)[1] for path in paths})
                 raise ModelError(
-                    f"techniques.lora.targets: no linear map in the layers ends in '{ending}'. There are: "
-                    f"{', '.join(known)}. Try: --set techniques.lora.targets=all"
+                    f"the name of no linear map in the layers ends in '{ending}'. There are: {', '.join(known)}.",
+                    Change(settings={"techniques.lora.targets": "all"}),
+                    key="techniques.lora.targets",
+                    found=ending,
                 )
         return [path for path in paths if any(path.endswith(f".{ending}") for ending in self.targets)]
 
@@ -86,9 +92,9 @@ class LoRA(Technique):
         config = LoraConfig(
             r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self._target_paths(model)
         )
-        rest_encoder_except(model, lambda name: False)
+        freeze_encoder_except(model, lambda name: False)
         training = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        inject_adapter_in_model(config, model)  # which lets all rest but the adapters
+        inject_adapter_in_model(config, model)  # which freezes all but the adapters
         for parameter in training:
             parameter.requires_grad_(True)
 

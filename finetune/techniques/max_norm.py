@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import StepView, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,22 +32,22 @@ def clipped_rows(weights: Tensor, limits: Tensor | float) -> Tensor:
     return weights * factors.view(-1, *[1] * (weights.dim() - 1))
 
 
-class MaxNorm(Technique):
-    """Keep the norm of each row of weights below a limit: no output can be made ever surer by growing weights.
+class MaxNorm(Technique, OptimizerSteps):
+    """Max-norm: keep the norm of each row of weights below a limit, so that logits cannot grow without bound.
 
         after each step:  w_row ← w_row · min(1, c / ‖w_row‖₂)
 
     A row holds the weights of one output of a linear map, or the vector of one token. In the head c is the norm
-    itself (rows start near 0.02 √width: 0.4 for 384, 0.55 for 768); all its linear maps are held. In the encoder,
-    whose rows differ, c is a multiple of the row's pretrained norm. Biases and normalisation weights are left alone,
-    and so is, bit for bit, every row within its limit.
+    itself (rows start near 0.02 √width: 0.4 for 384, 0.55 for 768); all its linear maps are limited. In the encoder,
+    whose rows differ, c is a multiple of the row's pretrained norm. Biases and normalisation weights are not
+    changed, nor is any row within its limit, bit for bit.
 
-    Range: head: below 0.5 it binds at once and caps the logits; above 3 it hardly ever does. encoder: 1 lets no row
-    grow; above 1.5 none of them will want to. Null leaves that part free.
-    Cost: 1.0 × for the head; up to 1.05 × for the encoder, whose pretrained norms are taken again in each step.
-    Raises: nothing of its own; a warning at the end of a run in which the head never came near its limit.
-    Relations: beside `weight_decay` and `l2_sp`, which shrink all weights a little, it acts on the largest rows alone.
-    `lora` leaves the weights of the encoder's layers where they are, so limit the head only.
+    Range: head: below 0.5 it binds at once and caps the logits; above 3 it hardly ever binds. encoder: 1 lets no row
+    grow; above 1.5 it hardly ever binds. Null does not limit that part.
+    Cost: 1.0 × for the head; up to 1.05 × for the encoder, whose pretrained norms are computed again in each step.
+    Raises: nothing of its own; a warning at the end of a run in which the head stayed below its limit.
+    Relations: `weight_decay` and `l2_sp` reduce all weights a little; this acts on the largest rows alone.
+    `lora` does not change the weights of the encoder's layers, so limit the head only.
     Evidence: none found for encoder classification.
     Source: Srivastava et al. 2014, JMLR 15(56), §5.1. Departs from it in: their c of 3 to 4 never binds in a
     pretrained encoder, so that c is relative there; biases are not part of a row.
@@ -80,8 +82,8 @@ class MaxNorm(Technique):
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
 
-    def shipped_warnings(self, model: nn.Module) -> list[Problem]:
-        """Whether the head's limit held anything: nobody could have known before."""
+    def export_warnings(self, model: nn.Module) -> list[Problem]:
+        """Whether the head's limit was ever reached, which cannot be known before."""
         prefix = f"{model.base_model_prefix}."
         lengths = [
             float(row_norms(value.detach()).max())

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from finetune.models.layers import linear_paths
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import layer_number, refused_by
 
 if TYPE_CHECKING:
@@ -35,30 +37,30 @@ def mixing_forward(probability: float) -> Callable[[nn.Linear, Tensor], Tensor]:
 
     def forward(module: nn.Linear, inputs: Tensor) -> Tensor:
         weight: Tensor = module.weight
-        if module.training and weight.requires_grad:  # one that rests is where it was pretrained
+        if module.training and weight.requires_grad:  # a frozen one has its pretrained values
             weight = mixed_weights(weight, module.pretrained_weight, probability)  # type: ignore[arg-type]
         return F.linear(inputs, weight, module.bias)
 
     return forward
 
 
-class Mixout(Technique):
-    """In each forward pass put a random share of the weights back to their pretrained values: an anchor by noise.
+class Mixout(Technique, ModelChanges):
+    """Mixout: replace random weights by their pretrained values in each forward pass.
 
-        w̃ = [M ⊙ w₀ + (1 − M) ⊙ w − p w₀] / (1 − p),   M ~ Bernoulli(p) for each weight, afresh in each pass
+        w̃ = [M ⊙ w₀ + (1 − M) ⊙ w − p w₀] / (1 − p),   M ~ Bernoulli(p) for each weight, drawn anew in each pass
 
-    The mean of w̃ is w, so that evaluation uses w as it is. Mixed are the matrices of the linear maps inside the
-    encoder's layers; biases, norms and embeddings are not, nor are pooler and head: they may have started from random
+    The mean of w̃ is w, so that evaluation uses w as it is. The matrices of the linear maps inside the encoder's
+    layers are mixed; biases, norms and embeddings are not, nor are pooler and head, which may have started from random
     values. The usual dropout stays as it is. w₀ is held in a buffer that is never saved.
 
     Range: near 0 it is plain fine-tuning; near 1 gradients grow noisy (they are divided by 1 − p) and the weights
     hardly leave w₀. 0.1 to 0.9 have been used.
     Cost: 1.3 ×, three passes over the weights of the layers in each forward pass; memory for one more copy of them.
     Raises: ModelError if the layers are unknown or shared (albert).
-    Relations: composes with `dropout`, `l2_sp` (the same anchor without noise) and `freeze` (frozen layers are not
-    mixed). `reinit` throws w₀ away; `lora` and `train_only` leave no matrix to mix.
+    Relations: composes with `dropout`, `l2_sp` (the same target without noise) and `freeze` (frozen layers are not
+    mixed). With `reinit` there is no w₀; with `lora` and `train_only` the matrices are frozen.
     Evidence: BERT-large, RTE 71.3 vs 69.5, MRPC 90.4 vs 90.8, CoLA 61.6 vs 63.0 with corrected Adam (Zhang et al. 2021,
-    arXiv:2006.05987, Table 2); larger gains in older work come from a broken optimizer.
+    arXiv:2006.05987, Table 2); larger gains in older work come from an optimizer without bias correction.
     Source: Lee et al. 2020, arXiv:1909.11299. Departs from it in: head and pooler are not mixed; dropout is kept.
     """
 
@@ -66,7 +68,7 @@ class Mixout(Technique):
     source: ClassVar[str] = "Lee et al. 2020, arXiv:1909.11299"
     cost: ClassVar[float] = 1.3
 
-    probability: float = Field(0.5, gt=0, lt=1, description="p, share of the weights put back in each pass.")
+    probability: float = Field(0.5, gt=0, lt=1, description="p, fraction of the weights replaced in each pass.")
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         matrices = names.pretrained & names.decayed

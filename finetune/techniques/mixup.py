@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from finetune.errors import ModelError
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Budget, Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.losses import Losses, TrainStep
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.parts import refused_by
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,9 +22,9 @@ _STATE = "_mixup"  # attribute of the classifier that holds its `_Mixer`
 
 
 class Mix(NamedTuple):
-    """Who is mixed with whom in one pass: `share` (rows,) in [½, 1] of the row itself, `partner` (rows,) indices."""
+    """The mixture of one pass: `weight` (rows,) in [½, 1] of the row itself, `partner` (rows,) indices."""
 
-    share: Tensor
+    weight: Tensor
     partner: Tensor
 
 
@@ -33,14 +36,14 @@ def draw_mix(rows: int, alpha: float) -> Mix:
     """
     import torch
 
-    share = torch.distributions.Beta(alpha, alpha).sample((rows,))
+    weight = torch.distributions.Beta(alpha, alpha).sample((rows,))
     circle = torch.randperm(rows)
     partner = torch.empty_like(circle)
     partner[circle] = circle.roll(1)
-    return Mix(torch.maximum(share, 1 - share), partner)
+    return Mix(torch.maximum(weight, 1 - weight), partner)
 
 
-def expected_share(alpha: float) -> float:
+def expected_weight(alpha: float) -> float:
     """Mean of max(l, 1 − l) for l ~ Beta(α, α): ½ + 4^−α / (α B(α, α))."""
     log_beta = 2 * math.lgamma(alpha) - math.lgamma(2 * alpha)
     return 0.5 + math.exp(-alpha * math.log(4) - log_beta) / alpha
@@ -48,14 +51,14 @@ def expected_share(alpha: float) -> float:
 
 def mix_rows(values: Tensor, mix: Mix) -> Tensor:
     """λ v_i + (1 − λ) v_partner(i) for each row i of values (rows, …)."""
-    share = mix.share.to(values).reshape(-1, *[1] * (values.dim() - 1))
-    return share * values + (1 - share) * values[mix.partner.to(values.device)]
+    weight = mix.weight.to(values).reshape(-1, *[1] * (values.dim() - 1))
+    return weight * values + (1 - weight) * values[mix.partner.to(values.device)]
 
 
 class _Mixer:
-    """Pre-forward hook of a layer, and the memory of a pass: technique objects remember nothing.
+    """Pre-forward hook of a layer, and the state of a pass: techniques keep no state.
 
-    On what enters a layer, not on what leaves the one below: other techniques may discard a layer's output.
+    It acts on a layer's input and not on the output of the layer below: other techniques may discard that output.
     """
 
     def __init__(self, model: nn.Module, alpha: float) -> None:
@@ -73,28 +76,28 @@ class _Mixer:
         return ((mixed, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": mixed})
 
 
-class Mixup(Technique):
-    """Train on mixtures of two texts inside the encoder: the prediction must change evenly from one to the other.
+class Mixup(Technique, ModelChanges, Losses):
+    """Mixup: train on mixtures of the hidden states and the targets of two texts.
 
         h̃_i = λ_i h_i + (1 − λ_i) h_j        at the input of one encoder layer, position by position
         loss_i = λ_i loss(z̃_i, y_i) + (1 − λ_i) loss(z̃_i, y_j),     λ_i = max(l, 1 − l),  l ~ Beta(α, α)
 
-    h: hidden states (tokens × width); j: another random row of the same micro-batch, every row being partner once;
+    h: hidden states (tokens × width); j: another random row of the same micro-batch; every row is partner once;
     z̃_i: logits of the mixture; λ_i in [½, 1], one draw for each row and pass.
 
-    The row itself always weighs more, and its own attention mask is kept: of a longer partner only what fits under
-    it is seen, and behind the end of a shorter one its padding states are mixed in. Mixing losses is mixing targets:
+    The row itself always has the larger weight, and its own attention mask is kept: a longer partner is cut to it, and
+    behind the end of a shorter one its padding states are mixed in. Mixing losses is mixing targets:
     for multi-label and regression the gradients are those of the mixed target. Class weights go with the
     target they belong to. A micro-batch of a single row cannot be mixed and is trained on as it is.
 
-    Range: α near 0 mixes next to nothing; at 1 λ is uniform over [½, 1]; large (16) every mixture is nearly half and
-    half. depth 0 mixes the embeddings; near 1 before the last layer, where mostly [CLS] counts. In between,
+    Range: α near 0 mixes next to nothing; at 1 λ is uniform over [½, 1]; at 16 every mixture is nearly half and half.
+    depth 0 mixes the embeddings; near 1 before the last layer, where mostly [CLS] counts. In between,
     depth × layers is rounded down: 0.75 mixes what enters layer 10 of 12, 5 of 6, 4 of 4.
-    Cost: × 1.0, no extra memory to speak of.
+    Cost: × 1.0, hardly any extra memory.
     Raises: ModelError on ALBERT, whose layers are one layer, and where the layers of an architecture are not known.
     Relations: the losses of `label_smoothing`, `focal`, `multi_sample_dropout` and the second pass of `r_drop` are
     mixed too, with the same λ and partners; `sam` and `fgm` repeat the same mix. `confidence_penalty` sees the
-    mixture. Strong together with `dropout` above 0.1: both blur the same states.
+    mixture. Together with `dropout` above 0.1 it is strong: both add noise to the same states.
     Evidence: MixText gains most at 10–200 labelled texts and with unlabelled ones (Chen et al. 2020); with labels
     only, small; none found at about 1,000.
     Source: Verma et al. 2019, arXiv:1806.05236; Chen et al. 2020, arXiv:2004.12239 (TMix). Departs from it in: one
@@ -104,17 +107,17 @@ class Mixup(Technique):
     family: ClassVar[str] = "consistency and noise"
     source: ClassVar[str] = "Verma et al. 2019, arXiv:1806.05236"
 
-    alpha: float = Field(0.4, gt=0, le=100, description="α of Beta(α, α), from which the shares of the rows are drawn.")
-    depth: float = Field(0.75, ge=0, lt=1, description="Share of the encoder's layers that come before the mixing.")
+    alpha: float = Field(
+        0.4, gt=0, le=100, description="α of Beta(α, α), from which the weights of the rows are drawn."
+    )
+    depth: float = Field(0.75, ge=0, lt=1, description="Fraction of the encoder's layers before the mixing.")
 
     def effect(self, budget: Budget) -> str:
-        return f"a row keeps {expected_share(self.alpha):.0%} of itself on average"
+        return f"a row keeps {expected_weight(self.alpha) * 100:.0f} % of itself on average"
 
     def prepare_model(self, model: nn.Module) -> None:
-        try:
+        with refused_by("mixup"):
             layers = list(encoder_layers(model).values())
-        except ModelError as error:
-            raise ModelError(f"techniques.mixup: {error} Try: --set techniques.mixup=off") from error
         mixer = _Mixer(model, self.alpha)
         setattr(model, _STATE, mixer)
         layers[math.floor(self.depth * len(layers))].register_forward_pre_hook(mixer, with_kwargs=True)
@@ -123,11 +126,11 @@ class Mixup(Technique):
         mixer: _Mixer = getattr(step.model, _STATE)
         mix = mixer.done
         assert mix is not None, "a pass of training goes through every layer"
-        share, partner = mix.share.to(step.logits.device), mix.partner.to(step.logits.device)
+        weight, partner = mix.weight.to(step.logits.device), mix.partner.to(step.logits.device)
 
         def losses_for(logits: Tensor, labels: Tensor) -> Tensor:
             own, others = step.losses_for(logits, labels), step.losses_for(logits, labels[partner])
-            return share * own + (1 - share) * others
+            return weight * own + (1 - weight) * others
 
         def forward() -> TrainStep:
             mixer.next = mix

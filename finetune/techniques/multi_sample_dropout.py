@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError
 from finetune.models.dropout import dropout_sites
-from finetune.techniques.base import Technique, TrainStep
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.losses import Losses, TrainStep
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class MultiSampleDropout(Technique):
-    """Average the loss over several dropout masks of the head: less noise in each step, so that more is tolerable.
+class MultiSampleDropout(Technique, ModelChanges, Losses):
+    """Multi-sample dropout: average the loss over several dropout masks of the head.
 
         loss_i = (1/K) Σ_k loss(head(h_i ⊙ m_k), y_i)
 
@@ -26,8 +28,8 @@ class MultiSampleDropout(Technique):
     Losses are averaged, not logits. Only what comes after the encoder is repeated: for BERT, whose pooler is part of
     the encoder, that is the last dropout and the linear map; RoBERTa-like heads have a dense layer of their own.
 
-    Range: 1 sample is plain fine-tuning and is refused; beyond about 8 nothing more is averaged out. It reduces
-    noise rather than adding any: raise `dropout.classifier` (0.3 to 0.5) along with it.
+    Range: 1 sample is plain fine-tuning and is refused; beyond about 8 there is no further effect. It reduces
+    noise and adds none: raise `dropout.classifier` (0.3 to 0.5) along with it.
     Cost: × 1.0: the head is a thousandth of the work; memory for K outputs of the head.
     Raises: ModelError if the head has no dropout above 0: all samples would be the same.
     Relations: `dropout` sets the probability. With `r_drop` each of its two passes is averaged over K masks; with
@@ -45,15 +47,16 @@ class MultiSampleDropout(Technique):
         # deberta-v2 has a dropout in its pooler, which there is a part of the head.
         if not any(site.kind in ("classifier", "pooler") and site.probability > 0 for site in dropout_sites(model)):
             raise ModelError(
-                "techniques.multi_sample_dropout: the head of this model drops nothing, so that all samples would be "
-                "the same. Try: --set techniques.dropout.classifier=0.3"
+                "the head of this model has no dropout, so all samples would be the same.",
+                Change(settings={"techniques.dropout.classifier": 0.3}),
+                key="techniques.multi_sample_dropout",
             )
 
     def change_pass(self, step: TrainStep) -> TrainStep:
         samples = [step.logits, *(step.head_forward() for _ in range(self.samples - 1))]
 
         def losses_for(logits: Tensor, labels: Tensor) -> Tensor:
-            if logits is not step.logits:  # not what this pass predicts, but logits that someone made of it
+            if logits is not step.logits:  # not what this pass predicts, but logits derived from it
                 return step.losses_for(logits, labels)
             first, *others = (step.losses_for(sample, labels) for sample in samples)
             return sum(others, first) / len(samples)

@@ -9,6 +9,8 @@ from pydantic import Field
 from finetune.errors import ModelError
 from finetune.models.layers import word_embeddings
 from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,22 +21,22 @@ def largest_noise(lengths: Tensor, width: int, strength: float) -> Tensor:
     return strength / (lengths * width).sqrt()
 
 
-class NEFTune(Technique):
-    """Add uniform noise to the word embeddings in training, so that no exact embedding can be memorised.
+class NEFTune(Technique, ModelChanges):
+    """NEFTune: add uniform noise to the word embeddings in training, so that exact embeddings are not memorised.
 
         e ← e + u · a / √(L d),   u ~ U(−1, 1) for each number
 
     L is the number of tokens of the text itself, d the width of the embeddings: the noise of a text has the same
     expected length a/√3 whatever its number of tokens, so that each token of a long text gets less.
 
-    Drawn afresh in each forward pass of training, for each row; padding gets none and does not count, so that a text
-    is treated alike in every batch (transformers' own counts the padding). What is measured sees no noise.
+    Drawn anew in each forward pass of training, for each row; padding gets none and does not count, so that a text is
+    treated the same in every batch (transformers' implementation counts the padding). Evaluation has no noise.
     Range: of `strength` a: near 0 nothing; 5, the published value for texts of 512 tokens and a width of 4096, is for
     32 tokens and a width of 384 as large as the embeddings themselves (±0.045 against a deviation of 0.05).
     Cost: 1 × plain fine-tuning.
     Raises: ModelError if the configuration names no padding token.
-    Relations: `hidden_noise` adds to every layer's input; together they add up. `fgm` attacks the noisy embeddings, and
-    sees the same noise in both of its passes.
+    Relations: `hidden_noise` adds to every layer's input; together they add up. `fgm` perturbs the noisy embeddings,
+    with the same noise in both of its passes.
     Evidence: instruction tuning of large language models; none found for encoder classification.
     Source: Jain et al. 2023, arXiv:2310.05914. Departs from it in: L without padding; the default a is 1, not 5.
     """
@@ -51,8 +53,9 @@ class NEFTune(Technique):
         padding = config.pad_token_id
         if padding is None:
             raise ModelError(
-                "techniques.neftune: config.json of this model names no pad_token_id, so padding cannot be told from "
-                "text. Try: --set techniques.neftune=off"
+                "config.json of this model has no pad_token_id, so padding cannot be distinguished from text.",
+                turned_off("neftune"),
+                key="techniques.neftune",
             )
 
         def add_noise(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

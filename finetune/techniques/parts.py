@@ -1,13 +1,15 @@
-"""What techniques that treat parts of a model differently have in common."""
+"""Functions of techniques that treat parts of a model differently."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from finetune.errors import ModelError
+from finetune.techniques.changes import turned_off
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def refused_by(technique: str) -> Iterator[None]:
-    """A ModelError about where the layers are says which technique asked, and what to type.
+    """A ModelError about where the layers are names the technique that needs them.
 
     Raises:
         ModelError: Any that came from within, with the name of the technique.
@@ -23,11 +25,14 @@ def refused_by(technique: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"techniques.{technique}: {error} Try: --set techniques.{technique}=off") from error
+        raise ModelError(
+            replace(problem, key=f"techniques.{technique}", changes=(*problem.changes, turned_off(technique)))
+            for problem in error.problems
+        ) from error
 
 
 def layer_number(name: str) -> int | None:
-    """Which of the encoder's layers a parameter's name lies in, from 0; None for embeddings, pooler and head."""
+    """The number of the encoder's layer that a parameter is in, from 0; None for embeddings, pooler and head."""
     found = re.search(r"\.(\d+)\.", name)
     return None if found is None else int(found[1])
 
@@ -37,12 +42,12 @@ def is_in_encoder(model: Any, name: str) -> bool:
     return name.startswith(f"{model.base_model_prefix}.")
 
 
-def rest_encoder_except(model: nn.Module, wanted: Callable[[str], bool]) -> None:
-    """Let the encoder's parameters rest, but for those whose name is wanted.
+def freeze_encoder_except(model: nn.Module, is_trained: Callable[[str], bool]) -> None:
+    """Freeze the encoder's parameters, except those whose name `is_trained`.
 
     A pooler keeps training with the head: checkpoints often lack it, and then it starts from random values as the
     head does; most architectures count the same map as part of their head.
     """
     for name, parameter in model.named_parameters():
-        if is_in_encoder(model, name) and ".pooler." not in name and not wanted(name):
+        if is_in_encoder(model, name) and ".pooler." not in name and not is_trained(name):
             parameter.requires_grad_(False)

@@ -1,10 +1,11 @@
-"""The proximal step that L1 and elastic net share: the only form that gives exact zeros under Adam."""
+"""The proximal step of L1 and elastic net: the only form that gives exact zeros under Adam."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from finetune.techniques.base import StepView, WeightNames
+from finetune.techniques.hooks.steps import StepView
+from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ def proximal_point(weights: Tensor, step_size: float, l1: float, l2: float) -> T
 
 
 def proximal_targets(names: WeightNames, target: Target) -> frozenset[str]:
-    """The trained weights that a target stands for."""
+    """Names of the trained weights of a target."""
     return names.trainable & names.decayed & (names.head if target == "head" else names.pretrained)
 
 

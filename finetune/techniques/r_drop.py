@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError
 from finetune.models.dropout import dropout_sites
-from finetune.techniques.base import Task, Technique, TrainStep
+from finetune.tasks import Task
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.losses import Losses, TrainStep
+from finetune.techniques.hooks.model import ModelChanges
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,14 +36,14 @@ def label_divergence(first: Tensor, second: Tensor) -> Tensor:
 
 
 def divergence(first: Tensor, second: Tensor, task: Task) -> Tensor:
-    """How far two predictions for the same rows are apart, (batch,); for regression their squared difference."""
+    """The divergence of two predictions for the same rows, (batch,); for regression their squared difference."""
     if task == "regression":
         return (first - second).squeeze(-1) ** 2
     return (label_divergence if task == "multi_label" else class_divergence)(first, second)
 
 
-class RDrop(Technique):
-    """Ask for the same answer under two dropout masks: what depends on single units is unlearned.
+class RDrop(Technique, ModelChanges, Losses):
+    """R-Drop: penalise disagreement between two dropout passes.
 
         objective = mean_i [ ½ (loss_i(z_i) + loss_i(z'_i)) + α w_i D(p_i, p'_i) ]
         D(p, q) = ½ (KL(p‖q) + KL(q‖p)), in nats
@@ -51,9 +55,9 @@ class RDrop(Technique):
     D is averaged over the rows, so that α means the same at every batch size. The authors' code for BERT sums it over
     the batch: its α of 0.25 is 0.25 × 16 = 4 here at 16 rows. Numbers taken from elsewhere need the same care.
 
-    Range: α near 0 leaves two averaged passes; from 10 on agreement is bought by predicting nothing. 1 to 8.
+    Range: α near 0 leaves two averaged passes; from 10 on uniform predictions pay best. 1 to 8 is sensible.
     Cost: × 2.0: a second forward and backward pass; the activations of both are held, so about twice the memory.
-    Raises: ModelError if every dropout of the model is 0 (ModernBERT as it ships): both passes would be the same.
+    Raises: ModelError if every dropout of the model is 0 (ModernBERT's default): both passes would be the same.
     Noise of other techniques is not counted as a mask.
     Relations: more `dropout` is a stronger R-Drop. With `multi_sample_dropout` each of the two passes is averaged
     over head masks; with `mixup` both passes mix the same rows alike; `fgm` perturbs each pass by its own gradient,
@@ -68,13 +72,15 @@ class RDrop(Technique):
     source: ClassVar[str] = "Liang et al. 2021, arXiv:2106.14448"
     cost: ClassVar[float] = 2.0
 
-    strength: float = Field(4.0, gt=0, le=100, description="α, the worth of one nat of disagreement, as a batch mean.")
+    strength: float = Field(4.0, gt=0, le=100, description="α, weight of one nat of divergence, as a batch mean.")
 
     def prepare_model(self, model: nn.Module) -> None:
         if all(site.probability == 0 for site in dropout_sites(model)):
             raise ModelError(
-                "techniques.r_drop: every dropout of this model is 0, so that two passes would give the same answer. "
-                "Try: --set techniques.dropout.hidden=0.1, or: --set techniques.r_drop=off"
+                "every dropout of this model is 0, so two passes would be identical.",
+                Change(settings={"techniques.dropout.hidden": 0.1}),
+                turned_off("r_drop"),
+                key="techniques.r_drop",
             )
 
     def train_loss(self, loss: Tensor, step: TrainStep) -> Tensor:

@@ -1,4 +1,4 @@
-"""Learning rates of the parts of a model, as the techniques of a run want them together."""
+"""Learning rates of the parts of a model, as all techniques of a run together set them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from finetune.techniques.base import Budget, Part, Technique, WeightNames, overrides
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.lookup import implementations, overrides
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part, WeightNames
 
-TOP_LAYER = Part(depth=1, layers=1, is_head=False)  # what stands for the encoder where one figure is asked for
+TOP_LAYER = Part(depth=1, layers=1, is_head=False)  # represents the encoder where a single number is needed
 HEAD = Part(depth=2, layers=1, is_head=True)
 # One weight of each kind, to ask a technique which of them it works on.
 TWO_WEIGHTS = WeightNames(
@@ -20,25 +24,26 @@ TWO_WEIGHTS = WeightNames(
 
 
 def changes_rates(techniques: Collection[Technique]) -> bool:
-    """Whether any technique has a say; without one, Trainer's own groups and schedule stay as they are."""
-    return any(overrides(technique, "schedule") or overrides(technique, "rate_factor") for technique in techniques)
+    """Whether any technique changes learning rates; without one, Trainer's own groups and schedule stay as they are."""
+    hooks = (TrainingPlan.schedule, TrainingPlan.rate_factor)
+    return any(overrides(technique, hook) for technique in techniques for hook in hooks)
 
 
 def learning_rate(techniques: Collection[Technique], part: Part, step: int, budget: Budget, plain: float) -> float:
-    """Of a part in optimizer step `step`, from 0; `plain` is the recipe's."""
+    """The learning rate of a part in optimizer step `step` (from 0); `plain` is the recipe's."""
     scheduled = scheduled_rate(techniques, part, step, budget)
     base = plain if scheduled is None else scheduled
-    return base * math.prod(technique.rate_factor(part, budget) for technique in techniques)
+    return base * math.prod(factor(part, budget) for factor in implementations(techniques, TrainingPlan.rate_factor))
 
 
 def scheduled_rate(techniques: Collection[Technique], part: Part, step: int, budget: Budget) -> float | None:
-    """What a technique puts in place of the recipe's schedule, before any factor."""
-    rates = (technique.schedule(part, step, budget) for technique in techniques)
+    """The learning rate of a technique's own schedule, before any factor; None without one."""
+    rates = (schedule(part, step, budget) for schedule in implementations(techniques, TrainingPlan.schedule))
     return next((rate for rate in rates if rate is not None), None)
 
 
 def part_budget(techniques: Collection[Technique], part: Part, budget: Budget) -> Budget:
-    """The budget with the learning rates that a part has in it; as it is while the number of steps is unknown."""
+    """The budget with the learning rates of one part; unchanged while the number of steps is unknown."""
     if budget.steps is None or not changes_rates(techniques):
         return budget
     rates = [learning_rate(techniques, part, step, budget, plain) for step, plain in enumerate(budget.learning_rates())]
@@ -47,7 +52,7 @@ def part_budget(techniques: Collection[Technique], part: Part, budget: Budget) -
 
 @dataclass(frozen=True)
 class PartBudgets:
-    """A run's budget as its encoder (the top layer stands for it) and its head meet it."""
+    """A run's budget with the learning rates of the encoder (represented by its top layer) and of the head."""
 
     encoder: Budget
     head: Budget
@@ -56,8 +61,8 @@ class PartBudgets:
     def of(cls, techniques: Collection[Technique], budget: Budget) -> PartBudgets:
         return cls(part_budget(techniques, TOP_LAYER, budget), part_budget(techniques, HEAD, budget))
 
-    def met_by(self, technique: Technique) -> list[Budget]:
-        """Of the parts that a technique works on, or of both, the encoder first."""
+    def budgets_for(self, technique: Technique) -> list[Budget]:
+        """The budgets of the parts that a technique works on, or of both, the encoder first."""
         targets = technique.acts_on(TWO_WEIGHTS)
         parts = {"encoder": self.encoder, "head": self.head}
         return [budget for name, budget in parts.items() if not targets or name in targets]

@@ -11,7 +11,10 @@ from pydantic import Field
 
 from finetune.errors import Change, ModelError, Problem
 from finetune.models.layers import encoder_layers
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import layer_number, refused_by
 
 if TYPE_CHECKING:
@@ -43,22 +46,22 @@ def reinitialise(module: nn.Module, initialise: Callable[[nn.Module], Any]) -> l
     return [name for name, value in before.items() if value.equal(module.get_parameter(name))]
 
 
-class Reinit(Technique):
-    """Start the top layers and the pooler from random values: they are the most tied to how the model was pretrained.
+class Reinit(Technique, ModelChanges):
+    """Re-initialise the top layers and the pooler, which are the most specific to the pretraining task.
 
         W_l ~ N(0, σ²)   for the layers l > L − k and the pooler;   biases 0, normalisation weights 1
 
-    σ is the checkpoint's `initializer_range` (0.02), the rule the model's own class has for its first initialisation.
+    σ is the checkpoint's `initializer_range` (0.02), the rule of the model's own class for its first initialisation.
     Done once, after loading; everything then trains as usual. All other weights are left alone.
 
-    Range: layers: 1 or 2 of 12; each throws pretrained knowledge away, and all would be training from scratch.
+    Range: layers: 1 or 2 of 12; each discards pretrained knowledge, and all would be training from scratch.
     Cost: 1.0 ×.
     Raises: ModelError if there are fewer layers, if they are unknown (albert), if another technique freezes them, or
     if the weights did not change.
-    Relations: `l2_sp`, `mixout` and `wise_ft` go back to the values thrown away here; with `lora` and `train_only` the
-    new layers would rest at random values, as with `freeze` of the same layers.
+    Relations: `l2_sp`, `mixout` and `wise_ft` return to the values discarded here; with `lora` and `train_only`, and
+    with `freeze` of the same layers, the new layers would be frozen at random values. All are mutually exclusive.
     Evidence: BERT-large, RTE 72.6 vs 69.5, MRPC 91.4 vs 90.8; with 1,000 examples QNLI + 3.3, MNLI + 14.2 after 3
-    epochs and + 0.7, + 1.3 after longer training (Zhang et al. 2021, Tables 1 and 2): it mends optimization, not the
+    epochs and + 0.7, + 1.3 after longer training (Zhang et al. 2021, Tables 1 and 2): it improves optimization, not the
     gap. No gain or a loss for ELECTRA and BART (Table 7).
     Source: Zhang et al. 2021, arXiv:2006.05987, §5. Departs from it in: nothing.
     """
@@ -66,10 +69,10 @@ class Reinit(Technique):
     family: ClassVar[str] = "initialisation"
     source: ClassVar[str] = "Zhang et al. 2021, arXiv:2006.05987, §5"
     excludes: ClassVar[dict[str, str]] = {
-        "l2_sp": "it pulls back to the values that are thrown away here",
-        "mixout": "it mixes in the values that are thrown away here",
-        "train_only": "the new layers would rest at random values",
-        "wise_ft": "it goes back to the values that are thrown away here",
+        "l2_sp": "it pulls back to the values that are discarded here",
+        "mixout": "it mixes in the values that are discarded here",
+        "train_only": "the new layers would be frozen at random values",
+        "wise_ft": "it returns to the values that are discarded here",
     }
 
     layers: int = Field(1, ge=1, description="Number of top layers to start anew.")
@@ -84,11 +87,13 @@ class Reinit(Technique):
         numbers = {name: layer_number(name) for name in names.pretrained}
         first = max((number for number in numbers.values() if number is not None), default=0) - self.layers + 1
         fresh = frozenset(name for name, number in numbers.items() if number is not None and number >= first)
-        resting = fresh - names.trainable
-        if resting:
+        frozen = fresh - names.trainable
+        if frozen:
             raise ModelError(
-                f"techniques.reinit.layers: {len(resting)} of the weights that start anew would not train "
-                f"({min(resting)} …) and rest at random values. Try: --set techniques.reinit=off, or freeze less"
+                f"{len(frozen)} of the weights that start anew would be frozen at random values ({min(frozen)} …).",
+                turned_off("reinit"),
+                Change(text="freeze fewer weights."),
+                key="techniques.reinit.layers",
             )
         return fresh
 
@@ -97,8 +102,10 @@ class Reinit(Technique):
             layers = encoder_layers(model)
         if self.layers > len(layers):
             raise ModelError(
-                f"techniques.reinit.layers: {self.layers} layers to start anew, but this model has {len(layers)}. "
-                f"Try: --set techniques.reinit.layers={min(2, len(layers))}"
+                f"{self.layers} layers to start anew, but this model has {len(layers)}.",
+                Change(settings={"techniques.reinit.layers": min(2, len(layers))}),
+                key="techniques.reinit.layers",
+                found=self.layers,
             )
         fresh = dict(list(layers.items())[-self.layers :])
         pooler = getattr(model.base_model, "pooler", None)
@@ -110,8 +117,9 @@ class Reinit(Technique):
             kept = reinitialise(module, model._init_weights)
             if kept:
                 raise ModelError(
-                    f"techniques.reinit: {path}.{kept[0]} kept its values: this version of transformers did not "
-                    "initialise it. Try: --set techniques.reinit=off"
+                    f"{path}.{kept[0]} kept its values: this version of transformers did not initialise it.",
+                    turned_off("reinit"),
+                    key="techniques.reinit",
                 )
 
     def model_warnings(self, model: Any) -> list[Problem]:

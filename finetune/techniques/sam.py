@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from finetune.errors import RunFailed
-from finetune.techniques.base import Budget, GradientView, Technique
+from finetune.errors import Change, RunFailed
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.gradients import Gradients, GradientView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +36,8 @@ def ascent(
     return [radius * scale * part / norm for scale, part in zip(scales, scaled, strict=True)], float(norm)
 
 
-class SAM(Technique):
-    """Take each step with the gradient at the worst weights nearby: minima are left that are sharp.
+class SAM(Technique, Gradients):
+    """SAM: take each step with the gradient at the worst nearby weights; escapes sharp minima.
 
         e = ρ T² g / ‖T g‖₂,   T = 1,  or T = |w| + η (η = 0.01) if adaptive
         step with the gradient of the objective at w + e, taken at w
@@ -47,16 +50,17 @@ class SAM(Technique):
     before the optimizer moves. Gradient clipping, the optimizer and what is logged as the gradient's norm see the
     second gradient only.
 
-    Range: ρ near 0 is plain fine-tuning at twice the cost; at 0.2 (adaptive: 2) and more the point w + e is a broken
-    model. 0.01 to 0.15, adaptive 0.1 to 1.
+    Range: ρ near 0 is plain fine-tuning at twice the cost; at 0.2 (adaptive: 2) and more the model at w + e is
+    useless. 0.01 to 0.15, adaptive 0.1 to 1, is sensible.
     Cost: × 2.0: each step is computed twice, one after the other; memory for four copies of the weights.
-    Raises: RunFailed if the gradient's norm is not finite. A gradient of 0 is left as it is: there is no way up.
-    Relations: shares the second pass with `fgm`: a step has one. With `r_drop` both its passes are repeated (× 4).
-    Averages of the weights (`ema`, `swa`) look for flat minima by other means and add to it.
+    Raises: RunFailed if the gradient's norm is not finite. A gradient of 0 is left as it is: there is no direction of
+    ascent.
+    Relations: `fgm` also needs the second pass: mutually exclusive. With `r_drop` both its passes are repeated (× 4).
+    Averages of the weights (`ema`, `swa`) find flat minima by other means and can be combined with it.
     Evidence: BERT-base, 3 seeds (Na et al. 2022): STS-B 84.0 → 84.7, MRPC 82.6 → 82.9, RTE 67.0 → 65.5, CoLA 53.3 →
     54.1: mixed on few texts. Bahri et al. 2022 claim larger gains with less data.
     Source: Foret et al. 2021, arXiv:2010.01412; Kwon et al. 2021, arXiv:2102.11600 (adaptive). Departs from it in:
-    the norm is of the whole batch's gradient, not of each device's share; biases are adaptive, too.
+    the norm is of the whole batch's gradient, not of each device's part; biases are adaptive, too.
     """
 
     family: ClassVar[str] = "consistency and noise"
@@ -69,7 +73,7 @@ class SAM(Technique):
 
     @property
     def rho(self) -> float:
-        """The radius that is used."""
+        """The radius in effect."""
         return self.radius if self.radius is not None else 0.5 if self.adaptive else 0.05
 
     def effect(self, budget: Budget) -> str:
@@ -78,24 +82,26 @@ class SAM(Technique):
     def after_gradients(self, view: GradientView) -> None:
         import torch
 
-        moved = [parameter for parameter in view.parameters.values() if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
-        start = [parameter.detach().clone() for parameter in moved]
+        parameters = [parameter for parameter in view.parameters.values() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        start = [parameter.detach().clone() for parameter in parameters]
         steps, norm = ascent(start, gradients, self.rho, self.adaptive)
         if not math.isfinite(norm):
             raise RunFailed(
-                f"techniques.sam: the norm of the gradient became {norm}. Try a smaller learning rate: "
-                "--set training.learning_rate=1e-5, or leave it out: --set techniques.sam=off"
+                f"the norm of the gradient became {norm}.",
+                Change(settings={"training.learning_rate": 1e-5}, note="a smaller learning rate"),
+                turned_off("sam"),
+                key="techniques.sam",
             )
         if norm == 0:
             return
         try:
             with torch.no_grad():
-                for parameter, step in zip(moved, steps, strict=True):
+                for parameter, step in zip(parameters, steps, strict=True):
                     parameter.add_(step)
                     parameter.grad = None
             view.repeat()
         finally:
             with torch.no_grad():
-                for parameter, value in zip(moved, start, strict=True):
+                for parameter, value in zip(parameters, start, strict=True):
                     parameter.copy_(value)

@@ -9,37 +9,41 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Part, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
 
 
-def mean_share(count: int) -> float:
-    """1/n: the share of the newest of n values in their plain mean."""
+def mean_rate(count: int) -> float:
+    """1/n: the coefficient of the newest of n values in their plain mean."""
     return 1 / count
 
 
 @functools.lru_cache(maxsize=8)
 def _planned(budget: Budget) -> tuple[float, ...]:
-    """Asked for once a step and part, and as long as the run."""
+    """Cached: needed once per step and part, and as long as the run."""
     return tuple(budget.learning_rates())
 
 
-class SWA(Technique):
-    """Ship the mean of the weights of the last epochs, taken while the learning rate is kept from vanishing.
+class SWA(Technique, TrainingPlan, KeptWeights):
+    """SWA: average the weights of the last epochs, while the learning rate is kept from reaching 0.
 
         w̄ = (1/n) Σ_{e=E−n+1…E} w_e        η_t ← max(η_t, floor · η_max) in those n epochs
 
     w_e are the weights at the end of epoch e of E; n = E − ⌊start · E⌋. With the recipe's own decay to 0 the last
     epochs would hardly differ, and their mean would be the last weights: the floor keeps them moving.
 
-    Before epoch E − n + 1 nothing changes. After the first of the n epochs what is measured, selected and shipped is
-    the mean of those so far. Encoders have no batch statistics to be estimated anew.
+    Before epoch E − n + 1 nothing changes. After the first of the n epochs the mean so far is
+    measured, selected and exported. Encoders have no batch statistics to be estimated anew.
     Range: of `start`: 0 averages all epochs, near 1 the last two. Of `floor`: 0 keeps the recipe's decay (and little to
     average), 1 holds the peak rate to the end.
     Cost: 1 × plain fine-tuning; one more copy of the weights in memory and in each checkpoint.
     Raises: RecipeError if fewer than two epochs are left to average.
-    Relations: owns what ships, with `ema`, and the learning-rate schedule, with `head_first`. `llrd` scales the floor
-    as all rates. `early_stopping` may stop before averaging begins, and then ships plain weights: set its min_epochs
-    beyond `start`. `wise_ft` interpolates towards the mean.
+    Relations: `ema` is another average, and `head_first` also sets the schedule: mutually exclusive. `llrd` scales the
+    floor as all learning rates. `early_stopping` may stop before averaging begins, and then keeps plain weights: set
+    its min_epochs beyond `start`. `wise_ft` interpolates towards the mean.
     Evidence: none found for SWA alone on few examples. Na et al. 2022 average epochs 6 to 10 of 10 beside SAM
     (BERT-base on GLUE).
     Source: Izmailov et al. 2018, arXiv:1803.05407. Departs from it in: the late rate is the linear decay with a floor,
@@ -48,10 +52,12 @@ class SWA(Technique):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Izmailov et al. 2018, arXiv:1803.05407"
-    owns: ClassVar[frozenset[str]] = frozenset({"the weights that ship", "the learning-rate schedule"})
+    owns: ClassVar[frozenset[str]] = frozenset({"the exported weights", "the learning-rate schedule"})
 
-    start: float = Field(0.5, ge=0, lt=1, description="Share of the epochs before averaging begins, rounded down.")
-    floor: float = Field(0.2, ge=0, le=1, description="Lowest learning rate while averaging, as a share of the peak.")
+    start: float = Field(0.5, ge=0, lt=1, description="Fraction of the epochs before averaging begins, rounded down.")
+    floor: float = Field(
+        0.2, ge=0, le=1, description="Lowest learning rate while averaging, as a fraction of the peak."
+    )
 
     def _first_epoch(self, budget: Budget) -> int:
         """Epochs before the first that is averaged."""
@@ -88,7 +94,7 @@ class SWA(Technique):
         lowest = self.floor * budget.learning_rate
         return lowest if lowest > _planned(budget)[step] else None
 
-    def average_share(self, step: int, budget: Budget) -> float:
+    def averaging_rate(self, step: int, budget: Budget) -> float:
         epoch, between = divmod(step, budget.steps_per_epoch or 1)
         count = epoch - self._first_epoch(budget)
-        return mean_share(count) if between == 0 and count >= 1 else 0.0
+        return mean_rate(count) if between == 0 and count >= 1 else 0.0

@@ -1,4 +1,4 @@
-"""Synonyms: words of a training text exchanged for others of the same meaning."""
+"""Synonyms: words of a training text replaced by others of the same meaning."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, DataError, Problem
-from finetune.techniques.base import AugmentSources, BatchAugment, Budget, Technique
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.changes import turned_off
 from finetune.techniques.eda import NEGATIONS
+from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
 if TYPE_CHECKING:
@@ -35,28 +38,26 @@ _STOP_WORDS = """
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 SIMILARITY = 0.6
+EMBEDDINGS = Change(settings={".thesaurus": "embeddings"}, note="the model's own word embeddings")
 NOT_INSTALLED = Problem(
     "WordNet is not installed.",
     ".thesaurus",
-    changes=(
-        Change(command="pip install nltk; python -m nltk.downloader wordnet"),
-        Change(settings={".thesaurus": "embeddings"}, note="the model's own word embeddings"),
-    ),
+    changes=(Change(command="pip install nltk; python -m nltk.downloader wordnet"), EMBEDDINGS),
 )
 MOST = 5  # neighbours of a word to draw from
-LOOKED_AT = 40  # neighbours before inflections are taken out
+CONSIDERED = 40  # neighbours before inflections are taken out
 CHUNK = 128  # words whose neighbours are looked for at a time: with 250,000 candidates 128 MB
 FEW_TEXTS = 0.2  # of the training texts: below it augmentation hardly happens
-KNOWN_WORDS = 0.5  # of the distinct words: English texts have 0.8 to 0.97 of theirs in WordNet, German ones 0.2
-MAIN_SENSE = 0.5  # of a word's uses: a word without a main sense is ambiguous, and is left alone
+KNOWN_WORDS = 0.5  # of the distinct words: WordNet has 0.8 to 0.97 of those of English texts, 0.2 of German ones
+MAIN_SENSE = 0.5  # of a word's uses: a word without a main sense is ambiguous, and is not replaced
 
 
-def exchange_words(text: str, synonyms: Thesaurus, share: float, rng: random.Random) -> str:
-    """Put a random synonym in place of `share` of the words that have one, at least one, in the case of the word."""
+def replace_words(text: str, synonyms: Thesaurus, fraction: float, rng: random.Random) -> str:
+    """Replace `fraction` of the words that have a synonym, at least one, by a random one in the case of the word."""
     spans = [(start, end) for start, end in find_words(text) if text[start:end] in synonyms]
     if not spans:
         return text
-    chosen = rng.sample(spans, max(1, round(share * len(spans))))
+    chosen = rng.sample(spans, max(1, round(fraction * len(spans))))
     return replace_spans(
         text,
         [
@@ -92,7 +93,7 @@ def nearest_rows(matrix: Tensor, rows: Sequence[int], candidates: Sequence[int],
     """For each of `rows` the candidates that are closest to it, as row numbers, the closest first.
 
     Closeness is the cosine after the candidates' mean is taken off all of them; it must be `least`. At most
-    `LOOKED_AT` each. Shapes: matrix (vocabulary, width).
+    `CONSIDERED` each. Shapes: matrix (vocabulary, width).
     """
     import torch
 
@@ -102,7 +103,7 @@ def nearest_rows(matrix: Tensor, rows: Sequence[int], candidates: Sequence[int],
     for start in range(0, len(rows), CHUNK):
         chunk = matrix[torch.tensor(rows[start : start + CHUNK])] - mean
         cosines = torch.nn.functional.normalize(chunk, dim=1) @ units.T
-        values, places = cosines.topk(min(LOOKED_AT, len(candidates)), dim=1)
+        values, places = cosines.topk(min(CONSIDERED, len(candidates)), dim=1)
         for near, where in zip(values.tolist(), places.tolist(), strict=True):
             found.append([candidates[place] for value, place in zip(near, where, strict=True) if value >= least])
     return found
@@ -120,34 +121,36 @@ def is_form_of(one: str, two: str) -> bool:
     return long.endswith(short) and len(long) - len(short) <= 3
 
 
-class Synonyms(Technique):
-    """Exchange some words of a training text for synonyms, so that the model cannot learn single words by heart.
+class Synonyms(Technique, Augmentation):
+    """Replace some words of a training text by synonyms, so that the model does not memorise single words.
 
         k = max(1, round(share · n)) of the n words of a text that have a synonym, each ← one of its synonyms
 
-    Fresh each epoch, from a random stream keyed by (seed, epoch, row). Case, marks and everything between the words
-    stay byte for byte. Never touched: negations and the other `protected` words, English stop words, words of one or
-    two letters, @names, #tags, web addresses, numbers, contractions; and no negation is ever put in.
+    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row). Case, marks and everything between the
+    words stay byte for byte. Never replaced: negations and the other `protected` words, English stop words, words of
+    one or two letters, @names, #tags, web addresses, numbers, contractions. No negation is ever inserted.
 
     thesaurus wordnet: English. The other words of the sense that WordNet counts most; inflected forms and words without
-    a main sense are left alone, which keeps most sentences grammatical. Looked at on tweets and on product reviews:
+    a main sense are not replaced, which keeps most sentences grammatical. Checked on tweets and on product reviews:
     car → automobile, buy → purchase, maybe → perhaps, wonderful → marvelous; now and then the wrong sense (away → off,
     food → nutrient, super → crack). 25 to 90 % of the texts of nine English sets have one. Needs the package nltk
     and its corpus, which are never downloaded here: pip install nltk; python -m nltk.downloader wordnet.
 
     thesaurus embeddings: any language. Nearest neighbours, by cosine, among the whole words of the model's own
-    vocabulary, up to five; forms of the same word and its negation (un-, dis-) are taken out by spelling. What is
-    near is used alike, which is not always meant alike. Looked at with MiniLM on the same texts: problem → issue,
+    vocabulary, up to five; forms of the same word and its negation (un-, dis-) are taken out by spelling. Near
+    words are used alike, but do not always mean the same. Checked with MiniLM on the same texts: problem → issue,
     terrible → dreadful, phone → telephone, weeks → months; of all pairs at 0.6 a third share a sense in WordNet, half
     share one or have neighbouring ones, and two or three in a hundred are opposites (positive → negative, husband →
-    wife, low → high; at 0.5 twice as many); weekdays, months and cities stand in for each other. It reaches 35 to 60 %
-    of the texts. Where such words decide the label, protect them or use wordnet. Other models put words at other
-    distances, and stop words are known in English only: look at a few texts before trusting a new model or language.
+    wife, low → high; at 0.5 twice as many); weekdays, months and cities replace each other. It reaches 35 to 60 %
+    of the texts. Where such words decide the label, protect them or use wordnet. Distances differ between
+    models, and stop words are known in English only: check a few texts for a new model or language.
 
-    Range: share near 0 is one word a text; 1 is every word that can be. similarity near 0 takes any word, near 1 none.
+    Range: share near 0 is one word per text; 1 is every word that has a synonym. similarity near 0 accepts any word,
+    near 1 none.
     Cost: 1.0 ×; before training 4 s to read WordNet, or seconds to find neighbours and a copy of the embeddings.
     Raises: RecipeError if WordNet is asked for and not installed; DataError if no training text has a synonym.
-    Relations: words that `contextual` or `back_translation` bring in are left alone; composes with `aeda` and `eda`.
+    Relations: words inserted by `contextual` or `back_translation` are not replaced; can be combined with `aeda` and
+    `eda`.
     Evidence: as one part of EDA +0.8 points with all data and +3.0 with 500 rows, but for RNNs and CNNs; with
     pre-trained encoders EDA gives no consistent gain (Longpre et al. 2020).
     Source: Wei & Zou 2019, arXiv:1901.11196, and Zhang et al. 2015, arXiv:1509.01626. Departs from it in: main sense
@@ -158,15 +161,15 @@ class Synonyms(Technique):
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
 
-    probability: float = Field(0.5, gt=0, le=1, description="Share of the training texts changed in an epoch.")
-    share: float = Field(0.1, gt=0, le=1, description="Share of a text's words with synonyms that is exchanged.")
+    probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
+    share: float = Field(0.1, gt=0, le=1, description="Fraction of a text's words with synonyms that is replaced.")
     thesaurus: Literal["auto", "wordnet", "embeddings"] = Field(
         "auto", description="Where synonyms come from; auto: wordnet where it is installed, else embeddings."
     )
     similarity: float = Field(
-        SIMILARITY, gt=0, le=1, description="Least cosine of two words for thesaurus embeddings; wordnet has none."
+        SIMILARITY, gt=0, le=1, description="Lowest cosine of two words for thesaurus embeddings; not used for wordnet."
     )
-    protected: list[str] = Field(list(NEGATIONS), description="Words never exchanged; case does not count.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case does not count.")
 
     @model_validator(mode="after")
     def _similarity_acts(self) -> Self:
@@ -185,15 +188,15 @@ class Synonyms(Technique):
     def augmenter(self, sources: AugmentSources) -> BatchAugment:
         if self.thesaurus == "wordnet" and find_wordnet() is None:
             raise DataError(NOT_INSTALLED.below("techniques.synonyms"))
-        found = [{text[start:end] for start, end in find_words(text)} for text in sources.texts]
-        words = sorted({word for text in found for word in text if self._may_change(word)})
+        words_of = [{text[start:end] for start, end in find_words(text)} for text in sources.texts]
+        words = sorted({word for words in words_of for word in words if self._may_change(word)})
         wordnet = self._wordnet()
         synonyms = self._from_embeddings(words, sources) if wordnet is None else self._from_wordnet(words, wordnet)
-        self._report(wordnet is not None, sum(not text.isdisjoint(synonyms) for text in found), len(found))
+        self._report(wordnet is not None, sum(not words.isdisjoint(synonyms) for words in words_of), len(words_of))
 
         def augment(texts: Sequence[str], streams: Sequence[random.Random]) -> list[str]:
             return [
-                exchange_words(text, synonyms, self.share, rng) if rng.random() < self.probability else text
+                replace_words(text, synonyms, self.share, rng) if rng.random() < self.probability else text
                 for text, rng in zip(texts, streams, strict=True)
             ]
 
@@ -214,18 +217,20 @@ class Synonyms(Technique):
 
     def _from_wordnet(self, words: Sequence[str], wordnet: Any) -> Thesaurus:
         try:
-            known = sum(bool(wordnet.synsets(word.lower())) for word in words)
+            in_wordnet = sum(bool(wordnet.synsets(word.lower())) for word in words)
             found = {word: wordnet_synonyms(wordnet, word.lower()) for word in words}
         except OSError as error:
             raise DataError(
-                f"techniques.synonyms.thesaurus: NLTK's WordNet cannot be read: {error}. "
-                "Try: python -m nltk.downloader wordnet. Or: --set techniques.synonyms.thesaurus=embeddings"
+                f"NLTK's WordNet cannot be read: {error}.",
+                Change(command="python -m nltk.downloader wordnet"),
+                EMBEDDINGS.below("techniques.synonyms"),
+                key="techniques.synonyms.thesaurus",
             ) from error
-        if words and known < KNOWN_WORDS * len(words):
+        if words and in_wordnet < KNOWN_WORDS * len(words):
             logger.warning(
-                "techniques.synonyms.thesaurus: WordNet knows %d of %d different words of the training texts, and it "
-                "is English: are they? Else type: --set techniques.synonyms.thesaurus=embeddings",
-                known,
+                "techniques.synonyms.thesaurus: WordNet, which is English, has %d of %d different words of the "
+                "training texts. For another language try: --set techniques.synonyms.thesaurus=embeddings",
+                in_wordnet,
                 len(words),
             )
         return self._without_kept(found)
@@ -250,22 +255,23 @@ class Synonyms(Technique):
         return {word: others for word, others in kept.items() if others}
 
     def _report(self, from_wordnet: bool, reached: int, texts: int) -> None:
-        if from_wordnet:
-            more = "--set techniques.synonyms.thesaurus=embeddings"
-        else:
-            more = f"--set techniques.synonyms.similarity={max(0.1, round(self.similarity - 0.1, 2)):g}"
+        lower = max(0.1, round(self.similarity - 0.1, 2))
+        more = Change(settings={".thesaurus": "embeddings"} if from_wordnet else {".similarity": lower})
+        more = more.below("techniques.synonyms")
         if reached == 0:
             raise DataError(
-                f"techniques.synonyms: no training text has a word with a synonym in "
-                f"{'WordNet' if from_wordnet else 'the embeddings'}. Try: {more}, or --set techniques.synonyms=off"
+                f"no training text has a word with a synonym in {'WordNet' if from_wordnet else 'the embeddings'}.",
+                more,
+                turned_off("synonyms"),
+                key="techniques.synonyms",
             )
         if reached < FEW_TEXTS * texts:
             logger.warning(
-                "techniques.synonyms: only %d of %d training texts have a word with a synonym; the others stay as "
-                "they are. More words: %s",
+                "techniques.synonyms: only %d of %d training texts have a word with a synonym; the others are not "
+                "changed. For more words try: %s",
                 reached,
                 texts,
-                more,
+                more.for_command_line(),
             )
 
 

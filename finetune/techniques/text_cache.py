@@ -1,4 +1,4 @@
-"""Rewritten texts on disk: made once, shared by all runs and processes of this machine that want the same.
+"""Rewritten texts on disk: made once, shared by all runs and processes of this machine that need the same ones.
 
 What is expensive is done once per text, not once per epoch: a training text gets a few rewritten variants before
 training, and each epoch draws among them. Keys are made of content (text, models, settings, number of the variant), so
@@ -19,11 +19,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from finetune.errors import DataError
-from finetune.techniques.base import BatchAugment
+from finetune.errors import Change, DataError
+from finetune.techniques.hooks.augmentation import BatchAugment
 
 logger = logging.getLogger(__name__)
-progress = logging.getLogger(f"{__name__}.progress")  # told like a warning, and no part of a run's record
+progress = logging.getLogger(f"{__name__}.progress")  # shown like a warning, and not in a run's record
 
 Variant = tuple[str, int]  # a text, and which of its rewritings
 Make = Callable[[list[str]], Iterator[Mapping[str, str]]]  # keys -> batches of key and text
@@ -34,15 +34,15 @@ _TABLE = "CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, text TEXT NOT 
 
 
 def cache_key(*parts: object) -> str:
-    """A name for what `parts` say: 64 hexadecimal digits. Only values that JSON can hold."""
+    """sha256 of `parts`, 64 hexadecimal digits. Only values that JSON can hold."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def remembered(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
+def stored_texts(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
     """The text of every key: from `file` if it is there, else made and written there, batch by batch.
 
     One process makes, the others wait and read what it wrote: so all see the same texts, whatever their hardware.
-    What an interrupted process has written stays. A damaged file is replaced.
+    What an interrupted process has written is used. A damaged file is replaced.
 
     Args:
         file: Of the cache; its folder need not exist.
@@ -55,18 +55,19 @@ def remembered(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[s
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        known = _read_if_whole(file, keys)
-        if len(known) < len(set(keys)):
+        stored = _read_if_intact(file, keys)
+        if len(stored) < len(set(keys)):
             with FileLock(f"{file}.lock"), closing(_open(file, name)) as store:
-                known = _read(store, keys)
-                _add_missing(store, [key for key in dict.fromkeys(keys) if key not in known], make, name)
-                known = _read(store, keys)
+                stored = _read(store, keys)
+                _add_missing(store, [key for key in dict.fromkeys(keys) if key not in stored], make, name)
+                stored = _read(store, keys)
     except (OSError, sqlite3.Error) as error:
         raise DataError(
-            f"techniques.{name}: the rewritten texts cannot be kept in {file}: {error}. "
-            "Choose another folder: export FINETUNE_CACHE=DIR"
+            f"the rewritten texts cannot be stored in {file}: {error}.",
+            Change(command="export FINETUNE_CACHE=DIR", note="another folder"),
+            key=f"techniques.{name}",
         ) from error
-    return known
+    return stored
 
 
 def draw_variants(
@@ -78,33 +79,33 @@ def draw_variants(
 ) -> BatchAugment:
     """Rewrite all training texts now, and draw among their variants in each epoch.
 
-    A text that another technique has changed before is rewritten when it comes up: right, but in every epoch.
+    A text that another technique has changed before is rewritten in every epoch.
 
     Args:
         rewrite: Texts and numbers of variants -> rewritten texts.
         texts: Of the training rows.
-        probability: Share of texts that is changed in an epoch.
+        probability: Fraction of the texts that is changed in an epoch.
         variants: Number of rewritings of a text.
         name: Of the technique, for messages.
     """
-    known = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
-    told: list[str] = []
+    ready = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
+    warned: list[str] = []
 
     def augment(texts: Sequence[str], streams: Sequence[random.Random]) -> list[str]:
         drawn = [
             (text, rng.randrange(variants)) if rng.random() < probability else None
             for text, rng in zip(texts, streams, strict=True)
         ]
-        unknown = list(dict.fromkeys(variant for variant in drawn if variant is not None and variant not in known))
-        if unknown and not told:
-            told.append(name)
+        missing = list(dict.fromkeys(variant for variant in drawn if variant is not None and variant not in ready))
+        if missing and not warned:
+            warned.append(name)
             logger.warning(
-                "techniques.%s: gets texts that another technique changed before, so its model has to run in every "
-                "epoch. Put it first among the techniques of the recipe.",
+                "techniques.%s: its texts have been changed by another technique before, so its model has to run in "
+                "every epoch. Put it first among the techniques of the recipe.",
                 name,
             )
-        found = {**known, **rewrite(unknown)} if unknown else known
-        return [text if variant is None else found[variant] for text, variant in zip(texts, drawn, strict=True)]
+        rewritten = {**ready, **rewrite(missing)} if missing else ready
+        return [text if variant is None else rewritten[variant] for text, variant in zip(texts, drawn, strict=True)]
 
     return augment
 
@@ -112,15 +113,15 @@ def draw_variants(
 def _add_missing(store: sqlite3.Connection, missing: list[str], make: Make, name: str) -> None:
     if not missing:
         return
-    started = told = time.monotonic()
+    started = shown = time.monotonic()
     done = 0
     for batch in make(missing):
         with store:  # commits: what is made stays made
             store.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", batch.items())
         done += len(batch)
         now = time.monotonic()
-        if now - told > PROGRESS_SECONDS:
-            told = now
+        if now - shown > PROGRESS_SECONDS:
+            shown = now
             left = (now - started) / done * (len(missing) - done) / 60
             progress.warning(
                 "techniques.%s: %d of %d texts rewritten, about %.0f min left. This is done once; then they are kept.",
@@ -131,8 +132,8 @@ def _add_missing(store: sqlite3.Connection, missing: list[str], make: Make, name
             )
 
 
-def _read_if_whole(file: Path, keys: Sequence[str]) -> dict[str, str]:
-    """Without a lock, so that nobody waits who has no need to. Nothing if the file is not there, or damaged."""
+def _read_if_intact(file: Path, keys: Sequence[str]) -> dict[str, str]:
+    """Without a lock, so that no process waits without need. Empty if the file is missing or damaged."""
     if not file.is_file():
         return {}
     try:
@@ -153,13 +154,13 @@ def _open(file: Path, name: str) -> sqlite3.Connection:
         (verdict,) = store.execute("PRAGMA quick_check").fetchone()
         if verdict == "ok":
             return store
-    except sqlite3.OperationalError:  # no right to write, full disk, locked: nothing that deleting would mend
+    except sqlite3.OperationalError:  # no permission, full disk, locked: deleting would not help
         store.close()
         raise
     except sqlite3.DatabaseError as error:
         verdict = str(error)
     store.close()
-    logger.warning("techniques.%s: %s was damaged (%s); its texts are made anew.", name, file, verdict)
+    logger.warning("techniques.%s: %s was damaged (%s); its texts are made again.", name, file, verdict)
     file.unlink()
     file.with_name(f"{file.name}-journal").unlink(missing_ok=True)
     store = sqlite3.connect(file, timeout=60)
@@ -168,9 +169,9 @@ def _open(file: Path, name: str) -> sqlite3.Connection:
 
 
 def _read(store: sqlite3.Connection, keys: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         chunk = keys[start : start + _KEYS_PER_QUERY]
         query = f"SELECT key, text FROM texts WHERE key IN ({', '.join('?' * len(chunk))})"
-        found.update(store.execute(query, chunk).fetchall())
-    return found
+        texts.update(store.execute(query, chunk).fetchall())
+    return texts

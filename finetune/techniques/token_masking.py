@@ -1,4 +1,4 @@
-"""Token masking: some tokens of a training text are hidden behind the mask token."""
+"""Token masking: some tokens of a training text are replaced by the mask token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from finetune.errors import ModelError
-from finetune.techniques.base import Technique, TokenFacts
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks.augmentation import Augmentation, TokenFacts
 
 
 def masked(ids: list[int], probability: float, mask: int, special: frozenset[int], rng: random.Random) -> list[int]:
@@ -16,21 +18,21 @@ def masked(ids: list[int], probability: float, mask: int, special: frozenset[int
     return [mask if token not in special and rng.random() < probability else token for token in ids]
 
 
-class TokenMasking(Technique):
-    """Hide some tokens of a training text, so that no single word can carry the label.
+class TokenMasking(Technique, Augmentation):
+    """Token masking: hide some tokens of a training text, so that no single word decides the label.
 
         x_i ← [MASK] with probability p, else x_i        for each token that is not special
 
     Tokens are word pieces. [CLS], [SEP], padding and unknown words are never touched, and a text keeps its length.
 
-    Fresh each epoch, from a random stream keyed by (seed, epoch, row); the train probe, validation and test never see
-    it. Of n tokens p·n are hidden on average, and none with probability (1 − p)^n: at the default, 35 % of texts of
-    10 tokens pass unchanged, and of a text of one token the whole text is hidden in 10 % of the epochs.
+    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); the train sample, validation and test
+    are never masked. Of n tokens p·n are hidden on average, and none with probability (1 − p)^n: at the default, 35 %
+    of texts of 10 tokens pass unchanged, and of a text of one token the whole text is hidden in 10 % of the epochs.
     Range: of `probability`: near 0 nothing, 0.15 what masked-language models were pre-trained with, near 1 no text.
     Cost: 1 × plain fine-tuning.
     Raises: ModelError if the tokenizer has no mask token.
-    Relations: comes after `eda`, `aeda` and other changes of the text, on what they made of it.
-    Evidence: weak and depending on the task; none found for encoder classification with few examples.
+    Relations: acts after `eda`, `aeda` and other changes of the text, on their result.
+    Evidence: weak, and it depends on the task; none found for encoder classification with few examples.
     Source: Iyyer et al. 2015, ACL P15-1162 (word dropout). Departs from it in: a word is masked, not left out, which
     is what the encoder knows from its pre-training.
     """
@@ -43,7 +45,8 @@ class TokenMasking(Technique):
     def augment_tokens(self, ids: list[int], rng: random.Random, tokens: TokenFacts) -> list[int]:
         if tokens.mask is None:
             raise ModelError(
-                "techniques.token_masking: the tokenizer of this model has no mask token. "
-                "Try: --set techniques.token_masking=off"
+                "the tokenizer of this model has no mask token.",
+                turned_off("token_masking"),
+                key="techniques.token_masking",
             )
         return masked(ids, self.probability, tokens.mask, tokens.special, rng)

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from finetune.errors import ModelError
-from finetune.techniques.base import Budget, Part, Technique
-from finetune.techniques.parts import is_in_encoder, rest_encoder_except
+from finetune.errors import Change, ModelError
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import Part
+from finetune.techniques.parts import freeze_encoder_except, is_in_encoder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,21 +32,21 @@ def norm_names(model: nn.Module) -> set[str]:
     }
 
 
-class TrainOnly(Technique):
-    """Train about 0.1 % of the encoder, its biases or its normalisation weights, and the head: little can memorise.
+class TrainOnly(Technique, ModelChanges, TrainingPlan):
+    """Train only the biases (BitFit) or the normalisation weights of the encoder, about 0.1 % of it, and the head.
 
         θ = {biases}  or  {γ, β of every LayerNorm};   all other weights of the encoder keep their pretrained values
 
     The head trains as a whole, and so does a pooler: checkpoints often lack it, and most architectures count the
-    same map as part of their head. So few weights must move further: everything that trains has a peak learning rate
-    of its own, with the recipe's schedule.
+    same map as part of their head. So few weights must move further, so everything that trains gets a higher peak
+    learning rate, with the recipe's schedule.
 
-    Range: weights: biases, or norms (about as many weights). learning_rate: at 2e-5 nothing is learned, which is the
-    usual failure; 3e-4 to 3e-3 are sensible.
+    Range: weights: biases, or norms (about as many weights). learning_rate: at 2e-5 nothing is learned, a common
+    mistake; 3e-4 to 3e-3 are sensible.
     Cost: 0.7 ×: gradients pass through all layers but are not taken for their weights. Optimizer state nearly vanishes.
     Raises: ModelError if the encoder has no such weights (ModernBERT has no biases).
-    Relations: `freeze` and `lora` choose the weights that train themselves; `head_first` sets the head's learning rate
-    too. `mixout` would act on nothing. `llrd` multiplies with the learning rate.
+    Relations: `freeze` and `lora` also decide which weights train, and `head_first` sets the head's learning rate too:
+    mutually exclusive. `mixout` would act on nothing. `llrd` multiplies with the learning rate.
     Evidence: "with small-to-medium training data, competitive with (and sometimes better than)" full fine-tuning
     (Ben-Zaken et al. 2022).
     Source: Ben-Zaken et al. 2022, arXiv:2106.10199. Departs from it in: pooler and head train as a whole; the norms,
@@ -55,21 +59,23 @@ class TrainOnly(Technique):
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
     excludes: ClassVar[dict[str, str]] = {
         "head_first": "both set the learning rate of the head",
-        "mixout": "the weights that it would mix rest at their pretrained values",
+        "mixout": "the weights that it would mix are frozen at their pretrained values",
     }
 
     weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
 
     def prepare_model(self, model: Any) -> None:
-        wanted = bias_names(model) if self.weights == "biases" else norm_names(model)
-        if not any(is_in_encoder(model, name) and ".pooler." not in name for name in wanted):
+        trained = bias_names(model) if self.weights == "biases" else norm_names(model)
+        if not any(is_in_encoder(model, name) and ".pooler." not in name for name in trained):
             other = "norms" if self.weights == "biases" else "biases"
             raise ModelError(
-                f"techniques.train_only.weights: the encoder of architecture '{model.config.model_type}' has no "
-                f"{self.weights}. Try: --set techniques.train_only.weights={other}"
+                f"the encoder of architecture '{model.config.model_type}' has no {self.weights}.",
+                Change(settings={"techniques.train_only.weights": other}),
+                key="techniques.train_only.weights",
+                found=self.weights,
             )
-        rest_encoder_except(model, wanted.__contains__)
+        freeze_encoder_except(model, trained.__contains__)
 
     def rate_factor(self, part: Part, budget: Budget) -> float:
         return self.learning_rate / budget.learning_rate

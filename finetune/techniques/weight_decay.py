@@ -6,14 +6,17 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from finetune.errors import Change, Problem
-from finetune.techniques.base import Budget, Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.budget import Budget
+from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.parameters import WeightNames
 
 ENOUGH = Change(settings={".strength": None, ".total_shrink": 0.02})
 NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
 
 
-def total_shrink(strength: float, learning_rates: list[float]) -> float:
-    """The share of each weight that decay alone takes away over a run: 1 − Π_t (1 − η_t λ).
+def cumulative_decay(strength: float, learning_rates: list[float]) -> float:
+    """The fraction of each weight that decay alone removes over a run: 1 − Π_t (1 − η_t λ).
 
     Args:
         strength: λ, in units of 1/learning rate.
@@ -22,12 +25,12 @@ def total_shrink(strength: float, learning_rates: list[float]) -> float:
     return -math.expm1(sum(math.log1p(-rate * strength) for rate in learning_rates))
 
 
-def strength_for(shrink: float, learning_rates: list[float]) -> float:
-    """The λ with `total_shrink(λ, learning_rates) == shrink`, for 0 < shrink < 1."""
-    from scipy.optimize import brentq  # slow to import; needed only where a total shrink is asked for
+def strength_for(decay: float, learning_rates: list[float]) -> float:
+    """The λ with `cumulative_decay(λ, learning_rates) == decay`, for 0 < decay < 1."""
+    from scipy.optimize import brentq  # slow to import; needed only where a cumulative decay is set
 
     largest = max(learning_rates)
-    target = math.log1p(-shrink)
+    target = math.log1p(-decay)
     # Σ log(1 − ηλ) falls from 0 (λ = 0) to −∞ (λ = 1/max η), so there is exactly one root between.
     return float(
         brentq(
@@ -40,21 +43,21 @@ def strength_for(shrink: float, learning_rates: list[float]) -> float:
     )
 
 
-class WeightDecay(Technique):
-    """Pull every weight towards 0 by a share of itself at each step.
+class WeightDecay(Technique, TrainingPlan):
+    """Decoupled weight decay (AdamW): reduce every weight by a fraction of itself at each step.
 
-        w ← w − η_t λ w          beside the AdamW step, untouched by its moments
+        w ← w − η_t λ w          in addition to the AdamW step, independent of its moments
 
     Biases and normalisation weights are left out; embeddings are decayed (transformers' own rule).
-    At fine-tuning learning rates the usual λ = 0.01 shrinks weights by about 0.01 % over a whole run, which is
-    nothing: ask for a `total_shrink` to get one, and see `finetune show` for what a λ amounts to.
+    At fine-tuning learning rates the usual λ = 0.01 reduces weights by about 0.01 % over a whole run, which has no
+    effect. Set `total_shrink`, the cumulative decay of the run, instead; `finetune show` prints what a λ amounts to.
 
     Range: a `total_shrink` near 0 changes nothing, near 1 erases what pre-training learned; λ · η must stay below 1.
     Cost: ×1.0; the optimizer does it anyway.
-    Raises: RecipeError where λ · η ≥ 1; a warning where the run shrinks weights by less than 0.1 %.
-    Relations: `l2` is the coupled form; `l2_sp` pulls to the pretrained weights instead of 0; they add up.
-    Evidence: BERT-large on RTE, MRPC, STS-B, CoLA: equal to none on all four (Zhang et al. 2021, λ up to 0.1, which is
-    a shrink below 0.1 %).
+    Raises: RecipeError where λ · η ≥ 1; a warning where the cumulative decay is below 0.1 %.
+    Relations: `l2` is the coupled form; `l2_sp` decays towards the pretrained weights instead of 0; they add up.
+    Evidence: BERT-large on RTE, MRPC, STS-B, CoLA: no difference on any of the four (Zhang et al. 2021, λ up to 0.1,
+    a cumulative decay below 0.1 %).
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101. Departs from it in: `total_shrink`, which solves
     1 − Π_t (1 − η_t λ) for λ.
     """
@@ -68,7 +71,7 @@ class WeightDecay(Technique):
         None,
         gt=0,
         lt=1,
-        description="Share of each weight taken away over the whole run, instead of a strength.",
+        description="Cumulative weight decay: fraction of each weight removed over the run, instead of a strength.",
     )
 
     @model_validator(mode="after")
@@ -86,7 +89,7 @@ class WeightDecay(Technique):
     def warnings(self, budget: Budget) -> list[Problem]:
         if self.strength is None or not budget.steps:
             return []
-        shrink = total_shrink(self.strength, budget.learning_rates())
+        shrink = cumulative_decay(self.strength, budget.learning_rates())
         if shrink >= NEGLIGIBLE:
             return []
         why = (
@@ -97,7 +100,8 @@ class WeightDecay(Technique):
 
     def effect(self, budget: Budget) -> str:
         strength = self.decay_strength(budget)
-        return f"λ = {strength:.4g}: total shrink {total_shrink(strength, budget.learning_rates()):.2%}"
+        decay = cumulative_decay(strength, budget.learning_rates())
+        return f"λ = {strength:.4g}: cumulative weight decay {100 * decay:.2f} %"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.decayed

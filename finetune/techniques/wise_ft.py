@@ -6,36 +6,38 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from finetune.techniques.base import Technique, WeightNames
+from finetune.techniques.base import Technique
+from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.parameters import WeightNames
 
 
-class WiSEFT(Technique):
-    """Ship encoder weights between the pretrained and the fine-tuned ones, which undoes part of what was memorised.
+class WiSEFT(Technique, KeptWeights):
+    """WiSE-FT: interpolate between the pretrained and the fine-tuned weights of the encoder.
 
         w = w₀ + α (w_tuned − w₀),   α ∈ shares, the best on validation
 
     w₀ are the encoder's weights as loaded. The head keeps its fine-tuned weights: it has no pretrained ones.
 
-    Training is untouched. When it is over, the selected weights are tried at every share and measured on validation;
-    by the metric of the selection rule (without one: the task's), then the loss, then the larger share. At 1 the
-    fine-tuned weights ship bit for bit. The best of k measurements is an optimistic one: the validation score that is
-    reported for the chosen share has been selected on, as an early-stopped one has; only test is not.
-    Range: of each share: near 0 the pretrained encoder under a head that does not fit it, 1 plain fine-tuning. One
-    share alone is not a choice but an order.
-    Cost: 1 × plain fine-tuning, and one measurement of validation for each share; one more copy of the encoder.
+    Training is not changed. Afterwards the selected weights are measured on validation at every α; the best is chosen
+    by the metric of the selection rule (without one: the task's), then the loss, then the larger α. At 1 the
+    fine-tuned weights are exported bit for bit. The best of k measurements is optimistic: the validation score that is
+    reported for the chosen α has been selected on, as an early-stopped one has; only test has not.
+    Range: of each α: near 0 the pretrained encoder under a head that does not fit it, 1 plain fine-tuning. A single
+    one is not chosen but set.
+    Cost: 1 × plain fine-tuning, and one measurement of validation for each α; one more copy of the encoder.
     Raises: ModelError if no weight of the encoder is trained.
-    Relations: follows `early_stopping` (the selected weights are what is moved) and `ema` or `swa` (their average is).
-    Layers that `reinit` starts anew were not trained from w₀, so the two exclude each other. A pooler that the
-    checkpoint lacks has its random start for w₀.
+    Relations: acts after `early_stopping`, on the selected weights, and after `ema` or `swa`, on their average. Layers
+    that `reinit` starts anew were not trained from w₀: mutually exclusive. The w₀ of a pooler that the checkpoint lacks
+    is its random start.
     Evidence: CLIP image models: far better under distribution shift, about equal without. Encoders on few examples:
-    none found; with a random head small shares collapse.
+    none found; with a random head a small α fails.
     Source: Wortsman et al. 2022, arXiv:2109.01903. Departs from it in: the head is not interpolated; α is chosen on
     validation instead of fixed at 0.5.
     """
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2109.01903"
-    owns: ClassVar[frozenset[str]] = frozenset({"the share of the fine-tuned weights"})
+    owns: ClassVar[frozenset[str]] = frozenset({"the interpolation of the weights"})
 
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 0.7, 0.85, 1.0], min_length=1, description="α to choose from; 1 is the fine-tuned encoder."

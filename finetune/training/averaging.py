@@ -1,4 +1,4 @@
-"""A running average of the trained weights: what gets measured, selected and shipped once there is one."""
+"""A running average of the trained weights: what is measured, selected and saved once there is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "average.safetensors"
 
 
 class WeightAverage:
-    """Holds the average of some parameters, in fp32. Empty until the first share above 0.
+    """Holds the average of some parameters, in fp32. Empty until the first fraction above 0.
 
     Args:
         parameters: Name -> parameter, as trained.
@@ -25,13 +25,13 @@ class WeightAverage:
         self._average: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def update(self, share: float) -> None:
-        """average ← average + share · (weights − average); the first update takes the weights as they are."""
-        if share <= 0:
+    def update(self, fraction: float) -> None:
+        """average ← average + fraction · (weights − average); the first update takes the weights as they are."""
+        if fraction <= 0:
             return
         for name, parameter in self._parameters.items():
-            if name in self._average and share < 1:
-                self._average[name].lerp_(parameter.detach(), share)
+            if name in self._average and fraction < 1:
+                self._average[name].lerp_(parameter.detach(), fraction)
             else:
                 self._average[name] = parameter.detach().clone()
 
@@ -44,8 +44,8 @@ class WeightAverage:
         finally:
             self._swap()
 
-    def adopt(self) -> None:
-        """Leave the average in the model for good."""
+    def replace_weights(self) -> None:
+        """Put the average into the model for good."""
         self._swap()
         self._average.clear()
 
@@ -54,22 +54,27 @@ class WeightAverage:
             parameter = self._parameters[name]
             self._average[name], parameter.data = parameter.data, value
 
-    def copied(self) -> WeightAverage:
-        """The average of now, in main memory of its own."""
+    def copy_to_host(self) -> WeightAverage:
+        """A copy of the present average, in main memory."""
         copy = WeightAverage(self._parameters)
         copy._average = {name: value.to("cpu", copy=True) for name, value in self._average.items()}
         return copy
 
-    def put_into(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights, with the average in the place of those it is of; nothing without one."""
+    def applied_to(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights, with those that are averaged replaced by their average; empty without an average."""
         return {**weights, **self._average} if self._average else {}
 
+    def size(self) -> int:
+        """Bytes."""
+        return sum(value.nbytes for value in self._average.values())
+
     def save(self, folder: Path) -> None:
+        """Write it into a checkpoint; nothing without an average."""
         if self._average:
             save_file({name: value.contiguous() for name, value in self._average.items()}, folder / FILE)
 
     def restore(self, folder: Path) -> None:
-        """Take up the average of a checkpoint; there is none in one that was written before averaging began."""
+        """Read the average of a checkpoint; there is none in one that was written before averaging began."""
         path = folder / FILE
         if path.is_file():
             device = next(iter(self._parameters.values())).device

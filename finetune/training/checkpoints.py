@@ -1,22 +1,27 @@
 """Checkpoints that survive a kill at any moment, and that training does not wait for.
 
 transformers writes a checkpoint file by file and deletes the old one by itself; killed in between it cannot resume.
-Here a checkpoint counts only with a marker, which is written last, and older ones go after that. What training goes on
-to change is copied into memory first (`on_host`), and a thread writes the copies (`CheckpointWriter`).
+Here a checkpoint counts only with a marker, which is written last, and older ones are removed after that. What training
+goes on to change is copied into memory first (`Snapshot`), and a thread writes the copies (`CheckpointWriter`).
 """
 
+from __future__ import annotations
+
 import json
-import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from finetune.records.store import write_atomically
+from finetune.atomic import sync_file, sync_folder, write_text
+from finetune.training.averaging import WeightAverage
+from finetune.training.disk import writing_to
 from finetune.training.selection import selected_weights
 
 WEIGHTS = "model.safetensors"
@@ -59,8 +64,64 @@ class CheckpointWriter:
             self._error = error
 
 
-def on_host(state: Any) -> Any:
-    """A copy of a state dict in main memory; tensors that were one stay one."""
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of training after a step, copied: training goes on while it is written.
+
+    Attributes:
+        folder: Of the checkpoint, with the small files in it.
+        weights: The model's state dict, in main memory.
+        states: File name -> state of optimizer or scheduler, in main memory.
+        parameters: Names of the model's parameters; the other weights are buffers.
+        average: Of the weights, in main memory.
+        run: The state of the run itself: history and selection.
+    """
+
+    folder: Path
+    weights: Mapping[str, Tensor]
+    states: Mapping[str, Any]
+    parameters: Sequence[str]
+    average: WeightAverage
+    run: Mapping[str, Any]
+
+    def write(self, save_weights: Callable[[str, Any], None]) -> None:
+        """Write it, however much later, and mark the checkpoint complete.
+
+        Args:
+            save_weights: Folder and state dict -> the files of the model, as transformers writes them.
+
+        Raises:
+            DiskFull: There is no room.
+        """
+        with writing_to(self.folder, self._size()):
+            save_weights(str(self.folder), self.weights)
+            for name, state in self.states.items():
+                torch.save(state, self.folder / name)
+            self.average.save(self.folder)
+            if self._is_best():
+                measured = self.average.applied_to({name: self.weights[name] for name in self.parameters})
+                keep_selected(self.folder, measured)
+            complete_checkpoint(self.folder, self.run)
+
+    def _is_best(self) -> bool:
+        selection = self.run["selection"]
+        return selection is not None and selection["best_step"] == _step(self.folder)
+
+    def _size(self) -> int:
+        """Bytes on disk, at most."""
+        return _bytes(self.weights) + _bytes(self.states) + 2 * self.average.size()
+
+
+def _bytes(state: Any) -> int:
+    """Of all tensors in it."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    values = state.values() if isinstance(state, Mapping) else state if isinstance(state, list) else ()
+    return sum(_bytes(value) for value in values)
+
+
+def copy_to_host(state: Any) -> Any:
+    """A copy of a state dict in main memory; tensors that share memory still do."""
     copies: dict[Any, Tensor] = {}
 
     def copy(value: Any) -> Any:
@@ -77,7 +138,7 @@ def on_host(state: Any) -> Any:
 
 
 def keep_selected(checkpoint: Path, measured: Mapping[str, Tensor]) -> None:
-    """Keep the weights of a checkpoint's step for the end of the run: they are the best so far.
+    """Keep the weights of a checkpoint's step until the end of the run: they are the best so far.
 
     Args:
         checkpoint: With its weights written, but not complete.
@@ -92,17 +153,17 @@ def keep_selected(checkpoint: Path, measured: Mapping[str, Tensor]) -> None:
             target.hardlink_to(checkpoint / WEIGHTS)
         except OSError:  # a file system without hard links
             shutil.copyfile(checkpoint / WEIGHTS, target)
-    _sync_file(target)
+    sync_file(target)
 
 
 def complete_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     """Add our state to a checkpoint whose other files are written, mark it, and remove the older ones."""
-    write_atomically(folder / STATE, json.dumps(state))
+    write_text(folder / STATE, json.dumps(state))
     for path in folder.iterdir():
-        _sync_file(path)
-    _sync_folder(folder.parent)
+        sync_file(path)
+    sync_folder(folder.parent)
     (folder / MARKER).touch()
-    _sync_folder(folder)
+    sync_folder(folder)
     selected = f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else ""
     _remove_others(folder, selected)
 
@@ -111,9 +172,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint. Incomplete ones are removed: a later save would mix with their files."""
     if not folder.is_dir():
         return None
-    found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
-    complete = [path for path in found if (path / MARKER).is_file()]
-    for path in found:
+    newest_first = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
+    complete = [path for path in newest_first if (path / MARKER).is_file()]
+    for path in newest_first:
         if path not in complete:
             shutil.rmtree(path)
     return complete[0] if complete else None
@@ -138,16 +199,3 @@ def _remove_others(checkpoint: Path, selected: str) -> None:
 def _step(path: Path) -> int:
     suffix = path.name.rpartition("-")[2]
     return int(suffix) if suffix.isdigit() else -1
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

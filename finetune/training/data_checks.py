@@ -9,7 +9,8 @@ from finetune.errors import ModelError
 from finetune.models.load import load_tokenizer
 from finetune.recipe import Recipe
 from finetune.records.schema import DataFacts, Finding
-from finetune.training.prepare import data_facts, measure_for, with_score_note
+from finetune.training.facts import data_facts
+from finetune.training.measures import measure_for, with_score_note
 
 
 def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
@@ -27,7 +28,7 @@ def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
         skipped = Finding(
             check="tokens",
             level="info",
-            text=f"Truncation and language were not checked, as they need the model's tokenizer: {error}",
+            text=f"Truncation and language were not checked, as there is no tokenizer: {error.for_command_line()}",
             advice="Name a model that is there: --model …",
         )
         return facts.model_copy(update={"findings": [*facts.findings, skipped]})

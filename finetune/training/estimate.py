@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import torch
 
 from finetune.data.tokens import Collator, MeasuredSet, TrainSet
 from finetune.kernels import install_kernels
 from finetune.models.load import load_config, load_model
+from finetune.models.outputs import model_outputs
+from finetune.training.objective import plain_losses
 from finetune.training.prepare import Prepared
-from finetune.training.trainer import plain_losses
+from finetune.training.random_state import same_random_state
 
 STEPS = 3  # timed, after one that is not
 EVALUATED = 64  # rows
@@ -26,73 +28,88 @@ def estimate_seconds(prepared: Prepared, threads: int) -> float:
         prepared: The run.
         threads: CPU threads that it will have.
     """
-    before = torch.get_num_threads(), random.getstate(), np.random.get_state()
-    torch.set_num_threads(threads)
+    with _threads(threads), same_random_state():
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = _plain_model(prepared, device)
+        recipe, budget = prepared.recipe, prepared.budget
+        step = _step_seconds(prepared, model, device)
+        # Of the recipe's epochs: what a technique adds to them is in its declared cost.
+        steps = (budget.steps or 0) * recipe.training.epochs / budget.epochs
+        return steps * step + _evaluation_seconds(prepared, model, device)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        with torch.random.fork_rng(devices=[]):
-            return _estimate(prepared)
+        yield
     finally:
-        torch.set_num_threads(before[0])
-        random.setstate(before[1])
-        np.random.set_state(before[2])
+        torch.set_num_threads(before)
 
 
-def _estimate(prepared: Prepared) -> float:
-    recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # The plain model: what techniques cost is multiplied on afterwards.
+def _plain_model(prepared: Prepared, device: torch.device) -> Any:
+    """Without techniques: their cost is multiplied on afterwards."""
+    recipe, data = prepared.recipe, prepared.data
     model = load_model(recipe.model, load_config(recipe.model, data.task, data.labels), 0)
     model.to(device)
-    fast = recipe.training.kernels == "fast"
-    if fast:
+    if recipe.training.kernels == "fast":
         install_kernels(model, is_read_elsewhere=False, bf16=prepared.bf16)
+    return model
+
+
+def _step_seconds(prepared: Prepared, model: Any, device: torch.device) -> float:
+    """Of one optimizer step: forward, backward, update."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-    collate = Collator(prepared.tokenizer)
-    rows = TrainSet(data.train, prepared.encoder, {}, 0)
-    chosen = [rows[index] for index in _of_all_lengths(rows.lengths, recipe.training.batch_size)]
-    batch = {key: value.to(device) for key, value in collate(chosen).items()}
+    rows = TrainSet(prepared.data.train, prepared.encoder, {}, 0)
+    chosen = _evenly_by_length(rows.lengths, prepared.recipe.training.batch_size)
+    items = Collator(prepared.tokenizer)([rows[index] for index in chosen])
+    batch = {key: value.to(device) for key, value in items.items()}
     labels = batch.pop("labels")
     seconds = []
     for _ in range(STEPS + 1):
         started = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16) if prepared.bf16 else contextlib.nullcontext():
-            loss = plain_losses(data.task, model(**batch).logits.float(), labels).mean()
+        with torch.autocast(device.type, torch.bfloat16, enabled=prepared.bf16):
+            loss = plain_losses(prepared.data.task, model(**batch).logits.float(), labels).mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         float(loss.detach())  # waits for a GPU
         seconds.append(time.perf_counter() - started)
-    measured = prepared.measured["validation"]
-    once = sum(len(prepared.measured[name]) for name in ("train_probe", "validation"))
-    in_the_end = once + (len(prepared.measured["test"]) if "test" in prepared.measured else 0)
-
-    def per_row(rounded: bool) -> float:
-        return _evaluation_seconds(model, measured, collate, recipe.training.eval_batch_size, device, rounded)
-
-    evaluating = recipe.training.epochs * once * per_row(fast and prepared.bf16) + in_the_end * per_row(False)
-    # Of the recipe's epochs: what a technique adds to them is in its declared cost.
-    steps = (budget.steps or 0) * recipe.training.epochs / budget.epochs
-    return steps * sum(seconds[1:]) / STEPS + evaluating
+    return sum(seconds[1:]) / STEPS
 
 
-def _evaluation_seconds(
-    model: torch.nn.Module, rows: MeasuredSet, collate: Collator, batch_size: int, device: torch.device, rounded: bool
-) -> float:
-    """Of one row, in fp32 or, `rounded`, in bf16."""
-    model.eval()
-    spread = _of_all_lengths([len(rows[index]["input_ids"]) for index in range(len(rows))], EVALUATED)
-    items = [rows[index] for index in spread]
-    started = time.perf_counter()
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=rounded):
-        for start in range(0, len(items), batch_size):
-            batch = {key: value.to(device) for key, value in collate(items[start : start + batch_size]).items()}
-            batch.pop("labels")
-            model(**batch)
-    return (time.perf_counter() - started) / len(items)
+def _evaluation_seconds(prepared: Prepared, model: Any, device: torch.device) -> float:
+    """Of all evaluations of a run: of train probe and validation in each epoch, and of everything in the end."""
+    training, measured = prepared.recipe.training, prepared.measured
+    rows = len(measured["train_probe"]) + len(measured["validation"])
+    final_rows = sum(len(split) for split in measured.values())
+    spread = _evenly_by_length(_lengths(measured["validation"]), EVALUATED)
+    items = [measured["validation"][index] for index in spread]
+
+    def per_row(bf16: bool) -> float:
+        started = time.perf_counter()
+        model_outputs(
+            model,
+            items,
+            Collator(prepared.tokenizer),
+            batch_size=training.eval_batch_size,
+            device=device,
+            autocast=torch.bfloat16 if bf16 else None,
+        )
+        return (time.perf_counter() - started) / len(items)
+
+    in_training = per_row(training.kernels == "fast" and prepared.bf16)
+    return training.epochs * rows * in_training + final_rows * per_row(False)
 
 
-def _of_all_lengths(lengths: list[int], count: int) -> list[int]:
+def _lengths(split: MeasuredSet) -> list[int]:
+    """Tokens of each item."""
+    return [len(split[index]["input_ids"]) for index in range(len(split))]
+
+
+def _evenly_by_length(lengths: list[int], count: int) -> list[int]:
     """`count` positions, evenly spread over the lengths in ascending order."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     count = min(count, len(order))

@@ -1,4 +1,4 @@
-"""Notices an objective that is not finite without making a GPU idle."""
+"""Notices an objective that is not finite, without making a GPU wait."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ import torch
 from torch import Tensor
 
 
-def passes_behind(device: torch.device) -> int:
-    """After how many further passes an objective is looked at.
+def reading_delay(device: torch.device) -> int:
+    """How many passes after its own an objective is read.
 
-    Where the host has to ask a GPU for a number it waits until all it has ordered is done, and orders nothing
-    meanwhile. One pass later the number has arrived on its own.
+    A host that asks a GPU for a number waits until everything it has ordered is done, and orders nothing meanwhile.
+    One pass later the number has arrived on its own.
     """
     return 1 if device.type == "cuda" else 0
 
 
 class FiniteWatch:
-    """Looks at objectives in the order in which they were computed.
+    """Checks objectives in the order in which they were computed.
 
     Args:
-        behind: After how many further passes; 0 for at once.
+        delay: How many passes after its own an objective is read; 0 for at once.
     """
 
-    def __init__(self, behind: int) -> None:
-        self._behind = behind
-        self._coming: deque[tuple[_Arriving, Callable[[float], Exception]]] = deque()
+    def __init__(self, delay: int) -> None:
+        self._delay = delay
+        self._pending: deque[tuple[_Arriving, Callable[[float], Exception]]] = deque()
 
-    def add(self, objective: Tensor, complaint: Callable[[float], Exception]) -> None:
-        """Take in an objective, and look at the one whose turn it is.
+    def add(self, objective: Tensor, failure: Callable[[float], Exception]) -> None:
+        """Add an objective, and check the one that is due.
 
         Args:
             objective: A scalar.
-            complaint: Makes the error of what was found instead of a finite number.
+            failure: Makes the error from a value that is not finite.
 
         Raises:
-            Exception: The complaint of an objective that is not finite, this one or one before it.
+            Exception: The failure of an objective that is not finite, this one or one before it.
         """
-        self._coming.append((_Arriving(objective), complaint))
-        while len(self._coming) > self._behind:
-            self._look()
+        self._pending.append((_Arriving(objective), failure))
+        while len(self._pending) > self._delay:
+            self._check()
 
     def catch_up(self) -> None:
-        """Look at what is left.
+        """Check all that are left.
 
         Raises:
             Exception: As above.
         """
-        while self._coming:
-            self._look()
+        while self._pending:
+            self._check()
 
-    def _look(self) -> None:
-        arriving, complaint = self._coming.popleft()
+    def _check(self) -> None:
+        arriving, failure = self._pending.popleft()
         value = arriving.number()
         if not math.isfinite(value):
-            raise complaint(value)
+            raise failure(value)
 
 
 class _Arriving:

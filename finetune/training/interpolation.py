@@ -1,4 +1,4 @@
-"""The straight line from the pretrained to the fine-tuned weights, and the best place on it."""
+"""The straight line from the pretrained to the fine-tuned weights, and the best point on it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class PretrainedPath:
         self._tuned = {name: value.detach().clone() for name, value in self._parameters.items()}
 
     @torch.no_grad()
-    def go_to(self, share: float) -> None:
-        """α = share; 1 gives the fine-tuned weights back exactly, 0 the pretrained ones."""
+    def move_to(self, fraction: float) -> None:
+        """α = fraction; 1 gives the fine-tuned weights back exactly, 0 the pretrained ones."""
         for name, parameter in self._parameters.items():
             start, end = self._pretrained[name].to(parameter.device), self._tuned[name]
-            parameter.copy_(end if share == 1 else start + share * (end - start))
+            parameter.copy_(end if fraction == 1 else start + fraction * (end - start))
 
-    def go_to_best(self, shares: Sequence[float], quality: Callable[[], Quality]) -> float:
-        """Go where `quality`, asked at each share, is highest; of equal ones to the largest share. Returns it."""
-        found: list[tuple[Quality, float]] = []
-        for share in shares:
-            self.go_to(share)
-            found.append((quality(), share))
-        best = max(found)[1]
-        self.go_to(best)
+    def move_to_best(self, fractions: Sequence[float], quality: Callable[[], Quality]) -> float:
+        """Move where `quality`, measured at each fraction, is highest; of equal ones to the largest. Returns it."""
+        measured: list[tuple[Quality, float]] = []
+        for fraction in fractions:
+            self.move_to(fraction)
+            measured.append((quality(), fraction))
+        best = max(measured)[1]
+        self.move_to(best)
         return best

@@ -16,7 +16,7 @@ class RunObserver(TrainerCallback):
     """Collects one `Evaluation` per measurement. The checkpoint that follows it keeps the weights, if selected.
 
     Args:
-        selector: The selection rule at work, or None: then the last checkpoint ships.
+        selector: The selection rule at work, or None: then the last checkpoint is the final one.
         on_evaluation: Called with the history after each measurement, in the main process.
     """
 
@@ -36,6 +36,13 @@ class RunObserver(TrainerCallback):
         self.history = [Evaluation.model_validate(evaluation) for evaluation in saved["history"]]
         if self.selector is not None:
             self.selector.restore(saved["selection"])
+
+    def selected(self) -> Evaluation:
+        """The evaluation whose weights are the final ones."""
+        if self.selector is None:
+            return self.history[-1]
+        step = self.selector.state.best_step
+        return next(evaluation for evaluation in self.history if evaluation.step == step)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._logged = {key: kwargs["logs"].get(key) for key in ("loss", "learning_rate", "grad_norm")}
@@ -57,17 +64,6 @@ class RunObserver(TrainerCallback):
             control.should_training_stop = control.should_training_stop or self.selector.state.stopped
         if is_main():
             self._on_evaluation(self.history)
-
-
-class StopAt(TrainerCallback):
-    """Ends training after a number of optimizer steps; Trainer then evaluates and saves as at the end of an epoch."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step >= self._step:
-            control.should_training_stop = True
 
 
 def _strip(metrics: dict[str, float], prefix: str) -> dict[str, float]:

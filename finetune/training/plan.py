@@ -11,18 +11,11 @@ from finetune.models.dropout import dropout_sites
 from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
-from finetune.training.prepare import (
-    active_techniques,
-    budget_warnings,
-    configured_model,
-    data_facts,
-    declared_cost,
-    fitted_recipe,
-    measure_for,
-    model_warnings,
-    plan_budget,
-    with_score_note,
-)
+from finetune.tasks import Task
+from finetune.training.facts import active_techniques, data_facts, declared_cost
+from finetune.training.measures import measure_for, with_score_note
+from finetune.training.prepare import configured_model, fitted_recipe, plan_budget
+from finetune.training.run_warnings import budget_warnings, model_warnings
 
 
 def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any]:
@@ -56,7 +49,7 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
         "learning_rate_sum": budget.learning_rate_sum,
     }
     plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
-    plan["warnings"] = budget_warnings(recipe, budget)
+    plan["warnings"] = [warning.for_command_line() for warning in budget_warnings(recipe, budget)]
     plan["model"] = _model_or_reason(recipe, data.task, data.labels)
     return plan
 
@@ -75,23 +68,23 @@ def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _model_or_reason(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
+def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
     try:
         return _describe_model(recipe, task, labels)
     except FinetuneError as error:
         return {"unavailable": error.for_command_line()}
 
 
-def _describe_model(recipe: Recipe, task: str, labels: list[str] | None) -> dict[str, Any]:
+def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
     """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
-    shipped = build_without_weights(load_config(recipe.model, task, labels))
+    plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)
-    before = {site.path: site.probability for site in dropout_sites(shipped)}
+    before = {site.path: site.probability for site in dropout_sites(plain)}
     return {
         "architecture": type(trained).__name__,
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "trainable": sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad),
-        "warnings": model_warnings(recipe, trained),
+        "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained)],
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.
             {

@@ -13,12 +13,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
+from finetune.atomic import write_text
 from finetune.data.tokens import TrainSet
 from finetune.records.profile import Padding, Products, RunProfile, Watched
 from finetune.records.schema import RunRecord
-from finetune.records.store import write_atomically
 from finetune.training.batches import StepBatches
-from finetune.training.distributed import rank, world_size
+from finetune.training.building import step_batches
 from finetune.training.operations import products_in, time_alone, time_by_kind, wait_for
 from finetune.training.phases import PROFILING, Stopwatch
 from finetune.training.prepare import Prepared
@@ -98,7 +98,7 @@ class OperationProfile(TrainerCallback):
             padding=_padding(self._prepared, record.seed),
         )
         folder.mkdir(exist_ok=True)
-        write_atomically(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
+        write_text(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
         self._training.write_trace(folder / "trace-training.json.gz")
         self._evaluation.write_trace(folder / "trace-evaluation.json.gz")
         return found
@@ -109,21 +109,13 @@ def _padding(prepared: Prepared, seed: int) -> Padding:
     training, train = prepared.recipe.training, prepared.data.train
     lengths = TrainSet(train, prepared.encoder, {}, seed).lengths
 
-    def share(grouped: bool) -> float:
-        batches = StepBatches(
-            rows=len(train),
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            rank=rank(),
-            world=world_size(),
-            seed=seed,
-            lengths=lengths if grouped else None,
-            classes=train.labels if training.sampling == "balanced" else None,
-        )
+    def padding_of(batches: StepBatches) -> float:
         texts = [[lengths[row] for row in batch] for batch in batches]
         return 1 - sum(map(sum, texts)) / sum(len(batch) * max(batch) for batch in texts)
 
-    return Padding(present=share(training.group_by_length), grouped=share(True))
+    grouped = step_batches(prepared, seed, lengths)
+    present = grouped if training.group_by_length else step_batches(prepared, seed, None)
+    return Padding(present=padding_of(present), grouped=padding_of(grouped))
 
 
 class _Look:

@@ -9,7 +9,7 @@ from typing import Any
 from finetune.errors import ModelError
 from finetune.models.layers import depth_of, encoder_layers
 from finetune.models.load import head_names
-from finetune.techniques import Budget, Part, Technique, overrides
+from finetune.techniques import Budget, Part, Technique, TrainingPlan, implementations, overrides
 from finetune.techniques.rates import learning_rate, part_budget, scheduled_rate
 
 
@@ -26,7 +26,7 @@ class RatePlan:
         self._techniques = techniques
         self._budget = budget
         self._plain = budget.learning_rates()
-        self._is_scheduled = any(overrides(technique, "schedule") for technique in techniques)
+        self._is_scheduled = any(overrides(technique, TrainingPlan.schedule) for technique in techniques)
         self.parts = model_parts(model)
 
     def rate(self, part: Part, step: int) -> float:
@@ -35,13 +35,13 @@ class RatePlan:
             return 0.0
         return learning_rate(self._techniques, part, step, self._budget, self._plain[step])
 
-    def resting(self, step: int) -> frozenset[str]:
-        """Parameters that a schedule keeps still in this step."""
+    def frozen(self, step: int) -> frozenset[str]:
+        """Parameters that a schedule keeps frozen in this step."""
         if not self._is_scheduled:
             return frozenset()
         parts = set(self.parts.values())
-        still = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
-        return frozenset(name for name, part in self.parts.items() if part in still)
+        frozen = {part for part in parts if scheduled_rate(self._techniques, part, step, self._budget) == 0.0}
+        return frozenset(name for name, part in self.parts.items() if part in frozen)
 
     def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str]) -> list[Any]:
         """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain numbers:
@@ -55,13 +55,13 @@ class RatePlan:
             if parameter.requires_grad:
                 members.setdefault((self.parts[name], name in decayed), []).append(parameter)
         return [
-            {"params": found, "weight_decay": self._decay(part) if is_decayed else 0.0, "part": astuple(part)}
-            for (part, is_decayed), found in members.items()
+            {"params": group, "weight_decay": self._decay(part) if is_decayed else 0.0, "part": astuple(part)}
+            for (part, is_decayed), group in members.items()
         ]
 
     def _decay(self, part: Part) -> float:
         budget = part_budget(self._techniques, part, self._budget)
-        return sum(technique.decay_strength(budget) for technique in self._techniques)
+        return sum((decay(budget) for decay in implementations(self._techniques, TrainingPlan.decay_strength)), 0.0)
 
     def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
         """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""

@@ -6,23 +6,26 @@ import hashlib
 from dataclasses import replace
 
 from finetune.data.rows import Rows
-from finetune.errors import RecipeError
+from finetune.errors import Problem, RecipeError
 from finetune.training.prepare import Prepared
 
 
-def refitted(prepared: Prepared, steps: int, share: float | None = None) -> Prepared:
+def refitted(prepared: Prepared, steps: int, interpolation: float | None = None) -> Prepared:
     """Prepare a run whose training rows are train and validation, which stops after `steps` optimizer steps.
 
     The learning rate of each step is that of the original schedule: nothing but the rows changes. There is nothing
-    left to select with, so the last weights ship; what the record calls validation are rows that were trained on.
-    Where techniques interpolate with the pretrained weights, `share` is what validation chose before.
+    left to select with, so the last weights are the final ones; what the record calls validation are rows that were
+    trained on. Where techniques interpolate with the pretrained weights, `interpolation` is the fraction of the
+    fine-tuned weights that validation chose before.
 
     Raises:
         RecipeError: `steps` is outside the schedule.
     """
     scheduled = prepared.budget.steps
     if scheduled is None or not 1 <= steps <= scheduled:
-        raise RecipeError(f"--refit: {steps} steps are not within the {scheduled} of the schedule.")
+        raise RecipeError(
+            f"{steps} steps are not within the {scheduled} of the schedule.", argument="refit", found=True
+        )
     data = prepared.data
     return replace(
         prepared,
@@ -32,10 +35,12 @@ def refitted(prepared: Prepared, steps: int, share: float | None = None) -> Prep
         rule=None,
         metric=None,
         stop_at=steps,
-        share=share,
+        interpolation=interpolation,
         warnings=[
             *prepared.warnings,
-            f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is",
+            Problem(
+                f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is"
+            ),
         ],
     )
 

@@ -10,8 +10,9 @@ from finetune.data.loader import Loader
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.variants import Preset, ablation_variants, fit_variants, preset_name
+from finetune.experiments.variants import Preset, ablation_variants, fit_variants
 from finetune.listener import Listener
+from finetune.recipe import preset_name
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import python_call
@@ -95,13 +96,13 @@ def plan_ablate(
 ) -> Experiment:
     """What `ablate` would run. Nothing is written; parts that cannot stand alone are told to the listener."""
     refuse_nested("ablate")
+    listed = seed_list(seeds)
     variants, left_out = ablation_variants(preset, request.options())
     for text in left_out:
         listener.notice(text, "warning")
     name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
     place = f"{name}-{preset_name(preset)}"
     folder = find_experiment(None if output is None else Path(output), place, resume, "ablate")
-    listed = seed_list(seeds)
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)

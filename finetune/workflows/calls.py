@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from os import PathLike, fspath
 from typing import Any
 
 
@@ -23,8 +24,8 @@ def _is_default(value: Any, default: Any) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, type):
         return value.__name__
-    if isinstance(value, str | int | float | bool):
-        return repr(value)
+    if isinstance(value, str | int | float | bool | PathLike):
+        return repr(fspath(value) if isinstance(value, PathLike) else value)
     if (
         isinstance(value, list | tuple)
         and all(isinstance(each, str | int | float) for each in value)

@@ -15,7 +15,7 @@ from finetune.listener import Listener
 from finetune.recipe import resolve
 from finetune.records.comparison import ComparisonFolder, JobEntry
 from finetune.records.schema import RunRecord
-from finetune.training.prepare import measure_for
+from finetune.training.measures import measure_for
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
 

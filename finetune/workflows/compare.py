@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.quality_gates import Gate, parse_gate
+from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.errors import FinetuneError, OutputError
 from finetune.experiments.executors import DEFAULT as LOCAL
@@ -18,7 +18,7 @@ from finetune.experiments.variants import Preset, Variant, fit_variants, preset_
 from finetune.listener import Listener
 from finetune.records.comparison import Manifest
 from finetune.records.report import Report
-from finetune.training.prepare import measured_names
+from finetune.training.measures import measured_names
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import python_call
@@ -129,11 +129,11 @@ def plan_compare(
 ) -> Experiment:
     """What `compare` would run. Nothing is written."""
     refuse_nested("compare")
+    listed = seed_list(seeds)
     options = request.options()
     variants = preset_variants(list(presets), baseline, options)
     name = experiment_name("compare", variants[0].recipe.name, request.data_name())
     folder = find_experiment(None if output is None else Path(output), name, resume, "compare")
-    listed = seed_list(seeds)
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)
@@ -165,14 +165,14 @@ def _failures(report: Report, refit_problem: FinetuneError | None) -> list[str]:
     return texts
 
 
-def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[Gate]:
+def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[QualityGate]:
     """Before anything is trained: a misspelt gate must not show after an hour."""
     if not fail_on:
         return []
     data = experiment.first_data()
     metrics = measured_names(experiment.runs[0].recipe, data)
-    names = [variant.name for variant in variants]
-    return [parse_gate(text, names, metrics, data.test is not None) for text in fail_on]
+    fields = Fields([variant.name for variant in variants], metrics, data.test is not None)
+    return [parse_quality_gate(text, fields) for text in fail_on]
 
 
 def _refit(

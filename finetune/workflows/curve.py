@@ -20,7 +20,7 @@ from finetune.experiments.sizes import (
 )
 from finetune.experiments.variants import Preset, fit_variants, preset_variants
 from finetune.listener import Listener
-from finetune.training.prepare import measure_for
+from finetune.training.measures import measure_for
 from finetune.workflows.arguments import seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import python_call
@@ -107,6 +107,7 @@ def plan_curve(
 ) -> Experiment:
     """What `curve` would run. Nothing is written; data and sizes are told to the listener."""
     refuse_nested("curve")
+    listed = seed_list(seeds)
     options = request.options()
     refuse_folds(options.overridden_keys())
     complete = preset_variants(list(presets), None, options, least=1)
@@ -114,7 +115,7 @@ def plan_curve(
     refuse_subset(recipe)
     name = experiment_name("curve", recipe.name, request.data_name())
     folder = find_experiment(None if output is None else Path(output), name, resume, "curve")
-    sets, listed = Loader(), seed_list(seeds)
+    sets = Loader()
     all_rows = sets.load(on_all_rows(recipe).data)
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
     score = measure_for(recipe, all_rows).score

@@ -16,7 +16,7 @@ from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.training.data_checks import check_recipe
-from finetune.training.prepare import measure_for, with_score_note
+from finetune.training.measures import measure_for, with_score_note
 from finetune.workflows.folders import open_experiment
 
 if TYPE_CHECKING:

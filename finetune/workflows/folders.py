@@ -8,7 +8,7 @@ from finetune.errors import Change, OutputError
 from finetune.listener import Listener
 from finetune.recipe import Recipe, flatten
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
-from finetune.records.store import RunFolder, check_place, is_empty
+from finetune.records.store import RunFolder, check_no_file, is_empty
 
 RUNS = Path("runs")
 
@@ -25,7 +25,7 @@ def find_experiment(output: Path | None, name: str, resume: bool, kind: Kind) ->
         OutputError: It holds something else, or --resume found nothing.
     """
     path = output or RUNS / name
-    check_place(path)
+    check_no_file(path)
     folder = ComparisonFolder(path)
     noun = "curve" if kind == "curve" else "comparison"
     elsewhere = Change(text="Choose another folder.")
@@ -98,7 +98,7 @@ def find_runs(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFold
     else:
         folders = [_default_folder(recipe, seed, resume) for seed in seeds]
     if resume and all(folder.is_empty() for folder in folders):
-        folders[0].check_place()
+        folders[0].check_no_file()
         raise _nothing_to_resume(folders[0])
     for folder, seed in zip(folders, seeds, strict=True):
         if resume and not folder.is_empty():
@@ -135,7 +135,7 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     Raises:
         OutputError: There is nothing to resume, or the recipe or seed differs; names the keys.
     """
-    folder.check_place()
+    folder.check_no_file()
     record = folder.read()
     if record is None:
         raise _nothing_to_resume(folder)

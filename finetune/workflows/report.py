@@ -7,10 +7,11 @@ from pathlib import Path
 
 from finetune.analysis.collect import is_curve
 from finetune.analysis.comparison import report_of
-from finetune.analysis.quality_gates import parse_gate
+from finetune.analysis.quality_gates import Fields, parse_quality_gate
 from finetune.errors import RecipeError
 from finetune.listener import Listener
-from finetune.records.store import check_place, lock_folder
+from finetune.records.report import Group
+from finetune.records.store import check_no_file, lock_folder
 from finetune.reports.files import write_report
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
@@ -47,20 +48,16 @@ def report(
     if len(paths) == 1 and is_curve(paths[0]):
         return _report_curve(paths[0], target, baseline, gates, listener)
     found = report_of(paths, baseline)
-    parsed = [
-        [
-            parse_gate(
-                text, [variant.name for variant in group.variants], list(group.metrics), group.reported == "test"
-            )
-            for text in gates
-        ]
-        for group in found.groups
-    ]
+    parsed = [[parse_quality_gate(text, _fields(group)) for text in gates] for group in found.groups]
     for text in found.skipped:
         listener.notice(f"skipped: {text}", "warning")
-    check_place(target)
+    check_no_file(target)
     with lock_folder(target):
         return CompareResult(found, target, write_report(found, target), parsed)
+
+
+def _fields(group: Group) -> Fields:
+    return Fields([variant.name for variant in group.variants], list(group.metrics), group.reported == "test")
 
 
 def _report_curve(
@@ -75,7 +72,7 @@ def _report_curve(
         raise RecipeError(
             f"{folder} holds a curve, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
         )
-    check_place(target)
+    check_no_file(target)
     with lock_folder(target):
         found, written = publish_curve(folder, target, baseline, listener)
     return CurveResult(found, target, written)

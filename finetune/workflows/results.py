@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.analysis.quality_gates import Gate, failed_gates
+from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
 from finetune.records.curve import CurveReport
 from finetune.records.profile import RunProfile
@@ -84,7 +84,7 @@ class CompareResult:
     report: Report
     folder: Path
     paths: list[Path]
-    gates: Sequence[Sequence[Gate]] = ()
+    gates: Sequence[Sequence[QualityGate]] = ()
     failures: Sequence[str] = ()
 
     @property
@@ -110,7 +110,7 @@ class CompareResult:
     def failed_gates(self) -> list[str]:
         """Quality gates that do not hold, each with the number that failed it."""
         pairs = zip(self.report.groups, self.gates, strict=False)
-        return [text for group, gates in pairs for text in failed_gates(list(gates), group)]
+        return [text for group, gates in pairs for text in failed_quality_gates(gates, group)]
 
     def raise_failures(self) -> None:
         """

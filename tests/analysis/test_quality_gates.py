@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.analysis.quality_gates import Term, failed_gates, parse_gate
+from finetune.analysis.quality_gates import Fields, Term, failed_quality_gates, parse_quality_gate
 from finetune.errors import RecipeError
 from finetune.records.report import Group
 from tests.analysis.making import Run, group_of
@@ -14,15 +14,15 @@ METRICS = ("accuracy", "macro_f1", "nll")
 
 
 def terms(text: str, has_test: bool = True) -> list[list[Term]]:
-    return parse_gate(text, NAMES, METRICS, has_test)
+    return parse_quality_gate(text, Fields(NAMES, METRICS, has_test))
 
 
 def refused(text: str, has_test: bool = True) -> str:
     with pytest.raises(RecipeError) as caught:
         terms(text, has_test)
-    told = str(caught.value)
-    assert told.startswith(f"--fail-on '{text}': ")
-    return told
+    [problem] = caught.value.problems
+    assert (problem.argument, problem.found) == ("fail_on", text)
+    return problem.for_command_line()
 
 
 # --- grammar ---------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_every_kind_of_figure_can_be_named(kind: str) -> None:
         "light.gap.accuracy > 0",
     ],
 )
-def test_what_is_no_gate_is_refused(text: str) -> None:
+def test_what_is_no_expression_is_refused(text: str) -> None:
     refused(text)
 
 
@@ -133,17 +133,22 @@ def test_a_misspelt_field_is_refused_with_a_suggestion(text: str, suggestion: st
 def test_test_figures_need_a_test_split() -> None:
     assert "there is no test split" in refused("test.accuracy < 0.7", has_test=False)
     assert "there is no test split" in refused("strong.difference.test.accuracy < 0", has_test=False)
+    assert "Try: --set data.test=FILE" in refused("test.accuracy < 0.7", has_test=False)
     assert terms("validation.accuracy < 0.7", has_test=False)
 
 
 def test_a_preset_called_like_a_figure_does_not_hide_the_figure() -> None:
-    [[term]] = parse_gate("gap.accuracy > 0.1", ["none", "gap"], METRICS, True)
+    [[term]] = parse_quality_gate("gap.accuracy > 0.1", Fields(["none", "gap"], METRICS, True))
     assert term.kind == "gap"
 
 
 def test_a_preset_whose_name_holds_an_and_can_be_named() -> None:
-    [[term]] = parse_gate("l1 and l2.gap.accuracy > 0.1", ["none", "l1 and l2"], METRICS, True)
+    [[term]] = parse_quality_gate("l1 and l2.gap.accuracy > 0.1", Fields(["none", "l1 and l2"], METRICS, True))
     assert term.variant == "l1 and l2"
+
+
+def test_a_refusal_shows_an_expression_that_would_do() -> None:
+    assert refused("gap.accuracy").endswith("Try: --fail-on 'gap.accuracy > 0.15'")
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------
@@ -159,8 +164,8 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
 
 
 def failures(group: Group, *texts: str) -> list[str]:
-    names = [variant.name for variant in group.variants]
-    return failed_gates([parse_gate(text, names, list(group.metrics), True) for text in texts], group)
+    fields = Fields([variant.name for variant in group.variants], list(group.metrics), has_test=True)
+    return failed_quality_gates([parse_quality_gate(text, fields) for text in texts], group)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +216,7 @@ def test_all_parts_of_a_failed_and_are_told(group: Group) -> None:
 )
 def test_a_figure_that_is_not_there_fails(group: Group, text: str) -> None:
     [told] = failures(group, text)
-    assert "no such figure" in told
+    assert "no such value" in told
     assert "no run has finished" in told
 
 

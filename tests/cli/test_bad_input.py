@@ -69,9 +69,9 @@ def only_problem_of_run(*arguments: object, output: object = "out") -> str:
         (["nope.yaml"], "nope.yaml: no such recipe file."),
         (["tweets", "--preset", "strng"], "'strng' is not a preset. Did you mean strong?"),
         (["tweets", "--preset", "nope.yaml"], "nope.yaml: no such preset file."),
-        (["tweets", "--set", "training.epochs=0"], "--set training.epochs: training.epochs: "),
-        (["tweets", "--set", "training.epoch=3"], "training.epoch is not a key. Did you mean epochs?"),
-        (["tweets", "--set", "trainig.epochs=3"], "'trainig' is not a section with keys. Did you mean training?"),
+        (["tweets", "--set", "training.epochs=0"], "--set training.epochs: "),
+        (["tweets", "--set", "training.epoch=3"], "--set training.epoch: unknown key. Did you mean epochs?"),
+        (["tweets", "--set", "trainig.epochs=3"], "'trainig' is not a section of a recipe. Did you mean training?"),
         (["tweets", "--set", "training.epochs"], "expected dotted.key=value"),
         (["tweets", "--set", "training.seeds=[1"], "not valid YAML"),
         (["tweets", "--set", "techniques.dropot.hidden=0.1"], "Did you mean dropout or r_drop?"),
@@ -92,7 +92,7 @@ def test_a_seed_that_no_generator_takes_is_refused(write_recipe: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", ["model.id is missing", "data.source is missing"]),
+        ("", ["model.id: is missing", "data.source: is missing"]),
         ("- a\n", ["expected 'key: value' lines, found a list"]),
         ("model: {id: m\n", ["not valid YAML"]),
         ("model: {id: m}\nmodel: {id: n}\n", ["'model' is given twice, in lines 1 and 2"]),
@@ -497,7 +497,7 @@ def test_the_program_refuses_a_wrong_recipe_without_a_traceback(here: Path) -> N
     done = program("run", "tweets", "--set", "training.epochs=0", "--output", "out", cwd=here)
     assert (done.returncode, done.stdout) == (2, "")
     assert error_lines(done.stderr) == [
-        "error: --set training.epochs: training.epochs: input should be greater than or equal to 1; found 0."
+        "error: --set training.epochs: input should be greater than or equal to 1; found 0."
     ]
     assert list(here.iterdir()) == []
 

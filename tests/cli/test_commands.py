@@ -14,8 +14,8 @@ import pytest
 
 import finetune
 from finetune.recipe import resolve
+from finetune.recipe.layers import RECIPE_KEYS
 from finetune.recipe.library import find_recipe, first_comment, preset_names, recipe_names
-from finetune.recipe.resolution import RECIPE_KEYS
 from finetune.techniques import TECHNIQUES
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, write_csv
@@ -118,7 +118,7 @@ def test_cp_keeps_a_file_that_is_there_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("my work", encoding="utf-8")
     assert problem_of("cp", "tweets", path) == (
-        f"error: {path}: is there already. Choose another name, or add --force to replace it."
+        f"error: {path}: exists already. Try: --force (replaces it), or choose another name"
     )
     assert path.read_text(encoding="utf-8") == "my work"
     stdout_of("cp", "tweets", path, "--force")
@@ -329,7 +329,7 @@ def test_a_dry_run_as_json_is_json_alone(write_recipe: Write) -> None:
 
 def test_a_dry_run_warns_of_what_the_run_would(write_recipe: Write) -> None:
     result = invoke("run", write_recipe(), "--dry-run", "--set", "data.long_texts=tail")
-    assert "warning: data.long_texts: tail acts on nothing" in result.stdout
+    assert "warning: data.long_texts: tail has no effect" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -661,7 +661,7 @@ def test_a_refit_never_stands_beside_runs_that_were_measured_on_validation(place
     run_seed(refitted(prepare(recipe), 3), 1, RunFolder(tmp_path / "again"))
     result = invoke("report", tmp_path, "--output", tmp_path / "out")
     assert result.exit_code == 2
-    assert "cannot stand in one table: the fingerprint of its rows" in result.stderr
+    assert "differ in the fingerprint of its rows" in result.stderr
 
 
 @pytest.mark.parametrize("target", ["/dev/null", "/proc/nowhere"])

@@ -14,6 +14,7 @@ from finetune.recipe.library import (
     recipe_names,
     recipes_folder,
 )
+from tests.raising import refuses
 
 SHIPPED = sorted(recipes_folder().rglob("*.yaml"))
 
@@ -125,7 +126,7 @@ def test_an_existing_file_is_kept(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("my work", encoding="utf-8")
     for destination in (path, tmp_path / "mine"):
-        with pytest.raises(RecipeError, match=r"mine\.yaml: is there already.*--force"):
+        with refuses(RecipeError, r"mine\.yaml: exists already.*--force"):
             copy_to(source, destination, force=False)
     assert path.read_text(encoding="utf-8") == "my work"
 
@@ -133,7 +134,7 @@ def test_an_existing_file_is_kept(source: Path, tmp_path: Path) -> None:
 def test_an_existing_file_in_a_folder_is_kept(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "your-data.yaml"
     path.write_text("my work", encoding="utf-8")
-    with pytest.raises(RecipeError, match="is there already"):
+    with pytest.raises(RecipeError, match="exists already"):
         copy_to(source, tmp_path, force=False)
     assert path.read_text(encoding="utf-8") == "my work"
 
@@ -147,7 +148,7 @@ def test_force_replaces_an_existing_file(source: Path, tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_refused_with_the_command_that_makes_it(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "no" / "such"
-    with pytest.raises(RecipeError, match=f"{folder}: no such folder. Try: mkdir -p {folder}"):
+    with refuses(RecipeError, f"{folder}: no such folder. Try: mkdir -p {folder}"):
         copy_to(source, folder / "mine.yaml", force=False)
     assert not folder.exists()
 

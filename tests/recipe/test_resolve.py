@@ -214,7 +214,7 @@ def test_a_technique_named_without_settings_is_refused_not_turned_off(write: Wri
         problem = only_problem_of(write(MINIMAL + "techniques:\n  aeda:\n"))
     else:
         problem = only_problem_of(write(), write("aeda:\n", "own.yaml"))
-    assert "techniques.aeda is empty. Write aeda: {} for its defaults" in problem
+    assert "techniques.aeda: is empty. Write aeda: {} for its defaults" in problem
 
 
 def test_a_technique_that_is_taken_out_and_set_again_forgets_its_old_settings(write: Write) -> None:
@@ -225,7 +225,7 @@ def test_a_technique_that_is_taken_out_and_set_again_forgets_its_old_settings(wr
 
 def test_turning_off_what_is_not_on_is_refused_with_a_suggestion(write: Write) -> None:
     problem = only_problem_of(write(), "medium", overrides=["techniques.dropot=off"])
-    assert problem.startswith("--set techniques.dropot=off: 'dropot' is not on.")
+    assert problem.startswith("--set techniques.dropot: is not on")
     assert "Did you mean dropout?" in problem
 
 
@@ -275,27 +275,27 @@ def test_missing_preset_file_is_named(write: Write, tmp_path: Path) -> None:
 
 def test_unknown_section_of_a_recipe(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "trainig: {epochs: 3}\n"))
-    assert problem == "mine.yaml: 'trainig' is not a section of a recipe. Did you mean training?"
+    assert problem == "mine.yaml: trainig: unknown section. Did you mean training?"
 
 
 def test_unknown_key_of_a_section(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "training: {epoch: 3}\n"))
-    assert problem == "mine.yaml: training.epoch is not a key. Did you mean epochs?"
+    assert problem == "mine.yaml: training.epoch: unknown key. Did you mean epochs?"
 
 
 def test_unknown_technique_of_a_recipe(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "techniques: {dropot: {classifier: 0.1}}\n"))
-    assert problem.startswith("mine.yaml: techniques.dropot is not a technique. Did you mean dropout or r_drop?")
+    assert problem.startswith("mine.yaml: techniques.dropot: unknown technique. Did you mean dropout or r_drop?")
 
 
 def test_unknown_key_of_a_technique(write: Write) -> None:
     problem = only_problem_of(write(MINIMAL + "techniques: {l1: {strenth: 1}}\n"))
-    assert problem.startswith("mine.yaml: techniques.l1.strenth is not a key. Did you mean strength")
+    assert problem.startswith("mine.yaml: techniques.l1.strenth: unknown key. Did you mean strength")
 
 
 def test_unknown_key_of_a_technique_set_on_the_command_line(write: Write) -> None:
     problem = only_problem_of(write(), "medium", overrides=["techniques.dropout.classifer=0.1"])
-    assert problem.startswith("--set techniques.dropout.classifer: techniques.dropout.classifer is not a key.")
+    assert problem.startswith("--set techniques.dropout.classifer: unknown key.")
     assert "Did you mean classifier?" in problem
 
 
@@ -345,7 +345,7 @@ def test_a_preset_with_an_unknown_technique_is_refused(write: Write) -> None:
 def test_a_value_of_the_wrong_kind_is_refused_by_key(write: Write, override: str, expected: str) -> None:
     key = override.split("=")[0]
     problem = only_problem_of(write(), overrides=[override])
-    assert problem.startswith(f"--set {key}: {key}: ")
+    assert problem.startswith(f"--set {key}: ")
     assert expected in problem
 
 
@@ -416,7 +416,7 @@ def test_a_number_where_a_text_belongs_is_refused_with_quotes_that_work(write: W
 )
 def test_a_value_out_of_range_is_refused_by_key(write: Write, override: str) -> None:
     key = override.split("=")[0]
-    assert only_problem_of(write(), overrides=[override]).startswith(f"--set {key}: {key}: ")
+    assert only_problem_of(write(), overrides=[override]).startswith(f"--set {key}: ")
 
 
 @pytest.mark.parametrize(
@@ -435,13 +435,13 @@ def test_a_value_out_of_range_is_refused_by_key(write: Write, override: str) -> 
 )
 def test_a_setting_of_a_technique_out_of_range_is_refused_by_key(write: Write, override: str) -> None:
     key = override.split("=")[0]
-    assert only_problem_of(write(), overrides=[override]).startswith(f"--set {key}: {key}: ")
+    assert only_problem_of(write(), overrides=[override]).startswith(f"--set {key}: ")
 
 
 @pytest.mark.parametrize("value", ["5", "[]", "''", "false", "words"])
 def test_a_section_that_is_no_mapping_is_refused(write: Write, value: str) -> None:
     problem = only_problem_of(write(MINIMAL + f"training: {value}\n"))
-    assert problem.startswith("mine.yaml: training: expected 'key: value' lines below it, found ")
+    assert problem.startswith("mine.yaml: training: expected keys with values, found ")
 
 
 @pytest.mark.parametrize("value", ["0.3", "true", "on", "[0.3]", "0"])
@@ -471,8 +471,8 @@ def test_metrics_of_a_recipe_that_are_no_list_are_refused_beside_a_metric_option
 def test_a_recipe_without_model_and_data_names_both_with_the_file(write: Write) -> None:
     problems = problems_of(write("training: {epochs: 3}\n"))
     assert len(problems) == 2
-    assert "model.id is missing" in problems[0]
-    assert "data.source is missing" in problems[1]
+    assert "model.id: is missing" in problems[0]
+    assert "data.source: is missing" in problems[1]
     assert all(problem.startswith("mine.yaml: ") for problem in problems)
 
 
@@ -484,14 +484,15 @@ def test_an_override_that_is_no_dotted_key_is_refused(write: Write, text: str) -
 
 def test_an_override_of_an_unknown_section_is_refused(write: Write) -> None:
     problem = only_problem_of(write(), overrides=["trainig.epochs=3"])
-    assert problem == "--set trainig.epochs=3: 'trainig' is not a section with keys. Did you mean training?"
+    assert problem == "--set trainig.epochs: 'trainig' is not a section of a recipe. Did you mean training?"
 
 
 @pytest.mark.parametrize("text", ["training=3", "techniques=off", "model=bert"])
 def test_an_override_of_a_whole_section_is_refused_and_does_not_suggest_itself(write: Write, text: str) -> None:
     problem = only_problem_of(write(), overrides=[text])
-    assert problem.startswith(f"--set {text}: ")
-    assert f"Did you mean {text.split('=')[0]}?" not in problem
+    section = text.split("=")[0]
+    assert problem.startswith(f"--set {section}: names a whole section")
+    assert f"Did you mean {section}?" not in problem
 
 
 def test_an_override_that_is_no_yaml_names_its_key(write: Write) -> None:
@@ -514,16 +515,16 @@ def test_every_problem_is_reported_at_once_with_its_file_and_key(write: Write) -
     preset = write("trainng: {}\ndropout: {classifier: 2}\n", "own.yaml")
     problems = problems_of(recipe, preset, overrides=["training.warmup=-1", "foo.bar=1", "nonsense"], seeds=[])
     beginnings = [
-        "mine.yaml: 'mdel' is not a section of a recipe. Did you mean model?",
-        "mine.yaml: data.txt is not a key. Did you mean text",
-        "mine.yaml: training.epoch is not a key. Did you mean epochs?",
+        "mine.yaml: mdel: unknown section. Did you mean model?",
+        "mine.yaml: data.txt: unknown key. Did you mean text",
+        "mine.yaml: training.epoch: unknown key. Did you mean epochs?",
         "mine.yaml: training.batch_size: ",
         "mine.yaml: training.learning_rate: ",
-        "mine.yaml: techniques.dropot is not a technique. Did you mean dropout or r_drop?",
+        "mine.yaml: techniques.dropot: unknown technique. Did you mean dropout or r_drop?",
         "presets/own.yaml: 'trainng' is not a technique",
         "presets/own.yaml: techniques.dropout.classifier: ",
-        "--set training.warmup: training.warmup: ",
-        "--set foo.bar=1: 'foo' is not a section",
+        "--set training.warmup: ",
+        "--set foo.bar: 'foo' is not a section",
         "--set nonsense: expected dotted.key=value",
     ]
     for beginning in beginnings:
@@ -563,7 +564,7 @@ def test_every_cross_check_is_reported_at_once(write: Write) -> None:
 def test_patience_that_can_never_run_out_is_refused(write: Write, epochs: int, patience: int) -> None:
     overrides = [f"training.epochs={epochs}", f"techniques.early_stopping.patience={patience}"]
     problem = only_problem_of(write(), overrides=overrides)
-    assert problem.startswith("--set techniques.early_stopping.patience: techniques.early_stopping.patience: ")
+    assert problem.startswith("--set techniques.early_stopping.patience: ")
     assert f"training.epochs={patience + 1}" in problem
 
 
@@ -587,7 +588,7 @@ def test_min_epochs_that_leave_nothing_to_stop_are_refused(write: Write) -> None
 def test_warmup_that_fills_the_whole_run_is_refused(write: Write, warmup: str) -> None:
     overrides = ["data.train_size=100", "training.epochs=10", f"training.warmup={warmup}"]  # 7 steps an epoch
     problem = only_problem_of(write(), overrides=overrides)
-    assert problem.startswith("--set training.warmup: training.warmup: ")
+    assert problem.startswith("--set training.warmup: ")
     assert "in a run of 70 steps" in problem
 
 

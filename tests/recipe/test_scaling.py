@@ -11,9 +11,10 @@ import pytest
 
 from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
-from finetune.recipe import at_size, resolve
+from finetune.recipe import apply_rules, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
-from finetune.techniques import Dropout, LabelSmoothing
+from finetune.techniques.dropout import Dropout
+from finetune.techniques.label_smoothing import LabelSmoothing
 from finetune.training.plan import describe_plan
 from finetune.training.prepare import prepare
 from tests.cli.invoking import invoke
@@ -54,15 +55,15 @@ def test_a_rule_in_words() -> None:
 
 def test_the_recipe_takes_the_settings_for_its_data(write_recipe: Write) -> None:
     recipe = resolve(str(write_recipe(techniques={"label_smoothing": SMOOTHING, "dropout": HEAD}))).recipe
-    small, large = at_size(recipe, 10, 3), at_size(recipe, 6000, 2)
+    small, large = apply_rules(recipe, 10, 3), apply_rules(recipe, 6000, 2)
     assert small.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.1)}
     assert large.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.05), "dropout": Dropout(classifier=0.5)}
-    assert list(at_size(small, 6000, 2).techniques) == ["label_smoothing", "dropout"]  # none is lost on the way
+    assert list(apply_rules(small, 6000, 2).techniques) == ["label_smoothing", "dropout"]  # none is lost on the way
 
 
 def test_without_rules_nothing_changes(write_recipe: Write) -> None:
     recipe = resolve(str(write_recipe(techniques={"label_smoothing": {}}))).recipe
-    assert at_size(recipe, 5, 5) is recipe
+    assert apply_rules(recipe, 5, 5) is recipe
     assert "rules" not in recipe.to_dict()
 
 
@@ -104,17 +105,17 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
     ("settings", "complaint"),
     [
         ({"smoothing": {"by_rows": {"from 0": 0.1, "from 300": 1.5}}}, "smoothing: input should be less than 1"),
-        ({"smoothing": {"by_rows": {"from 10": 0.1}}}, "says nothing of the smallest data"),
-        ({"smoothing": {"by_classes": {"from 3": 0.1}}}, "says nothing of the smallest data"),
+        ({"smoothing": {"by_rows": {"from 10": 0.1}}}, "has no range for the smallest data"),
+        ({"smoothing": {"by_classes": {"from 3": 0.1}}}, "has no range for the smallest data"),
         ({"smoothing": {"by_rows": {"300": 0.1}}}, "expected ranges such as"),
         ({"smoothing": {"by_rows": {}}}, "expected ranges such as"),
         ({"smoothing": {"by_rows": 3}}, "expected ranges such as"),
-        ({"smoothing": {"by_rows": {"from 0": 0.1}, "by_classes": {"from 2": 0.1}}}, "by_rows stands alone"),
-        ({"by_rows": {"from 0": {}}, "smoothing": 0.2}, "stands alone; write the values of smoothing inside"),
+        ({"smoothing": {"by_rows": {"from 0": 0.1}, "by_classes": {"from 2": 0.1}}}, "by_rows cannot stand beside"),
+        ({"by_rows": {"from 0": {}}, "smoothing": 0.2}, "write the values of smoothing inside"),
         ({"by_rows": {"from 0": 3}}, "expected settings or off for each range"),
-        ({"by_rows": {"from 0": {"smothing": 0.1}}}, "smothing is not a key"),
+        ({"by_rows": {"from 0": {"smothing": 0.1}}}, "smothing: unknown key"),
         ({"by_rows": {"from 0": "off", "from 9": {"smoothing": {"by_classes": {"from 2": 1.5}}}}}, "less than 1"),
-        ({"by_rows": {"from 0": {"smoothing": {"by_classes": {"from 9": 0.5}}}}}, "says nothing of the smallest data"),
+        ({"by_rows": {"from 0": {"smoothing": {"by_classes": {"from 9": 0.5}}}}}, "has no range for the smallest data"),
     ],
 )
 def test_what_is_wrong_with_a_rule_is_said(write_recipe: Write, settings: Any, complaint: str) -> None:
@@ -164,11 +165,11 @@ def test_large_data_gets_the_settings_of_large_data(tmp_path: Path, write_recipe
 def test_one_value_may_be_overridden_wherever_the_technique_is_on(write_recipe: Write) -> None:
     recipe = str(write_recipe(techniques={"dropout": HEAD}))
     resolved = resolve(recipe, overrides=["techniques.dropout.classifier=0.4"])
-    assert at_size(resolved.recipe, 50, 2).techniques == {"dropout": Dropout(classifier=0.4)}
-    assert at_size(resolved.recipe, 10, 2).techniques == {}
+    assert apply_rules(resolved.recipe, 50, 2).techniques == {"dropout": Dropout(classifier=0.4)}
+    assert apply_rules(resolved.recipe, 10, 2).techniques == {}
     assert resolve(recipe).recipe.rules == {"dropout": HEAD}  # the next command starts from the file again
     off = resolve(recipe, overrides=["techniques.dropout=off"]).recipe
-    assert at_size(off, 50, 2).techniques == {}
+    assert apply_rules(off, 50, 2).techniques == {}
 
 
 def test_rules_of_two_kinds_may_switch_one_technique() -> None:

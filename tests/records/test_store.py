@@ -1,26 +1,17 @@
 """Records survive kills, refuse what they cannot read, and hold no secrets."""
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from finetune.errors import OutputError
 from finetune.records.environment import read_code, read_versions
-from finetune.records.store import RunFolder, read_record, write_atomically
-
-
-def test_writing_replaces_a_file_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file.json"
-    write_atomically(path, "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("killed while flushing")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="killed"):
-        write_atomically(path, "new")
-    assert path.read_text(encoding="utf-8") == "old"
+from finetune.records.store import LOCK, RunFolder, lock_folder, read_record
+from tests.raising import refuses
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 99}', "null"])
@@ -43,3 +34,63 @@ def test_the_environment_holds_versions_and_no_paths() -> None:
     text = json.dumps([read_versions(), read_code().model_dump()])
     assert "transformers" in text
     assert "/" not in text.replace("https://", "")
+
+
+# --- locks -----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_has_one_user_at_a_time(tmp_path: Path) -> None:
+    with lock_folder(tmp_path), refuses(OutputError, f"^--output {tmp_path}: another process is running there"):
+        enter(tmp_path)
+    enter(tmp_path)
+
+
+def enter(folder: Path) -> None:
+    with lock_folder(folder):
+        pass
+
+
+def test_another_process_is_kept_out_until_the_first_one_dies(tmp_path: Path) -> None:
+    program = f"""
+        import os, pathlib, sys
+        from finetune.records.store import lock_folder
+        with lock_folder(pathlib.Path({str(tmp_path)!r})):
+            print("locked", flush=True)
+            sys.stdin.readline()
+            os.kill(os.getpid(), 9)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    with refuses(OutputError, "another process is running there"):
+        enter(tmp_path)
+    process.communicate("die\n")
+    assert (tmp_path / LOCK).exists()
+    assert RunFolder(tmp_path).is_empty()
+    enter(tmp_path)
+
+
+def test_a_lock_leaves_no_folder_where_nothing_came_of_it(tmp_path: Path) -> None:
+    enter(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with lock_folder(tmp_path / "used"):
+        (tmp_path / "used" / "run.json").touch()
+    assert (tmp_path / "used" / "run.json").exists()
+    (tmp_path / "mine").mkdir()
+    enter(tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with refuses(OutputError, f"^--output {tmp_path}/file/below: cannot be written: "):
+        enter(tmp_path / "file" / "below")
+
+
+def test_refusals_name_the_argument_in_python_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r'^output=".*/file": is a file\. Choose a folder\.$') as caught:
+        RunFolder(tmp_path / "file").check_free()
+    assert caught.value.problems[0].argument == "output"

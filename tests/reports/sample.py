@@ -9,6 +9,7 @@ import numpy as np
 from finetune.measurement.scores import LOSSES, MEASURES
 from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
 from finetune.records.facts import CodeVersion, Device
+from finetune.records.frame import Unit
 from finetune.records.report import (
     ClassScore,
     Curve,
@@ -21,7 +22,6 @@ from finetune.records.report import (
     Report,
     RunEntry,
     Summary,
-    Unit,
     VariantReport,
     WeightSummary,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.models.load import build_without_weights, load_config, load_model
 from finetune.recipe import ModelSection
-from finetune.techniques import Technique
+from finetune.techniques import ModelChanges, Technique, implementations
 from tests.conftest import save_tiny_model
 
 # As its checkpoints are: relative positions and a convolution are shared by all layers.
@@ -31,22 +31,22 @@ def loaded(folder: Path, *techniques: Technique, seed: int = 0) -> Any:
     """The classifier with its weights, prepared by the techniques."""
     section = ModelSection(id=str(folder))
     config = load_config(section, "single_label", ["bad", "good"])
-    for technique in techniques:
-        technique.configure_model(config)
+    for configure_model in implementations(techniques, ModelChanges.configure_model):
+        configure_model(config)
     model = load_model(section, config, seed)
-    for technique in techniques:
-        technique.prepare_model(model)
+    for prepare_model in implementations(techniques, ModelChanges.prepare_model):
+        prepare_model(model)
     return model
 
 
 def without_weights(folder: Path, *techniques: Technique) -> Any:
     """The same on torch's meta device, as a run is checked."""
     config = load_config(ModelSection(id=str(folder)), "single_label", ["bad", "good"])
-    for technique in techniques:
-        technique.configure_model(config)
+    for configure_model in implementations(techniques, ModelChanges.configure_model):
+        configure_model(config)
     model = build_without_weights(config)
-    for technique in techniques:
-        technique.prepare_model(model)
+    for prepare_model in implementations(techniques, ModelChanges.prepare_model):
+        prepare_model(model)
     return model
 
 

@@ -17,7 +17,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "max_norm": {"head": 0.05},
     "lora": {"dropout": 0.0},
     "layer_drop": {"probability": 0.5},
-    "ema": {"horizon": 0.3},
+    "ema": {"horizon": 0.4},
     "swa": {"start": 0.0},
     "wise_ft": {"shares": [0.5]},
     "early_stopping": {"patience": 1},

@@ -6,8 +6,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from finetune.techniques import AEDA
-from finetune.techniques.aeda import MARKS, insert_punctuation
+from finetune.techniques.aeda import AEDA, MARKS, insert_punctuation
 
 TWEET = "RT @Anna: I did NOT like it, 10/10 terrible!!! … http://t.co/x1Y 😀 don't go."
 

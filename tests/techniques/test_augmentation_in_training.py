@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 
 from finetune.data.rows import Data, Rows
 from finetune.data.tokens import Encoder, MeasuredSet, TrainSet
-from finetune.techniques import AEDA, EDA
+from finetune.techniques.aeda import AEDA
+from finetune.techniques.eda import EDA
 from tests.conftest import labelled_texts
 from tests.running import clean_items, train
 from tests.techniques.watching import Spy, watch

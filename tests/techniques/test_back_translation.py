@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from transformers import AutoTokenizer, MarianMTModel
 
 from finetune.errors import DataError, ModelError
-from finetune.techniques import AugmentSources, BackTranslation, back_translation
-from finetune.techniques.back_translation import draw_tokens, split_sentences
+from finetune.techniques import AugmentSources, back_translation
+from finetune.techniques.back_translation import BackTranslation, draw_tokens, split_sentences
 from tests.conftest import labelled_texts
 from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model, save_translator

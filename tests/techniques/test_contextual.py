@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from finetune.errors import DataError, ModelError
-from finetune.techniques import AugmentSources, Contextual, contextual
-from finetune.techniques.contextual import choose_words, draw_word
+from finetune.techniques import AugmentSources, contextual
+from finetune.techniques.contextual import Contextual, choose_words, draw_word
 from tests.conftest import MARKS, SPECIAL, WORDS
 from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model

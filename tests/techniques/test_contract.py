@@ -25,11 +25,20 @@ from finetune.models.load import load_config, load_model
 from finetune.recipe import ModelSection, resolve
 from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.schema import RunRecord
-from finetune.techniques import TECHNIQUES, Budget, SelectionRule, Technique, conflicts
-from finetune.techniques.base import Task
-from finetune.techniques.own import FAMILIES
+from finetune.techniques import (
+    TECHNIQUES,
+    Budget,
+    KeptWeights,
+    ModelChanges,
+    SelectionRule,
+    Task,
+    Technique,
+    conflicts,
+    hook_of,
+)
+from finetune.techniques.contract import FAMILIES
 from tests.conftest import labelled_texts, write_csv
-from tests.raising import typed
+from tests.raising import refuses, typed
 from tests.running import assert_same_weights, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
 
@@ -145,7 +154,7 @@ def test_settings_written_into_a_recipe_are_the_ones_that_run(name: str, write_r
 @every_technique
 def test_an_unknown_key_is_refused_by_name(name: str, write_recipe: Write) -> None:
     recipe = str(write_recipe(techniques={name: settings_of(name)}))
-    with pytest.raises(RecipeError, match=rf"techniques\.{name}\.nonsense is not a key"):
+    with refuses(RecipeError, rf"techniques\.{name}\.nonsense: unknown key"):
         resolve(recipe, overrides=[f"techniques.{name}.nonsense=1"])
     with pytest.raises(ValidationError, match="nonsense"):
         TECHNIQUES[name](**settings_of(name), nonsense=1)
@@ -217,7 +226,9 @@ def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, w
     with pytest.raises(RecipeError) as caught:
         resolve(recipe)
     problem = typed(caught.value)
-    expected = f"fights with {first} over {min(shared)}" if shared else f"does not go with {first}: {reason}"
+    expected = (
+        f"conflicts with {first}: both control {min(shared)}" if shared else f"cannot be used with {first}: {reason}"
+    )
     assert problem.startswith(f"tiny.yaml: techniques.{second}: {expected}")
     advised = problem.partition("--set ")[2].split()[0]
     assert list(resolve(recipe, overrides=[advised]).recipe.techniques) == [second]
@@ -225,7 +236,7 @@ def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, w
 
 def test_l1_and_elastic_net_fight_over_the_proximal_step(write_recipe: Write) -> None:
     """The pair that is known to: without it the test above might never meet a conflict."""
-    with pytest.raises(RecipeError, match="elastic_net: fights with l1 over the proximal step"):
+    with pytest.raises(RecipeError, match="elastic_net: conflicts with l1: both control the proximal step"):
         resolve(str(write_recipe(techniques={"l1": {}, "elastic_net": {}})))
 
 
@@ -258,10 +269,10 @@ def test_the_clean_model_is_untouched_when_training_starts(name: str, tiny_model
     def build(technique: Technique | None) -> Any:
         config = load_config(section, "single_label", ["bad", "good"])
         if technique:
-            technique.configure_model(config)
+            hook_of(technique, ModelChanges.configure_model)(config)
         model = load_model(section, config, seed=0)
         if technique:
-            technique.prepare_model(model)
+            hook_of(technique, ModelChanges.prepare_model)(model)
         return model.eval()
 
     plain, ours = build(None), build(make(name))
@@ -319,7 +330,7 @@ def test_it_acts(name: str, trained: Trained) -> None:
     """A technique that changes nothing would be taken for one that does not help."""
     (plain, _), (ours, record) = trained(None), trained(name)
     assert list(record.techniques) == [name]
-    rule = make(name).selection_rule()
+    rule = hook_of(make(name), KeptWeights.selection_rule)()
     if rule is not None:  # it changes what ships, not how it is trained: see its own tests
         assert isinstance(rule, SelectionRule)
         return

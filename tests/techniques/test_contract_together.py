@@ -27,7 +27,7 @@ from tests.running import assert_same_weights, run_in_two_processes, train, weig
 from tests.techniques.settings import make, make_helpers, settings_of
 
 Run = Callable[..., RunRecord]
-EPOCHS = 3
+EPOCHS = 2
 STEPS = 3  # of an epoch: 24 rows in batches of 8
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
@@ -52,19 +52,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="module")
 def recipe_of(tmp_path_factory: pytest.TempPathFactory, models: Callable[[str], Path]) -> Callable[..., Path]:
-    """Write a recipe of a few techniques; a run of it takes 9 steps."""
+    """Write a recipe of a few techniques, by name or with settings; a run of it takes 6 steps."""
     root = tmp_path_factory.mktemp("together")
-    source = write_csv(root / "reviews.csv", ["text", "label"], labelled_texts(48))
+    source = write_csv(root / "reviews.csv", ["text", "label"], labelled_texts(64))
     counter = itertools.count()
 
-    def write(names: Iterable[str], architecture: str = "bert", **training: Any) -> Path:
-        sizes = {"train_size": 24, "validation_size": 8, "test_size": 8, "probe_size": 8, "max_length": 32}
+    def write(
+        techniques: Iterable[str] | dict[str, Any],
+        architecture: str = "bert",
+        model: Path | None = None,
+        train_size: int = STEPS * 8,
+        **training: Any,
+    ) -> Path:
+        sizes = {"train_size": train_size, "validation_size": 8, "test_size": 8, "probe_size": 8, "max_length": 32}
         budget = {"epochs": EPOCHS, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"}
+        named = techniques if isinstance(techniques, dict) else {name: settings_of(name) for name in techniques}
         recipe = {
-            "model": {"id": str(models(architecture))},
+            "model": {"id": str(model or models(architecture))},
             "data": {"source": str(source), **sizes},
             "training": {**budget, **training},
-            "techniques": {name: settings_of(name) for name in names},
+            "techniques": named,
         }
         path = root / f"recipe-{next(counter)}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")
@@ -184,19 +191,6 @@ def test_techniques_that_may_be_on_together_train_together(
     assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "run").values())
 
 
-def test_two_processes_train_them_too(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
-    """Every parameter gets a gradient in every process, or DDP would stop the run: also where each process skips layers
-    of its own (`layer_drop`)."""
-    groups = groups_covering_all()
-    folders = [tmp_path / str(number) for number in range(len(groups))]
-    recipes = [recipe_of(group) for group in groups]
-    run_in_two_processes(*(("run", recipe, "--output", each) for recipe, each in zip(recipes, folders, strict=True)))
-    for folder, group in zip(folders, groups, strict=True):
-        record = read_record(folder / "run.json")
-        assert (record.status, record.budget.processes, list(record.techniques)) == ("finished", 2, group)
-        assert all(bool(torch.isfinite(value).all()) for value in weights(folder).values()), group
-
-
 # In the first epoch of `sam` only the head climbs. With `head_first` gradients of the resting encoder are computed and
 # thrown away: the exchange needs all of them. A dropout too rare to ever strike passes for one with `r_drop`, and makes
 # both ways comparable.
@@ -207,21 +201,42 @@ STEPS_OF_ONE: dict[str, dict[str, Any]] = {
 }
 
 
-def test_two_processes_take_the_steps_of_one(
-    write_recipe: Callable[..., Path], still_model: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def in_two_processes(
+    tmp_path_factory: pytest.TempPathFactory, recipe_of: Callable[..., Path], still_model: Path
+) -> dict[str, tuple[Path, Path]]:
+    """Name -> recipe and folder of a run in two processes: each of the groups that cover all, and `STEPS_OF_ONE`.
+
+    45 rows in batches of 8 leave an incomplete step of 5.
+    """
+    root = tmp_path_factory.mktemp("two")
+    recipes = {f"group {number}": recipe_of(group) for number, group in enumerate(groups_covering_all())}
+    options = {"model": still_model, "train_size": 45, "epochs": 2, "learning_rate": 0.001, "accumulation": 2}
+    recipes |= {name: recipe_of(techniques, **options) for name, techniques in STEPS_OF_ONE.items()}
+    run_in_two_processes(*(("run", recipe, "--output", root / name) for name, recipe in recipes.items()))
+    return {name: (recipe, root / name) for name, recipe in recipes.items()}
+
+
+@pytest.mark.parametrize(("number", "group"), list(enumerate(groups_covering_all())))
+def test_two_processes_train_them_too(
+    number: int, group: list[str], in_two_processes: dict[str, tuple[Path, Path]]
 ) -> None:
-    """45 rows in batches of 8 leave an incomplete step of 5."""
-    data = {"train_size": 45, "validation_size": 15, "test_size": 15}
-    training = {"epochs": 2, "learning_rate": 0.001, "accumulation": 2}
-    recipes = {
-        name: write_recipe(name, model=still_model, data=data, training=training, techniques=techniques)
-        for name, techniques in STEPS_OF_ONE.items()
-    }
-    run_in_two_processes(*(("run", path, "--output", tmp_path / "two" / name) for name, path in recipes.items()))
-    for name, path in recipes.items():
-        train(path, tmp_path / "one" / name)
-        assert read_record(tmp_path / "two" / name / "run.json").budget.processes == 2, name
-        assert_same_weights(tmp_path / "one" / name, tmp_path / "two" / name, tolerance=5e-6)
+    """Every parameter gets a gradient in every process, or DDP would stop the run: also where each process skips layers
+    of its own (`layer_drop`)."""
+    _, folder = in_two_processes[f"group {number}"]
+    record = read_record(folder / "run.json")
+    assert (record.status, record.budget.processes, list(record.techniques)) == ("finished", 2, group)
+    assert all(bool(torch.isfinite(value).all()) for value in weights(folder).values())
+
+
+@pytest.mark.parametrize("name", STEPS_OF_ONE)
+def test_two_processes_take_the_steps_of_one(
+    name: str, in_two_processes: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    recipe, folder = in_two_processes[name]
+    train(recipe, tmp_path / "one")
+    assert read_record(folder / "run.json").budget.processes == 2
+    assert_same_weights(tmp_path / "one", folder, tolerance=5e-6)
 
 
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "bert"])
@@ -229,10 +244,10 @@ def test_every_architecture_trains_with_all_techniques_that_it_does_not_refuse(
     architecture: str, recipe_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     refused = {}
+    data = load_data(resolve(str(recipe_of([], architecture))).recipe.data)
     for name in TECHNIQUES:
-        recipe = resolve(str(recipe_of([name], architecture))).recipe
         try:
-            check_run(recipe, load_data(recipe.data))
+            check_run(resolve(str(recipe_of([name], architecture))).recipe, data)
         except ModelError as error:
             refused[name] = str(error)
     assert set(refused) <= MAY_REFUSE.get(architecture, set()), refused

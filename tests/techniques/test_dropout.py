@@ -15,7 +15,7 @@ from finetune.models import dropout as dropout_map
 from finetune.models.dropout import dropout_sites, known_architectures
 from finetune.models.load import build_without_weights, load_config, load_model
 from finetune.recipe import ModelSection, resolve
-from finetune.techniques import Dropout
+from finetune.techniques.dropout import Dropout
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.running import train

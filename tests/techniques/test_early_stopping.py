@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import Budget, EarlyStopping, SelectionRule
+from finetune.techniques import Budget, SelectionRule
+from finetune.techniques.early_stopping import EarlyStopping
 from finetune.training.prepare import prepare
 from finetune.training.selection import Selector
 from tests.conftest import labelled_texts, write_csv
@@ -361,7 +362,7 @@ def test_a_best_epoch_with_an_undefined_score_ships_too(
 
     The head starts at 0, far from the training targets: moving there makes validation worse from epoch to epoch.
     """
-    monkeypatch.setattr("finetune.training.runner.start_at", lambda model, value: None)
+    monkeypatch.setattr("finetune.training.building.start_at", lambda model, value: None)
     texts = [text for text, _ in labelled_texts(80)]
     files = {
         "source": str(

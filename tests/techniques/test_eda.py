@@ -6,8 +6,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from finetune.techniques import EDA
-from finetune.techniques.eda import NEGATIONS, delete_words, swap_words
+from finetune.techniques.eda import EDA, NEGATIONS, delete_words, swap_words
 
 TWEET = "RT @Anna: I did NOT like it, 10/10 terrible!!! … http://t.co/x1Y 😀 don't go."
 PROTECTED = frozenset(NEGATIONS)

@@ -9,7 +9,9 @@ import torch
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
-from finetune.techniques import L1, Budget, ElasticNet
+from finetune.techniques import Budget
+from finetune.techniques.elastic_net import ElasticNet
+from finetune.techniques.l1 import L1
 from finetune.techniques.proximal import proximal_point
 from tests.techniques.watching import Spy, is_penalised, pretrained_weights, step_view, watch
 
@@ -109,7 +111,7 @@ def test_a_run_on_the_difference_returns_weights_to_exactly_where_they_started(
 def test_effect_counts_the_linear_part() -> None:
     budget = Budget("single_label", epochs=2, learning_rate=0.1, steps_per_epoch=5, warmup=0.0)  # Σ η = 0.55
     effect = ElasticNet(l1=2.0, l2=9.0, target="difference").effect(budget)
-    assert effect == "takes up to λ Σ η = 1.1 off each weight of the difference"
+    assert effect == "reduces each weight of the difference by up to λ Σ η = 1.1"
 
 
 @pytest.mark.parametrize("settings", [{"l1": 0.0}, {"l2": 0.0}, {"l1": -1.0}, {"target": "encoder"}])

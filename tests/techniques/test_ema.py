@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
 from finetune.techniques import TECHNIQUES, Budget
-from finetune.techniques.ema import EMA, corrected_share
+from finetune.techniques.ema import EMA, corrected_rate
 from finetune.training.prepare import prepare
 from tests.raising import typed
 from tests.techniques.watching import Spy, watch
@@ -32,7 +32,7 @@ def test_the_share_turns_a_running_update_into_the_closed_form(decay: float) -> 
     values = np.random.default_rng(0).normal(3.0, 1.0, size=200)
     average = biased = 0.0
     for step, value in enumerate(values, start=1):
-        average += corrected_share(decay, step) * (value - average)
+        average += corrected_rate(decay, step) * (value - average)
         powers = decay ** (step - np.arange(1, step + 1))
         assert average == pytest.approx((powers * values[:step]).sum() / powers.sum(), rel=1e-9)
         biased = decay * biased + (1 - decay) * value
@@ -41,15 +41,15 @@ def test_the_share_turns_a_running_update_into_the_closed_form(decay: float) -> 
 
 @pytest.mark.parametrize("decay", [0.1, 0.3, 0.9, 0.98, 0.995, 0.999999])
 def test_the_first_share_is_exactly_one_and_the_last_is_one_minus_decay(decay: float) -> None:
-    assert corrected_share(decay, 1) == 1.0
-    assert corrected_share(decay, 10**9) == pytest.approx(1 - decay, rel=1e-12)
+    assert corrected_rate(decay, 1) == 1.0
+    assert corrected_rate(decay, 10**9) == pytest.approx(1 - decay, rel=1e-12)
 
 
 def test_the_average_of_equal_weights_is_that_weight() -> None:
     """No zero and no pretrained weight is mixed in."""
     average = -7.0
     for step in range(1, 20):
-        average += corrected_share(0.9, step) * (2.5 - average)
+        average += corrected_rate(0.9, step) * (2.5 - average)
     assert average == pytest.approx(2.5, rel=1e-14)
 
 
@@ -60,7 +60,7 @@ def test_by_default_the_horizon_is_a_tenth_of_the_run() -> None:
     technique = EMA()
     assert (technique.decay, technique.horizon) == (None, 0.1)
     assert technique._horizon_steps(budget()) == 64
-    assert technique.average_share(10**6, budget()) == pytest.approx(1 / 64)
+    assert technique.averaging_rate(10**6, budget()) == pytest.approx(1 / 64)
     assert technique.effect(budget()) == "β = 0.9844: a horizon of 64 of 640 steps"
     assert technique.problems(budget()) == technique.warnings(budget()) == []
 
@@ -68,7 +68,7 @@ def test_by_default_the_horizon_is_a_tenth_of_the_run() -> None:
 def test_a_decay_takes_the_place_of_the_default_horizon() -> None:
     technique = EMA(decay=0.99)
     assert (technique.decay, technique.horizon) == (0.99, None)
-    assert technique.average_share(7, budget()) == pytest.approx(0.01 / (1 - 0.99**7), rel=1e-9)
+    assert technique.averaging_rate(7, budget()) == pytest.approx(0.01 / (1 - 0.99**7), rel=1e-9)
     assert technique.effect(budget()) == "β = 0.99: a horizon of 100 of 640 steps"
     assert EMA.model_validate(technique.model_dump()) == technique
 
@@ -159,7 +159,7 @@ def test_what_it_advises_is_accepted(write_recipe: Write) -> None:
 
 
 def test_two_averages_fight_over_what_ships(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="fights with ema over the weights that ship"):
+    with pytest.raises(RecipeError, match="conflicts with ema: both control the exported weights"):
         resolve(str(write_recipe(techniques={"ema": {}, "swa": {}})))
 
 

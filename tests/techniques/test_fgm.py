@@ -202,7 +202,7 @@ def test_a_model_without_a_padding_token_is_refused(tiny_model: Path) -> None:
 
 
 def test_a_step_has_one_second_pass(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="sam: fights with fgm over the second pass"):
+    with pytest.raises(RecipeError, match="sam: conflicts with fgm: both control the second pass"):
         resolve(str(write_recipe(techniques={"fgm": {}, "sam": {}})))
 
 

@@ -156,7 +156,7 @@ def test_regression_is_refused(write_recipe: Write) -> None:
 
 def test_two_losses_of_a_row_are_refused(write_recipe: Write) -> None:
     recipe = write_recipe(techniques={"label_smoothing": {}, "focal": {}})
-    with pytest.raises(RecipeError, match="focal: fights with label_smoothing over the targets"):
+    with pytest.raises(RecipeError, match="focal: conflicts with label_smoothing: both control the targets"):
         resolve(str(recipe))
 
 

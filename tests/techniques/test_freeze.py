@@ -208,7 +208,8 @@ def test_a_share_and_a_number_survive_a_recipe(write_recipe: Write) -> None:
 
 def test_it_fights_with_the_others_that_choose_what_trains(write_recipe: Write) -> None:
     for other in ("train_only", "lora"):
-        with pytest.raises(RecipeError, match=f"{other}: fights with freeze over which weights of the encoder train"):
+        reason = "both control which weights of the encoder train"
+        with pytest.raises(RecipeError, match=f"{other}: conflicts with freeze: {reason}"):
             resolve(str(write_recipe(techniques={"freeze": {}, other: {}})))
 
 

@@ -14,7 +14,7 @@ from pydantic import PrivateAttr, ValidationError
 from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
 from finetune.techniques import Budget, Part, StepView
-from finetune.techniques.head_first import HeadFirst, rise_and_fall
+from finetune.techniques.head_first import HeadFirst, warmup_and_decay
 from tests.interrupting import interrupted_and_resumed, timeless
 from tests.raising import typed
 from tests.running import assert_same_weights, train
@@ -46,9 +46,9 @@ class OptimizerSpy(Spy):
 
 
 def test_the_second_phase_rises_and_falls_by_hand() -> None:
-    found = [rise_and_fall(step, 8, 3) for step in range(8)]
+    found = [warmup_and_decay(step, 8, 3) for step in range(8)]
     assert found == pytest.approx([1 / 4, 2 / 4, 3 / 4, 5 / 5, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
-    assert [rise_and_fall(step, 3, 0) for step in range(3)] == pytest.approx([1.0, 2 / 3, 1 / 3])
+    assert [warmup_and_decay(step, 3, 0) for step in range(3)] == pytest.approx([1.0, 2 / 3, 1 / 3])
 
 
 def test_the_whole_schedule_by_hand() -> None:
@@ -167,7 +167,7 @@ def test_warming_up_must_not_take_all_that_is_left(write_recipe: Write, tmp_path
 
 
 def test_it_fights_with_another_schedule(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="fights with head_first over the learning-rate schedule"):
+    with pytest.raises(RecipeError, match="conflicts with head_first: both control the learning-rate schedule"):
         resolve(str(write_recipe(techniques={"head_first": {}, "swa": {}})))
 
 

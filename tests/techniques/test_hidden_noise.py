@@ -161,17 +161,18 @@ def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
 
 def test_dropout_beside_it_is_warned_of_with_what_turns_it_off(write_recipe: Write) -> None:
     recipe = str(write_recipe(techniques={"hidden_noise": {}}))
-    (warning,) = [text for text in prepare(resolve(recipe).recipe).warnings if "hidden_noise" in text]
-    assert warning.startswith("techniques.hidden_noise.sigma: the model's own dropout of 0.1")
-    switches = [text.split()[0] for text in warning.split("--set ")[1:]]
-    assert switches == ["techniques.dropout.attention=0", "techniques.dropout.hidden=0"]
+    (warning,) = [problem for problem in prepare(resolve(recipe).recipe).warnings if "hidden_noise" in problem.key]
+    assert warning.key == "techniques.hidden_noise.sigma"
+    assert "own dropout of 0.1" in warning.why
+    switches = [f"{key}={value}" for change in warning.changes for key, value in change.settings.items()]
+    assert sorted(switches) == ["techniques.dropout.attention=0", "techniques.dropout.hidden=0"]
     off = prepare(resolve(recipe, overrides=switches).recipe).warnings
-    assert not [text for text in off if "hidden_noise" in text]
+    assert not [problem for problem in off if "hidden_noise" in problem.key]
 
 
 def test_without_dropout_nothing_is_said(write_recipe: Write, still_model: Path) -> None:
     recipe = str(write_recipe(model=still_model, techniques={"hidden_noise": {}}))
-    assert not [text for text in prepare(resolve(recipe).recipe).warnings if "hidden_noise" in text]
+    assert not [problem for problem in prepare(resolve(recipe).recipe).warnings if "hidden_noise" in problem.key]
 
 
 def test_a_run_trains_on_noise_and_measures_without(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:

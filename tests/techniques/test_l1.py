@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
-from finetune.techniques import L1, Budget
+from finetune.techniques import Budget
+from finetune.techniques.l1 import L1
 from finetune.techniques.proximal import soft_threshold
 from tests.techniques.watching import Spy, is_penalised, pretrained_weights, step_view, watch
 
@@ -96,7 +97,7 @@ def test_over_a_run_a_weight_loses_at_most_strength_times_the_sum_of_rates() -> 
     """`effect` promises it: 10 steps from 0.1 down to 0.01 sum to 0.55, times λ = 0.5."""
     budget = Budget("single_label", epochs=2, learning_rate=0.1, steps_per_epoch=5, warmup=0.0)
     technique = L1(strength=0.5)
-    assert technique.effect(budget) == "takes up to λ Σ η = 0.275 off each weight of the head"
+    assert technique.effect(budget) == "reduces each weight of the head by up to λ Σ η = 0.275"
     weights = torch.tensor([1.0, 0.2], dtype=torch.float64)
     for rate in budget.learning_rates():
         view = step_view({"w": weights}, rate, {"w"}, {"w"}, {})

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from finetune.techniques import L2, StepView, WeightNames
+from finetune.techniques import StepView, WeightNames
+from finetune.techniques.l2 import L2
 from tests.techniques.watching import (
     BUDGET,
     EMBEDDINGS,

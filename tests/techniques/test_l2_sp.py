@@ -124,7 +124,7 @@ def test_the_total_pull_is_kept_where_another_technique_changes_the_rates(write_
         shrunk = done.values[name].norm() / moved.values[name].norm()
         left *= 1.0 if shrunk.isnan() else float(shrunk)
     assert left == pytest.approx(0.5, rel=1e-4)
-    assert str(run.record.techniques["l2_sp"].effect).endswith("total pull 50.00%")
+    assert str(run.record.techniques["l2_sp"].effect).endswith("total pull 50.00 %")
 
 
 # --- what it says, and refuses ------------------------------------------------------------------------------
@@ -178,5 +178,5 @@ def test_the_effect_names_strength_and_pull() -> None:
     strength = float(text.removeprefix("λ = ").split(":")[0])
     left = math.prod(1 - rate * strength for rate in usual.learning_rates())
     assert 1 - left == pytest.approx(0.2, rel=1e-3)
-    assert text.endswith("total pull 20.00%")
+    assert text.endswith("total pull 20.00 %")
     assert L2SP().effect(Budget(None, 10, 2e-5, None, 0.1)) is None

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import Budget, LabelSmoothing
-from finetune.techniques.label_smoothing import smoothed_cross_entropy
+from finetune.techniques import Budget
+from finetune.techniques.label_smoothing import LabelSmoothing, smoothed_cross_entropy
 from finetune.training.prepare import prepare
 from tests.conftest import labelled_texts, write_csv
 from tests.raising import refuses

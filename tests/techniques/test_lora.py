@@ -17,7 +17,7 @@ from finetune.errors import ModelError, RecipeError
 from finetune.models.dropout import dropout_sites
 from finetune.models.layers import linear_paths
 from finetune.recipe import resolve
-from finetune.techniques import Dropout
+from finetune.techniques.dropout import Dropout
 from finetune.techniques.lora import LoRA
 from tests.conftest import ARCHITECTURES, labelled_texts
 from tests.interrupting import interrupted_and_resumed, timeless
@@ -203,7 +203,7 @@ def test_a_run_that_died_after_training_is_only_measured_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.runner._Run.measure", interrupt)
+        patch.setattr("finetune.training.runner.Run.measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut")
     assert timeless(train(recipe, tmp_path / "cut", resume=True)) == timeless(whole)
@@ -261,7 +261,7 @@ def test_shared_layers_are_refused() -> None:
 @pytest.mark.parametrize("other", ["l2_sp", "mixout", "reinit"])
 def test_what_needs_the_resting_weights_is_refused(write_recipe: Write, other: str) -> None:
     for names in (("lora", other), (other, "lora")):
-        with pytest.raises(RecipeError, match="does not go with"):
+        with pytest.raises(RecipeError, match="cannot be used with"):
             resolve(str(write_recipe(techniques={name: {} for name in names})))
 
 

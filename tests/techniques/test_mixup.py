@@ -18,7 +18,7 @@ from finetune.errors import ModelError
 from finetune.models.layers import encoder_layers
 from finetune.recipe import resolve
 from finetune.techniques import Budget
-from finetune.techniques.mixup import Mix, Mixup, draw_mix, expected_share, mix_rows
+from finetune.techniques.mixup import Mix, Mixup, draw_mix, expected_weight, mix_rows
 from finetune.techniques.r_drop import class_divergence
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv
@@ -45,7 +45,7 @@ def test_every_row_is_the_partner_of_another_one(rows: int) -> None:
         mix = draw_mix(rows, 0.4)
         assert sorted(mix.partner.tolist()) == list(range(rows))
         assert all(partner != row for row, partner in enumerate(mix.partner.tolist()))
-        assert bool(((mix.share >= 0.5) & (mix.share <= 1)).all())
+        assert bool(((mix.weight >= 0.5) & (mix.weight <= 1)).all())
         seen.add(tuple(mix.partner.tolist()))
     assert len(seen) > 1 or rows == 2
 
@@ -53,17 +53,17 @@ def test_every_row_is_the_partner_of_another_one(rows: int) -> None:
 @pytest.mark.parametrize("alpha", [0.05, 0.4, 1.0, 16.0])
 def test_shares_follow_the_larger_part_of_a_beta(alpha: float) -> None:
     torch.manual_seed(0)
-    shares = draw_mix(20_000, alpha).share.double().numpy()
+    shares = draw_mix(20_000, alpha).weight.double().numpy()
     for share in (0.55, 0.75, 0.95):  # P(max(l, 1 − l) ≤ s) = F(s) − F(1 − s)
         expected = beta.cdf(share, alpha, alpha) - beta.cdf(1 - share, alpha, alpha)
         assert (shares <= share).mean() == pytest.approx(expected, abs=0.015)
-    assert shares.mean() == pytest.approx(expected_share(alpha), abs=0.005)
+    assert shares.mean() == pytest.approx(expected_weight(alpha), abs=0.005)
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 16.0])
 def test_the_mean_share_is_the_integral(alpha: float) -> None:
     upper, _ = quad(lambda share: share * 2 * beta.pdf(share, alpha, alpha), 0.5, 1.0)
-    assert expected_share(alpha) == pytest.approx(upper, rel=1e-6)
+    assert expected_weight(alpha) == pytest.approx(upper, rel=1e-6)
 
 
 def test_the_same_random_state_draws_the_same_mix() -> None:
@@ -71,7 +71,7 @@ def test_the_same_random_state_draws_the_same_mix() -> None:
     first = draw_mix(8, 0.4)
     torch.manual_seed(3)
     second = draw_mix(8, 0.4)
-    assert torch.equal(first.share, second.share)
+    assert torch.equal(first.weight, second.weight)
     assert torch.equal(first.partner, second.partner)
 
 
@@ -80,7 +80,7 @@ def test_a_single_row_is_its_own_partner() -> None:
 
 
 def test_its_effect_is_said_in_numbers() -> None:
-    assert Mixup(alpha=1.0).effect(Budget(None, 3, 5e-5, None, 0.1)) == "a row keeps 75% of itself on average"
+    assert Mixup(alpha=1.0).effect(Budget(None, 3, 5e-5, None, 0.1)) == "a row keeps 75 % of itself on average"
 
 
 # --- in a run ---------------------------------------------------------------------------------------------

@@ -1,20 +1,22 @@
-"""Users' own techniques: the documented example through the real program, and what is refused."""
+"""Users' own techniques from files and packages: the documented example through the real program, what is refused."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.techniques import TECHNIQUES, Technique, conflicts, use_own
-from finetune.techniques.own import VARIABLE, contract_problems, find_own
+from finetune.techniques import TECHNIQUES, Technique, conflicts, source_digest, use_technique
+from finetune.techniques.contract import contract_problems
 from tests.running import REPOSITORY, finetune
 
 Write = Callable[..., Path]
@@ -29,18 +31,6 @@ def example(tmp_path: Path) -> Path:
     path = tmp_path / "my_technique.py"
     path.write_text(EXAMPLE, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test adds to the registry is taken out again."""
-    before, modules = dict(TECHNIQUES), set(sys.modules)
-    monkeypatch.setenv(VARIABLE, "")
-    yield
-    TECHNIQUES.clear()
-    TECHNIQUES.update(before)
-    for name in [name for name in sys.modules if name.startswith("finetune_own_") and name not in modules]:
-        del sys.modules[name]
 
 
 def own_class(tmp_path: Path, body: str, name: str = "Mine") -> Path:
@@ -127,10 +117,39 @@ def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("registry")
 def test_naming_it_twice_is_no_conflict(example: Path) -> None:
-    use_own(f"{example}:GradientCentralization")
-    use_own(f"{example}:GradientCentralization")
-    assert TECHNIQUES["gradient_centralization"].__name__ == "GradientCentralization"
-    assert find_own(TECHNIQUES) == {}
+    assert use_technique(f"{example}:GradientCentralization") == "gradient_centralization"
+    first = TECHNIQUES["gradient_centralization"]
+    assert first.__name__ == "GradientCentralization"
+    assert use_technique(f"{example}:GradientCentralization") == "gradient_centralization"
+    assert TECHNIQUES["gradient_centralization"] is first
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_edited_file_is_read_anew_and_has_another_digest(example: Path) -> None:
+    """In a notebook, where the process goes on."""
+    use_technique(f"{example}:GradientCentralization")
+    first = TECHNIQUES["gradient_centralization"]
+    digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()
+    assert source_digest(first) == digest
+    example.write_text(EXAMPLE.replace("share: float = Field(1.0", "share: float = Field(0.5"), encoding="utf-8")
+    assert source_digest(first) == digest, "as the file was when it was loaded"
+    use_technique(f"{example}:GradientCentralization")
+    second = TECHNIQUES["gradient_centralization"]
+    assert second().model_dump() == {"share": 0.5}
+    assert source_digest(second) == hashlib.sha256(example.read_bytes()).hexdigest() != digest
+
+
+@pytest.mark.usefixtures("registry")
+def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
+    body = (
+        "class {0}(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+        "    source: ClassVar[str] = 'me 2020'\n"
+    )
+    for folder, name in (("a", "Mine"), ("b", "Yours")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(f"{HEADER}\n\n{body.format(name)}", encoding="utf-8")
+        use_technique(f"{tmp_path / folder / 'own.py'}:{name}")
+    assert {"mine", "yours"} <= set(TECHNIQUES)
 
 
 @pytest.mark.usefixtures("registry")
@@ -161,19 +180,29 @@ def test_naming_it_twice_is_no_conflict(example: Path) -> None:
             r"Mine.train_loss: takes \(self, loss\), expected \(self, loss, step\)",
         ),
         (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    def average_share(self, step, budget): ...\n",
+            r"Mine.average_share: is not a hook. Did you mean averaging_rate",
+        ),
+        (
+            "class Mine(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
+            "    source: ClassVar[str] = 'me 2020'\n    schedule: str = Field('x', description='X.')\n",
+            "Mine.schedule: is the name of a hook",
+        ),
+        (
             "class Base(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
             "    source: ClassVar[str] = 'me 2020'\n    def model_warning(self, model): ...\n"
             "class Mine(Base):\n    '''Doc.'''\n",
             "Mine.model_warning: is not a hook",
         ),
-        ("class Mine:\n    pass\n", "no subclass of finetune.techniques.Technique"),
+        ("class Mine:\n    pass\n", "is not a subclass of finetune.techniques.Technique"),
         ("1 / 0\n", "cannot be loaded: ZeroDivisionError"),
         ("class Other(Technique):\n    pass\n", "has no class 'Mine'"),
     ],
 )
 def test_what_breaks_the_contract_is_refused(tmp_path: Path, body: str, complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
-        use_own(f"{own_class(tmp_path, body)}:Mine")
+        use_technique(f"{own_class(tmp_path, body)}:Mine")
 
 
 def test_an_entry_point_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
@@ -195,9 +224,9 @@ def test_what_a_hook_controls_is_owned_without_saying_so(tmp_path: Path) -> None
         "    source: ClassVar[str] = 'me 2020'\n"
         "    def example_losses(self, logits, labels): return logits.sum(-1)\n"
     )
-    use_own(f"{own_class(tmp_path, body)}:Mine")
+    use_technique(f"{own_class(tmp_path, body)}:Mine")
     (problem,) = conflicts({"label_smoothing": TECHNIQUES["label_smoothing"](), "mine": TECHNIQUES["mine"]()})
-    assert "fights with label_smoothing over the targets" in problem.why
+    assert problem.why == "conflicts with label_smoothing: both control the targets."
 
 
 @pytest.mark.usefixtures("registry")
@@ -207,14 +236,14 @@ def test_a_built_in_name_is_taken(tmp_path: Path) -> None:
         "    source: ClassVar[str] = 'me 2020'\n"
     )
     with pytest.raises(RecipeError, match="a technique is called 'l1' already"):
-        use_own(f"{own_class(tmp_path, body, 'L1')}:L1")
+        use_technique(f"{own_class(tmp_path, body, 'L1')}:L1")
 
 
 @pytest.mark.parametrize("reference", ["mine.py", "mine.txt:Mine", "nowhere.py:Mine", "mine.py:not a name"])
 def test_a_malformed_reference_is_refused(reference: str, write_recipe: Write) -> None:
     result = finetune("validate", write_recipe(), "--technique", reference)
     assert result.returncode == 2
-    assert f"error: --technique {reference}: " in result.stderr
+    assert f"error: --technique {shlex.quote(reference)}: " in result.stderr
     assert "Traceback" not in result.stderr
 
 

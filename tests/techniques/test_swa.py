@@ -25,7 +25,7 @@ def budget(epochs: int = 10, steps_per_epoch: int | None = 7, warmup: float = 0.
 
 
 def averaged_epochs(technique: SWA, epochs: int) -> list[int]:
-    return [epoch for epoch in range(1, epochs + 1) if technique.average_share(7 * epoch, budget(epochs)) > 0]
+    return [epoch for epoch in range(1, epochs + 1) if technique.averaging_rate(7 * epoch, budget(epochs)) > 0]
 
 
 # --- which epochs, and their mean -------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_the_shares_make_a_plain_mean_of_epoch_ends() -> None:
     technique, values = SWA(start=0.4), np.random.default_rng(0).normal(size=70)
     average = None
     for step in range(1, 71):
-        share = technique.average_share(step, budget())
+        share = technique.averaging_rate(step, budget())
         if share and average is None:
             assert (step, share) == (35, 1.0)
             average = 0.0
@@ -60,7 +60,7 @@ def test_the_shares_make_a_plain_mean_of_epoch_ends() -> None:
 
 
 def test_between_epoch_ends_nothing_is_averaged() -> None:
-    assert all(SWA(start=0.0).average_share(step, budget()) == 0 for step in range(1, 70) if step % 7)
+    assert all(SWA(start=0.0).averaging_rate(step, budget()) == 0 for step in range(1, 70) if step % 7)
 
 
 # --- the floor --------------------------------------------------------------------------------------------------

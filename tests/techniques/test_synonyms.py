@@ -18,8 +18,8 @@ from transformers import AutoTokenizer
 
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import AugmentSources, Budget, Synonyms, synonyms
-from finetune.techniques.synonyms import exchange_words, is_form_of, nearest_rows, wordnet_synonyms
+from finetune.techniques import AugmentSources, Budget, synonyms
+from finetune.techniques.synonyms import Synonyms, is_form_of, nearest_rows, replace_words, wordnet_synonyms
 from tests.conftest import WORDS
 from tests.running import clean_items
 from tests.techniques.watching import Spy, watch
@@ -172,7 +172,7 @@ DICTIONARY = {"good": ["fine"], "Good": ["fine"], "GOOD": ["fine"], "movie": ["f
 
 def test_case_marks_and_spaces_stay() -> None:
     text = "  GOOD movie,\tGood (plot)!  "
-    changed = exchange_words(text, {**DICTIONARY, "movie": ["film"]}, 1.0, random.Random(0))
+    changed = replace_words(text, {**DICTIONARY, "movie": ["film"]}, 1.0, random.Random(0))
     assert changed == "  FINE film,\tFine (story)!  "
 
 
@@ -180,13 +180,13 @@ def test_case_marks_and_spaces_stay() -> None:
 def test_share_is_of_the_words_with_synonyms_and_one_at_least(share: float, expected: int) -> None:
     text = " ".join(["plot other"] * 10)
     for seed in range(10):
-        changed = exchange_words(text, DICTIONARY, share, random.Random(seed))
+        changed = replace_words(text, DICTIONARY, share, random.Random(seed))
         assert Counter(changed.split()) == Counter(other=10, plot=10 - expected, story=expected) + Counter()
 
 
 def test_every_word_and_every_synonym_gets_its_turn() -> None:
     """Two words by two synonyms for one of them: 2,000 draws of one exchange."""
-    found = Counter(exchange_words("plot movie", DICTIONARY, 0.1, random.Random(seed)) for seed in range(2000))
+    found = Counter(replace_words("plot movie", DICTIONARY, 0.1, random.Random(seed)) for seed in range(2000))
     assert set(found) == {"story movie", "plot film", "plot picture"}
     assert found["story movie"] == pytest.approx(1000, abs=120)
     assert found["plot film"] == pytest.approx(500, abs=100)
@@ -194,7 +194,7 @@ def test_every_word_and_every_synonym_gets_its_turn() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "nothing here", "😀", "http://plot.de #plot @movie"])
 def test_a_text_without_such_words_comes_back_byte_for_byte(text: str) -> None:
-    assert exchange_words(text, DICTIONARY, 1.0, random.Random(0)) == text
+    assert replace_words(text, DICTIONARY, 1.0, random.Random(0)) == text
 
 
 # --- the technique ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from finetune.errors import DataError
 from finetune.techniques import text_cache
-from finetune.techniques.text_cache import Variant, cache_key, draw_variants, remembered
+from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 
 KEYS = [cache_key("text", number) for number in range(10)]
 
@@ -49,36 +49,36 @@ def expected(keys: list[str]) -> dict[str, str]:
 
 def test_what_was_made_is_not_made_again(file: Path) -> None:
     first, second = Maker(), Maker()
-    assert remembered(file, KEYS, first, "test") == expected(KEYS)
+    assert stored_texts(file, KEYS, first, "test") == expected(KEYS)
     assert first.made == KEYS
-    assert remembered(file, KEYS, second, "test") == expected(KEYS)
+    assert stored_texts(file, KEYS, second, "test") == expected(KEYS)
     assert second.calls == 0
 
 
 def test_only_what_is_missing_is_made(file: Path) -> None:
-    remembered(file, KEYS[:4], Maker(), "test")
+    stored_texts(file, KEYS[:4], Maker(), "test")
     more = Maker()
-    assert remembered(file, KEYS[2:8], more, "test") == expected(KEYS[2:8])
+    assert stored_texts(file, KEYS[2:8], more, "test") == expected(KEYS[2:8])
     assert more.made == KEYS[4:8]
 
 
 def test_a_key_that_is_wanted_twice_is_made_once(file: Path) -> None:
     maker = Maker()
-    assert remembered(file, KEYS[:2] * 3, maker, "test") == expected(KEYS[:2])
+    assert stored_texts(file, KEYS[:2] * 3, maker, "test") == expected(KEYS[:2])
     assert maker.made == KEYS[:2]
 
 
 def test_nothing_wanted_is_nothing_made(file: Path) -> None:
     maker = Maker()
-    assert remembered(file, [], maker, "test") == {}
+    assert stored_texts(file, [], maker, "test") == {}
     assert maker.calls == 0
 
 
 def test_more_keys_than_a_query_takes(file: Path) -> None:
     keys = [cache_key(number) for number in range(1700)]
-    assert remembered(file, keys, Maker(), "test") == expected(keys)
+    assert stored_texts(file, keys, Maker(), "test") == expected(keys)
     again = Maker()
-    assert remembered(file, keys, again, "test") == expected(keys)
+    assert stored_texts(file, keys, again, "test") == expected(keys)
     assert again.calls == 0
 
 
@@ -86,43 +86,43 @@ def test_a_killed_preparation_continues_where_it_was(file: Path) -> None:
     """Two batches of three were done; the third was never begun."""
     killed, after = Maker(fails_after=2), Maker()
     with pytest.raises(KeyboardInterrupt):
-        remembered(file, KEYS, killed, "test")
+        stored_texts(file, KEYS, killed, "test")
     assert killed.made == KEYS[:6]
-    assert remembered(file, KEYS, after, "test") == expected(KEYS)
+    assert stored_texts(file, KEYS, after, "test") == expected(KEYS)
     assert after.made == KEYS[6:]
 
 
 @pytest.mark.parametrize("damage", ["not a database", "cut", "empty"])
 def test_a_damaged_file_is_replaced(file: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     many = [cache_key("many", number) for number in range(300)]
-    remembered(file, many, Maker(), "test")
+    stored_texts(file, many, Maker(), "test")
     whole = file.read_bytes()
     file.write_bytes(
         {"not a database": b"no database at all" * 500, "cut": whole[: len(whole) // 2], "empty": b""}[damage]
     )
     maker = Maker()
     with caplog.at_level(logging.WARNING):
-        assert remembered(file, many, maker, "test") == expected(many)
+        assert stored_texts(file, many, maker, "test") == expected(many)
     assert maker.made == many
     assert ("was damaged" in caplog.text) is (damage != "empty")  # nothing in it is what a new one looks like
     again = Maker()
-    assert remembered(file, many, again, "test") == expected(many)
+    assert stored_texts(file, many, again, "test") == expected(many)
     assert again.calls == 0
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"techniques\.test: .*texts\.sqlite3.*export FINETUNE_CACHE=DIR"):
-        remembered(tmp_path / "file" / "texts.sqlite3", KEYS, Maker(), "test")
+        stored_texts(tmp_path / "file" / "texts.sqlite3", KEYS, Maker(), "test")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_file_without_the_right_to_write_is_not_deleted(file: Path) -> None:
-    remembered(file, KEYS[:2], Maker(), "test")
+    stored_texts(file, KEYS[:2], Maker(), "test")
     file.chmod(0o400)
     with pytest.raises(DataError, match="FINETUNE_CACHE"):
-        remembered(file, KEYS, Maker(), "test")
-    assert remembered(file, KEYS[:2], Maker(), "test") == expected(KEYS[:2])
+        stored_texts(file, KEYS, Maker(), "test")
+    assert stored_texts(file, KEYS[:2], Maker(), "test") == expected(KEYS[:2])
 
 
 def _prepare(file: Path, log: Path) -> None:
@@ -135,7 +135,7 @@ def _prepare(file: Path, log: Path) -> None:
                 lines.write(f"{key}\n")
             yield {key: f"made of {key} by {os.getpid()}"}
 
-    found = remembered(file, KEYS, make, "test")
+    found = stored_texts(file, KEYS, make, "test")
     with log.with_name(f"found-{os.getpid()}").open("w") as lines:
         lines.write("\n".join(found[key] for key in KEYS))
 
@@ -160,7 +160,7 @@ def test_a_long_preparation_says_how_far_it_is(
 ) -> None:
     monkeypatch.setattr(text_cache, "PROGRESS_SECONDS", 0.0)
     with caplog.at_level(logging.WARNING):
-        remembered(file, KEYS, Maker(), "test")
+        stored_texts(file, KEYS, Maker(), "test")
     assert "techniques.test: 3 of 10 texts rewritten" in caplog.text
 
 
@@ -225,6 +225,6 @@ def test_texts_that_were_changed_before_are_rewritten_too_and_that_is_said_once(
 
 def test_the_file_is_plain_sqlite(file: Path) -> None:
     """Whoever wants to see what was made can: sqlite3 texts.sqlite3 'select text from texts'."""
-    remembered(file, KEYS[:1], Maker(), "test")
+    stored_texts(file, KEYS[:1], Maker(), "test")
     with sqlite3.connect(file) as store:
         assert store.execute("SELECT key, text FROM texts").fetchall() == [(KEYS[0], f"made of {KEYS[0]}")]

@@ -73,13 +73,13 @@ def test_only_those_move_in_a_run_and_at_their_own_rate(
 
 
 def test_mixing_matrices_that_rest_is_refused(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="mixout: does not go with train_only: the weights that it would mix rest"):
+    with pytest.raises(RecipeError, match="mixout: cannot be used with train_only: the weights that it would mix rest"):
         resolve(str(write_recipe(techniques={"train_only": {}, "mixout": {}})))
 
 
 def test_head_first_would_set_the_same_learning_rate(write_recipe: Write) -> None:
     with pytest.raises(
-        RecipeError, match="head_first: does not go with train_only: both set the learning rate of the head"
+        RecipeError, match="head_first: cannot be used with train_only: both set the learning rate of the head"
     ):
         resolve(str(write_recipe(techniques={"train_only": {}, "head_first": {}})))
 

@@ -12,8 +12,8 @@ from transformers import TrainingArguments, get_linear_schedule_with_warmup
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
-from finetune.techniques import Budget, WeightDecay
-from finetune.techniques.weight_decay import strength_for, total_shrink
+from finetune.techniques import Budget
+from finetune.techniques.weight_decay import WeightDecay, cumulative_decay, strength_for
 from tests.techniques.watching import EMBEDDINGS, UNUSED_ROWS, Spy, is_penalised, pretrained_weights, watch
 
 Write = Callable[..., Path]
@@ -82,7 +82,7 @@ def test_a_run_uses_the_planned_learning_rates(write_recipe: Write, still_model:
 
 def test_total_shrink_of_three_steps_by_hand() -> None:
     """1 − (1 − 0.1)(1 − 0.2) = 0.28, and a step of learning rate 0 takes nothing."""
-    assert total_shrink(1.0, [0.1, 0.2, 0.0]) == pytest.approx(0.28, rel=1e-14)
+    assert cumulative_decay(1.0, [0.1, 0.2, 0.0]) == pytest.approx(0.28, rel=1e-14)
 
 
 @pytest.mark.parametrize("strength", [1e-6, 0.01, 10.0, 1000.0])
@@ -95,14 +95,14 @@ def test_total_shrink_is_what_adamw_takes_off_a_weight_without_gradient(strength
         optimizer.step()
         schedule.step()
     planned = budget(epochs=4, steps_per_epoch=10, rate=5e-4)
-    left = 1 - total_shrink(strength, planned.learning_rates())
+    left = 1 - cumulative_decay(strength, planned.learning_rates())
     assert weight.tolist() == pytest.approx([left, -3 * left], rel=1e-12)
 
 
 def test_tiny_shrinks_keep_their_digits() -> None:
     """1 − Π(1 − x) as it stands would lose half of its digits."""
     rates = budget().learning_rates()
-    assert total_shrink(1e-6, rates) == pytest.approx(exact_shrink(1e-6, rates), rel=1e-12, abs=0)
+    assert cumulative_decay(1e-6, rates) == pytest.approx(exact_shrink(1e-6, rates), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("shrink", [1e-6, 1e-3, 0.02, 0.5, 0.9, 0.999])
@@ -131,8 +131,8 @@ def test_a_given_strength_is_used_as_it_is() -> None:
 def test_effect_says_strength_and_shrink() -> None:
     """One step at the full learning rate of 0.1 takes 5 %, so λ is 0.5."""
     planned = budget(epochs=1, steps_per_epoch=1, rate=0.1, warmup=0.0)
-    assert WeightDecay(total_shrink=0.05).effect(planned) == "λ = 0.5: total shrink 5.00%"
-    assert WeightDecay(strength=0.5).effect(planned) == "λ = 0.5: total shrink 5.00%"
+    assert WeightDecay(total_shrink=0.05).effect(planned) == "λ = 0.5: cumulative weight decay 5.00 %"
+    assert WeightDecay(strength=0.5).effect(planned) == "λ = 0.5: cumulative weight decay 5.00 %"
 
 
 # --- a real run -------------------------------------------------------------------------------------------

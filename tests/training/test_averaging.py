@@ -139,7 +139,7 @@ def test_without_a_share_there_is_no_average(parameters: dict[str, nn.Parameter]
     average.save(tmp_path)
     assert list(tmp_path.iterdir()) == []
     before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    average.adopt()
+    average.replace_weights()
     assert all(torch.equal(value, parameters[name]) for name, value in before.items())
 
 
@@ -177,7 +177,7 @@ def test_an_adopted_average_stays_and_is_held_once(parameters: dict[str, nn.Para
     average.update(1.0)
     kept = inside(average, parameters)
     shift(parameters, 0.3)
-    average.adopt()
+    average.replace_weights()
     assert all(torch.equal(parameters[name], value) for name, value in kept.items())
     with average.swapped_in():
         assert all(torch.equal(parameters[name], value) for name, value in kept.items())
@@ -353,7 +353,7 @@ def test_a_run_that_dies_after_training_is_only_measured_again(
     recipe = write_recipe(techniques=techniques, training=LATE if "early_stopping" in techniques else {})
     whole = train(recipe, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.runner._Run.measure", _interrupt)
+        patch.setattr("finetune.training.runner.Run.measure", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut")
     resumed = train(recipe, tmp_path / "cut", resume=True, callbacks=[InterruptAt(step) for step in range(100)])
@@ -438,7 +438,7 @@ class EverySecond(Technique):
     family = "test"
     source = "test"
 
-    def average_share(self, step: int, budget: Budget) -> float:
+    def averaging_rate(self, step: int, budget: Budget) -> float:
         if step == (budget.steps_per_epoch or 0):
             return 1.0
         return 1 / 3 if step % 2 == 0 else 0.0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finetune.training.finite import FiniteWatch, passes_behind
+from finetune.training.finite import FiniteWatch, reading_delay
 
 BAD = [float("nan"), float("inf"), float("-inf")]
 
@@ -39,5 +39,5 @@ def test_nothing_is_left_out_at_the_end(behind: int) -> None:
 
 
 def test_a_cpu_is_asked_at_once_and_a_gpu_a_pass_later() -> None:
-    assert passes_behind(torch.device("cpu")) == 0
-    assert passes_behind(torch.device("cuda")) == 1
+    assert reading_delay(torch.device("cpu")) == 0
+    assert reading_delay(torch.device("cuda")) == 1

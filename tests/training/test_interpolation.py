@@ -17,9 +17,10 @@ from finetune.recipe import resolve
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.techniques import Technique
+from finetune.training.final_weights import FinalWeights
 from finetune.training.interpolation import PretrainedPath
 from finetune.training.prepare import Prepared, prepare
-from finetune.training.runner import _Run, run_seed
+from finetune.training.runner import run_seed
 from tests.cli.invoking import invoke
 from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, run_in_two_processes, train, weights
@@ -59,7 +60,7 @@ def test_a_share_is_a_point_of_the_line_and_the_head_stays(
     tuned = values(model)
     path = PretrainedPath(model, pretrained)
     for elsewhere in (0.3, share):  # wherever one comes from
-        path.go_to(elsewhere)
+        path.move_to(elsewhere)
     for name, found in values(model).items():
         if name in pretrained:
             expected = (1 - share) * pretrained[name].double() + share * tuned[name].double()
@@ -77,16 +78,16 @@ def test_both_ends_are_exact(model: nn.ModuleDict, pretrained: dict[str, Tensor]
         pretrained["encoder.weight"] + (tuned["encoder.weight"] - pretrained["encoder.weight"]), tuned["encoder.weight"]
     )
     path = PretrainedPath(model, pretrained)
-    path.go_to(0.0)
+    path.move_to(0.0)
     assert all(torch.equal(values(model)[name], value) for name, value in pretrained.items())
-    path.go_to(1.0)
+    path.move_to(1.0)
     assert all(torch.equal(values(model)[name], value) for name, value in tuned.items())
 
 
 def test_what_did_not_move_stays_exact(model: nn.ModuleDict) -> None:
     tuned = values(model)
     path = PretrainedPath(model, {name: value.clone() for name, value in tuned.items() if "encoder" in name})
-    path.go_to(0.7)
+    path.move_to(0.7)
     assert all(torch.equal(values(model)[name], value) for name, value in tuned.items())
 
 
@@ -118,7 +119,7 @@ def test_the_best_is_chosen_and_the_model_left_there(
         return next(found for at, found in qualities.items() if abs(at - share) < 1e-3)
 
     order = sorted(qualities, reverse=backwards)
-    assert path.go_to_best(order, quality) == best
+    assert path.move_to_best(order, quality) == best
     expected = pretrained["encoder.weight"] + best * (tuned["encoder.weight"] - pretrained["encoder.weight"])
     torch.testing.assert_close(values(model)["encoder.weight"], expected, rtol=0, atol=1e-7)
 
@@ -223,7 +224,7 @@ def test_a_share_of_one_ships_the_fine_tuned_weights_bit_for_bit(write_recipe: W
 def test_equal_qualities_ship_the_largest_share(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune.training.runner._Run._validation_quality", lambda _: (0.5, -1.0))
+    monkeypatch.setattr("finetune.training.final_weights.FinalWeights._validation_quality", lambda _: (0.5, -1.0))
     prepared = with_techniques(write_recipe(), between=Between(shares=[0.75, 0.25, 0.5]))
     record = run_seed(prepared, 0, RunFolder(tmp_path / "run"))
     assert record.selected is not None
@@ -262,10 +263,9 @@ def test_the_metric_of_the_selection_rule_decides_then_the_loss(
         measured={"validation": "rows"},
         metric=metric,
     )
-    run: Any = SimpleNamespace(
-        prepared=prepared, trainer=SimpleNamespace(predict_rows=lambda split: {"rows": (None, None)}[split])
-    )
-    assert _Run._validation_quality(run) == expected
+    trainer = SimpleNamespace(split_outputs=lambda split: {"rows": (None, None)}[split])
+    final: Any = SimpleNamespace(_prepared=prepared, _trainer=trainer)
+    assert FinalWeights._validation_quality(final) == expected
 
 
 @pytest.mark.parametrize("average", [{}, {"ema": {"decay": 0.8}}], ids=["plain", "ema"])
@@ -328,7 +328,7 @@ def test_a_resumed_run_moves_along_the_same_line(
     whole = train(recipe, tmp_path / "whole")
     with monkeypatch.context() as patch:
         if moment == "measuring":
-            patch.setattr("finetune.training.interpolation.PretrainedPath.go_to_best", _interrupt)
+            patch.setattr("finetune.training.interpolation.PretrainedPath.move_to_best", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut", callbacks=[InterruptAt(moment)] if isinstance(moment, int) else [])
     resumed = train(recipe, tmp_path / "cut", resume=True)

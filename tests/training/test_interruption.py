@@ -12,6 +12,7 @@ from finetune.errors import OutputError, RunFailed
 from finetune.records.store import RunFolder, read_record
 from finetune.training.checkpoints import MARKER, newest_checkpoint
 from tests.interrupting import InterruptAt, killed, timeless
+from tests.raising import refuses
 from tests.running import assert_same_weights, finetune, train
 
 Write = Callable[..., Path]
@@ -38,7 +39,7 @@ def test_a_run_that_dies_after_training_is_only_measured_again(
     recipe = write_recipe()
     whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.runner._Run.measure", _raise_interrupt)
+        patch.setattr("finetune.training.runner.Run.measure", _raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "cut", "strong", STOPPABLE)
     steps: list[int] = []
@@ -86,10 +87,10 @@ KILLER = """
     def die(moment, recipe, folder):
         on_second(*{
             "after-selecting": (trainer.RegularizedTrainer, "_save_checkpoint"),
-            "while-copying": (trainer.RegularizedTrainer, "_checkpoint_of_now"),
+            "while-copying": (trainer.RegularizedTrainer, "_snapshot"),
             "while-writing-weights": (trainer.RegularizedTrainer, "_save"),
-            "before-keeping-selected": (trainer, "keep_selected"),
-            "before-marker": (trainer, "complete_checkpoint"),
+            "before-keeping-selected": (checkpoints, "keep_selected"),
+            "before-marker": (checkpoints, "complete_checkpoint"),
             "while-removing-old": (checkpoints, "_remove_others"),
         }[moment])
         train(Path(recipe), Path(folder), "strong", ["training.epochs=5"])
@@ -129,11 +130,11 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: P
         textwrap.dedent("""
             import os, signal, sys
             from finetune.training import runner
-            original = runner._Run._keep_history
+            original = runner.Run._keep_history
             def keep(self, history):
                 original(self, history)
                 os.kill(os.getpid(), signal.SIGINT)
-            runner._Run._keep_history = keep
+            runner.Run._keep_history = keep
             from finetune.cli import main
             main()
         """),
@@ -202,7 +203,7 @@ def test_nan_stops_the_run_keeps_the_record_and_says_where(
         return loss * float("nan") if len(calls) == step else loss
 
     monkeypatch.setattr("finetune.techniques.weight_decay.WeightDecay.train_loss", poison, raising=False)
-    monkeypatch.setattr("finetune.training.trainer.passes_behind", lambda _: behind)
+    monkeypatch.setattr("finetune.training.trainer.reading_delay", lambda _: behind)
     with pytest.raises(RunFailed, match=rf"became nan in step {step} of 18 \(epoch {epoch}\)"):
         train(write_recipe(), tmp_path / "run", "light", ["techniques.early_stopping=off"])
     record = read_record(tmp_path / "run" / "run.json")
@@ -230,8 +231,8 @@ def test_a_disk_that_fills_up_while_saving_fails_the_run_and_can_be_resumed(
 ) -> None:
     recipe = write_recipe()
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.checkpoints.write_atomically", _no_space)
-        with pytest.raises(RunFailed, match=r"disk of .* is full.*--resume"):
+        patch.setattr("finetune.training.checkpoints.write_text", _no_space)
+        with refuses(RunFailed, match=r"disk of .* is full.*--resume"):
             train(recipe, tmp_path / "run")
     assert read_record(tmp_path / "run" / "run.json").status == "failed"
     assert train(recipe, tmp_path / "run", resume=True).status == "finished"
@@ -273,7 +274,7 @@ def test_several_seeds_are_resumed_together(
     recipe = write_recipe()
     arguments = ("run", recipe, "--output", tmp_path / "two", "--seed", 1, "--seed", 2, "--json")
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.training.runner._Run.measure", _raise_interrupt)
+        patch.setattr("finetune.training.runner.Run.measure", _raise_interrupt)
         stopped = invoke(*arguments)
     assert stopped.exit_code == 130
     assert f"--resume --output {tmp_path / 'two'}" in stopped.stderr
@@ -287,17 +288,17 @@ def test_a_seed_that_fails_does_not_hide_the_others(
 ) -> None:
     import json
 
-    from finetune.training.runner import _Run
+    from finetune.training.runner import Run
     from tests.cli.invoking import invoke
 
-    original = _Run.train
+    original = Run.train
 
-    def fail_first(self: _Run, checkpoint: Any) -> None:
-        if self.record.seed == 1:
+    def fail_first(self: Run, checkpoint: Any) -> None:
+        if self.record.record.seed == 1:
             raise RunFailed("planted")
         original(self, checkpoint)
 
-    monkeypatch.setattr("finetune.training.runner._Run.train", fail_first)
+    monkeypatch.setattr("finetune.training.runner.Run.train", fail_first)
     run = invoke("run", write_recipe(), "--output", tmp_path / "two", "--seed", 1, "--seed", 2, "--json")
     assert run.exit_code == 1
     assert "seed 1" in run.stderr

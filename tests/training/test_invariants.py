@@ -20,9 +20,10 @@ from transformers import (
 from finetune.recipe import resolve
 from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
+from finetune.training.building import build_model
 from finetune.training.phases import Stopwatch
 from finetune.training.prepare import prepare
-from finetune.training.runner import _build_model, _Run
+from finetune.training.runner import Run
 from finetune.training.trainer import RegularizedTrainer
 from tests.running import assert_same_weights, train, weights
 
@@ -156,8 +157,8 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
     for preset in ("none", "medium", "strong"):
         overrides = ["training.epochs=5"]
         prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
-        run = _Run(prepared, 0, RunFolder(tmp_path / preset), *_build_model(prepared, 0), [], Stopwatch(), 0.0)
-        outputs = run.trainer.predict_rows(prepared.measured["validation"])
+        run = Run(prepared, 0, RunFolder(tmp_path / preset), build_model(prepared, 0), [], Stopwatch(), 0.0)
+        outputs = run.trainer.split_outputs(prepared.measured["validation"])
         seen.append(prepared.meter.measure(*outputs))
     assert seen[0] == seen[1] == seen[2]
 
@@ -177,14 +178,14 @@ def test_a_bf16_run_measures_what_it_reports_in_fp32(
 ) -> None:
     """Evaluations that are compared with each other are in one precision; restored weights are checked in it."""
     measured: list[tuple[str, bool]] = []
-    loop = RegularizedTrainer.evaluation_loop
+    original = RegularizedTrainer.split_outputs
 
-    def watched(self: Any, loader: Any, **settings: Any) -> Any:
+    def watched(self: Any, split: Any, bf16: bool = False) -> Any:
         names = {id(value): name for name, value in self.measured.items()}
-        measured.append((names.get(id(loader.dataset), "test"), torch.is_autocast_enabled("cpu")))
-        return loop(self, loader, **settings)
+        measured.append((names.get(id(split), "test"), bf16))
+        return original(self, split, bf16)
 
-    monkeypatch.setattr(RegularizedTrainer, "evaluation_loop", watched)
+    monkeypatch.setattr(RegularizedTrainer, "split_outputs", watched)
     techniques = {"early_stopping": {"patience": 1, "min_delta": 0.5, "metric": "nll"}}
     training = {"precision": "bf16", "epochs": 3, "learning_rate": 0.02}
     recipe = write_recipe(training=training, techniques=techniques)

@@ -75,7 +75,8 @@ def test_the_train_probe_of_a_refit_is_the_same_rows(write_recipe: Write) -> Non
 
 
 def test_a_refit_says_that_its_validation_was_trained_on(write_recipe: Write) -> None:
-    assert any("16 validation rows were trained on" in text for text in refitted(prepared(write_recipe()), 5).warnings)
+    warnings = refitted(prepared(write_recipe()), 5).warnings
+    assert any("16 validation rows were trained on" in warning.why for warning in warnings)
 
 
 @pytest.mark.parametrize("steps", [0, -1, SCHEDULED + 1])

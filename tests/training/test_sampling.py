@@ -62,5 +62,5 @@ def test_sampling_and_weights_would_count_rare_classes_twice(write_recipe: Write
 @pytest.mark.parametrize("key", ["sampling", "class_weights"])
 def test_correcting_what_is_even_already_is_said(write_recipe: Write, key: str) -> None:
     recipe = resolve(str(write_recipe(data={"check": False})), overrides=[f"training.{key}=balanced"]).recipe
-    (warning,) = [text for text in prepare(recipe).warnings if text.startswith(f"training.{key}: ")]
-    assert "24 training rows" in warning
+    (warning,) = [problem for problem in prepare(recipe).warnings if problem.key == f"training.{key}"]
+    assert "24 training rows" in warning.why

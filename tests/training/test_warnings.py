@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.techniques import AEDA
+from finetune.techniques.aeda import AEDA
 from tests.running import train
 
 Write = Callable[..., Path]

@@ -74,7 +74,8 @@ def test_a_resumed_run_draws_the_same_windows(long_recipe: Callable[..., Path], 
 
 
 def warnings_of(recipe: Path) -> list[str]:
-    return [text for text in prepare(resolve(str(recipe)).recipe).warnings if text.startswith("data.")]
+    warnings = prepare(resolve(str(recipe)).recipe).warnings
+    return [warning.for_command_line() for warning in warnings if warning.key.startswith("data.")]
 
 
 @pytest.mark.parametrize(("mode", "lost"), [("head", "end"), ("tail", "start"), ("head_tail", "middle")])
@@ -93,7 +94,7 @@ def test_a_text_that_just_fits_loses_nothing(long_recipe: Callable[..., Path]) -
 
 def test_what_the_shipped_model_cannot_do_alone_is_said(long_recipe: Callable[..., Path]) -> None:
     (windows,) = warnings_of(long_recipe())
-    assert "the model that ships" in windows
+    assert "The saved model is a plain transformers model" in windows
     assert "average the logits of all" in windows
     assert any("sees only their start" in text for text in warnings_of(long_recipe("head_tail", overlap=None)))
 

@@ -23,7 +23,7 @@ from tests.raising import refuses, typed
 from tests.running import REPOSITORY, assert_same_weights, train
 
 Write = Callable[..., Path]
-INLINE: dict[str, Any] = {"executor": "inline", "overrides": {"training.epochs": 2}}
+INLINE: dict[str, Any] = {"executor": "inline", "overrides": {"training.epochs": 4}}
 
 
 class Heard(Listener):
@@ -166,7 +166,7 @@ def test_a_dataframe_is_compared_and_the_same_call_trains_nothing(recipe: Path, 
             model=tiny_model,
             presets=["none", "light"],
             seeds=2,
-            overrides={"training.epochs": 1, "data.max_length": 16, "training.precision": "fp32"},
+            overrides={"training.epochs": 4, "data.max_length": 16, "training.precision": "fp32"},
             executor="inline",
             output="made",
             listener=listener,
@@ -182,7 +182,7 @@ def test_a_dataframe_is_compared_and_the_same_call_trains_nothing(recipe: Path, 
     assert result.model is not None
     assert (result.model / "config.json").is_file()
     assert result.group.command is not None
-    assert result.group.command.startswith("finetune.compare(data=<DataFrame>")
+    assert "data=<DataFrame>" in result.group.command
     result.raise_failures()
     again = Heard()
     assert compare(again).report == result.report

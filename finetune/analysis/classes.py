@@ -1,0 +1,76 @@
+"""F1 of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.analysis.collection import FinishedRun
+from finetune.analysis.measurements import Measurement
+from finetune.analysis.replicates import Key, paired_difference, summarise
+from finetune.analysis.results import VariantResults
+from finetune.measurement.scores import row_terms
+from finetune.records.report import ClassScore, Difference
+from finetune.tasks import Task
+
+
+def class_scores(variant: VariantResults, baseline: VariantResults | None, task: Task, split: str) -> list[ClassScore]:
+    """F1 of each class, worst first; empty for regression and without runs.
+
+    Differences have intervals over seeds alone.
+    """
+    labels = variant.records[0].data.labels if variant.records else None
+    if task == "regression" or labels is None:
+        return []
+    ours = _per_class(variant, task, split)
+    theirs = {} if baseline is None else _per_class(baseline, task, split)
+    scores = []
+    for number, label in enumerate(labels):
+        values = {key: measurements[number] for key, measurements in ours.items()}
+        baseline_values = {key: measurements[number] for key, measurements in theirs.items()}
+        scores.append(
+            ClassScore(
+                label=label,
+                support=_support(variant.runs, split, label),
+                f1=summarise(list(values.values()), variant.replicates),
+                difference=_difference(values, baseline_values, variant),
+            )
+        )
+    return sorted(scores, key=lambda score: (score.f1.mean is None, score.f1.mean or 0.0))
+
+
+def _per_class(variant: VariantResults, task: Task, split: str) -> dict[Key, list[Measurement]]:
+    """Seed and fold -> F1 of each class, in the order of the labels."""
+    return {
+        key: [Measurement(float(f1) if np.isfinite(f1) else None) for f1 in _f1(run, task, split)]
+        for key, run in zip(variant.keys, variant.runs, strict=True)
+    }
+
+
+def _f1(run: FinishedRun, task: Task, split: str) -> NDArray[Any]:
+    """F1 of each class on a split, (K,); nan for a class that is neither there nor predicted."""
+    logits, targets = run.arrays[f"selected_{split}_logits"], run.arrays[f"{split}_targets"]
+    terms = row_terms(task, logits, targets).sum(axis=0)
+    hits, predicted, true = np.split(terms[-3 * logits.shape[1] :], 3)  # the last columns, see `row_terms`
+    marked = predicted + true
+    result: NDArray[Any] = np.where(marked > 0, 2 * hits / np.where(marked > 0, marked, 1), np.nan)
+    return result
+
+
+def _difference(
+    ours: Mapping[Key, Measurement], theirs: Mapping[Key, Measurement], variant: VariantResults
+) -> Difference | None:
+    replicates = [replicate for replicate in variant.replicates if replicate.key in theirs]
+    if not replicates:
+        return None
+    changes = [ours[replicate.key].minus(theirs[replicate.key]) for replicate in replicates]
+    return paired_difference(changes, replicates)
+
+
+def _support(runs: Sequence[FinishedRun], split: str, label: str) -> int:
+    """Rows of a class; each fold counted once."""
+    per_fold = {run.fold: run.record.data.classes[split][label] for run in runs}
+    return sum(per_fold.values())

@@ -1,0 +1,96 @@
+"""Which runs may be compared: those that differ in their techniques and seeds alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.analysis.collection import Collection
+from finetune.errors import OutputError
+from finetune.recipe import flatten
+from finetune.records.schema import RunRecord
+
+# Between runs of one table, beside techniques. Where data and model lay does not matter: rows have a fingerprint.
+MAY_DIFFER = (
+    "name",
+    "preset",
+    "training.seeds",
+    "data.fold",
+    "data.source",
+    "data.validation",
+    "data.test",
+    "model.id",
+)
+MAY_DIFFER_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve
+SHOWN = 5  # differences in one message
+
+
+def check_comparable(collection: Collection) -> None:
+    """Refuse what would make a difference between presets a difference between something else.
+
+    Raises:
+        OutputError: Names both folders and what differs.
+    """
+    is_curve = collection.kind == "curve"
+    may_differ = (*MAY_DIFFER, *(MAY_DIFFER_BY_SIZE if is_curve else ()))
+    first_of_replicate: dict[Hashable, Path] = {}
+    settings, techniques, rows = _Agreement(), _Agreement(), _Agreement()
+    for run in collection.runs:
+        record, path = run.record, run.folder.path
+        if record is None:
+            continue
+        other = first_of_replicate.setdefault((run.variant, run.seed, run.fold), path)
+        if other is not path:
+            raise OutputError(
+                f"{other} and {path} are two runs of {run.variant} with seed {run.seed}. Leave one of them out."
+            )
+        settings.check("all", path, _settings(record, may_differ))
+        techniques.check(run.variant, path, _techniques(record))
+        fingerprint = {"the fingerprint of its rows": record.data.fingerprint}
+        rows.check(_same_rows(run.fold, record, is_curve), path, fingerprint)
+
+
+class _Agreement:
+    """Values that must be equal in all runs of a kind."""
+
+    def __init__(self) -> None:
+        self._first: dict[Hashable, _Values] = {}
+
+    def check(self, kind: Hashable, path: Path, values: dict[str, Any]) -> None:
+        """Compare with the first run of this kind.
+
+        Raises:
+            OutputError: Names both runs and what differs.
+        """
+        first = self._first.setdefault(kind, _Values(path, values))
+        names = dict.fromkeys([*first.values, *values])
+        differing = [name for name in names if first.values.get(name) != values.get(name)]
+        if differing:
+            shown = "; ".join(f"{name}: {first.values.get(name)} and {values.get(name)}" for name in differing[:SHOWN])
+            raise OutputError(
+                f"{first.path} and {path} cannot be compared, because they differ in {shown}. Report them separately, "
+                "or run both in one finetune compare."
+            )
+
+
+@dataclass(frozen=True)
+class _Values:
+    path: Path
+    values: dict[str, Any]
+
+
+def _same_rows(fold: int | None, record: RunRecord, is_curve: bool) -> Hashable:
+    """Runs of which this is equal have the same rows in their splits."""
+    section = record.recipe["data"]
+    return (fold, section["subset"], section["subset_seed"]) if is_curve else fold
+
+
+def _settings(record: RunRecord, may_differ: Sequence[str]) -> dict[str, Any]:
+    flat = flatten(record.recipe)
+    return {k: v for k, v in flat.items() if k not in may_differ and not k.startswith("techniques")}
+
+
+def _techniques(record: RunRecord) -> dict[str, Any]:
+    return {k: v for k, v in flatten(record.recipe).items() if k.startswith("techniques.")}

@@ -1,0 +1,30 @@
+"""Under which conditions runs were made, where they differ between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from finetune.measurement.scores import measure_of
+from finetune.records.schema import RunRecord
+
+CONDITIONS: Mapping[str, Callable[[RunRecord], object]] = {
+    "versions of the code": lambda record: record.code.commit or record.code.version,
+    "main scores": lambda record: measure_of(record.data.task, record.data.score).score,
+    "devices": lambda record: record.device.name,
+    "numbers of CPU threads": lambda record: record.device.cpu_threads,
+    "precisions": lambda record: record.budget.precision,
+    "numbers of processes": lambda record: record.budget.processes,
+    "versions of torch": lambda record: record.versions.get("torch"),
+    "versions of transformers": lambda record: record.versions.get("transformers"),
+}
+SHOWN = 4
+
+
+def differing_conditions(records: Sequence[RunRecord]) -> list[str]:
+    """A sentence per condition that is not the same for all runs."""
+    sentences = []
+    for name, value_of in CONDITIONS.items():
+        values = sorted({str(value_of(record)) for record in records})
+        if len(values) > 1:
+            sentences.append(f"The runs were made with different {name}: {', '.join(values[:SHOWN])}.")
+    return sentences

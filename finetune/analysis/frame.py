@@ -1,0 +1,79 @@
+"""What every report of a collection says of its runs, data and conditions, whatever its question is."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune.analysis.results import Results
+from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
+from finetune.records.frame import ReportFrame, Unit
+from finetune.records.schema import Baseline, RunRecord, Scores
+
+NOT_SHOWN = ("techniques", "rules", "preset")  # keys of the recipe that differ between variants
+
+
+def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of `ReportFrame`; headline and caveats are made from the finished report.
+
+    Args:
+        results: Of the collection.
+        record: The run that what is the same for all is read from.
+        rows: Split -> rows, of the splits that are the same in all runs.
+    """
+    collection, records = results.collection, results.collection.records
+    frame = ReportFrame(
+        name=collection.name,
+        task=results.task,
+        score=results.measure.score,
+        loss=results.measure.loss,
+        metrics={name: _unit(name) for name in results.metrics},
+        reported=results.reported,
+        baseline=collection.baseline,
+        seeds=sorted({run.seed for run in collection.runs}),
+        headline="",
+        caveats=[],
+        rows=dict(rows),
+        columns=record.data.columns,
+        findings=record.data.findings,
+        notes=record.data.notes,
+        warnings=list(dict.fromkeys(text for each in records for text in each.warnings)),
+        recipe={key: value for key, value in record.recipe.items() if key not in NOT_SHOWN},
+        command=collection.command,
+        versions=record.versions,
+        device=record.device,
+        precision=record.budget.precision,
+        code=record.code,
+        seconds=sum(each.time.seconds for each in records),
+    )
+    return dict(frame)
+
+
+def _unit(metric: str) -> Unit:
+    """How a metric is to be read."""
+    return Unit(
+        kind="fraction" if is_fraction(metric) else "plain",
+        higher_is_better=higher_is_better(metric),
+        unit=difference_unit(metric),
+    )
+
+
+def simple_models(results: Results) -> list[Baseline]:
+    """Simple models on the same rows; with folds, the mean over those that have been run."""
+    per_fold = {record.data.fingerprint: record.data.baselines for record in results.collection.records}
+    means = []
+    for model in results.first.data.baselines:
+        same = [other for models in per_fold.values() for other in models if other.name == model.name]
+        scores = {split: _mean_scores([each.scores.get(split, {}) for each in same]) for split in model.scores}
+        means.append(model.model_copy(update={"scores": scores, "gap": _mean_scores([each.gap for each in same])}))
+    return means
+
+
+def _mean_scores(per_fold: Sequence[Scores]) -> Scores:
+    """Mean over folds; None where a fold has none."""
+    columns = {name: [scores.get(name) for scores in per_fold] for name in (per_fold[0] if per_fold else ())}
+    return {
+        name: None if None in values else statistics.fmean(value for value in values if value is not None)
+        for name, values in columns.items()
+    }

@@ -1,0 +1,139 @@
+"""What was measured of each run, with the same on redrawn rows: what summaries and differences are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from finetune.analysis.collection import FinishedRun
+from finetune.analysis.statistics import Floats
+from finetune.measurement.scores import LOSSES, row_terms, scores_from_sums
+from finetune.records.schema import Checkpoint
+from finetune.tasks import Task
+
+DRAWS = 2000  # enough for a variance: its own error is 3 %
+KINDS = ("train", "validation", "test", "gap", "gap_last")
+_CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number that was measured of one run, or the difference of two.
+
+    Attributes:
+        value: None where undefined.
+        draws: The same on redrawn rows, (DRAWS,); None for metrics that are no function of sums over rows, and with
+            folds, whose rows are drawn by the fold already.
+        rows: Of the smallest split involved.
+    """
+
+    value: float | None
+    draws: Floats | None = None
+    rows: int = 0
+
+    def minus(self, other: Measurement) -> Measurement:
+        """The difference; draws are paired."""
+        value = None if self.value is None or other.value is None else self.value - other.value
+        draws = None if self.draws is None or other.draws is None else self.draws - other.draws
+        return Measurement(value, draws, min(self.rows, other.rows))
+
+
+Measurements = dict[str, dict[str, Measurement]]  # kind -> metric -> measurement
+
+
+class RowDraws:
+    """Redraws the rows of each split, the same way for every run that was measured on them.
+
+    In a curve the train probe differs by size and seed: other rows are drawn independently.
+    """
+
+    def __init__(self, runs: Sequence[FinishedRun], task: Task) -> None:
+        self._task = task
+        self._draws: dict[tuple[int, str], dict[str, Floats]] = {}
+        if any(run.fold is not None for run in runs):
+            return
+        for number, split in enumerate(("train_probe", "validation", "test")):
+            for index, same_rows in enumerate(_by_rows(split, runs)):
+                self._redraw(split, same_rows, np.random.default_rng((number, index) if index else number))
+
+    def scores(self, run: FinishedRun, split: str) -> dict[str, Floats]:
+        """Metric -> (DRAWS,) of a checkpoint's split, such as `selected_test`; empty where there are none."""
+        return self._draws.get((id(run), split), {})
+
+    def _redraw(self, split: str, runs: Sequence[FinishedRun], rng: np.random.Generator) -> None:
+        measured = [
+            (run, name)
+            for run in runs
+            for name in (f"selected_{split}", f"last_{split}")
+            if f"{name}_logits" in run.arrays
+        ]
+        if not measured:
+            return
+        # Side by side, as one product of matrices: one for each run took four times as long.
+        terms = np.concatenate(
+            [
+                row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
+                for run, name in measured
+            ],
+            axis=1,
+        )
+        per_run = np.split(_resampled_sums(terms, rng), len(measured), axis=1)
+        for (run, name), sums in zip(measured, per_run, strict=True):
+            self._draws[(id(run), name)] = scores_from_sums(self._task, np.ascontiguousarray(sums))
+
+
+def _resampled_sums(terms: Floats, rng: np.random.Generator) -> Floats:
+    """Column sums of DRAWS resamples with replacement, (DRAWS, columns)."""
+    rows = len(terms)
+    sums: list[Floats] = []
+    at_once = max(1, _CELLS_AT_ONCE // rows)
+    for start in range(0, DRAWS, at_once):
+        times = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, DRAWS - start)).astype(np.float64)
+        sums.append(times @ terms)
+    return np.concatenate(sums)
+
+
+def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
+    """Runs that were measured on the same rows of a split."""
+    groups: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        if f"{split}_rows" in run.arrays:
+            groups.setdefault("\n".join(map(str, run.arrays[f"{split}_rows"])), []).append(run)
+    return list(groups.values())
+
+
+def measurements_of(run: FinishedRun, draws: RowDraws) -> Measurements:
+    """Kind -> metric -> measurement of one run. Kinds that were not measured (no test split) are empty."""
+    record = run.record
+    rows = record.data.rows
+    selected = {
+        "train": ("train_probe", record.selected.train_probe),
+        "validation": ("validation", record.selected.validation),
+        "test": ("test", record.selected.test or {}),
+    }
+    measurements = {}
+    for kind, (split, scores) in selected.items():
+        drawn = draws.scores(run, f"selected_{split}")
+        measurements[kind] = {name: Measurement(value, drawn.get(name), rows[split]) for name, value in scores.items()}
+    measurements["gap"] = _gaps(run, draws, "selected", record.selected)
+    measurements["gap_last"] = _gaps(run, draws, "last", record.last)
+    return measurements
+
+
+def _gaps(run: FinishedRun, draws: RowDraws, name: str, checkpoint: Checkpoint) -> dict[str, Measurement]:
+    train, validation = (draws.scores(run, f"{name}_{split}") for split in ("train_probe", "validation"))
+    rows = run.record.data.rows
+    smallest = min(rows["train_probe"], rows["validation"])
+    return {
+        metric: Measurement(gap.value, _gap_draws(metric, train, validation), smallest)
+        for metric, gap in checkpoint.gap.items()
+    }
+
+
+def _gap_draws(metric: str, train: dict[str, Floats], validation: dict[str, Floats]) -> Floats | None:
+    if metric not in train or metric not in validation:
+        return None
+    gap = train[metric] - validation[metric]
+    return -gap if metric in LOSSES else gap

@@ -1,0 +1,127 @@
+"""Mean and interval over the replicates of a variant: its seeds, or seeds and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from finetune.analysis.collection import FinishedRun
+from finetune.analysis.measurements import Measurement
+from finetune.analysis.statistics import UNKNOWN, Inference, nadeau_bengio, seeds_needed, t_inference, two_level
+from finetune.records.report import Difference, Summary
+
+Key = tuple[int, int | None]  # seed and fold: what runs of different variants are paired by
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Which repetition a run is, and what Nadeau and Bengio's correction needs."""
+
+    seed: int
+    fold: int | None
+    train_rows: int
+    test_rows: int
+
+    @property
+    def key(self) -> Key:
+        return self.seed, self.fold
+
+
+def replicate_of(run: FinishedRun) -> Replicate:
+    """The replicate that a run is."""
+    rows = run.record.data.rows
+    return Replicate(run.seed, run.fold, rows["train"], rows.get("test", rows["validation"]))
+
+
+def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicate]) -> Summary:
+    """Mean, spread and interval over runs."""
+    values = [measurement.value for measurement in measurements]
+    defined = [value for value in values if value is not None]
+    inference = _infer(measurements, replicates)
+    return Summary(
+        # Undefined in one run (a constant has no correlation): the mean of the others would be of another preset.
+        mean=_mean(defined, replicates) if defined and len(defined) == len(values) else None,
+        sd=float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+        low=inference.low,
+        high=inference.high,
+        values=values,
+    )
+
+
+def paired_difference(differences: Sequence[Measurement], replicates: Sequence[Replicate]) -> Difference:
+    """Inference on paired differences; p_holm and distinguishable are filled in when all variants are known."""
+    values = [difference.value for difference in differences]
+    defined = [value for value in values if value is not None]
+    inference = _infer(differences, replicates)
+    complete, folded = len(defined) == len(values), _is_folded(replicates)
+    over_seeds = t_inference(defined) if complete and not folded else UNKNOWN
+    return Difference(
+        mean=_mean(defined, replicates) if defined and complete else None,
+        values=values,
+        low=inference.low,
+        high=inference.high,
+        seeds_low=over_seeds.low,
+        seeds_high=over_seeds.high,
+        p=inference.p,
+        seeds_needed=seeds_needed(defined) if complete and not folded else None,
+    )
+
+
+def negated(difference: Difference) -> Difference:
+    """The difference with the opposite sign."""
+
+    def minus(value: float | None) -> float | None:
+        return None if value is None else -value
+
+    return difference.model_copy(
+        update={
+            "mean": minus(difference.mean),
+            "values": [minus(value) for value in difference.values],
+            "low": minus(difference.high),
+            "high": minus(difference.low),
+            "seeds_low": minus(difference.seeds_high),
+            "seeds_high": minus(difference.seeds_low),
+        }
+    )
+
+
+def _infer(measurements: Sequence[Measurement], replicates: Sequence[Replicate]) -> Inference:
+    values = [measurement.value for measurement in measurements if measurement.value is not None]
+    if len(values) < len(measurements) or len(values) < 2:
+        return UNKNOWN
+    if _is_folded(replicates):
+        return _infer_over_folds(values, replicates)
+    draws = [measurement.draws for measurement in measurements if measurement.draws is not None]
+    if len(draws) < len(measurements):
+        return UNKNOWN
+    return two_level(values, np.stack(draws))
+
+
+def _infer_over_folds(values: Sequence[float], replicates: Sequence[Replicate]) -> Inference:
+    means = _fold_means(values, replicates)
+    if len(means) < 2:
+        return UNKNOWN
+    return nadeau_bengio(
+        means,
+        float(np.mean([replicate.test_rows for replicate in replicates])),
+        float(np.mean([replicate.train_rows for replicate in replicates])),
+    )
+
+
+def _is_folded(replicates: Sequence[Replicate]) -> bool:
+    return any(replicate.fold is not None for replicate in replicates)
+
+
+def _fold_means(values: Sequence[float], replicates: Sequence[Replicate]) -> list[float]:
+    """Seeds of one fold are averaged first: they share its rows and are no repetitions of it."""
+    by_fold: dict[int | None, list[float]] = {}
+    for value, replicate in zip(values, replicates, strict=True):
+        by_fold.setdefault(replicate.fold, []).append(value)
+    return [float(np.mean(values)) for values in by_fold.values()]
+
+
+def _mean(values: Sequence[float], replicates: Sequence[Replicate]) -> float:
+    """Over seeds; with folds, over folds, whatever the number of seeds in each."""
+    return float(np.mean(_fold_means(values, replicates) if _is_folded(replicates) else values))

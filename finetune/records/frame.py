@@ -1,0 +1,54 @@
+"""What the reports of a comparison and of a learning curve have in common."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from finetune.records.facts import CodeVersion, Device
+from finetune.records.schema import Finding
+from finetune.tasks import Task
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Unit(_Frozen):
+    """How a metric is to be read."""
+
+    kind: Literal["fraction", "plain"] = Field(description="fraction: in [0, 1], shown in percent and points.")
+    higher_is_better: bool
+    unit: str = Field(description="points, nats, … ; may be empty.")
+
+
+class ReportFrame(_Frozen):
+    """The runs of one recipe on one data set: what they measured, on what, and under which conditions."""
+
+    name: str
+    task: Task
+    score: str = Field(description="The main score.")
+    loss: str = Field(description="The evaluation loss.")
+    metrics: dict[str, Unit]
+    reported: Literal["test", "validation"] = Field(description="The split that scores are compared on.")
+    baseline: str
+    seeds: list[int]
+    headline: str
+    caveats: list[str] = Field(description="What the evidence does not show.")
+    rows: dict[str, int] = Field(
+        description="Split -> rows (folds: of the first; of a curve: of the splits that do not depend on the size)."
+    )
+    columns: dict[str, str]
+    findings: list[Finding] = Field(
+        [], description="Of the checks of the data (folds: of the first; of a curve: at the largest size)."
+    )
+    notes: list[str]
+    warnings: list[str]
+    recipe: dict[str, Any] = Field(
+        description="Resolved, without techniques; of a curve, data.subset and epochs differ by size."
+    )
+    command: str | None
+    versions: dict[str, str]
+    device: Device
+    precision: str
+    code: CodeVersion
+    seconds: float = Field(description="Of all runs together.")

@@ -1,0 +1,63 @@
+"""Techniques that cannot act: together with another one, or on this model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from finetune.errors import ModelError, Problem
+from finetune.techniques.base import Technique
+from finetune.techniques.changes import turned_off
+from finetune.techniques.hooks import KeptWeights, Losses, TrainingPlan
+from finetune.techniques.hooks.lookup import overrides
+from finetune.techniques.parameters import WeightNames
+
+# Of these hooks one answer counts: a technique that has one owns the thing.
+OWNED_BY_HOOK: dict[Callable[..., Any], str] = {
+    Losses.example_losses: "the targets",
+    TrainingPlan.schedule: "the learning-rate schedule",
+    KeptWeights.averaging_rate: "the exported weights",
+    KeptWeights.selection_rule: "checkpoint selection",
+}
+
+
+def refuse_idle(name: str, technique: Technique, names: WeightNames) -> None:
+    """Refuse a technique that would act on no weight of this model.
+
+    Raises:
+        ModelError: Names it.
+    """
+    targets = technique.acts_on(names)
+    if targets is None:
+        return
+    # A pooler trains along with the head in most runs: to work on that alone is not what was asked for.
+    if all(".pooler." in target for target in targets & names.trainable):
+        raise ModelError(
+            "would act on no weight: none of the weights it is for is trained in this run.",
+            turned_off(name),
+            key=f"techniques.{name}",
+        )
+
+
+def conflicts(techniques: Mapping[str, Technique]) -> list[Problem]:
+    """Every pair that controls one thing twice, or of which one keeps the other from acting."""
+    names = list(techniques)
+    problems = []
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
+            problems += [
+                Problem(why, f"techniques.{second}", changes=(turned_off(first),))
+                for why in _reasons(first, techniques[first], second, techniques[second])
+            ]
+    return problems
+
+
+def _reasons(first: str, one: Technique, second: str, other: Technique) -> list[str]:
+    reasons = [f"conflicts with {first}: both control {thing}." for thing in sorted(_owned(one) & _owned(other))]
+    excluded = one.excludes.get(second) or other.excludes.get(first)
+    return [*reasons, f"cannot be used with {first}: {excluded}."] if excluded else reasons
+
+
+def _owned(technique: Technique) -> frozenset[str]:
+    """What only this technique of a run may control: what it declares, and what its hooks imply."""
+    return technique.owns | {thing for hook, thing in OWNED_BY_HOOK.items() if overrides(technique, hook)}

@@ -1,0 +1,37 @@
+"""Which weights are measured and exported: averages, interpolation, checkpoint selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finetune.techniques.budget import Budget
+
+
+@dataclass(frozen=True)
+class SelectionRule:
+    """When to stop and which checkpoint to keep; see the `early_stopping` technique for the meaning."""
+
+    metric: str
+    patience: int
+    min_delta: float
+    min_epochs: int
+
+
+class KeptWeights:
+    """Without any of these hooks the weights of the last step are measured and exported."""
+
+    def averaging_rate(self, step: int, budget: Budget) -> float:
+        """How far the running average moves to the current weights, after optimizer step `step` (from 1).
+
+        average ← average + rate · (weights − average). 0 leaves the average as it is; 1 starts it anew. Once there is
+        an average, it is measured, selected and exported. One technique per run may have it.
+        """
+        return 0.0
+
+    def interpolations(self) -> tuple[float, ...]:
+        """Weights of the fine-tuned parameters against the pretrained ones, to choose from on validation."""
+        return ()
+
+    def selection_rule(self) -> SelectionRule | None:
+        """How to select the checkpoint; without a rule the last one is kept. One technique per run may have it."""
+        return None

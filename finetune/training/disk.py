@@ -1,0 +1,93 @@
+"""Room on the disk: asked for before a run starts, and when something could not be written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from finetune.errors import Change, OutputError, RunFailed
+from finetune.recipe import Recipe
+from finetune.techniques import KeptWeights, overrides
+
+COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each, two selected ones, the model
+SMALL = 2**20  # bytes, more than any file of a run that holds no weights
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(RunFailed):
+    """The disk of a run is full, or its owner's quota is used up."""
+
+
+def disk_full(folder: Path) -> DiskFull:
+    way = Change(arguments={"resume": True}, note="after freeing some space")
+    return DiskFull(f"the disk of {folder} is full.", way)
+
+
+def copies_on_disk(recipe: Recipe) -> int:
+    """Of the weights, at most: each of the two checkpoints holds the average too, where one is kept."""
+    averaging = any(overrides(technique, KeptWeights.averaging_rate) for technique in recipe.techniques.values())
+    return COPIES_ON_DISK + (2 if averaging else 0)
+
+
+def check_room(path: Path, model: Any, copies: int) -> None:
+    """Refuse to start what cannot be saved.
+
+    Raises:
+        OutputError: With what is needed and what is free, in MB.
+    """
+    existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
+    needed = copies * 4 * sum(parameter.numel() for parameter in model.parameters())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise OutputError(
+            f"checkpoints and model of this run need {needed // 10**6} MB, {free // 10**6} MB are free.",
+            Change(text="Free some space, or choose a folder on another disk."),
+            argument="output",
+            found=str(path),
+        )
+
+
+@contextlib.contextmanager
+def writing_to(folder: Path, size: int = SMALL) -> Iterator[None]:
+    """Around what writes below a folder: an error of a disk without room becomes one that says so.
+
+    Libraries that write tensors report a full disk in sentences of their own. The system is asked instead.
+
+    Args:
+        folder: Where it writes; exists.
+        size: Bytes that it writes, at most.
+
+    Raises:
+        DiskFull: Something was raised inside, and there is no room.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if is_full(error) or (getattr(error, "errno", None) is None and not has_room(folder, size)):
+            raise disk_full(folder) from error
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the system itself said that there is no room."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether this process could write `size` more bytes in a folder now; quotas count where the system tells."""
+    if not hasattr(os, "posix_fallocate"):  # not Linux
+        return shutil.disk_usage(folder).free >= size
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        return not is_full(error)
+    return True

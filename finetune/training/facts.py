@@ -1,0 +1,57 @@
+"""What a record says of data and techniques before anything is trained."""
+
+from __future__ import annotations
+
+import math
+
+from finetune.checks import Inspection
+from finetune.data.load import class_counts
+from finetune.data.rows import Data
+from finetune.measurement.scores import Measure
+from finetune.recipe import Recipe, recipe_budget
+from finetune.records.schema import ActiveTechnique, DataFacts
+from finetune.techniques import Budget
+from finetune.techniques.rates import PartBudgets
+
+
+def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:
+    """The data section; without an inspection, with neither findings nor baselines."""
+    splits = {"train": data.train, **data.splits()}
+    return DataFacts(
+        task=data.task,
+        labels=data.labels,
+        columns=data.columns,
+        rows={name: len(rows) for name, rows in splits.items()},
+        classes=class_counts(data),
+        dropped=data.dropped,
+        notes=data.notes,
+        warnings=data.warnings,
+        fingerprint=data.fingerprint,
+        score=measure.score,
+        findings=[] if inspection is None else inspection.findings,
+        baselines=[] if inspection is None else inspection.baselines,
+    )
+
+
+def active_techniques(recipe: Recipe, budget: Budget) -> dict[str, ActiveTechnique]:
+    """Settings, cost and effect of each technique in a run of this budget."""
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
+    return {
+        name: ActiveTechnique(
+            settings=technique.model_dump(),
+            cost=round(technique.training_cost(budget), 2),
+            effect=technique.effect(parts.budgets_for(technique)[0]),
+        )
+        for name, technique in recipe.techniques.items()
+    }
+
+
+def declared_cost(recipe: Recipe, budget: Budget | None = None) -> float:
+    """Training time of all techniques together, as a multiple of plain fine-tuning.
+
+    Args:
+        recipe: Of the run.
+        budget: Its budget, where the data is loaded; else what the recipe alone says.
+    """
+    budget = recipe_budget(recipe) if budget is None else budget
+    return round(math.prod(technique.training_cost(budget) for technique in recipe.techniques.values()), 2)

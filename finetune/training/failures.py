@@ -1,0 +1,24 @@
+"""Why a run ended, for the person who started it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from finetune.errors import Change, FinetuneError, RunFailed
+from finetune.recipe import Recipe
+from finetune.training.disk import disk_full, is_full
+
+
+def explain(error: BaseException, recipe: Recipe, folder: Path) -> BaseException:
+    """What the user can solve becomes a RunFailed; everything else stays what it is, traceback and all."""
+    if isinstance(error, FinetuneError | KeyboardInterrupt):
+        return error
+    if is_full(error):
+        return disk_full(folder)
+    if isinstance(error, torch.OutOfMemoryError):
+        parts = 2 * recipe.training.accumulation
+        way = Change(settings={"training.accumulation": parts}, note="the same batch in half the memory")
+        return RunFailed(f"out of GPU memory: {error}", way)
+    return error

@@ -1,0 +1,84 @@
+"""What a run measures: its main score and loss, and the metric that selects a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.data.labels import largest_class
+from finetune.data.rows import Data
+from finetune.errors import Problem, suggest
+from finetune.measurement.scores import Measure, main_score, measure_of
+from finetune.recipe import Recipe
+from finetune.techniques import KeptWeights, SelectionRule, hook_of
+
+if TYPE_CHECKING:
+    from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
+
+
+def measure_for(recipe: Recipe, data: Data) -> Measure:
+    """What is measured, with the main score that the recipe asks for or that the training rows call for."""
+    fraction = largest_class(data.train)[1] if data.task == "single_label" else None
+    return measure_of(data.task, main_score(data.task, fraction, recipe.training.score))
+
+
+def with_score_note(recipe: Recipe, data: Data) -> Data:
+    """The data with a note, once, where its classes decided on the main score."""
+    score = measure_for(recipe, data).score
+    if recipe.training.score != "auto" or score == measure_of(data.task, None).score:
+        return data
+    name, fraction = largest_class(data.train)
+    note = (
+        f"{score} leads and selects: class '{name}' has {fraction:.0%} of the training rows, so that accuracy would "
+        "hide the others (--set training.score=accuracy takes it anyway)"
+    )
+    return replace(data, notes=[*(text for text in data.notes if text != note), note])
+
+
+def meter_for(recipe: Recipe, data: Data) -> Meter:
+    """What turns logits into scores.
+
+    Raises:
+        RecipeError: A module of the user's cannot be loaded.
+    """
+    from finetune.measurement.modules import Meter
+
+    return Meter(data.task, recipe.training.metrics)
+
+
+def measured_names(recipe: Recipe, data: Data) -> list[str]:
+    """Names of all scores and losses of a run, the user's own included."""
+    return list(meter_for(recipe, data).measure(*_made_up_outputs(data)))
+
+
+def selection_rule(recipe: Recipe) -> tuple[str, SelectionRule | None]:
+    """The technique that chooses the checkpoint (only one may), and its rule; ("", None) without one."""
+    rules = ((name, hook_of(technique, KeptWeights.selection_rule)()) for name, technique in recipe.techniques.items())
+    return next(((name, rule) for name, rule in rules if rule is not None), ("", None))
+
+
+def selecting_metric(rule: SelectionRule, measure: Measure) -> str:
+    """The measured name behind a rule's metric, which may be `score` or `loss`."""
+    return {"score": measure.selects, "loss": measure.loss}.get(rule.metric, rule.metric)
+
+
+def metric_problems(recipe: Recipe, data: Data) -> list[Problem]:
+    """Try all metrics on made-up rows, so that a broken module or an unknown name is found before training."""
+    names = measured_names(recipe, data)
+    technique, rule = selection_rule(recipe)
+    metric = None if rule is None else selecting_metric(rule, measure_for(recipe, data))
+    if metric is None or metric in names:
+        return []
+    why = f"'{metric}' is not measured for {data.task}.{suggest(metric, [*names, 'score', 'loss'])}"
+    return [Problem(why, f"techniques.{technique}.metric", found=metric)]
+
+
+def _made_up_outputs(data: Data) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Logits and targets of one right row per label (two rows for numbers)."""
+    if data.labels is None:
+        return np.array([[0.0], [1.0]]), np.array([0.0, 1.0])
+    logits = np.eye(len(data.labels)) - 0.5
+    return logits, np.arange(len(data.labels)) if data.task == "single_label" else np.eye(len(data.labels))

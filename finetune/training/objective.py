@@ -1,0 +1,113 @@
+"""What training minimises: the loss of a micro-batch, as the techniques change it. No technique by name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from finetune.tasks import Task
+from finetune.techniques import Losses, Technique, TrainStep, implementations
+
+
+def plain_losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    """The task's loss of each row, (batch,): cross-entropy, mean binary cross-entropy over labels, or squared error."""
+    if task == "single_label":
+        return F.cross_entropy(logits, labels, reduction="none")
+    if task == "multi_label":
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=-1)
+    return F.mse_loss(logits.squeeze(-1), labels, reduction="none")
+
+
+class Objective:
+    """The training objective of a run.
+
+    Args:
+        model: The classifier itself, not wrapped for several processes.
+        task: What is predicted.
+        techniques: Of the run, in the order of the preset.
+        class_weights: (K,) weights with mean 1 over the training rows, on the device of the labels; or None.
+    """
+
+    def __init__(
+        self, model: Any, task: Task, techniques: Sequence[Technique], class_weights: Tensor | None = None
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.techniques = list(techniques)
+        self._class_weights = class_weights
+
+    def loss(self, model: Any, features: dict[str, Any], labels: Tensor) -> Tensor:
+        """The mean loss of the rows of a micro-batch and what techniques add to it; a scalar.
+
+        Args:
+            model: What is called: the classifier, or what wraps it for several processes.
+            features: Arguments of its forward pass, without labels.
+            labels: As in `TrainStep`.
+        """
+        step = self._forward(model, features, labels)
+        loss = step.example_losses(step.logits).mean()
+        for train_loss in implementations(self.techniques, Losses.train_loss):
+            loss = train_loss(loss, step)
+        return loss
+
+    def _forward(self, model: Any, features: dict[str, Any], labels: Tensor) -> TrainStep:
+        """One forward pass over a micro-batch, as the techniques see it."""
+        with _recorded_outputs(self.model.base_model) as encoded:
+            logits: Tensor = model(**features).logits
+
+        def head_forward() -> Tensor:
+            with _fixed_output(self.model.base_model, encoded[0]):
+                again: Tensor = self.model(**features).logits
+            return again.float()
+
+        step = TrainStep(
+            logits=logits.float(),
+            labels=labels,
+            forward=lambda: self._forward(model, features, labels),
+            head_forward=head_forward,
+            losses_for=self._example_losses,
+            row_weights=self._row_weights(labels),
+            model=self.model,
+            task=self.task,
+        )
+        for change_pass in implementations(self.techniques, Losses.change_pass):
+            step = change_pass(step)
+        return step
+
+    def _example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        replaced = (losses_of(logits, labels) for losses_of in implementations(self.techniques, Losses.example_losses))
+        losses = next((losses for losses in replaced if losses is not None), None)
+        if losses is None:
+            losses = plain_losses(self.task, logits, labels)
+        return losses if self._class_weights is None else losses * self._class_weights[labels]
+
+    def _row_weights(self, labels: Tensor) -> Tensor:
+        if self._class_weights is None:
+            return torch.ones(len(labels), device=labels.device)
+        return self._class_weights[labels]
+
+
+@contextlib.contextmanager
+def _recorded_outputs(module: torch.nn.Module) -> Iterator[list[Any]]:
+    """The outputs of a module, call by call."""
+    outputs: list[Any] = []
+    hook = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        hook.remove()
+
+
+@contextlib.contextmanager
+def _fixed_output(module: torch.nn.Module, output: Any) -> Iterator[None]:
+    """The module returns `output` without computing anything."""
+    module.forward = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        del module.forward

@@ -1,0 +1,181 @@
+"""The record of a run: how it opens, and how it is kept while the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import Change, OutputError
+from finetune.models.dropout import dropout_sites
+from finetune.recipe import Recipe
+from finetune.records.environment import read_code, read_device, read_versions
+from finetune.records.facts import ModelFacts, RunBudget, RunTime
+from finetune.records.schema import FinishedRecord, RunRecord
+from finetune.records.store import RunFolder
+from finetune.techniques import changed_sources, source_digest
+from finetune.training.distributed import is_main, world_size
+from finetune.training.facts import active_techniques, declared_cost
+from finetune.training.phases import SAVING, Stopwatch
+from finetune.training.prepare import Prepared
+
+
+class RecordFile:
+    """The record of a run in progress, and the file where it is kept.
+
+    Args:
+        folder: Of the run; written by the main process only.
+        opening: The record at the start.
+        stopwatch: Of the run.
+        started: When the run, or its present segment, began, by time.perf_counter.
+        earlier: The time of a run that is resumed; None where it starts. It counts, too: what a run cost is what all
+            its segments took.
+
+    Attributes:
+        record: As it is now; every process has it.
+    """
+
+    def __init__(
+        self, folder: RunFolder, opening: RunRecord, stopwatch: Stopwatch, started: float, earlier: RunTime | None
+    ) -> None:
+        self.record = opening
+        self._folder = folder
+        self._stopwatch = stopwatch
+        self._started = started
+        self._earlier = 0.0 if earlier is None else earlier.seconds
+        if earlier is not None:
+            stopwatch.add(earlier.phases)
+            self.update_time(resumed=earlier.resumed + 1)
+
+    def update(self, **changes: Any) -> None:
+        """Replace fields."""
+        self.record = self.record.model_copy(update=changes)
+
+    def update_time(self, **changes: Any) -> None:
+        """Replace entries of the time section."""
+        self.update(time=self.record.time.model_copy(update=changes))
+
+    def write(self, **changes: Any) -> None:
+        """Replace fields, and the file."""
+        with self._stopwatch.phase(SAVING):
+            self.update(**changes)
+            self._add_phases()
+            if is_main():
+                self._folder.write(self.record)
+
+    def finish(self, warnings: list[str]) -> FinishedRecord:
+        """Write the record of the finished run, and return it."""
+        with self._stopwatch.phase(SAVING):
+            self._add_phases()
+            self.record = record = self.record.finish(warnings=warnings)
+            if is_main():
+                self._folder.write(record)
+        return record
+
+    def _add_phases(self) -> None:
+        phases = {name: round(seconds, 3) for name, seconds in self._stopwatch.seconds().items()}
+        self.update_time(seconds=self.seconds(), total_seconds=round(sum(phases.values()), 3), phases=phases)
+
+    def seconds(self) -> float:
+        """Of all segments of the run until now."""
+        return round(time.perf_counter() - self._started + self._earlier, 2)
+
+    def since_start(self, moment: float) -> float:
+        """Seconds from the start of this segment to a moment of time.perf_counter."""
+        return round(moment - self._started, 2)
+
+
+def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
+    """What is known of a run before its first step."""
+    recipe = prepared.recipe
+    own = own_techniques(recipe)
+    return RunRecord(
+        status="running",
+        recipe=recipe.to_dict(),
+        preset=recipe.preset,
+        seed=seed,
+        data=prepared.facts(),
+        model=model_facts(model),
+        techniques=active_techniques(recipe, prepared.budget),
+        budget=_run_budget(prepared),
+        code=read_code().model_copy(update={"techniques": own} if own else {}),
+        versions=read_versions(),
+        device=read_device(),
+        warnings=warning_texts(prepared),
+        time=RunTime(started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")),
+    )
+
+
+def warning_texts(prepared: Prepared) -> list[str]:
+    """The warnings of a preparation as a record keeps them."""
+    return [problem.for_command_line() for problem in prepared.warnings]
+
+
+def own_techniques(recipe: Recipe) -> dict[str, str]:
+    """sha256 of the sources of the user's own techniques, which no commit of ours names."""
+    digests = {name: source_digest(type(technique)) for name, technique in recipe.techniques.items()}
+    return {name: digest for name, digest in digests.items() if digest}
+
+
+def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folder: Path) -> None:
+    """A run is resumed with the techniques that started it.
+
+    Args:
+        recipe: Of the run.
+        recorded: The user's own techniques and the digests of their sources, as the run started.
+        folder: Of the run.
+
+    Raises:
+        OutputError: The source of one has changed; names it.
+    """
+    for name in changed_sources(recipe.techniques, recorded):
+        raise OutputError(
+            f"the source of this technique has changed since the run in {folder} was started.",
+            Change(text="Restore the source, or start a new run."),
+            key=f"techniques.{name}",
+        )
+
+
+def model_facts(model: Any) -> ModelFacts:
+    """The model section."""
+    return ModelFacts(
+        architecture=type(model).__name__,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        dropout={site.path: site.probability for site in dropout_sites(model)},
+    )
+
+
+def _run_budget(prepared: Prepared) -> RunBudget:
+    budget = prepared.budget
+    return RunBudget(
+        steps=budget.steps,
+        steps_per_epoch=budget.steps_per_epoch,
+        warmup_steps=budget.warmup_steps,
+        processes=world_size(),
+        precision="bf16" if prepared.bf16 else "fp32",
+        cost=declared_cost(prepared.recipe, budget),
+    )
+
+
+@contextlib.contextmanager
+def logged_warnings() -> Iterator[list[str]]:
+    """The warnings that the package logs inside, each text once: they belong into the record, too."""
+    texts: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            is_warning = record.levelno >= logging.WARNING and not record.name.endswith(".progress")
+            if is_warning and record.getMessage() not in texts:
+                texts.append(record.getMessage())
+
+    listener, logger = Listener(), logging.getLogger("finetune")
+    logger.addHandler(listener)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(listener)

@@ -1,0 +1,114 @@
+"""What a user should look at before trusting a run: its budget, its texts, its precision, what techniques say."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from finetune.data.labels import count_labels
+from finetune.data.rows import Data
+from finetune.data.tokens import Encoder
+from finetune.errors import Change, Problem
+from finetune.recipe import Recipe
+from finetune.records.environment import has_fast_bf16
+from finetune.techniques import Budget, augments_texts
+from finetune.techniques.rates import PartBudgets
+
+FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
+_LOST = {"head": "their end", "tail": "their start", "head_tail": "their middle"}  # by data.long_texts
+_SEEN_OF_WINDOWS = "one window of such a text unless you average the logits of all"
+
+
+def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
+    """A budget too small to learn from, and what techniques say about their settings in it."""
+    warnings = []
+    if budget.steps_per_epoch and budget.steps is not None and budget.steps < FEW_STEPS:
+        epochs = math.ceil(FEW_STEPS / budget.steps_per_epoch)
+        why = f"only {budget.steps} optimizer steps; the model may underfit, and then it shows no gap."
+        more = Change(settings={"training.epochs": epochs}, note=f"{FEW_STEPS} steps")
+        warnings.append(Problem(why, "training.epochs", found=recipe.training.epochs, changes=(more,)))
+    parts = PartBudgets.of(recipe.techniques.values(), budget)
+    for name, technique in recipe.techniques.items():
+        warnings += technique_problems(name, technique.warnings(parts.budgets_for(technique)[0]))
+    return warnings
+
+
+def model_warnings(recipe: Recipe, model: Any) -> list[Problem]:
+    """What techniques say about a prepared model, with or without weights."""
+    return [
+        warning
+        for name, technique in recipe.techniques.items()
+        for warning in technique_problems(name, technique.model_warnings(model))
+    ]
+
+
+def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
+    """What a technique says, with whole keys: its own are relative to it."""
+    return [problem.below(f"techniques.{name}") for problem in problems]
+
+
+def text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]:
+    """Texts that are cut, and augmentation that finds no words."""
+    warnings = _length_warnings(recipe, data, encoder)
+    augmenting = [name for name, technique in recipe.techniques.items() if augments_texts(technique)]
+    if augmenting and statistics.median(len(text.split()) for text in data.train.texts) < 2:
+        why = "works on words between spaces, and most texts are a single one"
+        warnings.append(Problem(why, f"techniques.{augmenting[0]}"))
+    return warnings
+
+
+def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]:
+    """Texts that lose tokens, what the saved model makes of them, and a way of cutting that cuts nothing."""
+    limit, mode = recipe.data.max_length, recipe.data.long_texts
+    splits = {"train": data.train, **data.splits()}
+    longer = {
+        name: sum(length > limit for length in encoder.lengths(rows.texts, rows.pairs)) for name, rows in splits.items()
+    }
+    if not any(longer.values()):
+        why = f"{mode} has no effect: no text is longer than data.max_length={limit} tokens."
+        plain = Change(settings={"data.long_texts": "head"})
+        return [] if mode == "head" else [Problem(why, "data.long_texts", found=mode, changes=(plain,))]
+    count = f"{longer['train']} of {len(data.train)} training texts are longer than {limit} tokens"
+    warnings = []
+    if mode != "windows" and longer["train"] and not recipe.data.check:  # which says more about it
+        warnings.append(Problem(f"{count} and lose tokens: {_LOST[mode]}", "data.max_length", found=limit))
+    if mode in ("windows", "head_tail"):
+        seen = _SEEN_OF_WINDOWS if mode == "windows" else "their start"
+        why = (
+            f"{mode}: {count}. The saved model is a plain transformers model, which sees only {seen}: it may do worse "
+            "there than what is measured here"
+        )
+        warnings.append(Problem(why, "data.long_texts", found=mode))
+    return warnings
+
+
+def balance_warnings(recipe: Recipe, data: Data) -> list[Problem]:
+    """Corrections of a balance that is even already."""
+    counts = count_labels(data.train)
+    if data.task != "single_label" or len(set(counts.values())) > 1:
+        return []
+    settings = {
+        "training.class_weights": (recipe.training.class_weights, "none"),
+        "training.sampling": (recipe.training.sampling, "shuffled"),
+    }
+    return [
+        Problem(
+            f"{value} has nothing to correct: each class has {next(iter(counts.values()))} training rows.",
+            key,
+            found=value,
+            changes=(Change(settings={key: off}),),
+        )
+        for key, (value, off) in settings.items()
+        if value != off
+    ]
+
+
+def precision_warnings(recipe: Recipe) -> list[Problem]:
+    """A precision that this machine is slow in."""
+    if recipe.training.precision == "bf16" and not has_fast_bf16():
+        why = "bf16 is emulated on this machine and slower than fp32."
+        best = Change(settings={"training.precision": "auto"})
+        return [Problem(why, "training.precision", found="bf16", changes=(best,))]
+    return []

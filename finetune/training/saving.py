@@ -1,0 +1,53 @@
+"""What a finished run leaves behind: the model, and the logits of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.atomic import replaced_file, replaced_folder
+from finetune.data.tokens import Encoder
+from finetune.models.outputs import Outputs
+from finetune.training.disk import SMALL, writing_to
+
+
+def save_model(model: Any, encoder: Encoder, folder: Path) -> None:
+    """Model and tokenizer as plain transformers loads them. A kill leaves the whole folder or none.
+
+    Raises:
+        DiskFull: There is no room.
+    """
+    size = sum(value.nbytes for value in model.state_dict().values()) + SMALL
+    with writing_to(folder.parent, size), replaced_folder(folder) as partial:
+        model.save_pretrained(partial)
+        encoder.save_tokenizer(partial)
+
+
+def save_predictions(arrays: Mapping[str, Any], path: Path) -> None:
+    """Replace the file in one step.
+
+    Raises:
+        DiskFull: There is no room.
+    """
+    size = sum(np.asarray(array).nbytes for array in arrays.values()) + SMALL
+    with writing_to(path.parent, size), replaced_file(path) as partial:
+        np.savez_compressed(partial, **arrays)
+
+
+def prediction_arrays(rows: Mapping[str, list[str]], outputs: Mapping[str, Mapping[str, Outputs]]) -> dict[str, Any]:
+    """What predictions.npz holds: row numbers and targets of each split, and its logits at each checkpoint.
+
+    Args:
+        rows: Split -> number of each of its rows in their source.
+        outputs: "selected" and "last" -> split -> outputs; one logit vector per row.
+    """
+    arrays: dict[str, Any] = {}
+    for name, numbers in rows.items():
+        arrays[f"{name}_rows"] = np.array(numbers)
+        arrays[f"{name}_targets"] = outputs["selected"][name].targets
+    for checkpoint, splits in outputs.items():
+        arrays |= {f"{checkpoint}_{name}_logits": split.logits for name, split in splits.items()}
+    return arrays
