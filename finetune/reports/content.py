@@ -138,7 +138,9 @@ def _data(group: Group) -> list[Block]:
     entries = [("Task", group.task.replace("_", "-")), ("Rows", rows + (" (first fold)" if group.folds else ""))]
     if group.folds:
         entries.append(("Folds", str(group.folds)))
-    entries.append(("Columns", ", ".join(f"{key}: {shorten(name, 60)}" for key, name in group.columns.items()) or DASH))
+    entries.append(
+        ("Columns", ", ".join(f"{key} = {shorten(name, 60)}" for key, name in group.columns.items()) or DASH)
+    )
     entries += [(f"Classes, {split_name(split)}", _class_counts(counts)) for split, counts in group.classes.items()]
     majority = "– not defined for this task" if group.majority is None else percent_text(group.majority, 1)
     entries.append((f"Most frequent class, {group.reported}", majority))

@@ -189,7 +189,7 @@ def _fits(curve: CurveReport) -> list[Block]:
         Column("Hold-out check", note="predicted, measured"),
     ]
     rows = [_fit_row(curve, preset, fit) for preset, fit in fitted]
-    caption = f"What the fit to {curve.reported} of all sizes and seeds predicts for more rows."
+    caption = f"Predictions of a fit to the {curve.reported} results of all sizes and seeds."
     check = "Hold-out check of the fit: fitted without the largest size, it predicts that size."
     check += (
         " It needs four sizes."
@@ -241,7 +241,7 @@ def _data(curve: CurveReport) -> list[Block]:
         ("Task", curve.task.replace("_", "-")),
         ("Sizes", ", ".join(f"{size:,}" for size in curve.sizes)),
         ("Measured rows", ", ".join(f"{split} {count:,}" for split, count in curve.rows.items())),
-        ("Columns", ", ".join(f"{key}: {shorten(name, 60)}" for key, name in curve.columns.items()) or DASH),
+        ("Columns", ", ".join(f"{key} = {shorten(name, 60)}" for key, name in curve.columns.items()) or DASH),
     ]
     blocks: list[Block] = [Facts(entries)]
     if curve.longer:

@@ -59,6 +59,13 @@ def simple_name(baseline: Baseline) -> str:
     return {"tfidf": "TF-IDF"}.get(baseline.name, baseline.name)
 
 
+def setting_text(value: object) -> str:
+    """A value of a recipe: `true`, `0.1`, `query/value`."""
+    if isinstance(value, list | tuple):
+        return "/".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def shorten(text: str, most: int = 200) -> str:
     """One line without control characters, of `most` characters at most. For text that users wrote."""
     kept = "".join(" " if character.isspace() else character for character in text[: 4 * most])

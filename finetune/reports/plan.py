@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from finetune.measurement.units import count_text, multiple_text
-from finetune.reports.numbers import split_name
+from finetune.reports.numbers import setting_text, split_name
 
 
 def render_plan(plan: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _techniques(techniques: dict[str, dict[str, Any]]) -> list[str]:
 def describe_technique(name: str, entry: dict[str, Any]) -> str:
     """One line: name, settings that are set, cost, and what they amount to."""
     settings = ", ".join(
-        f"{key} {value}"
+        f"{key} {setting_text(value)}"
         for key, value in entry["settings"].items()
         if value is not None and not isinstance(value, list)
     )

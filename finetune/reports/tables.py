@@ -25,6 +25,7 @@ from finetune.reports.numbers import (
     mean_of,
     reported,
     scale_of,
+    setting_text,
     shorten,
     simple_name,
     why_no_interval,
@@ -354,11 +355,7 @@ def techniques(group: Group) -> Table:
 def _settings(settings: object) -> str:
     if not isinstance(settings, dict):
         return str(settings)
-    return ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
-
-
-def _setting(value: object) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(f"{key} {setting_text(value)}" for key, value in settings.items() if value is not None)
 
 
 def long_column(title: str) -> Column:

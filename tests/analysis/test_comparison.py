@@ -245,7 +245,7 @@ def test_seeds_of_a_fold_are_averaged_and_folds_corrected_by_nadeau_and_bengio(t
     assert (found.seeds_low, found.seeds_high, found.seeds_needed) == (None, None, None)
     assert found.mean == pytest.approx(np.mean(of_folds))
     assert (group.folds, group.fingerprints) == (3, ["fold 0", "fold 1", "fold 2"])
-    assert any("Nadeau and Bengio" in text for text in group.caveats)
+    assert any("Nadeau–Bengio" in text for text in group.caveats)
 
 
 def test_runs_of_folds_are_paired_fold_by_fold(tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_a_failed_run_is_in_the_report_with_its_reason(tmp_path: Path) -> None:
     strong = variant_of(group, "strong")
     assert (strong.failed, len(strong.runs), len(strong.test["accuracy"].values)) == (1, 4, 3)
     assert (strong.runs[3].status, strong.runs[3].error) == ("failed", "the loss is nan at step 3")
-    assert any(text.startswith("1 of 8 runs have not finished") for text in group.caveats)
+    assert any(text.startswith("1 of 8 runs did not finish") for text in group.caveats)
 
 
 def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:
@@ -528,7 +528,7 @@ def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:
         {},
         [],
     )
-    assert "`strong` cannot be compared: no run has finished" in group.headline
+    assert "`strong` cannot be compared, because no run has finished" in group.headline
     assert group.recommendation is not None
     assert group.recommendation.variant == "none"
 
@@ -607,7 +607,7 @@ def test_a_preset_does_not_gain_from_the_seeds_that_it_failed(tmp_path: Path) ->
     assert group.recommendation is not None
     assert "from the best (none: 77.5 %; strong: 70.0 %)" in group.recommendation.reason  # on seeds 0 and 1
     assert variant_of(group, "none").dominated_by is None
-    assert any("not finished the same seeds" in text for text in group.caveats)
+    assert any("not all finished the same seeds" in text for text in group.caveats)
 
 
 def test_with_folds_the_mean_is_that_of_the_folds(tmp_path: Path) -> None:
@@ -631,4 +631,4 @@ def test_two_seeds_that_differ_by_the_same_row_do_not_make_a_preset_the_best(tmp
     assert found.p is not None
     assert found.p > 0.3
     assert group.recommendation is not None
-    assert "significantly" not in group.recommendation.reason
+    assert "significantly the best" not in group.recommendation.reason

@@ -333,7 +333,7 @@ def test_a_preset_that_underfits_is_never_taken() -> None:
     assert choose([NONE, out], none=None, out=None)[0] == "none"
     name, reason = choose([NONE, out], out=0.9)
     assert name == "none"
-    assert "underfits" in reason
+    assert "underfit" in reason
 
 
 def test_when_all_underfit_the_best_of_them_is_taken() -> None:

@@ -30,7 +30,7 @@ def test_a_leak_is_a_problem_with_its_row_and_what_to_type(leaking: Path, tiny_m
     assert "PROBLEM  leaks: " in result.stdout
     assert "test row 4: " in result.stdout
     assert "--set data.drop_leaks=true" in result.stdout
-    assert "tfidf" in result.stdout
+    assert "TF-IDF" in result.stdout
     assert "problem" in result.stdout.splitlines()[-1]
 
 

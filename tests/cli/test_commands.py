@@ -64,7 +64,7 @@ def test_ls_of_one_kind_shows_only_it(kind: str, names: list[str]) -> None:
     title, *lines = stdout_of("ls", kind).splitlines()
     assert title == kind.upper()
     if kind == "techniques":  # by family, each with its settings and source below it
-        listed = [line.split()[0] for line in lines if re.match(r"  \w+  × ", line)]
+        listed = [line.split()[0] for line in lines if re.match(r"  \w+  [\d.]+×$", line)]
         assert sorted(listed) == sorted(names)
         assert sum(line.strip().startswith("Source: ") for line in lines) == len(names)
     else:

@@ -106,7 +106,7 @@ def test_the_same_command_again_runs_nothing_and_another_size_only_its_own_cells
     assert again.exit_code == 0, again.stderr
     assert workers.folders == []
     assert "10 runs of an earlier command" in again.stderr
-    assert "No law is fitted" in again.stdout
+    assert "No power law was fitted" in again.stdout
     more = invoke("curve", "small.yaml", "--sizes", "16,32,48", "--presets", "none", "--seeds", "1,", "-o", "again")
     assert more.exit_code == 0, more.stderr
     assert [folder.rsplit("-", 1)[0] for folder in workers.folders] == ["none-32-rows-seed1"]
@@ -125,7 +125,7 @@ def test_a_report_of_a_curve_draws_the_curve(tmp_path: Path) -> None:
     folder = made_curve(tmp_path / "curve", falling, ("none", "strong"), (100, 200, 400), seeds=2)
     result = invoke("report", folder, "--baseline", "strong")
     assert result.exit_code == 0, result.stderr
-    assert "against strong" in result.stdout
+    assert "− strong" in result.stdout
     assert json.loads((folder / "curve.json").read_text())["baseline"] == "strong"
     assert not (folder / "report.html").exists()
     gated = invoke("report", folder, "--fail-on", "failed > 0")

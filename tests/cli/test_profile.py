@@ -21,12 +21,12 @@ def test_the_program_shows_where_the_time_went_and_names_the_files(write_recipe:
     shown = done.stdout
     for expected in (
         "Where the time went",
-        "starting: Python",
+        "start-up: Python",
         "Inside one training step",
         "Inside one evaluation batch",
     ):
         assert expected in shown
-    assert "Padding is" in shown
+    assert "are padding" in shown
     assert "Advice  " in shown
     assert "run/profile/profile.json" in shown
     assert sorted(path.name for path in (tmp_path / "run" / "profile").iterdir()) == [
