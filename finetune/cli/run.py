@@ -63,7 +63,7 @@ def run(
         typer.Option(
             "--profile",
             help="Show where the time goes: seconds per phase of the run and per kind of operation of a training step, "
-            "with advice. The result is the same; the run takes a little longer. Details: profile/ in the run's folder.",
+            "with advice. Results are the same; the run takes a little longer. Details: profile/ in its folder.",
         ),
     ] = False,
     as_json: JsonOption = False,
