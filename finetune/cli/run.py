@@ -63,7 +63,7 @@ def run(
         typer.Option(
             "--profile",
             help="Show where the time goes: seconds per phase of the run and per kind of operation of a training step, "
-            "with advice. The result is the same; the run takes a little longer. Details go into profile/ below it.",
+            "with advice. Results are the same; the run takes a little longer. Details: profile/ in its folder.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -92,7 +92,7 @@ def run(
         result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
     except KeyboardInterrupt:
         where = f" --output {output}" if output is not None else ""
-        notice(f"stopped; what is complete is kept. To go on, type the same command with: --resume{where}")
+        notice(f"stopped; completed work is kept. To continue, type the same command with: --resume{where}")
         raise
     if result.is_main:
         print_runs(result, as_json, request.typed(), preset)
