@@ -64,11 +64,12 @@ def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> No
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m")
 
 
-def run_in_two_processes(*commands: Iterable[object]) -> None:
+def run_in_two_processes(*commands: Iterable[object]) -> subprocess.CompletedProcess[str]:
     """Commands of the program, one after the other, in two processes that start once for all of them."""
     given = json.dumps([[str(argument) for argument in command] for command in commands])
     done = finetune(given, launcher=("-m", "tests.in_turn"))
     assert done.returncode == 0, done.stderr
+    return done
 
 
 def finetune(

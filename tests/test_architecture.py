@@ -161,3 +161,21 @@ def test_what_answers_at_once_imports_no_torch(path: Path) -> None:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             heavy = ("torch", "transformers", "datasets", "accelerate", "evaluate")
             assert not any(name.split(".")[0] in heavy for name in names), path
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_modules_and_functions_stay_short() -> None:
+    """What is longer is hard to read; what grows is to be split."""
+    sizes = sorted(_lines(path) for path in MODULES)
+    assert sizes[-1] <= 400
+    assert sizes[len(sizes) // 2] <= 110
+    functions = [
+        (path.name, node.name)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert functions == []

@@ -36,7 +36,7 @@ def test_the_wheel_alone_lists_and_validates(wheel: Path, tmp_path: Path) -> Non
         "import sys, finetune; assert finetune.__file__.startswith(sys.argv[1]), finetune.__file__;"
         "from finetune.cli.app import app; app(args=sys.argv[2:], prog_name='finetune')"
     )
-    for arguments, expected in ((["ls"], "strong"), (["validate", "--preset", "strong"], "well-formed")):
+    for arguments, expected in ((["ls"], "strong"), (["validate", "--preset", "strong"], "is valid")):
         done = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path), *arguments],
             cwd=tmp_path,

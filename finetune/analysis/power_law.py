@@ -74,9 +74,8 @@ def fit_law(
 ) -> Law | None:
     """Fit the law to the errors of all seeds.
 
-    Each size weighs by its seeds over their variance. With few seeds a size's own variance is hardly known, so half of
-    it is that of all sizes together. For each exponent of a fine grid the best a and c follow in closed form, so there
-    are no start values and no local minimum.
+    Each size weighs by its seeds over their variance; half of it is that of all sizes, as few seeds tell little of one.
+    For each exponent of a fine grid the best a and c follow in closed form: no start values and no local minimum.
 
     The draws are a parametric bootstrap: errors around the fitted law that spread as those of the seeds did (with the
     heavy tails of Student's t, because few seeds estimate their spread badly), wider where the sizes lie further from

@@ -11,7 +11,7 @@ from finetune.cli.process import prepare_process
 
 app = typer.Typer(
     name="finetune",
-    help="Fine-tune BERT-style encoders on few labelled texts, and measure what regularization did to the gap.",
+    help="Fine-tune BERT-style encoders on few labelled texts, and measure how regularization changes the gap.",
     epilog="Start here:  finetune run --preset strong",
     no_args_is_help=True,
     rich_markup_mode=None,

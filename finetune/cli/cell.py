@@ -15,13 +15,13 @@ EXAMPLES = "Example:  finetune cell runs/compare-tweets 3f9a01bc"
 
 @reports_errors(interrupted=GO_ON)
 def cell(
-    folder: Annotated[Path, typer.Argument(help="Folder of the comparison, the ablation or the curve.")],
-    key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, or the beginning of one; or its folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation or curve that has been started.")],
+    key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, its beginning, or the name of its folder.")],
     technique: TechniqueOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run one job of an experiment that has been started: on another machine, or to see why it failed."""
+    """Run a single run of a comparison, ablation or curve: on another machine, or to see why it failed."""
     from finetune.cli.listening import choose_listener
     from finetune.workflows import cell as workflow
 

@@ -1,4 +1,4 @@
-"""`finetune compare` and `ablate`: which regularization closed the gap, and is it more than chance."""
+"""`finetune compare` and `ablate`: which regularization closed the gap, and is the difference significant."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMPARE_EXAMPLES = (
     '|   finetune compare --fail-on "gap.accuracy > 0.15 or strong.difference.test.accuracy < -0.01"'
 )
 ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
-GO_ON = "stopped; what is complete is kept. To go on, type the same command again."
+GO_ON = "stopped; completed work is kept. To continue, type the same command again."
 
 
 @reports_errors(interrupted=GO_ON)
@@ -105,12 +105,8 @@ def compare(
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), listener, as_json)
         return
-    _print_result(
-        workflow.compare_request(
-            request, refit=refit, keep_models=keep_models, fail_on=fail_on, listener=listener, **asked
-        ),
-        as_json,
-    )
+    asked |= {"refit": refit, "keep_models": keep_models, "fail_on": fail_on, "listener": listener}
+    _print_result(workflow.compare_request(request, **asked), as_json)
 
 
 @reports_errors(interrupted=GO_ON)

@@ -47,7 +47,7 @@ OutputOption = Annotated[
 ]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume", help="Refuse a folder with nothing to go on from. Finished runs are kept in any case."),
+    typer.Option("--resume", help="Fail if the folder holds nothing to continue. Finished runs are kept in any case."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of their time.")]
 FailOption = Annotated[

@@ -1,4 +1,4 @@
-"""`finetune show`, `diff` and `validate`: what a recipe really says, before anything is trained."""
+"""`finetune show`, `diff` and `validate`: what a recipe contains, before anything is trained."""
 
 import json
 from typing import Annotated, Any
@@ -36,9 +36,9 @@ def show(
     technique: TechniqueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the resolved recipe: every value and where it came from, data, dropout table, total shrink and cost.
+    """Show the resolved recipe: every value and its origin, data, dropout, cumulative weight decay, training time.
 
-    Or explain a technique: its formula, what its strengths mean, what it costs, where it comes from.
+    Or explain a technique: formula, ranges, cost and source.
     """
     use_techniques(technique)
     if recipe == "technique":
@@ -82,7 +82,7 @@ def diff(
         typer.echo(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
         return
     if not found:
-        typer.echo(f"{first} and {second} say the same")
+        typer.echo(f"{first} and {second} are the same")
         return
     width = max(len(key) for key in found)
     for key, (a, b) in found.items():
@@ -117,4 +117,4 @@ def validate(
 
     resolved = resolve(recipe, preset, model, data, overrides or ())
     with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
-    typer.echo(f"{resolved.recipe.name}{with_preset} is well-formed. Data and model: finetune run … --dry-run")
+    typer.echo(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")

@@ -62,9 +62,8 @@ def run(
         bool,
         typer.Option(
             "--profile",
-            help="Show where the time goes: seconds of each phase of the run, and what one training step consists of, "
-            "with advice. Nothing that is learned changes; the run takes a little longer. Details go into profile/ "
-            "in the run's folder.",
+            help="Show where the time goes: seconds per phase of the run and per kind of operation of a training step, "
+            "with advice. Results are the same; the run takes a little longer. Details: profile/ in its folder.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -93,7 +92,7 @@ def run(
         result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
     except KeyboardInterrupt:
         where = f" --output {output}" if output is not None else ""
-        notice(f"stopped; what is complete is kept. To go on, type the same command with: --resume{where}")
+        notice(f"stopped; completed work is kept. To continue, type the same command with: --resume{where}")
         raise
     if result.is_main:
         print_runs(result, as_json, request.typed(), preset)

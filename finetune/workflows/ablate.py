@@ -55,21 +55,11 @@ def ablate(
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
     """
-    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
-    return ablate_request(
-        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
-        preset=preset,
-        seeds=seeds,
-        folds=folds,
-        executor=executor,
-        jobs=jobs,
-        jobs_per_gpu=jobs_per_gpu,
-        output=output,
-        resume=resume,
-        fail_on=fail_on,
-        command=command or python_call("ablate", asked),
-        listener=chosen_listener(listener),
-    )
+    asked = locals()
+    request, rest = Request.split(asked)
+    rest["command"] = command or python_call("ablate", asked)
+    rest["listener"] = chosen_listener(listener)
+    return ablate_request(request, **rest)
 
 
 def ablate_request(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,13 @@ class Request:
     drop_leaks: bool = False
     metric: str | Sequence[str] | None = None
     technique: Any = None
+
+    @staticmethod
+    def split(arguments: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
+        """The arguments of a workflow -> those that are fields of a request, as one, and the others."""
+        names = {field.name for field in fields(Request)}
+        mine = {name: value for name, value in arguments.items() if name in names}
+        return Request(**mine), {name: value for name, value in arguments.items() if name not in names}
 
     def options(self) -> Options:
         """In the form that recipes are resolved from. Registers techniques, and stores data from memory.

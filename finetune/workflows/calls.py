@@ -13,7 +13,10 @@ def python_call(name: str, arguments: Mapping[str, Any]) -> str:
     import finetune
 
     defaults = {key: value.default for key, value in inspect.signature(getattr(finetune, name)).parameters.items()}
-    given = {key: value for key, value in arguments.items() if not _is_default(value, defaults.get(key))}
+    aside = ("command", "listener")  # decide nothing about what is run
+    given = {
+        key: value for key, value in arguments.items() if key not in aside and not _is_default(value, defaults.get(key))
+    }
     return f"finetune.{name}({', '.join(f'{key}={_shown(value)}' for key, value in given.items())})"
 
 

@@ -79,24 +79,11 @@ def compare(
         FinetuneError: Something is wrong that can be seen before training; all of it at once where possible.
         KeyboardInterrupt: As it came; what is complete is kept, and the same call goes on.
     """
-    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
-    return compare_request(
-        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
-        presets=presets,
-        baseline=baseline,
-        seeds=seeds,
-        folds=folds,
-        executor=executor,
-        jobs=jobs,
-        jobs_per_gpu=jobs_per_gpu,
-        output=output,
-        resume=resume,
-        refit=refit,
-        keep_models=keep_models,
-        fail_on=fail_on,
-        command=command or python_call("compare", asked),
-        listener=chosen_listener(listener),
-    )
+    asked = locals()
+    request, rest = Request.split(asked)
+    rest["command"] = command or python_call("compare", asked)
+    rest["listener"] = chosen_listener(listener)
+    return compare_request(request, **rest)
 
 
 def compare_request(

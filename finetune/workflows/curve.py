@@ -65,20 +65,11 @@ def curve(
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
     """
-    asked = {name: value for name, value in locals().items() if name not in ("command", "listener")}
-    return curve_request(
-        Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique),
-        sizes=sizes,
-        presets=presets,
-        seeds=seeds,
-        executor=executor,
-        jobs=jobs,
-        jobs_per_gpu=jobs_per_gpu,
-        output=output,
-        resume=resume,
-        command=command or python_call("curve", asked),
-        listener=chosen_listener(listener),
-    )
+    asked = locals()
+    request, rest = Request.split(asked)
+    rest["command"] = command or python_call("curve", asked)
+    rest["listener"] = chosen_listener(listener)
+    return curve_request(request, **rest)
 
 
 def curve_request(request: Request, *, listener: Listener, **asked: Any) -> CurveResult:

@@ -66,17 +66,8 @@ def run(
         FinetuneError: Something is wrong that can be seen before training.
         KeyboardInterrupt: As it came; what is complete is kept, and `resume=True` goes on.
     """
-    request = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique)
-    return run_request(
-        request,
-        preset=preset,
-        seed=seed,
-        output=output,
-        resume=resume,
-        profile=profile,
-        stopwatch=stopwatch,
-        listener=chosen_listener(listener),
-    )
+    request, rest = Request.split(locals())
+    return run_request(request, **{**rest, "listener": chosen_listener(listener)})
 
 
 def run_request(

@@ -155,7 +155,7 @@ def test_diff_as_text_shows_first_then_second() -> None:
 @pytest.mark.parametrize("name", [*recipe_names(), *preset_names()])
 def test_nothing_differs_from_itself(name: str) -> None:
     assert json_of("diff", name, name) == {}
-    assert stdout_of("diff", name, name) == f"{name} and {name} say the same\n"
+    assert stdout_of("diff", name, name) == f"{name} and {name} are the same\n"
 
 
 def test_diff_of_a_copy_shows_the_edit(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_diff_with_a_missing_file_is_refused() -> None:
 
 
 def test_validate_accepts_a_good_recipe(write_recipe: Write) -> None:
-    assert stdout_of("validate", write_recipe()).startswith("tiny is well-formed.")
+    assert stdout_of("validate", write_recipe()).startswith("tiny is valid.")
     said = stdout_of("validate", write_recipe(), "--preset", "medium", "--set", "training.epochs=5")
-    assert said.startswith("tiny with preset medium is well-formed.")
+    assert said.startswith("tiny with preset medium is valid.")
 
 
 def test_validate_touches_neither_data_nor_model(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def made(place: Path, workers: type[RecordingExecutor]) -> dict[str, Any]:
     workers.stops_after = STOPS_AFTER
     stopped = invoke(*command("made"))
     assert stopped.exit_code == 130
-    assert "To go on, type the same command again" in stopped.stderr
+    assert "To continue, type the same command again" in stopped.stderr
     first, workers.folders, workers.stops_after = workers.folders, [], None
     done = invoke(*command("made", "--resume", "--json"))
     assert done.exit_code == 0, done.stderr

@@ -52,7 +52,7 @@ def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Wr
     assert centred.returncode == 0, centred.stderr
     plain = finetune("run", recipe, "--output", tmp_path / "plain", "--json")
     (with_it,), (without,) = json.loads(centred.stdout), json.loads(plain.stdout)
-    assert with_it["techniques"]["gradient_centralization"]["settings"] == {"share": 1.0}
+    assert with_it["techniques"]["gradient_centralization"]["settings"] == {"fraction": 1.0}
     assert re.fullmatch("[0-9a-f]{64}", with_it["code"]["techniques"]["gradient_centralization"])
     assert "techniques" not in without["code"]
     assert "first_token" not in with_it["model"]["kernels"]  # own code may look at any token of the last layer
@@ -77,7 +77,7 @@ def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     first = finetune(*command)
     assert first.returncode == 0, first.stderr
     assert len(list((tmp_path / "compared" / "cells").glob("*/predictions.npz"))) == 2
-    example.write_text(EXAMPLE.replace("sub_(self.share", "sub_(0.5 * self.share"), encoding="utf-8")
+    example.write_text(EXAMPLE.replace("sub_(self.fraction", "sub_(0.5 * self.fraction"), encoding="utf-8")
     second = finetune(*command, "--dry-run", "--json")
     assert second.returncode == 0, second.stderr
     cells = {cell["variant"]: cell for cell in json.loads(second.stdout)["cells"]}
@@ -92,7 +92,7 @@ def test_ls_and_show_know_it(example: Path) -> None:
     assert "gradient_centralization" in listed.stdout
     shown = finetune("show", "technique", "gradient_centralization", "--technique", reference)
     assert "Take the mean out of each row of a gradient" in shown.stdout
-    assert "share = 1   (0 < x ≤ 1)" in shown.stdout
+    assert "fraction = 1   (0 < x ≤ 1)" in shown.stdout
 
 
 def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_an_edited_file_is_read_anew_and_has_another_digest(example: Path) -> No
     first = TECHNIQUES["gradient_centralization"]
     digest = hashlib.sha256(EXAMPLE.encode()).hexdigest()
     assert source_digest(first) == digest
-    example.write_text(EXAMPLE.replace("share: float = Field(1.0", "share: float = Field(0.5"), encoding="utf-8")
+    example.write_text(EXAMPLE.replace("fraction: float = Field(1.0", "fraction: float = Field(0.5"), encoding="utf-8")
     assert source_digest(first) == digest, "as the file was when it was loaded"
     use_technique(f"{example}:GradientCentralization")
     second = TECHNIQUES["gradient_centralization"]
-    assert second().model_dump() == {"share": 0.5}
+    assert second().model_dump() == {"fraction": 0.5}
     assert source_digest(second) == hashlib.sha256(example.read_bytes()).hexdigest() != digest
 
 

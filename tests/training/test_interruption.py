@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from finetune.errors import OutputError, RunFailed
 from finetune.records.store import RunFolder, read_record
 from finetune.training.checkpoints import MARKER, newest_checkpoint
+from tests.cli.invoking import invoke
 from tests.interrupting import InterruptAt, killed, timeless
 from tests.raising import refuses
 from tests.running import assert_same_weights, finetune, train
@@ -93,16 +94,17 @@ KILLER = """
             "before-marker": (checkpoints, "complete_checkpoint"),
             "while-removing-old": (checkpoints, "_remove_others"),
         }[moment])
-        train(Path(recipe), Path(folder), "strong", ["training.epochs=5"])
+        train(Path(recipe), Path(folder))
 """
 
 
 def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_path: Path) -> None:
-    recipe = write_recipe()
-    whole = train(recipe, tmp_path / "whole", "strong", STOPPABLE)
+    """Weights, their average and selected ones are saved."""
+    recipe = write_recipe(techniques={"early_stopping": {"patience": 2}, "ema": {"horizon": 0.2}})
+    whole = train(recipe, tmp_path / "whole")
     killed(KILLER, *((moment, recipe, tmp_path / moment) for moment in MOMENTS))
     for moment in MOMENTS:
-        resumed = train(recipe, tmp_path / moment, "strong", STOPPABLE, resume=True)
+        resumed = train(recipe, tmp_path / moment, resume=True)
         assert timeless(resumed) == timeless(whole), moment
         assert_same_weights(tmp_path / moment, tmp_path / "whole")
 
@@ -124,7 +126,7 @@ def test_no_checkpoint_means_starting_over(tmp_path: Path) -> None:
 
 def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
     """A real SIGINT, sent by the program to itself as soon as its first evaluation is recorded."""
-    recipe = write_recipe(training={"epochs": 50})
+    recipe = write_recipe()
     script = tmp_path / "interrupting.py"
     script.write_text(
         textwrap.dedent("""
@@ -145,11 +147,11 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: P
     assert f"--resume --output {tmp_path / 'cut'}" in run.stderr.replace("\n", " ")
     assert "Traceback" not in run.stderr
     assert read_record(tmp_path / "cut" / "run.json").status == "interrupted"
-    again = finetune("run", recipe, "--output", tmp_path / "cut")
-    assert again.returncode == 2
+    again = invoke("run", recipe, "--output", tmp_path / "cut")
+    assert again.exit_code == 2
     assert "--resume" in again.stderr
-    resumed = finetune("run", recipe, "--output", tmp_path / "cut", "--resume", "--json")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = invoke("run", recipe, "--output", tmp_path / "cut", "--resume", "--json")
+    assert resumed.exit_code == 0, resumed.stderr
     assert read_record(tmp_path / "cut" / "run.json").status == "finished"
 
 
@@ -157,8 +159,8 @@ def test_a_run_is_not_resumed_by_another_recipe(write_recipe: Write, tmp_path: P
     recipe = write_recipe()
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "cut", callbacks=[InterruptAt(8)])
-    run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume", "--set", "training.epochs=9")
-    assert run.returncode == 2
+    run = invoke("run", recipe, "--output", tmp_path / "cut", "--resume", "--set", "training.epochs=9")
+    assert run.exit_code == 2
     assert "training.epochs: 3 then, 9 now" in run.stderr
 
 
@@ -167,8 +169,8 @@ def test_a_run_is_not_resumed_on_other_data(write_recipe: Write, tmp_path: Path,
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "cut", callbacks=[InterruptAt(8)])
     reviews.write_text(reviews.read_text(encoding="utf-8").replace("movie", "book"), encoding="utf-8")
-    run = finetune("run", recipe, "--output", tmp_path / "cut", "--resume")
-    assert run.returncode == 2
+    run = invoke("run", recipe, "--output", tmp_path / "cut", "--resume")
+    assert run.exit_code == 2
     assert "data" in run.stderr
     assert "changed" in run.stderr
 
@@ -269,8 +271,6 @@ def test_several_seeds_are_resumed_together(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted in the first of two seeds: the first goes on, the second starts."""
-    from tests.cli.invoking import invoke
-
     recipe = write_recipe()
     arguments = ("run", recipe, "--output", tmp_path / "two", "--seed", 1, "--seed", 2, "--json")
     with monkeypatch.context() as patch:
@@ -289,7 +289,6 @@ def test_a_seed_that_fails_does_not_hide_the_others(
     import json
 
     from finetune.training.runner import Run
-    from tests.cli.invoking import invoke
 
     original = Run.train
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from finetune.records.store import read_record
+from tests.cli.invoking import invoke
 from tests.running import TORCHRUN, assert_same_weights, finetune, run_in_two_processes, train
 
 Write = Callable[..., Path]
-PROGRAM = (*TORCHRUN, "finetune")
 
 
 @pytest.fixture
@@ -32,12 +32,10 @@ EQUAL: dict[str, list[str]] = {
 }
 
 
-def test_torchrun_gives_the_numbers_of_one_process(recipe: Path, tmp_path: Path) -> None:
-    run_in_two_processes(
-        *(
-            ("run", recipe, "--output", tmp_path / "two" / name, *(part for text in given for part in ("--set", text)))
-            for name, given in EQUAL.items()
-        )
+def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> None:
+    settings = {name: [part for text in given for part in ("--set", text)] for name, given in EQUAL.items()}
+    done = run_in_two_processes(
+        *(("run", recipe, "--output", tmp_path / "two" / name, "--json", *more) for name, more in settings.items())
     )
     for name, given in EQUAL.items():
         train(recipe, tmp_path / "one" / name, overrides=[text for text in given if "accumulation" not in text])
@@ -57,36 +55,39 @@ def test_torchrun_gives_the_numbers_of_one_process(recipe: Path, tmp_path: Path)
     stopped = read_record(tmp_path / "two" / "stopped" / "run.json")
     assert stopped.last is not None
     assert stopped.last.epoch < 8, "both processes stopped early"
-
-
-def test_only_the_main_process_prints(recipe: Path, tmp_path: Path) -> None:
-    run = finetune("run", recipe, "--output", tmp_path / "two", "--json", launcher=PROGRAM)
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)[0]["status"] == "finished"
-    assert run.stderr.count("epoch 3/3") == 1
+    printed = json.loads("[" + done.stdout.replace("]\n[", "],[") + "]")
+    assert [records[0]["status"] for records in printed] == ["finished"] * len(EQUAL), "the main process alone prints"
+    assert done.stderr.count("epoch 3/3") == len(EQUAL) - 1
 
 
 def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path, tmp_path: Path) -> None:
-    options = ("--preset", "light", "--set", "training.epochs=4", "--seed", 1, "--seed", 2)
+    changes = ("--set", "training.epochs=1", "--set", "techniques.early_stopping=off")  # for which one epoch is too few
+    options = ("--preset", "light", *changes, "--seed", 1, "--seed", 2)
     run = finetune("run", recipe, "--launch", 2, "--output", tmp_path / "two", "--json", *options)
     assert run.returncode == 0, run.stderr
     for seed in (1, 2):
         record = read_record(tmp_path / "two" / f"seed-{seed}" / "run.json")
         assert (record.budget.processes, record.seed) == (2, seed)
-        assert (record.preset, record.recipe["training"]["epochs"]) == ("light", 4)
+        assert (record.preset, record.recipe["training"]["epochs"]) == ("light", 1)
     assert "default" not in run.stderr, "accelerate must have nothing left to choose"
 
 
 def test_an_error_of_two_processes_is_said_once(recipe: Path, tmp_path: Path) -> None:
-    run = finetune("run", recipe, "--output", tmp_path / "two", "--set", "data.text=nothing", launcher=PROGRAM)
+    """By torchrun itself, which has things to say of its own when a process fails."""
+    run = finetune(
+        "run", recipe, "--output", tmp_path / "two", "--set", "data.text=nothing", launcher=(*TORCHRUN, "finetune")
+    )
     assert run.returncode != 0
     assert run.stderr.count("error: ") == 1
     assert not (tmp_path / "two").exists()
 
 
-def test_more_micro_batches_than_rows_per_process_are_refused(recipe: Path, tmp_path: Path) -> None:
+def test_more_micro_batches_than_rows_per_process_are_refused(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune.training.prepare.world_size", lambda: 2)
     options = ("--set", "training.batch_size=4", "--set", "training.accumulation=4")
-    run = finetune("run", recipe, "--output", tmp_path / "two", *options, launcher=PROGRAM)
-    assert run.returncode != 0
+    run = invoke("run", recipe, "--output", tmp_path / "two", *options)
+    assert run.exit_code == 2
     assert "training.accumulation: 4 parts in each of 2 processes" in run.stderr
     assert not (tmp_path / "two").exists()
