@@ -20,8 +20,8 @@ MUCH_BETWEEN = 0.4
 
 def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
     """Sentences on what takes unusually long; one that says so where nothing does."""
-    found = [*_phases(record), *_padding(profile, _sum(record.time.phases, TRAINING)), *_step(record, profile)]
-    return found or ["No phase takes unusually long."]
+    sentences = [*_phases(record), *_padding(profile, _sum(record.time.phases, TRAINING)), *_step(record, profile)]
+    return sentences or ["No phase takes unusually long."]
 
 
 def _sum(phases: Mapping[str, float], names: tuple[str, ...]) -> float:
@@ -32,9 +32,9 @@ def _phases(record: RunRecord) -> list[str]:
     phases = record.time.phases
     total = sum(phases.values())
     preparing, training, measuring = (_sum(phases, names) for names in (PREPARING, TRAINING, MEASURING))
-    found = []
+    sentences = []
     if preparing > MUCH_PREPARING * total:
-        found.append(
+        sentences.append(
             f"Preparation took {percent_text(preparing / total)} of the time. Several seeds in one command share it: "
             "--seed 1 --seed 2 ..."
         )
@@ -42,18 +42,18 @@ def _phases(record: RunRecord) -> list[str]:
         rows = record.data.rows
         per_evaluation = rows["train_probe"] + rows["validation"]
         size = record.recipe["training"]["eval_batch_size"]
-        found.append(
+        sentences.append(
             f"Measuring took longer than training: {measuring:.1f} s against {training:.1f} s, with "
             f"{count_text(len(record.history), 'evaluation')} of {count_text(per_evaluation, 'row')} (train sample and "
             f"validation). Larger batches may be faster: --set training.eval_batch_size={2 * size}"
             f"{_fewer_rows(record)}"
         )
     if phases.get("checkpoints", 0.0) > MUCH_WAITING * total:
-        found.append(
+        sentences.append(
             f"Training waited {phases['checkpoints']:.1f} s for checkpoints. A faster disk helps: put "
             "the run on it with --output DIR"
         )
-    return found
+    return sentences
 
 
 def _fewer_rows(record: RunRecord) -> str:
@@ -79,10 +79,10 @@ def _step(record: RunRecord, profile: RunProfile) -> list[str]:
     watched = profile.training
     if watched is None:
         return []
-    found = []
+    sentences = []
     phases = profile.time.phases
     if phases.get("batches", 0.0) > MUCH_BATCHING * _sum(phases, TRAINING):
-        found.append(
+        sentences.append(
             f"Preparing batches took {phases['batches']:.1f} s of training. Text augmentation is the usual cause; very "
             "short texts are another."
         )
@@ -92,13 +92,13 @@ def _step(record: RunRecord, profile: RunProfile) -> list[str]:
             if profile.device == "cuda"
             else "its operations are too small to keep the CPU busy"
         )
-        found.append(
+        sentences.append(
             f"{percent_text(_between(watched))} of a step lies between operations: {cause}. Larger batches reduce it: "
             "--set training.batch_size=... (this changes what is learned: adjust the learning rate)"
         )
     if record.recipe["training"].get("precision") == "fp32" and profile.device == "cuda":
-        found.append("Training in fp32 uses only part of the speed of a GPU. Try: --set training.precision=auto")
-    return found
+        sentences.append("Training in fp32 uses only part of the speed of a GPU. Try: --set training.precision=auto")
+    return sentences
 
 
 def _between(watched: Watched) -> float:

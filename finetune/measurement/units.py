@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Protocol
 
-from finetune.measurement.scores import LOSSES, MEASURES
+from finetune.measurement.scores import LOSSES
 
 DASH = "–"
 MINUS = "−"
@@ -170,11 +170,6 @@ def scale(metric: str) -> Scale:
     return Scale(metric, is_fraction(metric), difference_unit(metric), higher_is_better(metric))
 
 
-def titled(metric: str, task: str) -> str:
-    """The name, and the unit of a loss: `log loss (nats)`."""
-    return metric_name(metric) + (f" ({MEASURES[task].loss_unit})" if metric == MEASURES[task].loss else "")
-
-
 def score_text(metric: str, value: float | None) -> str:
     """A score or loss: `67.2 %`, `0.612`."""
     return scale(metric).level(value)
@@ -224,10 +219,9 @@ def multiple_text(value: float | None, digits: int = 2) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "×"
 
 
-def training_time_text(declared: float, measured: float | None = None) -> str:
-    """What techniques cost: `1.56× training time (measured 1.4×)`."""
-    known = "" if measured is None else f" (measured {multiple_text(measured, 1)})"
-    return f"{multiple_text(declared)} training time{known}"
+def training_time_text(multiple: float) -> str:
+    """Of techniques, relative to plain fine-tuning: `1.56× training time`."""
+    return f"{multiple_text(multiple)} training time"
 
 
 def time_text(seconds: float | None) -> str:

@@ -251,10 +251,10 @@ def ablation_caption(group: Group) -> str:
     """Names the technique whose absence costs most."""
     scale = scale_of(group, group.score)
     costs = [
-        (found.mean, variant.technique)
+        (change.mean, variant.technique)
         for variant in group.variants
         if variant.technique is not None and variant.baseline != group.baseline
-        if (found := difference(variant, group.reported, group.score)) is not None and found.mean is not None
+        if (change := difference(variant, group.reported, group.score)) is not None and change.mean is not None
     ]
     text = "Differences: preset without the technique − full preset; technique on its own − no technique."
     if not costs:

@@ -58,8 +58,8 @@ def inline(text: str) -> str:
     return AUTOMATIC.sub(rf"\1{WORD_JOINER}", SPECIAL.sub(r"\\\1", text))
 
 
-def _disarmed(found: re.Match[str]) -> str:
-    return f"{found[1]}{WORD_JOINER}" if found[1].isdecimal() else f"\\{found[1]}"
+def _disarmed(match: re.Match[str]) -> str:
+    return f"{match[1]}{WORD_JOINER}" if match[1].isdecimal() else f"\\{match[1]}"
 
 
 def prose(text: str) -> str:

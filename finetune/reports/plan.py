@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from finetune.measurement.units import count_text, multiple_text
+from finetune.measurement.units import count_text, multiple_text, training_time_text
 from finetune.reports.numbers import setting_text, split_name
 
 
@@ -19,7 +19,7 @@ def render_plan(plan: dict[str, Any]) -> str:
         "",
         *_data(plan["data"]),
     ]
-    lines.append(f"Cost        {multiple_text(plan['cost'])} training time (declared by the techniques)")
+    lines.append(f"Cost        {training_time_text(plan['cost'])} (declared by the techniques)")
     if "budget" in plan:
         budget = plan["budget"]
         lines.append(

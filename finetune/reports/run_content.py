@@ -13,12 +13,12 @@ from finetune.measurement.units import (
     estimate_text,
     listed,
     metric_name,
-    multiple_text,
     number_text,
     percent_text,
     scale,
     score_text,
     time_text,
+    training_time_text,
 )
 from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores
 from finetune.reports.blocks import Cell, Column, Table
@@ -174,4 +174,4 @@ def technique_lines(record: FinishedRecord) -> list[str]:
     if not record.techniques:
         return ["none"]
     lines = [describe_technique(name, active.model_dump()) for name, active in record.techniques.items()]
-    return [f"{multiple_text(record.budget.cost)} training time (declared)", *lines]
+    return [f"{training_time_text(record.budget.cost)} (declared)", *lines]

@@ -36,11 +36,11 @@ def render_schema_page() -> str:
 
 def _models(root: type[BaseModel]) -> list[type[BaseModel]]:
     """The root and every model below it, each once, in the order of first use."""
-    found = [root]
-    for model in found:  # grows while it is read
+    models = [root]
+    for model in models:  # grows while it is read
         for field in model.model_fields.values():
-            found += [inner for inner in _inner_models(field.annotation) if inner not in found]
-    return found
+            models += [inner for inner in _inner_models(field.annotation) if inner not in models]
+    return models
 
 
 def _inner_models(annotation: object) -> Iterator[type[BaseModel]]:

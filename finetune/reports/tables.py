@@ -146,16 +146,16 @@ def _gap(variant: VariantReport, scale: Scale) -> Cell:
     return Cell(scale.change(selected, unit=False), f"final {scale.change(last, unit=False)}", selected)
 
 
-def _difference(variant: VariantReport, found: Difference | None, scale: Scale, seeds: bool = True) -> Cell:
+def _difference(variant: VariantReport, change: Difference | None, scale: Scale, seeds: bool = True) -> Cell:
     """The mean with its interval below; without an interval, why."""
     if variant.baseline is None:
         return Cell(DASH, "baseline")
-    if found is None or found.mean is None:
+    if change is None or change.mean is None:
         return Cell(DASH, why_no_interval(variant) if variant.train else "no finished run")
-    detail = scale.interval(found) or why_no_interval(variant)
-    if seeds and found.seeds_needed is not None and not found.distinguishable:
-        detail += f"\n≈ {count_text(found.seeds_needed, 'seed')} needed"
-    return Cell(scale.change(found.mean, unit=False), detail, found.mean)
+    detail = scale.interval(change) or why_no_interval(variant)
+    if seeds and change.seeds_needed is not None and not change.distinguishable:
+        detail += f"\n≈ {count_text(change.seeds_needed, 'seed')} needed"
+    return Cell(scale.change(change.mean, unit=False), detail, change.mean)
 
 
 def all_metrics(group: Group) -> Table:
@@ -248,16 +248,16 @@ def weights(group: Group) -> Table:
     for variant in finished(group):
         for part in ("encoder", "head"):
             if part in variant.weights:
-                found, name = variant.weights[part], shorten(variant.name, 60)
-                new = "new: no pretrained weights" if found.distance is None else ""
+                weights_of_part, name = variant.weights[part], shorten(variant.name, 60)
+                new = "new: no pretrained weights" if weights_of_part.distance is None else ""
                 rows.append(
                     [
                         Cell(name, sort=name, user=True, variant=variant.name),
                         Cell(part, sort=part),
-                        Cell(integer_text(found.parameters), sort=found.parameters),
-                        Cell(number_text(found.norm, 2), sort=found.norm),
-                        Cell(number_text(found.distance, 2), new, found.distance),
-                        Cell(percent_text(found.zero_share, 2), sort=found.zero_share),
+                        Cell(integer_text(weights_of_part.parameters), sort=weights_of_part.parameters),
+                        Cell(number_text(weights_of_part.norm, 2), sort=weights_of_part.norm),
+                        Cell(number_text(weights_of_part.distance, 2), new, weights_of_part.distance),
+                        Cell(percent_text(weights_of_part.zero_share, 2), sort=weights_of_part.zero_share),
                     ]
                 )
     return Table("Weights after training, means over runs.", columns, rows)

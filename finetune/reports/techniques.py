@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finetune.measurement.units import DASH, multiple_text
+from finetune.measurement.units import DASH, multiple_text, training_time_text
 from finetune.techniques import TECHNIQUES, Technique
 
 _KINDS = {
@@ -60,7 +60,7 @@ def render_card(name: str) -> str:
     lines = [f"{name}: {technique['summary']}", "", *_body(TECHNIQUES[name]), "", "Settings"]
     for key, setting in technique["settings"].items():
         lines += [f"  {_setting_line(key, setting)}", f"      {setting['description']}"]
-    lines += ["", f"Family {technique['family']}, {multiple_text(technique['cost'])} training time (declared)"]
+    lines += ["", f"Family {technique['family']}, {training_time_text(technique['cost'])} (declared)"]
     example = f"finetune run --set techniques.{name}={{}}" if _runs_by_default(TECHNIQUES[name]) else ""
     return "\n".join([*lines, *([f"Try: {example}"] if example else [])])
 

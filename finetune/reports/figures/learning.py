@@ -74,13 +74,13 @@ def _in_words(curve: CurveReport, metric: str, kind: str, text: Any) -> str:
 
 def _column(preset: PresetCurve, kind: str, metric: str) -> list[tuple[int, Summary]]:
     """Size and number, where there is one."""
-    found = [(point.size, _of(point, kind).get(metric)) for point in preset.points]
-    return [(size, summary) for size, summary in found if summary is not None and summary.mean is not None]
+    summaries = [(point.size, _scores(point, kind).get(metric)) for point in preset.points]
+    return [(size, summary) for size, summary in summaries if summary is not None and summary.mean is not None]
 
 
-def _of(point: Point, kind: str) -> dict[str, Summary]:
-    found: dict[str, Summary] = getattr(point, kind)
-    return found
+def _scores(point: Point, kind: str) -> dict[str, Summary]:
+    scores: dict[str, Summary] = getattr(point, kind)
+    return scores
 
 
 def _draw_levels(paper: Any, curve: CurveReport, shown: list[PresetCurve], scale: Scale, palette: Palette) -> None:

@@ -47,10 +47,10 @@ def _draw_sizes(paper: Any, part: str, shown: list[VariantReport], palette: Pale
     plot = axes(paper, (WIDTH, HEIGHT), (36, 8, 28, 38))
     used = [0.0]
     for variant in shown:
-        found = variant.weights.get(part)
-        if found is not None and any(found.magnitudes):
+        weights_of_part = variant.weights.get(part)
+        if weights_of_part is not None and any(weights_of_part.magnitudes):
             mark = palette[variant.name]
-            percents = [100 * fraction for fraction in found.magnitudes]
+            percents = [100 * fraction for fraction in weights_of_part.magnitudes]
             centres = [(low + high) / 2 for low, high in pairwise(EDGES)]
             plot.plot(
                 centres, percents, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
