@@ -113,7 +113,7 @@ def _verdict(
             finished=len(variant.runs),
             failed=variant.failed,
             degenerate=degenerate,
-            units=len({seed if fold is None else fold for seed, fold in variant.keys}),
+            replicates=len({seed if fold is None else fold for seed, fold in variant.keys}),
             train=summaries["train"].get(results.measure.score),
             gap=summaries["gap"],
             score=results.measure.score,

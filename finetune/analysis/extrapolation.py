@@ -10,7 +10,7 @@ import numpy as np
 
 from finetune.advice.curve import describe_fit
 from finetune.analysis.measurements import Measurement
-from finetune.analysis.power_law import LEAST_SIZES, Law, fit_law, interval
+from finetune.analysis.power_law import LEAST_SIZES, PowerLaw, fit_power_law, interval
 from finetune.analysis.statistics import Floats
 from finetune.records.curve import Check, FittedLaw, LabelsForMore, LawPoint, Outlook, Prediction
 
@@ -83,9 +83,9 @@ def fitted_law(preset: str, sizes: Sequence[SizeMeasurements], target: Target) -
     return fitted.model_copy(update={"words": describe_fit(preset, fitted)})
 
 
-def _fit(sizes: Sequence[SizeMeasurements], draws: Sequence[Floats] | None, target: Target) -> Law | None:
+def _fit(sizes: Sequence[SizeMeasurements], draws: Sequence[Floats] | None, target: Target) -> PowerLaw | None:
     """None for fewer than three sizes."""
-    return fit_law([size.size for size in sizes], [size.errors(target) for size in sizes], draws)
+    return fit_power_law([size.size for size in sizes], [size.errors(target) for size in sizes], draws)
 
 
 def _row_draws(sizes: Sequence[SizeMeasurements]) -> list[Floats] | None:
@@ -100,7 +100,7 @@ def _row_draws(sizes: Sequence[SizeMeasurements]) -> list[Floats] | None:
     return stacked if all(np.isfinite(drawn).all() for drawn in stacked) else None
 
 
-def _prediction(law: Law, factor: int, target: Target) -> Prediction:
+def _prediction(law: PowerLaw, factor: int, target: Target) -> Prediction:
     size = factor * law.largest
     errors, now = law.error_draws(size), law.error_draws(law.largest)
     low, high = _ends(errors, target)
@@ -124,7 +124,7 @@ def _ends(errors: Floats | None, target: Target) -> tuple[float | None, float | 
     return interval(None if errors is None else target.values(errors))
 
 
-def _check(law: Law | None, largest: SizeMeasurements, target: Target) -> Check | None:
+def _check(law: PowerLaw | None, largest: SizeMeasurements, target: Target) -> Check | None:
     """The law of the smaller sizes against the largest; None where they are too few for a law."""
     if law is None:
         return None
@@ -135,7 +135,7 @@ def _check(law: Law | None, largest: SizeMeasurements, target: Target) -> Check 
     return Check(size=size, predicted=predicted, low=low, high=high, measured=measured, miss=measured - predicted)
 
 
-def _line(law: Law, smallest: int, target: Target) -> list[LawPoint]:
+def _line(law: PowerLaw, smallest: int, target: Target) -> list[LawPoint]:
     points = []
     for size in np.geomspace(smallest, FACTORS[-1] * law.largest, LINE_POINTS):
         low, high = _ends(law.error_draws(size), target)
@@ -143,7 +143,7 @@ def _line(law: Law, smallest: int, target: Target) -> list[LawPoint]:
     return points
 
 
-def _labels(law: Law) -> LabelsForMore:
+def _labels(law: PowerLaw) -> LabelsForMore:
     rows, draws = law.rows_for_gain(STEP)
     limit = FACTORS[-1] * law.largest
 

@@ -1,7 +1,7 @@
-"""Differences that repeat over seeds, rows and folds: intervals, tests, seeds needed. Pure numbers.
+"""Means over seeds, rows and folds: intervals, tests, seeds needed. Pure numbers.
 
-Two sources of chance stand between two presets: which seed trained them, and which rows measured them. A t-interval
-over seeds answers for exactly these rows; `two_level` answers for other rows of the same kind as well.
+A difference between two presets has two random errors: of the seed that trained them, and of the rows that measured
+them. A t-interval over seeds holds for exactly these rows; `two_level` holds for other rows of the same kind as well.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def t_inference(values: Sequence[float]) -> Inference:
     """Student's t over independent repetitions (seeds).
 
     Args:
-        values: One a repetition; paired differences, for a comparison.
+        values: One per repetition; paired differences, for a comparison.
 
     Returns:
         Nothing for fewer than two values, or for values that do not differ: equal numbers of a few seeds are no
@@ -57,7 +57,7 @@ def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) 
     Error", Machine Learning 52).
 
     Args:
-        values: One a fold (the mean over its seeds).
+        values: One per fold (the mean over its seeds).
         test_rows: Rows of a fold's test split.
         train_rows: Rows it was trained on.
     """
@@ -69,10 +69,10 @@ def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) 
 def two_level(values: Sequence[float], draws: Floats) -> Inference:
     """Over seeds and rows: the t-interval over seeds, widened by what a paired bootstrap over rows adds.
 
-    All seeds of both presets are measured on the same rows, so their spread over seeds does not contain the luck of
-    these rows. Drawing rows anew (the same draw for every seed and for both presets) gives the variance R of the
-    mean difference, and the mean variance R₁ of a single seed's. Both contain the interaction of seed and row, which
-    the spread over seeds already has; it is (R₁ − R)/(S − 1) of R and is taken out:
+    All seeds of both presets are measured on the same rows, so their spread over seeds does not contain the sampling
+    error of these rows. Redrawing the rows (the same draw for every seed and for both presets) gives the variance R
+    of the mean difference, and the mean variance R₁ of a single seed's. Both contain the interaction of seed and row,
+    which the spread over seeds already has; it is (R₁ − R)/(S − 1) of R and is taken out:
 
         error² = s²/S + max(0, R − (R₁ − R)/(S − 1)),
 
@@ -83,25 +83,25 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
     `docs/statistics.md` measures both.
 
     Args:
-        values: One a seed, (S,).
-        draws: The same figure recomputed on redrawn rows, (S, draws); column b is the same draw of rows for all.
+        values: One per seed, (S,).
+        draws: The same recomputed on redrawn rows, (S, draws); column b is the same draw of rows for all.
     """
     seeds = len(values)
     if seeds < 2 or not np.isfinite(draws).any():
         return UNKNOWN
-    of_seeds = _squared_error(values)
+    seed_error = _squared_error(values)
     means = draws.mean(axis=0)
-    if np.isfinite(means).sum() < 2:  # hardly a draw of rows in which every seed has a value
+    if np.isfinite(means).sum() < 2:  # in almost no draw of rows has every seed a value
         return UNKNOWN
-    of_rows = float(np.nanvar(means, ddof=1))
-    of_one_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
-    interaction = max(0.0, (of_one_seed - of_rows) / (seeds - 1))
-    extra = max(0.0, of_rows - interaction)
-    if of_seeds <= NOTHING**2:
+    row_variance = float(np.nanvar(means, ddof=1))
+    single_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
+    interaction = max(0.0, (single_seed - row_variance) / (seeds - 1))
+    extra = max(0.0, row_variance - interaction)
+    if seed_error <= NOTHING**2:
         # Two seeds easily differ by the same few rows, of a few hundred, without being the same rows: no spread was
         # seen, but at least that of the interaction is there. Seeds that agree on every row have none of it.
-        of_seeds = interaction
-    return _from_errors(values, of_seeds, seeds - 1, extra)
+        seed_error = interaction
+    return _from_errors(values, seed_error, seeds - 1, extra)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -123,7 +123,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 def seeds_needed(values: Sequence[float]) -> int | None:
     """Seeds with which a paired t-test (5 %, two-sided) sees a mean of this size with 80 % power.
 
-    It takes the observed mean and spread for the true ones: with few seeds itself a rough figure. None if the mean
+    It takes the observed mean and spread for the true ones: with few seeds itself a rough number. None if the mean
     or the spread is 0, or unknown; MOST_SEEDS stands for "that or more".
     """
     if len(values) < 2:
@@ -175,16 +175,16 @@ def _squared_error(values: Sequence[float]) -> float:
     return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
 
 
-def _from_errors(values: Sequence[float], squared: float, freedom: float, known: float = 0.0) -> Inference:
-    """Interval and p from a squared error that was estimated with few degrees of freedom, and one known well."""
+def _from_errors(values: Sequence[float], squared: float, freedom: float, exact: float = 0.0) -> Inference:
+    """Interval and p from a squared error with few degrees of freedom, and one that is known well (`exact`)."""
     from scipy.special import ndtri, stdtrit
 
-    if len(values) < 2 or not math.isfinite(squared + known) or squared + known <= NOTHING**2:
+    if len(values) < 2 or not math.isfinite(squared + exact) or squared + exact <= NOTHING**2:
         return UNKNOWN
     mean = float(np.mean(values))
 
     def width(p: float) -> float:
-        return math.sqrt(stdtrit(freedom, p / 2) ** 2 * squared + ndtri(p / 2) ** 2 * known)
+        return math.sqrt(stdtrit(freedom, p / 2) ** 2 * squared + ndtri(p / 2) ** 2 * exact)
 
     half = width(1 - LEVEL)
     return Inference(mean - half, mean + half, _level_of_width(width, abs(mean)))

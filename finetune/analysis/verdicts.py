@@ -9,8 +9,8 @@ from finetune.analysis.statistics import LEVEL
 from finetune.measurement.units import change_text, estimate_text, higher_is_better, metric_name, score_text
 from finetune.records.report import Change, Decomposition, Difference, Summary, Verdict
 
-SMALL_GAP = 0.05  # of the score: a gap that is surely below it is no reason to worry
-MARGIN = 0.01  # of the score: a preset whose loss is surely below it has kept the score
+SMALL_GAP = 0.05  # of the score: a gap that is significantly below it is no reason to worry
+MARGIN = 0.01  # of the score: a preset that loses significantly less has maintained the score
 
 RULE = (
     "Best mean validation score. Among presets that do not differ significantly from it (paired, Holm-adjusted): the "
@@ -25,7 +25,7 @@ class State:
     finished: int
     failed: int
     degenerate: int
-    units: int  # independent repetitions: seeds, or folds
+    replicates: int  # independent repetitions: seeds, or folds
     train: Summary | None
     gap: Mapping[str, Summary]
     score: str
@@ -49,7 +49,7 @@ def judge(state: State) -> tuple[Verdict, str]:
             f"train {score} {score_text(state.score, train)} is lower than the baseline's validation {score} "
             f"{score_text(state.score, floor)}"
         )
-    if state.units < 2:
+    if state.replicates < 2:
         return "not enough evidence", "a single repetition shows a gap, but not how much it varies"
     by_score, by_loss = state.gap.get(state.score), state.gap.get(state.loss)
     if by_score is None or by_score.low is None or by_score.high is None:
@@ -141,7 +141,7 @@ class Candidate:
         name: Of the variant.
         validation: Mean validation score, higher is better.
         gap: Mean gap of the score.
-        cost: Declared, then what decides between equal ones: techniques, place in the list.
+        cost: Declared, then what decides between equal ones: techniques, position in the list.
         eligible: It neither failed, underfits nor did not learn.
     """
 

@@ -24,11 +24,11 @@ class _Frozen(BaseModel):
 
 
 class VariantEntry(_Frozen):
-    """One row of the table: a preset, a preset with a part taken out, or a preset at one size of the data."""
+    """A preset, a preset without one of its techniques, one technique alone, or a preset at one size of the data."""
 
     name: str
     baseline: str | None = Field(description="The variant it is compared with; None for a baseline.")
-    technique: str | None = Field(None, description="Ablation: the technique that was taken out or added alone.")
+    technique: str | None = Field(None, description="Ablation: the technique that is left out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
     preset: str | None = Field(None, description="Curve: the preset that it is at one size.")
     size: int | None = Field(None, description="Curve: training rows.")
@@ -56,7 +56,7 @@ class Manifest(_Frozen):
 
     manifest_version: int = MANIFEST_VERSION
     kind: Kind
-    command: str = Field(description="What makes it again.")
+    command: str = Field(description="What reproduces it.")
     baseline: str
     variants: list[VariantEntry]
     seeds: list[int]
@@ -109,10 +109,10 @@ class ComparisonFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Lock the folder for this process.
 
         Raises:
-            OutputError: Another process holds it, or it cannot be created.
+            OutputError: Another process has locked it, or it cannot be created.
         """
         with lock_folder(self.path):
             yield
@@ -139,6 +139,6 @@ class ComparisonFolder:
             return Manifest.model_validate(content)
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise OutputError(
-                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and type the "
-                "command again: finished cells are kept."
+                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and run the "
+                "command again: finished runs are kept."
             ) from error

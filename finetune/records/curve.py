@@ -14,10 +14,10 @@ CURVE_VERSION = 1
 
 Outlook = Literal[
     "no law",  # too few sizes or runs
-    "no interval",  # a law, but nothing tells how sure it is
-    "flat",  # five times the rows surely buy less than a point
-    "rising",  # twice the rows surely buy something
-    "too wide",  # the interval holds both nothing and a lot
+    "no interval",  # a law, but no measure of its uncertainty
+    "flat",  # five times the rows bring less than a point: a larger gain is ruled out
+    "rising",  # twice the rows bring something: no gain is ruled out
+    "too wide",  # the interval contains both no gain and a large one
 ]
 
 
@@ -36,8 +36,8 @@ class Point(_Frozen):
     train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
-    gap: dict[str, Summary] = Field(description="At the selected checkpoint: what ships.")
-    gap_last: dict[str, Summary] = Field(description="At the end of training: what was memorised.")
+    gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")
+    gap_last: dict[str, Summary] = Field(description="At the end of training.")
     tfidf: float | None = Field(
         None, description="Main score of TF-IDF with a linear model on the reported split, mean over the seeds."
     )
@@ -49,20 +49,20 @@ class Point(_Frozen):
 
 
 class Prediction(_Frozen):
-    """What the law says of more labels."""
+    """The score (or loss) that the power law predicts for more rows."""
 
     factor: int = Field(description="Of the largest size.")
     size: int
     value: float = Field(description="Score or loss.")
     low: float | None = Field(description="95 % interval, over seeds and measured rows.")
     high: float | None
-    change: float = Field(description="To the law at the largest size.")
+    change: float = Field(description="From the law at the largest size.")
     change_low: float | None
     change_high: float | None
 
 
 class Check(_Frozen):
-    """The law without the largest size, against what was measured there."""
+    """Hold-out check of the fit: the law of the smaller sizes against what was measured at the largest."""
 
     size: int
     predicted: float
@@ -73,7 +73,7 @@ class Check(_Frozen):
 
 
 class LabelsForMore(_Frozen):
-    """Training rows for one more step of the score. Null: more than `limit`, beyond which nothing is said."""
+    """Training rows that one more step of the score needs. Null: more than `limit`, the end of the extrapolation."""
 
     step: float
     rows: int | None
@@ -98,13 +98,13 @@ class FittedLaw(_Frozen):
     amplitude: float
     exponent: float
     floor: float
-    limit: float = Field(description="The score (or loss) that the law goes to.")
+    limit: float = Field(description="The score (or loss) that the law approaches.")
     line: list[LawPoint] = Field(description="From the smallest size to five times the largest.")
     predictions: list[Prediction]
     check: Check | None = Field(description="Null for fewer than four sizes.")
     labels: LabelsForMore | None = Field(description="Null for losses.")
     outlook: Outlook
-    words: str = Field(description="What it says about more labels, in a sentence.")
+    words: str = Field(description="What it predicts for more rows, in words.")
 
 
 class PresetCurve(_Frozen):
@@ -125,7 +125,7 @@ class _Start(_Frozen):
 
 
 class CurveReport(ReportFrame, _Start):
-    """The whole."""
+    """The whole report."""
 
     sizes: list[int]
     presets: list[PresetCurve]

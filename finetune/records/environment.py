@@ -37,7 +37,7 @@ def _versions() -> dict[str, str]:
 
 
 def read_versions() -> dict[str, str]:
-    """Of Python and of what decides the figures; looked up once a process."""
+    """Of Python and of the packages that decide the numbers; looked up once per process."""
     return dict(_versions())
 
 

@@ -1,4 +1,4 @@
-"""What `finetune run --profile` found, version 1: profile.json."""
+"""profile.json, version 1: where the time of a profiled run went."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,10 +19,10 @@ class Products(_Frozen):
 
 
 class Watched(_Frozen):
-    """What training steps, or batches that are measured, did while a profiler looked on, which slows them down."""
+    """Training steps, or batches that are measured, under a profiler, which slows them down."""
 
     precision: str = Field(description="Of matrix products: bf16 or fp32.")
-    first: int = Field(description="Number of the first one, from 1; of steps in this leg of the run.")
+    first: int = Field(description="Number of the first one, from 1; of steps in this segment of the run.")
     count: int
     milliseconds: float = Field(description="Wall time of one.")
     groups: dict[str, float] = Field(
@@ -33,7 +33,7 @@ class Watched(_Frozen):
 
 
 class Padding(_Frozen):
-    """Shares in [0, 1] of the tokens of training batches that only fill up shorter texts, in the first epoch."""
+    """Fraction of the tokens of training batches that only fill up shorter texts, in the first epoch, in [0, 1]."""
 
     present: float
     grouped: float = Field(description="With training.group_by_length.")

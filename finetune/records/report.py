@@ -1,7 +1,7 @@
 """report.json, version 2: everything that a comparison's report shows. Renderers read this and compute nothing.
 
 Scores are in [0, 1] or [-1, 1], losses in nats (or label units squared), gaps positive where the model overfits.
-A figure that cannot be known (one seed, no test split, a constant) is null; nothing is invented in its place.
+A number that is not defined (one seed, no test split, a constant) is null.
 """
 
 from typing import Any, Literal
@@ -42,20 +42,20 @@ class _Frozen(BaseModel):
 
 
 class Summary(_Frozen):
-    """A figure of one variant over its finished runs."""
+    """A measured number of one variant over its finished runs."""
 
     mean: float | None
     sd: float | None = Field(description="Standard deviation over runs; null with one run.")
     low: float | None = Field(None, description="95 % interval of the mean, over seeds and rows (or folds).")
     high: float | None = None
-    values: list[float | None] = Field(description="One a finished run, in the order of `runs`.")
+    values: list[float | None] = Field(description="One per finished run, in the order of `runs`.")
 
 
 class Difference(_Frozen):
     """Variant - baseline, paired by seed and fold."""
 
     mean: float | None
-    values: list[float | None] = Field(description="One a pair, in the order of `pairs`.")
+    values: list[float | None] = Field(description="One per pair, in the order of `pairs`.")
     low: float | None = Field(None, description="95 % interval over seeds and rows; with folds: Nadeau-Bengio.")
     high: float | None = None
     seeds_low: float | None = Field(None, description="95 % t-interval over seeds alone: for exactly these rows.")
@@ -64,14 +64,14 @@ class Difference(_Frozen):
     p_holm: float | None = Field(
         None, description="Adjusted (Holm) over all variants; reported score, its gap and the loss gap are one family."
     )
-    distinguishable: bool | None = Field(None, description="p_holm < 0.05; null when it cannot be known.")
+    distinguishable: bool | None = Field(None, description="p_holm < 0.05; null where there is no p.")
     seeds_needed: int | None = Field(
-        None, description="Seeds to see a difference of this size with 80 % power; null when it is 0 or unknown."
+        None, description="Seeds to see a difference of this size with 80 % power; null where it is 0 or not defined."
     )
 
 
 class Decomposition(_Frozen):
-    """Where a change of the gap came from. closed = train_fell + validation_rose; positive is what one wants."""
+    """What changed the gap. closed = train_fell + validation_rose; positive is better."""
 
     closed: Difference = Field(description="Gap of the baseline - gap of the variant.")
     train_fell: Difference
@@ -90,7 +90,7 @@ class RunEntry(_Frozen):
     last_step: int | None = None
     planned_steps: int | None = None
     seconds: float | None = None
-    degenerate: bool = Field(False, description="It does no better than always naming the most frequent class.")
+    degenerate: bool = Field(False, description="No better than predicting the most frequent class for every text.")
 
 
 class Curve(_Frozen):
@@ -99,7 +99,7 @@ class Curve(_Frozen):
     seed: int
     fold: int | None
     steps: list[int]
-    train: dict[str, list[float | None]] = Field(description="Metric -> train probe, one a step.")
+    train: dict[str, list[float | None]] = Field(description="Metric -> train probe, one per step.")
     validation: dict[str, list[float | None]]
     selected_step: int
 
@@ -112,7 +112,7 @@ class ClassScore(_Frozen):
 
 
 class ReliabilityBin(_Frozen):
-    """Predictions of like confidence, all finished runs together."""
+    """Predictions of similar confidence, all finished runs together."""
 
     confidence: float
     accuracy: float
@@ -125,15 +125,15 @@ class WeightSummary(_Frozen):
     parameters: int
     norm: float
     distance: float | None
-    zero_share: float
-    magnitudes: list[float] = Field(description="Share of weights by log10 |w|: 40 bins of 0.25 from -8 to 2.")
+    zero_share: float = Field(description="Fraction of weights that are exactly 0.")
+    magnitudes: list[float] = Field(description="Fraction of weights by log10 |w|: 40 bins of 0.25 from -8 to 2.")
 
 
 class VariantReport(_Frozen):
-    """One row of the table."""
+    """The results of one variant."""
 
     name: str
-    baseline: str | None = Field(description="What it is compared with; null for the baseline.")
+    baseline: str | None = Field(description="The variant it is compared with; null for the baseline.")
     technique: str | None = Field(description="Ablation: the technique taken out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
@@ -150,8 +150,8 @@ class VariantReport(_Frozen):
     train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
-    gap: dict[str, Summary] = Field(description="At the selected checkpoint: what ships.")
-    gap_last: dict[str, Summary] = Field(description="At the end of training: what was memorised.")
+    gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")
+    gap_last: dict[str, Summary] = Field(description="At the end of training.")
     temperature: Summary | None
     pairs: list[list[int | None]] = Field(description="[seed, fold] of each pair with the baseline.")
     differences: dict[str, dict[str, Difference]] = Field(
@@ -165,34 +165,34 @@ class VariantReport(_Frozen):
 
 
 class Disagreement(_Frozen):
-    """A row of the reported split that variants judge differently."""
+    """A row of the reported split that variants predict differently."""
 
     row: str = Field(description="Row number in the source, from 1.")
     fold: int | None
     text: str | None = Field(description="Shortened; null where the texts were not kept.")
     pair: str | None
     target: str
-    answers: dict[str, str] = Field(description="Variant -> most frequent answer (numbers: the mean).")
-    right: dict[str, float] = Field(description="Variant -> share of runs that are right (numbers: mean |error|).")
+    answers: dict[str, str] = Field(description="Variant -> majority prediction over its runs (numbers: the mean).")
+    right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
 
 
 class Refit(_Frozen):
     """The recommended preset, trained once more on train and validation."""
 
     steps: int = Field(description="Optimizer steps: the median of the selected ones.")
-    rows: int = Field(description="It was trained on.")
+    rows: int = Field(description="Training rows.")
     run: str = Field(description="Its folder.")
     test: dict[str, float | None] = Field(description="Metric -> test score; empty without a test split.")
 
 
 class Recommendation(_Frozen):
-    """What to take, by a stated rule."""
+    """The variant to take, by a stated rule."""
 
     variant: str
     seed: int
     fold: int | None
     run: str = Field(description="Folder of the run whose model is recommended.")
-    model: str | None = Field(description="Where its model lies; null when it was not kept.")
+    model: str | None = Field(description="Folder of its model; null where it was not kept.")
     reason: str
     rule: str
     refit: Refit | None = None
@@ -216,7 +216,7 @@ class Group(ReportFrame):
 
 
 class Report(_Frozen):
-    """The whole: one group a recipe and data set."""
+    """The whole report: one group per recipe and data set."""
 
     report_version: int = REPORT_VERSION
     title: str

@@ -47,7 +47,7 @@ class Checkpoint(_Frozen):
     test: Scores | None = Field(None, description="Only of the selected checkpoint: test is opened once.")
     gap: dict[str, Gap]
     share: float | None = Field(
-        None, description="Share of the fine-tuned weights, where they were interpolated with the pretrained ones."
+        None, description="Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones."
     )
 
 
@@ -59,16 +59,16 @@ class Calibration(_Frozen):
 
 
 class Finding(_Frozen):
-    """What a check of the data found."""
+    """The result of a check of the data."""
 
     check: str = Field(description="Name of the check.")
     level: Literal["info", "warning", "problem"] = Field(
-        description="info: to know; warning: to look at; problem: scores cannot be trusted."
+        description="info: good to know; warning: worth a look; problem: scores cannot be trusted."
     )
     text: str = Field(description="One sentence, with the number.")
-    figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, shares in [0, 1], AUC, ….")
-    examples: list[str] = Field([], description="Rows that show it, a line each.")
-    advice: str = Field("", description="What to do or type.")
+    figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, fractions in [0, 1], AUC, ….")
+    examples: list[str] = Field([], description="Rows that show it, one per line.")
+    advice: str = Field("", description="What to do, in command-line form.")
 
 
 class Baseline(_Frozen):

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write there, and where each thing lies."""
+"""The folder of a run: its files, and who may write there."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class RunFolder:
     run.json          the record
     split.json        which row is in which split; data.split_file takes it
     predictions.npz   logits and targets per row, of the selected and the last checkpoint
-    model/            what ships: loads with plain transformers
+    model/            the final model; plain transformers loads it
     checkpoints/      to resume from; removed when the run is finished
-    profile/          where the time went, with --profile
+    profile/          where the time went, if it was profiled
     """
 
     def __init__(self, path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from finetune.analysis.power_law import LEAST_SIZES, Law, fit_law, interval
+from finetune.analysis.power_law import LEAST_SIZES, PowerLaw, fit_power_law, interval
 
 SIZES = (100, 200, 500, 1000)
 
@@ -20,8 +20,8 @@ def noisy(rng: np.random.Generator, seeds: int = 3, spread: float = 0.006, expon
     return [[law_at(size, exponent=exponent) + rng.normal(0, spread) for _ in range(seeds)] for size in SIZES]
 
 
-def fitted(errors: list[list[float]], sizes: tuple[int, ...] = SIZES) -> Law:
-    law = fit_law(sizes, errors, None)
+def fitted(errors: list[list[float]], sizes: tuple[int, ...] = SIZES) -> PowerLaw:
+    law = fit_power_law(sizes, errors, None)
     assert law is not None
     return law
 
@@ -90,11 +90,11 @@ def test_the_luck_of_the_measured_rows_widens_levels_and_not_gains() -> None:
     errors = noisy(rng)
     shift = rng.normal(0, 0.02, 2000)
     rows = [np.array(of_size)[:, None] + shift for of_size in errors]
-    alone, with_rows = fit_law(SIZES, errors, None), fit_law(SIZES, errors, rows)
+    alone, with_rows = fit_power_law(SIZES, errors, None), fit_power_law(SIZES, errors, rows)
     assert alone is not None
     assert with_rows is not None
 
-    def width(law: Law, gain: bool) -> float:
+    def width(law: PowerLaw, gain: bool) -> float:
         draws = law.error_draws(2000)
         now = law.error_draws(1000)
         assert draws is not None
@@ -116,8 +116,8 @@ def test_the_law_never_rises_and_a_rising_error_is_flat() -> None:
 
 def test_too_few_sizes_have_no_law() -> None:
     assert LEAST_SIZES == 3
-    assert fit_law((100, 200), [[0.3], [0.2]], None) is None
-    assert fit_law((100, 200, 400), [[0.3], [], [0.2]], None) is None
+    assert fit_power_law((100, 200), [[0.3], [0.2]], None) is None
+    assert fit_power_law((100, 200, 400), [[0.3], [], [0.2]], None) is None
 
 
 def test_one_seed_has_an_interval_from_the_distance_to_the_law_alone() -> None:

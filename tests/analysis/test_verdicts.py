@@ -29,7 +29,7 @@ def state(score_gap: Summary | None, loss_gap: Summary | None = None, **changes:
         "finished": 5,
         "failed": 0,
         "degenerate": 0,
-        "units": 5,
+        "replicates": 5,
         "train": summary(0.95),
         "gap": {name: gap for name, gap in gaps.items() if gap is not None},
         "score": "accuracy",
@@ -93,7 +93,7 @@ def test_a_loss_gap_is_seen_from_the_moment_its_interval_leaves_zero(low: float 
 
 @pytest.mark.parametrize(("finished", "expected"), [(0, "failed"), (1, "not enough evidence")])
 def test_without_a_finished_run_a_preset_has_failed(finished: int, expected: Verdict) -> None:
-    assert word(None, finished=finished, failed=3, units=finished) == expected
+    assert word(None, finished=finished, failed=3, replicates=finished) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_a_baseline_is_not_compared_with_itself() -> None:
 
 
 def test_one_repetition_is_not_enough_evidence_for_a_gap_but_for_underfitting() -> None:
-    assert word(CLEAR, units=1) == "not enough evidence"
-    assert word(CLEAR, units=1, train=summary(0.5)) == "underfits"
-    assert word(CLEAR, units=1, finished=1, degenerate=1) == "did not learn"
+    assert word(CLEAR, replicates=1) == "not enough evidence"
+    assert word(CLEAR, replicates=1, train=summary(0.5)) == "underfits"
+    assert word(CLEAR, replicates=1, finished=1, degenerate=1) == "did not learn"
 
 
 def test_every_verdict_is_reachable_and_has_a_reason_with_figures() -> None:
