@@ -168,7 +168,7 @@ def test_a_report_of_folders_leaves_a_curve_out_and_says_so(tmp_path: Path) -> N
     group_of(tmp_path / "compare", [PlainRun("none"), PlainRun("strong")])
     collections, skipped = collect([tmp_path])
     assert [collection.kind for collection in collections] == ["compare"]
-    assert any("is a curve, which has a report of its own: finetune report" in text for text in skipped)
+    assert any("is a learning curve. Its report: finetune report" in text for text in skipped)
     assert is_curve(tmp_path / "curve")
     assert not is_curve(tmp_path / "compare")
 
