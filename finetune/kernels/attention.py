@@ -21,7 +21,7 @@ LONGEST = 256  # tokens: beyond, weights of all pairs of tokens no longer fit in
 
 
 def register() -> None:
-    """Make `NAME` known to transformers, with the masks of its `sdpa`. Twice is as good as once."""
+    """Make `NAME` known to transformers, with the masks of its `sdpa`. May be called again."""
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
 
@@ -69,8 +69,8 @@ def attention(
     if torch.is_autocast_enabled("cpu"):  # as for torch's own attention
         query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    found: Tensor = _Attention.apply(query, key, value, attention_mask, dropout, scale)
-    return found.transpose(1, 2).contiguous(), None
+    attended: Tensor = _Attention.apply(query, key, value, attention_mask, dropout, scale)
+    return attended.transpose(1, 2).contiguous(), None
 
 
 class _Attention(torch.autograd.Function):

@@ -56,7 +56,7 @@ class _FirstToken:
             return values.view(*values.shape[:2], -1, inner.attention_head_size).transpose(1, 2)
 
         attend = ALL_ATTENTION_FUNCTIONS[inner.config._attn_implementation]
-        found, _ = attend(
+        mixed, _ = attend(
             inner,
             heads(inner.query(first)),
             heads(inner.key(hidden_states)),
@@ -66,6 +66,6 @@ class _FirstToken:
             scaling=inner.scaling,
             **others,
         )
-        attended = self.attention.output(found.reshape(*first.shape[:2], -1), first)
+        attended = self.attention.output(mixed.reshape(*first.shape[:2], -1), first)
         output: Tensor = self.feed_forward_chunk(attended)
         return output

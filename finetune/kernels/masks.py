@@ -36,7 +36,7 @@ def draw_mask(shape: Sequence[int], probability: float) -> Tensor:
 
 
 def apply_mask(values: Tensor, mask: Tensor, probability: float) -> Tensor:
-    """Kept elements divided by the share that is kept, 0 elsewhere; a new tensor.
+    """Kept elements divided by the fraction that is kept, 0 elsewhere; a new tensor.
 
     Args:
         values: float32, bfloat16 or float16.

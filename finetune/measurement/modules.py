@@ -102,12 +102,12 @@ class Meter:
         try:
             result = module.compute(predictions=_decide(self._task, logits), references=targets)
         except Exception as error:  # the user's code: say where it failed
-            raise RecipeError(f"training.metrics: {path}: {type(error).__name__}: {error}") from error
+            raise _bad_module(path, f"{path}: {type(error).__name__}: {error}") from error
         for name, value in result.items():
             if name in taken:
-                raise RecipeError(f"training.metrics: {path}: '{name}' is measured already; rename it in the module.")
+                raise _bad_module(path, f"{path}: '{name}' is measured already; rename it in the module.")
             if not isinstance(value, int | float | np.number):
-                raise RecipeError(f"training.metrics: {path}: '{name}' is {type(value).__name__}, expected a number.")
+                raise _bad_module(path, f"{path}: '{name}' is {type(value).__name__}, expected a number.")
         return {name: float(value) for name, value in result.items()}
 
 
@@ -120,8 +120,12 @@ def _decide(task: str, logits: NDArray[Any]) -> NDArray[Any]:
 
 def _load_module(path: str) -> Any:
     if not Path(path).exists():
-        raise RecipeError(f"training.metrics: no evaluate module at '{path}'. Give the path of its .py file or folder.")
+        raise _bad_module(path, f"no evaluate module at '{path}'. Give the path of its .py file or folder.")
     try:
         return evaluate.load(str(Path(path).resolve()), keep_in_memory=True)
     except Exception as error:  # whatever the user's module raises while it is imported
-        raise RecipeError(f"training.metrics: {path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise _bad_module(path, f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _bad_module(path: str, why: str) -> RecipeError:
+    return RecipeError(why, key="training.metrics", found=path)

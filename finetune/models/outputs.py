@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 
 class Outputs(NamedTuple):
-    """What a model said about some rows, and what is right.
+    """Predictions of a model for some rows, and what is right.
 
     Attributes:
         logits: (rows, outputs), float32.

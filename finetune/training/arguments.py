@@ -18,7 +18,7 @@ def build_arguments(
 
     Args:
         training: The recipe's section.
-        budget: For the number of rising steps.
+        budget: For the number of warm-up steps.
         seed: Of head, batch order and dropout.
         decay: Decoupled weight decay; 0 for none.
         checkpoints: Folder of this run's checkpoints, fresh or being resumed.

@@ -1,4 +1,4 @@
-"""The data checks on their own, for `finetune check`: what a run would be told, without preparing one."""
+"""The data checks on their own, for `finetune check`: what a run reports of its data, without preparing one."""
 
 from __future__ import annotations
 

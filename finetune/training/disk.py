@@ -83,8 +83,10 @@ def is_full(error: BaseException) -> bool:
 
 def has_room(folder: Path, size: int) -> bool:
     """Whether this process could write `size` more bytes in a folder now; quotas count where the system tells."""
+    if shutil.disk_usage(folder).free < size:
+        return False
     if not hasattr(os, "posix_fallocate"):  # not Linux
-        return shutil.disk_usage(folder).free >= size
+        return True
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, max(1, size))

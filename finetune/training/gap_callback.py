@@ -196,7 +196,7 @@ class GapCallback(TrainerCallback):
     # --- record -------------------------------------------------------------------------------------------------
 
     def _record(self) -> RunRecord:
-        """What is known by now."""
+        """The record so far."""
         trainer, data = self._trainer, self._data
         seconds = round(time.perf_counter() - self._began, 2)
         return RunRecord(
@@ -216,7 +216,7 @@ class GapCallback(TrainerCallback):
         )
 
     def _recipe(self) -> dict[str, Any]:
-        """What the trainer was told, in the words of a recipe."""
+        """The arguments of the trainer, in the words of a recipe."""
         args = self._trainer.args
         chosen = {name: getattr(args, name, None) for name in REGULARIZATION}
         return {

@@ -12,6 +12,7 @@ from finetune.data.labels import largest_class
 from finetune.data.rows import Data
 from finetune.errors import Problem, suggest
 from finetune.measurement.scores import Measure, main_score, measure_of
+from finetune.measurement.units import metric_name, percent_text
 from finetune.recipe import Recipe
 from finetune.techniques import KeptWeights, SelectionRule, hook_of
 
@@ -32,8 +33,9 @@ def with_score_note(recipe: Recipe, data: Data) -> Data:
         return data
     name, fraction = largest_class(data.train)
     note = (
-        f"{score} leads and selects: class '{name}' has {fraction:.0%} of the training rows, so that accuracy would "
-        "hide the others (--set training.score=accuracy takes it anyway)"
+        f"{metric_name(score)} is the main score and selects the model, because {percent_text(fraction)} of the "
+        f"training rows are '{name}' and accuracy would hide the other classes (to use accuracy: "
+        "--set training.score=accuracy)"
     )
     return replace(data, notes=[*(text for text in data.notes if text != note), note])
 

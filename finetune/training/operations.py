@@ -58,12 +58,12 @@ def time_by_kind(events: Iterable[Any], on_gpu: bool) -> dict[str, float]:
         on_gpu: Count what the GPU spent on each operation, not what ordering it took.
     """
     spent: Counter[str] = Counter()
-    known: dict[tuple[str, ...], str] = {}
+    kinds: dict[tuple[str, ...], str] = {}
     for event in _operations(events):
         names = tuple(_names(event))
-        if names not in known:
-            known[names] = kind_of(names)
-        spent[known[names]] += (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1000
+        if names not in kinds:
+            kinds[names] = kind_of(names)
+        spent[kinds[names]] += (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1000
     return {kind: milliseconds for kind, milliseconds in spent.most_common() if milliseconds > 0}
 
 
@@ -155,6 +155,6 @@ def _median_seconds(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until a GPU has done what it was told; a CPU always has."""
+    """Wait until a GPU has finished what was ordered; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

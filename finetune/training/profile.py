@@ -43,9 +43,9 @@ class OperationProfile(TrainerCallback):
         assert steps is not None, "a prepared run knows its rows"
         # All in one epoch: an evaluation is no part of a step.
         self._training = _Look(min(WARM_UP, steps - 1), min(STEPS, max(1, steps - WARM_UP)))
-        # Of two splits at least one batch each is measured: the first warms up, and has begun before we are told.
+        # Of two splits at least one batch each is measured: the first warms up, and has begun before this is called.
         self._evaluation = _Look(1, BATCHES, begun=1)
-        self._rounded = False  # whether batches are measured in bf16
+        self._evaluates_in_bf16 = False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self._stopwatch.phase(PROFILING):
@@ -61,7 +61,7 @@ class OperationProfile(TrainerCallback):
             self._evaluation.end()
             self._evaluation.begin(args.device)
             if not self._evaluation.is_over:
-                self._rounded = torch.is_autocast_enabled(args.device.type)
+                self._evaluates_in_bf16 = torch.is_autocast_enabled(args.device.type)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self._stopwatch.phase(PROFILING):
@@ -88,20 +88,20 @@ class OperationProfile(TrainerCallback):
             record: Of the finished run.
             folder: Made if need be.
         """
-        found = RunProfile(
+        measured = RunProfile(
             seed=record.seed,
             threads=torch.get_num_threads(),
             device="cuda" if torch.cuda.is_available() else "cpu",
             time=record.time,
             training=self._training.summary(self._prepared.bf16),
-            evaluation=self._evaluation.summary(self._rounded),
+            evaluation=self._evaluation.summary(self._evaluates_in_bf16),
             padding=_padding(self._prepared, record.seed),
         )
         folder.mkdir(exist_ok=True)
-        write_text(folder / "profile.json", found.model_dump_json(indent=2) + "\n")
+        write_text(folder / "profile.json", measured.model_dump_json(indent=2) + "\n")
         self._training.write_trace(folder / "trace-training.json.gz")
         self._evaluation.write_trace(folder / "trace-evaluation.json.gz")
-        return found
+        return measured
 
 
 def _padding(prepared: Prepared, seed: int) -> Padding:

@@ -1,4 +1,4 @@
-"""Which checkpoint ships, and when to stop looking for a better one."""
+"""Which checkpoint is kept as the final one, and when to stop looking for a better one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SelectionState:
     """What must survive an interruption.
 
     Attributes:
-        best_step: Step of the best evaluation so far, whose weights ship; None before the first.
+        best_step: Step of the best evaluation so far, whose weights are kept; None before the first.
         best: Its (metric, loss), both with "higher is better".
         reference: The value a gain is counted from.
         waited: Evaluations in a row without a gain.

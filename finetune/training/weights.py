@@ -84,13 +84,13 @@ def _facts(parameter: Tensor, start: Tensor | None) -> _Facts:
 
 def _group(facts: list[_Facts]) -> WeightGroup:
     moves = [fact.moved for fact in facts if fact.moved is not None]
-    known = len(moves) == len(facts)
+    all_pretrained = len(moves) == len(facts)
     return WeightGroup(
         parameters=sum(fact.count for fact in facts),
         norm=_root_of_sum([fact.squares for fact in facts]),
-        distance=_root_of_sum([squares for squares, _ in moves]) if known else None,
+        distance=_root_of_sum([squares for squares, _ in moves]) if all_pretrained else None,
         zeros=sum(fact.zeros for fact in facts),
-        unmoved=sum(unmoved for _, unmoved in moves) if known else None,
+        unmoved=sum(unmoved for _, unmoved in moves) if all_pretrained else None,
         magnitudes=np.sum([fact.magnitudes for fact in facts], axis=0).tolist(),
     )
 

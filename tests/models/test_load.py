@@ -14,6 +14,7 @@ from finetune.errors import ModelError
 from finetune.models.load import head_names, load_config, load_model, locate_model, model_fingerprint
 from finetune.recipe import ModelSection
 from tests.conftest import ARCHITECTURES, save_tiny_model
+from tests.raising import refuses
 
 
 def _section(folder: Path, **more: str) -> ModelSection:
@@ -80,7 +81,7 @@ def test_a_file_is_hashed_once_and_again_when_it_was_changed_in_place(
 
 @pytest.mark.parametrize("missing", ["./nowhere", "/no/such/folder", "a/b/c"])
 def test_a_missing_folder_says_what_to_pass(missing: str) -> None:
-    with pytest.raises(ModelError, match=r"no folder .*--model PATH"):
+    with refuses(ModelError, match=r"no folder .*--model PATH"):
         locate_model(ModelSection(id=missing))
 
 
