@@ -12,7 +12,9 @@ import pytest
 from finetune.errors import Change, Problem, RecipeError
 from finetune.recipe import Recipe, load_recipe, preset_name, resolve
 from finetune.recipe.library import preset_names, recipe_names
-from finetune.techniques import AEDA, Dropout, LabelSmoothing
+from finetune.techniques.aeda import AEDA
+from finetune.techniques.dropout import Dropout
+from finetune.techniques.label_smoothing import LabelSmoothing
 
 MINIMAL: dict[str, Any] = {"model": {"id": "m"}, "data": {"source": "d.csv"}}
 Write = Callable[..., Path]
