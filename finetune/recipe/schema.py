@@ -1,4 +1,4 @@
-"""What a recipe may say. Every default is here or in a YAML file, with its unit; none is hidden in code."""
+"""The keys of a recipe. Every default is here or in a YAML file, with its unit; none is hidden in code."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,11 +11,11 @@ TaskName = Literal["auto", "single_label", "multi_label", "regression"]
 
 def _check_size(size: float) -> float:
     if not (isinstance(size, int) and size >= 1) and not (isinstance(size, float) and 0 < size < 1):
-        raise ValueError("expected a whole number of rows from 1, or a share between 0 and 1")
+        raise ValueError("expected a number of rows (an integer of at least 1) or a fraction between 0 and 1")
     return size
 
 
-Size = Annotated[int | float, AfterValidator(_check_size)]
+SplitSize = Annotated[int | float, AfterValidator(_check_size)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator takes
 
 
@@ -29,104 +29,103 @@ class ModelSection(Section):
     id: str = Field(
         min_length=1, description="A hub id, a local folder, or package:NAME/folder inside an installed package."
     )
-    revision: str | None = Field(None, description="Commit or tag on the hub; a commit makes the run repeatable.")
+    revision: str | None = Field(None, description="Commit or tag on the hub; a commit makes the run reproducible.")
     sha256: str | None = Field(
         None,
         pattern="^[0-9a-f]{64}$",
-        description="What model.safetensors must hash to; checked before loading.",
+        description="Expected SHA-256 of model.safetensors; checked before loading.",
     )
 
 
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl or .parquet file; a folder with train/validation/test files, or one "
-        "that datasets saved; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl or .parquet file; a folder with train, validation and test files, or "
+        "one saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
     )
-    config: str | None = Field(None, description="Configuration of a hub data set, such as sst2 of hub:nyu-mll/glue.")
-    revision: str | None = Field(None, description="Commit or tag of a hub data set; a commit makes it repeatable.")
+    config: str | None = Field(None, description="Configuration of a hub dataset, such as sst2 of hub:nyu-mll/glue.")
+    revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
     split_names: dict[str, str | None] = Field(
         {},
-        description="Which split of a hub or saved data set is train, validation or test, where it has other names; "
-        "null leaves one out.",
+        description="Names of the train, validation and test splits of a hub or saved dataset, where they differ; null "
+        "ignores a split.",
     )
-    validation: str | None = Field(None, description="File with the validation split, when it is not in source.")
-    test: str | None = Field(None, description="File with the test split, when it is not in source.")
-    text: str | None = Field(None, description="Column with the text; recognised by its name when left out.")
+    validation: str | None = Field(None, description="File with the validation split, if it is not part of source.")
+    test: str | None = Field(None, description="File with the test split, if it is not part of source.")
+    text: str | None = Field(None, description="Column with the text. Default: recognised by its name.")
     template: str | None = Field(
-        None, min_length=1, description="Joins several columns to the text, as in '{title}: {body}'; instead of text."
+        None, min_length=1, description="Builds the text from several columns, as in '{title}: {body}'; replaces text."
     )
     text_pair: str | None = Field(None, description="Column with the second text of a pair.")
     label: str | list[str] | None = Field(
         None,
         min_length=1,
-        description="Column with the label; recognised by its name when left out. A list: one 0/1 column a label.",
+        description="Column with the label, or a list with one 0/1 column per label. Default: recognised by its name.",
     )
     label_map: dict[str, str] = Field(
-        {}, description="Label as the file has it -> its name, for every label: {0: negative, 1: positive}."
+        {}, description="Label in the file -> its name, for every label, such as {0: negative, 1: positive}."
     )
-    task: TaskName = Field("auto", description="What is predicted; auto tells it from the labels and says so.")
-    label_separator: str = Field("|", min_length=1, description="What stands between labels of a multi-label cell.")
+    task: TaskName = Field("auto", description="What is predicted; auto infers it from the labels and says so.")
+    label_separator: str = Field("|", min_length=1, description="Separates the labels within a cell (multi-label).")
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
-    drop_labels: list[str] = Field([], description="Rows with these labels are left out.")
-    minimum: dict[str, float] = Field({}, description="Keep rows whose number in this column is at least this.")
+    drop_labels: list[str] = Field([], description="Rows with these labels are dropped.")
+    minimum: dict[str, float] = Field({}, description="Column -> least value; rows below it are dropped.")
     deduplicate: bool = Field(
-        False, description="Keep one row per text (case and spacing aside); drop texts with two labels."
+        False, description="Keep one row per text (ignoring case and whitespace); drop texts with conflicting labels."
     )
     drop_leaks: bool = Field(
         False,
-        description="Leave out of training what is (nearly) a validation or test row, and of validation what is "
-        "(nearly) a test row.",
+        description="Drop training rows that duplicate, or nearly duplicate, a validation or test row, and validation "
+        "rows that duplicate a test row.",
     )
     skip_bad_rows: bool = Field(
-        False, description="Leave out rows that cannot be read, counted and named, instead of stopping at the first."
+        False, description="Drop and report rows that cannot be read, instead of stopping at the first."
     )
-    encoding: str | None = Field(None, description="Text encoding of the files; told from their bytes when left out.")
+    encoding: str | None = Field(None, description="Text encoding of the files. Default: detected from their bytes.")
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="CSV delimiter; told from the first rows when left out."
+        None, min_length=1, max_length=1, description="CSV delimiter. Default: detected from the first rows."
     )
-    group: str | None = Field(
-        None, description="Column such as author: rows of one group are never on both sides of a split."
-    )
+    group: str | None = Field(None, description="Column such as author; all rows of one group are in the same split.")
     order_by: str | None = Field(
-        None, description="Column with dates or numbers: train is what came first, test what came last."
+        None, description="Column with dates or numbers; the earliest rows are train, the latest are test."
     )
     split_file: str | None = Field(
-        None, description="The split.json of an earlier run: the same rows in the same splits."
+        None, description="split.json of an earlier run; assigns the same rows to the same splits."
     )
-    train_size: Size | None = Field(None, description="Rows (or share) to train on; all that is left, if unset.")
-    validation_size: Size | None = Field(
-        None, description="Rows (or share) of validation: split off, or kept of its own file."
+    train_size: SplitSize | None = Field(None, description="Training rows: a number or a fraction. Default: the rest.")
+    validation_size: SplitSize | None = Field(
+        None, description="Validation rows: a number or a fraction; split off, or sampled from a separate file."
     )
-    test_size: Size | None = Field(
-        None, description="Rows (or share) of the final test: split off, or kept of its own file."
+    test_size: SplitSize | None = Field(
+        None, description="Test rows: a number or a fraction; split off, or sampled from a separate file."
     )
     folds: int | None = Field(
-        None, ge=2, description="Cross-validation: rows are cut into this many folds; each is the test split once."
+        None, ge=2, description="Cross-validation with this many folds; each fold is the test split once."
     )
-    fold: int | None = Field(None, ge=0, description="The fold that is the test split of this run, from 0.")
-    split_seed: Seed = Field(0, description="Who is in which split. Independent of the run's seed.")
+    fold: int | None = Field(None, ge=0, description="Fold that is the test split of this run, from 0.")
+    split_seed: Seed = Field(0, description="Seed of the splits, independent of the run's seed.")
     subset: int | None = Field(
         None,
         ge=1,
-        description="Train on this many of the training rows; of one subset_seed, the smaller ones lie in the larger.",
+        description="Train on this many of the training rows. With the same subset_seed, smaller subsets are part of "
+        "larger ones.",
     )
-    subset_seed: Seed = Field(0, description="Who is in the subset.")
+    subset_seed: Seed = Field(0, description="Seed of the subset.")
     probe_size: int | None = Field(
-        None, ge=1, description="Training rows measured like validation; as many as validation, if unset."
+        None, ge=1, description="Training rows in the train sample. Default: as many as validation has."
     )
-    max_length: int = Field(128, ge=4, description="Tokens that the model sees at once; what is longer is cut.")
+    max_length: int = Field(128, ge=4, description="Tokens that the model reads at once; see long_texts.")
     long_texts: Literal["head", "tail", "head_tail", "windows"] = Field(
         "head",
-        description="What is kept of a text over max_length: its start, its end, a quarter from the start and the rest "
-        "from the end, or all of it in windows: training draws one a text and epoch, measuring averages their logits. "
-        "Pairs: head only.",
+        description="What is kept of a text longer than max_length: its start (head); its end (tail); a quarter from "
+        "the start and the rest from the end (head_tail); or all of it, in windows: training draws one window per text "
+        "and epoch, evaluation averages the logits of all. Text pairs: head only.",
     )
     overlap: int | None = Field(
-        None, ge=0, description="Tokens that neighbouring windows share (long_texts: windows); 32 when left out."
+        None, ge=0, description="Tokens that neighbouring windows share (long_texts: windows). Default: 32."
     )
     check: bool = Field(
-        True, description="Look for leaks, conflicting labels, shift and more before a run, and measure baselines."
+        True, description="Run the data checks (leaks, conflicting labels, shift, …) and measure baselines."
     )
 
 
@@ -138,48 +137,51 @@ class TrainingSection(Section):
     accumulation: int = Field(1, ge=1, description="Forward passes that share one optimizer step (saves memory).")
     group_by_length: bool = Field(
         False,
-        description="Put texts of like length into one batch: less padding, so faster; order stays random.",
+        description="Batch texts of similar length: less padding, so faster; the order of batches stays random.",
     )
-    eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass when measuring.")
-    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW; linear decay to 0.")
+    eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass in evaluation.")
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of AdamW; decays linearly to 0.")
     warmup: float = Field(
-        0.1, ge=0, description="Rising steps: a share of all steps below 1, a number of steps from 1."
+        0.1, ge=0, description="Warm-up steps: below 1 a fraction of all steps, from 1 on a number of steps."
     )
-    max_grad_norm: float = Field(1.0, ge=0, description="Gradients are scaled down to this norm; 0 turns it off.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Maximum gradient norm (clipping); 0 turns clipping off.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Of the training passes; auto takes bf16 where the hardware has it. What a run reports in the end "
-        "is measured in fp32.",
+        description="Precision of training passes; auto uses bf16 where the hardware supports it. The final results of "
+        "a run are measured in fp32.",
     )
     kernels: Literal["fast", "plain"] = Field(
         "fast",
-        description="fast: our own code where it computes the same up to rounding in less time (dropout, attention, "
-        "last layer); bf16 runs keep logits in fp32 and are measured in bf16 until they end. plain: transformers' "
-        "code alone.",
+        description="fast: faster implementations of dropout, attention and the last layer, equal up to rounding; bf16 "
+        "runs keep logits in fp32 and evaluate in bf16 until the end. plain: only the code of transformers.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="balanced weighs a row by n / (classes × rows of its class) in the training objective.",
+        description="balanced: the training objective weights a row by n / (classes × rows of its class).",
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled",
-        description="shuffled: every row once an epoch. balanced: as many rows an epoch, drawn so that all classes "
-        "come equally often.",
+        description="shuffled: every row once per epoch. balanced: as many rows per epoch, drawn so that all classes "
+        "are equally frequent.",
     )
     score: Literal["auto", "accuracy", "macro_f1", "mcc"] = Field(
         "auto",
-        description="Main score of classes: it selects, and reports lead with it. auto: accuracy, or macro_f1 where "
-        "one class has more than 60 % of the training rows.",
+        description="Main score of a classification task: selects checkpoints and comes first in reports. auto: "
+        "accuracy, or macro_f1 if one class has more than 60 % of the training rows.",
     )
-    seeds: list[Seed] = Field([0], min_length=1, description="One run each: head, batch order, dropout, augmentation.")
-    metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the built-in.")
+    seeds: list[Seed] = Field(
+        [0],
+        min_length=1,
+        description="One run per seed. A seed determines head initialisation, batch order, dropout and augmentation.",
+    )
+    metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the others.")
 
 
 class Recipe(Section):
-    """A resolved recipe: what `finetune show` prints and every run record holds.
+    """A resolved recipe: what `finetune show` prints and every run record holds. Immutable.
 
-    `techniques` maps names of the registry to their settings; a technique that is not there is off. Where `rules` make
-    settings depend on the size of the data, `at_size` puts in those that hold for it.
+    `techniques` maps names of the registry to their settings; a technique that is not listed is off. Where `rules` make
+    settings depend on the size of the data, `apply_rules` gives the settings for one size.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
@@ -195,5 +197,5 @@ class Recipe(Section):
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for YAML and JSON, defaults included; `rules` only where there are any."""
+        """Plain values, defaults included, from which `load_recipe` gives the same recipe; `rules` if there are any."""
         return self.model_dump(mode="json", exclude=None if self.rules else {"rules"})

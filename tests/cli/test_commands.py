@@ -202,7 +202,7 @@ def test_validate_reports_every_problem_on_a_line_of_its_own(tmp_path: Path) -> 
     result = invoke("validate", path, "--set", "bar.baz=1")
     assert (result.exit_code, result.stdout) == (2, "")
     errors = error_lines(result.stderr)
-    for words in ("data.source is missing", "data.sorce", "training.epochs", "training.sedes", "'foo'", "'bar'"):
+    for words in ("data.source: is missing", "data.sorce", "training.epochs", "training.sedes", ": foo: ", "'bar'"):
         assert sum(words in line for line in errors) == 1, (words, errors)
     assert len(errors) == 6
 
