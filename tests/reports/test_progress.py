@@ -47,10 +47,11 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Not a fixture: pytest sets its own stderr between setting up and calling a test."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
     return stream
 
 
@@ -67,7 +68,8 @@ def test_where_nobody_watches_an_evaluation_is_a_line(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == f"strong seed 0: epoch 1/2: {SCORES}\n"
 
 
-def test_on_a_terminal_there_is_a_bar(terminal: Terminal) -> None:
+def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
     run_through(RunDisplay())
     assert "strong seed 0:  50%" in terminal.getvalue()
     assert "5/10" in terminal.getvalue()
@@ -141,8 +143,8 @@ def test_the_live_table_has_a_row_per_preset_and_a_sign_per_run() -> None:
     assert any(row.split() == ["none", "·"] for row in rows)
 
 
-def test_a_live_table_is_drawn_on_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
+def test_a_live_table_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
     display, state = MatrixDisplay(), job()
     display.start()
     display.show(Progress([state], slots=1), told(state, "started"), MEASURE)

@@ -177,11 +177,12 @@ def _for_page(svg: str, panel: Panel, prefix: str) -> str:
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # of `*`: it would hold for the whole page
     used = set(re.findall(r'(?:url\(#|href="#)([\w-]+)', body))
     body = re.sub(r"<[^>]+>", lambda tag: _tag_for_page(tag[0], prefix, used), body)
     body = re.sub(r"\s*\n\s*", "\n", body)
     return (
-        f'<svg viewBox="0 0 {panel.width} {panel.height}" role="img" '
+        f'<svg viewBox="0 0 {panel.width} {panel.height}" role="img" stroke-linejoin="round" stroke-linecap="butt" '
         f'aria-labelledby="{prefix}-title {prefix}-desc">'
         f'<title id="{prefix}-title">{escape(panel.title)}</title>'
         f'<desc id="{prefix}-desc">{escape(panel.text)}</desc>{body}</svg>'
