@@ -132,7 +132,7 @@ def _typed(value: Any) -> str:
 
 
 # What YAML would read as something other than a text.
-_NO_TEXT = re.compile(r"|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_NO_TEXT = re.compile(r"\s*|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def _yaml(value: Any) -> str:

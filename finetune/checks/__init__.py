@@ -1,4 +1,4 @@
-"""What ruins results on small data, told before an hour is spent: one check a file, and baselines to beat."""
+"""Checks for what ruins results on small data, before a run: one check per module; and simple baselines."""
 
 from finetune.checks.inspect import Inspection, inspect_data
 

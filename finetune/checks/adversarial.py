@@ -1,4 +1,4 @@
-"""Can a classifier tell the training rows from those of validation or test?"""
+"""Can a classifier distinguish the training rows from those of validation or test?"""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ SIDE = 2_000  # rows of each side, drawn with a fixed seed
 SMALLEST = 40  # rows of a side: five folds of it still hold eight
 ALARM = 0.55  # low end of the 95 % interval of AUC
 FOLDS = 5
-TELLING = 5  # words named
+TYPICAL_WORDS = 5  # named in the finding
 
 
 def check_adversarial(data: Data) -> list[Finding]:
-    """Adversarial validation: the AUC of TF-IDF and logistic regression that tell train from validation, and from test.
+    """Adversarial validation: the AUC of TF-IDF and logistic regression between train and validation, and test.
 
-    Out of fold (5 folds), at most 2,000 rows a side. The 95 % interval is DeLong's. A warning when its low end is above
-    0.55: an AUC of 0.5 is a coin. docs/checks.md says how often random splits alarm. Not asked below 40 rows a side.
+    Out of fold (5 folds), at most 2,000 rows per side. The 95 % interval is DeLong's. A warning when its low end is
+    above 0.55; an AUC of 0.5 means no difference. docs/checks.md says how often random splits alarm. Not computed below
+    40 rows per side.
     """
     splits = named_splits(data)
     findings = []
@@ -53,13 +54,13 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     if low <= ALARM:
         return None
     weights = model.fit(features, sides).coef_[0]
-    words = vectorizer.get_feature_names_out()[np.argsort(-weights, kind="stable")[:TELLING]]
+    words = vectorizer.get_feature_names_out()[np.argsort(-weights, kind="stable")[:TYPICAL_WORDS]]
     typical = np.argsort(-scores[len(train) :], kind="stable")[:EXAMPLES]
     return Finding(
         check="adversarial",
         level="warning",
-        text=f"Rows of {split} can be told from those of train: AUC {auc:.2f} (95 % interval {low:.2f} to {high:.2f}; "
-        f"0.5 is a coin), by words such as {', '.join(repr(str(word)) for word in words)}.",
+        text=f"A classifier tells {split} rows from train rows: AUC {auc:.2f} (95 % CI {low:.2f} to {high:.2f}, "
+        f"0.5: no difference), by words such as {', '.join(repr(str(word)) for word in words)}.",
         figures={"auc": auc, "low": low, "high": high},
         examples=[show_row(split, rows, int(index)) for index in typical],
         advice=advise_on_shift(data, split),
@@ -75,7 +76,7 @@ def _sample(rows: Rows) -> Rows:
 def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float, float, float]:
     """AUC and its 95 % interval.
 
-    DeLong et al. 1988, Biometrics 44:837: the variance over each side of its rows' own shares of won comparisons.
+    DeLong et al. 1988, Biometrics 44:837: the variance, on each side, of the fraction of comparisons that a row wins.
 
     Args:
         positive: Scores, (m,), m ≥ 2.

@@ -1,4 +1,4 @@
-"""What several checks share: the splits by name, and how rows and shares are shown."""
+"""What several checks share: the splits by name, and how rows, counts and percentages are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune.data.rows import Data, Rows
 
-CHECKS = (  # the names that findings bear
+CHECKS = (  # the names that findings have
     "adversarial",
     "classes",
     "conflicts",
@@ -40,17 +40,17 @@ def is_given(data: Data, split: str) -> bool:
 
 
 def advise_on_shift(data: Data, split: str) -> str:
-    """What to do about a split that is unlike train."""
+    """What to do about a split that differs from train."""
     if not is_given(data, split):
-        return f"Expect a gap that no regularization closes: {split} is unlike train as the recipe splits the rows"
+        return f"As the recipe splits the rows, {split} differs from train: regularization cannot close this gap"
     return (
-        f"If {split} should be like train, let one file with all rows be split: --data FILE. If not (another time or "
-        "source), expect a gap that no regularization closes"
+        f"If {split} should be like train, use one file with all rows, which is then split: --data FILE. If it comes "
+        "from another time or source, regularization cannot close this gap"
     )
 
 
 def full_texts(rows: Rows) -> list[str]:
-    """The text of each row, of pairs both in one."""
+    """The text of each row; both texts of a pair in one."""
     if rows.pairs is None:
         return rows.texts
     return [f"{text} {pair}" for text, pair in zip(rows.texts, rows.pairs, strict=True)]
@@ -87,6 +87,6 @@ def verb(number: int, singular: str, plural: str) -> str:
     return singular if number == 1 else plural
 
 
-def percent(share: float) -> str:
-    """A share in [0, 1] as points; a small one is not shown as 0."""
-    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.2g} %"
+def percent(fraction: float) -> str:
+    """A fraction in [0, 1] as a percentage; a small one is not shown as 0."""
+    return f"{100 * fraction:.0f} %" if fraction >= 0.1 or fraction == 0 else f"{100 * fraction:.2g} %"

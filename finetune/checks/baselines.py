@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 def measure_baselines(data: Data) -> list[Baseline]:
     """Both baselines, fitted on train and measured on train probe, validation and test like a fine-tuned model.
 
-    majority: the label shares of train as probabilities for every row; numbers: their mean.
+    majority: the label frequencies of train as probabilities for every row; numbers: their mean.
     tfidf: logistic regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character
     3–5-grams; of pairs also on how much the texts have in common. Fitted on at most 20,000 training rows.
     """
@@ -45,7 +45,7 @@ def measure_baselines(data: Data) -> list[Baseline]:
     return [
         _baseline("mean", "mean of the training rows", majority)
         if data.labels is None
-        else _baseline("majority", "label shares of the training rows", majority),
+        else _baseline("majority", "label frequencies of the training rows", majority),
         _baseline("tfidf", f"TF-IDF of words and characters + {regression} regression{fitted}", linear),
     ]
 
@@ -66,13 +66,13 @@ def encode_targets(data: Data, rows: Rows) -> NDArray[Any]:
 
 
 def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:
-    """One row of logits. A share is kept half a row off 0 and 1, so that its logarithm is finite."""
+    """One row of logits. A frequency is kept half a row off 0 and 1, so that its logarithm is finite."""
     rows = len(targets)
     if task == "regression":
         return np.array([targets.mean()])
     if task == "multi_label":
-        shares = np.clip(targets.mean(axis=0), 0.5 / rows, 1 - 0.5 / rows)
-        return np.asarray(np.log(shares / (1 - shares)))
+        frequencies = np.clip(targets.mean(axis=0), 0.5 / rows, 1 - 0.5 / rows)
+        return np.asarray(np.log(frequencies / (1 - frequencies)))
     return np.asarray(np.log(np.maximum(np.bincount(targets), 0.5) / rows))
 
 
@@ -96,20 +96,22 @@ def _fit_classes(features: Any, targets: NDArray[Any], classes: int) -> Any:
     """
     from sklearn.linear_model import LogisticRegression  # slow to import, and needed here only
 
-    found = np.unique(targets)
+    present = np.unique(targets)
     missing = math.log(0.5 / len(targets))
     model = None
-    if len(found) > 1:
+    if len(present) > 1:
         model = LogisticRegression(C=STRENGTH, tol=1e-3, max_iter=200).fit(features, targets)
 
     def predict(rows: Any) -> Floats:
         logits = np.full((rows.shape[0], classes), missing)
         if model is None:
-            logits[:, found] = 0.0
+            logits[:, present] = 0.0
             return logits
         scores = np.asarray(model.decision_function(rows), dtype=np.float64)
         # Of two classes there is one score, that of the second. Not predict_log_proba: float32 rounds it to -inf.
-        logits[:, found] = log_softmax(scores if scores.ndim > 1 else np.column_stack([np.zeros_like(scores), scores]))
+        logits[:, present] = log_softmax(
+            scores if scores.ndim > 1 else np.column_stack([np.zeros_like(scores), scores])
+        )
         return logits
 
     return predict

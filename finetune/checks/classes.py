@@ -1,11 +1,11 @@
-"""Classes that cannot be learned or measured, and one that outweighs all others."""
+"""Classes that cannot be learned or measured, and a class that outweighs all others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from finetune.checks.base import is_given, named_splits, percent, show_names
+from finetune.checks.base import NAMED, is_given, named_splits, percent, verb
 from finetune.data.labels import count_labels, largest_class
 from finetune.data.rows import Data
 from finetune.measurement.scores import IMBALANCED
@@ -17,10 +17,10 @@ FEW = 5  # rows of a class below which its recall moves by more than 20 points w
 
 
 def check_classes(data: Data) -> list[Finding]:
-    """Classes that a split lacks, that one training row stands for, or that fewer than 5 rows of a split measure.
+    """Classes that a split lacks, that have a single training row, or fewer than 5 rows in a measured split.
 
     Missing and single ones are warnings, since macro-F1 counts them like any other class. Few rows are a warning where
-    that holds for at least a third of the classes, else to know. Numbers have no classes.
+    that holds for at least a third of the classes, else information. Numbers have no classes.
     """
     if data.labels is None:
         return []
@@ -29,49 +29,52 @@ def check_classes(data: Data) -> list[Finding]:
         counts = count_labels(rows)
         if split == "train":
             single = [name for name in data.labels if counts[name] == 1]
-            about = "One training row stands for each of {}"
+            text = "{} " + verb(len(single), "has only 1 training row", "have only 1 training row each")
             advice = "Add rows, or leave such classes out: --set data.drop_labels=…"
-            findings += _of(data.labels, single, "single", "warning", about, advice)
+            findings += _finding(data.labels, single, "single", "warning", text, advice)
             continue
         missing = [name for name in data.labels if counts[name] == 0]
-        about = f"{split} has no row of {{}}"
-        advice = "Add rows" + (", or let one file with all rows be split: --data FILE" if is_given(data, split) else "")
-        findings += _of(data.labels, missing, "missing", "warning", about, advice)
+        whole = ", or use one file with all rows, which is then split: --data FILE" if is_given(data, split) else ""
+        text = f"{split} has no examples of {{}}"
+        findings += _finding(data.labels, missing, "missing", "warning", text, f"Add rows{whole}")
         few = [name for name in data.labels if 0 < counts[name] < FEW]
-        about = f"{split} has fewer than {FEW} rows, too few to measure a class by, of {{}}"
         level: Level = "warning" if 3 * len(few) >= len(data.labels) else "info"
-        findings += _of(data.labels, few, "few", level, about, "Add rows, or do not read scores of single classes")
+        text = f"{split} has fewer than {FEW} examples of {{}}: too few to measure"
+        findings += _finding(data.labels, few, "few", level, text, "Add rows, or ignore scores of single classes")
     return findings
 
 
 def check_majority(data: Data) -> list[Finding]:
-    """One class with more than 60 % of the training rows: accuracy is mostly its recall, so macro-F1 leads."""
+    """One class with more than 60 % of the training rows: accuracy is mostly its recall, so macro-F1 selects."""
     if data.task != "single_label" or data.labels is None:
         return []
-    name, share = largest_class(data.train)
-    if share <= IMBALANCED:
+    name, fraction = largest_class(data.train)
+    if fraction <= IMBALANCED:
         return []
     return [
         Finding(
             check="majority",
             level="info",
-            text=f"{percent(share)} of the training rows are '{name}', so macro-F1 leads by default.",
-            figures={"share": share},
-            advice="To learn the rest better: --set training.class_weights=balanced, or training.sampling=balanced. To "
-            "keep accuracy: --set training.score=accuracy",
+            text=f"{percent(fraction)} of the training rows are '{name}', so macro-F1 is the default score.",
+            figures={"share": fraction},
+            advice="To learn the other classes better: --set training.class_weights=balanced, or --set "
+            "training.sampling=balanced. To keep accuracy: --set training.score=accuracy",
         )
     ]
 
 
-def _of(classes: Sequence[str], names: list[str], key: str, level: Level, text: str, advice: str) -> list[Finding]:
-    """A finding about some of the classes, if there are any."""
+def _finding(classes: Sequence[str], names: list[str], key: str, level: Level, text: str, advice: str) -> list[Finding]:
+    """A finding about some of the classes, if there are any; `text` has a place for them."""
     if not names:
         return []
+    shown = ", ".join(f"'{name}'" for name in names[:NAMED])
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    sentence = text.format(f"{verb(len(names), 'class', 'classes')} {shown}{more}")
     return [
         Finding(
             check="classes",
             level=level,
-            text=f"{text.format(f'{len(names)} of {len(classes)} classes')}: {show_names(names)}.",
+            text=f"{sentence[0].upper()}{sentence[1:]}.",
             figures={key: len(names), "classes": len(classes)},
             advice=advice,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row
 from finetune.data.duplicates import text_keys
@@ -13,42 +13,43 @@ from finetune.records.schema import Finding
 
 
 def check_conflicts(data: Data) -> list[Finding]:
-    """Rows of all splits together whose text, but for case, spacing and punctuation, has another label elsewhere.
+    """Rows, over all splits, whose text has another label elsewhere; case, spacing and punctuation do not count.
 
-    Every conflict is a warning: no model can be right about both rows. Numbers conflict when they lie more than a
+    Every conflict is a warning: no model can predict both rows correctly. Numbers conflict when they lie more than one
     standard deviation of the training targets apart, as raters differ by less.
     """
     splits = named_splits(data)
     tolerance = statistics.pstdev(data.train.labels) if data.task == "regression" else None
-    places: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
-    for name, rows in splits.items():
+    same_text: dict[tuple[str, str], list[_Row]] = defaultdict(list)
+    for split, rows in splits.items():
         for index, key in enumerate(text_keys(rows)):
-            places[key].append((name, index))
-    conflicts = [
-        found for found in places.values() if _disagree([splits[name].labels[i] for name, i in found], tolerance)
-    ]
+            same_text[key].append(_Row(split, index, rows.labels[index]))
+    conflicts = [rows for rows in same_text.values() if _disagree([row.label for row in rows], tolerance)]
     if not conflicts:
         return []
-    rows_in_conflict = sum(len(found) for found in conflicts)
-    share = rows_in_conflict / sum(len(rows) for rows in splits.values())
+    rows_in_conflict = sum(map(len, conflicts))
+    fraction = rows_in_conflict / sum(map(len, splits.values()))
     return [
         Finding(
             check="conflicts",
             level="warning",
             text=f"{count(len(conflicts), 'text')} with different labels, in {count(rows_in_conflict, 'row')} "
-            f"({percent(share)} of all).",
-            figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": share},
+            f"({percent(fraction)} of all rows).",
+            figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": fraction},
             examples=[
-                " ≠ ".join(
-                    show_row(name, splits[name], index, label=True)
-                    for name, index in _two_labels([(name, i, splits[name].labels[i]) for name, i in found])
-                )
-                for found in conflicts[:EXAMPLES]
+                " ≠ ".join(show_row(row.split, splits[row.split], row.index, label=True) for row in _two_labels(rows))
+                for rows in conflicts[:EXAMPLES]
             ],
-            advice="Correct the labels, or drop those of texts that are equal but for case and spacing: "
+            advice="Correct the labels, or drop conflicting texts (equal except for case and spacing): "
             "--set data.deduplicate=true",
         )
     ]
+
+
+class _Row(NamedTuple):
+    split: str
+    index: int
+    label: Any
 
 
 def _disagree(labels: list[Any], tolerance: float | None) -> bool:
@@ -59,11 +60,9 @@ def _disagree(labels: list[Any], tolerance: float | None) -> bool:
     return len({label_identity(label) for label in labels}) > 1
 
 
-def _two_labels(places: list[tuple[str, int, Any]]) -> list[tuple[str, int]]:
-    """The first place, and the first whose label differs from its most."""
-    name, index, label = places[0]
-    if isinstance(label, float):
-        other = max(places, key=lambda place: abs(place[2] - label))
-    else:
-        other = next(place for place in places if label_identity(place[2]) != label_identity(label))
-    return [(name, index), other[:2]]
+def _two_labels(rows: list[_Row]) -> tuple[_Row, _Row]:
+    """The first row, and the first whose label differs from its label most."""
+    first = rows[0]
+    if isinstance(first.label, float):
+        return first, max(rows, key=lambda row: abs(row.label - first.label))
+    return first, next(row for row in rows if label_identity(row.label) != label_identity(first.label))

@@ -11,19 +11,23 @@ from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
 
 SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
-MANY_COPIES = 0.05  # share of a split
-LEAKED = 0.01  # share of a measured split: leaked rows alone can move its score by a point
-KINDS: dict[Kind, str] = {"exact": "equal", "normalised": "equal but for case and punctuation", "near": "nearly equal"}
+MANY_COPIES = 0.05  # fraction of a split
+LEAKED = 0.01  # fraction of a measured split: leaked rows alone can move its score by a point
+KINDS: dict[Kind, str] = {
+    "exact": "equal",
+    "normalised": "equal except for case and punctuation",
+    "near": "nearly equal",
+}
 
 
 def check_copies(data: Data) -> list[Finding]:
     """Duplicates in each split, then leaks across splits, from one search.
 
-    Duplicates: rows whose text stands earlier in the same split. A warning from 5 % of the split, where they begin to
-    act as weights (in train) or as fewer rows than counted (in validation and test); below it, to know.
+    Duplicates: rows whose text occurs earlier in the same split. A warning from 5 % of the split, where they begin to
+    act as weights (in train) or as fewer rows than counted (in validation and test); below it, information.
 
     Leaks: rows of validation and test whose text is in train, or rows of test that are in validation. A problem from
-    1 % of the split: rows seen before are mostly answered from memory, so they alone move the score by up to that
+    1 % of the split: models mostly recall rows that they were trained on, so these alone move the score by up to that
     much. Below it a warning.
     """
     splits = named_splits(data)
@@ -32,8 +36,7 @@ def check_copies(data: Data) -> list[Finding]:
     findings = [_duplicates(name, parts[part], twins[part, part]) for part, name in enumerate(names)]
     for part, name in enumerate(names):
         for earlier in range(part):
-            found = twins[earlier, part]
-            findings.append(_leaks(names[earlier], parts[earlier], name, parts[part], found))
+            findings.append(_leaks(names[earlier], parts[earlier], name, parts[part], twins[earlier, part]))
     rows = sum(len(part) for part in parts)
     return [*filter(None, findings), *(_sampled(rows) if rows > SEARCHED else [])]
 
@@ -41,34 +44,35 @@ def check_copies(data: Data) -> list[Finding]:
 def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None:
     if not twins:
         return None
-    share = len(twins) / len(rows)
+    fraction = len(twins) / len(rows)
     return Finding(
         check="duplicates",
-        level="warning" if share >= MANY_COPIES else "info",
-        text=f"{count(len(twins), 'row')} of {split} ({percent(share)}) {verb(len(twins), 'repeats', 'repeat')} "
-        f"an earlier one: {_by_kind(twins)}.",
-        figures={"rows": len(twins), "share": share, **_kinds(twins)},
+        level="warning" if fraction >= MANY_COPIES else "info",
+        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} an "
+        f"earlier {split} row: {_by_kind(twins)}.",
+        figures={"rows": len(twins), "share": fraction, **_kinds(twins)},
         examples=_examples(split, rows, split, rows, twins),
-        advice="Look whether they are one text"
+        advice="Check whether they are the same text"
         if all(twin.kind == "near" for twin in twins)
-        else "Those equal but for case and spacing are dropped by --set data.deduplicate=true",
+        else "Drop those that are equal except for case and spacing: --set data.deduplicate=true",
     )
 
 
 def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None:
     if not twins:
         return None
-    share = len(twins) / len(rows)
+    fraction = len(twins) / len(rows)
     relabelled = sum(originals.labels[twin.original] != rows.labels[twin.row] for twin in twins)
-    labels = f"; {relabelled} of them with another label" if relabelled else ""
+    of_them = "" if len(twins) == 1 else f"{relabelled} of them "
+    labels = f", {of_them}with a different label" if relabelled else ""
     return Finding(
         check="leaks",
-        level="problem" if share >= LEAKED else "warning",
-        text=f"{count(len(twins), 'row')} of {split} ({percent(share)}) {verb(len(twins), 'is', 'are')} also in "
-        f"{kept}: {_by_kind(twins)}{labels}.",
-        figures={"rows": len(twins), "share": share, "other_label": relabelled, **_kinds(twins)},
+        level="problem" if fraction >= LEAKED else "warning",
+        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'duplicates', 'duplicate')} "
+        f"{verb(len(twins), f'a {kept} row', f'{kept} rows')}: {_by_kind(twins)}{labels}.",
+        figures={"rows": len(twins), "share": fraction, "other_label": relabelled, **_kinds(twins)},
         examples=_examples(kept, originals, split, rows, twins),
-        advice=f"Leave them out of {kept}, {split} stays whole: --set data.drop_leaks=true",
+        advice=f"Leave them out of {kept}; {split} keeps all rows: --set data.drop_leaks=true",
     )
 
 
@@ -77,10 +81,10 @@ def _sampled(rows: int) -> list[Finding]:
         Finding(
             check="leaks",
             level="info",
-            text=f"Nearly equal texts were looked for in {SEARCHED:,} of {rows:,} rows: validation, test and a sample "
-            "of train. Equal ones were looked for in all.",
+            text=f"The search for nearly equal texts covers {SEARCHED:,} of {rows:,} rows: validation, test and a "
+            "sample of train. The search for equal texts covers all rows.",
             figures={"rows": rows, "searched": SEARCHED},
-            advice="data.drop_leaks=true looks at every row",
+            advice="To remove leaks from every row: --set data.drop_leaks=true",
         )
     ]
 

@@ -10,28 +10,29 @@ from finetune.records.schema import Finding
 def check_groups(data: Data) -> list[Finding]:
     """Rows of validation and test whose group (`data.group`) also is in an earlier split.
 
-    Any is a problem: who names a group says that rows of one group are no independent rows.
+    Any is a problem: naming a group means that its rows are not independent.
     """
     splits = named_splits(data)
     findings = []
     names = list(splits)
     for position, split in enumerate(names):
         for kept in names[:position]:
-            rows, known = splits[split], set(splits[kept].groups or [])
-            shared = [index for index, group in enumerate(rows.groups or []) if group in known]
+            rows, earlier = splits[split], set(splits[kept].groups or [])
+            shared = [index for index, group in enumerate(rows.groups or []) if group in earlier]
             if not shared:
                 continue
             groups = list(dict.fromkeys((rows.groups or [])[index] for index in shared))
-            share = len(shared) / len(rows)
+            fraction = len(shared) / len(rows)
             findings.append(
                 Finding(
                     check="groups",
                     level="problem",
-                    text=f"{count(len(groups), 'group')} of {split} {verb(len(groups), 'is', 'are')} also in "
-                    f"{kept}, with {count(len(shared), 'row')} ({percent(share)} of {split}): {show_names(groups)}.",
-                    figures={"groups": len(groups), "rows": len(shared), "share": share},
+                    text=f"{count(len(groups), f'{split} group')} {verb(len(groups), 'is', 'are')} also in {kept}: "
+                    f"{show_names(groups)}, with {count(len(shared), f'{split} row')} ({percent(fraction)}).",
+                    figures={"groups": len(groups), "rows": len(shared), "share": fraction},
                     examples=[show_row(split, rows, index) for index in shared[:EXAMPLES]],
-                    advice="Pass all rows as one file: --data FILE --set data.group=COLUMN splits by group",
+                    advice="Use one file with all rows, which is then split by group: --data FILE --set "
+                    "data.group=COLUMN",
                 )
             )
     return findings

@@ -40,10 +40,10 @@ LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "sc
 
 
 class Inspection(BaseModel):
-    """What the gate found.
+    """Results of the data checks.
 
     Attributes:
-        findings: Problems first, then warnings, then what is good to know.
+        findings: Problems first, then warnings, then information.
         baselines: Majority class (or mean) and TF-IDF, measured on train probe, validation and test.
     """
 
@@ -54,18 +54,18 @@ class Inspection(BaseModel):
 
 
 def inspect_data(data: Data, section: DataSection, encoder: Encoder | None) -> Inspection:
-    """Run every check and measure the baselines, or read from the cache what was found in the same data before.
+    """Run every check and measure the baselines, or read the results of the same data from the cache.
 
     Args:
         data: As `load_data` returned it.
-        section: The recipe's, for what it says about long texts.
+        section: Of the recipe, for its settings of long texts.
         encoder: Tokenizer and length of the model; None leaves out the checks of tokens.
     """
 
     def make(path: Path) -> None:
         path.write_text(_inspect(data, section, encoder).model_dump_json(), encoding="utf-8")
 
-    if encoder is not None and encoder.identity is None:  # nothing tells this tokenizer from another
+    if encoder is not None and encoder.identity is None:  # nothing distinguishes this tokenizer from another
         return _inspect(data, section, encoder)
     key = _key(data, section, encoder)
     try:
@@ -105,7 +105,7 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
 
 
 def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
-    """sha256 over everything that decides what is found."""
+    """sha256 over everything that decides the findings."""
     digest = hashlib.sha256()
     splits = {name: [rows.ids, rows.groups] for name, rows in named_splits(data).items()}
     of_tokens = None if encoder is None else _describe(encoder, section)
@@ -126,10 +126,10 @@ def _describe(encoder: Encoder, section: DataSection) -> list[Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # cleanlab is optional
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions

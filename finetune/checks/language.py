@@ -15,29 +15,29 @@ from finetune.records.schema import Finding
 if TYPE_CHECKING:
     from finetune.data.tokens import Encoder  # imports torch
 
-LOOKED_AT = 300  # texts, drawn with a fixed seed
-LONG_ENOUGH = 40  # characters from which a language is told reliably
+CHECKED = 300  # texts, drawn with a fixed seed
+LONG_ENOUGH = 40  # characters from which a language is detected reliably
 ENOUGH = 20  # such texts
-UNKNOWN = 0.02  # share of tokens that are [UNK]: the words behind them cannot be learned
+UNKNOWN = 0.02  # fraction of tokens that are [UNK]: the words behind them cannot be learned
 # Letters per piece of a word. English texts with the tokenizer of MiniLM have 3.4 to 4.7 (20 sets), German ones 2.65.
 BROKEN = 3.0  # Latin, Greek, Cyrillic
 SPELT = 1.5  # other scripts, whose words have fewer letters: the tokenizer spells them out
-UNSPACED = ("zh", "ja", "th", "lo", "km", "my")  # one letter a piece is how a tokenizer of their own may work
+UNSPACED = ("zh", "ja", "th", "lo", "km", "my")  # their own tokenizers may have one letter per piece
 WORD = re.compile(r"[^\W\d_]+")
 LAST_CYRILLIC = "\u052f"
 
 
 def check_language(data: Data, encoder: Encoder) -> list[Finding]:
-    """Whether the tokenizer of this model, by what it does and not by its name, knows the language of the texts.
+    """Whether the tokenizer of this model fits the language of the texts, judged by its pieces and not by its name.
 
     A warning where the main language is not English and words fall into pieces of less than 3 letters (1.5 in scripts
-    other than Latin, Greek and Cyrillic; not asked where words are not spaced), and where more than 2 % of the tokens
-    are [UNK]. Both on at most 300 training texts; the language by py3langid, on those of 40 characters and more, of
-    which there must be 20.
+    other than Latin, Greek and Cyrillic; skipped where words are not spaced), and where more than 2 % of the tokens are
+    [UNK]. Both on at most 300 training texts; the language by py3langid, on texts of at least 40 characters, of which
+    there must be 20.
     """
     rows = data.train
-    if len(rows) > LOOKED_AT:
-        rows = rows.take(sorted(random.Random(0).sample(range(len(rows)), LOOKED_AT)))
+    if len(rows) > CHECKED:
+        rows = rows.take(sorted(random.Random(0).sample(range(len(rows)), CHECKED)))
     texts = full_texts(rows)
     return [*_unknown_tokens(rows, texts, encoder), *_foreign(rows, texts, encoder)]
 
@@ -48,16 +48,16 @@ def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[
         return []
     pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     unknown = [ids.count(tokenizer.unk_token_id) for ids in pieces]
-    share = sum(unknown) / max(1, sum(len(ids) for ids in pieces))
-    if share <= UNKNOWN:
+    fraction = sum(unknown) / max(1, sum(len(ids) for ids in pieces))
+    if fraction <= UNKNOWN:
         return []
     worst = sorted(range(len(texts)), key=lambda index: -unknown[index])[:EXAMPLES]
     return [
         Finding(
             check="language",
             level="warning",
-            text=f"{percent(share)} of the tokens are {tokenizer.unk_token}: the model has no piece for what is there.",
-            figures={"unknown": share},
+            text=f"{percent(fraction)} of the tokens are {tokenizer.unk_token}: words unknown to the tokenizer.",
+            figures={"unknown": fraction},
             examples=[show_row("train", rows, index) for index in worst],
             advice="Use a model whose tokenizer knows the texts: --model …",
         )
@@ -70,11 +70,11 @@ def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding
         return []
     from py3langid import classify  # reads its model at the first call
 
-    found = {index: classify(texts[index])[0] for index in positions}
-    language, texts_in_it = Counter(found.values()).most_common(1)[0]
+    languages = {index: classify(texts[index])[0] for index in positions}
+    language, texts_in_it = Counter(languages.values()).most_common(1)[0]
     if language == "en" or language in UNSPACED:
         return []
-    own = [index for index in positions if found[index] == language]
+    own = [index for index in positions if languages[index] == language]
     words = [word for index in own for word in WORD.findall(texts[index])]
     pieces = encoder.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
     letters = "".join(words)
@@ -82,14 +82,14 @@ def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding
     spaced_alphabet = sum(letter <= LAST_CYRILLIC for letter in letters) > len(letters) / 2
     if per_piece >= (BROKEN if spaced_alphabet else SPELT):
         return []
-    share = texts_in_it / len(positions)
+    fraction = texts_in_it / len(positions)
     return [
         Finding(
             check="language",
             level="warning",
-            text=f"Texts are mostly in '{language}' ({percent(share)}), and this model's tokenizer breaks their words "
-            f"into pieces of {per_piece:.1f} letters (English: about 4): it was made for another language.",
-            figures={"share": share, "letters_per_piece": per_piece},
+            text=f"Texts are mostly in '{language}' ({percent(fraction)}), and the model's tokenizer splits their "
+            f"words into pieces of {per_piece:.1f} letters (English: about 4): it is made for another language.",
+            figures={"share": fraction, "letters_per_piece": per_piece},
             examples=[show_row("train", rows, index) for index in own[:EXAMPLES]],
             advice="Use a multilingual encoder, or one of this language: --model …",
         )

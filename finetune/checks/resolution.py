@@ -1,4 +1,4 @@
-"""What validation and test can tell apart, given their rows."""
+"""How precise scores on validation and test are, given their rows."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from finetune.records.schema import Finding
 from finetune.tasks import Task
 
 ACCURACY = 0.8  # at which the half width is stated; at 50 % it is a quarter wider
-DISCORDANT = 0.1  # share of rows of which one of two presets is right and the other wrong; 5–15 % is usual
-SMALL = 200  # rows below which a preset must be 6 points better to be seen
+DISCORDANT = 0.1  # fraction of rows on which one of two presets is correct and the other wrong; 5–15 % is usual
+SMALL = 200  # rows below which a difference must be 6 points to be detected
 TWO_SIDED, POWER = 1.959964, 0.841621  # normal quantiles: 95 % confidence, 80 % power
 
 
 def check_resolution(data: Data) -> list[Finding]:
-    """The 95 % half width of a score, and the smallest difference of two presets that the rows show.
+    """The 95 % half width of a score, and the smallest detectable difference between two presets.
 
     Half width: normal approximation at 80 % accuracy (numbers: Fisher's z at a correlation of 0.8). Difference:
-    McNemar's test with 80 % power where 10 % of the rows are discordant. A warning below 200 rows, else to know.
+    McNemar's test with 80 % power where 10 % of the rows are discordant. A warning below 200 rows, else information.
     """
     findings = []
     for split, rows in named_splits(data).items():
         if split == "train":
             continue
         half = half_width(len(rows), data.task)
-        seen = smallest_difference(len(rows))
+        difference = smallest_difference(len(rows))
         findings.append(
             Finding(
                 check="resolution",
                 level="warning" if len(rows) < SMALL else "info",
-                text=f"{split} has {count(len(rows), 'row')}: {_about(data.task, half, seen)}.",
-                figures={"rows": len(rows), "half_width": half, "difference": seen},
+                text=f"{count(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
+                figures={"rows": len(rows), "half_width": half, "difference": difference},
                 advice=_advice(data, split, len(rows)),
             )
         )
@@ -40,14 +40,14 @@ def check_resolution(data: Data) -> list[Finding]:
 
 
 def half_width(rows: int, task: Task) -> float:
-    """Of the 95 % interval of an accuracy of 0.8, or of a correlation of 0.8 (1 where rows are too few to say)."""
+    """Half width of the 95 % interval of an accuracy, or correlation, of 0.8 (1 where rows are too few)."""
     if task == "regression":
         return min(1.0, TWO_SIDED * (1 - ACCURACY**2) / math.sqrt(rows - 3)) if rows > 3 else 1.0
     return TWO_SIDED * math.sqrt(ACCURACY * (1 - ACCURACY) / rows)
 
 
 def smallest_difference(rows: int) -> float | None:
-    """The paired difference of accuracy seen with 80 % power; None if rows that differ are too few for any.
+    """The paired difference of accuracy detected with 80 % power; None if discordant rows are too few for any.
 
     Solves n = (z₁ √d + z₂ √(d − δ²))² / δ² for δ (Connor 1987, Biometrics 43:207), d = DISCORDANT.
     """
@@ -65,13 +65,15 @@ def _rows_needed(difference: float) -> float:
     return float((spread / difference) ** 2)
 
 
-def _about(task: Task, half: float, seen: float | None) -> str:
+def _precision(task: Task, half: float, difference: float | None) -> str:
     if task == "regression":
-        return f"a correlation of {ACCURACY} is known to ±{half:.2f} (95 %)"
-    resolved = "no difference of two presets" if seen is None else f"two presets {100 * seen:.1f} points apart"
+        return f"±{half:.2f} at a correlation of {ACCURACY} (95 % CI)"
+    detectable = "no difference between two presets is detectable with one seed"
+    if difference is not None:
+        detectable = f"with one seed, the smallest detectable difference is about {100 * difference:.1f} points"
     return (
-        f"a score of {100 * ACCURACY:.0f} % is known to ±{100 * half:.1f} points (95 %), and one seed can tell "
-        f"{resolved} (80 % power, {100 * DISCORDANT:.0f} % of rows discordant)"
+        f"±{100 * half:.1f} points at an accuracy of {100 * ACCURACY:.0f} % (95 % CI); {detectable} (80 % power, "
+        f"{100 * DISCORDANT:.0f} % of rows discordant)"
     )
 
 
@@ -79,6 +81,6 @@ def _advice(data: Data, split: str, rows: int) -> str:
     if rows >= SMALL:
         return ""
     if "test" in named_splits(data) and is_given(data, "test"):  # folds make their own test split
-        whole = "let one file with all rows be split into folds: finetune compare --data FILE --folds 5 --seeds 3"
-        return f"Label more rows for {split}, or {whole}"
-    return f"Label more rows for {split}, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"
+        whole = "use one file with all rows, split into folds: finetune compare --data FILE --folds 5 --seeds 3"
+        return f"Label more {split} rows, or {whole}"
+    return f"Label more {split} rows, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"

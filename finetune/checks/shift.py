@@ -1,4 +1,4 @@
-"""Labels and lengths that are distributed otherwise in validation or test than in train."""
+"""Labels and lengths whose distribution in validation or test differs from train."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
 
 ALARM = 0.01  # p-value, times the number of tests of the check (Bonferroni): one random split in a hundred alarms
-NOTABLE = 0.05  # difference of shares below which nobody would act on a shift, however certain it is
-EXPECTED = 5  # rows a cell of a chi-square test should hold (Cochran 1954); rarer classes are counted as one
-SMALLEST = 20  # rows of a split below which no test is asked
+NOTABLE = 0.05  # difference of frequencies below which nobody would act on a shift, however certain it is
+EXPECTED = 5  # rows per cell of a chi-square test (Cochran 1954); rarer classes are counted as one
+SMALLEST = 20  # rows of a split below which nothing is tested
 
 
 def check_label_shift(data: Data) -> list[Finding]:
-    """Label shares of validation and of test against train.
+    """Label frequencies of validation and of test against train.
 
     Classes: chi-square test, classes with fewer than 5 expected rows counted together; size of the shift: total
     variation. Multi-label: Fisher's exact test for each label; size: the largest difference. Numbers: two-sample
-    Kolmogorov-Smirnov test. A warning when p × tests < 0.01 and the size is at least 0.05. Not asked below 20 rows.
+    Kolmogorov-Smirnov test. A warning when p × tests < 0.01 and the size is at least 0.05. Skipped below 20 rows.
     """
     tested = [(split, _test_labels(data, rows)) for split, rows in _compared(data)]
     findings = []
-    for split, (p, size, about) in tested:
+    for split, (p, size, difference) in tested:
         if p * len(tested) < ALARM and size >= NOTABLE:
             findings.append(
                 Finding(
                     check="label_shift",
                     level="warning",
-                    text=f"Labels of {split} are distributed otherwise than in train: {about} (p = {p:.1g}).",
+                    text=f"The label distribution of {split} differs from train: {difference} (p = {p:.1g}).",
                     figures={"p": p, "size": size},
                     advice=advise_on_shift(data, split),
                 )
@@ -45,7 +45,7 @@ def check_label_shift(data: Data) -> list[Finding]:
 def check_length_shift(data: Data) -> list[Finding]:
     """Words per text of validation and of test against train: two-sample Kolmogorov-Smirnov test.
 
-    A warning when p × tests < 0.01 and the distributions differ by at least 0.1 somewhere. Not asked below 20 rows.
+    A warning when p × tests < 0.01 and the distributions differ by at least 0.1 somewhere. Skipped below 20 rows.
     """
     compared = _compared(data)
     trained = [len(text.split()) for text in full_texts(data.train)]
@@ -58,15 +58,15 @@ def check_length_shift(data: Data) -> list[Finding]:
                 Finding(
                     check="length_shift",
                     level="warning",
-                    text=f"Texts of {split} have other lengths than in train: median {np.median(lengths):g} words "
-                    f"against {np.median(trained):g} (Kolmogorov-Smirnov {size:.2f}, p = {p:.1g}).",
+                    text=f"Text lengths in {split} differ from train: a median of {np.median(lengths):g} words against "
+                    f"{np.median(trained):g} (Kolmogorov-Smirnov {size:.2f}, p = {p:.1g}).",
                     figures={
                         "p": p,
                         "size": size,
                         "median": float(np.median(lengths)),
                         "median_train": float(np.median(trained)),
                     },
-                    advice="Look where the texts come from: another source, time or way of cutting them",
+                    advice="Check where the texts come from: another source or time, or other preprocessing",
                 )
             )
     return findings
@@ -87,14 +87,14 @@ def _test_labels(data: Data, rows: Rows) -> tuple[float, float, str]:
         return p, size, f"{means}, Kolmogorov-Smirnov {size:.2f}"
     assert data.labels is not None, "only numbers have no labels"
     trained, measured = count_labels(data.train), count_labels(rows)
-    shares = {name: (trained[name] / len(data.train), measured[name] / len(rows)) for name in data.labels}
-    name = max(shares, key=lambda label: abs(shares[label][0] - shares[label][1]))
-    about = f"{percent(shares[name][1])} '{name}' against {percent(shares[name][0])}"
+    frequencies = {name: (trained[name] / len(data.train), measured[name] / len(rows)) for name in data.labels}
+    name = max(frequencies, key=lambda label: abs(frequencies[label][0] - frequencies[label][1]))
+    in_words = f"{percent(frequencies[name][1])} '{name}' against {percent(frequencies[name][0])}"
     if data.task == "multi_label":
         p, size = _fisher(trained, measured, data, rows)
-        return p, size, about
+        return p, size, in_words
     counts = np.array([[trained[label], measured[label]] for label in data.labels], dtype=float)
-    return _chi_square(counts), sum(abs(a - b) for a, b in shares.values()) / 2, about
+    return _chi_square(counts), sum(abs(a - b) for a, b in frequencies.values()) / 2, in_words
 
 
 def _chi_square(counts: np.ndarray[Any, Any]) -> float:
@@ -108,7 +108,7 @@ def _chi_square(counts: np.ndarray[Any, Any]) -> float:
 
 
 def _fisher(trained: Any, measured: Any, data: Data, rows: Rows) -> tuple[float, float]:
-    """The smallest p-value over labels, times their number, and the largest difference of shares."""
+    """The smallest p-value over labels, times their number, and the largest difference of frequencies."""
     from scipy.stats import fisher_exact  # slow to import, and needed here only
 
     assert data.labels is not None, "only numbers have no labels"
@@ -121,7 +121,7 @@ def _fisher(trained: Any, measured: Any, data: Data, rows: Rows) -> tuple[float,
 
 
 def _kolmogorov_smirnov(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """p-value and the largest difference of the two distribution functions. With ties the test is cautious."""
+    """p-value and the largest difference of the two distribution functions. With ties the test is conservative."""
     from scipy.stats import ks_2samp  # slow to import, and needed here only
 
     result = ks_2samp(first, second, method="asymp")

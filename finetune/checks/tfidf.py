@@ -1,4 +1,4 @@
-"""Texts -> sparse features, for everything here that learns."""
+"""Texts -> sparse features, for baselines and checks that fit a model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ WORDS = r"\w+|[^\w\s]"  # punctuation and emoji are words: they carry sentiment,
 class TextFeatures:
     """TF-IDF of word 1–2-grams and, if asked for, of character 3–5-grams inside words.
 
-    Of a pair: the features of both texts side by side, then cosine of the two, share of common words, and ratio of
-    lengths, which is what tells related texts.
+    Of a pair: the features of both texts side by side, then their cosine, the fraction of common words, and the ratio
+    of lengths, which show how related the texts are.
 
     Args:
         rows: To take vocabulary and document frequencies from.

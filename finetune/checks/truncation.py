@@ -1,4 +1,4 @@
-"""Texts that are longer than what the model sees of them."""
+"""Texts that are longer than what the model reads of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_label, show_row
+from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_label, show_row, verb
 from finetune.data.rows import Data
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from finetune.data.tokens import Encoder  # imports torch
 
 COUNTED = 20_000  # rows of a split, drawn with a fixed seed
-MANY = 0.01  # share of the texts
+MANY = 0.01  # fraction of the texts
 STEP = 8  # tokens to which an advised length is rounded up: tensor cores like multiples of eight
 
 
 def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list[Finding]:
     """Texts of all splits that lose tokens at `data.max_length`, and the label that loses most.
 
-    A warning when 1 % of the texts lose some, else to know. Nothing is lost in windows.
+    A warning when 1 % of the texts lose some, else information. Windows lose nothing.
     """
     if section.long_texts == "windows":
         return []
@@ -47,23 +47,24 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
             cut_of_label.update(names if index in too_long else [])
     if not cut:
         return []
-    share = len(cut) / len(lengths)
+    fraction = len(cut) / len(lengths)
     lost = sum(max(0, length - encoder.max_length) for length in lengths) / sum(lengths)
     label = max(cut_of_label, key=lambda name: (cut_of_label[name] / of_label[name], name), default=None)
     most = (
         ""
         if label is None or len(of_label) < 2
-        else f"; most of '{show_label(label)}' ({percent(cut_of_label[label] / of_label[label])})"
+        else f". Label '{show_label(label)}' is cut most often ({percent(cut_of_label[label] / of_label[label])})"
     )
     splits = named_splits(data)
     longest = max(lengths)
     return [
         Finding(
             check="truncation",
-            level="warning" if share >= MANY else "info",
-            text=f"{count(len(cut), 'text')} of {len(lengths):,} ({percent(share)}) are cut at {encoder.max_length} "
-            f"tokens, which loses {percent(lost)} of all tokens{most}. The longest has {longest:,}.",
-            figures={"texts": len(cut), "share": share, "tokens_lost": lost, "longest": longest},
+            level="warning" if fraction >= MANY else "info",
+            text=f"{len(cut):,} of {count(len(lengths), 'text')} ({percent(fraction)}) {verb(len(cut), 'is', 'are')} "
+            f"cut at {encoder.max_length} tokens, which loses {percent(lost)} of all tokens{most}. The longest has "
+            f"{longest:,} tokens.",
+            figures={"texts": len(cut), "share": fraction, "tokens_lost": lost, "longest": longest},
             examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
             advice=_advice(lengths, encoder, section),
         )
@@ -74,11 +75,11 @@ def _advice(lengths: list[int], encoder: Encoder, section: DataSection) -> str:
     """The length that 99 % of the texts fit into, or 95 %, if the model takes it; else another way to read them."""
     limit = encoder.tokenizer.model_max_length
     for quantile in (99, 95):
-        wanted = int(np.percentile(lengths, quantile, method="higher"))
-        rounded = min(limit, -(-wanted // STEP) * STEP)
-        if encoder.max_length < wanted <= limit:
+        needed = int(np.percentile(lengths, quantile, method="higher"))
+        rounded = min(limit, -(-needed // STEP) * STEP)
+        if encoder.max_length < needed <= limit:
             return f"Try: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
     if np.mean(np.array(lengths) <= encoder.max_length) >= 0.99:
-        return "So few hardly matter"
+        return "So few texts hardly matter"
     others = ["windows"] if section.long_texts == "head_tail" else ["head_tail", "windows"]
     return "Try: " + " or ".join(f"--set data.long_texts={other}" for other in others)

@@ -19,7 +19,7 @@ def read_parquet(path: Path) -> Table:
     """All rows of a Parquet file.
 
     Raises:
-        DataError: It is not whole, is none, or its columns cannot be told apart.
+        DataError: It is damaged, is not Parquet, or two columns have the same name.
     """
     table = load_parquet(path)
     return arrow_table(str(path), table, features_of(table.schema))
@@ -132,8 +132,8 @@ def _decoder(feature: Any) -> Decode | None:
         return _value_decoder(feature.dtype)
     if isinstance(feature, dict):
         parts = {key: _decoder(part) for key, part in feature.items()}
-        known = {key: decode for key, decode in parts.items() if decode is not None}
-        return None if len(known) < len(parts) else lambda value: _decode_object(value, known)
+        readable = {key: decode for key, decode in parts.items() if decode is not None}
+        return None if len(readable) < len(parts) else lambda value: _decode_object(value, readable)
     if isinstance(feature, datasets.List | datasets.LargeList | list):
         inner = _decoder(feature[0] if isinstance(feature, list) else feature.feature)
         return None if inner is None else lambda value: None if value is None else [inner(part) for part in value]

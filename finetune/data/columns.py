@@ -1,10 +1,10 @@
-"""Which column is what: as the recipe says, or recognised by its name (and said)."""
+"""Which column is what: as the recipe says, or recognised by its name, with a note."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finetune.data.table import Table
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 
@@ -58,7 +58,7 @@ class Columns:
     Attributes:
         text: Column with the text, or the template that joins several.
         texts: The columns that the text is made of.
-        label: Column with the label, or one 0/1 column a label.
+        label: Column with the label, or one 0/1 column per label.
         text_pair: Column with the second text, or None.
         others: Key of the recipe -> column: group, order_by.
         notes: What was recognised.
@@ -103,7 +103,7 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     if pair is None and section.text is None and section.template is None:
         pair = _recognise(PAIR_NAMES, table)
         if pair is not None:
-            notes.append(f"column '{pair}' is taken as the second text of a pair (by its name)")
+            notes.append(f"column '{pair}' is used as the second text of a pair (recognised by its name)")
     others = {key: name for key in ("group", "order_by") if (name := getattr(section, key)) is not None}
     columns = Columns(text, texts, label, pair, others, notes)
     require_columns(columns, table)
@@ -118,9 +118,10 @@ def require_columns(columns: Columns, table: Table) -> None:
     for key, name in columns.by_role():
         if name not in table.columns:
             raise DataError(
-                f"{table.origin}: data.{key}: no column '{name}'.{suggest(name, table.columns)} "
-                f"Columns: {', '.join(table.columns)}. Try: --set data.{key}="
-                + ("'{COLUMN} {COLUMN}'" if key == "template" else "COLUMN")
+                f"{table.origin} has no column '{name}'.{suggest(name, table.columns)} {_listed(table)}",
+                Change(settings={f"data.{key}": "{COLUMN} {COLUMN}" if key == "template" else "COLUMN"}),
+                key=f"data.{key}",
+                found=name,
             )
 
 
@@ -128,21 +129,28 @@ def _refuse_twice(used: list[str], table: Table) -> None:
     """The model must not read the answer."""
     if len(set(used)) < len(used):
         raise DataError(
-            f"{table.origin}: column '{max(used, key=used.count)}' would be used twice. Columns: "
-            f"{', '.join(table.columns)}. Try: --set data.text=COLUMN --set data.label=COLUMN"
+            f"{table.origin}: column '{max(used, key=used.count)}' would be used twice. {_listed(table)}",
+            Change(settings={"data.text": "COLUMN", "data.label": "COLUMN"}),
         )
+
+
+def _listed(table: Table) -> str:
+    return f"Columns: {', '.join(table.columns)}."
 
 
 def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, notes: list[str]) -> str:
-    found = given if given is not None else _recognise(known, table)
-    if found is None:
+    if given is not None:
+        return given
+    column = _recognise(known, table)
+    if column is None:
         raise DataError(
-            f"{table.origin}: no column is recognised as the {role}. Columns: {', '.join(table.columns)}. "
-            f"Try: --set data.{role}=COLUMN"
+            f"{table.origin} has no column that is recognised as the {role}. {_listed(table)}",
+            Change(settings={f"data.{role}": "COLUMN"}),
+            key=f"data.{role}",
         )
-    if given is None and found != role:
-        notes.append(f"column '{found}' is taken as the {role} (by its name)")
-    return found
+    if column != role:
+        notes.append(f"column '{column}' is used as the {role} (recognised by its name)")
+    return column
 
 
 def _recognise(known: Iterable[str], table: Table) -> str | None:

@@ -1,4 +1,4 @@
-"""Rows with the same text: inside a split, and on both sides of one."""
+"""Rows with the same text: inside a split, and across splits."""
 
 from collections import Counter
 from typing import Any
@@ -9,11 +9,11 @@ from finetune.data.rows import Rows, label_identity
 def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
     """Keep the first row of each text; where copies disagree about the label, keep none of them."""
     keys = [rows.text_key(index) for index in range(len(rows))]
-    said: dict[tuple[str, str], Any] = {}
+    first_labels: dict[tuple[str, str], Any] = {}
     disputed: set[tuple[str, str]] = set()
     for key, label in zip(keys, rows.labels, strict=True):
         identity = label_identity(label)
-        if said.setdefault(key, identity) != identity:
+        if first_labels.setdefault(key, identity) != identity:
             disputed.add(key)
     seen: set[tuple[str, str]] = set()
     keep = []
@@ -29,22 +29,23 @@ def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
 
 
 def drop_shared(tables: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
-    """Leave out of train what validation or test holds, and of validation what test holds: before rows are drawn."""
+    """Take texts of validation and test out of train, and those of test out of validation, before rows are drawn."""
     kept: dict[str, Rows] = {}
-    held: set[tuple[str, str]] = set()
+    later: set[tuple[str, str]] = set()
     for name in ("test", "validation", "train", "all"):
         if name in tables:
             rows = tables[name]
             keys = [rows.text_key(index) for index in range(len(rows))]
-            keep = [index for index, key in enumerate(keys) if key not in held]
+            keep = [index for index, key in enumerate(keys) if key not in later]
             dropped[f"{name} text also in a later split"] += len(rows) - len(keep)
             kept[name] = rows.take(keep)
-            held.update(keys)
+            later.update(keys)
     return kept
 
 
 def drop_leaks(splits: dict[str, Rows], dropped: Counter[str], notes: list[str]) -> dict[str, Rows]:
-    """Leave out of train what (nearly) equals a validation or test row, and of validation what does a test row."""
+    """Take rows that (nearly) equal a validation or test row out of train, and those that do a test row out of
+    validation."""
     from finetune.data.duplicates import find_leaks  # slow to import, and rarely asked for
 
     kept = dict(splits)
@@ -54,5 +55,5 @@ def drop_leaks(splits: dict[str, Rows], dropped: Counter[str], notes: list[str])
                 leaks = set(find_leaks(kept[other], kept[name]))
                 kept[name] = kept[name].take([row for row in range(len(kept[name])) if row not in leaks])
                 dropped[f"{name} row (nearly) equal to a {other} row"] += len(leaks)
-                notes.append(f"{name}: {len(leaks)} rows left out that (nearly) equal a {other} row (data.drop_leaks)")
+                notes.append(f"{name}: left out {len(leaks)} rows that (nearly) equal a {other} row (data.drop_leaks)")
     return kept

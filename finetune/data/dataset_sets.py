@@ -47,7 +47,7 @@ def read_hub_set(name: str, section: DataSection) -> dict[str, Table]:
     """Splits of a data set of the hub; only data files are read, never code of its repository.
 
     Raises:
-        DataError: It cannot be had (said with the reason of `datasets`), or has no train split.
+        DataError: It cannot be loaded (with the reason of `datasets`), or has no train split.
     """
     if Path(name).exists():
         raise DataError(
@@ -132,8 +132,8 @@ def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[
     listed = f"Its splits: {', '.join(names)}."
     rename = Change(settings={"data.split_names": {"train": "NAME", "validation": "NAME"}})
     chosen = _named_splits(names, origin, section)
-    for split, known in SPLIT_NAMES.items():
-        matches = [name for name in names if name.lower() in known and name not in chosen.values()]
+    for split, usual in SPLIT_NAMES.items():
+        matches = [name for name in names if name.lower() in usual and name not in chosen.values()]
         if split in section.split_names or not matches:
             continue
         if len(matches) > 1:

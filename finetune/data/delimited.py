@@ -1,8 +1,8 @@
 """CSV and TSV -> table, by Python's own csv, one row at a time.
 
-The readers of `datasets` and pandas were tried and not taken: they fill up rows that are too short without a word, take
-`None` and `n/a` for missing, `007` for 7 and `TRUE` for true, turn dates into timestamps and long numbers into floats,
-and expand names with wildcards.
+The readers of `datasets` and pandas change values: they fill up rows that are too short without a word, read `None` and
+`n/a` as missing, `007` as 7 and `TRUE` as true, turn dates into timestamps and long numbers into floats, and expand
+names with wildcards.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from itertools import islice
 
 from finetune.data.encoding import LINE_END, UNREADABLE, TextFile
 from finetune.data.table import CHUNK, BadRows, Column, Table, pack
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 DELIMITERS = ",;\t|"
-SAMPLED = 200  # rows from which the delimiter is told
-FITTING = 0.5  # share of them that must fit where rows that do not are to be left out
-MANY_LINES = 100  # lines of one row from which it looks like a quote that was left open
+SAMPLED = 200  # rows in which the delimiter is detected
+FITTING = 0.5  # fraction of them that must fit where bad rows are to be left out
+MANY_LINES = 100  # lines of one row, from which a quote was probably left open
 LONGEST_CELL = 1 << 24  # characters: a quote that is never closed does not fill the memory
 QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
 # First line, last line, and the cells; or what is wrong with them.
@@ -34,10 +34,10 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         DataError: No header, a row that is malformed or has another number of cells (named by its line).
     """
     csv.field_size_limit(LONGEST_CELL)
-    delimiter = section.delimiter or _tell_delimiter(file, usual, FITTING if section.skip_bad_rows else 1.0)
+    delimiter = section.delimiter or _detect_delimiter(file, usual, FITTING if section.skip_bad_rows else 1.0)
     notes = list(file.notes)
     if section.delimiter is None and delimiter != usual:
-        notes.append(f"{file.path}: delimiter {_shown(delimiter)} (told from the first {SAMPLED} rows)")
+        notes.append(f"{file.path}: the delimiter is {_shown(delimiter)} (detected in the first {SAMPLED} rows)")
     records = _records(file, delimiter)
     header = _header(file, next(records, None), delimiter, section.delimiter is not None)
     if "" in header:
@@ -50,7 +50,7 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
     packed: list[list[object]] = [[] for _ in header]
     for first, last, cells in records:
         if last - first >= MANY_LINES and not isinstance(cells, csv.Error):
-            warnings.append(f"{file.path}: lines {first} to {last} are one row: is a quote left open in line {first}?")
+            warnings.append(f"{file.path}: lines {first} to {last} are one row. Is a quote left open in line {first}?")
         problem = _problem(file, first, last, cells, header, delimiter)
         if problem or isinstance(cells, csv.Error):
             bad.add(problem)
@@ -78,7 +78,10 @@ def _records(file: TextFile, delimiter: str) -> Iterator[Record]:
     """Rows with cells, blank lines left out. Strict: a quote may only close before a delimiter or at a line's end."""
     if delimiter in '"\r\n':
         raise DataError(
-            f"data.delimiter: {delimiter!r} has another meaning in CSV. Name another: --set data.delimiter=X"
+            f"{delimiter!r} has another meaning in CSV.",
+            Change(settings={"data.delimiter": "X"}),
+            key="data.delimiter",
+            found=delimiter,
         )
     reader = csv.reader(file.lines(newline=""), delimiter=delimiter, strict=True)
     while True:
@@ -94,7 +97,7 @@ def _records(file: TextFile, delimiter: str) -> Iterator[Record]:
                 yield first, reader.line_num, cells
 
 
-def _tell_delimiter(file: TextFile, usual: str, needed: float) -> str:
+def _detect_delimiter(file: TextFile, usual: str, needed: float) -> str:
     """The usual one where it fits the first rows, else the one that makes most cells; the usual one if none fits."""
     fits = {mark: _fit(file, mark) for mark in DELIMITERS}
     fitting = [mark for mark in DELIMITERS if fits[mark][0] >= needed]
@@ -104,7 +107,7 @@ def _tell_delimiter(file: TextFile, usual: str, needed: float) -> str:
 
 
 def _fit(file: TextFile, delimiter: str) -> tuple[float, int]:
-    """(Share of the first rows with as many cells as the header, that number); (0, 0) below two cells."""
+    """(Fraction of the first rows with as many cells as the header, that number); (0, 0) below two cells."""
     rows = [cells for _, _, cells in islice(_records(file, delimiter), SAMPLED + 1)]
     width = 0 if not rows or isinstance(rows[0], csv.Error) else len(rows[0])
     if width < 2:
@@ -125,19 +128,19 @@ def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool)
     if isinstance(header, csv.Error):
         raise DataError(_malformed(file, first, last, header, delimiter))
     if any(UNREADABLE.search(name) for name in header):
-        raise DataError(f"{path} line {first}: the header holds what cannot be read.")
+        raise DataError(f"{path} line {first}: the header holds characters that cannot be read.")
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DataError(f"{path}: column name {repeated[0]!r} appears twice in the header.")
     if "" in header and len(set(header)) < 3:  # not an index beside text and label
-        place = header.index("") + 1
-        raise DataError(f"{path}: column {place} has no name. Text and label need one in the first line.")
+        number = header.index("") + 1
+        raise DataError(f"{path}: column {number} has no name. Text and label need one in the first line.")
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
     if len(header) == 1 and other is not None and not chosen:
-        shown = _shown(other).strip("'")
         raise DataError(
-            f"{path}: the header is one column, {header[0]!r}; the delimiter looks like '{shown}', but not all rows "
-            f"have as many cells as the header with it. Try: --set 'data.delimiter=\"{shown}\"'"
+            f"{path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, but then not "
+            "all rows have as many cells as the header.",
+            Change(settings={"data.delimiter": other}),
         )
     return header
 
@@ -158,10 +161,10 @@ def _problem(
     if len(cells) != len(header):
         return (
             f"{file.path} line {first}: {len(cells)} cells where the header has {len(header)} ({', '.join(header)}). "
-            f'Quote texts that hold a {_shown(delimiter)}: "like{delimiter} this".'
+            f'Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".'
         )
     if file.damaged and any(UNREADABLE.search(cell) for cell in cells):
-        return f"{file.path} line {first}: holds bytes that are no {file.encoding} text."
+        return f"{file.path} line {first}: holds bytes that are not {file.encoding} text."
     return ""
 
 

@@ -74,11 +74,11 @@ def find_leaks(kept: Rows, other: Rows) -> list[int]:
 
     Every row is looked at, whatever the size: `other` is searched in blocks, in memory bounded by `kept` and a block.
     """
-    found = []
+    leaks = []
     for start in range(0, len(other), BLOCK):
         block = other.take(range(start, min(start + BLOCK, len(other))))
-        found += [start + twin.row for twin in find_twins([kept, block], within=False)[0, 1]]
-    return found
+        leaks += [start + twin.row for twin in find_twins([kept, block], within=False)[0, 1]]
+    return leaks
 
 
 def find_twins(
@@ -89,8 +89,8 @@ def find_twins(
     Args:
         parts: Splits, those that are kept first.
         within: Also look for twins inside a part.
-        limit: Rows that take part in the search for near twins: of more, a fixed sample of the first part is searched,
-            and the other parts wholly. Equal texts are always searched wholly.
+        limit: Rows that take part in the search for near twins: where there are more, a fixed sample of the first part
+            and all of the other parts. Equal texts are always searched in all rows.
 
     Returns:
         (part of the original, part of the row) -> one twin per row that has any, by row: of the strongest kind, and
@@ -103,12 +103,12 @@ def find_twins(
     for part, row in _searched(parts, limit):
         groups[part, keys[part][row]].append(row)
     similar = _near_groups(list(groups), within)
-    for (a, b), found in twins.items():
-        taken = {twin.row for twin in found}
+    for (a, b), of_parts in twins.items():
+        taken = {twin.row for twin in of_parts}
         for group, (original, _) in sorted(similar[a, b].items()):
             first = groups[original][0]
-            found += [Twin(first, row, "near") for row in groups[group] if row not in taken]
-        found.sort(key=lambda twin: twin.row)
+            of_parts += [Twin(first, row, "near") for row in groups[group] if row not in taken]
+        of_parts.sort(key=lambda twin: twin.row)
     return twins
 
 
@@ -116,7 +116,7 @@ def _equal_twins(parts: Sequence[Rows], keys: Sequence[list[tuple[str, str]]], a
     """Exact and normalised twins of the rows of part `b` in part `a`."""
     exact: dict[tuple[str, str], int] = {}
     normalised: dict[tuple[str, str], int] = {}
-    found = []
+    twins = []
     if a != b:
         for row in range(len(parts[a])):
             exact.setdefault(_raw(parts[a], row), row)
@@ -124,13 +124,13 @@ def _equal_twins(parts: Sequence[Rows], keys: Sequence[list[tuple[str, str]]], a
     for row in range(len(parts[b])):
         raw, key = _raw(parts[b], row), keys[b][row]
         if raw in exact:
-            found.append(Twin(exact[raw], row, "exact"))
+            twins.append(Twin(exact[raw], row, "exact"))
         elif key in normalised:
-            found.append(Twin(normalised[key], row, "normalised"))
+            twins.append(Twin(normalised[key], row, "normalised"))
         if a == b:
             exact.setdefault(raw, row)
             normalised.setdefault(key, row)
-    return found
+    return twins
 
 
 def _raw(rows: Rows, row: int) -> tuple[str, str]:
@@ -164,8 +164,8 @@ def _near_groups(
         similarity = min(
             _similarity(asked[i][1][side], asked[j][1][side], sets[i][side], sets[j][side]) for side in (0, 1)
         )
-        known = best[part, other].get(asked[j])
-        if similarity >= NEAR and (known is None or similarity > known[1]):
+        earlier = best[part, other].get(asked[j])
+        if similarity >= NEAR and (earlier is None or similarity > earlier[1]):
             best[part, other][asked[j]] = (asked[i], similarity)
     return best
 
@@ -204,15 +204,15 @@ def _sign(sets: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> NDAr
 
 def _likely_pairs(signatures: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
     """Pairs (i < j) that share a band and look similar enough over all hashes; ascending, each once."""
-    found: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     for band in range(BANDS):
         for bucket in _buckets(signatures, band):
             hashes = signatures[bucket]
             estimated = (hashes[:, None] == hashes[None]).mean(axis=2)
-            found.update(
+            pairs.update(
                 (int(bucket[a]), int(bucket[b])) for a, b in np.argwhere(estimated >= LIKELY).tolist() if a < b
             )
-    yield from sorted(found)
+    yield from sorted(pairs)
 
 
 def _buckets(signatures: NDArray[np.uint32], band: int) -> Iterator[NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Bytes -> text: which encoding a file has, told from its bytes, and where they do not fit it."""
+"""Bytes -> text: which encoding a file has, detected from its bytes, and where they do not fit it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 BLOCK = 1 << 20  # bytes read at a time
@@ -22,7 +22,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Those that files are still found in. cp1252 first: of those that explain a text equally well it is the most common.
+# Those that are still in use. cp1252 first: it is the most common of those that explain a text equally well.
 GUESSES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
@@ -33,13 +33,13 @@ LINE_END = re.compile("\r\n|\r|\n")
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file whose bytes were found to be text.
+    """A file whose bytes are text.
 
     Attributes:
         path: Where it is.
         encoding: What it is in.
         damaged: Some lines hold what UNREADABLE finds; only where such rows are to be left out.
-        notes: What was told from its bytes.
+        notes: What was detected.
         warnings: What was guessed.
     """
 
@@ -95,12 +95,12 @@ def _open_text(path: Path, section: DataSection) -> TextFile:
     with path.open("rb") as file:
         head = file.read(SAMPLE)
     marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
-    told = marked if section.encoding is None else None
     encoding = marked or "utf-8" if section.encoding is None else section.encoding
     _check_encoding(encoding)
     if section.encoding is None and marked is None:
         _refuse_utf16(path, head)
-    notes = [f"{path}: {told} (by its byte-order mark)"] if told not in (None, "utf-8") else []
+    is_noted = section.encoding is None and marked not in (None, "utf-8")
+    notes = [f"{path}: the encoding is {marked} (by its byte-order mark)"] if is_noted else []
     warnings: list[str] = []
     damaged = False
     try:
@@ -119,8 +119,9 @@ def _open_text(path: Path, section: DataSection) -> TextFile:
         raise DataError(f"{path}: is empty.")
     if scan.nul_line is not None and not section.skip_bad_rows:
         raise DataError(
-            f"{path} line {scan.nul_line}: holds a NUL character, so it is no text file (UTF-16? "
-            "--set data.encoding=utf-16). To leave such rows out: --set data.skip_bad_rows=true"
+            f"{path} line {scan.nul_line}: holds a NUL character, so it is not a text file in {encoding}.",
+            Change(settings={"data.encoding": "utf-16"}, note="if it is UTF-16"),
+            Change(settings={"data.skip_bad_rows": True}, note="leaves such rows out"),
         )
     return TextFile(path, encoding, damaged or scan.nul_line is not None, notes, warnings)
 
@@ -130,7 +131,12 @@ def _check_encoding(encoding: str) -> None:
         codecs.getincrementaldecoder(encoding)
         bytes(4).decode(encoding)  # refuses codecs that do not make text; four bytes are whole in UTF-16 and UTF-32
     except (LookupError, ValueError) as error:
-        raise DataError(f"data.encoding: {encoding!r} is no text encoding of Python. Try utf-8 or latin-1.") from error
+        raise DataError(
+            f"Python has no text encoding {encoding!r}.",
+            *(Change(settings={"data.encoding": name}) for name in ("utf-8", "latin-1")),
+            key="data.encoding",
+            found=encoding,
+        ) from error
 
 
 def _refuse_utf16(path: Path, head: bytes) -> None:
@@ -139,8 +145,8 @@ def _refuse_utf16(path: Path, head: bytes) -> None:
     if odd + even > 0.2 * len(head):
         name = "utf-16-le" if odd > even else "utf-16-be"
         raise DataError(
-            f"{path} line 1: holds NUL characters, as UTF-16 does. Try: --set data.encoding={name} (or save it as "
-            "UTF-8)"
+            f"{path} line 1: holds NUL characters, as UTF-16 does. Save it as UTF-8, or name its encoding.",
+            Change(settings={"data.encoding": name}),
         )
 
 
@@ -180,8 +186,9 @@ def _line_ends(text: str) -> int:
 
 def _undecodable(path: Path, encoding: str, error: _UndecodableError) -> DataError:
     return DataError(
-        f"{path} line {error.line}: byte 0x{error.byte:02x} is not {encoding}. Save the file as UTF-8, or name "
-        "its encoding, for example: --set data.encoding=cp1252"
+        f"{path} line {error.line}: byte 0x{error.byte:02x} is not {encoding}. Save the file as UTF-8, or name its "
+        "encoding.",
+        Change(settings={"data.encoding": "cp1252"}, note="for example"),
     )
 
 
@@ -195,9 +202,9 @@ def _is_damaged_utf8(path: Path, error: _UndecodableError) -> bool:
         while block := file.read(BLOCK):
             text = decoder.decode(block)
             if not text.isascii():
-                found = len(re.findall("[\udc80-\udcff]", text))
-                stray += found
-                whole += len(re.findall("[^\0-\x7f]", text)) - found
+                undecoded = len(re.findall("[\udc80-\udcff]", text))
+                stray += undecoded
+                whole += len(re.findall("[^\0-\x7f]", text)) - undecoded
     return whole > stray
 
 
@@ -219,21 +226,21 @@ def _guess(path: Path, error: _UndecodableError) -> tuple[str, str]:
     shown = lines[0].decode(name, "replace").strip()
     start = max(0, next((i for i, character in enumerate(shown) if not character.isascii()), 0) - 30)
     return name, (
-        f"{path}: is not UTF-8. Read as {name}, which is a guess: line {error.line} holds "
-        f"{shown[start : start + 60]!r}. If that is wrong type --set data.encoding=NAME, or save the file as UTF-8"
+        f"{path}: is not UTF-8. It is read as {name}, which is a guess: line {error.line} holds "
+        f"{shown[start : start + 60]!r}. If that is wrong, save the file as UTF-8, or: --set data.encoding=NAME"
     )
 
 
 def _lines_beyond_ascii(path: Path) -> list[bytes]:
     """The first of them, up to SAMPLE bytes together."""
-    found: list[bytes] = []
+    lines: list[bytes] = []
     size = 0
     with path.open("rb") as file:
         while size < SAMPLE and (line := file.readline(SAMPLE)):
             if not line.isascii():
-                found.append(line)
+                lines.append(line)
                 size += len(line)
-    return found
+    return lines
 
 
 def _scan_guessed(path: Path, encoding: str, first: _UndecodableError) -> _Scan:
@@ -241,6 +248,7 @@ def _scan_guessed(path: Path, encoding: str, first: _UndecodableError) -> _Scan:
         return _scan(path, encoding)
     except _UndecodableError as error:
         raise DataError(
-            f"{path} line {first.line}: byte 0x{first.byte:02x} is not utf-8; and {encoding}, a guess, does not fit "
-            f"line {error.line}. Save the file as UTF-8, or name its encoding: --set data.encoding=NAME"
+            f"{path} line {first.line}: byte 0x{first.byte:02x} is not utf-8, and {encoding}, a guess, does not fit "
+            f"line {error.line}. Save the file as UTF-8, or name its encoding.",
+            Change(settings={"data.encoding": "NAME"}),
         ) from error

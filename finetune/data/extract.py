@@ -1,4 +1,4 @@
-"""Tables -> rows: texts, groups and order are read from their cells; what cannot be used is left out and counted."""
+"""Tables -> rows: texts, groups and order are read from their cells; rows that cannot be used are counted."""
 
 import math
 from collections import Counter
@@ -10,13 +10,14 @@ from finetune.data.columns import Columns, require_columns
 from finetune.data.label_cells import is_blank
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows, Table
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 from finetune.tasks import Task
 
 Value = TypeVar("Value")
-MOSTLY = 0.95  # share of texts that read as numbers from which a column is taken for a wrong choice
+TEXT_COLUMN = Change(settings={"data.text": "COLUMN"})
+MOSTLY = 0.95  # fraction of texts that are numbers, from which a column is taken for a wrong choice
 
 
 def extract_rows(
@@ -25,10 +26,10 @@ def extract_rows(
     """Take the columns, leave out rows that cannot be used (counted in `dropped`). Labels stay cells.
 
     Args:
-        section: What is asked for.
+        section: What the recipe says of its data.
         table: Where the rows are.
         columns: Which column is what.
-        task: Of several labels an empty cell means none of them; else it means that the row is not labelled.
+        task: In multi-label data an empty cell means no label; else it means that the row is not labelled.
         bad: Takes rows whose group or order cannot be read.
         dropped: Reason -> rows left out.
 
@@ -80,7 +81,7 @@ def label_cells(table: Table, columns: Columns) -> list[Any]:
 
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
-    """The label cells that say something: what the task is told from."""
+    """The label cells that are not empty: what the task is inferred from."""
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
@@ -90,9 +91,7 @@ def _texts(table: Table, column: str) -> list[str]:
 
 def _as_text(value: Any, column: str, table: Table) -> str:
     if isinstance(value, list | dict | bool):
-        raise DataError(
-            f"{table.origin}: column '{column}' holds {value!r}, which is no text. Try: --set data.text=COLUMN"
-        )
+        raise DataError(f"{table.origin}: column '{column}' holds {value!r}, which is not a text.", TEXT_COLUMN)
     return "" if value is None else value if isinstance(value, str) else str(value)
 
 
@@ -115,7 +114,8 @@ def _refuse_numbers(texts: list[str], columns: Columns, table: Table) -> None:
     if filled and numbers >= MOSTLY * len(filled):
         raise DataError(
             f"{table.origin}: column '{columns.text}' holds numbers, not texts (first: {filled[0]!r}). "
-            f"Columns: {', '.join(table.columns)}. Try: --set data.text=COLUMN"
+            f"Columns: {', '.join(table.columns)}.",
+            TEXT_COLUMN,
         )
 
 
@@ -124,7 +124,9 @@ def _below_minimum(section: DataSection, table: Table) -> set[int]:
     below: set[int] = set()
     for name, minimum in section.minimum.items():
         if name not in table.columns:
-            raise DataError(f"{table.origin}: data.minimum: no column '{name}'.{suggest(name, table.columns)}")
+            raise DataError(
+                f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}", key="data.minimum", found=name
+            )
         for index, value in enumerate(table.columns[name]):
             text = str(value)
             if not (_parses_as_number(text) and float(text) >= minimum):
@@ -143,20 +145,20 @@ def _read_cells(
     table: Table, column: str, rows: Iterable[int], key: str, read: Callable[[Any], Value], bad: BadRows
 ) -> dict[int, Value]:
     """Row -> its cell as `read` has it, for those of `rows` that it can read."""
-    wanted = set(rows)
+    usable = set(rows)
     values: dict[int, Value] = {}
     for index, cell in enumerate(table.columns[column]):
-        if index in wanted:
+        if index in usable:
             try:
                 values[index] = read(cell)
             except ValueError as error:
-                bad.add(f"{table.origin} row {index + 1}: data.{key}: column '{column}' {error}.")
+                bad.add(f"{table.origin} row {index + 1}: column '{column}' (data.{key}) {error}.")
     return values
 
 
 def _as_group(cell: Any) -> str:
     if is_blank(cell):
-        raise ValueError("is empty, so it is not known which rows belong together")
+        raise ValueError("is empty, so the group of the row is unknown")
     return str(cell).strip()
 
 
@@ -169,7 +171,7 @@ def _order_reader(cells: Iterable[Any]) -> Callable[[Any], float]:
 
 def _as_number(cell: Any) -> float:
     if is_blank(cell):
-        raise ValueError("is empty, so the row has no place in the order")
+        raise ValueError("is empty, so the position of the row is unknown")
     if isinstance(cell, bool) or not _parses_as_number(str(cell)):
         raise ValueError(f"holds {cell!r}, where other rows have numbers")
     return float(cell)
@@ -178,12 +180,12 @@ def _as_number(cell: Any) -> float:
 def _as_time(cell: Any) -> float:
     """Seconds since 1970; without a time zone, in UTC."""
     if is_blank(cell):
-        raise ValueError("is empty, so the row has no place in the order")
+        raise ValueError("is empty, so the position of the row is unknown")
     try:
         time = datetime.fromisoformat(str(cell).strip())
     except ValueError as error:
         raise ValueError(
-            f"holds {cell!r}, which is no number and no date such as 2024-05-31 or 2024-05-31T14:00 (year first). "
-            "Rewrite the column that way"
+            f"holds {cell!r}, which is neither a number nor a date such as 2024-05-31 or 2024-05-31T14:00. Write dates "
+            "with the year first"
         ) from error
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -56,7 +56,7 @@ def frames_of(data: object) -> tuple[str, dict[str, Frame]]:
     """What messages call the data, and split -> table; "all" for a table that is alone.
 
     Raises:
-        DataError: `data` is nothing of the kind, has no rows, or its columns cannot be told apart.
+        DataError: `data` is nothing of the kind, has no rows, or two columns have the same name.
     """
     is_set = _is(data, "datasets", "DatasetDict")
     if not isinstance(data, Mapping) or not (is_set or _holds_splits(data)):

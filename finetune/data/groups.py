@@ -8,10 +8,10 @@ from typing import Any
 from finetune.data.labels import count_labels
 from finetune.data.rows import Rows
 from finetune.data.strata import strata
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.tasks import Task
 
-MOST_TRIALS = 200_000  # groups × parts that are balanced by class, about 20 µs each; of more groups, parts are drawn
+MOST_TRIALS = 200_000  # groups × parts that are balanced by class, about 20 µs each; with more, parts are random
 
 
 def draw_groups(rows: Rows, size: int, task: Task, seed: int, key: str) -> list[int]:
@@ -28,11 +28,14 @@ def draw_groups(rows: Rows, size: int, task: Task, seed: int, key: str) -> list[
     chosen = min(able, key=lambda part: abs(len(part) - size), default=[])
     if not size / 2 <= len(chosen) <= 1.5 * size:
         largest, members = Counter(rows.groups).most_common(1)[0]
-        found = f"the nearest that whole groups give is {len(chosen)}" if chosen else "no whole groups can be drawn"
+        nearest = f"the nearest size of whole groups is {len(chosen)}" if chosen else "no whole groups can be drawn"
         raise DataError(
-            f"{key}: {size} rows are wanted of {different} groups (data.group), the largest with {members} rows "
-            f"({largest!r}), and {found}. Ask for another size, such as --set {key}="
-            f"{len(chosen) or max(members, len(rows) // different)}, or split without data.group"
+            f"{size} rows cannot be drawn from {different} groups (data.group), the largest with {members} rows "
+            f"({largest!r}): {nearest}.",
+            Change(settings={key: len(chosen) or max(members, len(rows) // different)}),
+            Change(settings={"data.group": None}, note="splits groups"),
+            key=key,
+            found=size,
         )
     return chosen
 

@@ -1,4 +1,4 @@
-"""JSON and JSON lines -> table, by Python's own json: numbers keep their digits, dates stay the texts they are."""
+"""JSON and JSON lines -> table, by Python's own json: numbers keep their digits, and dates stay texts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
 
 
 def read_json_lines(file: TextFile, section: DataSection) -> Table:
-    """One object a line.
+    """One object per line.
 
     Raises:
-        DataError: A line is no object, or a key has two kinds of values; named by the line.
+        DataError: A line is not an object, or a key has two kinds of values; names the line.
     """
     bad = BadRows(section.skip_bad_rows)
     return _collect(file, "line", _objects_of_lines(file, bad), bad)
@@ -29,19 +29,20 @@ def read_json(file: TextFile, section: DataSection) -> Table:
     """A list of objects, or an object with one such list in it; JSON lines are recognised.
 
     Raises:
-        DataError: It is something else, or an entry is no object.
+        DataError: It is something else, or an entry is not an object.
     """
     text = "".join(file.lines(newline=None))
     where = str(file.path)
     damage = UNREADABLE.search(text)
     if damage is not None:
         line = text.count("\n", 0, damage.start()) + 1
-        raise DataError(f"{where} line {line}: holds what is no text. Only rows of CSV and JSON lines can be left out.")
+        only = "Only rows of CSV and JSON lines can be left out."
+        raise DataError(f"{where} line {line}: holds characters that are not text. {only}")
     try:
         content = _parse(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and _is_object(text.lstrip().partition("\n")[0]):
-            file.notes.append(f"{where}: one object a line (JSON lines)")
+            file.notes.append(f"{where}: read as JSON lines, one object per line")
             return read_json_lines(file, section)
         raise DataError(f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.") from error
     except (ValueError, RecursionError) as error:
@@ -57,11 +58,11 @@ def _entries(file: TextFile, content: Any) -> list[Any]:
         raise DataError(f"{file.path}: holds a {type(content).__name__}. {EXPECTED}")
     lists = [key for key, value in content.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
-        file.notes.append(f"{file.path}: the list under '{lists[0]}' is read")
+        file.notes.append(f"{file.path}: the rows are the list under '{lists[0]}'")
         return content[lists[0]]
     if content and all(isinstance(value, dict | list) for value in content.values()) and not lists:
         raise DataError(
-            f"{file.path}: is stored column by column ({', '.join(content)}), as pandas does when not told otherwise. "
+            f"{file.path}: is stored column by column ({', '.join(content)}), as pandas does by default. "
             f"{EXPECTED}. In pandas: to_json(path, orient='records')"
         )
     shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
@@ -74,7 +75,7 @@ def _objects_of_lines(file: TextFile, bad: BadRows) -> Iterator[tuple[int, dict[
             continue
         try:
             if file.damaged and UNREADABLE.search(line):
-                raise ValueError(f"holds bytes that are no {file.encoding} text")
+                raise ValueError(f"holds bytes that are not {file.encoding} text")
             row = _as_object(_parse(line))
         except json.JSONDecodeError as error:
             bad.add(f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.")
@@ -105,13 +106,13 @@ def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]
     for number, row in rows:
         for key, value in row.items():
             kind = kind_of(value)
-            known, first = kinds.get(key, ("nothing", number))
-            if "nothing" not in (kind, known) and kind != known:
+            first_kind, first = kinds.get(key, ("nothing", number))
+            if "nothing" not in (kind, first_kind) and kind != first_kind:
                 raise DataError(
-                    f"{file.path} {unit} {number}: '{key}' is {kind} here and {known} in {unit} {first}. "
-                    "Make them alike."
+                    f"{file.path} {unit} {number}: '{key}' is {kind} here and {first_kind} in {unit} {first}. "
+                    "Use one kind of value."
                 )
-            if known == "nothing":
+            if first_kind == "nothing":
                 kinds[key] = (kind, number)
         waiting.append(row)
         if len(waiting) == CHUNK:
@@ -179,7 +180,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite_number(digits: str) -> float:

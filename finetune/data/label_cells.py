@@ -10,13 +10,25 @@ from typing import Any
 
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, Problem, suggest
 from finetune.tasks import Task
 
-MOSTLY = 0.95  # share of cells that read as lists from which all are
+MOSTLY = 0.95  # fraction of cells that must read as lists, for all to be read so
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 # How numpy prints an array: Python would read ['a' 'b'] as ['ab'].
 NO_COMMAS = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*"|[\d.]+)\s+)+(?:'[^']*'|"[^"]*"|[\d.]+)\s*\]""")
+
+
+class CellError(ValueError):
+    """A cell is not what the format of the labels says.
+
+    Attributes:
+        changes: Ways to read it.
+    """
+
+    def __init__(self, why: str, *changes: Change) -> None:
+        super().__init__(why)
+        self.changes = changes
 
 
 @dataclass(frozen=True)
@@ -49,10 +61,11 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
         try:
             labels.append(parse(cell))
             keep.append(index)
-        except ValueError as error:
-            bad.add(f"{origin} row {rows.ids[index]}: label {_shown(cell, form)!r} {error}.")
+        except CellError as error:
+            why = f"{origin} row {rows.ids[index]}: label {_cell_to_blame(cell, form)!r} {error}."
+            bad.add(Problem(why, changes=error.changes))
     if not keep:
-        raise DataError(f"{origin}: no rows are left of {len(rows)}: none has a label that can be read.")
+        raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
     kept = rows if len(keep) == len(rows) else rows.take(keep)
     return replace(kept, labels=labels)
 
@@ -69,8 +82,8 @@ def _parser(form: LabelFormat) -> Callable[[Any], Any]:
     return lambda cell: _parse_names(cell, form.separator)
 
 
-def _shown(cell: Any, form: LabelFormat) -> Any:
-    """The cell to blame."""
+def _cell_to_blame(cell: Any, form: LabelFormat) -> Any:
+    """Where each label has a column, the cell that is no flag."""
     if not form.columns:
         return cell
     return next((part for part in cell if str(part).strip().lower() not in FLAGS), cell)
@@ -82,10 +95,11 @@ def is_blank(cell: Any) -> bool:
 
 def parse_name(cell: Any) -> str:
     """Raises:
-    ValueError: The cell holds several.
+    CellError: The cell holds several.
     """
     if isinstance(cell, list | dict):
-        raise ValueError("is no single label. For lists of labels type: --set data.task=multi_label")
+        several = Change(settings={"data.task": "multi_label"}, note="for lists of labels")
+        raise CellError("is not a single label", several)
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
@@ -96,7 +110,7 @@ def _parse_names(cell: Any, separator: str) -> list[str]:
         return []
     if isinstance(cell, list):
         if not all(isinstance(part, str | int | float) for part in cell):
-            raise ValueError("holds something that is no label name")
+            raise CellError("holds something that is not a label name")
         parts = [parse_name(part) for part in cell]
     else:
         parts = parse_name(cell).split(separator)
@@ -106,14 +120,14 @@ def _parse_names(cell: Any, separator: str) -> list[str]:
 def _parse_flag(name: str, cell: Any) -> bool:
     flag = FLAGS.get(str(cell).strip().lower())
     if flag is None:
-        raise ValueError(f"in column '{name}' is neither 0 nor 1 (nor true or false)")
+        raise CellError(f"in column '{name}' is neither 0 nor 1 (nor true or false)")
     return flag
 
 
 def _parse_number(cell: Any) -> float:
     number = as_number(cell)
     if number is None:
-        raise ValueError("is no number, but data.task is regression")
+        raise CellError("is not a number, but data.task is regression")
     return number
 
 
@@ -132,7 +146,7 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     """Whether cells are lists written as text, by JSON or by Python (a list that pandas saved to CSV).
 
     Raises:
-        DataError: They are printed numpy arrays, of which it is not certain where a label ends.
+        DataError: They are printed numpy arrays, in which the end of a label cannot be seen.
     """
     boxed = [cell for cell in cells if isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"]
     if not boxed or len(boxed) < MOSTLY * len(cells):
@@ -140,8 +154,9 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     printed = next((cell for cell in boxed if NO_COMMAS.fullmatch(cell.strip())), None)
     if printed is not None:
         raise DataError(
-            f"data.label: {printed!r} is how numpy prints an array, and where a label ends is lost in it. Save lists "
-            "(array.tolist()), or join the labels by '|'."
+            f"{printed!r} is how numpy prints an array, which does not show where a label ends. Save lists "
+            "(array.tolist()), or join the labels by '|'.",
+            key="data.label",
         )
     return sum(_reads_as_list(cell) for cell in boxed) >= MOSTLY * len(cells)
 
@@ -149,29 +164,29 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
 def _reads_as_list(cell: str) -> bool:
     try:
         read_list(cell)
-    except ValueError:
+    except CellError:
         return False
     return True
 
 
 def read_list(cell: Any) -> list[Any]:
-    """`["a", "b"]` or `['a', 'b']`.
+    """The list that a cell such as `["a", "b"]` or `['a', 'b']` is or spells.
 
     Raises:
-        ValueError: The cell is nothing of the kind.
+        CellError: The cell is nothing of the kind.
     """
     if isinstance(cell, list):
         return cell
     try:
-        found = json.loads(cell)
+        content = json.loads(cell)
     except (TypeError, ValueError, RecursionError):
         try:
-            found = ast.literal_eval(str(cell).strip())
+            content = ast.literal_eval(str(cell).strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-            raise ValueError("is no list of labels, as the other cells are") from error
-    if not isinstance(found, list):
-        raise ValueError("is no list of labels, as the other cells are")
-    return found
+            raise CellError("is not a list of labels, although the other cells are") from error
+    if not isinstance(content, list):
+        raise CellError("is not a list of labels, although the other cells are")
+    return content
 
 
 def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[str]) -> dict[str, Rows]:
@@ -190,8 +205,10 @@ def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[
                 if name not in mapping:
                     where = "" if split == "all" else f" of {split}"
                     raise DataError(
-                        f"data.label_map: misses {name!r}, the label of row {row_id}{where}.{suggest(name, mapping)} "
-                        "Every label needs a name there."
+                        f"lacks {name!r}, the label of row {row_id}{where}.{suggest(name, mapping)} Every label needs "
+                        "a name there.",
+                        key="data.label_map",
+                        found=name,
                     )
             used.update(names)
             # Two labels may get one name: a row has it once.
@@ -200,5 +217,5 @@ def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[
         mapped[split] = replace(rows, labels=labels)
     idle = [name for name in mapping if name not in used]
     if idle:
-        warnings.append(f"data.label_map: no row is labelled {', '.join(map(repr, idle[:10]))}")
+        warnings.append(f"data.label_map: no row has the label {', '.join(map(repr, idle[:10]))}")
     return mapped

@@ -15,7 +15,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Splits:
-    """A source cut into splits, with everything said until then.
+    """A source cut into splits, with all messages until then.
 
     Attributes:
         source: What was split.
@@ -122,9 +122,7 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
     task, validation, test = splits.source.task, splits.rows["validation"], splits.rows.get("test")
     train = take_subset(section, splits.rows["train"], task, notes)
     if test is None:
-        warnings.append(
-            "there is no test split: the reported validation score was also used to select, so it is optimistic"
-        )
+        warnings.append("there is no test split: the validation score is optimistic, as it was also used for selection")
     for reason in ("empty text", "empty label"):
         if splits.dropped[reason]:
             warnings.append(f"{splits.dropped[reason]} rows left out: {reason}")
@@ -145,7 +143,7 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
 
 
 def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
-    """Columns that say nothing to the model: the second text of a pair may be among them."""
+    """Columns that the model does not see: the second text of a pair may be among them."""
     used = {name for _, name in columns.by_role()} | set(section.minimum)
     left = [name for name in table.columns if name not in used]
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
@@ -190,12 +188,13 @@ def _clean(
     dropped.update(bad.dropped())
     if section.label_map:
         if form.task == "regression":
-            raise DataError("data.label_map: has no meaning for regression. Try: --set 'data.label_map={}'")
+            no_map = Change(settings={"data.label_map": {}})
+            raise DataError("has no meaning for regression.", no_map, key="data.label_map", found=section.label_map)
         rows = map_labels(rows, section.label_map, warnings)
     warnings += _drop_warnings(section, rows)
-    rows = {name: drop_labelled(found, section.drop_labels, dropped) for name, found in rows.items()}
+    rows = {name: drop_labelled(part, section.drop_labels, dropped) for name, part in rows.items()}
     if section.deduplicate:
-        rows = drop_shared({name: deduplicate(found, dropped) for name, found in rows.items()}, dropped)
+        rows = drop_shared({name: deduplicate(part, dropped) for name, part in rows.items()}, dropped)
     _refuse_empty(rows, dropped)
     return rows
 
@@ -205,7 +204,7 @@ def _split(
 ) -> tuple[dict[str, Rows], dict[str, str]]:
     """Split -> rows, and split -> table that they came from."""
     if section.split_file is not None:
-        notes.append(f"splits are those of {section.split_file}")
+        notes.append(f"splits are read from {section.split_file}")
         splits, origins = read_split(section.split_file, rows)
         unused = sum(map(len, rows.values())) - sum(map(len, splits.values()))
         if unused:
@@ -217,21 +216,22 @@ def _split(
 
 
 def _refuse_empty(rows: dict[str, Rows], dropped: Counter[str]) -> None:
-    for name, found in rows.items():
-        if len(found) == 0:
+    for name, part in rows.items():
+        if len(part) == 0:
             counted = ", ".join(f"{count} × {reason}" for reason, count in dropped.items() if count)
-            raise DataError(f"data: no rows are left for {name} after cleaning ({counted or 'none was left out'}).")
+            reasons = counted or "none was left out"
+            raise DataError(f"no rows are left for {name} after cleaning ({reasons}).", key="data")
 
 
 def _drop_warnings(section: DataSection, parsed: dict[str, Rows]) -> list[str]:
-    """Names in data.drop_labels that no row has: most likely misspelt."""
+    """Names in data.drop_labels that no row has: most likely typos."""
     if not section.drop_labels:
         return []
-    found = {name for rows in parsed.values() for name in count_labels(rows)}
+    names = {name for rows in parsed.values() for name in count_labels(rows)}
     return [
-        f"data.drop_labels: no row is labelled '{name}'.{suggest(name, found)}"
+        f"data.drop_labels: no row has the label '{name}'.{suggest(name, names)}"
         for name in section.drop_labels
-        if name not in found
+        if name not in names
     ]
 
 

@@ -11,7 +11,7 @@ from finetune.data.memory import PREFIX as MEMORY_PREFIX
 from finetune.data.memory import stored_folder
 from finetune.data.readers import OTHER_FILES, known_suffixes
 from finetune.errors import Change, DataError
-from finetune.packages import PREFIX, package_path
+from finetune.packages import PREFIX, PackageError, package_path
 
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
@@ -38,8 +38,8 @@ def locate(reference: str, key: str) -> Path | HubName:
     if reference.startswith(PREFIX):
         try:
             return package_path(reference)
-        except LookupError as error:
-            raise DataError(str(error), key=key, found=reference) from error
+        except PackageError as error:
+            raise DataError(str(error), *error.changes, key=key, found=reference) from error
     try:
         path = Path(reference).expanduser()
         exists = path.exists()

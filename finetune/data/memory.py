@@ -35,7 +35,7 @@ def store(data: object) -> str:
             `(texts, labels)`, or split -> any of these.
 
     Raises:
-        DataError: It is nothing of the kind, has no rows, or its columns cannot be told apart; or the cache cannot be
+        DataError: It is nothing of the kind, has no rows, or two columns have the same name; or the cache cannot be
             written.
     """
     origin, frames = frames_of(data)
@@ -135,7 +135,7 @@ def _write(origin: str, frames: Mapping[str, Frame], folder: Path) -> None:
 
 
 def _about(frame: Frame) -> dict[str, Any]:
-    """What is known of a table beside its cells."""
+    """What describes a table beside its cells."""
     return {
         "origin": frame.origin,
         "rows": frame.rows,
@@ -146,7 +146,7 @@ def _about(frame: Frame) -> dict[str, Any]:
 
 
 def _digest(origin: str, frames: Mapping[str, Frame]) -> str:
-    """sha256 over the cells and what is known of them, whatever the libraries pack them into."""
+    """sha256 over the cells and what describes them, however the libraries pack them."""
     digest = hashlib.sha256(json.dumps([FORMAT, origin]).encode())
     for split, frame in frames.items():
         digest.update(json.dumps([split, _about(frame)]).encode())

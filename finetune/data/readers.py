@@ -98,7 +98,7 @@ def find_reader(path: Path) -> Reader | None:
 
 @functools.cache
 def _installed_readers() -> dict[str, Reader]:
-    found: dict[str, Reader] = {}
+    installed: dict[str, Reader] = {}
     for point in metadata.entry_points(group=GROUP):
         package = point.dist.name if point.dist is not None else "the package that declares it"
         origin = f"entry point {point.name} = {point.value} of {package}"
@@ -107,11 +107,11 @@ def _installed_readers() -> dict[str, Reader]:
             reader = point.load()
         except Exception as error:  # whatever an import can raise
             raise DataError(f"{origin}: cannot be loaded: {type(error).__name__}: {error}.", way_out) from error
-        problems = list(_problems(point.name, reader, {**READERS, **found}))
+        problems = list(_problems(point.name, reader, {**READERS, **installed}))
         if problems:
             raise DataError(f"{origin}: {'; '.join(problems)}.", way_out)
-        found[point.name] = replace(reader, read=_guarded(reader, f"reader '{point.name}' of {package}"))
-    return found
+        installed[point.name] = replace(reader, read=_guarded(reader, f"reader '{point.name}' of {package}"))
+    return installed
 
 
 def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterat
     if not reader.suffixes and reader.recognises is None:
         yield "has neither suffixes nor recognises, so it would never be used"
     for suffix in reader.suffixes:
-        owner = next((other for other, known in others.items() if suffix in known.suffixes), None)
+        owner = next((other for other, present in others.items() if suffix in present.suffixes), None)
         if owner is not None:
             yield f"{suffix} files are read by the reader '{owner}'"
         if not suffix.startswith(".") or suffix != suffix.lower():
@@ -135,7 +135,7 @@ def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterat
 
 
 def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Content]:
-    """The `read` of a user's reader: what goes wrong in it is said with its name."""
+    """The `read` of a user's reader, with its name in the errors."""
 
     def read(path: Path, section: DataSection) -> Content:
         try:

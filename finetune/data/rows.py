@@ -1,4 +1,4 @@
-"""Rows of one split, and what was learned about a data set on the way."""
+"""Rows of one split, and a data set that is ready for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rows:
         texts: First (or only) text.
         pairs: Second text of a pair, or None.
         labels: str for single-label, list[str] for multi-label, float for regression.
-        ids: Row number in its source, from 1, for messages and for writing down who is in which split.
+        ids: Row number in its source, from 1, for messages and for the split file.
         groups: Group of each row (`data.group`), or None.
         order: What rows are ordered by (`data.order_by`), or None.
     """
@@ -49,7 +49,7 @@ class Rows:
 
 
 def label_identity(label: Any) -> Any:
-    """What makes two labels the same: of a list, its order does not count."""
+    """What makes two labels the same: the order in a list does not count."""
     return frozenset(label) if isinstance(label, list) else label
 
 
@@ -66,7 +66,7 @@ class Data:
         test: Rows measured once at the end, or None.
         columns: Which column was used for what.
         dropped: Reason -> number of rows left out.
-        notes: What was decided for the user, to be said.
+        notes: What was decided for the user.
         warnings: What the user should look at.
         fingerprint: sha256 over all splits, texts and labels.
         tables: Split -> table that its rows and their ids came from: all, train, validation or test.

@@ -1,4 +1,4 @@
-"""split.json: which rows are in which split, written by every run and read again through `data.split_file`."""
+"""split.json: which rows are in which split; every run writes it, and `data.split_file` reads it again."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from finetune.atomic import write_text
 from finetune.data.digest import text_digest
 from finetune.data.rows import Data, Rows
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 
 SPLITS = ("train", "validation", "test")
 KEYS = ("table", "rows", "digest")
@@ -45,33 +45,33 @@ def read_split(reference: str, tables: dict[str, Rows]) -> tuple[dict[str, Rows]
     splits: dict[str, Rows] = {}
     origins: dict[str, str] = {}
     owner: dict[tuple[str, int], str] = {}
-    positions = {name: {row_id: place for place, row_id in enumerate(rows.ids)} for name, rows in tables.items()}
+    positions = {name: {row_id: row for row, row_id in enumerate(rows.ids)} for name, rows in tables.items()}
     for split in SPLITS:
         if split not in content:
             continue
         table, numbers, digest = _read_entry(path, split, content[split], tables)
-        places = []
+        rows = []
         for number in numbers:
             first = owner.setdefault((table, number), split)
             if first != split:
                 raise DataError(f"{path}: row {number} of '{table}' is in {first} and in {split}. Keep it in one.")
-            place = positions[table].get(str(number))
-            if place is None:
+            row = positions[table].get(str(number))
+            if row is None:
                 raise DataError(
                     f"{path}: {split}: row {number} of '{table}' is not there, or was left out in cleaning; "
-                    f"{len(tables[table])} rows are left. Has the data, or a key such as data.deduplicate or "
-                    "data.drop_labels, changed since?"
+                    f"{len(tables[table])} rows are left. Has the data changed since, or a key such as "
+                    "data.deduplicate or data.drop_labels?"
                 )
-            places.append(place)
-        if len(set(places)) < len(places):
+            rows.append(row)
+        if len(set(rows)) < len(rows):
             raise DataError(f"{path}: {split}: a row is given twice.")
-        splits[split] = tables[table].take(sorted(places))
+        splits[split] = tables[table].take(sorted(rows))
         origins[split] = table
         if digest is not None and digest != text_digest(splits[split]):
             raise DataError(
-                f"{path}: {split}: the rows with these numbers no longer have the texts that they had: the data has "
-                "changed. Split it anew with --set data.split_file=null, or take the digests out of the file if the "
-                "row numbers still hold."
+                f"{path}: {split}: the data has changed: the rows with these numbers have other texts. If the row "
+                "numbers are still right, remove the digests from the file.",
+                Change(settings={"data.split_file": None}, note="draws a new split"),
             )
     return splits, origins
 
@@ -80,16 +80,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        hint = f" Try: --set data.split_file={path / 'split.json'}" if path.is_dir() else ""
-        raise DataError(f"data.split_file: {path}: cannot be read: {error.strerror}.{hint}") from error
+        inside = [Change(settings={"data.split_file": str(path / "split.json")})] if path.is_dir() else []
+        why = f"{path}: cannot be read: {error.strerror}."
+        raise DataError(why, *inside, key="data.split_file", found=str(path)) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no split file: not JSON in UTF-8: {error}.") from error
+        raise DataError(f"{path}: is not a split file: not JSON in UTF-8: {error}.") from error
     expected = 'expected {"train": …, "validation": …} with the row numbers of each, and perhaps "test"'
     if not isinstance(content, dict):
-        raise DataError(f"{path}: is no split file: {expected}.")
+        raise DataError(f"{path}: is not a split file: {expected}.")
     unknown = [name for name in content if name not in SPLITS]
     if unknown:
-        raise DataError(f"{path}: '{unknown[0]}' is no split.{suggest(unknown[0], SPLITS)}")
+        raise DataError(f"{path}: '{unknown[0]}' is not a split.{suggest(unknown[0], SPLITS)}")
     if "train" not in content or "validation" not in content:
         raise DataError(f"{path}: lacks {'train' if 'train' not in content else 'validation'}: {expected}.")
     return content
@@ -103,14 +104,14 @@ def _read_entry(path: Path, split: str, entry: Any, tables: dict[str, Rows]) -> 
         raise DataError(f"{path}: {split}: expected a list of row numbers, or an object with rows, table and digest.")
     unknown = [key for key in entry if key not in KEYS]
     if unknown:
-        raise DataError(f"{path}: {split}: '{unknown[0]}' is no key.{suggest(unknown[0], KEYS)}")
+        raise DataError(f"{path}: {split}: '{unknown[0]}' is not a key.{suggest(unknown[0], KEYS)}")
     table = entry.get("table", next(iter(tables)) if len(tables) == 1 else split)
     if not isinstance(table, str) or table not in tables:
         raise DataError(f"{path}: {split}: the data has no table '{table}', but: {', '.join(tables)}.")
     numbers = entry["rows"]
     odd = [number for number in numbers if type(number) is not int]
     if odd:
-        raise DataError(f"{path}: {split}: {odd[0]!r} is no row number; rows count from 1.")
+        raise DataError(f"{path}: {split}: {odd[0]!r} is not a row number; rows count from 1.")
     if not numbers:
         raise DataError(f"{path}: {split}: names no rows.")
     return table, numbers, entry.get("digest")

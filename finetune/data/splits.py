@@ -1,17 +1,18 @@
-"""Who is in train, validation and test. Seeded by `data.split_seed` alone."""
+"""Which rows are in train, validation and test. Seeded by `data.split_seed` alone."""
 
 from collections import Counter
 from typing import Any
 
 from finetune.data.groups import draw_groups, group_folds
-from finetune.data.labels import drop_advice, names_of
+from finetune.data.labels import drop_change, names_of
 from finetune.data.rows import Rows
 from finetune.data.strata import how, is_iterative, label_matrix, sample, strata
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
 SHOWN = 10  # names in a message
+OWN_FILES = Change(settings={"data.validation": "FILE", "data.test": "FILE"}, note="splits of your own")
 
 
 def holdout_size(rows: int) -> int:
@@ -33,13 +34,13 @@ def make_splits(
     pool = tables["all"] if "all" in tables else tables["train"]
     if section.folds is not None:
         _check_folds(section.folds, pool, splits)
-    wanted = [name for name in ("test", "validation") if name not in splits]
-    if "all" not in tables and "test" in wanted and section.test_size is None and section.folds is None:
-        wanted.remove("test")  # files were given for the other splits: do not invent a test split from train
-    if not wanted:
+    missing = [name for name in ("test", "validation") if name not in splits]
+    if "all" not in tables and "test" in missing and section.test_size is None and section.folds is None:
+        missing.remove("test")  # files were given for the other splits: do not invent a test split from train
+    if not missing:
         warnings += _idle_warnings(section)
         return {"train": pool, **splits}
-    parts = len(wanted) + 1 if section.folds is None else max(section.folds, 3)
+    parts = len(missing) + 1 if section.folds is None else max(section.folds, 3)
     # Positions in the pool that may be held out; rows of labels that are too rare for it are trained on.
     free = list(range(len(pool))) if section.order_by else _measurable(section, pool, task, parts, warnings)
     kept = sorted(set(range(len(pool))) - set(free))
@@ -47,11 +48,11 @@ def make_splits(
         fold, chosen = _take_fold(section, pool.take(free), task, notes)
         splits["test"] = pool.take([free[row] for row in chosen])
         free = _without(free, fold)
-        wanted.remove("test")
+        missing.remove("test")
     total = len(free) + len(kept)
     classes = len({pool.labels[row] for row in free}) if task == "single_label" else 1
     default = max(holdout_size(total), classes)
-    for name in wanted:
+    for name in missing:
         size = _rows_of(getattr(section, f"{name}_size"), total, default, f"data.{name}_size")
         chosen = _draw(section, pool.take(free), name, size, task, notes)
         splits[name] = pool.take([free[row] for row in chosen])
@@ -60,10 +61,10 @@ def make_splits(
 
 
 def thin_out(section: DataSection, rows: Rows, name: str, task: Task) -> Rows:
-    """A stratified part of a split, as large as the recipe says; all of it when no size is asked for."""
+    """A stratified part of a split, as large as the recipe says; all of it when the recipe names no size."""
     key = f"data.{name}_size"
-    wanted = _rows_of(getattr(section, f"{name}_size"), len(rows), len(rows), key)
-    return rows if wanted == len(rows) else rows.take(sample(rows.labels, wanted, task, section.split_seed, key))
+    size = _rows_of(getattr(section, f"{name}_size"), len(rows), len(rows), key)
+    return rows if size == len(rows) else rows.take(sample(rows.labels, size, task, section.split_seed, key))
 
 
 def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, notes: list[str]) -> list[int]:
@@ -74,21 +75,21 @@ def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, no
     """
     key, seed = f"data.{name}_size", section.split_seed
     if size >= len(rows):
-        raise DataError(f"{key}: {size} rows are wanted but only {len(rows)} are left. Ask for fewer.")
+        raise DataError(f"{size} rows are asked for, and only {len(rows)} are left.", key=key, found=size)
     if section.order_by is not None:
-        chosen = _draw_last(rows, size, key)
-        manner = f"the last by '{section.order_by}', {size} wanted; rows equal in it stay together, on the later side"
+        chosen = _draw_last(section, rows, size, key)
+        manner = f"the last by '{section.order_by}', asked for {size}; rows with the same value stay together"
     elif rows.groups is not None:
         chosen = draw_groups(rows, size, task, seed, key)
         whole = len({rows.groups[row] for row in chosen})
-        manner = f"{whole} whole groups of '{section.group}', {size} rows wanted; {_kept_by_groups(task)}, split seed "
-        manner += str(seed)
+        manner = f"{whole} whole groups of '{section.group}', asked for {size} rows; {_kept_by_groups(task)}, split "
+        manner += f"seed {seed}"
     else:
         chosen = sample(rows.labels, size, task, seed, key)
         manner = f"{how(rows.labels, task)}, split seed {seed}"
     if getattr(section, f"{name}_size") is None:
-        manner += f"; no {key}: a tenth to a fifth of the rows, 500 in between"
-    notes.append(f"{name}: {len(chosen)} rows split off ({manner})")
+        manner += f"; {key} is not set: 10 to 20 % of the rows, about 500"
+    notes.append(f"{name}: {len(chosen)} rows held out ({manner})")
     return chosen
 
 
@@ -97,7 +98,7 @@ def _kept_by_groups(task: Task) -> str:
     return f"stratified by {named} as far as groups allow"
 
 
-def _draw_last(rows: Rows, size: int, key: str) -> list[int]:
+def _draw_last(section: DataSection, rows: Rows, size: int, key: str) -> list[int]:
     assert rows.order is not None, "asked for only with data.order_by"
     order = rows.order
     ranked = sorted(range(len(rows)), key=lambda row: order[row])
@@ -106,14 +107,21 @@ def _draw_last(rows: Rows, size: int, key: str) -> list[int]:
         start -= 1
     if start == 0:
         later = sum(value > order[ranked[0]] for value in order)
+        other = Change(settings={"data.order_by": "COLUMN"}, note="a column with more different values")
         if later == 0:
             raise DataError(
-                f"{key}: {size} rows are wanted from the end of data.order_by, but the {len(rows)} rows left all have "
-                "one value there, so there is no earlier and later. Name a finer column"
+                f"all {len(rows)} rows have the same value in '{section.order_by}', so none is earlier or later.",
+                other,
+                key="data.order_by",
+                found=section.order_by,
             )
         raise DataError(
-            f"{key}: {size} rows are wanted from the end of data.order_by, but only {later} of the {len(rows)} rows "
-            f"left come after the first, which stay together. Ask for at most {later}, or name a finer column"
+            f"{size} rows are asked for from the end of '{section.order_by}' (data.order_by), but only {later} of "
+            f"{len(rows)} rows come after its first value.",
+            Change(settings={key: later}),
+            other,
+            key=key,
+            found=size,
         )
     return sorted(ranked[start:])
 
@@ -121,11 +129,15 @@ def _draw_last(rows: Rows, size: int, key: str) -> list[int]:
 def _check_folds(folds: int, pool: Rows, splits: dict[str, Rows]) -> None:
     if "test" in splits:
         raise DataError(
-            "data.folds: the data has a test split of its own, and folds would make another. Leave --folds out, or "
-            "pass one file with all rows: --data FILE"
+            "the data has its own test split, and folds would make another. Run without folds, or use one file with "
+            "all rows.",
+            Change(arguments={"data": "FILE"}),
+            key="data.folds",
+            found=folds,
         )
     if folds > len(pool):
-        raise DataError(f"data.folds: {folds} folds of {len(pool)} rows. Try: --folds {min(5, len(pool))}")
+        fewer = Change(arguments={"folds": min(5, len(pool))})
+        raise DataError(f"{len(pool)} rows cannot fill {folds} folds.", fewer, key="data.folds", found=folds)
 
 
 def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -> tuple[list[int], list[int]]:
@@ -133,8 +145,8 @@ def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -
     fold = _fold_rows(section, rows, task)
     chosen, size, key = fold, section.test_size, "data.test_size"
     if size is not None:
-        wanted = min(_rows_of(size, len(rows), len(fold), key), len(fold))
-        part = sample([rows.labels[row] for row in fold], wanted, task, section.split_seed, key)
+        kept = min(_rows_of(size, len(rows), len(fold), key), len(fold))
+        part = sample([rows.labels[row] for row in fold], kept, task, section.split_seed, key)
         chosen = [fold[row] for row in part]
     manner = how(rows.labels, task) if section.group is None else f"whole groups of '{section.group}'"
     notes.append(
@@ -166,17 +178,18 @@ def _fold_rows(section: DataSection, rows: Rows, task: Task) -> list[int]:
 
 
 def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> list[int]:
-    """Positions of rows that may be held out: those whose labels have enough rows (or groups) for every split.
+    """Positions of rows that may be held out: their labels have enough rows (or groups) for every split.
 
     Raises:
         DataError: There are too few of them, or of one class only.
     """
     whole = pool.groups or pool.ids  # what a split takes whole
     if len(set(whole)) < parts:
-        what = f"groups of data.group ('{section.group}')" if pool.groups else "rows"
+        what = f"groups of '{section.group}'" if pool.groups else "rows"
         raise DataError(
-            f"data.{'group' if pool.groups else 'source'}: {len(set(whole))} {what} cannot fill {parts} splits. "
-            "Add more, or give your own validation and test files"
+            f"{len(set(whole))} {what} cannot fill {parts} splits. Add more.",
+            OWN_FILES,
+            key=f"data.{'group' if pool.groups else 'source'}",
         )
     if task == "regression":
         return list(range(len(pool)))
@@ -198,29 +211,31 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
     left = {name for row in free for name in names_of(pool.labels[row])}
     if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
-            f"data.label: classes with fewer than {parts} {what} cannot be in every one of {parts} splits, and too few "
-            f"others are left to measure on: {shown}{more}. Add {what}, or give your own validation and test files"
+            f"classes with fewer than {parts} {what} cannot be in each of {parts} splits, and too few others are left "
+            f"to measure: {shown}{more}. Add {what}.",
+            OWN_FILES,
+            key="data.label",
         )
     warnings.append(
-        f"data.label: classes with fewer than {parts} {what} are trained on but cannot be measured, as their "
-        f"{'groups' if pool.groups else 'rows'} all stay in training: {shown}{more}. Add {what}, "
-        f"give your own validation and test files, or leave them out: {drop_advice(rare[:SHOWN])}"
+        f"data.label: classes with fewer than {parts} {what} are trained but not measured, as all their {what} stay in "
+        f"training: {shown}{more}. Add {what}, provide validation and test files, or leave these classes out: "
+        f"{drop_change(rare[:SHOWN]).for_command_line()}"
     )
     return free
 
 
 def _idle_warnings(section: DataSection) -> list[str]:
     return [
-        f"data.{key}: nothing was split by '{name}', as validation and test came with the data"
+        f"data.{key}: has no effect, as validation and test came with the data ('{name}' splits nothing)"
         for key in ("group", "order_by")
         if (name := getattr(section, key)) is not None
     ]
 
 
 def _without(positions: list[int], taken: list[int]) -> list[int]:
-    """`positions` but those at the places `taken`."""
+    """`positions` without those at the indices `taken`."""
     gone = set(taken)
-    return [position for place, position in enumerate(positions) if place not in gone]
+    return [position for index, position in enumerate(positions) if index not in gone]
 
 
 def _rows_of(size: float | None, available: int, default: int, key: str) -> int:
@@ -228,5 +243,5 @@ def _rows_of(size: float | None, available: int, default: int, key: str) -> int:
         return default
     rows = round(size * available) if size < 1 else int(size)
     if rows < 1 or rows > available:
-        raise DataError(f"{key}: {size} asks for {rows} rows of {available}.")
+        raise DataError(f"{size} asks for {rows} rows, and there are {available}.", key=key, found=size)
     return rows

@@ -1,4 +1,4 @@
-"""What is kept in proportion when rows are drawn: classes, sets of labels, or the size of a number."""
+"""What is kept in proportion when rows are drawn: classes, sets of labels, or the range of a number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MOST_READS = 2_000_000_000  # rows × labels²
 def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> list[int]:
     """`size` positions, ascending, stratified where the task allows it.
 
-    Of several labels, each keeps a row that is not drawn, as long as there are enough rows.
+    In multi-label data each label keeps a row that is not drawn, as long as there are enough rows.
 
     Raises:
         DataError: Not every class can be on both sides.
@@ -36,15 +36,17 @@ def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) ->
         kinds, needed = None, 0  # more labels than rows to draw: at random
     if not needed <= size <= len(labels) - needed:
         raise DataError(
-            f"{key}: {size} of {len(labels)} rows cannot be drawn so that all {needed} classes are on both sides. "
-            f"Ask for {needed} to {len(labels) - needed}."
+            f"{size} of {len(labels)} rows cannot be drawn so that both sides have all {needed} classes. Ask for "
+            f"{needed} to {len(labels) - needed} rows.",
+            key=key,
+            found=size,
         )
     _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=kinds, random_state=seed)
     return sorted(chosen)
 
 
 def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:
-    """A stratum a row: its class, its rarest label, or the tenth of the range of ranks. None: too few rows."""
+    """A stratum per row: its class, its rarest label, or its decile. None: too few rows."""
     if task == "single_label":
         return list(labels)
     if task == "multi_label":
@@ -59,11 +61,11 @@ def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:
 
 
 def how(labels: Sequence[Any], task: Task) -> str:
-    """What a draw from these rows keeps in proportion, in words."""
+    """How rows are drawn from these, in words."""
     if task == "multi_label":
         return "iteratively stratified by label" if is_iterative(labels, task) else "stratified by rarest label"
     if task == "regression":
-        return "stratified by size" if len(labels) >= 10 * QUANTILES else "at random: few rows"
+        return "stratified by value" if len(labels) >= 10 * QUANTILES else "at random: few rows"
     return "stratified by class"
 
 
@@ -87,7 +89,7 @@ def label_matrix(labels: Sequence[list[str]]) -> Any:
 
 
 def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> list[int]:
-    """Iterative stratification. It misses the size by a few rows: those are put right where that disturbs least."""
+    """Iterative stratification. It misses the size by a few rows, which are corrected where that disturbs least."""
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
     cut = MultilabelStratifiedShuffleSplit(1, test_size=size, train_size=len(labels) - size, random_state=seed)
@@ -98,12 +100,12 @@ def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> lis
     taken = Counter(name for row in chosen for name in names[row])
 
     def disturbance(row: int, step: int) -> float:
-        """What adding (1) or removing (-1) the row adds to the chi-square of labels taken against their share."""
-        found = 0.0
+        """What adding (1) or removing (-1) the row adds to the chi-square of labels taken against those expected."""
+        chi_square = 0.0
         for name in names[row]:
-            due = counts[name] * size / len(labels)
-            found += (1 + 2 * step * (taken[name] - due)) / due
-        return found
+            expected = counts[name] * size / len(labels)
+            chi_square += (1 + 2 * step * (taken[name] - expected)) / expected
+        return chi_square
 
     def move(row: int, step: int) -> None:
         (chosen.add if step > 0 else chosen.remove)(row)
@@ -123,7 +125,7 @@ def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> lis
 
 
 def _rarest_labels(labels: Sequence[list[str]]) -> list[str] | None:
-    """Each row stands for its rarest label, so that rare labels reach every split; too rare ones share a stratum."""
+    """The rarest label of each row, so that rare labels reach every split; those too rare share a stratum."""
     counts = Counter(name for names in labels for name in names)
     rarest = [min(names, key=lambda name: (counts[name], name), default="") for names in labels]
     sizes = Counter(rarest)

@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune.data.rows import Rows
 from finetune.data.strata import sample, strata
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -16,13 +16,14 @@ def take_subset(section: DataSection, train: Rows, task: Task, notes: list[str])
     """The first `data.subset` of the training rows in the order of `data.subset_seed`, kept in the order of the file.
 
     Raises:
-        DataError: There are fewer training rows, or too few are wanted to hold every label.
+        DataError: There are fewer training rows, or the subset is too small to hold every label.
     """
     size = section.subset
     if size is None:
         return train
     if size > len(train):
-        raise DataError(f"data.subset: {size} rows are wanted of {len(train)} training rows. Ask for fewer.")
+        fewer = Change(settings={"data.subset": len(train)})
+        raise DataError(f"asks for {size} of {len(train)} training rows.", fewer, key="data.subset", found=size)
     chosen = nested_order(train.labels, task, section.subset_seed, size)
     notes.append(f"train: {size} of {len(train)} rows (data.subset, subset seed {section.subset_seed})")
     return train.take(sorted(chosen))
@@ -31,9 +32,9 @@ def take_subset(section: DataSection, train: Rows, task: Task, notes: list[str])
 def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> list[int]:
     """The first `size` positions of one order of all rows: what a smaller size takes, a larger one takes too.
 
-    Every label comes once before any is repeated for proportion's sake. Then each row is of the stratum (class, rarest
-    label, tenth of the range) whose share would be the first to fall a whole row behind (Tijdeman 1980): once every
-    class is due a row, no class is more than one row off its share.
+    Every label comes once before proportions count. Then each row is of the stratum (class, rarest label, decile) that
+    would be the first to fall a whole row behind its proportion (Tijdeman 1980): once every class is due a row, no
+    class is more than one row off.
 
     Raises:
         DataError: `size` rows cannot hold every label.
@@ -45,8 +46,10 @@ def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> lis
     order = [] if task == "regression" else _one_of_each(labels, shuffled)
     if size < len(order):
         raise DataError(
-            f"data.subset: {size} rows cannot hold every label; {len(order)} rows of {len(labels)} can. "
-            f"Try: --set data.subset={len(order)}"
+            f"{size} rows cannot hold every label; {len(order)} of {len(labels)} rows can.",
+            Change(settings={"data.subset": len(order)}),
+            key="data.subset",
+            found=size,
         )
     kinds = strata(labels, task) or [0] * len(labels)
     names = sorted(set(kinds), key=str)
@@ -57,16 +60,16 @@ def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> lis
         if row not in first:
             waiting[column[kinds[row]]].append(row)
     counts = Counter(kinds)
-    share = np.array([counts[name] for name in names]) / len(labels)
+    fraction = np.array([counts[name] for name in names]) / len(labels)
     taken = np.zeros(len(names))
     for row in order:
         taken[column[kinds[row]]] += 1
-    left = np.array([len(rows) for rows in waiting])
-    for place in range(len(order) + 1, size + 1):
-        due = (taken < place * share - 1e-9) & (left > 0)
+    left = np.array([len(stratum_rows) for stratum_rows in waiting])
+    for rows in range(len(order) + 1, size + 1):
+        due = (taken < rows * fraction - 1e-9) & (left > 0)
         if not due.any():
             due = left > 0
-        stratum = int(np.argmin(np.where(due, (taken + 1) / share, np.inf)))
+        stratum = int(np.argmin(np.where(due, (taken + 1) / fraction, np.inf)))
         order.append(waiting[stratum].pop())
         taken[stratum] += 1
         left[stratum] -= 1
@@ -82,11 +85,11 @@ def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
         for name in names_of[row]:
             first.setdefault(name, row)
     rows: dict[int, None] = {}  # in order, each once
-    held: set[str] = set()
+    present: set[str] = set()
     for name in sorted(counts, key=lambda name: (counts[name], name)):
-        if name not in held:
+        if name not in present:
             rows[first[name]] = None
-            held.update(names_of[first[name]])
+            present.update(names_of[first[name]])
     return list(rows)
 
 

@@ -7,11 +7,11 @@ import numbers
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, overload
 
-from finetune.errors import DataError
+from finetune.errors import Change, DataError, Problem, as_problem
 
 CHUNK = 8192  # rows that are packed together
 NAMED = 5  # bad rows that are named; the others are only counted
@@ -87,7 +87,7 @@ class Table:
         origin: The name to call it in messages.
         columns: Name -> one value a row.
         label_names: Name -> classes in their order, for columns that the source declares as classes.
-        notes: What was told from the content.
+        notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
     """
@@ -111,15 +111,19 @@ class BadRows:
         self._named: list[str] = []
         self.count = 0
 
-    def add(self, problem: str) -> None:
-        """Raises:
-        DataError: Unless such rows are to be left out.
+    def add(self, problem: str | Problem) -> None:
+        """Count a row that cannot be read.
+
+        Raises:
+            DataError: Unless such rows are to be left out.
         """
+        problem = as_problem(problem)
         if not self._skip:
-            raise DataError(f"{problem} To leave such rows out: --set data.skip_bad_rows=true")
+            leave_out = Change(settings={"data.skip_bad_rows": True}, note="leaves such rows out")
+            raise DataError(replace(problem, changes=(*problem.changes, leave_out)))
         self.count += 1
         if self.count <= NAMED:
-            self._named.append(f"left out: {problem}")
+            self._named.append(f"left out: {problem.for_command_line()}")
 
     def warnings(self) -> list[str]:
         more = self.count - len(self._named)
@@ -139,8 +143,8 @@ def join_tables(origin: str, tables: list[Table]) -> Table:
     for table in tables[1:]:
         if set(table.columns) != set(first.columns):
             raise DataError(
-                f"{table.origin}: has the columns {', '.join(table.columns)} where {first.origin} has "
-                f"{', '.join(first.columns)}. Parts of one split need the same."
+                f"{table.origin}: has the columns {', '.join(table.columns)}, but {first.origin} has "
+                f"{', '.join(first.columns)}. Parts of one split need the same columns."
             )
         if table.label_names != first.label_names:
             raise DataError(f"{table.origin}: declares other classes than {first.origin}.")

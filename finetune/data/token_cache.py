@@ -20,9 +20,9 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The one-dimensional arrays of this key, read-only; what `make` returns when they are wanted first.
+    """The one-dimensional arrays of this key, read-only; what `make` returns at the first use.
 
-    A damaged file is made anew. Where the cache cannot be written the arrays stay in memory, which is said once.
+    A damaged file is made again. Where the cache cannot be written the arrays stay in memory, with one warning.
 
     Args:
         kind: Folder below the cache.
@@ -37,7 +37,7 @@ def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
             path.unlink(missing_ok=True)
             return _read(cached_file(kind, key, ".arrays", lambda partial: _write(partial, make())))
     except (OSError, ValueError) as error:
-        _warn_once(f"{cache_folder()}: cannot be used ({error}): texts are tokenised anew in every process. ")
+        _warn_once(f"{cache_folder()}: cannot be used ({error}): every process tokenises its texts again. ")
         return make()
 
 

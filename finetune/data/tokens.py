@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from finetune.data.long_texts import LongTexts, kept_spans
 from finetune.data.rows import Data, Rows
 from finetune.data.token_cache import Arrays, cached_arrays
-from finetune.errors import DataError, RecipeError
+from finetune.errors import Change, DataError, RecipeError
 
 Item = dict[str, Any]
 Augment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]  # texts and a random stream for each
@@ -80,21 +80,26 @@ class Encoder:
     ) -> None:
         limit = tokenizer.model_max_length
         if max_length > limit:
-            raise DataError(
-                f"data.max_length: {max_length} tokens, but this model takes {limit}. "
-                f"Try: --set data.max_length={limit}"
-            )
+            shorter = Change(settings={"data.max_length": limit})
+            why = f"{max_length} tokens, but this model takes at most {limit}."
+            raise DataError(why, shorter, key="data.max_length", found=max_length)
         if long_texts != "head" and data.train.pairs is not None:
             raise RecipeError(
-                f"data.long_texts: {long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which "
-                "the longer text loses its end. Try: --set data.long_texts=head"
+                f"{long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which the longer text "
+                "loses its end.",
+                Change(settings={"data.long_texts": "head"}),
+                key="data.long_texts",
+                found=long_texts,
             )
         room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
         overlap = OVERLAP if overlap is None else overlap
         if long_texts == "windows" and overlap >= room:
             raise RecipeError(
-                f"data.overlap: windows that share {overlap} tokens never get on: data.max_length={max_length} has "
-                f"room for {room} tokens of a text. Try: --set data.overlap={room // 4}"
+                f"windows cannot share {overlap} tokens, as data.max_length={max_length} has room for {room} tokens of "
+                "a text.",
+                Change(settings={"data.overlap": room // 4}),
+                key="data.overlap",
+                found=overlap,
             )
         self._tokenizer = tokenizer
         self._max_length = max_length
@@ -102,7 +107,7 @@ class Encoder:
         self._overlap = overlap
         self._task = data.task
         self._index = {name: index for index, name in enumerate(data.labels or [])}
-        self._known: dict[str, Tokens] = {}
+        self._encoded: dict[str, Tokens] = {}
 
     @property
     def tokenizer(self) -> Any:
@@ -122,7 +127,7 @@ class Encoder:
         return Tokens(_packed(self._pieces(texts, pairs)))
 
     def encode_once(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
-        """As `encode`, for texts that are wanted again: by the next seed, preset or process of this machine."""
+        """As `encode`, for texts that are used again: by the next seed, preset or process of this machine."""
         if self.identity is None:
             return self.encode(texts, pairs)
         settings = [FORMAT, self.identity, self._max_length, self._long_texts, self._overlap]
@@ -133,9 +138,9 @@ class Encoder:
                 encoded = text.encode("utf-8", "surrogatepass")
                 digest.update(b"%d " % len(encoded) + encoded)
         key = digest.hexdigest()
-        if key not in self._known:
-            self._known[key] = Tokens(cached_arrays("tokens", key, lambda: _packed(self._pieces(texts, pairs))))
-        return self._known[key]
+        if key not in self._encoded:
+            self._encoded[key] = Tokens(cached_arrays("tokens", key, lambda: _packed(self._pieces(texts, pairs))))
+        return self._encoded[key]
 
     @functools.cached_property
     def identity(self) -> str | None:
@@ -204,18 +209,18 @@ class Encoder:
         ]
 
     def _call(self, first: list[str], second: list[str] | None, **settings: Any) -> Item:
-        """verbose=False: that a text is longer than the model takes is said by us, once and counted."""
+        """verbose=False: our own warning about long texts comes once, with a count."""
         return dict(
             self._tokenizer(first, second, padding=False, return_attention_mask=False, verbose=False, **settings)
         )
 
     def save_tokenizer(self, folder: Path) -> None:
         """The tokenizer, set to cut texts as here where it can: to the same length, and for `tail` at their start."""
-        shipped = copy.deepcopy(self._tokenizer)
+        exported = copy.deepcopy(self._tokenizer)
         if self._long_texts == "tail":
-            shipped.truncation_side = "left"
-        shipped("a", truncation=True, max_length=self._max_length)  # its file keeps the settings of the last call
-        shipped.save_pretrained(folder)
+            exported.truncation_side = "left"
+        exported("a", truncation=True, max_length=self._max_length)  # its file keeps the settings of the last call
+        exported.save_pretrained(folder)
 
     def target(self, label: Any) -> Any:
         """int for single-label, K zeros and ones for multi-label, float for regression."""

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import Change, ModelError
-from finetune.packages import PREFIX, package_path
+from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
 
@@ -43,8 +43,8 @@ def locate_model(section: ModelSection) -> str:
     if section.id.startswith(PREFIX):
         try:
             location = str(package_path(section.id))
-        except LookupError as error:
-            raise ModelError(str(error), key="model.id", found=section.id) from error
+        except PackageError as error:
+            raise ModelError(str(error), *error.changes, key="model.id", found=section.id) from error
     elif Path(section.id).expanduser().is_dir():
         location = str(Path(section.id).expanduser())
     elif section.id.count("/") > 1 or section.id.startswith((".", "/", "~")):
