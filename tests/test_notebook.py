@@ -37,8 +37,8 @@ def test_the_committed_notebook_was_executed_from_top_to_bottom() -> None:
 
 
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 48 rows and one seed: that no cell fails, and that results show themselves."""
-    monkeypatch.setenv("FINETUNE_NOTEBOOK_ROWS", "48")
+    """With 32 rows and one seed: that no cell fails, and that results show themselves."""
+    monkeypatch.setenv("FINETUNE_NOTEBOOK_ROWS", "32")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -37,7 +37,9 @@ def check_conflicts(data: Data) -> list[Finding]:
             f"({percent(fraction)} of all rows).",
             figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": fraction},
             examples=[
-                " ≠ ".join(show_row(row.split, splits[row.split], row.position, label=True) for row in _two_labels(rows))
+                " ≠ ".join(
+                    show_row(row.split, splits[row.split], row.position, label=True) for row in _two_labels(rows)
+                )
                 for rows in conflicts[:EXAMPLES]
             ],
             advice="Correct the labels, or drop conflicting texts (equal except for case and spacing): "

@@ -12,7 +12,7 @@ from finetune.errors import FinetuneError, OutputError
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.planning import plan_refit
+from finetune.experiments.planning import plan_refit, write_jobs
 from finetune.experiments.running import Keep
 from finetune.experiments.variants import Preset, Variant, fit_variants, preset_variants
 from finetune.listener import Listener
@@ -169,6 +169,7 @@ def _refit(
     try:
         job = plan_refit(experiment.folder, report.groups[0], experiment.runs)
         manifest = experiment.folder.read().model_copy(update={"jobs": [job.entry]})
+        write_jobs(experiment.folder, [*experiment.runs, job])
         done = run_all(experiment, manifest, [job], keep, listener, earlier=experiment.runs)
     except FinetuneError as error:
         return error

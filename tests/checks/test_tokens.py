@@ -58,7 +58,7 @@ def test_truncation_counts_texts_tokens_and_the_label_that_loses_most() -> None:
     [finding] = check_truncation(data, section(), Pieces(1))  # type: ignore[arg-type]
     assert finding.level == "warning"
     assert finding.figures == {"texts": 1, "share": 0.2, "tokens_lost": 2 / 36, "longest": 12}
-    assert "most of 'b' (50 %)" in finding.text
+    assert "Label 'b' is cut most often (50 %)" in finding.text
     assert finding.examples == ["train row 2 [b]: x x x x x x x x x x"]
     assert finding.advice.startswith("Try: --set data.max_length=16 ")
 

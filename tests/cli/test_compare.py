@@ -465,7 +465,7 @@ def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
     assert (group["folds"], len(group["fingerprints"])) == (3, 3)
     assert group["variants"][1]["pairs"] == [[0, 0], [0, 1], [0, 2]]
     assert sum(score["support"] for score in group["variants"][0]["classes"]) == 80
-    assert any("Nadeau and Bengio" in text for text in group["caveats"])
+    assert any("Nadeau–Bengio" in text for text in group["caveats"])
     rows = json.loads((place.path / "folded" / "texts.json").read_text(encoding="utf-8"))
     assert sum(map(len, rows.values())) == len({row for of_fold in rows.values() for row in of_fold}) == 80
 

@@ -48,21 +48,25 @@ def refused(columns: Table, **settings: Any) -> str:
 def test_text_columns_are_recognised_by_name_and_said(name: str) -> None:
     columns = choose_columns(section(), table(id=["0"], **{name: ["one"]}, label=["a"]))
     assert (columns.text, columns.label) == (name, "label")
-    assert columns.notes == ([] if name == "text" else [f"column '{name}' is taken as the text (by its name)"])
+    assert columns.notes == (
+        [] if name == "text" else [f"column '{name}' is used as the text (recognised by its name)"]
+    )
 
 
 @pytest.mark.parametrize("name", LABEL_NAMES)
 def test_label_columns_are_recognised_by_name_and_said(name: str) -> None:
     columns = choose_columns(section(), table(id=["0"], text=["one"], **{name: ["a"]}))
     assert (columns.text, columns.label) == ("text", name)
-    assert columns.notes == ([] if name == "label" else [f"column '{name}' is taken as the label (by its name)"])
+    assert columns.notes == (
+        [] if name == "label" else [f"column '{name}' is used as the label (recognised by its name)"]
+    )
 
 
 @pytest.mark.parametrize("name", PAIR_NAMES)
 def test_second_texts_are_recognised_by_name_and_said(name: str) -> None:
     columns = choose_columns(section(), table(**{"text": ["one"], name: ["two"], "label": ["a"]}))
     assert columns.text_pair == name
-    assert columns.notes == [f"column '{name}' is taken as the second text of a pair (by its name)"]
+    assert columns.notes == [f"column '{name}' is used as the second text of a pair (recognised by its name)"]
 
 
 def test_names_are_recognised_whatever_their_case_and_spaces() -> None:
@@ -105,28 +109,33 @@ def test_a_named_second_text_is_taken() -> None:
 
 def test_a_file_without_a_text_column_lists_its_columns() -> None:
     problem = refused(table(foo=["one"], label=["a"]))
-    assert problem == "data.csv: no column is recognised as the text. Columns: foo, label. Try: --set data.text=COLUMN"
+    assert problem.startswith("data.text: data.csv has no column that is recognised as the text.")
+    assert problem.endswith("Columns: foo, label. Try: --set data.text=COLUMN")
 
 
 def test_a_file_without_a_label_column_lists_its_columns() -> None:
     problem = refused(table(text=["one"], foo=["a"]))
-    assert problem == "data.csv: no column is recognised as the label. Columns: text, foo. Try: --set data.label=COLUMN"
+    assert problem.startswith("data.label: data.csv has no column that is recognised as the label.")
+    assert problem.endswith("Columns: text, foo. Try: --set data.label=COLUMN")
 
 
 @pytest.mark.parametrize(("role", "name", "close"), [("text", "txt", "text"), ("label", "lable", "label")])
 def test_a_named_column_that_is_missing_suggests_the_closest(role: str, name: str, close: str) -> None:
     problem = refused(table(text=["one"], label=["a"]), **{role: name})
-    assert problem.startswith(f"data.csv: data.{role}: no column '{name}'. Did you mean {close}?")
+    assert problem.startswith(f"data.{role}: data.csv has no column '{name}'. Did you mean {close}?")
+    assert problem.endswith(f"Columns: text, label. Try: --set data.{role}=COLUMN")
 
 
 def test_a_named_second_text_that_is_missing_is_refused() -> None:
-    assert "data.text_pair: no column 'nope'" in refused(table(text=["one"], label=["a"]), text_pair="nope")
+    problem = refused(table(text=["one"], label=["a"]), text_pair="nope")
+    assert problem.startswith("data.text_pair: data.csv has no column 'nope'.")
+    assert problem.endswith("Try: --set data.text_pair=COLUMN")
 
 
 def test_a_column_that_only_one_split_lacks_is_named_with_its_file(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", ["text", "label"], labelled_texts(20))
     write_csv(tmp_path / "test.csv", ["sentence", "label"], labelled_texts(10, start=20))
-    with refuses(DataError, match=r"test\.csv: data\.text: no column 'text'"):
+    with refuses(DataError, match=r"^data\.text: .*test\.csv has no column 'text'"):
         load_data(DataSection(source=str(tmp_path)))
 
 
@@ -134,8 +143,8 @@ def test_notes_about_columns_reach_the_loaded_data(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["Review", "Sentiment"], labelled_texts(40))
     data = load_data(DataSection(source=str(path)))
     assert data.notes[:2] == [
-        "column 'Review' is taken as the text (by its name)",
-        "column 'Sentiment' is taken as the label (by its name)",
+        "column 'Review' is used as the text (recognised by its name)",
+        "column 'Sentiment' is used as the label (recognised by its name)",
     ]
     assert data.columns == {"text": "Review", "label": "Sentiment"}
 
@@ -271,7 +280,7 @@ def test_a_template_says_what_it_used_and_assumes_no_second_text() -> None:
 
 def test_a_template_of_an_unknown_column_suggests_the_closest() -> None:
     problem = refused(table(title=["One"], label=["a"]), template="{titel}")
-    assert problem.startswith("data.csv: data.template: no column 'titel'. Did you mean title?")
+    assert problem.startswith("data.template: data.csv has no column 'titel'. Did you mean title?")
 
 
 def test_a_template_with_the_label_is_refused() -> None:
@@ -371,4 +380,4 @@ def test_numbers_of_jsonl_meet_a_minimum() -> None:
 def test_a_minimum_of_a_missing_column_suggests_the_closest() -> None:
     columns = table(text=["one"], label=["a"], confidence=["1"])
     problem = refused(columns, minimum={"confidense": 0.5})
-    assert problem == "data.csv: data.minimum: no column 'confidense'. Did you mean confidence?"
+    assert problem == "data.minimum: data.csv has no column 'confidense'. Did you mean confidence?"

@@ -129,7 +129,7 @@ def test_a_class_too_rare_for_every_fold_is_trained_on_by_all_and_named(tmp_path
 
 def test_more_folds_than_rows_are_refused_with_what_to_type(tmp_path: Path) -> None:
     told = refused(write(tmp_path, numbers(12)), folds=13)
-    assert "13 folds of 12 rows" in told
+    assert "data.folds: 12 rows cannot fill 13 folds" in told
     assert "--folds 5" in told
 
 

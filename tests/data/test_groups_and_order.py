@@ -59,7 +59,7 @@ def test_groups_keep_size_and_classes_as_far_as_they_can_and_it_is_said(tmp_path
     assert (len(data.test), len(data.validation)) == (40, 30)
     assert Counter(data.test.labels) == {"a": 20, "b": 20}
     assert (
-        "test: 40 rows split off (4 whole groups of 'author', 40 rows wanted; stratified by class as far as groups "
+        "test: 40 rows held out (4 whole groups of 'author', asked for 40 rows; stratified by class as far as groups "
         "allow, split seed 0)" in data.notes
     )
 
@@ -103,21 +103,21 @@ def test_a_class_of_too_few_groups_is_trained_on_and_named(tmp_path: Path) -> No
 
 
 def test_groups_that_cannot_fill_the_splits_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    assert "2 groups of data.group ('author') cannot fill 3 splits" in refused(
+    assert "data.group: 2 groups of 'author' cannot fill 3 splits" in refused(
         write(tmp_path, authors=2), group="author"
     )
     told = refused(write(tmp_path, authors=3), group="author", test_size=10)
-    assert told.startswith("data.test_size: 10 rows are wanted of 3 groups (data.group), the largest with 80 rows")
+    assert told.startswith("data.test_size: 10 rows cannot be drawn from 3 groups (data.group), the largest with 80")
     assert "--set data.test_size=80" in told
 
 
 def test_a_row_without_a_group_is_named_or_left_out(tmp_path: Path) -> None:
     rows = [(f"some text {row}", "ab"[row % 2], f"author {row % 7}" if row != 4 else " ", "") for row in range(70)]
     path = write_csv(tmp_path / "data.csv", HEAD, rows)
-    assert "row 5: data.group: column 'author' is empty" in refused(path, group="author")
+    assert "row 5: column 'author' (data.group) is empty" in refused(path, group="author")
     data = load(path, group="author", skip_bad_rows=True)
     assert data.dropped == {"row that cannot be read": 1}
-    assert any("row 5: data.group" in warning for warning in data.warnings)
+    assert any("row 5: column 'author' (data.group)" in warning for warning in data.warnings)
 
 
 # --- order -----------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_train_comes_before_validation_before_test(tmp_path: Path) -> None:
     assert max(order["validation"]) < min(order["test"])
     assert sorted(splits_of(data)["test"].texts) == sorted(f"some text {row}" for row in range(40))
     assert (
-        "test: 40 rows split off (the last by 'date', 40 wanted; rows equal in it stay together, on the later side)"
+        "test: 40 rows held out (the last by 'date', asked for 40; rows with the same value stay together)"
         in data.notes
     )
 
@@ -166,9 +166,9 @@ def test_numbers_and_dates_are_ordered_by_value(tmp_path: Path, cells: list[str]
     [
         (
             "31.12.2024",
-            "row 5: data.order_by: column 'date' holds '31.12.2024', which is no number and no date such as",
+            "row 5: column 'date' (data.order_by) holds '31.12.2024', which is neither a number nor a date such as",
         ),
-        ("", "row 5: data.order_by: column 'date' is empty"),
+        ("", "row 5: column 'date' (data.order_by) is empty"),
     ],
 )
 def test_a_row_without_a_date_is_named_or_left_out(tmp_path: Path, cell: str, expected: str) -> None:
@@ -181,21 +181,21 @@ def test_a_row_without_a_date_is_named_or_left_out(tmp_path: Path, cell: str, ex
 
 def test_one_moment_for_all_rows_is_no_order(tmp_path: Path) -> None:
     rows = [(f"some text {row}", "ab"[row % 2], "", "2024") for row in range(70)]
-    assert "so there is no earlier and later" in refused(write_csv(tmp_path / "data.csv", HEAD, rows), order_by="date")
+    assert "so none is earlier or later" in refused(write_csv(tmp_path / "data.csv", HEAD, rows), order_by="date")
 
 
 def test_rows_of_the_first_moment_cannot_be_cut_and_how_many_can_is_said(tmp_path: Path) -> None:
     rows = [(f"some text {row}", "ab"[row % 2], "", "2023" if row < 60 else "2024") for row in range(70)]
     path = write_csv(tmp_path / "data.csv", HEAD, rows)
     problem = refused(path, order_by="date", test_size=20)
-    assert "only 10 of the 70 rows left come after the first" in problem
-    assert "at most 10" in problem
+    assert "only 10 of 70 rows come after its first value" in problem
+    assert "--set data.test_size=10" in problem
 
 
 def test_a_label_that_only_the_last_rows_have_is_named(tmp_path: Path) -> None:
     rows = [(f"some text {row}", "ab"[row % 2] if row < 65 else "new", "", str(row)) for row in range(70)]
     path = write_csv(tmp_path / "data.csv", HEAD, rows)
-    assert "data.test: labels that never occur in training: new" in refused(path, order_by="date")
+    assert "data.test: has labels that never occur in training: new" in refused(path, order_by="date")
 
 
 # --- what cannot act -------------------------------------------------------------------------------------------
@@ -208,7 +208,9 @@ def test_given_splits_are_not_split_again_and_it_is_said(tmp_path: Path, key: st
             tmp_path / f"{name}.csv", HEAD, [(f"{name} {row}", "ab"[row % 2], "x", str(row)) for row in range(20)]
         )
     data = load(tmp_path, **{key: "date"})
-    assert f"data.{key}: nothing was split by 'date', as validation and test came with the data" in data.warnings
+    assert (
+        f"data.{key}: has no effect, as validation and test came with the data ('date' splits nothing)" in data.warnings
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ def warnings_or_error(folder: Path, cells: list[Any]) -> list[str]:
         return [str(error)]
 
 
-def advised_override(error: DataError | str) -> str:
+def advised_override(message: str) -> str:
     """What a shell makes of the last --set that a message tells the user to type."""
-    return shlex.split(str(error).rpartition("--set ")[2])[0]
+    return shlex.split(message.rpartition("--set ")[2])[0]
 
 
 # --- task ------------------------------------------------------------------------------------------------------
@@ -93,17 +93,17 @@ def test_many_different_whole_numbers_are_classes_and_it_is_said() -> None:
 def test_numbers_with_a_fraction_are_regression_and_it_is_said(labels: list[Any]) -> None:
     task, notes = told(labels)
     assert task == "regression"
-    assert notes == ["labels are numbers with fractions: regression (data.task=single_label if they are classes)"]
+    assert notes == ["regression: labels are numbers with fractions (if they are classes: data.task=single_label)"]
 
 
 def test_lists_are_multi_label_and_it_is_said() -> None:
-    assert told([["a"], [], ["a", "b"]]) == ("multi_label", ["labels are lists: multi-label"])
+    assert told([["a"], [], ["a", "b"]]) == ("multi_label", ["multi-label: labels are lists"])
 
 
 def test_cells_with_the_separator_are_multi_label_and_it_is_said() -> None:
     task, notes = told(["a|b", "a", "b"])
     assert task == "multi_label"
-    assert notes == ["1 label cells hold '|': multi-label (data.task=single_label if not)"]
+    assert notes == ["multi-label: 1 label cells contain '|' (if they are single labels: data.task=single_label)"]
 
 
 def test_another_separator_is_looked_for_when_it_is_named() -> None:
@@ -115,7 +115,8 @@ def test_another_separator_is_looked_for_when_it_is_named() -> None:
 def test_another_separator_is_pointed_out_where_several_labels_are_asked_for() -> None:
     cells = ["a", "b", "a;b", "b;c", "c"]
     _, notes = told(cells, task="multi_label")
-    assert "--set 'data.label_separator=\";\"'" in notes[0]
+    assert "--set 'data.label_separator=;'" in notes[0]
+    assert resolve("your-data", overrides=[advised_override(notes[0])]).recipe.data.label_separator == ";"
     assert told(cells, task="multi_label", label_separator=";") == ("multi_label", [])
 
 
@@ -126,7 +127,7 @@ def test_another_separator_is_pointed_out_where_several_labels_are_asked_for() -
 def test_a_named_separator_that_no_cell_holds_is_a_warning(cells: list[Any], separator: str, warned: bool) -> None:
     warnings = separator_warnings(DataSection(source="x.csv", label_separator=separator), cells)
     assert bool(warnings) is warned
-    assert all("no label cell holds ';'" in warning for warning in warnings)
+    assert all("no label cell contains ';'" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("override", ["data.task=single_label", "data.task=regression", "data.label=[a, b]"])
@@ -151,15 +152,20 @@ def test_a_named_task_is_not_guessed(task: str, labels: list[Any]) -> None:
 def test_numbers_that_are_taken_for_classes_because_of_a_few_cells_are_said(odd: str) -> None:
     """One typo must not silently turn a regression into hundreds of classes."""
     _, notes = told([*(str(number) for number in range(99)), odd])
-    assert f"99 of 100 labels are numbers, but '{odd}' is none: taken as classes" in notes[0]
+    assert f"99 of 100 labels are numbers, but '{odd}' is not: used as classes" in notes[0]
+    assert "--set data.task=regression" in notes[0]
 
 
 @pytest.mark.parametrize("odd", ["nan", "inf", "x"])
 def test_numbers_with_fractions_and_a_few_other_cells_are_not_guessed(odd: str) -> None:
     """As classes nearly all would be too rare, so that the run stops with a message that hides the typo."""
     cells = [*(f"{number}.5" for number in range(99)), odd]
-    with refuses(DataError, match=rf"99 of 100 labels are numbers, some with fractions, but '{odd}' is none"):
+    with refuses(
+        DataError, match=rf"99 of 100 labels are numbers, some with fractions, but '{odd}' is not\."
+    ) as caught:
         told(cells)
+    assert "--set data.task=regression --set data.skip_bad_rows=true" in typed(caught.value)
+    assert "--set data.task=single_label" in typed(caught.value)
     assert told(cells, task="single_label") == ("single_label", [])
     assert told(cells, task="regression") == ("regression", [])
 
@@ -185,7 +191,7 @@ def test_what_is_no_text_gets_the_name_that_it_would_have_in_a_csv(cell: Any, na
 
 @pytest.mark.parametrize("cell", [["a"], [], {"a": 1}])
 def test_a_list_where_one_label_is_expected_names_the_row(cell: Any) -> None:
-    with refuses(DataError, match=r"data\.csv row 2: label .* is no single label.*--set data\.task=multi_label"):
+    with refuses(DataError, match=r"data\.csv row 2: label .* is not a single label.*--set data\.task=multi_label"):
         parsed(["a", cell], "single_label")
 
 
@@ -230,7 +236,7 @@ def test_numbers_are_read_for_regression(cell: Any, number: float) -> None:
 
 @pytest.mark.parametrize("cell", ["x", "1,5", "nan", "inf", "None", True, None, [1.0], "1.5 stars"])
 def test_a_cell_that_is_no_number_names_the_row_for_regression(cell: Any) -> None:
-    with refuses(DataError, match=r"data\.csv row 3: label .* is no number, but data\.task is regression"):
+    with refuses(DataError, match=r"data\.csv row 3: label .* is not a number, but data\.task is regression"):
         parsed(["1.5", "2", cell], "regression")
 
 
@@ -283,7 +289,9 @@ def test_a_given_order_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_given_order_that_misses_a_label_suggests_the_closest(tmp_path: Path) -> None:
-    with refuses(DataError, match=r"data\.labels: misses 'neutral', which the data holds\. Did you mean netural\?"):
+    with refuses(
+        DataError, match=r"data\.labels: lacks 'neutral', a label of the training rows\. Did you mean netural\?"
+    ):
         load_cells(tmp_path, ["bad", "neutral"], labels=["bad", "netural"])
 
 
@@ -313,12 +321,12 @@ def test_several_labels_are_named_once_each(tmp_path: Path) -> None:
 
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
-    with refuses(DataError, match=r"at least two classes are needed to train, found only 'a'"):
+    with refuses(DataError, match=r"at least two classes are needed to train, and 36 rows have only 'a'"):
         load_cells(tmp_path, ["a"])
 
 
 def test_no_label_at_all_is_refused(tmp_path: Path) -> None:
-    with refuses(DataError, match="found none"):
+    with refuses(DataError, match=r"classes are needed to train, and 36 rows have none"):
         load_cells(tmp_path, [""], task="multi_label")
 
 
@@ -334,9 +342,9 @@ def test_a_class_with_fewer_rows_than_splits_is_trained_on_only_and_named(tmp_pa
     data = load_data(DataSection(source=str(path)))
     assert data.labels == ["a", "b", "rare"]
     assert data.train.labels.count("rare") == rows
-    warning = next(warning for warning in data.warnings if "cannot be measured" in warning)
+    warning = next(warning for warning in data.warnings if "not measured" in warning)
     assert (
-        "classes with fewer than 3 rows are trained on but cannot be measured, as their rows all stay in training: "
+        "classes with fewer than 3 rows are trained but not measured, as all their rows stay in training: "
         f"rare ({rows})." in warning
     )
 
@@ -344,8 +352,9 @@ def test_a_class_with_fewer_rows_than_splits_is_trained_on_only_and_named(tmp_pa
 def test_where_only_one_class_has_enough_rows_nothing_can_be_measured(tmp_path: Path) -> None:
     content = [(f"some text {index}", "a" if index > 1 else "b") for index in range(40)]
     path = write_csv(tmp_path / "data.csv", ["text", "label"], content)
-    with refuses(DataError, match=r"too few others are left.*: b \(2\)\. Add rows, or give your own") as caught:
+    with refuses(DataError, match=r"too few others are left.*: b \(2\)\. Add rows\.") as caught:
         load_data(DataSection(source=str(path)))
+    assert "--set data.validation=FILE --set data.test=FILE" in typed(caught.value)
     assert "drop_labels" not in typed(caught.value), "one class would be left"
 
 
@@ -378,7 +387,7 @@ def test_labels_unseen_in_training_are_named_with_their_split(tmp_path: Path) ->
         [(f"new {index}", "ab"[index % 2]) for index in range(20)],
     )
     write_csv(tmp_path / "test.csv", ["text", "label"], [("x", "a"), ("y", "c"), ("z", "d")])
-    with refuses(DataError, match=r"data\.test: labels that never occur in training: c, d\."):
+    with refuses(DataError, match=r"data\.test: has labels that never occur in training: c, d\."):
         load_data(DataSection(source=str(tmp_path)))
 
 
@@ -392,7 +401,7 @@ def test_the_advice_about_unseen_labels_can_be_followed(tmp_path: Path, unseen: 
     write_csv(tmp_path / "dev.csv", ["text", "label"], [("x", "a"), ("y", "b"), ("z", unseen)])
     with refuses(DataError) as caught:
         load_data(DataSection(source=str(tmp_path)))
-    recipe = resolve("your-data", data=str(tmp_path), overrides=[advised_override(caught.value)]).recipe
+    recipe = resolve("your-data", data=str(tmp_path), overrides=[advised_override(typed(caught.value))]).recipe
     assert load_data(recipe.data).validation.texts == ["x", "y"]
 
 

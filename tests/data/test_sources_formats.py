@@ -102,7 +102,9 @@ def test_an_encoding_that_is_guessed_is_told_with_an_example(write: Write) -> No
     table = only(path)
     assert list(table.columns["text"]) == ["fine", "El niño comió piñas en España", "it’s"]
     (warning,) = table.warnings
-    assert warning.startswith(f"{path}: is not UTF-8. Read as cp1252, which is a guess: line 3 holds 'El niño comió")
+    assert warning.startswith(
+        f"{path}: is not UTF-8. It is read as cp1252, which is a guess: line 3 holds 'El niño comió"
+    )
     assert "--set data.encoding=" in warning
 
 
@@ -145,7 +147,9 @@ def test_the_delimiter_is_told_from_the_rows(write: Write, name: str, delimiter:
     table = only(write(content, name))
     assert columns(table) == {"text": [row[0] for row in rows[1:]], "label": ["a", "b", "a"]}
     usual = "," if name == "d.csv" else "\t"
-    assert [f"delimiter {delimiter!r} (told from" in note for note in table.notes] == [True] * (delimiter != usual)
+    assert [f"the delimiter is {delimiter!r} (detected in" in note for note in table.notes] == [True] * (
+        delimiter != usual
+    )
 
 
 def test_the_usual_delimiter_wins_where_two_fit(write: Write) -> None:
@@ -205,7 +209,7 @@ def test_a_row_of_a_hundred_lines_is_looked_at(write: Write) -> None:
     lines = "".join(f"text {i},a\n" for i in range(120))
     path = write(f'text,label\n"open,a\n{lines}a screen of 19",b\nlast,a\n', "d.csv")
     (warning,) = only(path).warnings
-    assert "lines 2 to 123 are one row: is a quote left open in line 2?" in warning
+    assert "lines 2 to 123 are one row. Is a quote left open in line 2?" in warning
 
 
 def test_when_no_row_can_be_read_the_last_reason_is_said(write: Write) -> None:
@@ -228,7 +232,7 @@ def test_a_list_of_objects(write: Write, indent: int | None) -> None:
 def test_the_one_list_in_an_object_is_read_and_said(write: Write) -> None:
     path = write(json.dumps({"version": "1", "tags": ["x"], "data": OBJECTS}), "d.json")
     assert len(only(path)) == 2
-    assert only(path).notes == [f"{path}: the list under 'data' is read"]
+    assert only(path).notes == [f"{path}: the rows are the list under 'data'"]
 
 
 @pytest.mark.parametrize("name", ["d.json", "d.jsonl", "d.ndjson"])

@@ -42,7 +42,7 @@ def test_the_same_rows_are_in_the_same_splits_again(tmp_path: Path, settings: di
     first = load(path, **settings)
     again = load(path, split_file=str(written(tmp_path, first)))
     assert again.fingerprint == first.fingerprint
-    assert any(note.startswith("splits are those of ") for note in again.notes)
+    assert any(note.startswith("splits are read from ") for note in again.notes)
 
 
 def test_rows_that_a_split_file_leaves_out_are_counted(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_changed_text_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
     split = written(tmp_path, load(path))
     write(tmp_path, [("another text", "a"), *ROWS[1:]])
-    with refuses(DataError, match=r"split\.json: \w+: the rows with these numbers no longer have the texts"):
+    with refuses(DataError, match=r"split\.json: \w+: the data has changed: the rows with these"):
         load(path, split_file=str(split))
 
 
@@ -103,21 +103,24 @@ GOOD = {"train": [1, 2, 3], "validation": [4, 6]}
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("{", "hand.json: is no split file: not JSON in UTF-8"),
-        ("[1, 2]", 'hand.json: is no split file: expected {"train"'),
+        ("{", "hand.json: is not a split file: not JSON in UTF-8"),
+        ("[1, 2]", 'hand.json: is not a split file: expected {"train"'),
         ({"train": [1, 2, 3]}, "hand.json: lacks validation"),
-        ({**GOOD, "tets": [5]}, "hand.json: 'tets' is no split. Did you mean test?"),
+        ({**GOOD, "tets": [5]}, "hand.json: 'tets' is not a split. Did you mean test?"),
         ({**GOOD, "test": [5, 3]}, "hand.json: row 3 of 'all' is in train and in test"),
         ({**GOOD, "test": [5, 5]}, "hand.json: test: a row is given twice"),
         ({**GOOD, "test": [61]}, "hand.json: test: row 61 of 'all' is not there, or was left out in cleaning; 60 rows"),
         ({**GOOD, "test": [0]}, "hand.json: test: row 0 of 'all' is not there"),
-        ({**GOOD, "test": ["5"]}, "hand.json: test: '5' is no row number"),
-        ({**GOOD, "test": [True]}, "hand.json: test: True is no row number"),
+        ({**GOOD, "test": ["5"]}, "hand.json: test: '5' is not a row number"),
+        ({**GOOD, "test": [True]}, "hand.json: test: True is not a row number"),
         ({**GOOD, "test": []}, "hand.json: test: names no rows"),
         ({**GOOD, "test": 5}, "hand.json: test: expected a list of row numbers"),
-        ({**GOOD, "test": {"rows": [5], "row": 1}}, "hand.json: test: 'row' is no key. Did you mean rows?"),
+        ({**GOOD, "test": {"rows": [5], "row": 1}}, "hand.json: test: 'row' is not a key. Did you mean rows?"),
         ({**GOOD, "test": {"rows": [5], "table": "test"}}, "hand.json: test: the data has no table 'test', but: all"),
-        ({**GOOD, "test": {"rows": [5], "digest": "0"}}, "hand.json: test: the rows with these numbers no longer"),
+        (
+            {**GOOD, "test": {"rows": [5], "digest": "0"}},
+            "hand.json: test: the data has changed: the rows",
+        ),
     ],
 )
 def test_a_bad_split_file_is_refused_by_its_name(tmp_path: Path, content: Any, expected: str) -> None:

@@ -114,8 +114,8 @@ def test_numbers_are_split_evenly_over_their_range(tmp_path: Path) -> None:
 
 def test_how_a_split_was_made_is_said(tmp_path: Path) -> None:
     notes = load(write(tmp_path, imbalanced()), test_size=40, validation_size=30, split_seed=3).notes
-    assert "test: 40 rows split off (stratified by class, split seed 3)" in notes
-    assert "validation: 30 rows split off (stratified by class, split seed 3)" in notes
+    assert "test: 40 rows held out (stratified by class, split seed 3)" in notes
+    assert "validation: 30 rows held out (stratified by class, split seed 3)" in notes
 
 
 # --- seed ------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_size_below_the_number_of_classes_is_explained_in_its_own_words(tmp_pa
 @pytest.mark.parametrize("size", [1.0, 12.7])
 def test_a_number_of_rows_is_whole(tmp_path: Path, size: float) -> None:
     """1.0 could mean one row or all of them; 12.7 rows do not exist."""
-    with pytest.raises(ValidationError, match="share"):
+    with pytest.raises(ValidationError, match="fraction"):
         refused(write(tmp_path, imbalanced()), train_size=size)
 
 
@@ -313,13 +313,13 @@ def test_a_size_keeps_a_stratified_part_of_a_split_that_came_as_a_file(tmp_path:
 def test_more_rows_than_a_given_split_has_are_refused(tmp_path: Path, split: str) -> None:
     given = {"validation": labelled_texts(10, start=40), "test": labelled_texts(10, start=50)}
     folder = _folder(tmp_path, train=labelled_texts(40), **given)
-    assert refused(folder, **{f"{split}_size": 11}) == f"data.{split}_size: 11 asks for 11 rows of 10."
+    assert refused(folder, **{f"{split}_size": 11}) == f"data.{split}_size: 11 asks for 11 rows, and there are 10."
 
 
 def test_the_task_is_told_from_the_training_file(tmp_path: Path) -> None:
     train = [(f"text {index}", "12"[index % 2]) for index in range(20)]
     folder = _folder(tmp_path, train=train, dev=[("x", "1"), ("y", "1.5"), ("z", "2")])
-    assert "data.validation: labels that never occur in training: 1.5" in refused(folder)
+    assert "data.validation: has labels that never occur in training: 1.5" in refused(folder)
 
 
 # --- copies ----------------------------------------------------------------------------------------------------
@@ -598,7 +598,7 @@ def test_every_split_of_label_sets_has_the_size_asked_for_and_each_label_in_prop
         counts = Counter(name for names in rows.labels for name in names)
         for name, share in {"a": 1 / 2, "b": 1 / 3, "c": 1 / 5, "d": 1 / 10}.items():
             assert abs(counts[name] - share * len(rows)) <= 2, (name, counts)
-    assert "test: 60 rows split off (iteratively stratified by label, split seed 0)" in data.notes
+    assert "test: 60 rows held out (iteratively stratified by label, split seed 0)" in data.notes
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -612,13 +612,13 @@ def test_every_label_that_is_measured_is_trained_on(tmp_path: Path, seed: int) -
 def test_many_label_sets_are_stratified_by_the_rarest_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.data.strata.MOST_ROWS", 299)
     data = load(write(tmp_path, label_sets()), test_size=60, validation_size=45)
-    assert "test: 60 rows split off (stratified by rarest label, split seed 0)" in data.notes
+    assert "test: 60 rows held out (stratified by rarest label, split seed 0)" in data.notes
     assert sum("d" in names for names in (data.test or data.train).labels) == 6
 
 
 def test_a_size_that_nobody_named_is_explained(tmp_path: Path) -> None:
     notes = load(write(tmp_path, imbalanced())).notes
     assert (
-        "test: 40 rows split off (stratified by class, split seed 0; no data.test_size: a tenth to a fifth of the "
-        "rows, 500 in between)" in notes
+        "test: 40 rows held out (stratified by class, split seed 0; data.test_size is not set: 10 to 20 % of "
+        "the rows, about 500)" in notes
     )

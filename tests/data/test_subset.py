@@ -89,9 +89,9 @@ def test_the_size_of_training_itself_is_all_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"subset": 121}, "data.subset: 121 rows are wanted of 120 training rows"),
-        ({"subset": 2}, "data.subset: 2 rows cannot hold every label; 3 rows of 120 can. Try: --set data.subset=3"),
-        ({"subset": 50, "train_size": 0.25}, "data.subset: 50 rows are wanted of 30 training rows"),
+        ({"subset": 121}, "data.subset: asks for 121 of 120 training rows. Try: --set data.subset=120"),
+        ({"subset": 2}, "data.subset: 2 rows cannot hold every label; 3 of 120 rows can. Try: --set data.subset=3"),
+        ({"subset": 50, "train_size": 0.25}, "data.subset: asks for 50 of 30 training rows. Try: --set data.subset=30"),
     ],
 )
 def test_a_subset_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:

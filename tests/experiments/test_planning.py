@@ -280,7 +280,7 @@ def test_folds_of_data_with_a_test_file_are_refused(write_recipe: Write, reviews
     other = tmp_path / "other.csv"
     other.write_text("text,label\nfine film,good\npoor plot,bad\n", encoding="utf-8")
     recipe = write_recipe(data={"test": str(other), "test_size": None})
-    with refuses(DataError, "Leave --folds out"):
+    with refuses(DataError, r"^data\.folds: .* its own test split.* Run without folds.* --data FILE"):
         cells(recipe, folds=3)
 
 
@@ -328,7 +328,7 @@ def test_fewer_than_two_techniques_cannot_be_taken_apart(
 ) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(RecipeError, match=f"has {len(content)} technique.*needs two or more"):
+    with refuses(RecipeError, match=f"has {len(content)} technique.*needs two or more"):
         ablate(write_recipe(), mine)
 
 

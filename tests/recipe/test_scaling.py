@@ -20,6 +20,7 @@ from finetune.training.prepare import prepare
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
 from tests.experiments.inline import REFERENCE
+from tests.raising import refuses
 from tests.running import finetune, train
 
 Write = Callable[..., Path]
@@ -98,7 +99,8 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
     assert plan["values"]["techniques.dropout.classifier"] == {"value": 0.2, "origin": "tiny.yaml"}
     assert plan["rules"]["techniques.dropout"].startswith("off from 0 rows, classifier 0.2 from 40")
     shown = finetune("show", write_recipe(techniques={"dropout": HEAD}))
-    assert "rules of the preset" in shown.stdout
+    assert "Rules of the preset" in shown.stdout
+    assert plan["rules"]["techniques.dropout"] in shown.stdout
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
     ],
 )
 def test_what_is_wrong_with_a_rule_is_said(write_recipe: Write, settings: Any, complaint: str) -> None:
-    with pytest.raises(RecipeError, match=complaint):
+    with refuses(RecipeError, match=complaint):
         resolve(str(write_recipe(techniques={"label_smoothing": settings})))
 
 

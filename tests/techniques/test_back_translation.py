@@ -17,6 +17,7 @@ from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, back_translation
 from finetune.techniques.back_translation import BackTranslation, draw_tokens, split_sentences
 from tests.conftest import labelled_texts
+from tests.raising import refuses
 from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model, save_translator
 from tests.techniques.watching import Spy, watch
@@ -252,13 +253,13 @@ def test_a_model_that_is_not_there_is_refused_with_what_to_type(
 ) -> None:
     key = rf"techniques\.back_translation\.{way}"
     expected = rf"{key}: '{model}' cannot be loaded: .*--set {key}=NAME_OR_FOLDER"
-    with pytest.raises(ModelError, match=expected):
+    with refuses(ModelError, match=expected):
         BackTranslation(**{**pair, way: model}).augmenter(sources(TEXTS, tmp_path))
 
 
 def test_a_model_that_does_not_translate_is_refused(pair: dict[str, str], tmp_path: Path) -> None:
     bert = save_masked_model(tmp_path / "bert")
-    with pytest.raises(ModelError, match=r"techniques\.back_translation\.backward: .*\(bert\) does not translate"):
+    with refuses(ModelError, match=r"techniques\.back_translation\.backward: .*\(bert\) does not translate"):
         BackTranslation(**{**pair, "backward": str(bert)}).augmenter(sources(TEXTS, tmp_path))
 
 
@@ -267,7 +268,7 @@ def test_models_that_do_not_lead_there_and_back_are_refused(
     pair: dict[str, str], tmp_path: Path, source: str, target: str
 ) -> None:
     other = save_translator(tmp_path / "other", source, target)
-    with pytest.raises(ModelError, match=rf"backward: .* translates {source} → {target}, but forward .* en → de"):
+    with refuses(ModelError, match=rf"backward: .* translates {source} → {target}, but forward .* en → de"):
         BackTranslation(**{**pair, "backward": str(other)}).augmenter(sources(TEXTS, tmp_path))
 
 
@@ -278,7 +279,7 @@ def test_models_that_do_not_say_their_languages_are_taken(pair: dict[str, str], 
 
 @pytest.mark.parametrize("texts", [[""], ["😀", "12 34"]])
 def test_texts_without_letters_are_refused(pair: dict[str, str], tmp_path: Path, texts: list[str]) -> None:
-    with pytest.raises(DataError, match=r"no training text has letters.*techniques\.back_translation=off"):
+    with refuses(DataError, match=r"no training text has letters.*techniques\.back_translation=off"):
         BackTranslation(**pair).augmenter(sources(texts, tmp_path))
 
 

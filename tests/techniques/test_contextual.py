@@ -18,6 +18,7 @@ from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, contextual
 from finetune.techniques.contextual import Contextual, choose_words, draw_word
 from tests.conftest import MARKS, SPECIAL, WORDS
+from tests.raising import refuses
 from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model
 from tests.techniques.watching import Spy, watch
@@ -247,21 +248,19 @@ def test_masked_language_models_of_other_architectures(architecture: str, tmp_pa
 
 def test_a_checkpoint_without_a_trained_head_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     """As every sentence encoder is: what a random head says is noise."""
-    with pytest.raises(ModelError, match=r"no trained weights for cls\..*--set techniques\.contextual\.model=NAME"):
+    with refuses(ModelError, match=r"no trained weights for cls\..*--set techniques\.contextual\.model=NAME"):
         Contextual().augmenter(sources(TEXTS, tmp_path, tiny_model))
 
 
 @pytest.mark.parametrize("model", ["no/such-model", "/no/such/folder"])
 def test_a_model_that_is_not_there_is_refused_with_what_to_type(model: str, masked: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=rf"techniques\.contextual\.model: '{model}' cannot be loaded: .*NAME_OR_FOLDER"
-    ):
+    with refuses(ModelError, match=rf"techniques\.contextual\.model: '{model}' cannot be loaded: .*NAME_OR_FOLDER"):
         Contextual(model=model).augmenter(sources(TEXTS, tmp_path, masked))
 
 
 @pytest.mark.parametrize("texts", [[""], ["😀 12", "not never"]])
 def test_texts_without_words_are_refused(texts: list[str], masked: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no training text has a word.*techniques\.contextual=off"):
+    with refuses(DataError, match=r"no training text has a word.*techniques\.contextual=off"):
         Contextual().augmenter(sources(texts, tmp_path, masked))
 
 

@@ -15,6 +15,7 @@ from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
 from finetune.techniques.fgm import FGM, perturbation
 from tests.conftest import ARCHITECTURES, save_tiny_model
+from tests.raising import refuses
 from tests.running import train
 from tests.techniques.passes import FREE, PassSpy, fresh_model, record_batches
 from tests.techniques.watching import EMBEDDINGS, pretrained_weights, watch
@@ -197,12 +198,12 @@ def test_training_costs_twice_and_says_so(write_recipe: Write, tmp_path: Path) -
 def test_a_model_without_a_padding_token_is_refused(tiny_model: Path) -> None:
     model = fresh_model(tiny_model)
     model.config.pad_token_id = None
-    with pytest.raises(ModelError, match=r"techniques\.fgm: .* pad_token_id.*--set techniques\.fgm=off"):
+    with refuses(ModelError, match=r"techniques\.fgm: .* pad_token_id.*--set techniques\.fgm=off"):
         FGM().prepare_model(model)
 
 
 def test_a_step_has_one_second_pass(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="sam: conflicts with fgm: both control the second pass"):
+    with refuses(RecipeError, match="sam: conflicts with fgm: both control the second pass"):
         resolve(str(write_recipe(techniques={"fgm": {}, "sam": {}})))
 
 

@@ -15,6 +15,7 @@ from finetune.recipe import resolve
 from finetune.techniques import Budget, Part
 from finetune.techniques.freeze import Freeze, frozen_layers
 from tests.conftest import ARCHITECTURES
+from tests.raising import refuses
 from tests.running import train, weights
 from tests.techniques.models import BATCH, loaded, tiny_folder, trainable, without_weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
@@ -157,24 +158,24 @@ def test_freezing_nothing_that_trains_changes_the_numbers_of_the_rest(write_reci
 
 @pytest.mark.parametrize("build", [loaded, without_weights])
 def test_more_layers_than_there_are_are_refused_with_what_to_type(build: Callable[..., Any]) -> None:
-    with pytest.raises(ModelError, match=r"techniques\.freeze\.layers: 3 layers to freeze, but this model has 2"):
+    with refuses(ModelError, match=r"techniques\.freeze\.layers: 3 layers to freeze, but this model has 2"):
         build(tiny_folder("bert"), Freeze(layers=3))
 
 
 def test_too_many_layers_are_refused_before_training(write_recipe: Write, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="but this model has 2"):
+    with refuses(ModelError, match="but this model has 2"):
         train(write_recipe(techniques={"freeze": {"layers": 3}}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_shared_layers_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"techniques\.freeze: architecture 'albert' shares .*freeze=off"):
+    with refuses(ModelError, match=r"techniques\.freeze: architecture 'albert' shares .*freeze=off"):
         without_weights(tiny_folder("albert"), Freeze())
 
 
 def test_a_learning_rate_for_more_than_the_head_is_refused() -> None:
     for settings in ({}, {"layers": 1}, {"layers": 1.0, "embeddings": False}):
-        with pytest.raises(ModelError, match=r"techniques\.freeze\.learning_rate: is for a head that trains alone"):
+        with refuses(ModelError, match=r"techniques\.freeze\.learning_rate: is for a head that trains alone"):
             without_weights(tiny_folder("bert"), Freeze(**settings, learning_rate=1e-3))
     assert Freeze(layers=2, learning_rate=0.1).rate_factor(Part(3, 2, True), BUDGET) == pytest.approx(20.0)
     assert Freeze().rate_factor(Part(3, 2, True), BUDGET) == 1.0
@@ -209,7 +210,7 @@ def test_a_share_and_a_number_survive_a_recipe(write_recipe: Write) -> None:
 def test_it_fights_with_the_others_that_choose_what_trains(write_recipe: Write) -> None:
     for other in ("train_only", "lora"):
         reason = "both control which weights of the encoder train"
-        with pytest.raises(RecipeError, match=f"{other}: conflicts with freeze: {reason}"):
+        with refuses(RecipeError, match=f"{other}: conflicts with freeze: {reason}"):
             resolve(str(write_recipe(techniques={"freeze": {}, other: {}})))
 
 

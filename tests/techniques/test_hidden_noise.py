@@ -18,6 +18,7 @@ from finetune.recipe import resolve
 from finetune.techniques.hidden_noise import Distribution, HiddenNoise, noise_like
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, tiny_config
+from tests.raising import refuses
 from tests.techniques.watching import Spy, watch
 
 Write = Callable[..., Path]
@@ -121,7 +122,7 @@ def test_each_pass_draws_anew_and_gradients_reach_the_embeddings() -> None:
 
 @pytest.mark.parametrize("architecture", ["albert"])
 def test_layers_that_share_their_weights_are_refused(architecture: str) -> None:
-    with pytest.raises(ModelError, match=r"techniques\.hidden_noise: .*albert.*techniques\.hidden_noise=off"):
+    with refuses(ModelError, match=r"techniques\.hidden_noise: .*albert.*techniques\.hidden_noise=off"):
         HiddenNoise().prepare_model(build(architecture))
 
 

@@ -16,6 +16,7 @@ from finetune.models.load import build_without_weights
 from finetune.techniques.layer_drop import LayerDrop, kept_or_skipped
 from finetune.training.checkpoints import MARKER
 from tests.conftest import ARCHITECTURES, tiny_config
+from tests.raising import refuses
 from tests.running import train
 from tests.techniques.watching import Spy, watch
 
@@ -149,7 +150,7 @@ def test_bf16_passes_skip_too() -> None:
 
 
 def test_layers_that_share_their_weights_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"techniques\.layer_drop: .*albert.*techniques\.layer_drop=off"):
+    with refuses(ModelError, match=r"techniques\.layer_drop: .*albert.*techniques\.layer_drop=off"):
         build("albert", probability=0.1)
 
 

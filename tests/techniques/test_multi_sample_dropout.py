@@ -15,6 +15,7 @@ from finetune.recipe import resolve
 from finetune.techniques.multi_sample_dropout import MultiSampleDropout
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, save_tiny_model
+from tests.raising import refuses
 from tests.running import train
 from tests.techniques.passes import FREE, PassSpy, made_pass, plain, some_logits
 from tests.techniques.watching import watch
@@ -130,9 +131,7 @@ def test_a_head_that_drops_nothing_is_refused_before_training(write_recipe: Writ
     """Dropout elsewhere does not help: only the head is repeated."""
     techniques = {"dropout": {"hidden": 0.2, "classifier": 0.0}, "multi_sample_dropout": {}}
     recipe = str(write_recipe(techniques=techniques))
-    with pytest.raises(
-        ModelError, match=r"techniques\.multi_sample_dropout: .*--set techniques\.dropout\.classifier=0\.3"
-    ):
+    with refuses(ModelError, match=r"techniques\.multi_sample_dropout: .*--set techniques\.dropout\.classifier=0\.3"):
         prepare(resolve(recipe).recipe)
     assert prepare(resolve(recipe, overrides=["techniques.dropout.classifier=0.3"]).recipe)
 

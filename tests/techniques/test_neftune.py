@@ -15,6 +15,7 @@ from finetune.models.layers import word_embeddings
 from finetune.models.load import build_without_weights
 from finetune.techniques.neftune import NEFTune, largest_noise
 from tests.conftest import ARCHITECTURES, tiny_config
+from tests.raising import refuses
 from tests.running import train
 from tests.techniques.watching import Spy, watch
 
@@ -125,7 +126,7 @@ def test_a_model_without_weights_is_prepared_too() -> None:
 def test_a_model_without_a_padding_token_is_refused() -> None:
     model = AutoModelForSequenceClassification.from_config(tiny_config("bert"))
     model.config.pad_token_id = None
-    with pytest.raises(ModelError, match=r"techniques\.neftune: .*pad_token_id.*techniques\.neftune=off"):
+    with refuses(ModelError, match=r"techniques\.neftune: .*pad_token_id.*techniques\.neftune=off"):
         NEFTune().prepare_model(model)
 
 

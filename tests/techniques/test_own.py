@@ -17,6 +17,7 @@ import pytest
 from finetune.errors import RecipeError
 from finetune.techniques import TECHNIQUES, Technique, conflicts, source_digest, use_technique
 from finetune.techniques.contract import contract_problems
+from tests.raising import refuses
 from tests.running import REPOSITORY, finetune
 
 Write = Callable[..., Path]
@@ -201,7 +202,7 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     ],
 )
 def test_what_breaks_the_contract_is_refused(tmp_path: Path, body: str, complaint: str) -> None:
-    with pytest.raises(RecipeError, match=complaint):
+    with refuses(RecipeError, match=complaint):
         use_technique(f"{own_class(tmp_path, body)}:Mine")
 
 
@@ -235,7 +236,7 @@ def test_a_built_in_name_is_taken(tmp_path: Path) -> None:
         "class L1(Technique):\n    '''Doc.'''\n    family: ClassVar[str] = 'penalty'\n"
         "    source: ClassVar[str] = 'me 2020'\n"
     )
-    with pytest.raises(RecipeError, match="a technique is called 'l1' already"):
+    with refuses(RecipeError, match="a technique is called 'l1' already"):
         use_technique(f"{own_class(tmp_path, body, 'L1')}:L1")
 
 

@@ -16,6 +16,7 @@ from finetune.recipe import resolve
 from finetune.techniques.r_drop import RDrop, class_divergence, label_divergence
 from finetune.training.prepare import prepare
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
+from tests.raising import refuses
 from tests.running import train
 from tests.techniques.passes import PassSpy, made_pass, plain, some_logits
 from tests.techniques.watching import watch
@@ -162,9 +163,7 @@ def test_a_model_that_drops_nothing_is_refused_before_training(
     """ModernBERT comes without dropout."""
     model = still_model if architecture == "bert" else save_tiny_model(tmp_path / "model", architecture)
     recipe = str(write_recipe(model=model, techniques={"r_drop": {}}))
-    with pytest.raises(
-        ModelError, match=r"techniques\.r_drop: every dropout .* is 0.*techniques\.dropout\.hidden=0\.1"
-    ):
+    with refuses(ModelError, match=r"techniques\.r_drop: every dropout .* is 0.*techniques\.dropout\.hidden=0\.1"):
         prepare(resolve(recipe).recipe)
     assert prepare(resolve(recipe, overrides=["techniques.dropout.hidden=0.1"]).recipe)
 

@@ -16,6 +16,7 @@ from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
 from finetune.techniques.reinit import Reinit, reinitialise
 from tests.conftest import ARCHITECTURES, save_tiny_model
+from tests.raising import refuses
 from tests.running import assert_same_weights, train
 from tests.techniques.models import loaded, tiny_folder, without_weights
 from tests.techniques.watching import Spy, watch
@@ -103,7 +104,7 @@ def test_an_initialisation_that_does_nothing_is_noticed(monkeypatch: pytest.Monk
     assert len(reinitialise(layer, lambda module: None)) == 6
     assert reinitialise(layer, model._init_weights) == []
     monkeypatch.setattr(type(model), "_init_weights", lambda self, module: None)
-    with pytest.raises(ModelError, match=r"techniques\.reinit: bert\.encoder\.layer\.1\..* kept its values"):
+    with refuses(ModelError, match=r"techniques\.reinit: bert\.encoder\.layer\.1\..* kept its values"):
         loaded(tiny_folder("bert"), Reinit())
 
 
@@ -131,12 +132,12 @@ def test_the_same_seed_gives_the_same_run(write_recipe: Write, tmp_path: Path) -
 
 @pytest.mark.parametrize("build", [loaded, without_weights])
 def test_more_layers_than_there_are_are_refused(build: Callable[..., Any]) -> None:
-    with pytest.raises(ModelError, match=r"techniques\.reinit\.layers: 3 layers to start anew, but this model has 2"):
+    with refuses(ModelError, match=r"techniques\.reinit\.layers: 3 layers to start anew, but this model has 2"):
         build(tiny_folder("bert"), Reinit(layers=3))
 
 
 def test_shared_layers_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"techniques\.reinit: architecture 'albert'"):
+    with refuses(ModelError, match=r"techniques\.reinit: architecture 'albert'"):
         without_weights(tiny_folder("albert"), Reinit())
 
 
@@ -147,7 +148,7 @@ def test_layers_that_are_frozen_must_not_start_anew(
 ) -> None:
     settings = {"freeze": {"layers": frozen}, "reinit": {"layers": fresh}}
     recipe = write_recipe(techniques={name: settings[name] for name in order})
-    with pytest.raises(ModelError, match=r"techniques\.reinit\.layers: \d+ of the weights that start anew would not"):
+    with refuses(ModelError, match=r"techniques\.reinit\.layers: \d+ of the weights that start anew would not"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -160,7 +161,7 @@ def test_other_layers_may_be_frozen(write_recipe: Write, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("other", ["l2_sp", "mixout", "wise_ft", "lora", "train_only"])
 def test_what_goes_back_to_the_old_values_is_refused(write_recipe: Write, other: str) -> None:
-    with pytest.raises(RecipeError, match="cannot be used with"):
+    with refuses(RecipeError, match="cannot be used with"):
         resolve(str(write_recipe(techniques={"reinit": {}, other: {}})))
 
 

@@ -21,6 +21,7 @@ from finetune.recipe import resolve
 from finetune.techniques import AugmentSources, Budget, synonyms
 from finetune.techniques.synonyms import Synonyms, is_form_of, nearest_rows, replace_words, wordnet_synonyms
 from tests.conftest import WORDS
+from tests.raising import refuses
 from tests.running import clean_items
 from tests.techniques.watching import Spy, watch
 
@@ -256,7 +257,7 @@ def test_similarity_decides_which_neighbours_count(tiny_model: Path, tmp_path: P
     source = sources(["movie"], tmp_path, tiny_model, matrix)
     near = Synonyms(probability=1.0, thesaurus="embeddings", similarity=0.9)
     assert everywhere(near, source, ["movie"]) == ["scene"]
-    with pytest.raises(DataError, match=r"no training text.*similarity=0\.89, or --set techniques\.synonyms=off"):
+    with refuses(DataError, match=r"no training text.*similarity=0\.89, or --set techniques\.synonyms=off"):
         Synonyms(thesaurus="embeddings", similarity=0.99).augmenter(source)
 
 
@@ -318,9 +319,9 @@ def test_wordnet_that_is_not_there_is_refused_with_what_to_type(
     no_wordnet: None, write_recipe: Write, tiny_model: Path, tmp_path: Path
 ) -> None:
     advice = r"thesaurus: WordNet is not installed.*pip install nltk; python -m nltk\.downloader wordnet.*=embeddings"
-    with pytest.raises(RecipeError, match=advice):
+    with refuses(RecipeError, match=advice):
         resolve(str(write_recipe(techniques={"synonyms": {"thesaurus": "wordnet"}})))
-    with pytest.raises(DataError, match=advice):
+    with refuses(DataError, match=advice):
         Synonyms(thesaurus="wordnet").augmenter(sources(["movie"], tmp_path, tiny_model))
 
 
@@ -350,12 +351,12 @@ def test_few_texts_with_synonyms_are_said(
 def test_texts_without_any_synonym_are_refused(
     wordnet: WordNet, tiny_model: Path, tmp_path: Path, texts: list[str]
 ) -> None:
-    with pytest.raises(DataError, match=r"techniques\.synonyms: no training text .*techniques\.synonyms=off"):
+    with refuses(DataError, match=r"techniques\.synonyms: no training text .*techniques\.synonyms=off"):
         Synonyms().augmenter(sources(texts, tmp_path, tiny_model))
 
 
 def test_a_vocabulary_without_the_words_is_refused(no_wordnet: None, tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="in the embeddings"):
+    with refuses(DataError, match="in the embeddings"):
         Synonyms().augmenter(sources(["unheard words"], tmp_path, tiny_model, torch.eye(64)))
 
 
@@ -365,7 +366,7 @@ def test_a_damaged_wordnet_is_named(monkeypatch: pytest.MonkeyPatch, tiny_model:
             raise OSError("No such file: lexnames")
 
     monkeypatch.setattr(synonyms, "find_wordnet", Damaged)
-    with pytest.raises(DataError, match=r"lexnames.*python -m nltk\.downloader wordnet"):
+    with refuses(DataError, match=r"lexnames.*python -m nltk\.downloader wordnet"):
         Synonyms().augmenter(sources(["movie"], tmp_path, tiny_model))
 
 

@@ -18,6 +18,7 @@ from finetune.errors import ModelError
 from finetune.techniques import TokenFacts
 from finetune.techniques.token_masking import TokenMasking, masked
 from tests.conftest import labelled_texts
+from tests.raising import refuses
 from tests.running import train
 
 Write = Callable[..., Path]
@@ -70,7 +71,7 @@ def test_the_stream_alone_decides() -> None:
 @pytest.mark.parametrize("ids", [IDS, []])
 def test_a_tokenizer_without_a_mask_token_is_refused(ids: list[int]) -> None:
     """Even for an empty text, so that a check can ask before there is any."""
-    with pytest.raises(ModelError, match=r"techniques\.token_masking: .*no mask token.*techniques\.token_masking=off"):
+    with refuses(ModelError, match=r"techniques\.token_masking: .*no mask token.*techniques\.token_masking=off"):
         TokenMasking().augment_tokens(ids, random.Random(0), TokenFacts(None, SPECIAL))
 
 
@@ -200,5 +201,5 @@ def test_a_run_with_such_a_tokenizer_stops_before_its_first_step(
     config = json.loads(path.read_text(encoding="utf-8"))
     config["mask_token"] = None
     path.write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"techniques\.token_masking"):
+    with refuses(ModelError, match=r"techniques\.token_masking"):
         train(write_recipe(model=model, techniques={"token_masking": {}}), tmp_path / "run")

@@ -15,6 +15,7 @@ from finetune.errors import ModelError, RecipeError
 from finetune.recipe import resolve
 from finetune.techniques.train_only import TrainOnly
 from tests.conftest import ARCHITECTURES
+from tests.raising import refuses
 from tests.techniques.models import loaded, tiny_folder, trainable, without_weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
@@ -48,7 +49,7 @@ def test_what_is_named_trains_with_head_and_pooler(architecture: str, weights: s
 
 def test_an_encoder_without_biases_is_refused_with_what_it_has() -> None:
     folder = tiny_folder("modernbert")
-    with pytest.raises(ModelError, match=r"of architecture 'modernbert' has no biases.*train_only\.weights=norms"):
+    with refuses(ModelError, match=r"of architecture 'modernbert' has no biases.*train_only\.weights=norms"):
         without_weights(folder, TrainOnly())
     model = loaded(folder, TrainOnly(weights="norms"))
     assert trainable(model) == expected_names(model, "norms")
@@ -73,12 +74,12 @@ def test_only_those_move_in_a_run_and_at_their_own_rate(
 
 
 def test_mixing_matrices_that_rest_is_refused(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="mixout: cannot be used with train_only: the weights that it would mix rest"):
+    with refuses(RecipeError, match="mixout: cannot be used with train_only: the weights that it would mix rest"):
         resolve(str(write_recipe(techniques={"train_only": {}, "mixout": {}})))
 
 
 def test_head_first_would_set_the_same_learning_rate(write_recipe: Write) -> None:
-    with pytest.raises(
+    with refuses(
         RecipeError, match="head_first: cannot be used with train_only: both set the learning rate of the head"
     ):
         resolve(str(write_recipe(techniques={"train_only": {}, "head_first": {}})))

@@ -14,6 +14,7 @@ from finetune.recipe import resolve
 from finetune.techniques import Technique, WeightNames
 from finetune.techniques.wise_ft import WiSEFT
 from finetune.training.prepare import prepare
+from tests.raising import refuses
 from tests.running import train, weights
 from tests.techniques.watching import Spy, pretrained_weights, watch
 
@@ -50,7 +51,7 @@ def test_a_list_may_be_typed(write_recipe: Write) -> None:
     assert resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 1.0]"]).recipe.techniques == {
         "wise_ft": WiSEFT(shares=[0.6, 1.0])
     }
-    with pytest.raises(RecipeError, match=r"techniques\.wise_ft: shares holds a value twice"):
+    with refuses(RecipeError, match=r"techniques\.wise_ft: shares holds a value twice"):
         resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 0.6]"])
 
 
@@ -77,7 +78,7 @@ class _Freezing(Technique):
 def test_a_frozen_encoder_leaves_nothing_to_interpolate(write_recipe: Write) -> None:
     recipe = resolve(str(write_recipe(techniques={"wise_ft": {}}))).recipe
     frozen = recipe.model_copy(update={"techniques": {"freezing": _Freezing(), **recipe.techniques}})
-    with pytest.raises(ModelError, match=r"techniques\.wise_ft: would act on no weight.*techniques\.wise_ft=off"):
+    with refuses(ModelError, match=r"techniques\.wise_ft: would act on no weight.*techniques\.wise_ft=off"):
         prepare(frozen)
 
 

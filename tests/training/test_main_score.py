@@ -22,6 +22,7 @@ from finetune.training.plan import describe_plan
 from finetune.training.prepare import prepare
 from finetune.training.runner import run_seed
 from tests.conftest import labelled_texts, write_csv
+from tests.raising import refuses
 
 Write = Callable[..., Path]
 
@@ -82,8 +83,8 @@ def run(recipe: Path, folder: Path, *overrides: str, seed: int = 0) -> RunRecord
 def test_macro_f1_leads_where_one_class_outweighs_the_others(imbalanced: Path, tmp_path: Path) -> None:
     prepared = prepare(resolve(str(imbalanced)).recipe)
     assert prepared.metric == "macro_f1", "early stopping watches what leads"
-    (note,) = [note for note in prepared.data.notes if "macro_f1" in note]
-    assert "'good' has 75% of the training rows" in note
+    (note,) = [note for note in prepared.data.notes if "macro-F1 is the main score" in note]
+    assert "75 % of the training rows are 'good'" in note
     assert "--set training.score=accuracy" in note
     record = run_seed(prepared, 0, RunFolder(tmp_path / "run"))
     assert record.data.score == "macro_f1"
@@ -111,25 +112,25 @@ def test_the_plan_says_it_once(imbalanced: Path) -> None:
     for data in (None, prepare(resolved.recipe).data):
         facts = describe_plan(resolved, data)["data"]
         assert facts["score"] == "macro_f1"
-        assert sum("macro_f1 leads" in note for note in facts["notes"]) == 1
+        assert sum("macro-F1 is the main score" in note for note in facts["notes"]) == 1
 
 
 @pytest.mark.parametrize("score", ["accuracy", "mcc"])
 def test_the_recipe_has_the_last_word(imbalanced: Path, score: str) -> None:
     prepared = prepare(resolve(str(imbalanced), overrides=[f"training.score={score}"]).recipe)
     assert (prepared.metric, prepared.measure.score) == (score, score)
-    assert not any("leads" in note for note in prepared.data.notes)
+    assert not any("main score" in note for note in prepared.data.notes)
 
 
 def test_balanced_data_are_measured_as_ever(write_recipe: Write) -> None:
     prepared = prepare(resolve(str(write_recipe(data={"check": False}))).recipe)
     assert prepared.measure is MEASURES["single_label"]
-    assert not any("leads" in note for note in prepared.data.notes)
+    assert not any("main score" in note for note in prepared.data.notes)
 
 
 @pytest.mark.parametrize("task", ["regression", "multi_label"])
 def test_a_score_of_classes_is_refused_for_other_tasks(write_recipe: Write, task: str) -> None:
-    with pytest.raises(RecipeError, match=rf"training\.score: mcc is a score of classes, and the task is {task}"):
+    with refuses(RecipeError, match=rf"training\.score: mcc is a score of classes, and the task is {task}"):
         resolve(str(write_recipe()), overrides=[f"data.task={task}", "training.score=mcc"])
 
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from finetune.errors import ModelError
 from finetune.records.schema import RunRecord
 from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv, write_jsonl
+from tests.raising import refuses
 from tests.running import train
 
 Write = Callable[..., Path]
@@ -23,7 +24,7 @@ def test_every_architecture_trains_with_the_strong_preset(
     model = save_tiny_model(tmp_path / architecture, architecture)
     overrides = ["training.epochs=5", "data.train_size=24"]
     if architecture == "albert":  # its layers share their weights: what treats them apart is refused by name
-        with pytest.raises(ModelError, match=r"techniques\.llrd=off"):
+        with refuses(ModelError, match=r"techniques\.llrd=off"):
             train(write_recipe(model=model), tmp_path / "refused", "strong", overrides)
         overrides += ["techniques.llrd=off", "techniques.freeze=off"]
     record = train(write_recipe(model=model), tmp_path / "run", "strong", overrides)
@@ -126,7 +127,9 @@ def test_many_classes_and_a_class_that_validation_lacks(write_recipe: Write, tmp
     }
     record = train(write_recipe(data=data), tmp_path / "run")
     assert record.data.classes["validation"]["class 3"] == 0
-    assert any("no row of 1 of 7 classes: class 3" in finding.text for finding in record.data.findings)
+    (missing,) = [finding for finding in record.data.findings if "missing" in finding.figures]
+    assert "no examples of class 'class 3'" in missing.text
+    assert missing.figures == {"missing": 1, "classes": 7}
 
 
 def test_weights_are_described_and_exact_zeros_counted(write_recipe: Write, tmp_path: Path) -> None:

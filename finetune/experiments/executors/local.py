@@ -21,7 +21,7 @@ from finetune.experiments.executors.worker import READY
 from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
-PATIENCE = 30.0  # seconds that an interrupted worker gets to write its record
+PATIENCE = 300.0  # seconds that an interrupted worker gets to write its record; a second Ctrl-C ends the wait
 ENDED = ("finished", "failed")
 MODULE = "finetune.experiments.executors.worker"
 
