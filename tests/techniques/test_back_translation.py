@@ -259,7 +259,7 @@ def test_a_model_that_is_not_there_is_refused_with_what_to_type(
 
 def test_a_model_that_does_not_translate_is_refused(pair: dict[str, str], tmp_path: Path) -> None:
     bert = save_masked_model(tmp_path / "bert")
-    with refuses(ModelError, match=r"techniques\.back_translation\.backward: .*\(bert\) does not translate"):
+    with refuses(ModelError, match=r"techniques\.back_translation\.backward: .*\(bert\) is not a translation model"):
         BackTranslation(**{**pair, "backward": str(bert)}).augmenter(sources(TEXTS, tmp_path))
 
 
@@ -268,7 +268,9 @@ def test_models_that_do_not_lead_there_and_back_are_refused(
     pair: dict[str, str], tmp_path: Path, source: str, target: str
 ) -> None:
     other = save_translator(tmp_path / "other", source, target)
-    with refuses(ModelError, match=rf"backward: .* translates {source} → {target}, but forward .* en → de"):
+    with refuses(
+        ModelError, match=rf"backward: .* translates {source} → {target}, which does not reverse forward=.* en → de"
+    ):
         BackTranslation(**{**pair, "backward": str(other)}).augmenter(sources(TEXTS, tmp_path))
 
 

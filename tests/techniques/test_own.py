@@ -92,7 +92,7 @@ def test_ls_and_show_know_it(example: Path) -> None:
     listed = finetune("ls", "techniques", "--technique", reference)
     assert "gradient_centralization" in listed.stdout
     shown = finetune("show", "technique", "gradient_centralization", "--technique", reference)
-    assert "Take the mean out of each row of a gradient" in shown.stdout
+    assert "Subtract from each row of a gradient its mean" in shown.stdout
     assert "fraction = 1   (0 < x ≤ 1)" in shown.stdout
 
 

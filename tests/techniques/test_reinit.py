@@ -148,7 +148,7 @@ def test_layers_that_are_frozen_must_not_start_anew(
 ) -> None:
     settings = {"freeze": {"layers": frozen}, "reinit": {"layers": fresh}}
     recipe = write_recipe(techniques={name: settings[name] for name in order})
-    with refuses(ModelError, match=r"techniques\.reinit\.layers: \d+ of the weights that start anew would not"):
+    with refuses(ModelError, match=r"techniques\.reinit\.layers: \d+ of the weights that start anew would be frozen"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

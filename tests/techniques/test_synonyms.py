@@ -333,7 +333,7 @@ def test_another_language_is_noticed(
         Synonyms().augmenter(sources(["film"], tmp_path, tiny_model))
         assert not caplog.text
         Synonyms().augmenter(sources(texts, tmp_path, tiny_model))
-    assert "WordNet knows 3 of 8 different words" in caplog.text
+    assert "WordNet, which is English, has 3 of 8 different words" in caplog.text
 
 
 def test_few_texts_with_synonyms_are_said(

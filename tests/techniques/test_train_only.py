@@ -74,7 +74,7 @@ def test_only_those_move_in_a_run_and_at_their_own_rate(
 
 
 def test_mixing_matrices_that_rest_is_refused(write_recipe: Write) -> None:
-    with refuses(RecipeError, match="mixout: cannot be used with train_only: the weights that it would mix rest"):
+    with refuses(RecipeError, match="mixout: cannot be used with train_only: the weights that it would mix are frozen"):
         resolve(str(write_recipe(techniques={"train_only": {}, "mixout": {}})))
 
 
