@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,15 +107,13 @@ class ComparisonFolder:
         inside = folders[-1] if folders else manifest.refit
         return None if inside is None else RunFolder(self.path / inside)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Lock the folder for this process.
 
         Raises:
             OutputError: Another process has locked it, or it cannot be created.
         """
-        with lock_folder(self.path):
-            yield
+        return lock_folder(self.path)
 
     def exists(self) -> bool:
         return self.manifest_path.is_file()

@@ -85,15 +85,13 @@ class RunFolder:
         """Whether nothing was ever written there; a lock that a dead process left does not count."""
         return is_empty(self.path)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Lock the folder for this process.
 
         Raises:
             OutputError: Another process has locked it, or it cannot be created.
         """
-        with lock_folder(self.path):
-            yield
+        return lock_folder(self.path)
 
 
 def check_no_file(path: Path) -> None:

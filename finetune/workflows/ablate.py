@@ -15,9 +15,8 @@ from finetune.listener import Listener
 from finetune.recipe import preset_name
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
-from finetune.workflows.calls import python_call
+from finetune.workflows.calls import split_call
 from finetune.workflows.compare import execute
-from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.experiment import Experiment, plan_experiment
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.results import CompareResult
@@ -55,10 +54,7 @@ def ablate(
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
     """
-    asked = locals()
-    request, rest = Request.split(asked)
-    rest["command"] = command or python_call("ablate", asked)
-    rest["listener"] = chosen_listener(listener)
+    request, rest = split_call("ablate", locals())
     return ablate_request(request, **rest)
 
 
@@ -73,15 +69,15 @@ def ablate_request(
 def plan_ablate(
     request: Request,
     *,
-    preset: Preset = "strong",
-    seeds: int | Sequence[int] = 3,
-    folds: int | None = None,
-    executor: str = LOCAL,
-    jobs: str | int = "auto",
-    jobs_per_gpu: int = 1,
-    output: str | Path | None = None,
-    resume: bool = False,
-    command: str = "",
+    preset: Preset,
+    seeds: int | Sequence[int],
+    folds: int | None,
+    executor: str,
+    jobs: str | int,
+    jobs_per_gpu: int,
+    output: str | Path | None,
+    resume: bool,
+    command: str,
     listener: Listener,
 ) -> Experiment:
     """What `ablate` would run. Nothing is written; parts that cannot stand alone are told to the listener."""
@@ -92,7 +88,7 @@ def plan_ablate(
         listener.notice(text, "warning")
     name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
     place = f"{name}-{preset_name(preset)}"
-    folder = find_experiment(None if output is None else Path(output), place, resume, "ablate")
+    folder = find_experiment(output, place, resume, "ablate")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)

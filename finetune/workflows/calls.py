@@ -1,4 +1,4 @@
-"""A call of a workflow as Python text: what the report says to reproduce it with."""
+"""A call of a workflow from Python: what it asks for, and its text, which the report says to reproduce it with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import inspect
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
+
+from finetune.workflows.asking import Request
+from finetune.workflows.default_listener import chosen_listener
+
+
+def split_call(name: str, arguments: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
+    """The arguments of `finetune.<name>` -> its request and the others, with its command and its listener filled in."""
+    request, rest = Request.split(arguments)
+    rest["command"] = rest["command"] or python_call(name, arguments)
+    rest["listener"] = chosen_listener(rest["listener"])
+    return request, rest
 
 
 def python_call(name: str, arguments: Mapping[str, Any]) -> str:

@@ -21,8 +21,7 @@ from finetune.records.report import Report
 from finetune.training.measures import measured_names
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
-from finetune.workflows.calls import python_call
-from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.publishing import publish_comparison
@@ -79,10 +78,7 @@ def compare(
         FinetuneError: Something is wrong that can be seen before training; all of it at once where possible.
         KeyboardInterrupt: As it came; what is complete is kept, and the same call goes on.
     """
-    asked = locals()
-    request, rest = Request.split(asked)
-    rest["command"] = command or python_call("compare", asked)
-    rest["listener"] = chosen_listener(listener)
+    request, rest = split_call("compare", locals())
     return compare_request(request, **rest)
 
 
@@ -103,16 +99,16 @@ def compare_request(
 def plan_compare(
     request: Request,
     *,
-    presets: Sequence[Preset] = PRESETS,
-    baseline: str = "none",
-    seeds: int | Sequence[int] = 5,
-    folds: int | None = None,
-    executor: str = LOCAL,
-    jobs: str | int = "auto",
-    jobs_per_gpu: int = 1,
-    output: str | Path | None = None,
-    resume: bool = False,
-    command: str = "",
+    presets: Sequence[Preset],
+    baseline: str,
+    seeds: int | Sequence[int],
+    folds: int | None,
+    executor: str,
+    jobs: str | int,
+    jobs_per_gpu: int,
+    output: str | Path | None,
+    resume: bool,
+    command: str,
 ) -> Experiment:
     """What `compare` would run. Nothing is written."""
     refuse_nested("compare")
@@ -120,7 +116,7 @@ def plan_compare(
     options = request.options()
     variants = preset_variants(list(presets), baseline, options)
     name = experiment_name("compare", variants[0].recipe.name, request.data_name())
-    folder = find_experiment(None if output is None else Path(output), name, resume, "compare")
+    folder = find_experiment(output, name, resume, "compare")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)

@@ -23,8 +23,7 @@ from finetune.listener import Listener
 from finetune.training.measures import measure_for
 from finetune.workflows.arguments import seed_list
 from finetune.workflows.asking import Request
-from finetune.workflows.calls import python_call
-from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, tell_data
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.publishing import publish_curve
@@ -65,10 +64,7 @@ def curve(
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
     """
-    asked = locals()
-    request, rest = Request.split(asked)
-    rest["command"] = command or python_call("curve", asked)
-    rest["listener"] = chosen_listener(listener)
+    request, rest = split_call("curve", locals())
     return curve_request(request, **rest)
 
 
@@ -85,15 +81,15 @@ def curve_request(request: Request, *, listener: Listener, **asked: Any) -> Curv
 def plan_curve(
     request: Request,
     *,
-    sizes: Sequence[int] | None = None,
-    presets: Sequence[Preset] = PRESETS,
-    seeds: int | Sequence[int] = 3,
-    executor: str = LOCAL,
-    jobs: str | int = "auto",
-    jobs_per_gpu: int = 1,
-    output: str | Path | None = None,
-    resume: bool = False,
-    command: str = "",
+    sizes: Sequence[int] | None,
+    presets: Sequence[Preset],
+    seeds: int | Sequence[int],
+    executor: str,
+    jobs: str | int,
+    jobs_per_gpu: int,
+    output: str | Path | None,
+    resume: bool,
+    command: str,
     listener: Listener,
 ) -> Experiment:
     """What `curve` would run. Nothing is written; data and sizes are told to the listener."""
@@ -105,7 +101,7 @@ def plan_curve(
     recipe = complete[0].recipe
     refuse_subset(recipe)
     name = experiment_name("curve", recipe.name, request.data_name())
-    folder = find_experiment(None if output is None else Path(output), name, resume, "curve")
+    folder = find_experiment(output, name, resume, "curve")
     sets = Loader()
     all_rows = sets.load(on_all_rows(recipe).data)
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)

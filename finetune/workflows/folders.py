@@ -18,13 +18,13 @@ def experiment_name(command: str, recipe: str, data: str | None) -> str:
     return f"{command}-{recipe}" + (f"-{data}" if data else "")
 
 
-def find_experiment(output: Path | None, name: str, resume: bool, kind: Kind) -> ComparisonFolder:
+def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Kind) -> ComparisonFolder:
     """The folder of an experiment: new, or one that holds such a thing already, whose finished runs are then used.
 
     Raises:
         OutputError: It holds something else, or --resume found nothing.
     """
-    path = output or RUNS / name
+    path = RUNS / name if output is None else Path(output)
     check_no_file(path)
     folder = ComparisonFolder(path)
     noun = "curve" if kind == "curve" else "comparison"
@@ -86,7 +86,7 @@ def _with_earlier_code(folder: ComparisonFolder, manifest: Manifest, earlier: Ma
     return manifest.model_copy(update={"cells": entries})
 
 
-def find_runs(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFolder]:
+def find_runs(recipe: Recipe, output: str | Path | None, resume: bool) -> list[RunFolder]:
     """One folder per seed; refuses what is in use before anything is loaded or written.
 
     Raises:
@@ -94,7 +94,8 @@ def find_runs(recipe: Recipe, output: Path | None, resume: bool) -> list[RunFold
     """
     seeds = recipe.training.seeds
     if output is not None:
-        folders = [RunFolder(output if len(seeds) == 1 else output / f"seed-{seed}") for seed in seeds]
+        path = Path(output)
+        folders = [RunFolder(path if len(seeds) == 1 else path / f"seed-{seed}") for seed in seeds]
     else:
         folders = [_default_folder(recipe, seed, resume) for seed in seeds]
     if resume and all(folder.is_empty() for folder in folders):

@@ -73,12 +73,12 @@ def run(
 def run_request(
     request: Request,
     *,
-    preset: Any = None,
-    seed: int | Sequence[int] | None = None,
-    output: str | Path | None = None,
-    resume: bool = False,
-    profile: bool = False,
-    stopwatch: Stopwatch | None = None,
+    preset: Any,
+    seed: int | Sequence[int] | None,
+    output: str | Path | None,
+    resume: bool,
+    profile: bool,
+    stopwatch: Stopwatch | None,
     listener: Listener,
 ) -> RunResult:
     """As `run`, for what is asked for in one piece."""
@@ -89,7 +89,7 @@ def run_request(
 
     distributed.join()
     try:
-        folders = distributed.agree(_folders(resolved, output, resume) if distributed.is_main() else [])
+        folders = distributed.agree(find_runs(resolved.recipe, output, resume) if distributed.is_main() else [])
         return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
     finally:
         distributed.leave()
@@ -114,21 +114,17 @@ def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | 
     from finetune.data.load import load_data
 
     resolved = resolve_run(request, preset, seed)
-    _folders(resolved, output, resume)
+    find_runs(resolved.recipe, output, resume)
     load_data(resolved.recipe.data)
-
-
-def _folders(resolved: Resolved, output: str | Path | None, resume: bool) -> list[RunFolder]:
-    return find_runs(resolved.recipe, None if output is None else Path(output), resume)
 
 
 def plan_run(
     request: Request,
     *,
-    preset: Any = None,
-    seed: int | Sequence[int] | None = None,
-    output: str | Path | None = None,
-    resume: bool = False,
+    preset: Any,
+    seed: int | Sequence[int] | None,
+    output: str | Path | None,
+    resume: bool,
     listener: Listener,
 ) -> dict[str, Any] | None:
     """Check everything short of training, and describe the run: values, origins, model, techniques, warnings.
@@ -142,7 +138,7 @@ def plan_run(
 
     resolved = resolve_run(request, preset, seed)
     if distributed.is_main():
-        _folders(resolved, output, resume)
+        find_runs(resolved.recipe, output, resume)
     prepared = prepare(resolved.recipe)
     listener.data_checked(prepared.facts())
     if not distributed.is_main():
