@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetune.cli.options import notice
-from finetune.listener import Level, Listener, RunProgress
+from finetune.listener import Level, Listener
 from finetune.reports.findings import check_lines
 from finetune.reports.matrix import MatrixDisplay
+from finetune.reports.progress import RunDisplay
 
 if TYPE_CHECKING:
-    from finetune.experiments.progress import JobState, Progress
-    from finetune.measurement.scores import Measure
-    from finetune.records.schema import DataFacts, Scores
+    from finetune.records.schema import DataFacts
 
 
 class WarningListener(Listener):
@@ -36,36 +35,13 @@ class WarningListener(Listener):
             notice(line)
 
 
-class TerminalListener(WarningListener):
+class TerminalListener(WarningListener, RunDisplay, MatrixDisplay):
     """Notices, findings and progress."""
 
     def __init__(self) -> None:
-        super().__init__()
-        from finetune.reports.progress import RunDisplay
-
-        self._run = RunDisplay()
-        self._matrix = MatrixDisplay()
-
-    def run_started(self, run: RunProgress) -> None:
-        self._run.start(run)
-
-    def run_stepped(self, run: RunProgress) -> None:
-        self._run.step(run)
-
-    def run_evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
-        self._run.evaluated(run, train, validation)
-
-    def run_ended(self, run: RunProgress) -> None:
-        self._run.close()
-
-    def jobs_started(self, progress: Progress, measure: Measure) -> None:
-        self._matrix.start()
-
-    def job_changed(self, progress: Progress, job: JobState, measure: Measure) -> None:
-        self._matrix.show(progress, job, measure)
-
-    def jobs_ended(self, progress: Progress, measure: Measure) -> None:
-        self._matrix.close()
+        WarningListener.__init__(self)
+        RunDisplay.__init__(self)
+        MatrixDisplay.__init__(self)
 
 
 def choose_listener(quiet: bool) -> Listener:

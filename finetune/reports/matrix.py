@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from finetune.listener import Listener
 from finetune.measurement.scores import Measure
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
 from finetune.reports.captions import sentence
@@ -23,28 +24,28 @@ if TYPE_CHECKING:
 MOST_MARKS = 12  # runs of a preset that are shown one by one; beyond it, they are counted
 
 
-class MatrixDisplay:
-    """Shows the runs of an experiment on stderr, from `start` to `close`."""
+class MatrixDisplay(Listener):
+    """Shows the runs of an experiment on stderr."""
 
     def __init__(self) -> None:
         self._live: Live | None = None
 
-    def start(self) -> None:
+    def jobs_started(self, progress: Progress, measure: Measure) -> None:
         """The first run begins."""
         console = Console(stderr=True, highlight=False)
         if console.is_terminal:
             self._live = Live(console=console, auto_refresh=False, transient=False)
             self._live.start()
 
-    def show(self, progress: Progress, state: JobState, measure: Measure) -> None:
+    def job_changed(self, progress: Progress, job: JobState, measure: Measure) -> None:
         """Something happened to a run."""
         if self._live is not None:
             self._live.update(Group(matrix_table(progress, measure), Text(footer(progress))), refresh=True)
-        elif state.last_event != "step":
-            sys.stderr.write(f"{event_line(progress, state, measure)}\n")
+        elif job.last_event != "step":
+            sys.stderr.write(f"{event_line(progress, job, measure)}\n")
             sys.stderr.flush()
 
-    def close(self) -> None:
+    def jobs_ended(self, progress: Progress, measure: Measure) -> None:
         """All runs have ended."""
         if self._live is not None:
             self._live.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from finetune.listener import Level, Listener, RunProgress
+from finetune.listener import Level
 from finetune.reports.findings import check_lines
 from finetune.reports.matrix import footer, job_title
 from finetune.reports.progress import RunDisplay, progress_bar
@@ -14,14 +14,14 @@ from finetune.reports.terminal import live_scores
 if TYPE_CHECKING:
     from finetune.experiments.progress import JobState, Progress
     from finetune.measurement.scores import Measure
-    from finetune.records.schema import DataFacts, Scores
+    from finetune.records.schema import DataFacts
 
 
-class NotebookListener(Listener):
+class NotebookListener(RunDisplay):
     """A bar per run; for several runs one bar over all. Warnings go to stderr, which a notebook marks, notes do not."""
 
     def __init__(self) -> None:
-        self._run = RunDisplay(bar=True)
+        super().__init__(bar=True)
         self._jobs: Any = None
 
     def notice(self, text: str, level: Level = "note") -> None:
@@ -30,18 +30,6 @@ class NotebookListener(Listener):
     def data_checked(self, facts: DataFacts) -> None:
         for line in check_lines(facts):
             _write(line, sys.stdout)
-
-    def run_started(self, run: RunProgress) -> None:
-        self._run.start(run)
-
-    def run_stepped(self, run: RunProgress) -> None:
-        self._run.step(run)
-
-    def run_evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
-        self._run.evaluated(run, train, validation)
-
-    def run_ended(self, run: RunProgress) -> None:
-        self._run.close()
 
     def jobs_started(self, progress: Progress, measure: Measure) -> None:
         done = sum(state.status == "finished" for state in progress.states)

@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any
 
-from finetune.listener import RunProgress
+from finetune.listener import Listener, RunProgress
 from finetune.records.schema import Scores
 from finetune.reports.terminal import live_scores
 
@@ -20,7 +20,7 @@ def progress_bar(total: int, title: str, unit: str, done: int = 0) -> Any:
     return tqdm(total=total, initial=done, desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
 
-class RunDisplay:
+class RunDisplay(Listener):
     """Shows steps done and, after each evaluation, the scores of the train sample and of validation, and their gap.
 
     Args:
@@ -32,18 +32,18 @@ class RunDisplay:
         self._bar: Any = None
         self._running = False
 
-    def start(self, run: RunProgress) -> None:
+    def run_started(self, run: RunProgress) -> None:
         """A run begins."""
         self._running = True
         if sys.stderr.isatty() if self._has_bar is None else self._has_bar:
             self._bar = progress_bar(run.steps, run.title, "step", run.step)
 
-    def step(self, run: RunProgress) -> None:
+    def run_stepped(self, run: RunProgress) -> None:
         """A step is done."""
         if self._bar is not None:
             self._bar.update(run.step - self._bar.n)
 
-    def evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
+    def run_evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
         """Train sample and validation have been measured; what is measured after the run has ended is not shown."""
         if not self._running:
             return
@@ -54,7 +54,7 @@ class RunDisplay:
             sys.stderr.write(f"{run.title}: epoch {run.epoch:g}/{run.epochs:g}: {line}\n")
             sys.stderr.flush()
 
-    def close(self) -> None:
+    def run_ended(self, run: RunProgress) -> None:
         """The run has ended."""
         self._running = False
         if self._bar is not None:

@@ -56,11 +56,11 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def run_through(display: Any) -> None:
-    display.start(at(0))
+    display.run_started(at(0))
     for step in range(1, 6):
-        display.step(at(step))
-    display.evaluated(at(5), TRAIN, VALIDATION)
-    display.close()
+        display.run_stepped(at(step))
+    display.run_evaluated(at(5), TRAIN, VALIDATION)
+    display.run_ended(at(5))
 
 
 def test_where_nobody_watches_an_evaluation_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,10 +77,10 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_measured_after_the_run_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     display = RunDisplay()
-    display.evaluated(at(10), TRAIN, VALIDATION)
+    display.run_evaluated(at(10), TRAIN, VALIDATION)
     run_through(display)
-    display.evaluated(at(10), TRAIN, VALIDATION)
-    display.close()
+    display.run_evaluated(at(10), TRAIN, VALIDATION)
+    display.run_ended(at(10))
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -102,10 +102,10 @@ def test_each_event_but_a_step_is_a_line() -> None:
 def test_lines_of_a_matrix_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     display, state = MatrixDisplay(), job()
     progress = Progress([state], slots=1)
-    display.start()
+    display.jobs_started(progress, MEASURE)
     for kind in ("started", "step", "finished"):
-        display.show(progress, told(state, kind), MEASURE)
-    display.close()
+        display.job_changed(progress, told(state, kind), MEASURE)
+    display.jobs_ended(progress, MEASURE)
     assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
         "strong seed 0: started",
         "strong seed 0: finished",
@@ -146,9 +146,10 @@ def test_the_live_table_has_a_row_per_preset_and_a_sign_per_run() -> None:
 def test_a_live_table_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
     display, state = MatrixDisplay(), job()
-    display.start()
-    display.show(Progress([state], slots=1), told(state, "started"), MEASURE)
-    display.close()
+    progress = Progress([state], slots=1)
+    display.jobs_started(progress, MEASURE)
+    display.job_changed(progress, told(state, "started"), MEASURE)
+    display.jobs_ended(progress, MEASURE)
     assert "0 of 1 run done" in terminal.getvalue()
 
 
