@@ -53,9 +53,11 @@ def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Liste
         state.update(event)
         listener.job_changed(progress, state, measure)
 
-    last = execute(task_of(job, experiment.path), prepare, on_event)
-    on_event(last)
-    listener.jobs_ended(progress, measure)
+    try:
+        last = execute(task_of(job, experiment.path), prepare, on_event)
+        on_event(last)
+    finally:
+        listener.jobs_ended(progress, measure)
     if last.kind == "failed":
         raise RunFailed(last.message)
     record = experiment.run(job.entry).read()

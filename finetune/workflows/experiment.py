@@ -99,7 +99,7 @@ def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
     for note in data.notes:
         listener.notice(note)
     for warning in data.warnings:
-        listener.notice(str(warning), "warning")
+        listener.notice(warning, "warning")
     if recipe.data.check:
         listener.data_checked(check_recipe(recipe, data))
 

@@ -144,13 +144,10 @@ def plan_run(
     if not distributed.is_main():
         return None
     plan = describe_plan(resolved, prepared.data)
-    told = {*map(_text, prepared.data.warnings), *plan["model"].get("warnings", [])}
-    plan["warnings"] = [text for text in map(_text, prepared.warnings) if text not in told]
+    told = {*prepared.data.warnings, *plan["model"].get("warnings", [])}
+    texts = [warning.for_command_line() for warning in prepared.warnings]
+    plan["warnings"] = [text for text in texts if text not in told]
     return plan
-
-
-def _text(warning: Any) -> str:
-    return warning if isinstance(warning, str) else str(warning.for_command_line())
 
 
 def _run_seeds(
@@ -193,7 +190,7 @@ def _announce(prepared: Prepared, listener: Listener) -> None:
     for note in prepared.data.notes:
         listener.notice(note)
     for warning in prepared.warnings:
-        listener.notice(_text(warning), "warning")
+        listener.notice(warning.for_command_line(), "warning")
     listener.data_checked(prepared.facts())
 
 
@@ -227,8 +224,10 @@ class _OneSeed:
                 self.listener.notice(f"{self.folder.path} is finished already; nothing to do.")
                 return record
         title = f"{self.prepared.recipe.preset or self.prepared.recipe.name} seed {self.seed}"
-        callbacks: list[Any] = [ListenerCallback(title, self.prepared.measure, self.listener)]
+        telling = ListenerCallback(title, self.prepared.measure, self.listener)
+        callbacks: list[Any] = [telling]
         with contextlib.ExitStack() as around:
+            around.callback(telling.close)
             around.enter_context(inside_experiment(str(self.folder.path)))
             if distributed.is_main():
                 around.enter_context(self.folder.locked())

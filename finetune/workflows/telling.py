@@ -24,6 +24,13 @@ class ListenerCallback(TrainerCallback):
         self._title = title
         self._measure = measure
         self._listener = listener
+        self._running: RunProgress | None = None
+
+    def close(self) -> None:
+        """Tell that the run has ended, where it stopped before its last step."""
+        if self._running is not None:
+            self._listener.run_ended(self._running)
+            self._running = None
 
     def _progress(self, args: Any, state: Any) -> RunProgress:
         epochs = float(args.num_train_epochs)
@@ -33,11 +40,13 @@ class ListenerCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self._listener.run_started(self._progress(args, state))
+            self._running = self._progress(args, state)
+            self._listener.run_started(self._running)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self._listener.run_stepped(self._progress(args, state))
+            self._running = self._progress(args, state)
+            self._listener.run_stepped(self._running)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
@@ -46,4 +55,5 @@ class ListenerCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self._listener.run_ended(self._progress(args, state))
+            self._running = self._progress(args, state)
+            self.close()

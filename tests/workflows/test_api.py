@@ -134,6 +134,12 @@ def test_a_seed_that_fails_stops_no_other_and_is_not_forgotten(recipe: Path) -> 
     with pytest.raises(RunFailed):
         _ = result.record
     assert sum(notice.startswith("warning: seed") for notice in heard.notices) == 2
+    runs = [text.rpartition("seed ")[2] for text in heard.told if "seed" in text]
+    assert runs == ["0 started 0/6", "0 ended", "1 started 0/6", "1 ended"]
+
+
+def _interrupted(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 def _not_finite(self: Any, model: Any, inputs: Any, **_: Any) -> Any:
@@ -251,6 +257,12 @@ def test_one_job_of_a_comparison_runs_alone_and_is_then_finished(recipe: Path, t
     before = RunFolder(Path("made") / light["folder"]).read()
     for path in (Path("made") / light["folder"]).glob("*.*"):
         path.unlink()
+    stopped = Heard()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetune.training.trainer.RegularizedTrainer.compute_loss", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            finetune.cell("made", light["key"], listener=stopped)
+    assert stopped.told[-2:] == ["light 0 interrupted", "jobs ended"]
     heard = Heard()
     record = finetune.cell("made", light["key"][:10], listener=heard)
     assert before is not None

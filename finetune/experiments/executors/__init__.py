@@ -84,10 +84,9 @@ def _load(name: str, reference: str) -> Any:
         raise RecipeError(
             f"cannot be loaded: {type(error).__name__}: {error}.", argument="executor", found=name
         ) from error
-    missing = [what for what in ("run",) if not callable(getattr(loaded, what, None))]
-    if missing:
+    if not callable(getattr(loaded, "run", None)):
         raise RecipeError(
-            f"has no method '{missing[0]}', so it is no executor (see docs/launch.md).",
+            "has no method 'run', so it is no executor (see docs/launch.md).",
             argument="executor",
             found=name,
         )
