@@ -320,10 +320,19 @@ def scale(step, factor):
             parameter.grad.mul_(factor)
 
 
+def train_in_worker(carried: bytes, recipe: bytes, folder: str) -> None:
+    from finetune.records.store import RunFolder
+    from finetune.techniques import receive_techniques
+    from finetune.training.prepare import prepare
+    from finetune.training.runner import run_seed
+
+    receive_techniques(carried)
+    run_seed(prepare(pickle.loads(recipe)), 0, RunFolder(Path(folder)))
+
+
 if __name__ == "__main__":
     from finetune.recipe import resolve
     from finetune.techniques import carry_techniques, use_technique
-    from tests.techniques.in_worker import train_in_worker
 
     recipe, file, folder = sys.argv[1:]
     names = [use_technique(HalvesGradients), use_technique(f"{file}:FromFile")]
