@@ -12,7 +12,7 @@ import finetune
 from finetune.errors import RecipeError
 from finetune.recipe import Recipe
 from finetune.records.schema import SCHEMA_VERSION
-from finetune.techniques import source_digest
+from finetune.techniques import own_sources
 from finetune.training.version import ALGORITHM_VERSION
 
 DECIDES_NUMBERS = ("data", "kernels", "measurement", "models", "recipe", "techniques", "training")  # folders of code
@@ -41,7 +41,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
         del content["data"][path]
     del content["model"]["id"]
     content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
-    own = {name: digest for name, value in recipe.techniques.items() if (digest := source_digest(type(value)))}
+    own = own_sources(recipe.techniques)
     if own:
         content["techniques_code"] = own
     return _sha256(

@@ -78,13 +78,11 @@ class Scale:
         metric: Its name in records.
         fraction: It is in [0, 1], shown in percent with differences in points.
         unit: Of differences: points, nats, or empty.
-        higher_is_better: False for losses.
     """
 
     metric: str
     fraction: bool
     unit: str
-    higher_is_better: bool = True
 
     @property
     def name(self) -> str:
@@ -146,9 +144,9 @@ class Scale:
             return ""
         return f"[{number_text(low, self.digits)}, {number_text(high, self.digits)}]"
 
-    def estimated_change(self, estimate: Estimate | None, unit: bool = True) -> str:
+    def estimated_change(self, estimate: Estimate | None) -> str:
         """With its interval: `+0.6 points [−0.3, +1.5]`."""
-        return f"{self.change(estimate.mean if estimate else None, unit)} {self.interval(estimate)}".rstrip()
+        return f"{self.change(estimate.mean if estimate else None)} {self.interval(estimate)}".rstrip()
 
     def estimated_level(self, estimate: Estimate | None) -> str:
         """With its interval: `79.6 % [78.1, 81.2]`."""
@@ -166,8 +164,8 @@ class Scale:
 
 @cache
 def scale(metric: str) -> Scale:
-    """The scale of a metric by its name; an unknown one is a plain number, higher is better."""
-    return Scale(metric, is_fraction(metric), difference_unit(metric), higher_is_better(metric))
+    """The scale of a metric by its name; an unknown one is a plain number."""
+    return Scale(metric, is_fraction(metric), difference_unit(metric))
 
 
 def score_text(metric: str, value: float | None) -> str:
@@ -180,9 +178,9 @@ def change_text(metric: str, value: float | None, unit: bool = True) -> str:
     return scale(metric).change(value, unit)
 
 
-def estimate_text(metric: str, estimate: Estimate | None, unit: bool = True) -> str:
+def estimate_text(metric: str, estimate: Estimate | None) -> str:
     """A gap or difference with its interval, where it has one: `+0.6 points [−0.3, +1.5]`."""
-    return scale(metric).estimated_change(estimate, unit)
+    return scale(metric).estimated_change(estimate)
 
 
 def signed(value: float, digits: int) -> str:
@@ -238,9 +236,9 @@ def integer_text(value: int | None) -> str:
     return DASH if value is None else f"{value:,}"
 
 
-def count_text(count: int, one: str, many: str | None = None) -> str:
+def count_text(count: int, one: str) -> str:
     """`1 run`, `3 runs`, `2,000 rows`."""
-    return f"{integer_text(count)} {one if count == 1 else many or one + 's'}"
+    return f"{integer_text(count)} {one if count == 1 else one + 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:

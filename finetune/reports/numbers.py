@@ -13,7 +13,7 @@ def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     unit = report.metrics.get(metric)
     if unit is None:
         return Scale(metric, fraction=False, unit="")
-    return Scale(metric, unit.kind == "fraction", unit.unit, unit.higher_is_better)
+    return Scale(metric, unit.kind == "fraction", unit.unit)
 
 
 def log_loss_note(loss: str) -> str:

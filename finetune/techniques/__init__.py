@@ -1,6 +1,5 @@
 """Techniques: one per file, their hooks in groups, and the registry that knows them by name."""
 
-from finetune.tasks import Task
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.conflicts import conflicts, refuse_idle
@@ -17,7 +16,7 @@ from finetune.techniques.hooks import (
 from finetune.techniques.hooks.augmentation import AugmentSources, BatchAugment, TokenFacts, augments_texts
 from finetune.techniques.hooks.gradients import GradientView
 from finetune.techniques.hooks.kept_weights import SelectionRule
-from finetune.techniques.hooks.lookup import hook_of, implementations, overrides
+from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.parameters import Part, WeightNames
@@ -25,8 +24,8 @@ from finetune.techniques.registry import (
     TECHNIQUES,
     carry_techniques,
     changed_sources,
+    own_sources,
     receive_techniques,
-    source_digest,
     use_technique,
 )
 
@@ -46,7 +45,6 @@ __all__ = [
     "Part",
     "SelectionRule",
     "StepView",
-    "Task",
     "Technique",
     "TokenFacts",
     "TrainStep",
@@ -56,11 +54,12 @@ __all__ = [
     "carry_techniques",
     "changed_sources",
     "conflicts",
+    "has_hook",
     "hook_of",
     "implementations",
     "overrides",
+    "own_sources",
     "receive_techniques",
     "refuse_idle",
-    "source_digest",
     "use_technique",
 ]

@@ -53,11 +53,11 @@ def conflicts(techniques: Mapping[str, Technique]) -> list[Problem]:
 
 
 def _reasons(first: str, one: Technique, second: str, other: Technique) -> list[str]:
-    reasons = [f"conflicts with {first}: both control {thing}." for thing in sorted(_owned(one) & _owned(other))]
+    reasons = [f"conflicts with {first}: both control {thing}." for thing in sorted(owned(one) & owned(other))]
     excluded = one.excludes.get(second) or other.excludes.get(first)
     return [*reasons, f"cannot be used with {first}: {excluded}."] if excluded else reasons
 
 
-def _owned(technique: Technique) -> frozenset[str]:
+def owned(technique: Technique) -> frozenset[str]:
     """What only this technique of a run may control: what it declares, and what its hooks imply."""
     return technique.owns | {thing for hook, thing in OWNED_BY_HOOK.items() if overrides(technique, hook)}

@@ -33,7 +33,6 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
 
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Prechelt 1998, Early Stopping - But When?"
-    owns: ClassVar[frozenset[str]] = frozenset({"checkpoint selection"})
 
     metric: str = Field(
         "score",

@@ -46,7 +46,6 @@ class EMA(Technique, KeptWeights):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980, §7.2"
-    owns: ClassVar[frozenset[str]] = frozenset({"the exported weights"})
 
     decay: float | None = Field(
         None, gt=0, lt=1, description="β, fraction of the average that each step keeps, instead of a horizon."

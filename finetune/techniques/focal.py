@@ -66,7 +66,6 @@ class Focal(Technique, Losses):
 
     family: ClassVar[str] = "targets"
     source: ClassVar[str] = "Lin et al. 2017, arXiv:1708.02002"
-    owns: ClassVar[frozenset[str]] = frozenset({"the targets"})
 
     gamma: float = Field(
         2.0, gt=0, le=10, description="γ, power of 1 − p by which the loss of confident rows is reduced."

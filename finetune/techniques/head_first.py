@@ -47,7 +47,6 @@ class HeadFirst(Technique, TrainingPlan):
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054"
     cost: ClassVar[float] = 0.87
-    owns: ClassVar[frozenset[str]] = frozenset({"the learning-rate schedule"})
     excludes: ClassVar[dict[str, str]] = {"reinit": "the head would first be fitted to layers of random values"}
 
     epochs_alone: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(

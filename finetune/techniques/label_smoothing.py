@@ -45,7 +45,6 @@ class LabelSmoothing(Technique, Losses):
 
     family: ClassVar[str] = "targets"
     source: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, §7"
-    owns: ClassVar[frozenset[str]] = frozenset({"the targets"})
 
     smoothing: float = Field(0.1, gt=0, lt=1, description="ε, fraction of the target spread over all classes.")
 

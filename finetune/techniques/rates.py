@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
-from finetune.techniques.hooks.lookup import implementations, overrides
+from finetune.techniques.hooks.lookup import has_hook, implementations
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.parameters import Part, WeightNames
 
@@ -25,8 +25,7 @@ TWO_WEIGHTS = WeightNames(
 
 def changes_rates(techniques: Collection[Technique]) -> bool:
     """Whether any technique changes learning rates; without one, Trainer's own groups and schedule stay as they are."""
-    hooks = (TrainingPlan.schedule, TrainingPlan.rate_factor)
-    return any(overrides(technique, hook) for technique in techniques for hook in hooks)
+    return has_hook(techniques, TrainingPlan.schedule, TrainingPlan.rate_factor)
 
 
 def learning_rate(techniques: Collection[Technique], part: Part, step: int, budget: Budget, plain: float) -> float:
@@ -40,6 +39,11 @@ def scheduled_rate(techniques: Collection[Technique], part: Part, step: int, bud
     """The learning rate of a technique's own schedule, before any factor; None without one."""
     rates = (schedule(part, step, budget) for schedule in implementations(techniques, TrainingPlan.schedule))
     return next((rate for rate in rates if rate is not None), None)
+
+
+def decay_strength(techniques: Collection[Technique], budget: Budget) -> float:
+    """Weight decay of the optimizer at these learning rates, of all techniques together."""
+    return sum((strength(budget) for strength in implementations(techniques, TrainingPlan.decay_strength)), 0.0)
 
 
 def part_budget(techniques: Collection[Technique], part: Part, budget: Budget) -> Budget:

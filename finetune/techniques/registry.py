@@ -79,12 +79,7 @@ def use_technique(technique: str | Path | type[Technique]) -> str:
         origin = FileOrigin.parse(str(technique))
         return _add(_snake_case(origin.name), origin)
     name = _snake_case(technique.__name__)
-    if TECHNIQUES.get(name) is technique:
-        return name
-    by_class = ClassOrigin(technique)
-    _check(technique, by_class)
-    by_class.pickled()  # refused now instead of when a worker starts
-    return _add(name, by_class)
+    return _add(name, ClassOrigin(technique))
 
 
 def carry_techniques() -> bytes:
@@ -109,12 +104,19 @@ def receive_techniques(carried: bytes) -> None:
         _add(name, origin)
 
 
-def source_digest(technique: type[Technique]) -> str | None:
-    """sha256 of the source of a user's technique; None for the built-in ones, which the program's version names.
+def own_sources(techniques: Mapping[str, Technique]) -> dict[str, str]:
+    """Name -> sha256 of the source, of the user's own techniques among those of a recipe. The version of the program
+    stands for the source of the built-in ones.
 
     Raises:
-        RecipeError: It has no source text.
+        RecipeError: One has no source text.
     """
+    digests = {name: source_digest(type(technique)) for name, technique in techniques.items()}
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def source_digest(technique: type[Technique]) -> str | None:
+    """sha256 of the source; None for a built-in technique."""
     if technique.__module__.startswith("finetune.techniques."):
         return None
     name = _name_of(technique)
@@ -128,11 +130,8 @@ def changed_sources(techniques: Mapping[str, Technique], recorded: Mapping[str, 
         techniques: Of a recipe.
         recorded: Name -> digest, from the record of a run.
     """
-    return [
-        name
-        for name, digest in recorded.items()
-        if name in techniques and source_digest(type(techniques[name])) != digest
-    ]
+    sources = own_sources(techniques)
+    return [name for name, digest in recorded.items() if name in techniques and sources.get(name) != digest]
 
 
 def add_packages() -> None:
@@ -152,6 +151,8 @@ def _add(name: str, origin: Origin) -> str:
     if name in TECHNIQUES and (name not in _ADDED or _ADDED[name].title != origin.title):
         raise origin.error(f"a technique is called '{name}' already; give the class another name.")
     _check(technique, origin)
+    if isinstance(origin, ClassOrigin):
+        origin.pickled()  # refused now instead of when a worker starts
     TECHNIQUES[name] = technique
     _ADDED[name] = origin
     copyreg.pickle(technique, _reduce)

@@ -52,7 +52,6 @@ class SWA(Technique, TrainingPlan, KeptWeights):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Izmailov et al. 2018, arXiv:1803.05407"
-    owns: ClassVar[frozenset[str]] = frozenset({"the exported weights", "the learning-rate schedule"})
 
     start: float = Field(0.5, ge=0, lt=1, description="Fraction of the epochs before averaging begins, rounded down.")
     floor: float = Field(

@@ -13,19 +13,18 @@ from torch import Tensor
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
 from finetune.models.load import encoder_parameters, load_model, start_at
-from finetune.techniques import TrainingPlan, implementations
+from finetune.techniques.rates import decay_strength
 from finetune.training.arguments import build_arguments
 from finetune.training.augmentation import text_augmenters, token_augmenters
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.callbacks import StopAt
 from finetune.training.distributed import rank, world_size
+from finetune.training.evaluations import GAP_SPLITS
 from finetune.training.objective import Objective
 from finetune.training.phases import TOKENS, Stopwatch
 from finetune.training.prepare import Prepared, configured_model
 from finetune.training.selection import Selector
 from finetune.training.trainer import RegularizedTrainer
-
-GAP_SPLITS = ("train_probe", "validation")  # measured at every evaluation
 
 
 class LoadedModel(NamedTuple):
@@ -85,8 +84,7 @@ def build_trainer(
         texts = text_augmenters(recipe, data, prepared.tokenizer)
         train_set = TrainSet(data.train, prepared.encoder, texts, seed, token_augmenters(recipe, prepared.tokenizer))
     batches = step_batches(prepared, seed, train_set.lengths if recipe.training.group_by_length else None)
-    decays = implementations(recipe.techniques.values(), TrainingPlan.decay_strength)
-    decay = sum((decay_strength(budget) for decay_strength in decays), 0.0)
+    decay = decay_strength(recipe.techniques.values(), budget)
     is_cut_short = prepared.stop_at is not None
     arguments = build_arguments(recipe.training, budget, seed, decay, checkpoints, fixed_steps=is_cut_short)
     weights = class_weights(prepared)

@@ -38,5 +38,7 @@ def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
 
 def _facts(recipe: Recipe, data: Data, encoder: Encoder | None) -> DataFacts:
     return data_facts(
-        with_score_note(recipe, data), measure_for(recipe, data), inspect_data(data, recipe.data, encoder)
+        with_score_note(recipe, data),
+        measure_for(data, recipe.training.score),
+        inspect_data(data, recipe.data, encoder),
     )

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from finetune.errors import Change, OutputError, RunFailed
 from finetune.recipe import Recipe
-from finetune.techniques import KeptWeights, overrides
+from finetune.techniques import KeptWeights, has_hook
 
 COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each, two selected ones, the model
 SMALL = 2**20  # bytes, more than any file of a run that holds no weights
@@ -33,7 +33,7 @@ def disk_full(folder: Path) -> DiskFull:
 
 def copies_on_disk(recipe: Recipe) -> int:
     """Of the weights, at most: each of the two checkpoints holds the average too, where one is kept."""
-    averaging = any(overrides(technique, KeptWeights.averaging_rate) for technique in recipe.techniques.values())
+    averaging = has_hook(recipe.techniques.values(), KeptWeights.averaging_rate)
     return COPIES_ON_DISK + (2 if averaging else 0)
 
 

@@ -1,14 +1,17 @@
-"""What a record says of data and techniques before anything is trained."""
+"""What a record says of data, model and techniques before anything is trained."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from finetune.checks import Inspection
 from finetune.data.load import class_counts
 from finetune.data.rows import Data
 from finetune.measurement.scores import Measure
+from finetune.models.dropout import dropout_sites
 from finetune.recipe import Recipe, recipe_budget
+from finetune.records.facts import ModelFacts
 from finetune.records.schema import ActiveTechnique, DataFacts
 from finetune.techniques import Budget
 from finetune.techniques.rates import PartBudgets
@@ -30,6 +33,16 @@ def data_facts(data: Data, measure: Measure, inspection: Inspection | None = Non
         score=measure.score,
         findings=[] if inspection is None else inspection.findings,
         baselines=[] if inspection is None else inspection.baselines,
+    )
+
+
+def model_facts(model: Any) -> ModelFacts:
+    """The model section."""
+    return ModelFacts(
+        architecture=type(model).__name__,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        dropout={site.path: site.probability for site in dropout_sites(model)},
     )
 
 

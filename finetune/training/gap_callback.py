@@ -13,18 +13,18 @@ import torch
 from torch.utils.data import Subset
 from transformers import TrainerCallback
 
-from finetune.data.labels import largest_class
 from finetune.errors import Change, DataError, ModelError, OutputError
-from finetune.measurement.scores import compute_scores, main_score, measure_of
+from finetune.measurement.scores import compute_scores
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
 from finetune.records.schema import Checkpoint, Evaluation, RunRecord
 from finetune.records.store import RunFolder
-from finetune.training.facts import data_facts
+from finetune.training.evaluations import make_evaluation
+from finetune.training.facts import data_facts, model_facts
+from finetune.training.measures import measure_for
 from finetune.training.own_datasets import own_data
 from finetune.training.random_state import same_random_state
-from finetune.training.record import model_facts
 from finetune.training.results import calibration_record, checkpoint_record
 from finetune.training.saving import prediction_arrays, save_predictions
 
@@ -83,28 +83,29 @@ class GapCallback(TrainerCallback):
         self._data = data
         self._splits = {"train_probe": Subset(trainer.train_dataset, data.probe), "validation": validation}
         self._preset = preset
-        fraction = largest_class(data.train)[1] if data.task == "single_label" else None
-        self._measure = measure_of(data.task, main_score(data.task, fraction, "auto"))
+        self._measure = measure_for(data, "auto")
         self._collate = trainer._get_collator_with_removed_columns(trainer.data_collator)
         self._refuse_without_labels()
         self._history: list[Evaluation] = []
         self._outputs: dict[str, Outputs] = {}  # of the last measurement
         self._checkpoint: Checkpoint | None = None  # the same, as it is recorded
-        self._logged: dict[str, float] = {}
-        self._started, self._began = "", 0.0
+        self._logs: dict[str, Any] = {}  # the last about training
+        self._began = time.perf_counter()
+        self._earlier: RunRecord | None = None  # of a training that is resumed
+        self._opening: RunRecord | None = None
 
     # --- events -------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self._began = time.perf_counter()
-        earlier = self._folder.read() if self._folder is not None and state.global_step else None
-        history = [] if earlier is None else earlier.history  # of a training that is resumed
+        self._earlier = earlier = self._folder.read() if self._folder is not None and state.global_step else None
+        history = [] if earlier is None else earlier.history
         self._history = [evaluation for evaluation in history if evaluation.step <= state.global_step]
+        self._opening = self._opening_record()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if "loss" in kwargs["logs"]:
-            self._logged = {key: kwargs["logs"].get(key) for key in ("loss", "learning_rate", "grad_norm")}
+            self._logs = dict(kwargs["logs"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._observe(control)
@@ -143,15 +144,8 @@ class GapCallback(TrainerCallback):
         epoch = round(state.epoch or 0.0, 6)
         self._outputs = self._measure_splits()
         self._checkpoint = point = self._checkpoint_record(state.global_step, epoch, self._outputs)
-        evaluation = Evaluation(
-            step=state.global_step,
-            epoch=epoch,
-            objective=self._logged.get("loss"),
-            learning_rate=self._logged.get("learning_rate"),
-            grad_norm=self._logged.get("grad_norm"),
-            train_probe=point.train_probe,
-            validation=point.validation,
-        )
+        scores = {"train_probe": point.train_probe, "validation": point.validation}
+        evaluation = make_evaluation(state, self._logs, scores)
         self._history = [*(each for each in self._history if each.step < state.global_step), evaluation]
         is_due = control.should_log
         self._trainer.log(_log_entries(point))
@@ -196,9 +190,24 @@ class GapCallback(TrainerCallback):
     # --- record -------------------------------------------------------------------------------------------------
 
     def _record(self) -> RunRecord:
-        """The record so far."""
-        trainer, data = self._trainer, self._data
-        seconds = round(time.perf_counter() - self._began, 2)
+        """The record so far, of all segments of a training that was resumed."""
+        opening = self._opening or self._opening_record()  # an evaluation before training
+        earlier = 0.0 if self._earlier is None else self._earlier.time.seconds
+        seconds = round(time.perf_counter() - self._began + earlier, 2)
+        return opening.model_copy(
+            update={
+                "history": self._history,
+                "budget": self._budget(),
+                "time": opening.time.model_copy(update={"seconds": seconds, "total_seconds": seconds}),
+            }
+        )
+
+    def _opening_record(self) -> RunRecord:
+        """The record as training begins."""
+        trainer, data, earlier = self._trainer, self._data, self._earlier
+        started = RunTime(started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+        if earlier is not None:
+            started = started.model_copy(update={"resumed": earlier.time.resumed + 1})
         return RunRecord(
             status="running",
             recipe=self._recipe(),
@@ -211,8 +220,7 @@ class GapCallback(TrainerCallback):
             code=read_code(),
             versions=read_versions(),
             device=read_device(),
-            history=self._history,
-            time=RunTime(started=self._started, seconds=seconds, total_seconds=seconds),
+            time=started,
         )
 
     def _recipe(self) -> dict[str, Any]:

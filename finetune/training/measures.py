@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
 
 
-def measure_for(recipe: Recipe, data: Data) -> Measure:
-    """What is measured, with the main score that the recipe asks for or that the training rows call for."""
+def measure_for(data: Data, score: str) -> Measure:
+    """What is measured.
+
+    Args:
+        data: The training rows decide where `score` is "auto".
+        score: The main score, as `training.score` of a recipe.
+    """
     fraction = largest_class(data.train)[1] if data.task == "single_label" else None
-    return measure_of(data.task, main_score(data.task, fraction, recipe.training.score))
+    return measure_of(data.task, main_score(data.task, fraction, score))
 
 
 def with_score_note(recipe: Recipe, data: Data) -> Data:
     """The data with a note, once, where its classes decided on the main score."""
-    score = measure_for(recipe, data).score
+    score = measure_for(data, recipe.training.score).score
     if recipe.training.score != "auto" or score == measure_of(data.task, None).score:
         return data
     name, fraction = largest_class(data.train)
@@ -71,7 +76,7 @@ def metric_problems(recipe: Recipe, data: Data) -> list[Problem]:
     """Try all metrics on made-up rows, so that a broken module or an unknown name is found before training."""
     names = measured_names(recipe, data)
     technique, rule = selection_rule(recipe)
-    metric = None if rule is None else selecting_metric(rule, measure_for(recipe, data))
+    metric = None if rule is None else selecting_metric(rule, measure_for(data, recipe.training.score))
     if metric is None or metric in names:
         return []
     why = f"'{metric}' is not measured for {data.task}.{suggest(metric, [*names, 'score', 'loss'])}"

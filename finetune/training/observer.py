@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from finetune.records.schema import Evaluation
 from finetune.training.distributed import is_main
+from finetune.training.evaluations import make_evaluation, split_scores
 from finetune.training.selection import Selector
 
 
@@ -24,7 +25,7 @@ class RunObserver(TrainerCallback):
         self.selector = selector
         self.history: list[Evaluation] = []
         self._on_evaluation = on_evaluation
-        self._logged: dict[str, float] = {}
+        self._logs: dict[str, Any] = {}
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -45,26 +46,13 @@ class RunObserver(TrainerCallback):
         return next(evaluation for evaluation in self.history if evaluation.step == step)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._logged = {key: kwargs["logs"].get(key) for key in ("loss", "learning_rate", "grad_norm")}
+        self._logs = dict(kwargs["logs"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        scores = {split: _strip(kwargs["metrics"], f"eval_{split}_") for split in ("train_probe", "validation")}
-        self.history.append(
-            Evaluation(
-                step=state.global_step,
-                epoch=round(state.epoch, 6),
-                objective=self._logged.get("loss"),
-                learning_rate=self._logged.get("learning_rate"),
-                grad_norm=self._logged.get("grad_norm"),
-                **scores,
-            )
-        )
+        scores = split_scores(kwargs["metrics"])
+        self.history.append(make_evaluation(state, self._logs, scores))
         if self.selector is not None:
             self.selector.observe(state.global_step, state.epoch, scores["validation"])
             control.should_training_stop = control.should_training_stop or self.selector.state.stopped
         if is_main():
             self._on_evaluation(self.history)
-
-
-def _strip(metrics: dict[str, float], prefix: str) -> dict[str, float]:
-    return {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}

@@ -12,7 +12,7 @@ from finetune.models.load import build_without_weights, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
-from finetune.training.facts import active_techniques, data_facts, declared_cost
+from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
 from finetune.training.measures import measure_for, with_score_note
 from finetune.training.prepare import configured_model, fitted_recipe, plan_budget
 from finetune.training.run_warnings import budget_warnings, model_warnings
@@ -36,12 +36,12 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
         }
     recipe = fitted_recipe(recipe, data)
     data = with_score_note(recipe, data)
-    plan = {**_values(recipe, resolved.origins), "cost": declared_cost(recipe, plan_budget(recipe, data))}
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
         raise RecipeError(problems)
-    plan["data"] = data_facts(data, measure_for(recipe, data)).model_dump()
+    plan = {**_values(recipe, resolved.origins), "cost": declared_cost(recipe, budget)}
+    plan["data"] = data_facts(data, measure_for(data, recipe.training.score)).model_dump()
     plan["budget"] = {
         "steps_per_epoch": budget.steps_per_epoch,
         "steps": budget.steps,
@@ -79,11 +79,12 @@ def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dic
     """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
     plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)
+    facts = model_facts(trained)
     before = {site.path: site.probability for site in dropout_sites(plain)}
     return {
-        "architecture": type(trained).__name__,
-        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
-        "trainable": sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad),
+        "architecture": facts.architecture,
+        "parameters": facts.parameters,
+        "trainable": facts.trainable,
         "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained)],
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.

@@ -9,8 +9,8 @@ from typing import Any
 from finetune.errors import ModelError
 from finetune.models.layers import depth_of, encoder_layers
 from finetune.models.load import head_names
-from finetune.techniques import Budget, Part, Technique, TrainingPlan, implementations, overrides
-from finetune.techniques.rates import learning_rate, part_budget, scheduled_rate
+from finetune.techniques import Budget, Part, Technique, TrainingPlan, has_hook
+from finetune.techniques.rates import decay_strength, learning_rate, part_budget, scheduled_rate
 
 
 class RatePlan:
@@ -26,7 +26,7 @@ class RatePlan:
         self._techniques = techniques
         self._budget = budget
         self._plain = budget.learning_rates()
-        self._is_scheduled = any(overrides(technique, TrainingPlan.schedule) for technique in techniques)
+        self._is_scheduled = has_hook(techniques, TrainingPlan.schedule)
         self.parts = model_parts(model)
 
     def rate(self, part: Part, step: int) -> float:
@@ -60,8 +60,7 @@ class RatePlan:
         ]
 
     def _decay(self, part: Part) -> float:
-        budget = part_budget(self._techniques, part, self._budget)
-        return sum((decay(budget) for decay in implementations(self._techniques, TrainingPlan.decay_strength)), 0.0)
+        return decay_strength(self._techniques, part_budget(self._techniques, part, self._budget))
 
     def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
         """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import Change, OutputError
-from finetune.models.dropout import dropout_sites
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
-from finetune.records.facts import ModelFacts, RunBudget, RunTime
+from finetune.records.facts import RunBudget, RunTime
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
-from finetune.techniques import changed_sources, source_digest
+from finetune.techniques import changed_sources, own_sources
 from finetune.training.distributed import is_main, world_size
-from finetune.training.facts import active_techniques, declared_cost
+from finetune.training.facts import active_techniques, declared_cost, model_facts
 from finetune.training.phases import SAVING, Stopwatch
 from finetune.training.prepare import Prepared
 
@@ -92,7 +91,7 @@ class RecordFile:
 def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
     """What is known of a run before its first step."""
     recipe = prepared.recipe
-    own = own_techniques(recipe)
+    own = own_sources(recipe.techniques)
     return RunRecord(
         status="running",
         recipe=recipe.to_dict(),
@@ -115,12 +114,6 @@ def warning_texts(prepared: Prepared) -> list[str]:
     return [problem.for_command_line() for problem in prepared.warnings]
 
 
-def own_techniques(recipe: Recipe) -> dict[str, str]:
-    """sha256 of the sources of the user's own techniques, which no commit of ours names."""
-    digests = {name: source_digest(type(technique)) for name, technique in recipe.techniques.items()}
-    return {name: digest for name, digest in digests.items() if digest}
-
-
 def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folder: Path) -> None:
     """A run is resumed with the techniques that started it.
 
@@ -138,16 +131,6 @@ def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folde
             Change(text="Restore the source, or start a new run."),
             key=f"techniques.{name}",
         )
-
-
-def model_facts(model: Any) -> ModelFacts:
-    """The model section."""
-    return ModelFacts(
-        architecture=type(model).__name__,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        dropout={site.path: site.probability for site in dropout_sites(model)},
-    )
 
 
 def _run_budget(prepared: Prepared) -> RunBudget:

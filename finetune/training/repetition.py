@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from finetune.techniques import Gradients, GradientView, Technique, implementations, overrides
+from finetune.techniques import Gradients, GradientView, Technique, has_hook, implementations
 from finetune.training.random_state import TorchRandomState
 
 ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs -> loss; adds to the gradients
@@ -16,9 +16,7 @@ ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs ->
 
 def repeats_passes(techniques: Sequence[Technique]) -> bool:
     """Whether a technique looks at gradients, and so may want a pass again."""
-    return any(
-        overrides(each, hook) for each in techniques for hook in (Gradients.after_backward, Gradients.after_gradients)
-    )
+    return has_hook(techniques, Gradients.after_backward, Gradients.after_gradients)
 
 
 @dataclass(frozen=True)

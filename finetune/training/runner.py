@@ -32,7 +32,6 @@ from finetune.training.record import (
     RecordFile,
     logged_warnings,
     opening_record,
-    own_techniques,
     refuse_changed_techniques,
     warning_texts,
 )
@@ -161,7 +160,7 @@ class Run:
 
     def _install_kernels(self) -> list[str]:
         """On the model as Trainer has it: on its device, not yet wrapped for several processes."""
-        is_read_elsewhere = bool(own_techniques(self.prepared.recipe))
+        is_read_elsewhere = bool(self.record.record.code.techniques)
         return install_kernels(self.trainer.model, is_read_elsewhere, self.prepared.bf16)
 
     def _keep_history(self, history: list[Evaluation]) -> None:

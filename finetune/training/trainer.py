@@ -20,7 +20,7 @@ from finetune.data.tokens import MeasuredSet
 from finetune.errors import Change, RunFailed
 from finetune.measurement.modules import Meter
 from finetune.models.outputs import Outputs, model_outputs
-from finetune.techniques import Budget, OptimizerSteps, overrides
+from finetune.techniques import Budget, OptimizerSteps, has_hook
 from finetune.techniques.rates import changes_rates
 from finetune.training.averaging import WeightAverage
 from finetune.training.batches import StepLoader
@@ -107,11 +107,8 @@ class RegularizedTrainer(Trainer):
 
     def _add_step_callbacks(self, budget: Budget, pretrained: Mapping[str, Tensor]) -> None:
         parameters = _trainable(self.model)
-        hooked = any(
-            overrides(technique, hook)
-            for technique in self.techniques
-            for hook in (OptimizerSteps.before_optimizer_step, OptimizerSteps.after_optimizer_step)
-        )
+        hooks = (OptimizerSteps.before_optimizer_step, OptimizerSteps.after_optimizer_step)
+        hooked = has_hook(self.techniques, *hooks)
         start = _starting_values(self.model, pretrained) if hooked else {}
         names = weight_names(self.model, pretrained)
         self.add_callback(TechniqueHooks(parameters, self.techniques, names, start, budget, self.average))

@@ -46,7 +46,7 @@ def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Liste
     state = look_up(experiment, job)
     progress = Progress([state], 1)
     prepare = Preparations()
-    measure = measure_for(job.recipe, prepare(job.recipe).data)
+    measure = measure_for(prepare(job.recipe).data, job.recipe.training.score)
     listener.jobs_started(progress, measure)
 
     def on_event(event: Event) -> None:

@@ -105,7 +105,7 @@ def plan_curve(
     sets = Loader()
     all_rows = sets.load(on_all_rows(recipe).data)
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
-    score = measure_for(recipe, all_rows).score
+    score = measure_for(all_rows, recipe.training.score).score
     chosen = choose_executor(executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu)
     variants, longer = with_enough_steps(fit_variants(sized_variants(complete, chosen_sizes, score), None, sets))
     experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)

@@ -59,7 +59,7 @@ class Experiment:
 
     def measure(self) -> Measure:
         """The main score and loss."""
-        return measure_for(self.runs[0].recipe, self.first_data())
+        return measure_for(self.first_data(), self.runs[0].recipe.training.score)
 
     def manifest(self) -> Manifest:
         return make_manifest(self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds, self.runs)

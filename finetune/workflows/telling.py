@@ -6,9 +6,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from finetune.experiments.executors.execution import split_scores
 from finetune.listener import Listener, RunProgress
 from finetune.measurement.scores import Measure
+from finetune.training.evaluations import split_scores
 
 
 class ListenerCallback(TrainerCallback):

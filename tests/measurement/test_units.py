@@ -154,11 +154,6 @@ def test_counts_have_a_plural(count: int, text: str) -> None:
     assert count_text(count, "row") == text
 
 
-def test_an_irregular_plural_is_given() -> None:
-    assert count_text(2, "class", "classes") == "2 classes"
-    assert count_text(1, "class", "classes") == "1 class"
-
-
 def test_plain_numbers() -> None:
     assert number_text(1.005, 1) == "1.0"
     assert number_text(-2.5, 1) == "−2.5"

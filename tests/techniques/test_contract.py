@@ -25,17 +25,18 @@ from finetune.models.load import load_config, load_model
 from finetune.recipe import ModelSection, resolve
 from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.schema import RunRecord
+from finetune.tasks import Task
 from finetune.techniques import (
     TECHNIQUES,
     Budget,
     KeptWeights,
     ModelChanges,
     SelectionRule,
-    Task,
     Technique,
     conflicts,
     hook_of,
 )
+from finetune.techniques.conflicts import owned
 from finetune.techniques.contract import FAMILIES
 from tests.conftest import labelled_texts, write_csv
 from tests.raising import refuses, typed
@@ -218,7 +219,7 @@ def test_a_problem_blames_a_key_of_its_own_and_is_a_sentence(name: str) -> None:
 def test_a_pair_is_accepted_unless_both_own_one_thing(first: str, second: str, write_recipe: Write) -> None:
     both = {first: settings_of(first), second: settings_of(second)}
     recipe = str(write_recipe(techniques=both))
-    shared = TECHNIQUES[first].owns & TECHNIQUES[second].owns
+    shared = owned(make(first)) & owned(make(second))
     reason = TECHNIQUES[first].excludes.get(second) or TECHNIQUES[second].excludes.get(first)
     if not shared and not reason:
         assert list(resolve(recipe).recipe.techniques) == [first, second]

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.techniques import TECHNIQUES, Technique, conflicts, source_digest, use_technique
+from finetune.techniques import TECHNIQUES, Technique, conflicts, use_technique
 from finetune.techniques.contract import contract_problems
+from finetune.techniques.registry import source_digest
 from tests.raising import refuses
 from tests.running import REPOSITORY, finetune
 

@@ -25,9 +25,9 @@ from finetune.techniques import (
     Technique,
     carry_techniques,
     receive_techniques,
-    source_digest,
     use_technique,
 )
+from finetune.techniques.registry import source_digest
 from tests.interrupting import InterruptAt
 from tests.raising import refuses
 from tests.running import REPOSITORY, train
@@ -209,7 +209,7 @@ def test_a_subclass_without_methods_is_found_in_its_cell(notebook: Notebook) -> 
 
 def test_a_digest_is_the_same_in_another_process(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    program = "from finetune.techniques import source_digest\nprint(source_digest(HalvesGradients))\n"
+    program = "from finetune.techniques.registry import source_digest\nprint(source_digest(HalvesGradients))\n"
     script.write_text(HEADER + SCALE + "NAMES = frozenset('abc')\n" + HALVES + program, encoding="utf-8")
     digests = {
         subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout

@@ -248,6 +248,8 @@ def test_an_interrupted_training_leaves_a_record_and_goes_on_in_it(tiny_model: P
     assert record is not None
     assert record.history == whole.history
     assert record.selected == whole.selected
+    assert record.time.resumed == 1
+    assert record.time.seconds > left.time.seconds  # of both segments
 
 
 def _stop() -> Any:

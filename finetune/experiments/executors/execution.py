@@ -67,6 +67,8 @@ def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event]
 def _reporter(key: str, send: Callable[[Event], None]) -> Any:
     from transformers import TrainerCallback
 
+    from finetune.training.evaluations import split_scores
+
     class Reporter(TrainerCallback):
         """Sends a step now and then, and every evaluation."""
 
@@ -82,15 +84,3 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
             send(Event("evaluated", key, state.global_step, state.max_steps, split_scores(kwargs["metrics"])))
 
     return Reporter()
-
-
-def split_scores(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Trainer's `eval_<split>_<metric>` -> split -> metric -> value, for train probe and validation."""
-    return {
-        split: {
-            key.removeprefix(f"eval_{split}_"): value
-            for key, value in metrics.items()
-            if key.startswith(f"eval_{split}_")
-        }
-        for split in ("train_probe", "validation")
-    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.techniques.hooks.lookup import overrides
+from finetune.techniques.hooks.lookup import has_hook
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,4 +80,4 @@ class Augmentation:
 
 def augments_texts(technique: object) -> bool:
     """Whether a technique changes texts."""
-    return overrides(technique, Augmentation.augment) or overrides(technique, Augmentation.augmenter)
+    return has_hook([technique], Augmentation.augment, Augmentation.augmenter)

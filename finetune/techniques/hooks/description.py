@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Description:
     """What its settings cost and amount to, and what is wrong with them."""
 
-    cost: ClassVar[float] = 1.0  # training time with the default settings, as a multiple of plain fine-tuning
+    cost: ClassVar[float]
 
     def training_cost(self, budget: Budget) -> float:
         """`cost` for these settings, where they decide it."""

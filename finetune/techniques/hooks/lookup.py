@@ -19,6 +19,11 @@ def overrides(technique: object, hook: Callable[..., Any]) -> bool:
     return getattr(type(technique), hook.__name__, hook) is not hook
 
 
+def has_hook(techniques: Iterable[object], *hooks: Callable[..., Any]) -> bool:
+    """Whether any technique does anything in one of these hooks."""
+    return any(overrides(technique, hook) for technique in techniques for hook in hooks)
+
+
 def hook_of(technique: object, hook: Callable[Concatenate[Any, P], R]) -> Callable[P, R]:
     """A technique's own hook, or what the group does by default."""
     default: Callable[P, R] = functools.partial(hook, technique)
