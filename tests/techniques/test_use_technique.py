@@ -190,8 +190,7 @@ def test_the_digest_changes_with_all_that_the_class_uses(notebook: Notebook, cel
     for cell in cells:
         notebook.run(cell)
         digests.append(source_digest(notebook["HalvesGradients"]))
-    assert len(set(digests)) > 1
-    assert digests[-1] != digests[0]
+    assert digests[-1] != digests[-2]
 
 
 def test_a_subclass_without_methods_is_found_in_its_cell(notebook: Notebook) -> None:
