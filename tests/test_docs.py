@@ -42,9 +42,10 @@ def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (page.parent / target).exists(), target
-    for named in re.findall(r"`((?:finetune|scripts|docs|tests|recipes)/[\w./-]+)`", text):
-        if "my_technique" not in named:
-            assert (REPOSITORY / named).exists(), named
+    for code in re.findall(r"`([^`\n]+)`", text):
+        for named in code.split():
+            if re.match(r"(finetune|scripts|docs|tests|recipes)/", named) and "my_technique" not in named:
+                assert (REPOSITORY / named).exists(), named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
