@@ -182,8 +182,13 @@ def test_a_bf16_run_measures_what_it_reports_in_fp32(
 
     def watched(self: Any, split: Any, bf16: bool = False) -> Any:
         names = {id(value): name for name, value in self.measured.items()}
-        measured.append((names.get(id(split), "test"), bf16))
-        return original(self, split, bf16)
+        seen: set[bool] = set()
+        device = self.args.device.type
+        with self.model.register_forward_pre_hook(lambda *_: seen.add(torch.is_autocast_enabled(device))):
+            outputs = original(self, split, bf16)
+        (in_bf16,) = seen
+        measured.append((names.get(id(split), "test"), in_bf16))
+        return outputs
 
     monkeypatch.setattr(RegularizedTrainer, "split_outputs", watched)
     techniques = {"early_stopping": {"patience": 1, "min_delta": 0.5, "metric": "nll"}}
