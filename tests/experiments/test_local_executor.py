@@ -212,12 +212,14 @@ def test_each_worker_sees_one_gpu_and_they_take_turns(
     monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: list[str]
 ) -> None:
     """Numbers are those among the GPUs that this program may use."""
-    monkeypatch.setattr(Worker, "_start", lambda self: None)
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *_, env, **__: given.append(env))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    workers = [Worker(number, Resources(4, 1, 2)) for number in range(4)]
-    assert [worker._environment()["CUDA_VISIBLE_DEVICES"] for worker in workers] == seen
+    for number in range(4):
+        Worker(number, Resources(4, 1, 2))
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == seen
 
 
 @pytest.mark.usefixtures("two_cores")
