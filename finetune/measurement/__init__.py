@@ -1,1 +1,1 @@
-"""Logits and labels -> scores, gaps and their intervals. Plain numpy; no torch, no files."""
+"""Logits and labels -> scores, gaps and their intervals. numpy, no torch; `modules` loads the metrics of users."""
