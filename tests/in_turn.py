@@ -1,7 +1,9 @@
-"""Several `finetune` commands, one after the other, in two processes that have joined as torchrun's do.
+"""Several `finetune` commands, one after the other, in two processes that have joined as those of torchrun do.
 
-`python -m tests.in_turn '[["run", …], …]'` ends with the exit code of the first that fails. torchrun itself is in
-tests/training/test_processes.py: each of its processes loads all libraries.
+`python -m tests.in_turn '[["run", …], …]'` runs every command in both processes. It exits with 0 if both processes have
+run all commands; the first process that fails ends the other one and gives the exit code, and what would follow is not
+run. The libraries are loaded once, before the processes part. torchrun loads them in each of its processes; it is
+tested with a single command in tests/training/test_processes.py.
 """
 
 import json

@@ -65,6 +65,8 @@ def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path
     options = ("--preset", "light", *changes, "--seed", 1, "--seed", 2)
     run = finetune("run", recipe, "--launch", 2, "--output", tmp_path / "two", "--json", *options)
     assert run.returncode == 0, run.stderr
+    printed = [(record["status"], record["seed"], record["preset"]) for record in json.loads(run.stdout)]
+    assert printed == [("finished", 1, "light"), ("finished", 2, "light")]
     for seed in (1, 2):
         record = read_record(tmp_path / "two" / f"seed-{seed}" / "run.json")
         assert (record.budget.processes, record.seed) == (2, seed)

@@ -181,7 +181,7 @@ def test_a_dataframe_is_compared_and_the_same_call_trains_nothing(recipe: Path, 
     heard = Heard()
     result = compare(heard)
     assert heard.told[1] == "4 jobs, 1 at a time, by accuracy"
-    assert heard.told[2:4] == ["none 0 started", "none 0 evaluated"] or heard.told[2] == "light 0 started"
+    assert heard.told[2:4] == ["none 0 started", "none 0 evaluated"]
     assert heard.told[-1] == "jobs ended"
     assert set(result.gap()) == {"none", "light"}
     assert result.gap("nll")["none"] == result.group.variants[0].gap["nll"].mean
