@@ -28,8 +28,9 @@ class TaskSource(Protocol):
 class Executor(Protocol):
     """Runs tasks, wherever it likes, and reports what happens.
 
-    Its class is called with `jobs` ("auto" or a number), `tasks` (how many there will be, finished ones included) and
-    `jobs_per_gpu`, and refuses with a RecipeError what it cannot do.
+    Its class is called with the keyword arguments `jobs` (a string: "auto", or a number such as "4"), `tasks` (how
+    many there will be, finished ones included) and `jobs_per_gpu` (an int), and refuses with a RecipeError what it
+    cannot do.
 
     Attributes:
         slots: Tasks that run at the same time.
