@@ -1,6 +1,8 @@
 """Training once more on train and validation; estimates of time; what run records say of weights and seconds."""
 
+import math
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.running import assert_same_weights, train
 Write = Callable[..., Path]
 SCHEDULED = 18  # 48 rows in batches of 8, 3 epochs
 STRONG = ["training.epochs=5"]
+ROUNDED = 0.01  # seconds: how records write them
 
 
 class Rates(TrainerCallback):
@@ -129,7 +132,8 @@ def test_a_resumed_refit_equals_one_that_never_stopped(write_recipe: Write, tmp_
 
 def test_an_estimate_is_a_positive_number_of_seconds(write_recipe: Write) -> None:
     seconds = estimate_seconds(prepared(write_recipe()), 1)
-    assert 0 < seconds < 600
+    assert seconds > 0
+    assert math.isfinite(seconds)
 
 
 def test_an_estimate_leaves_torchs_random_numbers_and_threads_alone(write_recipe: Write) -> None:
@@ -199,12 +203,14 @@ def test_the_seconds_of_a_resumed_run_include_its_earlier_legs(write_recipe: Wri
     folder = RunFolder(tmp_path / "cut")
     left = read_record(folder.record_path)
     folder.write(left.model_copy(update={"time": left.time.model_copy(update={"seconds": 1000.0})}))
+    started = time.perf_counter()
     resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert 1000 < resumed.time.seconds < 1600
+    assert 1000 < resumed.time.seconds < 1000 + (time.perf_counter() - started) + ROUNDED
     assert resumed.time.resumed == 1
 
 
 def test_a_run_that_was_never_interrupted_was_not_resumed(write_recipe: Write, tmp_path: Path) -> None:
+    started = time.perf_counter()
     record = train(write_recipe(), tmp_path / "run")
-    assert 0 < record.time.seconds < 600
+    assert 0 < record.time.seconds < time.perf_counter() - started + ROUNDED
     assert "resumed" not in record.time.model_dump()
