@@ -25,7 +25,11 @@ def report(
         list[Path], typer.Argument(help="Folders of comparisons, of runs, or that hold runs.", metavar="DIR…")
     ],
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The preset that others are compared with. Default: as it was.")
+        str | None,
+        typer.Option(
+            "--baseline",
+            help="The preset that others are compared with. Default: that of the comparison; of single runs, `none`.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

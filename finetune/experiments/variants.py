@@ -191,12 +191,10 @@ def _refuse_shared_settings(options: Options) -> None:
             )
         if key == "training.seeds":
             raise RecipeError(
-                "seeds of an experiment are an argument of its own.", Change(arguments={"seeds": 5}), key=key
+                "an experiment takes its seeds from an argument.", Change(arguments={"seeds": 5}), key=key
             )
         if key in ("data.folds", "data.fold"):
-            raise RecipeError(
-                "folds of a comparison are an argument of its own.", Change(arguments={"folds": 5}), key=key
-            )
+            raise RecipeError("a comparison takes its folds from an argument.", Change(arguments={"folds": 5}), key=key)
 
 
 def for_comparison(problem: Problem) -> Problem:

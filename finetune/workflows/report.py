@@ -32,7 +32,7 @@ def report(
 
     Args:
         folders: Of a comparison, of a curve, of runs, or of folders that hold runs.
-        baseline: The preset that others are compared with; by default as it was.
+        baseline: The preset that others are compared with; by default that of the comparison, of single runs `none`.
         output: Where the report goes; by default into the only folder, else runs/report.
         fail_on: Quality gates, see `CompareResult.raise_failures`; a curve has none.
         listener: As of `compare`.
