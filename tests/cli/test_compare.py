@@ -356,26 +356,29 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
     ("more", "told"),
     [
         (["--fail-on", "gap.acuracy > 0.1"], "'acuracy' is not measured. Did you mean accuracy?"),
-        (["--fail-on", "gap.accuracy > 15%"], "expected FIELD SIGN NUMBER"),
-        (["--resume"], "--resume: new holds no comparison"),
+        (["--fail-on", "gap.accuracy > 15%"], "expected FIELD SIGN NUMBER; found 'gap.accuracy > 15%'. Try: --fail-on"),
+        (["--resume"], "--resume: new holds no comparison. Leave it out, or name the folder of one."),
         (["--baseline", "light"], "--baseline light: is not among the presets none,strong"),
-        (["--presets", "none"], "a comparison needs two or more"),
-        (["--presets", "none,none"], "two are called 'none'"),
-        (["--presets", "none,strng"], "Did you mean strong?"),
-        (["--presets", ""], "a comparison needs two or more"),
+        (["--presets", "none"], "--presets none: a comparison needs two or more. Try: --presets none,strong"),
+        (["--presets", "none,none"], "two are called 'none'. Name each once, or rename a file."),
+        (["--presets", "none,strng"], "'strng' is not a preset. Did you mean strong?"),
+        (["--presets", ""], "--presets '': a comparison needs two or more. Try: --presets none,strong"),
         (["--seeds", "0"], "expected 1 to 1000 seeds. Try: --seeds 0, (for seed 0 alone)"),
-        (["--seeds", "-1"], "expected how many, such as 5"),
-        (["--seeds", "1,1"], "names a seed twice"),
-        (["--seeds", "two"], "expected how many"),
-        (["--seeds", "1.5"], "expected how many"),
-        (["--seeds", "4294967296,"], "a seed is below 4294967296"),
+        (["--seeds", "-1"], "--seeds -1: expected how many, such as 5, or which, such as 3,7,11."),
+        (["--seeds", "1,1"], "--seeds 1,1: names a seed twice; the same run twice is no second observation."),
+        (["--seeds", "two"], "--seeds two: expected how many, such as 5, or which, such as 3,7,11."),
+        (["--seeds", "1.5"], "--seeds 1.5: expected how many, such as 5, or which, such as 3,7,11."),
+        (["--seeds", "4294967296,"], "--seeds 4294967296: a seed is below 4294967296 and not negative."),
         (["--set", "techniques.dropout.hidden=0.3"], "would change every preset, the baseline too"),
-        (["--set", "training.seeds=[1,2]"], "--seeds"),
-        (["--set", "data.folds=3"], "--folds"),
-        (["--set", "data.fold=1"], "--folds"),
-        (["--set", "training.epochs=0"], "training.epochs"),
+        (
+            ["--set", "training.seeds=[1,2]"],
+            "training.seeds: an experiment takes its seeds from an argument. Try: --seeds 5",
+        ),
+        (["--set", "data.folds=3"], "data.folds: a comparison takes its folds from an argument. Try: --folds 5"),
+        (["--set", "data.fold=1"], "data.fold: a comparison takes its folds from an argument. Try: --folds 5"),
+        (["--set", "training.epochs=0"], "training.epochs: input should be greater than or equal to 1; found 0."),
         (["--folds", "50"], "data.label: classes with fewer than 50 rows"),
-        (["--data", "missing.csv"], "missing.csv"),
+        (["--data", "missing.csv"], "data.source: no file or folder 'missing.csv' (looked in"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_is_written(
@@ -387,7 +390,8 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", "1.5", ""])
 def test_a_wrong_number_of_jobs_is_refused_before_anything_is_written(place: Place, jobs: str) -> None:
     try:
-        assert "--jobs" in problems(*place.compare("jobless", "--jobs", jobs))
+        told = problems(*place.compare("jobless", "--jobs", jobs))
+        assert told == f"error: --jobs {jobs or repr(jobs)}: expected a number from 1, or auto."
     finally:
         shutil.rmtree("jobless", ignore_errors=True)
 

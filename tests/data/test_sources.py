@@ -572,13 +572,22 @@ def test_split_files_may_be_of_different_kinds(write: Write, tmp_path: Path) -> 
     assert [texts(table) for table in _tables(tmp_path).values()] == [["one"], ["two"], ["three"]]
 
 
-@pytest.mark.parametrize("names", [("dev.csv", "valid.csv"), ("test.csv", "test.jsonl"), ("train.csv", "train.tsv")])
-def test_two_files_for_one_split_are_refused_by_name(write: Write, tmp_path: Path, names: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [
+        ("validation", ("dev.csv", "valid.csv")),
+        ("test", ("test.csv", "test.jsonl")),
+        ("train", ("train.csv", "train.tsv")),
+    ],
+)
+def test_two_files_for_one_split_are_refused_by_name(
+    write: Write, tmp_path: Path, split: str, names: tuple[str, str]
+) -> None:
     write("text,label\none,a\n", "train.csv")
     for name in names:
         write("text,label\none,a\n", name)
-    problem = problem_of(tmp_path)
-    assert all(name in problem for name in names)
+    expected = f"data.source: {tmp_path} holds 2 files for {split}: {', '.join(names)}. Keep one."
+    assert problem_of(tmp_path) == expected
 
 
 def test_a_folder_without_a_train_file_is_refused(write: Write, tmp_path: Path) -> None:
