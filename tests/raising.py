@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,13 @@ def refuses(kind: type[FinetuneError], match: str = "") -> Iterator[pytest.Excep
         yield caught
     shown = typed(caught.value)
     assert re.search(match, shown), f"{match!r} is not in {shown!r}"
+
+
+def refusal(kind: type[FinetuneError], function: Callable[..., object], *arguments: Any, **settings: Any) -> str:
+    """The text, as it is typed on a command line, of the error of this kind that a call raises."""
+    with refuses(kind) as caught:
+        function(*arguments, **settings)
+    return typed(caught.value)
 
 
 def typed(error: BaseException) -> str:

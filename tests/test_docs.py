@@ -21,6 +21,7 @@ from finetune.recipe.library import preset_names, recipe_names
 from finetune.reports.schema_page import render_schema_page
 from finetune.reports.techniques import render_markdown
 from finetune.workflows.results import CompareResult
+from tests.pages import python_blocks
 from tests.reports.sample import sample_report
 
 REPOSITORY = Path(__file__).parent.parent
@@ -68,10 +69,6 @@ def test_every_recipe_and_preset_is_named_in_the_readme() -> None:
 
 
 # --- examples in Python ----------------------------------------------------------------------------------------
-
-
-def python_blocks(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda path: path.name)

@@ -15,7 +15,7 @@ from finetune.analysis.comparison import report_of
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder
 from tests.analysis.making import Run, cell_folder, variant_of, write_comparison, write_run
-from tests.raising import typed
+from tests.raising import refusal
 
 RUNS = [Run(name, seed, wrong=(0, 4 + seed, 5 - seed)) for name in ("none", "strong") for seed in range(3)]
 BROKEN = RUNS[4]  # strong, seed 1
@@ -30,9 +30,7 @@ def loose(folder: Path, *runs: Run) -> list[Path]:
 
 
 def refused(paths: list[Path], baseline: str | None = None) -> str:
-    with pytest.raises(OutputError) as caught:
-        collect(paths, baseline)
-    return typed(caught.value)
+    return refusal(OutputError, collect, paths, baseline)
 
 
 # --- damaged files ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from finetune.data.table import BadRows, Table
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import labelled_texts, write_csv, write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses, typed
 
 
 def section(**settings: Any) -> DataSection:
@@ -36,9 +36,7 @@ def rows_of(columns: Table, **settings: Any) -> tuple[Rows, dict[str, int]]:
 
 
 def refused(columns: Table, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        rows_of(columns, **settings)
-    return typed(caught.value)
+    return refusal(DataError, rows_of, columns, **settings)
 
 
 # --- which column is what --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from finetune.data.rows import Data
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses, typed
 
 Rows = list[tuple[str, str]]
 
@@ -47,9 +47,7 @@ def held_out(path: Path, folds: int, **settings: Any) -> list[list[str]]:
 
 
 def refused(path: Path, fold: int = 0, folds: int = 5, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        load(path, fold, folds, **settings)
-    return typed(caught.value)
+    return refusal(DataError, load, path, fold, folds, **settings)
 
 
 @pytest.mark.parametrize("rows", [classes(), numbers(), marks()], ids=["classes", "numbers", "marks"])

@@ -12,7 +12,7 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses, typed
 
 HEAD = ["text", "label", "author", "date"]
 
@@ -36,9 +36,7 @@ def splits_of(data: Data) -> dict[str, Rows]:
 
 
 def refused(path: Path, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        load(path, **settings)
-    return typed(caught.value)
+    return refusal(DataError, load, path, **settings)
 
 
 # --- groups ----------------------------------------------------------------------------------------------------

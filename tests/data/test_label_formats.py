@@ -11,7 +11,7 @@ from finetune.data.table import Table
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_csv, write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses, typed
 
 
 def load_cells(folder: Path, cells: list[Any], **settings: Any) -> Data:
@@ -34,12 +34,6 @@ def labels_of(data: Data) -> list[Any]:
     splits = [data.train, data.validation, *([] if data.test is None else [data.test])]
     found = {text: label for split in splits for text, label in zip(split.texts, split.labels, strict=True)}
     return [found[f"some text {row}"] for row in range(3)]
-
-
-def refused(load: Any, *arguments: Any, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        load(*arguments, **settings)
-    return typed(caught.value)
 
 
 # --- one column a label ----------------------------------------------------------------------------------------
@@ -69,7 +63,7 @@ def test_any_other_cell_names_row_column_and_value(tmp_path: Path, cell: Any) ->
     rows = [{"text": f"some text {row}", "rude": a, "fair": b} for row, (a, b) in enumerate(cells)]
     path = write_csv(tmp_path / "data.csv", ["text", "rude", "fair"], [tuple(row.values()) for row in rows])
     section = DataSection(source=str(path), label=["rude", "fair"])
-    told = refused(load_data, section)
+    told = refusal(DataError, load_data, section)
     assert f"data.csv row 30: label {'' if cell is None else str(cell)!r} in column 'fair' is neither 0 nor 1" in told
     data = load_data(section.model_copy(update={"skip_bad_rows": True}))
     assert data.dropped == {"row that cannot be read": 1}
@@ -78,7 +72,7 @@ def test_any_other_cell_names_row_column_and_value(tmp_path: Path, cell: Any) ->
 
 def test_a_missing_label_column_suggests_the_closest(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["text", "rude", "fair"], [("x", "1", "0")])
-    told = refused(load_data, DataSection(source=str(path), label=["rude", "fare"]))
+    told = refusal(DataError, load_data, DataSection(source=str(path), label=["rude", "fare"]))
     assert told.startswith("data.label: ")
     assert "data.csv has no column 'fare'. Did you mean fair?" in told
 
@@ -112,7 +106,7 @@ def test_one_broken_list_is_an_error_and_can_be_skipped(tmp_path: Path) -> None:
     rows = [{"text": f"some text {row}", "label": ["['a']", "['b']"][row % 2]} for row in range(60)]
     rows[7]["label"] = "['a', b]"
     path = write_jsonl(tmp_path / "data.jsonl", rows)
-    told = refused(load_data, DataSection(source=str(path)))
+    told = refusal(DataError, load_data, DataSection(source=str(path)))
     assert "data.jsonl row 8: label \"['a', b]\" is not a list of labels, although the other cells are" in told
     assert load_data(DataSection(source=str(path), skip_bad_rows=True)).dropped == {"row that cannot be read": 1}
 
@@ -120,7 +114,7 @@ def test_one_broken_list_is_an_error_and_can_be_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", [["['a' 'b']", "['a']"], ["[1 0 1]", "[0 1 1]"]])
 def test_printed_arrays_are_refused_for_what_they_lost(tmp_path: Path, cells: list[str]) -> None:
     """Python reads ['a' 'b'] as the one label ab."""
-    assert "is how numpy prints an array" in refused(load_cells, tmp_path, cells)
+    assert "is how numpy prints an array" in refusal(DataError, load_cells, tmp_path, cells)
 
 
 # --- separators ------------------------------------------------------------------------------------------------
@@ -162,7 +156,7 @@ def test_numbers_with_fractions_that_have_names_are_classes(tmp_path: Path) -> N
 
 
 def test_a_label_without_a_name_is_refused(tmp_path: Path) -> None:
-    told = refused(load_cells, tmp_path, ["neg", "pos", "neu"], label_map={"neg": "bad", "pos": "good"})
+    told = refusal(DataError, load_cells, tmp_path, ["neg", "pos", "neu"], label_map={"neg": "bad", "pos": "good"})
     assert told.startswith("data.label_map: lacks 'neu', the label of row 3. Did you mean neg?")
 
 

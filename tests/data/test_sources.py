@@ -13,7 +13,7 @@ from finetune.data.sources import Table, read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection, resolve
 from tests.conftest import write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses
 
 Write = Callable[..., Path]
 
@@ -47,10 +47,9 @@ def texts(table: Table) -> list[Any]:
 
 
 def problem_of(path: Path | str, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        read_sources(DataSection(source=str(path), **settings))
-    assert len(typed(caught.value).splitlines()) == 1
-    return typed(caught.value)
+    text = refusal(DataError, read_sources, DataSection(source=str(path), **settings))
+    assert len(text.splitlines()) == 1
+    return text
 
 
 # --- CSV: what is read -----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from finetune.data.table import CHUNK, Column, Table, pack
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses
 
 Write = Callable[[str | bytes, str], Path]
 
@@ -48,10 +48,9 @@ def columns(table: Table) -> dict[str, list[Any]]:
 
 
 def problem(source: Path | str, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        tables(source, **settings)
-    assert len(typed(caught.value).splitlines()) == 1
-    return typed(caught.value)
+    text = refusal(DataError, tables, source, **settings)
+    assert len(text.splitlines()) == 1
+    return text
 
 
 # --- packed columns --------------------------------------------------------------------------------------------

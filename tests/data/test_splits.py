@@ -17,7 +17,7 @@ from finetune.data.splits import holdout_size
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import labelled_texts, write_csv, write_jsonl
-from tests.raising import refuses, typed
+from tests.raising import refusal
 
 Labelled = list[tuple[str, str]]
 
@@ -56,9 +56,7 @@ def sizes_of(data: Data) -> dict[str, int]:
 
 
 def refused(path: Path, **settings: Any) -> str:
-    with refuses(DataError) as caught:
-        load(path, **settings)
-    return typed(caught.value)
+    return refusal(DataError, load, path, **settings)
 
 
 # --- complete and disjoint -------------------------------------------------------------------------------------

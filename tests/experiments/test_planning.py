@@ -15,7 +15,7 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
 from finetune.experiments.planning import plan_runs
 from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
-from tests.raising import refuses, typed
+from tests.raising import refusal, refuses
 
 Write = Callable[..., Path]
 
@@ -220,9 +220,7 @@ def test_own_stands_for_the_techniques_of_the_recipe(write_recipe: Write) -> Non
 
 
 def refused(recipe: Path, presets: str, *overrides: str, baseline: str = "none") -> str:
-    with pytest.raises(RecipeError) as caught:
-        variants(recipe, presets, *overrides, baseline=baseline)
-    return typed(caught.value)
+    return refusal(RecipeError, variants, recipe, presets, *overrides, baseline=baseline)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from finetune.errors import RecipeError
 from finetune.techniques import TECHNIQUES, Technique, conflicts, use_technique
 from finetune.techniques.contract import contract_problems
 from finetune.techniques.registry import source_digest
+from tests.pages import python_blocks
 from tests.raising import refuses
 from tests.running import REPOSITORY, finetune
 
 Write = Callable[..., Path]
-PAGE = (REPOSITORY / "docs" / "own-techniques.md").read_text(encoding="utf-8")
-EXAMPLE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)[0]
+PAGE = REPOSITORY / "docs" / "own-techniques.md"
+EXAMPLE = python_blocks(PAGE)[0]
 HEADER = EXAMPLE.partition("class ")[0]
 
 
