@@ -37,7 +37,7 @@ def make_rows(labelled: Sequence[tuple[str, Any]], pairs: list[str] | None = Non
 
 
 def make_data(train: Rows, validation: Rows, test: Rows | None = None, task: str = "single_label") -> Data:
-    """As load_data would return it; the train probe is as many rows as validation."""
+    """As load_data would return it; the train sample is as many rows as validation."""
     labels = None
     if task != "regression":
         names = {name for label in train.labels for name in (label if isinstance(label, list) else [label])}

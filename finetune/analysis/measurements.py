@@ -46,7 +46,7 @@ Measurements = dict[str, dict[str, Measurement]]  # kind -> metric -> measuremen
 class RowDraws:
     """Redraws the rows of each split, the same way for every run that was measured on them.
 
-    In a curve the train probe differs by size and seed: other rows are drawn independently.
+    In a curve the train sample differs by size and seed: other rows are drawn independently.
     """
 
     def __init__(self, runs: Sequence[FinishedRun], task: Task) -> None:

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def measure_baselines(data: Data) -> list[Baseline]:
-    """Both baselines, fitted on train and measured on train probe, validation and test like a fine-tuned model.
+    """Both baselines, fitted on train and measured on train sample, validation and test like a fine-tuned model.
 
     majority: the label frequencies of train as probabilities for every row; numbers: their mean.
     tfidf: logistic regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character

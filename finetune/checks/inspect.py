@@ -44,7 +44,7 @@ class Inspection(BaseModel):
 
     Attributes:
         findings: Problems first, then warnings, then information.
-        baselines: Majority class (or mean) and TF-IDF, measured on train probe, validation and test.
+        baselines: Majority class (or mean) and TF-IDF, measured on train sample, validation and test.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

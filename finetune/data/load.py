@@ -113,7 +113,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
 
 
 def select_rows(section: DataSection, splits: Splits) -> Data:
-    """Take the subset of the training rows that is trained on, and the train probe.
+    """Take the subset of the training rows that is trained on, and the train sample.
 
     Raises:
         DataError: The subset does not fit the training rows.

@@ -61,7 +61,7 @@ class Data:
         task: single_label, multi_label or regression.
         labels: Names in the order of the logits; None for regression.
         train: Rows to fit on.
-        probe: Positions in `train` of the train probe, ascending.
+        probe: Positions in `train` of the train sample, ascending.
         validation: Rows that select.
         test: Rows measured once at the end, or None.
         columns: Which column was used for what.
@@ -86,6 +86,6 @@ class Data:
     tables: dict[str, str] = field(default_factory=dict)
 
     def splits(self) -> dict[str, Rows]:
-        """Name -> rows of what is measured, the train probe included."""
+        """Name -> rows of what is measured, the train sample included."""
         named = {"train_probe": self.train.take(self.probe), "validation": self.validation}
         return named if self.test is None else {**named, "test": self.test}

@@ -94,7 +94,7 @@ def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
 
 
 def probe_positions(section: DataSection, train: Rows, validation: Rows, task: Task) -> list[int]:
-    """The train probe: about as many training rows as validation has, stratified, fixed by the split seed."""
+    """The train sample: about as many training rows as validation has, stratified, fixed by the split seed."""
     size = min(len(train), section.probe_size or len(validation))
     return draw_probe(train.labels, size, task, section.split_seed, "data.probe_size")
 

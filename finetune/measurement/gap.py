@@ -14,7 +14,7 @@ _CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
 
 
 def compute_gap(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
-    """Train probe − validation for scores, validation − train probe for losses; the metrics both have."""
+    """Train sample − validation for scores, validation − train sample for losses; the metrics both have."""
     return {
         name: validation[name] - train[name] if name in LOSSES else train[name] - validation[name]
         for name in train
@@ -35,7 +35,7 @@ def gap_intervals(
 
     Args:
         task: single_label, multi_label or regression.
-        train: Logits and targets of the train probe.
+        train: Logits and targets of the train sample.
         validation: Logits and targets of validation.
         seed: Of the draws.
 

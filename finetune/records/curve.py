@@ -33,7 +33,7 @@ class Point(_Frozen):
     steps: int | None = Field(description="Planned optimizer steps.")
     techniques: dict[str, Any] = Field(description="Technique -> settings at this size.")
     runs: list[RunEntry]
-    train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
+    train: dict[str, Summary] = Field(description="Metric -> train sample at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
     gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")

@@ -99,7 +99,7 @@ class Curve(_Frozen):
     seed: int
     fold: int | None
     steps: list[int]
-    train: dict[str, list[float | None]] = Field(description="Metric -> train probe, one per step.")
+    train: dict[str, list[float | None]] = Field(description="Metric -> train sample, one per step.")
     validation: dict[str, list[float | None]]
     selected_step: int
 
@@ -147,7 +147,7 @@ class VariantReport(_Frozen):
     change: Change
     change_reason: str
     dominated_by: str | None = Field(description="A variant with a higher score and a smaller gap, both on average.")
-    train: dict[str, Summary] = Field(description="Metric -> train probe at the selected checkpoint.")
+    train: dict[str, Summary] = Field(description="Metric -> train sample at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
     gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")

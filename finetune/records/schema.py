@@ -18,7 +18,7 @@ class _Frozen(BaseModel):
 
 
 class Evaluation(_Frozen):
-    """One measurement of train probe and validation, in eval mode, with the same code."""
+    """One measurement of train sample and validation, in eval mode, with the same code."""
 
     step: int = Field(description="Optimizer steps done.")
     epoch: float
@@ -84,7 +84,7 @@ class DataFacts(_Frozen):
     task: Task
     labels: list[str] | None
     columns: dict[str, str]
-    rows: dict[str, int] = Field(description="Split -> rows, train probe included.")
+    rows: dict[str, int] = Field(description="Split -> rows, train sample included.")
     classes: dict[str, dict[str, int]]
     dropped: dict[str, int]
     notes: list[str]

@@ -81,7 +81,7 @@ def _step_seconds(prepared: Prepared, model: Any, device: torch.device) -> float
 
 
 def _evaluation_seconds(prepared: Prepared, model: Any, device: torch.device) -> float:
-    """Of all evaluations of a run: of train probe and validation in each epoch, and of everything in the end."""
+    """Of all evaluations of a run: of train sample and validation in each epoch, and of everything in the end."""
     training, measured = prepared.recipe.training, prepared.measured
     rows = len(measured["train_probe"]) + len(measured["validation"])
     final_rows = sum(len(split) for split in measured.values())

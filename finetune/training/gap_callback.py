@@ -154,7 +154,7 @@ class GapCallback(TrainerCallback):
             self._folder.write(self._record())
 
     def _measure_splits(self) -> dict[str, Outputs]:
-        """Outputs of train probe and validation.
+        """Outputs of train sample and validation.
 
         Raises:
             ModelError: The model does not classify sequences.

@@ -26,7 +26,7 @@ def own_data(model: Any, train: Any, validation: Any, probe_size: int | None, se
         model: A transformers sequence classifier: its configuration says what the labels are.
         train: Items with labels; a dataset with a length.
         validation: As `train`.
-        probe_size: Rows of the train probe; None: as many as validation has.
+        probe_size: Rows of the train sample; None: as many as validation has.
         seed: Of the draw.
 
     Raises:

@@ -29,7 +29,7 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
     data = prepared.data
     return replace(
         prepared,
-        # The train probe's positions stay valid: validation is appended.
+        # The train sample's positions stay valid: validation is appended.
         # Its own fingerprint: a record of it must never stand beside runs that were measured on validation.
         data=replace(data, train=_joined(data.train, data.validation), fingerprint=_refitted(data.fingerprint)),
         rule=None,

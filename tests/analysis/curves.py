@@ -16,7 +16,7 @@ Errors = Callable[[str, int, int], float]  # preset, size, seed -> share of test
 
 
 def curve_run(preset: str, size: int, seed: int, error: float, train_error: float = 0.0, **changes: Any) -> Run:
-    """A run whose test and validation errors are `error`; its train probe has as many rows as it trained on."""
+    """A run whose test and validation errors are `error`; its train sample has as many rows as it trained on."""
     rows = {"train_probe": min(size, ROWS), "validation": ROWS, "test": ROWS}
     wrong = {"train_probe": round(train_error * rows["train_probe"])}
     first = 7 * seed  # seeds miss other rows

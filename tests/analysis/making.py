@@ -30,7 +30,7 @@ from finetune.records.schema import (
 )
 from finetune.records.store import RunFolder
 
-ROWS = 20  # of train probe, validation and test
+ROWS = 20  # of train sample, validation and test
 TRAIN = 100
 SPLITS = ("train_probe", "validation", "test")
 Arrays = dict[str, NDArray[Any]]
@@ -53,8 +53,8 @@ class Run:
     """What decides the figures of one written run.
 
     Attributes:
-        wrong: Missed rows of train probe, validation and test at the selected checkpoint; a count or positions.
-        last: The same of train probe and validation at the last one; as selected if None.
+        wrong: Missed rows of train sample, validation and test at the selected checkpoint; a count or positions.
+        last: The same of train sample and validation at the last one; as selected if None.
         logits: Instead of `wrong`: split -> logits.
         targets: Split -> targets; alternating classes if None.
     """

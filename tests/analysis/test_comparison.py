@@ -29,7 +29,7 @@ from tests.analysis.making import (
     write_run,
 )
 
-# Rows missed of 20 of train probe, validation, test; three seeds of two presets.
+# Rows missed of 20 of train sample, validation, test; three seeds of two presets.
 NONE = ((0, 4, 5), (0, 5, 6), (0, 6, 4))
 STRONG = ((2, 4, 3), (3, 4, 2), (1, 5, 4))
 

@@ -1,4 +1,4 @@
-"""Generated files for the data door, valid and damaged, and what must hold for them. `scripts/fuzz_data` runs many."""
+"""Generated data files, valid and damaged, and what must hold when they are read. `scripts/fuzz_data` runs many."""
 
 from __future__ import annotations
 

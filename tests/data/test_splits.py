@@ -427,7 +427,7 @@ def test_rows_that_leak_do_not_count_to_the_training_size(tmp_path: Path) -> Non
     assert later.isdisjoint(data.train.texts)
 
 
-# --- train probe -----------------------------------------------------------------------------------------------
+# --- train sample -----------------------------------------------------------------------------------------------
 
 
 def test_the_train_probe_is_training_rows_as_many_as_validation(tmp_path: Path) -> None:

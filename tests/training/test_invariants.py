@@ -205,7 +205,7 @@ def test_a_bf16_run_measures_what_it_reports_in_fp32(
 
 
 def test_class_weights_make_rare_classes_count(write_recipe: Write, tmp_path: Path, reviews: Path) -> None:
-    """With the rare class at 1 in 5, balanced weights must raise its predicted share on the training probe."""
+    """With the rare class at 1 in 5, balanced weights must raise its predicted share on the train sample."""
     lines = reviews.read_text(encoding="utf-8").splitlines()
     kept = [
         lines[0],
