@@ -11,7 +11,7 @@ GAP_SPLITS = ("train_probe", "validation")  # measured at every evaluation
 
 
 def split_scores(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Trainer's `eval_<split>_<metric>` -> split -> metric -> value, for train probe and validation."""
+    """Trainer's `eval_<split>_<metric>` -> split -> metric -> value, for train sample and validation."""
     return {split: _without(metrics, f"eval_{split}_") for split in GAP_SPLITS}
 
 
@@ -27,7 +27,7 @@ def make_evaluation(
     Args:
         state: Trainer's.
         logs: What Trainer logged last about training.
-        scores: Of train probe and validation.
+        scores: Of train sample and validation.
     """
     return Evaluation(
         step=state.global_step,
