@@ -250,7 +250,12 @@ def _verify_hash(path: Path, expected: str) -> None:
     actual = _file_hash(path)
     if actual != expected:
         why = f"{path} hashes to {actual}, expected {expected}: not the model of this recipe."
-        raise ModelError(why, Change(settings={"model.sha256": None}, note="to use it all the same"), key="model.sha256", found=expected)
+        raise ModelError(
+            why,
+            Change(settings={"model.sha256": None}, note="to use it all the same"),
+            key="model.sha256",
+            found=expected,
+        )
 
 
 def _file_hash(path: Path) -> str:

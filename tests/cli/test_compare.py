@@ -262,6 +262,7 @@ def mark() -> Iterator[str]:
         os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_killed_comparison_leaves_no_process_and_ends_as_if_undisturbed(place: Place, mark: str) -> None:
     folder = place.path / "killed"
     process = start(place, "killed", mark)
@@ -474,6 +475,7 @@ def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
     assert sum(map(len, rows.values())) == len({row for of_fold in rows.values() for row in of_fold}) == 80
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> None:
     folder = place.copy("refitted")
     result = invoke(*place.compare("refitted", "--refit"))
@@ -620,6 +622,7 @@ def test_help_says_the_units_of_what_a_gate_compares(command: str) -> None:
 # --- what must not cost the table ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_refit_that_fails_leaves_report_and_model(place: Place) -> None:
     folder = place.copy("unrefitted")
     for path in (folder / "report.json", folder / "report.html"):

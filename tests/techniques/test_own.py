@@ -19,6 +19,7 @@ from finetune.techniques import TECHNIQUES, Technique, conflicts, use_technique
 from finetune.techniques.contract import contract_problems
 from finetune.techniques.registry import source_digest
 from tests.pages import python_blocks
+from tests.cli.invoking import invoke
 from tests.raising import refuses
 from tests.running import REPOSITORY, finetune
 
@@ -53,7 +54,7 @@ def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Wr
     told = ("--technique", reference, "--set", "techniques.gradient_centralization={}")
     centred = finetune("run", recipe, *told, "--output", tmp_path / "centred", "--json")
     assert centred.returncode == 0, centred.stderr
-    plain = finetune("run", recipe, "--output", tmp_path / "plain", "--json")
+    plain = invoke("run", recipe, "--output", tmp_path / "plain", "--json")
     (with_it,), (without,) = json.loads(centred.stdout), json.loads(plain.stdout)
     assert with_it["techniques"]["gradient_centralization"]["settings"] == {"fraction": 1.0}
     assert re.fullmatch("[0-9a-f]{64}", with_it["code"]["techniques"]["gradient_centralization"])
@@ -63,26 +64,21 @@ def test_the_example_runs_as_documented_and_acts(example: Path, write_recipe: Wr
     assert with_it["history"] != without["history"]
 
 
+@pytest.mark.usefixtures("registry")
 def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     example: Path, write_recipe: Write, tmp_path: Path
 ) -> None:
     preset = tmp_path / "centred.yaml"
     preset.write_text("# mine\ngradient_centralization: {}\n", encoding="utf-8")
     command = ("compare", write_recipe(training={"epochs": 1}), "--presets", f"none,{preset}", "--seeds", "1")
-    command = (
-        *command,
-        "--technique",
-        f"{example}:GradientCentralization",
-        "--output",
-        tmp_path / "compared",
-        "--quiet",
-    )
-    first = finetune(*command)
-    assert first.returncode == 0, first.stderr
+    reference = f"{example}:GradientCentralization"
+    command = (*command, "--technique", reference, "--jobs", "1", "--output", tmp_path / "compared", "--quiet")
+    first = invoke(*command)
+    assert first.exit_code == 0, first.stderr
     assert len(list((tmp_path / "compared" / "cells").glob("*/predictions.npz"))) == 2
     example.write_text(EXAMPLE.replace("sub_(self.fraction", "sub_(0.5 * self.fraction"), encoding="utf-8")
-    second = finetune(*command, "--dry-run", "--json")
-    assert second.returncode == 0, second.stderr
+    second = invoke(*command, "--dry-run", "--json")
+    assert second.exit_code == 0, second.stderr
     cells = {cell["variant"]: cell for cell in json.loads(second.stdout)["cells"]}
     assert {name: cell["state"] for name, cell in cells.items()} == {"none": "finished", "centred": "waiting"}
     there = {name: (tmp_path / "compared" / cell["folder"]).exists() for name, cell in cells.items()}
