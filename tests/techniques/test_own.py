@@ -18,8 +18,8 @@ from finetune.errors import RecipeError
 from finetune.techniques import TECHNIQUES, Technique, conflicts, use_technique
 from finetune.techniques.contract import contract_problems
 from finetune.techniques.registry import source_digest
-from tests.pages import python_blocks
 from tests.cli.invoking import invoke
+from tests.pages import python_blocks
 from tests.raising import refuses
 from tests.running import REPOSITORY, finetune
 
