@@ -89,7 +89,7 @@ class SAM(Technique, Gradients):
         if not math.isfinite(norm):
             raise RunFailed(
                 f"the norm of the gradient became {norm}.",
-                Change(settings={"training.learning_rate": 1e-5}, note="a smaller learning rate"),
+                Change(text="Use a smaller training.learning_rate."),
                 turned_off("sam"),
                 key="techniques.sam",
             )

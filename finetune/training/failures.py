@@ -18,7 +18,13 @@ def explain(error: BaseException, recipe: Recipe, folder: Path) -> BaseException
     if is_full(error):
         return disk_full(folder)
     if isinstance(error, torch.OutOfMemoryError):
-        parts = 2 * recipe.training.accumulation
-        way = Change(settings={"training.accumulation": parts}, note="the same batch in half the memory")
-        return RunFailed(f"out of GPU memory: {error}", way)
+        return RunFailed(f"out of GPU memory: {error}", _half_the_memory(recipe))
     return error
+
+
+def _half_the_memory(recipe: Recipe) -> Change:
+    """Smaller micro-batches, or shorter texts where each holds a single row already."""
+    parts = 2 * recipe.training.accumulation
+    if parts <= recipe.training.batch_size:
+        return Change(settings={"training.accumulation": parts}, note="the same batch in half the memory")
+    return Change(settings={"data.max_length": recipe.data.max_length // 2}, note="shorter texts")

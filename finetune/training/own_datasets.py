@@ -109,7 +109,7 @@ def _rows(labels: Sequence[Any], names: Sequence[str], task: Task) -> Rows:
     """
     try:
         values = [_row_label(label, names, task) for label in labels]
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError) as error:
         expected = {
             "single_label": f"an int from 0 to {len(names) - 1}",
             "multi_label": f"a list of {len(names)} zeros and ones",
@@ -123,7 +123,7 @@ def _rows(labels: Sequence[Any], names: Sequence[str], task: Task) -> Rows:
 
 def _row_label(label: Any, names: Sequence[str], task: Task) -> Any:
     if task == "single_label":
-        if not isinstance(label, int) or label < 0:
+        if not isinstance(label, int) or not 0 <= label < len(names):
             raise ValueError(f"found {label!r}")
         return names[label]
     if task == "multi_label":

@@ -238,11 +238,11 @@ def _process_problems(recipe: Recipe) -> list[Problem]:
     if training.batch_size >= training.accumulation * processes:
         return []
     why = (
-        f"{training.accumulation} parts in each of {processes} processes are more than the {training.batch_size} rows "
-        "of a batch."
+        f"{training.accumulation} micro-batches in each of {processes} processes are more than the "
+        f"{training.batch_size} rows of a batch."
     )
-    fewer_parts = Change(settings={"training.accumulation": max(1, training.batch_size // processes)})
-    changes = (fewer_parts, Change(text="use fewer processes"))
+    fewer = Change(settings={"training.accumulation": max(1, training.batch_size // processes)})
+    changes = (fewer, Change(text="use fewer processes"))
     return [Problem(why, "training.accumulation", found=training.accumulation, changes=changes)]
 
 

@@ -91,5 +91,5 @@ def test_more_micro_batches_than_rows_per_process_are_refused(
     options = ("--set", "training.batch_size=4", "--set", "training.accumulation=4")
     run = invoke("run", recipe, "--output", tmp_path / "two", *options)
     assert run.exit_code == 2
-    assert "training.accumulation: 4 parts in each of 2 processes" in run.stderr
+    assert "training.accumulation: 4 micro-batches in each of 2 processes" in run.stderr
     assert not (tmp_path / "two").exists()
