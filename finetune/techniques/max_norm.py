@@ -10,6 +10,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.parameters import WeightNames
+from finetune.techniques.parts import is_in_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,11 +85,10 @@ class MaxNorm(Technique, OptimizerSteps):
 
     def export_warnings(self, model: nn.Module) -> list[Problem]:
         """Whether the head's limit was ever reached, which cannot be known before."""
-        prefix = f"{model.base_model_prefix}."
         lengths = [
             float(row_norms(value.detach()).max())
             for name, value in model.named_parameters()
-            if value.dim() > 1 and not name.startswith(prefix)
+            if value.dim() > 1 and not is_in_encoder(model, name)
         ]
         if self.head is None or not lengths or max(lengths) >= 0.999 * self.head:
             return []
