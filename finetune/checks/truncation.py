@@ -66,20 +66,21 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
             f"{longest:,} tokens.",
             figures={"texts": len(cut), "share": fraction, "tokens_lost": lost, "longest": longest},
             examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
-            advice=_advice(lengths, encoder, section),
+            advice=_advice(lengths, encoder, section, data),
         )
     ]
 
 
-def _advice(lengths: list[int], encoder: Encoder, section: DataSection) -> str:
+def _advice(lengths: list[int], encoder: Encoder, section: DataSection, data: Data) -> str:
     """The length that 99 % of the texts fit into, or 95 %, if the model takes it; else another way to read them."""
-    limit = encoder.tokenizer.model_max_length
     for quantile in (99, 95):
         needed = int(np.percentile(lengths, quantile, method="higher"))
-        rounded = min(limit, -(-needed // STEP) * STEP)
-        if encoder.max_length < needed <= limit:
+        rounded = min(encoder.limit, -(-needed // STEP) * STEP)
+        if encoder.max_length < needed <= encoder.limit:
             return f"Try: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
     if np.mean(np.array(lengths) <= encoder.max_length) >= 0.99:
         return "So few texts hardly matter"
+    if data.train.pairs is not None:  # which are cut at the end of the longer text only
+        return "Shorten the texts, or use a model that reads longer ones: --model …"
     others = ["windows"] if section.long_texts == "head_tail" else ["head_tail", "windows"]
     return "Try: " + " or ".join(f"--set data.long_texts={other}" for other in others)
