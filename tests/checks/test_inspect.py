@@ -92,11 +92,41 @@ def test_a_broken_cache_costs_time_only(monkeypatch: pytest.MonkeyPatch, tmp_pat
     data = planting.clean_data(1, rows=60)
     first = inspect_data(data, SECTION, None)
     [kept] = (tmp_path / "cache" / "checks").glob("*.json")
-    kept.write_text("")
-    assert inspect_data(data, SECTION, None) == first
+    for damaged in (b"", b"\xff\xfe"):
+        kept.write_bytes(damaged)
+        assert inspect_data(data, SECTION, None) == first
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "file"))
     assert inspect_data(data, SECTION, None) == first
+
+
+@pytest.mark.parametrize("method", ["unlink", "read_text"])
+def test_a_damaged_file_that_cannot_be_replaced_costs_time_only(
+    method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a cache that others keep: it cannot be written, or another process has just removed the file."""
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: EMPTY)
+    data = planting.clean_data(1, rows=60)
+    inspect_data(data, SECTION, None)
+    [kept] = (tmp_path / "cache" / "checks").glob("*.json")
+    kept.write_text("")
+
+    def refuse(*given: Any, **settings: Any) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, method, refuse)
+    assert inspect_data(data, SECTION, None) == EMPTY
+
+
+def test_the_code_that_decides_what_equal_rows_are_is_part_of_the_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read = []
+    really_read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), really_read(path))[1])
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: EMPTY)
+    inspect_data(planting.clean_data(1, rows=60), SECTION, None)
+    assert {"rows.py", "labels.py", "duplicates.py", "tokens.py", "copies.py"} <= set(read)
 
 
 EMPTY = Inspection(findings=[], baselines=[])
