@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune.data.table import Column, Table
-from finetune.errors import Change, DataError
+from finetune.data.table import Column, Table, UnusableColumn
+from finetune.errors import DataError
 
 # What a damaged or hostile file makes of the libraries' readers.
 READING_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
@@ -97,10 +97,9 @@ def why_unreadable(feature: Any) -> str | None:
     return f"holds {_feature_name(feature)}, which is no text, number or list of them"
 
 
-def unreadable_column(origin: str, name: str, why: str) -> DataError:
+def unreadable_column(origin: str, name: str, why: str) -> UnusableColumn:
     """The error of who uses a column that cannot be used."""
-    other = [Change(settings={f"data.{role}": "COLUMN"}) for role in ("text", "label")]
-    return DataError(f"{origin}: column '{name}' {why}. Name another column.", *other)
+    return UnusableColumn(f"{origin}: column '{name}' {why}. Name another column.")
 
 
 def _chunk_decoder(origin: str, name: str, feature: Any) -> Callable[[Any], list[Any]]:

@@ -21,12 +21,16 @@ def _plain(chunk: Any) -> list[Any]:
     return chunk if isinstance(chunk, list) else chunk.to_pylist()
 
 
+class UnusableColumn(DataError):
+    """A column holds what cannot be used. Who asks for its cells knows which key of the recipe names it."""
+
+
 class Column(Sequence[Any]):
     """Values of a column. Iterating and single rows are cheap; neither unpacks more than a chunk.
 
     Args:
         chunks: Lists, or Arrow arrays: a Python text costs 49 bytes beside its characters, one in Arrow 8.
-        decode: Chunk -> values; may raise DataError, so that a column nobody uses may hold what cannot be used.
+        decode: Chunk -> values; may raise UnusableColumn, so that a column nobody uses may hold what cannot be used.
     """
 
     def __init__(self, chunks: Sequence[Any], decode: Callable[[Any], list[Any]] = _plain) -> None:
