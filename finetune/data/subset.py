@@ -103,5 +103,5 @@ def draw_probe(labels: Sequence[Any], size: int, task: Task, seed: int, key: str
     """`size` positions, ascending; stratified, unless the rows are too few for that."""
     kinds = len(set(strata(labels, task) or []))
     if 0 < kinds <= size <= len(labels) - kinds:
-        return sample(labels, size, task, seed, key)
+        return sample(labels, size, task, seed, key).rows
     return sorted(random.Random(seed).sample(range(len(labels)), size))

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from finetune.data.copies import deduplicate, drop_shared
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data, Rows
 from finetune.data.splits import holdout_size
+from finetune.data.strata import sample
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import labelled_texts, write_csv, write_jsonl
@@ -616,9 +618,24 @@ def test_many_label_sets_are_stratified_by_the_rarest_label(tmp_path: Path, monk
     assert sum("d" in names for names in (data.test or data.train).labels) == 6
 
 
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (lambda row: f"l{row % 25}|m{row % 24}", "more labels than rows to draw"),
+        (lambda row: "a" if row else "a|rare", "one row of rare labels"),
+    ],
+)
+def test_label_sets_that_cannot_be_stratified_are_not_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: Callable[[int], str], why: str
+) -> None:
+    monkeypatch.setattr("finetune.data.strata.MOST_ROWS", 0)
+    labels = [cell(row).split("|") for row in range(100)]
+    assert sample(labels, 20, "multi_label", 0, "data.test_size").how == f"at random: {why}"
+
+
 def test_a_size_that_nobody_named_is_explained(tmp_path: Path) -> None:
     notes = load(write(tmp_path, imbalanced())).notes
     assert (
-        "test: 40 rows held out (stratified by class, split seed 0; data.test_size is not set: 10 to 20 % of "
-        "the rows, about 500)" in notes
+        "test: 40 rows held out (stratified by class, split seed 0; data.test_size is not set: a tenth to a "
+        "fifth of the rows)" in notes
     )
