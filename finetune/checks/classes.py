@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from finetune.checks.base import NAMED, is_given, named_splits, percent, verb
-from finetune.data.labels import count_labels, largest_class
+from finetune.data.labels import count_labels, drop_change, largest_class
 from finetune.data.rows import Data
 from finetune.measurement.scores import IMBALANCED
 from finetune.records.schema import Finding
@@ -30,7 +30,7 @@ def check_classes(data: Data) -> list[Finding]:
         if split == "train":
             single = [name for name in data.labels if counts[name] == 1]
             text = "{} " + verb(len(single), "has only 1 training row", "have only 1 training row each")
-            advice = "Add rows, or leave such classes out: --set data.drop_labels=…"
+            advice = f"Add rows, or leave such classes out: {drop_change(single[:NAMED]).for_command_line()}"
             findings += _finding(data.labels, single, "single", "warning", text, advice)
             continue
         missing = [name for name in data.labels if counts[name] == 0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row, verb
 from finetune.data.duplicates import Kind, Twin, find_twins
-from finetune.data.rows import Data, Rows
+from finetune.data.rows import Data, Rows, label_identity
 from finetune.records.schema import Finding
 
 SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
@@ -62,7 +62,9 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
     if not twins:
         return None
     fraction = len(twins) / len(rows)
-    relabelled = sum(originals.labels[twin.original] != rows.labels[twin.row] for twin in twins)
+    relabelled = sum(
+        label_identity(originals.labels[twin.original]) != label_identity(rows.labels[twin.row]) for twin in twins
+    )
     of_them = "" if len(twins) == 1 else f"{relabelled} of them "
     labels = f", {of_them}with a different label" if relabelled else ""
     return Finding(

@@ -31,8 +31,7 @@ def check_groups(data: Data) -> list[Finding]:
                     f"{show_names(groups)}, with {count(len(shared), f'{split} row')} ({percent(fraction)}).",
                     figures={"groups": len(groups), "rows": len(shared), "share": fraction},
                     examples=[show_row(split, rows, index) for index in shared[:EXAMPLES]],
-                    advice="Use one file with all rows, which is then split by group: --data FILE --set "
-                    "data.group=COLUMN",
+                    advice="Use one file with all rows, which is then split by group: --data FILE",
                 )
             )
     return findings
