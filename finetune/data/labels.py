@@ -155,9 +155,9 @@ def label_names(
     trained = sorted(count_labels(splits["train"]), key=_natural_order)
     if len(trained) < (2 if task == "single_label" else 1):
         shown = f"only {trained[0]!r}" if trained else "none"
-        raise DataError(
-            f"at least two classes are needed to train, and {len(splits['train'])} rows have {shown}.", key="data.label"
-        )
+        needed = "two classes are" if task == "single_label" else "one label is"
+        why = f"at least {needed} needed to train, and {len(splits['train'])} rows have {shown}."
+        raise DataError(why, key="data.label")
     for split in ("validation", "test"):
         unseen = sorted(set(count_labels(splits[split])) - set(trained)) if split in splits else []
         if unseen:

@@ -117,7 +117,7 @@ def load_tokenizer(section: ModelSection) -> Any:
         )
     except LOADING_ERRORS as error:
         why = f"no tokenizer for '{section.id}': {_first_line(error)}"
-        raise ModelError(why, key="model.id", found=section.id) from error
+        raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         why = f"'{section.id}' has no tokenizer files: every word would be unknown."
         raise ModelError(why, Change(text="Copy them there."), key="model.id", found=section.id)

