@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from finetune.data.duplicates import TextKey, text_keys
 from finetune.data.rows import Data, Rows
 
 CHECKS = (  # the names that findings have
@@ -32,6 +33,11 @@ def named_splits(data: Data) -> dict[str, Rows]:
     """Train whole, validation and test (if there is one)."""
     splits = {"train": data.train, "validation": data.validation}
     return splits if data.test is None else {**splits, "test": data.test}
+
+
+def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
+    """Split -> what makes rows the same text: punctuation does not count."""
+    return {name: text_keys(rows) for name, rows in named_splits(data).items()}
 
 
 def is_given(data: Data, split: str) -> bool:

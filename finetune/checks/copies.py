@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row, verb
-from finetune.data.duplicates import Kind, Twin, find_twins
+from finetune.checks.base import EXAMPLES, count, keys_by_split, named_splits, percent, show_row, verb
+from finetune.data.duplicates import Kind, TextKey, Twin, find_twins
 from finetune.data.rows import Data, Rows, label_identity
 from finetune.records.schema import Finding
 
@@ -20,7 +20,7 @@ KINDS: dict[Kind, str] = {
 }
 
 
-def check_copies(data: Data) -> list[Finding]:
+def check_copies(data: Data, keys: Mapping[str, list[TextKey]] | None = None) -> list[Finding]:
     """Duplicates in each split, then leaks across splits, from one search.
 
     Duplicates: rows whose text occurs earlier in the same split. A warning from 5 % of the split, where they begin to
@@ -29,10 +29,15 @@ def check_copies(data: Data) -> list[Finding]:
     Leaks: rows of validation and test whose text is in train, or rows of test that are in validation. A problem from
     1 % of the split: models mostly recall rows that they were trained on, so these alone move the score by up to that
     much. Below it a warning.
+
+    Args:
+        data: All splits are searched.
+        keys: `keys_by_split(data)`, where it is known.
     """
     splits = named_splits(data)
     names, parts = list(splits), list(splits.values())
-    twins = find_twins(parts, limit=SEARCHED)
+    keys = keys_by_split(data) if keys is None else keys
+    twins = find_twins(parts, limit=SEARCHED, keys=list(keys.values()))
     findings = [_duplicates(name, parts[part], twins[part, part]) for part, name in enumerate(names)]
     for part, name in enumerate(names):
         for earlier in range(part):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
-from finetune.checks.base import named_splits
+from finetune.checks.base import keys_by_split, named_splits
 from finetune.checks.baselines import measure_baselines
 from finetune.checks.classes import check_classes, check_majority
 from finetune.checks.conflicts import check_conflicts
@@ -94,9 +94,10 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
     with threadpool_limits(1), warnings.catch_warnings():
         # Of scikit-learn and scipy: about fits stopped early and constant inputs, which no finding depends on.
         warnings.simplefilter("ignore")
+        keys = keys_by_split(data)
         findings = [
-            *check_copies(data),
-            *check_conflicts(data),
+            *check_copies(data, keys),
+            *check_conflicts(data, keys),
             *check_groups(data),
             *check_classes(data),
             *check_majority(data),

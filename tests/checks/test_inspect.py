@@ -61,6 +61,14 @@ def test_problems_come_first() -> None:
     assert levels[0] == "problem"
 
 
+def test_every_text_is_normalised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = planting.clean_data(0, rows=60)
+    seen = []
+    monkeypatch.setattr("finetune.data.duplicates.normalise", lambda text: (seen.append(text), text)[1])
+    inspect_data(data, SECTION, None)
+    assert len(seen) == 60
+
+
 def test_with_the_tokenizer_of_a_model(tiny_model: Path) -> None:
     data = planting.clean_data(0, rows=60)
     encoder = Encoder(load_tokenizer(ModelSection(id=str(tiny_model))), data, 8)
