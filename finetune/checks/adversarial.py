@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, advise_on_shift, full_texts, named_splits, show_row
+from finetune.checks.base import EXAMPLES, advise_on_shift, full_texts, show_row
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -28,7 +28,7 @@ def check_adversarial(data: Data) -> list[Finding]:
     above 0.55; an AUC of 0.5 means no difference. docs/checks.md says how often random splits alarm. Not computed below
     40 rows per side.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     findings = []
     for split, rows in splits.items():
         if split == "train" or min(len(rows), len(data.train)) < SMALLEST:

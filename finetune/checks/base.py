@@ -29,15 +29,9 @@ SHOWN = 120  # characters of a text in an example
 NAMED = 5  # labels named in one sentence
 
 
-def named_splits(data: Data) -> dict[str, Rows]:
-    """Train whole, validation and test (if there is one)."""
-    splits = {"train": data.train, "validation": data.validation}
-    return splits if data.test is None else {**splits, "test": data.test}
-
-
 def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
     """Split -> what makes rows the same text: punctuation does not count."""
-    return {name: text_keys(rows) for name, rows in named_splits(data).items()}
+    return {name: text_keys(rows) for name, rows in data.whole_splits().items()}
 
 
 def is_given(data: Data, split: str) -> bool:

@@ -36,7 +36,7 @@ def measure_baselines(data: Data) -> list[Baseline]:
     predict = _fit(data.task, features.of(train), targets, len(data.labels or [0]))
     constant = _majority_logits(data.task, targets)
     fitted = "" if train is data.train else f", fitted on {FITTED:,} of {len(data.train):,} training rows"
-    splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.splits().items()}
+    splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.measured_splits().items()}
     majority = {
         name: _scores(data.task, np.tile(constant, (len(rows), 1)), truth) for name, (rows, truth) in splits.items()
     }

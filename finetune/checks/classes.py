@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from finetune.checks.base import NAMED, is_given, named_splits, percent, verb
+from finetune.checks.base import NAMED, is_given, percent, verb
 from finetune.data.labels import count_labels, drop_change, largest_class
 from finetune.data.rows import Data
 from finetune.measurement.scores import IMBALANCED
@@ -25,7 +25,7 @@ def check_classes(data: Data) -> list[Finding]:
     if data.labels is None:
         return []
     findings = []
-    for split, rows in named_splits(data).items():
+    for split, rows in data.whole_splits().items():
         counts = count_labels(rows)
         if split == "train":
             single = [name for name in data.labels if counts[name] == 1]

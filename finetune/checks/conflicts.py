@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from finetune.checks.base import EXAMPLES, count, keys_by_split, named_splits, percent, show_row
+from finetune.checks.base import EXAMPLES, count, keys_by_split, percent, show_row
 from finetune.data.duplicates import TextKey
 from finetune.data.rows import Data, label_identity
 from finetune.records.schema import Finding
@@ -23,7 +23,7 @@ def check_conflicts(data: Data, keys: Mapping[str, list[TextKey]] | None = None)
         data: All splits are searched.
         keys: `keys_by_split(data)`, where it is known.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     tolerance = statistics.pstdev(data.train.labels) if data.task == "regression" else None
     same_text: dict[TextKey, list[_Row]] = defaultdict(list)
     for split, of_split in (keys_by_split(data) if keys is None else keys).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from finetune.checks.base import EXAMPLES, count, keys_by_split, named_splits, percent, show_row, verb
+from finetune.checks.base import EXAMPLES, count, keys_by_split, percent, show_row, verb
 from finetune.data.duplicates import Kind, TextKey, Twin, find_twins
 from finetune.data.rows import Data, Rows, label_identity
 from finetune.records.schema import Finding
@@ -34,7 +34,7 @@ def check_copies(data: Data, keys: Mapping[str, list[TextKey]] | None = None) ->
         data: All splits are searched.
         keys: `keys_by_split(data)`, where it is known.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     names, parts = list(splits), list(splits.values())
     keys = keys_by_split(data) if keys is None else keys
     twins = find_twins(parts, limit=SEARCHED, keys=list(keys.values()))

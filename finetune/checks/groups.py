@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_names, show_row, verb
+from finetune.checks.base import EXAMPLES, count, percent, show_names, show_row, verb
 from finetune.data.rows import Data
 from finetune.records.schema import Finding
 
@@ -12,7 +12,7 @@ def check_groups(data: Data) -> list[Finding]:
 
     Any is a problem: naming a group means that its rows are not independent.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     findings = []
     names = list(splits)
     for position, split in enumerate(names):

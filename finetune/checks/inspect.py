@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
-from finetune.checks.base import keys_by_split, named_splits
+from finetune.checks.base import keys_by_split
 from finetune.checks.baselines import measure_baselines
 from finetune.checks.classes import check_classes, check_majority
 from finetune.checks.conflicts import check_conflicts
@@ -116,7 +116,7 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
 def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     """sha256 over everything that decides the findings."""
     digest = hashlib.sha256()
-    splits = {name: [part.ids, part.groups] for name, part in named_splits(data).items()}
+    splits = {name: [part.ids, part.groups] for name, part in data.whole_splits().items()}
     of_tokens = None if encoder is None else _describe(encoder, section)
     digest.update(
         json.dumps(

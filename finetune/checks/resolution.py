@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from finetune.checks.base import count, is_given, named_splits
+from finetune.checks.base import count, is_given
 from finetune.data.rows import Data
 from finetune.records.schema import Finding
 from finetune.tasks import Task
@@ -22,7 +22,7 @@ def check_resolution(data: Data) -> list[Finding]:
     McNemar's test with 80 % power where 10 % of the rows are discordant. A warning below 200 rows, else information.
     """
     findings = []
-    for split, rows in named_splits(data).items():
+    for split, rows in data.whole_splits().items():
         if split == "train":
             continue
         half = half_width(len(rows), data.task)
@@ -80,7 +80,7 @@ def _precision(task: Task, half: float, difference: float | None) -> str:
 def _advice(data: Data, split: str, rows: int) -> str:
     if rows >= SMALL:
         return ""
-    if "test" in named_splits(data) and is_given(data, "test"):  # folds make their own test split
+    if "test" in data.whole_splits() and is_given(data, "test"):  # folds make their own test split
         whole = "use one file with all rows, split into folds: finetune compare --data FILE --folds 5 --seeds 3"
         return f"Label more {split} rows, or {whole}"
     return f"Label more {split} rows, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_label, show_row, verb
+from finetune.checks.base import EXAMPLES, count, percent, show_label, show_row, verb
 from finetune.data.rows import Data
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
@@ -32,7 +32,7 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
     cut: list[tuple[str, int]] = []
     of_label: Counter[str] = Counter()
     cut_of_label: Counter[str] = Counter()
-    for name, rows in named_splits(data).items():
+    for name, rows in data.whole_splits().items():
         positions = list(range(len(rows)))
         if len(rows) > COUNTED:
             positions = sorted(random.Random(0).sample(positions, COUNTED))
@@ -55,7 +55,7 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
         if label is None or len(of_label) < 2
         else f". Label '{show_label(label)}' is cut most often ({percent(cut_of_label[label] / of_label[label])})"
     )
-    splits = named_splits(data)
+    splits = data.whole_splits()
     longest = max(lengths)
     return [
         Finding(

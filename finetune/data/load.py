@@ -236,6 +236,6 @@ def class_counts(data: Data) -> dict[str, dict[str, int]]:
     """Split -> label -> rows; empty for regression."""
     if data.labels is None:
         return {}
-    named = {"train": data.train, **data.splits()}
+    named = {"train": data.train, **data.measured_splits()}
     counts = {name: count_labels(rows) for name, rows in named.items()}
     return {name: {label: count[label] for label in data.labels} for name, count in counts.items()}

@@ -85,7 +85,13 @@ class Data:
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
 
-    def splits(self) -> dict[str, Rows]:
-        """Name -> rows of what is measured, the train probe included."""
-        named = {"train_probe": self.train.take(self.probe), "validation": self.validation}
-        return named if self.test is None else {**named, "test": self.test}
+    def whole_splits(self) -> dict[str, Rows]:
+        """Train, validation, and test where there is one: each row once."""
+        return {"train": self.train, **self._held_out()}
+
+    def measured_splits(self) -> dict[str, Rows]:
+        """What is measured: the train probe, validation, and test where there is one."""
+        return {"train_probe": self.train.take(self.probe), **self._held_out()}
+
+    def _held_out(self) -> dict[str, Rows]:
+        return {"validation": self.validation, **({} if self.test is None else {"test": self.test})}

@@ -116,7 +116,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
-        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()}
+        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.measured_splits().items()}
         text_problems = text_warnings(recipe, data, encoder)
     with stopwatch.phase(CHECKS):
         inspection = inspect(recipe, data, encoder)

@@ -278,7 +278,7 @@ def test_without_a_test_file_no_test_is_taken_from_training_and_it_is_said(tmp_p
     data = load(_folder(tmp_path, train=labelled_texts(30), dev=labelled_texts(10, start=30)))
     assert sizes_of(data) == {"train": 30, "validation": 10}
     assert any(warning.startswith("there is no test split") for warning in data.warnings)
-    assert "test" not in data.splits()
+    assert "test" not in data.measured_splits()
 
 
 def test_a_test_split_is_taken_from_training_when_its_size_is_named(tmp_path: Path) -> None:
@@ -448,18 +448,18 @@ def test_the_train_probe_is_training_rows_as_many_as_validation(tmp_path: Path) 
     assert len(data.probe) == 30
     assert all(first < second for first, second in pairwise(data.probe))
     assert 0 <= data.probe[0] <= data.probe[-1] < len(data.train)
-    assert data.splits()["train_probe"].texts == [data.train.texts[position] for position in data.probe]
+    assert data.measured_splits()["train_probe"].texts == [data.train.texts[position] for position in data.probe]
 
 
 def test_the_train_probe_holds_the_classes_in_proportion(tmp_path: Path) -> None:
     data = load(write(tmp_path, imbalanced()), test_size=40, validation_size=30)
-    assert Counter(data.splits()["train_probe"].labels) == {"a": 18, "b": 9, "c": 3}
+    assert Counter(data.measured_splits()["train_probe"].labels) == {"a": 18, "b": 9, "c": 3}
 
 
 def test_the_train_probe_of_numbers_is_spread_over_their_range(tmp_path: Path) -> None:
     data = load(write(tmp_path, numbers(200)), test_size=20, validation_size=20)
     ranks = {value: rank for rank, value in enumerate(sorted(data.train.labels))}
-    bins = Counter(ranks[value] * 10 // len(ranks) for value in data.splits()["train_probe"].labels)
+    bins = Counter(ranks[value] * 10 // len(ranks) for value in data.measured_splits()["train_probe"].labels)
     assert bins == dict.fromkeys(range(10), 2)
 
 
@@ -574,7 +574,7 @@ def test_pairs_stay_together_through_splitting(tmp_path: Path) -> None:
     rows = [(f"text {index}", f"pair of {index}", "ab"[index % 2]) for index in range(60)]
     data = load(write_csv(tmp_path / "data.csv", ["text", "text_pair", "label"], rows))
     assert data.columns == {"text": "text", "label": "label", "text_pair": "text_pair"}
-    splits = [*splits_of(data).values(), data.splits()["train_probe"]]
+    splits = [*splits_of(data).values(), data.measured_splits()["train_probe"]]
     for split in splits:
         assert split.pairs is not None
         for text, pair, label in zip(split.texts, split.pairs, split.labels, strict=True):
