@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.table import Column, Table, UnusableColumn
-from finetune.errors import DataError
+from finetune.errors import DataError, first_line
 
 # What a damaged or hostile file makes of the libraries' readers.
 READING_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
@@ -46,12 +46,6 @@ def load_parquet(path: Path) -> Any:
     if repeated:
         raise DataError(f"{path}: column name {repeated[0]!r} appears twice.")
     return table
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of a library says, for a message of one line."""
-    message = str(error).strip()
-    return message.splitlines()[0].rstrip(".") if message else type(error).__name__
 
 
 def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:

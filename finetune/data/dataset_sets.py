@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune.data.arrow_files import READING_ERRORS, arrow_table, first_line
+from finetune.data.arrow_files import READING_ERRORS, arrow_table
 from finetune.data.table import Table
-from finetune.errors import Change, DataError, suggest
+from finetune.errors import Change, DataError, first_line, suggest
 from finetune.recipe import DataSection
 
 SPLIT_NAMES = {

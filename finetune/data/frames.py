@@ -12,10 +12,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.data.arrow_files import READING_ERRORS, features_of, first_line, why_unreadable
+from finetune.data.arrow_files import READING_ERRORS, features_of, why_unreadable
 from finetune.data.dataset_sets import SPLIT_NAMES
 from finetune.data.table import kind_of
-from finetune.errors import DataError, suggest
+from finetune.errors import DataError, first_line, suggest
 
 EXPECTED = (
     'Expected a pandas DataFrame, a datasets.Dataset or DatasetDict, {"text": […], "label": […]}, a list of dicts, '
