@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, advise_on_shift, full_texts, show_row
+from finetune.checks.base import EXAMPLES, advise_on_shift, draw_rows, full_texts, show_row
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -43,7 +42,7 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    rows, train = _sample(rows), _sample(data.train)
+    rows, train = draw_rows(rows, SIDE), draw_rows(data.train, SIDE)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORDS, max_features=20_000)
     features = vectorizer.fit_transform([*full_texts(train), *full_texts(rows)])
     sides = np.repeat([0, 1], [len(train), len(rows)])
@@ -65,12 +64,6 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
         examples=[show_row(split, rows, int(index)) for index in typical],
         advice=advise_on_shift(data, split),
     )
-
-
-def _sample(rows: Rows) -> Rows:
-    if len(rows) <= SIDE:
-        return rows
-    return rows.take(sorted(random.Random(0).sample(range(len(rows)), SIDE)))
 
 
 def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float, float, float]:

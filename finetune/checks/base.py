@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,17 @@ NAMED = 5  # labels named in one sentence
 def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
     """Split -> what makes rows the same text: punctuation does not count."""
     return {name: text_keys(rows) for name, rows in data.whole_splits().items()}
+
+
+def draw_positions(rows: Rows, most: int) -> Sequence[int]:
+    """All positions; of more rows than `most`, that many: ascending, and the same each time."""
+    positions = range(len(rows))
+    return positions if len(rows) <= most else sorted(random.Random(0).sample(positions, most))
+
+
+def draw_rows(rows: Rows, most: int) -> Rows:
+    """The rows at these positions; the same object where they are all."""
+    return rows if len(rows) <= most else rows.take(draw_positions(rows, most))
 
 
 def is_given(data: Data, split: str) -> bool:

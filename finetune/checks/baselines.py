@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.checks.base import draw_rows
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.rows import Data, Rows
 from finetune.measurement.gap import compute_gap
@@ -28,9 +28,7 @@ def measure_baselines(data: Data) -> list[Baseline]:
     tfidf: logistic regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character
     3–5-grams; of pairs also on how much the texts have in common. Fitted on at most 20,000 training rows.
     """
-    train = data.train
-    if len(train) > FITTED:
-        train = train.take(sorted(random.Random(0).sample(range(len(train)), FITTED)))
+    train = draw_rows(data.train, FITTED)
     targets = encode_targets(data, train)
     features = TextFeatures(train)
     predict = _fit(data.task, features.of(train), targets, len(data.labels or [0]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, percent, show_row, verb
+from finetune.checks.base import EXAMPLES, count, draw_positions, percent, show_row, verb
 from finetune.checks.baselines import STRENGTH, encode_targets
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.rows import Data, Rows
@@ -82,10 +81,7 @@ def _is_skilled(accuracy: float, majority: float) -> bool:
 
 
 def _usable(train: Rows) -> Rows:
-    positions: Any = range(len(train))
-    most = min(CHECKED, PROBABILITIES // len(set(train.labels)))
-    if len(train) > most:
-        positions = sorted(random.Random(0).sample(positions, most))
+    positions = draw_positions(train, min(CHECKED, PROBABILITIES // len(set(train.labels))))
     counts = Counter(train.labels[index] for index in positions)
     return train.take([index for index in positions if counts[train.labels[index]] >= FEWEST_OF_CLASS])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, percent, show_label, show_row, verb
+from finetune.checks.base import EXAMPLES, count, draw_positions, percent, show_label, show_row, verb
 from finetune.data.rows import Data
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
@@ -33,9 +32,7 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
     of_label: Counter[str] = Counter()
     cut_of_label: Counter[str] = Counter()
     for name, rows in data.whole_splits().items():
-        positions = list(range(len(rows)))
-        if len(rows) > COUNTED:
-            positions = sorted(random.Random(0).sample(positions, COUNTED))
+        positions = draw_positions(rows, COUNTED)
         part = rows.take(positions)
         of_split = encoder.lengths(part.texts, part.pairs)
         lengths += of_split
