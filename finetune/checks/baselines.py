@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.checks.base import draw_rows
 from finetune.checks.tfidf import TextFeatures
-from finetune.data.rows import Data, Rows
+from finetune.data.rows import Data, Rows, target_reader
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores, log_softmax
 from finetune.records.schema import Baseline, Scores
@@ -55,12 +55,8 @@ def _baseline(name: str, about: str, scores: dict[str, Scores]) -> Baseline:
 
 def encode_targets(data: Data, rows: Rows) -> NDArray[Any]:
     """(rows,) class indices, (rows, labels) zeros and ones, or (rows,) numbers."""
-    if data.labels is None:
-        return np.array(rows.labels, dtype=np.float64)
-    index = {name: position for position, name in enumerate(data.labels)}
-    if data.task == "single_label":
-        return np.array([index[label] for label in rows.labels], dtype=np.int64)
-    return np.array([[float(name in label) for name in data.labels] for label in rows.labels], dtype=np.float64)
+    kind = np.int64 if data.task == "single_label" else np.float64
+    return np.array(list(map(target_reader(data.task, data.labels), rows.labels)), dtype=kind)
 
 
 def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:

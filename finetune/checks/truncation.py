@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finetune.checks.base import EXAMPLES, count, draw_positions, percent, show_label, show_row, verb
-from finetune.data.rows import Data
+from finetune.data.rows import Data, names_of
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
 
@@ -39,9 +39,8 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
         too_long = {index for index, length in enumerate(of_split) if length > encoder.max_length}
         cut += [(name, positions[index]) for index in sorted(too_long)]
         for index, label in enumerate(part.labels if data.labels is not None else []):
-            names = label if isinstance(label, list) else [label]
-            of_label.update(names)
-            cut_of_label.update(names if index in too_long else [])
+            of_label.update(names_of(label))
+            cut_of_label.update(names_of(label) if index in too_long else [])
     if not cut:
         return []
     fraction = len(cut) / len(lengths)

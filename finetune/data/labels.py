@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.data.label_cells import LabelFormat, are_written_lists, as_number
-from finetune.data.rows import Rows
+from finetune.data.rows import Rows, names_of
 from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
@@ -126,10 +126,6 @@ def drop_labelled(rows: Rows, names: list[str], dropped: Counter[str]) -> Rows:
 def drop_change(names: list[str]) -> Change:
     """The setting that leaves these labels out."""
     return Change(settings={"data.drop_labels": names})
-
-
-def names_of(label: Any) -> list[str]:
-    return label if isinstance(label, list) else [str(label)]
 
 
 def label_names(

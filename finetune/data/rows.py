@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,26 @@ class Rows:
 def label_identity(label: Any) -> Any:
     """What makes two labels the same: the order in a list does not count."""
     return frozenset(label) if isinstance(label, list) else label
+
+
+def names_of(label: Any) -> list[str]:
+    """The classes of a row: one, or those of a list."""
+    return label if isinstance(label, list) else [str(label)]
+
+
+def target_reader(task: Task, labels: Sequence[str] | None) -> Callable[[Any], Any]:
+    """Label -> target: int for single-label, K zeros and ones for multi-label, float for regression.
+
+    Args:
+        task: What is predicted.
+        labels: Names in the order of the logits; None for regression.
+    """
+    index = {name: position for position, name in enumerate(labels or ())}
+    if task == "single_label":
+        return index.__getitem__
+    if task == "multi_label":
+        return lambda label: [float(name in label) for name in index]
+    return float
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 from finetune.data.groups import draw_groups, group_folds
-from finetune.data.labels import drop_change, names_of
-from finetune.data.rows import Rows
+from finetune.data.labels import drop_change
+from finetune.data.rows import Rows, names_of
 from finetune.data.strata import ITERATIVE, STRATIFIED, Drawn, is_iterative, label_matrix, sample, strata
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection

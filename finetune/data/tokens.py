@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from finetune.data.long_texts import LongTexts, kept_spans
-from finetune.data.rows import Data, Rows
+from finetune.data.rows import Data, Rows, target_reader
 from finetune.data.token_cache import Arrays, cached_arrays
 from finetune.errors import Change, DataError, RecipeError
 
@@ -113,8 +113,7 @@ class Encoder:
         self._max_length = max_length
         self._long_texts = long_texts
         self._overlap = overlap
-        self._task = data.task
-        self._index = {name: index for index, name in enumerate(data.labels or [])}
+        self._target = target_reader(data.task, data.labels)
         self._encoded: dict[str, Tokens] = {}
 
     @property
@@ -237,11 +236,7 @@ class Encoder:
 
     def target(self, label: Any) -> Any:
         """int for single-label, K zeros and ones for multi-label, float for regression."""
-        if self._task == "single_label":
-            return self._index[label]
-        if self._task == "multi_label":
-            return [float(name in label) for name in self._index]
-        return float(label)
+        return self._target(label)
 
 
 def _packed(rows: Iterable[tuple[int, list[Item]]]) -> Arrays:
