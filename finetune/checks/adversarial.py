@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, advise_on_shift, draw_rows, full_texts, show_row
+from finetune.checks.base import EXAMPLES, TWO_SIDED, advise_on_shift, draw_rows, full_texts, show_row
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -82,5 +82,5 @@ def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float,
     won = (ranks[:m] - rankdata(positive)) / n
     lost = 1 - (ranks[m:] - rankdata(negative)) / m
     auc = float(won.mean())
-    half = 1.959964 * math.sqrt(float(won.var(ddof=1) / m + lost.var(ddof=1) / n))
+    half = TWO_SIDED * math.sqrt(float(won.var(ddof=1) / m + lost.var(ddof=1) / n))
     return auc, max(0.0, auc - half), min(1.0, auc + half)

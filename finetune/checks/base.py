@@ -28,6 +28,7 @@ CHECKS = (  # the names that findings have
 EXAMPLES = 3  # rows shown of one finding
 SHOWN = 120  # characters of a text in an example
 NAMED = 5  # labels named in one sentence
+TWO_SIDED = 1.959964  # normal quantile of a 95 % interval
 
 
 def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
@@ -82,17 +83,6 @@ def show_label(label: Any) -> str:
     if isinstance(label, list):
         return ", ".join(label) or "none"
     return f"{label:g}" if isinstance(label, float) else str(label)
-
-
-def show_names(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def count(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def verb(number: int, singular: str, plural: str) -> str:

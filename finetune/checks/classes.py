@@ -8,6 +8,7 @@ from typing import Literal
 from finetune.checks.base import NAMED, is_given, percent, verb
 from finetune.data.labels import count_labels, drop_change, largest_class
 from finetune.data.rows import Data
+from finetune.errors import shorten
 from finetune.measurement.scores import IMBALANCED
 from finetune.records.schema import Finding
 
@@ -67,9 +68,8 @@ def _finding(classes: Sequence[str], names: list[str], key: str, level: Level, t
     """A finding about some of the classes, if there are any; `text` has a place for them."""
     if not names:
         return []
-    shown = ", ".join(f"'{name}'" for name in names[:NAMED])
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    sentence = text.format(f"{verb(len(names), 'class', 'classes')} {shown}{more}")
+    shown = shorten([f"'{name}'" for name in names], NAMED)
+    sentence = text.format(f"{verb(len(names), 'class', 'classes')} {shown}")
     return [
         Finding(
             check="classes",

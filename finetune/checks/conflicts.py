@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from finetune.checks.base import EXAMPLES, count, keys_by_split, percent, show_row
+from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row
 from finetune.data.duplicates import TextKey
 from finetune.data.rows import Data, label_identity
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 
@@ -38,8 +39,8 @@ def check_conflicts(data: Data, keys: Mapping[str, list[TextKey]] | None = None)
         Finding(
             check="conflicts",
             level="warning",
-            text=f"{count(len(conflicts), 'text')} with different labels, in {count(rows_in_conflict, 'row')} "
-            f"({percent(fraction)} of all rows).",
+            text=f"{count_text(len(conflicts), 'text')} with different labels, in "
+            f"{count_text(rows_in_conflict, 'row')} ({percent(fraction)} of all rows).",
             figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": fraction},
             examples=[
                 " ≠ ".join(

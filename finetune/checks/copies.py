@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from finetune.checks.base import EXAMPLES, count, keys_by_split, percent, show_row, verb
+from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row, verb
 from finetune.data.duplicates import Kind, TextKey, Twin, find_twins
 from finetune.data.rows import Data, Rows, label_identity
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
@@ -53,8 +54,8 @@ def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None
     return Finding(
         check="duplicates",
         level="warning" if fraction >= MANY_COPIES else "info",
-        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} an "
-        f"earlier {split} row: {_by_kind(twins)}.",
+        text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} "
+        f"an earlier {split} row: {_by_kind(twins)}.",
         figures={"rows": len(twins), "share": fraction, **_kinds(twins)},
         examples=_examples(split, rows, split, rows, twins),
         advice="Check whether they are the same text"
@@ -75,8 +76,9 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
     return Finding(
         check="leaks",
         level="problem" if fraction >= LEAKED else "warning",
-        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'duplicates', 'duplicate')} "
-        f"{verb(len(twins), f'a {kept} row', f'{kept} rows')}: {_by_kind(twins)}{labels}.",
+        text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) "
+        f"{verb(len(twins), 'duplicates', 'duplicate')} {verb(len(twins), f'a {kept} row', f'{kept} rows')}: "
+        f"{_by_kind(twins)}{labels}.",
         figures={"rows": len(twins), "share": fraction, "other_label": relabelled, **_kinds(twins)},
         examples=_examples(kept, originals, split, rows, twins),
         advice=f"Leave them out of {kept}; {split} keeps all rows: --set data.drop_leaks=true",

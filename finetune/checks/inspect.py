@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from finetune import errors
 from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
 from finetune.checks.base import keys_by_split
@@ -26,7 +27,7 @@ from finetune.checks.shift import check_label_shift, check_length_shift
 from finetune.checks.truncation import check_truncation
 from finetune.data import duplicates, labels, rows
 from finetune.data.rows import Data
-from finetune.measurement import gap, scores
+from finetune.measurement import gap, scores, units
 from finetune.recipe import DataSection
 from finetune.records.schema import Baseline, Finding
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("problem", "warning", "info")
 # What decides the findings beside the data: our code, and the libraries that compute them.
-CODE = (duplicates, gap, labels, rows, scores)  # and everything beside this file
+CODE = (duplicates, errors, gap, labels, rows, scores, units)  # and everything beside this file
 LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "scipy", "tokenizers")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from finetune.checks.base import count, is_given
+from finetune.checks.base import TWO_SIDED, is_given
 from finetune.data.rows import Data
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 from finetune.tasks import Task
 
 ACCURACY = 0.8  # at which the half width is stated; at 50 % it is a quarter wider
 DISCORDANT = 0.1  # fraction of rows on which one of two presets is correct and the other wrong; 5–15 % is usual
 SMALL = 200  # rows below which a difference must be 6 points to be detected
-TWO_SIDED, POWER = 1.959964, 0.841621  # normal quantiles: 95 % confidence, 80 % power
+POWER = 0.841621  # normal quantile of 80 % power
 
 
 def check_resolution(data: Data) -> list[Finding]:
@@ -31,7 +32,7 @@ def check_resolution(data: Data) -> list[Finding]:
             Finding(
                 check="resolution",
                 level="warning" if len(rows) < SMALL else "info",
-                text=f"{count(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
+                text=f"{count_text(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
                 figures={"rows": len(rows), "half_width": half, "difference": difference},
                 advice=_advice(data, split, len(rows)),
             )

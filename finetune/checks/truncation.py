@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, draw_positions, percent, show_label, show_row, verb
+from finetune.checks.base import EXAMPLES, draw_positions, percent, show_label, show_row, verb
 from finetune.data.rows import Data, names_of
+from finetune.measurement.units import count_text
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
 
@@ -57,9 +58,9 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
         Finding(
             check="truncation",
             level="warning" if fraction >= MANY else "info",
-            text=f"{len(cut):,} of {count(len(lengths), 'text')} ({percent(fraction)}) {verb(len(cut), 'is', 'are')} "
-            f"cut at {encoder.max_length} tokens, which loses {percent(lost)} of all tokens{most}. The longest has "
-            f"{longest:,} tokens.",
+            text=f"{len(cut):,} of {count_text(len(lengths), 'text')} ({percent(fraction)}) "
+            f"{verb(len(cut), 'is', 'are')} cut at {encoder.max_length} tokens, which loses {percent(lost)} "
+            f"of all tokens{most}. The longest has {longest:,} tokens.",
             figures={"texts": len(cut), "share": fraction, "tokens_lost": lost, "longest": longest},
             examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
             advice=_advice(lengths, encoder, section, data),

@@ -1,6 +1,5 @@
 """Tables -> rows: texts, groups and order are read from their cells; rows that cannot be used are counted."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from finetune.data.columns import Columns, other_column, require_columns
-from finetune.data.label_cells import is_blank
+from finetune.data.label_cells import as_number, is_blank
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows, Table, UnusableColumn
 from finetune.errors import DataError, suggest
@@ -122,7 +121,7 @@ def _joined_texts(table: Table, template: str) -> list[str]:
 
 def _refuse_numbers(texts: list[str], column: str, table: Table, key: str) -> None:
     filled = [text for text in texts if text.strip()]
-    numbers = sum(_parses_as_number(text) for text in filled)
+    numbers = sum(as_number(text) is not None for text in filled)
     if filled and numbers >= MOSTLY * len(filled):
         raise DataError(
             f"{table.origin}: column '{column}' holds numbers, not texts (first: {filled[0]!r}). "
@@ -140,17 +139,10 @@ def _below_minimum(section: DataSection, table: Table) -> set[int]:
                 f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}", key="data.minimum", found=name
             )
         for index, value in enumerate(table.columns[name]):
-            text = str(value)
-            if not (_parses_as_number(text) and float(text) >= minimum):
+            number = as_number(str(value))
+            if number is None or number < minimum:
                 below.add(index)
     return below
-
-
-def _parses_as_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _read_cells(
@@ -177,22 +169,26 @@ def _as_group(cell: Any) -> str:
 def _order_reader(cells: Iterable[Any]) -> Callable[[Any], float]:
     """Numbers or dates: whatever most of the filled cells are."""
     filled = [str(cell) for cell in cells if not is_blank(cell)]
-    numbers = sum(_parses_as_number(cell) for cell in filled)
-    return _as_number if 2 * numbers >= len(filled) else _as_time
+    numbers = sum(as_number(cell) is not None for cell in filled)
+    position = _as_number if 2 * numbers >= len(filled) else _as_time
+
+    def read(cell: Any) -> float:
+        if is_blank(cell):
+            raise ValueError("is empty, so the position of the row is unknown")
+        return position(cell)
+
+    return read
 
 
 def _as_number(cell: Any) -> float:
-    if is_blank(cell):
-        raise ValueError("is empty, so the position of the row is unknown")
-    if isinstance(cell, bool) or not _parses_as_number(str(cell)):
+    number = as_number(str(cell))
+    if number is None:
         raise ValueError(f"holds {cell!r}, where other rows have numbers")
-    return float(cell)
+    return number
 
 
 def _as_time(cell: Any) -> float:
     """Seconds since 1970; without a time zone, in UTC."""
-    if is_blank(cell):
-        raise ValueError("is empty, so the position of the row is unknown")
     try:
         time = datetime.fromisoformat(str(cell).strip())
     except ValueError as error:

@@ -15,7 +15,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
-from finetune.errors import DataError, suggest
+from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -146,8 +146,7 @@ def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
     """Columns that the model does not see: the second text of a pair may be among them."""
     used = {name for _, name in columns.by_role()} | set(section.minimum)
     left = [name for name in table.columns if name not in used]
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    return [f"columns that are not used: {', '.join(left[:NAMED])}{more}"] if left else []
+    return [f"columns that are not used: {shorten(left, NAMED)}"] if left else []
 
 
 def _messages(tables: dict[str, Table], kind: str) -> list[str]:

@@ -7,7 +7,7 @@ from finetune.data.groups import draw_groups, group_folds
 from finetune.data.labels import drop_change
 from finetune.data.rows import Rows, names_of
 from finetune.data.strata import ITERATIVE, STRATIFIED, Drawn, is_iterative, label_matrix, sample, strata
-from finetune.errors import Change, DataError
+from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -202,19 +202,18 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
     fixed = {unit for label, unit in zip(pool.labels, whole, strict=True) if not lacking.isdisjoint(names_of(label))}
     free = [row for row, unit in enumerate(whole) if unit not in fixed]
     what = "groups" if pool.groups else "rows"
-    shown = ", ".join(f"{name} ({len(holders[name])})" for name in rare[:SHOWN])
-    more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
+    shown = shorten([f"{name} ({len(holders[name])})" for name in rare], SHOWN)
     left = {name for row in free for name in names_of(pool.labels[row])}
     if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
             f"classes with fewer than {parts} {what} cannot be in each of {parts} splits, and too few others are left "
-            f"to measure: {shown}{more}. Add {what}.",
+            f"to measure: {shown}. Add {what}.",
             OWN_FILES,
             key="data.label",
         )
     warnings.append(
         f"data.label: classes with fewer than {parts} {what} are trained but not measured, as all their {what} stay in "
-        f"training: {shown}{more}. Add {what}, provide validation and test files, or leave these classes out: "
+        f"training: {shown}. Add {what}, provide validation and test files, or leave these classes out: "
         f"{drop_change(rare[:SHOWN]).for_command_line()}"
     )
     return free
