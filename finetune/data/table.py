@@ -137,6 +137,15 @@ class BadRows:
         return Counter({"row that cannot be read": self.count} if self.count else {})
 
 
+def refuse_repeated(names: Sequence[str], origin: str) -> None:
+    """Raises:
+    DataError: Two columns have the same name.
+    """
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise DataError(f"{origin}: column name {repeated!r} appears twice. Rename one of the columns.")
+
+
 def join_tables(origin: str, tables: list[Table]) -> Table:
     """One below the other.
 

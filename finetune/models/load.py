@@ -186,16 +186,6 @@ def position_limit(config: Any) -> int | None:
     return positions - int(config.pad_token_id) - 1
 
 
-def start_at(model: Any, value: float) -> None:
-    """Let a regression head predict `value`, the mean of the training targets, before the first step.
-
-    From 0 a few hundred small steps would be spent on finding it.
-    """
-    heads = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 1]
-    with torch.no_grad():
-        heads[-1].bias.fill_(value)
-
-
 def build_without_weights(config: Any) -> Any:
     """The model's modules on torch's meta device: for tables and checks, with no memory and no weights."""
     try:
