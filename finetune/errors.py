@@ -210,6 +210,18 @@ class RunFailed(FinetuneError):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, for a message of one line; without its full stop."""
+    message = str(error).strip()
+    return message.splitlines()[0].rstrip(".") if message else type(error).__name__
+
+
+def shorten(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def suggest(name: str, options: Iterable[str]) -> str:
     """Return " Did you mean x?" for the closest of `options`, or the list of them when none is close."""
     known = sorted(options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune.errors import Change, DataError, Problem, RecipeError, suggest
+from finetune.errors import Change, DataError, Problem, RecipeError, first_line, shorten, suggest
 from finetune.recipe.yaml_file import parse_yaml
 
 PROBLEM = Problem(
@@ -47,6 +47,21 @@ def test_keys_become_complete_below_a_prefix_and_complete_ones_stay() -> None:
     assert below.below("techniques.other") == below
     off = Problem("has no meaning.", changes=(Change(settings={"": "off"}),)).below("techniques.l1")
     assert (off.key, dict(off.changes[0].settings)) == ("techniques.l1", {"techniques.l1": "off"})
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("no file.\nTry again.", "no file"), (" two parts: one. two ", "two parts: one. two"), ("", "OSError")],
+)
+def test_of_an_error_of_a_library_the_first_line_is_said(message: str, line: str) -> None:
+    assert first_line(OSError(message)) == line
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"), [([], ""), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b and 2 more")]
+)
+def test_of_many_names_the_first_are_said(names: list[str], shown: str) -> None:
+    assert shorten(names, 2) == shown
 
 
 def test_an_option_that_names_the_key_is_not_followed_by_it() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, advise_on_shift, full_texts, named_splits, show_row
+from finetune.checks.base import EXAMPLES, TWO_SIDED, advise_on_shift, draw_rows, full_texts, show_row
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -28,7 +27,7 @@ def check_adversarial(data: Data) -> list[Finding]:
     above 0.55; an AUC of 0.5 means no difference. docs/checks.md says how often random splits alarm. Not computed below
     40 rows per side.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     findings = []
     for split, rows in splits.items():
         if split == "train" or min(len(rows), len(data.train)) < SMALLEST:
@@ -43,7 +42,7 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    rows, train = _sample(rows), _sample(data.train)
+    rows, train = draw_rows(rows, SIDE), draw_rows(data.train, SIDE)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORDS, max_features=20_000)
     features = vectorizer.fit_transform([*full_texts(train), *full_texts(rows)])
     sides = np.repeat([0, 1], [len(train), len(rows)])
@@ -67,12 +66,6 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     )
 
 
-def _sample(rows: Rows) -> Rows:
-    if len(rows) <= SIDE:
-        return rows
-    return rows.take(sorted(random.Random(0).sample(range(len(rows)), SIDE)))
-
-
 def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float, float, float]:
     """AUC and its 95 % interval.
 
@@ -89,5 +82,5 @@ def auc_interval(positive: NDArray[Any], negative: NDArray[Any]) -> tuple[float,
     won = (ranks[:m] - rankdata(positive)) / n
     lost = 1 - (ranks[m:] - rankdata(negative)) / m
     auc = float(won.mean())
-    half = 1.959964 * math.sqrt(float(won.var(ddof=1) / m + lost.var(ddof=1) / n))
+    half = TWO_SIDED * math.sqrt(float(won.var(ddof=1) / m + lost.var(ddof=1) / n))
     return auc, max(0.0, auc - half), min(1.0, auc + half)

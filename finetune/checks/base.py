@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
+from finetune.data.duplicates import TextKey, text_keys
 from finetune.data.rows import Data, Rows
 
 CHECKS = (  # the names that findings have
@@ -26,12 +28,23 @@ CHECKS = (  # the names that findings have
 EXAMPLES = 3  # rows shown of one finding
 SHOWN = 120  # characters of a text in an example
 NAMED = 5  # labels named in one sentence
+TWO_SIDED = 1.959964  # normal quantile of a 95 % interval
 
 
-def named_splits(data: Data) -> dict[str, Rows]:
-    """Train whole, validation and test (if there is one)."""
-    splits = {"train": data.train, "validation": data.validation}
-    return splits if data.test is None else {**splits, "test": data.test}
+def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
+    """Split -> what makes rows the same text: punctuation does not count."""
+    return {name: text_keys(rows) for name, rows in data.whole_splits().items()}
+
+
+def draw_positions(rows: Rows, most: int) -> Sequence[int]:
+    """All positions; of more rows than `most`, that many: ascending, and the same each time."""
+    positions = range(len(rows))
+    return positions if len(rows) <= most else sorted(random.Random(0).sample(positions, most))
+
+
+def draw_rows(rows: Rows, most: int) -> Rows:
+    """The rows at these positions; the same object where they are all."""
+    return rows if len(rows) <= most else rows.take(draw_positions(rows, most))
 
 
 def is_given(data: Data, split: str) -> bool:
@@ -70,17 +83,6 @@ def show_label(label: Any) -> str:
     if isinstance(label, list):
         return ", ".join(label) or "none"
     return f"{label:g}" if isinstance(label, float) else str(label)
-
-
-def show_names(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def count(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def verb(number: int, singular: str, plural: str) -> str:

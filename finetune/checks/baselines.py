@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.checks.base import draw_rows
 from finetune.checks.tfidf import TextFeatures
-from finetune.data.rows import Data, Rows
+from finetune.data.rows import Data, Rows, target_reader
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores, log_softmax
 from finetune.records.schema import Baseline, Scores
@@ -28,15 +28,13 @@ def measure_baselines(data: Data) -> list[Baseline]:
     tfidf: logistic regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character
     3–5-grams; of pairs also on how much the texts have in common. Fitted on at most 20,000 training rows.
     """
-    train = data.train
-    if len(train) > FITTED:
-        train = train.take(sorted(random.Random(0).sample(range(len(train)), FITTED)))
+    train = draw_rows(data.train, FITTED)
     targets = encode_targets(data, train)
     features = TextFeatures(train)
     predict = _fit(data.task, features.of(train), targets, len(data.labels or [0]))
     constant = _majority_logits(data.task, targets)
     fitted = "" if train is data.train else f", fitted on {FITTED:,} of {len(data.train):,} training rows"
-    splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.splits().items()}
+    splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.measured_splits().items()}
     majority = {
         name: _scores(data.task, np.tile(constant, (len(rows), 1)), truth) for name, (rows, truth) in splits.items()
     }
@@ -57,12 +55,8 @@ def _baseline(name: str, about: str, scores: dict[str, Scores]) -> Baseline:
 
 def encode_targets(data: Data, rows: Rows) -> NDArray[Any]:
     """(rows,) class indices, (rows, labels) zeros and ones, or (rows,) numbers."""
-    if data.labels is None:
-        return np.array(rows.labels, dtype=np.float64)
-    index = {name: position for position, name in enumerate(data.labels)}
-    if data.task == "single_label":
-        return np.array([index[label] for label in rows.labels], dtype=np.int64)
-    return np.array([[float(name in label) for name in data.labels] for label in rows.labels], dtype=np.float64)
+    kind = np.int64 if data.task == "single_label" else np.float64
+    return np.array(list(map(target_reader(data.task, data.labels), rows.labels)), dtype=kind)
 
 
 def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:

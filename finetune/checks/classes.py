@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from finetune.checks.base import NAMED, is_given, named_splits, percent, verb
-from finetune.data.labels import count_labels, largest_class
+from finetune.checks.base import NAMED, is_given, percent, verb
+from finetune.data.labels import count_labels, drop_change, largest_class
 from finetune.data.rows import Data
+from finetune.errors import shorten
 from finetune.measurement.scores import IMBALANCED
 from finetune.records.schema import Finding
 
@@ -25,12 +26,12 @@ def check_classes(data: Data) -> list[Finding]:
     if data.labels is None:
         return []
     findings = []
-    for split, rows in named_splits(data).items():
+    for split, rows in data.whole_splits().items():
         counts = count_labels(rows)
         if split == "train":
             single = [name for name in data.labels if counts[name] == 1]
             text = "{} " + verb(len(single), "has only 1 training row", "have only 1 training row each")
-            advice = "Add rows, or leave such classes out: --set data.drop_labels=…"
+            advice = f"Add rows, or leave such classes out: {drop_change(single[:NAMED]).for_command_line()}"
             findings += _finding(data.labels, single, "single", "warning", text, advice)
             continue
         missing = [name for name in data.labels if counts[name] == 0]
@@ -67,9 +68,8 @@ def _finding(classes: Sequence[str], names: list[str], key: str, level: Level, t
     """A finding about some of the classes, if there are any; `text` has a place for them."""
     if not names:
         return []
-    shown = ", ".join(f"'{name}'" for name in names[:NAMED])
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    sentence = text.format(f"{verb(len(names), 'class', 'classes')} {shown}{more}")
+    shown = shorten([f"'{name}'" for name in names], NAMED)
+    sentence = text.format(f"{verb(len(names), 'class', 'classes')} {shown}")
     return [
         Finding(
             check="classes",

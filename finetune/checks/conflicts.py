@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row
-from finetune.data.duplicates import text_keys
+from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row
+from finetune.data.duplicates import TextKey
 from finetune.data.rows import Data, label_identity
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 
-def check_conflicts(data: Data) -> list[Finding]:
+def check_conflicts(data: Data, keys: Mapping[str, list[TextKey]] | None = None) -> list[Finding]:
     """Rows, over all splits, whose text has another label elsewhere; case, spacing and punctuation do not count.
 
     Every conflict is a warning: no model can predict both rows correctly. Numbers conflict when they lie more than one
     standard deviation of the training targets apart, as raters differ by less.
+
+    Args:
+        data: All splits are searched.
+        keys: `keys_by_split(data)`, where it is known.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     tolerance = statistics.pstdev(data.train.labels) if data.task == "regression" else None
-    same_text: dict[tuple[str, str], list[_Row]] = defaultdict(list)
-    for split, rows in splits.items():
-        for index, key in enumerate(text_keys(rows)):
-            same_text[key].append(_Row(split, index, rows.labels[index]))
+    same_text: dict[TextKey, list[_Row]] = defaultdict(list)
+    for split, of_split in (keys_by_split(data) if keys is None else keys).items():
+        for index, key in enumerate(of_split):
+            same_text[key].append(_Row(split, index, splits[split].labels[index]))
     conflicts = [rows for rows in same_text.values() if _disagree([row.label for row in rows], tolerance)]
     if not conflicts:
         return []
@@ -33,8 +39,8 @@ def check_conflicts(data: Data) -> list[Finding]:
         Finding(
             check="conflicts",
             level="warning",
-            text=f"{count(len(conflicts), 'text')} with different labels, in {count(rows_in_conflict, 'row')} "
-            f"({percent(fraction)} of all rows).",
+            text=f"{count_text(len(conflicts), 'text')} with different labels, in "
+            f"{count_text(rows_in_conflict, 'row')} ({percent(fraction)} of all rows).",
             figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": fraction},
             examples=[
                 " ≠ ".join(

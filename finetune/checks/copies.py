@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_row, verb
-from finetune.data.duplicates import Kind, Twin, find_twins
-from finetune.data.rows import Data, Rows
+from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row, verb
+from finetune.data.duplicates import Kind, TextKey, Twin, find_twins
+from finetune.data.rows import Data, Rows, label_identity
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
@@ -20,7 +21,7 @@ KINDS: dict[Kind, str] = {
 }
 
 
-def check_copies(data: Data) -> list[Finding]:
+def check_copies(data: Data, keys: Mapping[str, list[TextKey]] | None = None) -> list[Finding]:
     """Duplicates in each split, then leaks across splits, from one search.
 
     Duplicates: rows whose text occurs earlier in the same split. A warning from 5 % of the split, where they begin to
@@ -29,10 +30,15 @@ def check_copies(data: Data) -> list[Finding]:
     Leaks: rows of validation and test whose text is in train, or rows of test that are in validation. A problem from
     1 % of the split: models mostly recall rows that they were trained on, so these alone move the score by up to that
     much. Below it a warning.
+
+    Args:
+        data: All splits are searched.
+        keys: `keys_by_split(data)`, where it is known.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     names, parts = list(splits), list(splits.values())
-    twins = find_twins(parts, limit=SEARCHED)
+    keys = keys_by_split(data) if keys is None else keys
+    twins = find_twins(parts, limit=SEARCHED, keys=list(keys.values()))
     findings = [_duplicates(name, parts[part], twins[part, part]) for part, name in enumerate(names)]
     for part, name in enumerate(names):
         for earlier in range(part):
@@ -48,8 +54,8 @@ def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None
     return Finding(
         check="duplicates",
         level="warning" if fraction >= MANY_COPIES else "info",
-        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} an "
-        f"earlier {split} row: {_by_kind(twins)}.",
+        text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} "
+        f"an earlier {split} row: {_by_kind(twins)}.",
         figures={"rows": len(twins), "share": fraction, **_kinds(twins)},
         examples=_examples(split, rows, split, rows, twins),
         advice="Check whether they are the same text"
@@ -62,14 +68,17 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
     if not twins:
         return None
     fraction = len(twins) / len(rows)
-    relabelled = sum(originals.labels[twin.original] != rows.labels[twin.row] for twin in twins)
+    relabelled = sum(
+        label_identity(originals.labels[twin.original]) != label_identity(rows.labels[twin.row]) for twin in twins
+    )
     of_them = "" if len(twins) == 1 else f"{relabelled} of them "
     labels = f", {of_them}with a different label" if relabelled else ""
     return Finding(
         check="leaks",
         level="problem" if fraction >= LEAKED else "warning",
-        text=f"{count(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'duplicates', 'duplicate')} "
-        f"{verb(len(twins), f'a {kept} row', f'{kept} rows')}: {_by_kind(twins)}{labels}.",
+        text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) "
+        f"{verb(len(twins), 'duplicates', 'duplicate')} {verb(len(twins), f'a {kept} row', f'{kept} rows')}: "
+        f"{_by_kind(twins)}{labels}.",
         figures={"rows": len(twins), "share": fraction, "other_label": relabelled, **_kinds(twins)},
         examples=_examples(kept, originals, split, rows, twins),
         advice=f"Leave them out of {kept}; {split} keeps all rows: --set data.drop_leaks=true",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_names, show_row, verb
+from finetune.checks.base import EXAMPLES, NAMED, percent, show_row, verb
 from finetune.data.rows import Data
+from finetune.errors import shorten
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 
@@ -12,7 +14,7 @@ def check_groups(data: Data) -> list[Finding]:
 
     Any is a problem: naming a group means that its rows are not independent.
     """
-    splits = named_splits(data)
+    splits = data.whole_splits()
     findings = []
     names = list(splits)
     for position, split in enumerate(names):
@@ -27,12 +29,12 @@ def check_groups(data: Data) -> list[Finding]:
                 Finding(
                     check="groups",
                     level="problem",
-                    text=f"{count(len(groups), f'{split} group')} {verb(len(groups), 'is', 'are')} also in {kept}: "
-                    f"{show_names(groups)}, with {count(len(shared), f'{split} row')} ({percent(fraction)}).",
+                    text=f"{count_text(len(groups), f'{split} group')} {verb(len(groups), 'is', 'are')} also in "
+                    f"{kept}: {shorten(groups, NAMED)}, with {count_text(len(shared), f'{split} row')} "
+                    f"({percent(fraction)}).",
                     figures={"groups": len(groups), "rows": len(shared), "share": fraction},
                     examples=[show_row(split, rows, index) for index in shared[:EXAMPLES]],
-                    advice="Use one file with all rows, which is then split by group: --data FILE --set "
-                    "data.group=COLUMN",
+                    advice="Use one file with all rows, which is then split by group: --data FILE",
                 )
             )
     return findings

@@ -9,11 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from finetune import errors
 from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
-from finetune.checks.base import named_splits
+from finetune.checks.base import keys_by_split
 from finetune.checks.baselines import measure_baselines
 from finetune.checks.classes import check_classes, check_majority
 from finetune.checks.conflicts import check_conflicts
@@ -24,9 +25,9 @@ from finetune.checks.language import check_language
 from finetune.checks.resolution import check_resolution
 from finetune.checks.shift import check_label_shift, check_length_shift
 from finetune.checks.truncation import check_truncation
-from finetune.data import duplicates, labels
+from finetune.data import duplicates, labels, rows
 from finetune.data.rows import Data
-from finetune.measurement import gap, scores
+from finetune.measurement import gap, scores, units
 from finetune.recipe import DataSection
 from finetune.records.schema import Baseline, Finding
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("problem", "warning", "info")
 # What decides the findings beside the data: our code, and the libraries that compute them.
-CODE = (duplicates, gap, labels, scores)  # and everything beside this file
+CODE = (duplicates, errors, gap, labels, rows, scores, units)  # and everything beside this file
 LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "scipy", "tokenizers")
 
 
@@ -70,13 +71,21 @@ def inspect_data(data: Data, section: DataSection, encoder: Encoder | None) -> I
     key = _key(data, section, encoder)
     try:
         path = cached_file("checks", key, ".json", make)
-    except OSError:  # a cache that cannot be written costs time, no more
+        try:
+            return _read(path)
+        except ValueError:  # cut short by a crash of the machine
+            path.unlink(missing_ok=True)  # another process may have done so
+            return _read(cached_file("checks", key, ".json", make))
+    except OSError:  # a cache that cannot be read or written costs time, no more
         return _inspect(data, section, encoder)
-    try:
-        return Inspection.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError:  # cut short by a crash of the machine
-        path.unlink()
-        return inspect_data(data, section, encoder)
+
+
+def _read(path: Path) -> Inspection:
+    """
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return Inspection.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspection:
@@ -86,9 +95,10 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
     with threadpool_limits(1), warnings.catch_warnings():
         # Of scikit-learn and scipy: about fits stopped early and constant inputs, which no finding depends on.
         warnings.simplefilter("ignore")
+        keys = keys_by_split(data)
         findings = [
-            *check_copies(data),
-            *check_conflicts(data),
+            *check_copies(data, keys),
+            *check_conflicts(data, keys),
             *check_groups(data),
             *check_classes(data),
             *check_majority(data),
@@ -107,7 +117,7 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
 def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     """sha256 over everything that decides the findings."""
     digest = hashlib.sha256()
-    splits = {name: [rows.ids, rows.groups] for name, rows in named_splits(data).items()}
+    splits = {name: [part.ids, part.groups] for name, part in data.whole_splits().items()}
     of_tokens = None if encoder is None else _describe(encoder, section)
     digest.update(
         json.dumps(
@@ -122,7 +132,7 @@ def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
 
 
 def _describe(encoder: Encoder, section: DataSection) -> list[Any]:
-    return [encoder.identity, encoder.tokenizer.model_max_length, encoder.max_length, section.long_texts]
+    return [encoder.identity, encoder.limit, encoder.max_length, section.long_texts]
 
 
 def _versions() -> dict[str, str | None]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, percent, show_row, verb
+from finetune.checks.base import EXAMPLES, draw_positions, percent, show_row, verb
 from finetune.checks.baselines import STRENGTH, encode_targets
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.rows import Data, Rows
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
 FEWEST_ROWS, FEWEST_OF_CLASS = 50, 5
@@ -60,7 +60,7 @@ def check_label_errors(data: Data) -> list[Finding]:
         Finding(
             check="label_errors",
             level="warning" if fraction >= MANY else "info",
-            text=f"{count(len(suspects), 'training row')} ({percent(fraction)}{checked}) may have a wrong label: "
+            text=f"{count_text(len(suspects), 'training row')} ({percent(fraction)}{checked}) may have a wrong label: "
             f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, is confident of another.",
             figures={"rows": len(suspects), "share": fraction, "looked_at": len(rows), "accuracy": accuracy},
             examples=[
@@ -82,10 +82,7 @@ def _is_skilled(accuracy: float, majority: float) -> bool:
 
 
 def _usable(train: Rows) -> Rows:
-    positions: Any = range(len(train))
-    most = min(CHECKED, PROBABILITIES // len(set(train.labels)))
-    if len(train) > most:
-        positions = sorted(random.Random(0).sample(positions, most))
+    positions = draw_positions(train, min(CHECKED, PROBABILITIES // len(set(train.labels))))
     counts = Counter(train.labels[index] for index in positions)
     return train.take([index for index in positions if counts[train.labels[index]] >= FEWEST_OF_CLASS])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from finetune.checks.base import EXAMPLES, full_texts, percent, show_row
+from finetune.checks.base import EXAMPLES, draw_rows, full_texts, percent, show_row
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
 
@@ -35,9 +34,7 @@ def check_language(data: Data, encoder: Encoder) -> list[Finding]:
     [UNK]. Both on at most 300 training texts; the language by py3langid, on texts of at least 40 characters, of which
     there must be 20.
     """
-    rows = data.train
-    if len(rows) > CHECKED:
-        rows = rows.take(sorted(random.Random(0).sample(range(len(rows)), CHECKED)))
+    rows = draw_rows(data.train, CHECKED)
     texts = full_texts(rows)
     return [*_unknown_tokens(rows, texts, encoder), *_foreign(rows, texts, encoder)]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from finetune.checks.base import count, is_given, named_splits
+from finetune.checks.base import TWO_SIDED, is_given
 from finetune.data.rows import Data
+from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 from finetune.tasks import Task
 
 ACCURACY = 0.8  # at which the half width is stated; at 50 % it is a quarter wider
 DISCORDANT = 0.1  # fraction of rows on which one of two presets is correct and the other wrong; 5–15 % is usual
 SMALL = 200  # rows below which a difference must be 6 points to be detected
-TWO_SIDED, POWER = 1.959964, 0.841621  # normal quantiles: 95 % confidence, 80 % power
+POWER = 0.841621  # normal quantile of 80 % power
 
 
 def check_resolution(data: Data) -> list[Finding]:
@@ -22,7 +23,7 @@ def check_resolution(data: Data) -> list[Finding]:
     McNemar's test with 80 % power where 10 % of the rows are discordant. A warning below 200 rows, else information.
     """
     findings = []
-    for split, rows in named_splits(data).items():
+    for split, rows in data.whole_splits().items():
         if split == "train":
             continue
         half = half_width(len(rows), data.task)
@@ -31,7 +32,7 @@ def check_resolution(data: Data) -> list[Finding]:
             Finding(
                 check="resolution",
                 level="warning" if len(rows) < SMALL else "info",
-                text=f"{count(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
+                text=f"{count_text(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
                 figures={"rows": len(rows), "half_width": half, "difference": difference},
                 advice=_advice(data, split, len(rows)),
             )
@@ -80,7 +81,7 @@ def _precision(task: Task, half: float, difference: float | None) -> str:
 def _advice(data: Data, split: str, rows: int) -> str:
     if rows >= SMALL:
         return ""
-    if "test" in named_splits(data) and is_given(data, "test"):  # folds make their own test split
+    if "test" in data.whole_splits() and is_given(data, "test"):  # folds make their own test split
         whole = "use one file with all rows, split into folds: finetune compare --data FILE --folds 5 --seeds 3"
         return f"Label more {split} rows, or {whole}"
     return f"Label more {split} rows, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.checks.base import advise_on_shift, full_texts, named_splits, percent
+from finetune.checks.base import advise_on_shift, full_texts, percent
 from finetune.data.labels import count_labels
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -73,7 +73,7 @@ def check_length_shift(data: Data) -> list[Finding]:
 
 
 def _compared(data: Data) -> list[tuple[str, Rows]]:
-    splits = named_splits(data)
+    splits = data.whole_splits()
     if len(splits["train"]) < SMALLEST:
         return []
     return [(name, rows) for name, rows in splits.items() if name != "train" and len(rows) >= SMALLEST]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, count, named_splits, percent, show_label, show_row, verb
-from finetune.data.rows import Data
+from finetune.checks.base import EXAMPLES, draw_positions, percent, show_label, show_row, verb
+from finetune.data.rows import Data, names_of
+from finetune.measurement.units import count_text
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
 
@@ -32,19 +32,16 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
     cut: list[tuple[str, int]] = []
     of_label: Counter[str] = Counter()
     cut_of_label: Counter[str] = Counter()
-    for name, rows in named_splits(data).items():
-        positions = list(range(len(rows)))
-        if len(rows) > COUNTED:
-            positions = sorted(random.Random(0).sample(positions, COUNTED))
+    for name, rows in data.whole_splits().items():
+        positions = draw_positions(rows, COUNTED)
         part = rows.take(positions)
         of_split = encoder.lengths(part.texts, part.pairs)
         lengths += of_split
         too_long = {index for index, length in enumerate(of_split) if length > encoder.max_length}
         cut += [(name, positions[index]) for index in sorted(too_long)]
         for index, label in enumerate(part.labels if data.labels is not None else []):
-            names = label if isinstance(label, list) else [label]
-            of_label.update(names)
-            cut_of_label.update(names if index in too_long else [])
+            of_label.update(names_of(label))
+            cut_of_label.update(names_of(label) if index in too_long else [])
     if not cut:
         return []
     fraction = len(cut) / len(lengths)
@@ -55,31 +52,32 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
         if label is None or len(of_label) < 2
         else f". Label '{show_label(label)}' is cut most often ({percent(cut_of_label[label] / of_label[label])})"
     )
-    splits = named_splits(data)
+    splits = data.whole_splits()
     longest = max(lengths)
     return [
         Finding(
             check="truncation",
             level="warning" if fraction >= MANY else "info",
-            text=f"{len(cut):,} of {count(len(lengths), 'text')} ({percent(fraction)}) {verb(len(cut), 'is', 'are')} "
-            f"cut at {encoder.max_length} tokens, which loses {percent(lost)} of all tokens{most}. The longest has "
-            f"{longest:,} tokens.",
+            text=f"{len(cut):,} of {count_text(len(lengths), 'text')} ({percent(fraction)}) "
+            f"{verb(len(cut), 'is', 'are')} cut at {encoder.max_length} tokens, which loses {percent(lost)} "
+            f"of all tokens{most}. The longest has {longest:,} tokens.",
             figures={"texts": len(cut), "share": fraction, "tokens_lost": lost, "longest": longest},
             examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
-            advice=_advice(lengths, encoder, section),
+            advice=_advice(lengths, encoder, section, data),
         )
     ]
 
 
-def _advice(lengths: list[int], encoder: Encoder, section: DataSection) -> str:
+def _advice(lengths: list[int], encoder: Encoder, section: DataSection, data: Data) -> str:
     """The length that 99 % of the texts fit into, or 95 %, if the model takes it; else another way to read them."""
-    limit = encoder.tokenizer.model_max_length
     for quantile in (99, 95):
         needed = int(np.percentile(lengths, quantile, method="higher"))
-        rounded = min(limit, -(-needed // STEP) * STEP)
-        if encoder.max_length < needed <= limit:
+        rounded = min(encoder.limit, -(-needed // STEP) * STEP)
+        if encoder.max_length < needed <= encoder.limit:
             return f"Try: --set data.max_length={rounded} ({quantile} % of the texts fit; slower)"
     if np.mean(np.array(lengths) <= encoder.max_length) >= 0.99:
         return "So few texts hardly matter"
+    if data.train.pairs is not None:  # which are cut at the end of the longer text only
+        return "Shorten the texts, or use a model that reads longer ones: --model …"
     others = ["windows"] if section.long_texts == "head_tail" else ["head_tail", "windows"]
     return "Try: " + " or ".join(f"--set data.long_texts={other}" for other in others)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune.data.table import Column, Table
-from finetune.errors import Change, DataError
+from finetune.data.table import Column, Table, UnusableColumn, refuse_repeated
+from finetune.errors import DataError, first_line
 
 # What a damaged or hostile file makes of the libraries' readers.
 READING_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
@@ -42,16 +42,24 @@ def load_parquet(path: Path) -> Any:
             f"{path}: cannot be read as Parquet: {first_line(error)}. Is the file whole? It has "
             f"{path.stat().st_size} bytes."
         ) from error
-    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if repeated:
-        raise DataError(f"{path}: column name {repeated[0]!r} appears twice.")
+    refuse_repeated(table.column_names, str(path))
     return table
 
 
-def first_line(error: BaseException) -> str:
-    """What an error of a library says, for a message of one line."""
-    message = str(error).strip()
-    return message.splitlines()[0].rstrip(".") if message else type(error).__name__
+def load_dataset_rows(dataset: Any, origin: str, way_out: str) -> Any:
+    """The pyarrow.Table with all rows of a `datasets.Dataset`, checked.
+
+    Raises:
+        DataError: It cannot be read; ends with the way out.
+    """
+    import pyarrow
+
+    try:
+        content = dataset.with_format("arrow")[:]
+        content.validate(full=True)  # what comes from a damaged file would crash at its first use
+    except (*READING_ERRORS, pyarrow.ArrowException) as error:
+        raise DataError(f"{origin}: cannot be read: {first_line(error)}. {way_out}") from error
+    return content
 
 
 def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
@@ -97,10 +105,9 @@ def why_unreadable(feature: Any) -> str | None:
     return f"holds {_feature_name(feature)}, which is no text, number or list of them"
 
 
-def unreadable_column(origin: str, name: str, why: str) -> DataError:
+def unreadable_column(origin: str, name: str, why: str) -> UnusableColumn:
     """The error of who uses a column that cannot be used."""
-    other = [Change(settings={f"data.{role}": "COLUMN"}) for role in ("text", "label")]
-    return DataError(f"{origin}: column '{name}' {why}. Name another column.", *other)
+    return UnusableColumn(f"{origin}: column '{name}' {why}. Name another column.")
 
 
 def _chunk_decoder(origin: str, name: str, feature: Any) -> Callable[[Any], list[Any]]:

@@ -119,10 +119,15 @@ def require_columns(columns: Columns, table: Table) -> None:
         if name not in table.columns:
             raise DataError(
                 f"{table.origin} has no column '{name}'.{suggest(name, table.columns)} {_listed(table)}",
-                Change(settings={f"data.{key}": "{COLUMN} {COLUMN}" if key == "template" else "COLUMN"}),
+                other_column(key),
                 key=f"data.{key}",
                 found=name,
             )
+
+
+def other_column(key: str) -> Change:
+    """Naming another column for a key of the recipe."""
+    return Change(settings={f"data.{key}": "{COLUMN} {COLUMN}" if key == "template" else "COLUMN"})
 
 
 def _refuse_twice(used: list[str], table: Table) -> None:
@@ -145,7 +150,7 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
     if column is None:
         raise DataError(
             f"{table.origin} has no column that is recognised as the {role}. {_listed(table)}",
-            Change(settings={f"data.{role}": "COLUMN"}),
+            other_column(role),
             key=f"data.{role}",
         )
     if column != role:

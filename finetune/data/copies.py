@@ -5,13 +5,23 @@ from typing import Any
 
 from finetune.data.rows import Rows, label_identity
 
+Keys = list[tuple[str, str]]  # `Rows.text_key` of each row
 
-def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
-    """Keep the first row of each text; where copies disagree about the label, keep none of them."""
-    keys = [rows.text_key(index) for index in range(len(rows))]
+
+def deduplicate(tables: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
+    """Keep the first row of each text in its table, and none where copies disagree about the label. Then take texts of
+    validation and test out of train, and those of test out of validation, before rows are drawn."""
+    keys = {name: [rows.text_key(index) for index in range(len(rows))] for name, rows in tables.items()}
+    firsts = {name: _first_copies(rows.labels, keys[name], dropped) for name, rows in tables.items()}
+    keys = {name: [keys[name][row] for row in kept] for name, kept in firsts.items()}
+    return _drop_shared({name: rows.take(firsts[name]) for name, rows in tables.items()}, keys, dropped)
+
+
+def _first_copies(labels: list[Any], keys: Keys, dropped: Counter[str]) -> list[int]:
+    """Positions of the rows that are kept of one table."""
     first_labels: dict[tuple[str, str], Any] = {}
     disputed: set[tuple[str, str]] = set()
-    for key, label in zip(keys, rows.labels, strict=True):
+    for key, label in zip(keys, labels, strict=True):
         identity = label_identity(label)
         if first_labels.setdefault(key, identity) != identity:
             disputed.add(key)
@@ -25,21 +35,19 @@ def deduplicate(rows: Rows, dropped: Counter[str]) -> Rows:
         else:
             seen.add(key)
             keep.append(index)
-    return rows.take(keep)
+    return keep
 
 
-def drop_shared(tables: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
-    """Take texts of validation and test out of train, and those of test out of validation, before rows are drawn."""
+def _drop_shared(tables: dict[str, Rows], keys: dict[str, Keys], dropped: Counter[str]) -> dict[str, Rows]:
     kept: dict[str, Rows] = {}
     later: set[tuple[str, str]] = set()
     for name in ("test", "validation", "train", "all"):
         if name in tables:
             rows = tables[name]
-            keys = [rows.text_key(index) for index in range(len(rows))]
-            keep = [index for index, key in enumerate(keys) if key not in later]
+            keep = [index for index, key in enumerate(keys[name]) if key not in later]
             dropped[f"{name} text also in a later split"] += len(rows) - len(keep)
             kept[name] = rows.take(keep)
-            later.update(keys)
+            later.update(keys[name])
     return kept
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune.data.arrow_files import READING_ERRORS, arrow_table, first_line
+from finetune.data.arrow_files import arrow_table, load_dataset_rows
 from finetune.data.table import Table
-from finetune.errors import Change, DataError, suggest
+from finetune.errors import Change, DataError, first_line, suggest
 from finetune.recipe import DataSection
 
 SPLIT_NAMES = {
@@ -113,14 +113,7 @@ def refuse_split_names(origin: str, section: DataSection) -> None:
 
 
 def _table(dataset: Any, origin: str) -> Table:
-    import pyarrow
-
-    try:
-        content = dataset.with_format("arrow")[:]
-        content.validate(full=True)  # what comes from a damaged file would crash at its first use
-    except (*READING_ERRORS, pyarrow.ArrowException) as error:
-        raise DataError(f"{origin}: cannot be read: {first_line(error)}. Save or load it again.") from error
-    return arrow_table(origin, content, dataset.features)
+    return arrow_table(origin, load_dataset_rows(dataset, origin, "Save or load it again."), dataset.features)
 
 
 def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:

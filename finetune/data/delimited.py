@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from finetune.data.encoding import LINE_END, UNREADABLE, TextFile
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.data.table import CHUNK, BadRows, Column, Table, pack, refuse_repeated
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -129,9 +129,7 @@ def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool)
         raise DataError(_malformed(file, first, last, header, delimiter))
     if any(UNREADABLE.search(name) for name in header):
         raise DataError(f"{path} line {first}: the header holds characters that cannot be read.")
-    repeated = sorted({name for name in header if name and header.count(name) > 1})
-    if repeated:
-        raise DataError(f"{path}: column name {repeated[0]!r} appears twice in the header.")
+    refuse_repeated([name for name in header if name], str(path))
     if "" in header and len(set(header)) < 3:  # not an index beside text and label
         number = header.index("") + 1
         raise DataError(f"{path}: column {number} has no name. Text and label need one in the first line.")

@@ -16,13 +16,14 @@ none is reported by mistake, and 99.8 % of those at 0.8 (more above it) are foun
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from finetune.data.rows import Rows
 
 Kind = Literal["exact", "normalised", "near"]
-Part = tuple[int, int]  # which of the given rows, and the position in it
+TextKey = tuple[str, str]  # normalised text, and second text or ""
 
 NEAR = 0.8  # Jaccard similarity
 SHINGLE = 5  # characters
@@ -63,7 +64,7 @@ def _blank_punctuation(match: re.Match[str]) -> str:
     return " " if unicodedata.category(match[0]).startswith("P") else match[0]
 
 
-def text_keys(rows: Rows) -> list[tuple[str, str]]:
+def text_keys(rows: Rows) -> list[TextKey]:
     """The normalised text (and second text, or "") of each row."""
     seconds = [""] * len(rows) if rows.pairs is None else [normalise(pair) for pair in rows.pairs]
     return list(zip((normalise(text) for text in rows.texts), seconds, strict=True))
@@ -75,14 +76,21 @@ def find_leaks(kept: Rows, other: Rows) -> list[int]:
     Every row is looked at, whatever the size: `other` is searched in blocks, in memory bounded by `kept` and a block.
     """
     leaks = []
+    texts = _Texts(kept, text_keys(kept))
+    sketch = _sketch(texts.keys, range(len(kept)))
     for start in range(0, len(other), BLOCK):
         block = other.take(range(start, min(start + BLOCK, len(other))))
-        leaks += [start + twin.row for twin in find_twins([kept, block], within=False)[0, 1]]
+        keys = text_keys(block)
+        found = _find([texts, _Texts(block, keys)], [sketch, _sketch(keys, range(len(block)))], within=False)
+        leaks += [start + twin.row for twin in found[0, 1]]
     return leaks
 
 
 def find_twins(
-    parts: Sequence[Rows], within: bool = True, limit: int | None = None
+    parts: Sequence[Rows],
+    within: bool = True,
+    limit: int | None = None,
+    keys: Sequence[list[TextKey]] | None = None,
 ) -> dict[tuple[int, int], list[Twin]]:
     """Twins of each row in its own and in every earlier part.
 
@@ -91,72 +99,109 @@ def find_twins(
         within: Also look for twins inside a part.
         limit: Rows that take part in the search for near twins: where there are more, a fixed sample of the first part
             and all of the other parts. Equal texts are always searched in all rows.
+        keys: `text_keys` of each part, where they are known.
 
     Returns:
         (part of the original, part of the row) -> one twin per row that has any, by row: of the strongest kind, and
         the most similar or the first of it. Inside a part the original stands before its copies.
     """
-    keys = [text_keys(rows) for rows in parts]
-    pairs = [(a, b) for b in range(len(parts)) for a in range(b + 1) if a < b or within]
-    twins = {(a, b): _equal_twins(parts, keys, a, b) for a, b in pairs}
-    groups: dict[tuple[int, tuple[str, str]], list[int]] = defaultdict(list)
-    for part, row in _searched(parts, limit):
-        groups[part, keys[part][row]].append(row)
-    similar = _near_groups(list(groups), within)
+    keys = [text_keys(rows) for rows in parts] if keys is None else keys
+    texts = [_Texts(rows, of_part) for rows, of_part in zip(parts, keys, strict=True)]
+    searched = zip(keys, _searched(parts, limit), strict=True)
+    return _find(texts, [_sketch(of_part, positions) for of_part, positions in searched], within)
+
+
+def _searched(parts: Sequence[Rows], limit: int | None) -> list[Sequence[int]]:
+    """Positions in each part that take part in the search for near twins."""
+    positions: list[Sequence[int]] = [range(len(rows)) for rows in parts]
+    rest = sum(len(rows) for rows in parts[1:])
+    if limit is not None and len(parts[0]) + rest > limit:
+        positions[0] = sorted(random.Random(0).sample(positions[0], max(0, limit - rest)))
+    return positions
+
+
+class _Texts:
+    """The texts of one part.
+
+    Attributes:
+        raw, keys: Of each row, as written and normalised.
+    """
+
+    def __init__(self, rows: Rows, keys: list[TextKey]) -> None:
+        seconds = [""] * len(rows) if rows.pairs is None else rows.pairs
+        self.raw: list[TextKey] = list(zip(rows.texts, seconds, strict=True))
+        self.keys = keys
+
+    @functools.cached_property
+    def firsts(self) -> tuple[dict[TextKey, int], dict[TextKey, int]]:
+        """Text as written, and normalised text -> the first row that has it."""
+        exact: dict[TextKey, int] = {}
+        normalised: dict[TextKey, int] = {}
+        for row, (raw, key) in enumerate(zip(self.raw, self.keys, strict=True)):
+            exact.setdefault(raw, row)
+            normalised.setdefault(key, row)
+        return exact, normalised
+
+
+class _Sketch(NamedTuple):
+    """What near twins are searched by in one part.
+
+    Attributes:
+        groups: Normalised text -> its rows.
+        asked: Those that are long enough, in the order of their rows.
+        sets, signatures: The shingles of each of them, and their MinHash.
+    """
+
+    groups: dict[TextKey, list[int]]
+    asked: list[TextKey]
+    sets: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]
+    signatures: NDArray[np.uint32]
+
+
+def _sketch(keys: list[TextKey], positions: Sequence[int]) -> _Sketch:
+    groups: dict[TextKey, list[int]] = defaultdict(list)
+    for row in positions:
+        groups[keys[row]].append(row)
+    asked = [key for key in groups if max(map(len, key)) >= SHORT]
+    sets = [(shingles(text), shingles(second)) for text, second in asked]
+    return _Sketch(groups, asked, sets, _sign(sets))
+
+
+def _find(texts: Sequence[_Texts], sketches: Sequence[_Sketch], within: bool) -> dict[tuple[int, int], list[Twin]]:
+    """As `find_twins`."""
+    pairs = [(a, b) for b in range(len(texts)) for a in range(b + 1) if a < b or within]
+    twins = {(a, b): _equal_twins(texts[a], texts[b]) for a, b in pairs}
+    similar = _near_groups(sketches, within)
     for (a, b), of_parts in twins.items():
         taken = {twin.row for twin in of_parts}
-        for group, (original, _) in sorted(similar[a, b].items()):
-            first = groups[original][0]
-            of_parts += [Twin(first, row, "near") for row in groups[group] if row not in taken]
+        for (_, key), ((_, original), _) in sorted(similar[a, b].items()):
+            first = sketches[a].groups[original][0]
+            of_parts += [Twin(first, row, "near") for row in sketches[b].groups[key] if row not in taken]
         of_parts.sort(key=lambda twin: twin.row)
     return twins
 
 
-def _equal_twins(parts: Sequence[Rows], keys: Sequence[list[tuple[str, str]]], a: int, b: int) -> list[Twin]:
-    """Exact and normalised twins of the rows of part `b` in part `a`."""
-    exact: dict[tuple[str, str], int] = {}
-    normalised: dict[tuple[str, str], int] = {}
+def _equal_twins(earlier: _Texts, texts: _Texts) -> list[Twin]:
+    """Exact and normalised twins of the rows of a part in an earlier one, or above them in the same."""
+    exact, normalised = earlier.firsts
     twins = []
-    if a != b:
-        for row in range(len(parts[a])):
-            exact.setdefault(_raw(parts[a], row), row)
-            normalised.setdefault(keys[a][row], row)
-    for row in range(len(parts[b])):
-        raw, key = _raw(parts[b], row), keys[b][row]
-        if raw in exact:
-            twins.append(Twin(exact[raw], row, "exact"))
-        elif key in normalised:
-            twins.append(Twin(normalised[key], row, "normalised"))
-        if a == b:
-            exact.setdefault(raw, row)
-            normalised.setdefault(key, row)
+    for row, (raw, key) in enumerate(zip(texts.raw, texts.keys, strict=True)):
+        same, alike = exact.get(raw), normalised.get(key)
+        if same is not None and (earlier is not texts or same < row):
+            twins.append(Twin(same, row, "exact"))
+        elif alike is not None and (earlier is not texts or alike < row):
+            twins.append(Twin(alike, row, "normalised"))
     return twins
 
 
-def _raw(rows: Rows, row: int) -> tuple[str, str]:
-    return rows.texts[row], "" if rows.pairs is None else rows.pairs[row]
-
-
-def _searched(parts: Sequence[Rows], limit: int | None) -> Iterator[Part]:
-    rest = sum(len(rows) for rows in parts[1:])
-    for part, rows in enumerate(parts):
-        positions: Sequence[int] = range(len(rows))
-        if part == 0 and limit is not None and len(rows) + rest > limit:
-            positions = sorted(random.Random(0).sample(positions, max(0, limit - rest)))
-        yield from ((part, row) for row in positions)
-
-
-def _near_groups(
-    groups: list[tuple[int, tuple[str, str]]], within: bool
-) -> dict[tuple[int, int], dict[Any, tuple[Any, float]]]:
+def _near_groups(sketches: Sequence[_Sketch], within: bool) -> dict[tuple[int, int], dict[Any, tuple[Any, float]]]:
     """(part, part) -> group -> its most similar group in that part, and how similar; a group is a text of a part."""
     best: dict[tuple[int, int], dict[Any, tuple[Any, float]]] = defaultdict(dict)
-    asked = [group for group in groups if max(len(text) for text in group[1]) >= SHORT]
+    asked = [(part, key) for part, sketch in enumerate(sketches) for key in sketch.asked]
     if len(asked) < 2:
         return best
-    sets = [(shingles(text), shingles(second)) for _, (text, second) in asked]
-    signatures = _sign(sets)
-    for i, j in _likely_pairs(signatures):
+    sets = [shingled for sketch in sketches for shingled in sketch.sets]
+    for i, j in _likely_pairs(np.concatenate([sketch.signatures for sketch in sketches])):
         # Groups stand in the order of their parts, and of rows inside a part: i is the original.
         part, other = asked[i][0], asked[j][0]
         if (part == other and not within) or asked[i][1] == asked[j][1]:
@@ -194,6 +239,8 @@ def _similarity(text: str, other: str, a: NDArray[np.uint32], b: NDArray[np.uint
 
 def _sign(sets: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> NDArray[np.uint32]:
     """MinHash signatures, (texts, hashes). Equal shingles of first and second texts count as different."""
+    if not sets:
+        return np.empty((0, BANDS * BAND), dtype=np.uint32)
     from datasketch import MinHash  # slow to import, and needed here only
 
     both = ([*first.tolist(), *(second ^ np.uint32(1)).tolist()] for first, second in sets)

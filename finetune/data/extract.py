@@ -1,22 +1,21 @@
 """Tables -> rows: texts, groups and order are read from their cells; rows that cannot be used are counted."""
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from finetune.data.columns import Columns, require_columns
-from finetune.data.label_cells import is_blank
+from finetune.data.columns import Columns, other_column, require_columns
+from finetune.data.label_cells import as_number, is_blank
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, Table
-from finetune.errors import Change, DataError, suggest
+from finetune.data.table import BadRows, Table, UnusableColumn
+from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 from finetune.tasks import Task
 
 Value = TypeVar("Value")
-TEXT_COLUMN = Change(settings={"data.text": "COLUMN"})
 MOSTLY = 0.95  # fraction of texts that are numbers, from which a column is taken for a wrong choice
 
 
@@ -37,10 +36,10 @@ def extract_rows(
         DataError: A column is missing or holds no texts, or no row is left.
     """
     require_columns(columns, table)
-    texts = _texts(table, columns.text) if section.template is None else _joined_texts(table, section.template)
-    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair)
+    texts = _texts(table, columns.text, "text") if section.template is None else _joined_texts(table, section.template)
+    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair, "text_pair")
     labels = label_cells(table, columns)
-    _refuse_numbers(texts, columns, table)
+    _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     below = _below_minimum(section, table)
     keep: list[int] = []
     for index, text in enumerate(texts):
@@ -58,7 +57,7 @@ def extract_rows(
         keep = [index for index in keep if index in groups]
     if "order_by" in columns.others:
         name = columns.others["order_by"]
-        order = _read_cells(table, name, keep, "order_by", _order_reader(table.columns[name]), bad)
+        order = _read_cells(table, name, keep, "order_by", _order_reader(_cells(table, name, "order_by")), bad)
         keep = [index for index in keep if index in order]
     if not keep:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in (dropped + bad.dropped()).items())
@@ -76,8 +75,8 @@ def extract_rows(
 def label_cells(table: Table, columns: Columns) -> list[Any]:
     """A cell a row; a tuple of cells where every label has a column of its own."""
     if isinstance(columns.label, str):
-        return list(table.columns[columns.label])
-    return list(zip(*(table.columns[name] for name in columns.label), strict=True))
+        return list(_cells(table, columns.label, "label"))
+    return list(zip(*(_cells(table, name, "label") for name in columns.label), strict=True))
 
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
@@ -85,13 +84,25 @@ def filled_labels(table: Table, columns: Columns) -> list[Any]:
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
-def _texts(table: Table, column: str) -> list[str]:
-    return [_as_text(value, column, table) for value in table.columns[column]]
+def _cells(table: Table, column: str, key: str) -> Iterator[Any]:
+    """The cells of a column that a key of the recipe names.
+
+    Raises:
+        DataError: It holds what cannot be used; says how to name another.
+    """
+    try:
+        yield from table.columns[column]
+    except UnusableColumn as error:
+        raise DataError(replace(error.problems[0], changes=(other_column(key),))) from error
 
 
-def _as_text(value: Any, column: str, table: Table) -> str:
+def _texts(table: Table, column: str, key: str) -> list[str]:
+    return [_as_text(value, column, table, key) for value in _cells(table, column, key)]
+
+
+def _as_text(value: Any, column: str, table: Table, key: str) -> str:
     if isinstance(value, list | dict | bool):
-        raise DataError(f"{table.origin}: column '{column}' holds {value!r}, which is not a text.", TEXT_COLUMN)
+        raise DataError(f"{table.origin}: column '{column}' holds {value!r}, which is not a text.", other_column(key))
     return "" if value is None else value if isinstance(value, str) else str(value)
 
 
@@ -101,21 +112,21 @@ def _joined_texts(table: Table, template: str) -> list[str]:
     tail = "".join(literal for literal, name in parts if name is None)
     fields = [(literal, name) for literal, name in parts if name is not None]
     texts = []
-    for cells in zip(*(_texts(table, name) for _, name in fields), strict=True):
+    for cells in zip(*(_texts(table, name, "template") for _, name in fields), strict=True):
         filled = any(cell.strip() for cell in cells)
         joined = "".join(literal + cell for (literal, _), cell in zip(fields, cells, strict=True))
         texts.append(joined + tail if filled else "")
     return texts
 
 
-def _refuse_numbers(texts: list[str], columns: Columns, table: Table) -> None:
+def _refuse_numbers(texts: list[str], column: str, table: Table, key: str) -> None:
     filled = [text for text in texts if text.strip()]
-    numbers = sum(_parses_as_number(text) for text in filled)
+    numbers = sum(as_number(text) is not None for text in filled)
     if filled and numbers >= MOSTLY * len(filled):
         raise DataError(
-            f"{table.origin}: column '{columns.text}' holds numbers, not texts (first: {filled[0]!r}). "
+            f"{table.origin}: column '{column}' holds numbers, not texts (first: {filled[0]!r}). "
             f"Columns: {', '.join(table.columns)}.",
-            TEXT_COLUMN,
+            other_column(key),
         )
 
 
@@ -128,17 +139,10 @@ def _below_minimum(section: DataSection, table: Table) -> set[int]:
                 f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}", key="data.minimum", found=name
             )
         for index, value in enumerate(table.columns[name]):
-            text = str(value)
-            if not (_parses_as_number(text) and float(text) >= minimum):
+            number = as_number(str(value))
+            if number is None or number < minimum:
                 below.add(index)
     return below
-
-
-def _parses_as_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _read_cells(
@@ -147,7 +151,7 @@ def _read_cells(
     """Row -> its cell as `read` has it, for those of `rows` that it can read."""
     usable = set(rows)
     values: dict[int, Value] = {}
-    for index, cell in enumerate(table.columns[column]):
+    for index, cell in enumerate(_cells(table, column, key)):
         if index in usable:
             try:
                 values[index] = read(cell)
@@ -165,22 +169,26 @@ def _as_group(cell: Any) -> str:
 def _order_reader(cells: Iterable[Any]) -> Callable[[Any], float]:
     """Numbers or dates: whatever most of the filled cells are."""
     filled = [str(cell) for cell in cells if not is_blank(cell)]
-    numbers = sum(_parses_as_number(cell) for cell in filled)
-    return _as_number if 2 * numbers >= len(filled) else _as_time
+    numbers = sum(as_number(cell) is not None for cell in filled)
+    position = _as_number if 2 * numbers >= len(filled) else _as_time
+
+    def read(cell: Any) -> float:
+        if is_blank(cell):
+            raise ValueError("is empty, so the position of the row is unknown")
+        return position(cell)
+
+    return read
 
 
 def _as_number(cell: Any) -> float:
-    if is_blank(cell):
-        raise ValueError("is empty, so the position of the row is unknown")
-    if isinstance(cell, bool) or not _parses_as_number(str(cell)):
+    number = as_number(str(cell))
+    if number is None:
         raise ValueError(f"holds {cell!r}, where other rows have numbers")
-    return float(cell)
+    return number
 
 
 def _as_time(cell: Any) -> float:
     """Seconds since 1970; without a time zone, in UTC."""
-    if is_blank(cell):
-        raise ValueError("is empty, so the position of the row is unknown")
     try:
         time = datetime.fromisoformat(str(cell).strip())
     except ValueError as error:

@@ -12,9 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.data.arrow_files import READING_ERRORS, features_of, first_line, why_unreadable
+from finetune.data.arrow_files import READING_ERRORS, features_of, load_dataset_rows, why_unreadable
 from finetune.data.dataset_sets import SPLIT_NAMES
-from finetune.data.table import kind_of
+from finetune.data.table import kind_of, refuse_repeated
 from finetune.errors import DataError, suggest
 
 EXPECTED = (
@@ -126,11 +126,9 @@ def _of_dataset(dataset: Any, origin: str) -> Frame:
     unusable = {name: why for name, why in reasons.items() if why is not None}
     readable = [name for name, why in reasons.items() if why is None]
     features = datasets.Features({name: dataset.features[name] for name in readable})
-    try:
-        content = dataset.select_columns(readable).with_format("arrow")[:] if readable else pyarrow.table({})
-        content.validate(full=True)
-    except (*READING_ERRORS, pyarrow.ArrowException) as error:
-        raise DataError(f"{origin}: cannot be read: {first_line(error)}. Load it again.") from error
+    content = pyarrow.table({})
+    if readable:
+        content = load_dataset_rows(dataset.select_columns(readable), origin, "Load it again.")
     content = content.replace_schema_metadata(features.arrow_schema.metadata)
     return Frame(origin, len(dataset), list(reasons), content, unusable, _left_out(origin, unusable))
 
@@ -142,7 +140,7 @@ def _of_dataframe(data: Any, origin: str) -> Frame:
     if isinstance(data.index, pandas.MultiIndex):
         raise DataError(f"{origin}: its index is a MultiIndex. Make columns of it: data.reset_index()")
     names = [str(name) for name in data.columns]
-    _refuse_repeated(names, origin)
+    refuse_repeated(names, origin)
     plain = isinstance(data.index, pandas.RangeIndex) and data.index.start == 0 and data.index.step == 1
     notes = [] if plain else [f"{origin}: its index is not used; rows are counted from 1 in their order"]
     columns = {name: data.iloc[:, position] for position, name in enumerate(names)}
@@ -152,7 +150,7 @@ def _of_dataframe(data: Any, origin: str) -> Frame:
 def _of_columns(data: Mapping[Any, Any], origin: str) -> Frame:
     """Column -> values: a list, or anything else with a length, such as an array, a Series or a column of a Dataset."""
     names = [str(name) for name in data]
-    _refuse_repeated(names, origin)
+    refuse_repeated(names, origin)
     columns = {}
     for name, values in zip(names, data.values(), strict=True):
         if isinstance(values, str | bytes | Mapping | AbstractSet) or not hasattr(values, "__len__"):
@@ -184,12 +182,6 @@ def _of_rows(data: list[Any], origin: str) -> Frame:
 
 def _described(value: object) -> str:
     return f"a {type(value).__name__} ({reprlib.repr(value)})"
-
-
-def _refuse_repeated(names: list[str], origin: str) -> None:
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if repeated:
-        raise DataError(f"{origin}: column name {repeated[0]!r} appears twice. Rename one of the columns.")
 
 
 def _collect(origin: str, rows: int, columns: Mapping[str, Any], notes: list[str]) -> Frame:

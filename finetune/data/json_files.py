@@ -66,7 +66,8 @@ def _entries(file: TextFile, content: Any) -> list[Any]:
             f"{EXPECTED}. In pandas: to_json(path, orient='records')"
         )
     shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
-    raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}. Save one file for each split.")
+    apart = " Save one file for each split." if lists else ""
+    raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}.{apart}")
 
 
 def _objects_of_lines(file: TextFile, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:

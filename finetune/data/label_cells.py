@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.data.rows import Rows
+from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
 from finetune.errors import Change, DataError, Problem, suggest
 from finetune.tasks import Task
@@ -200,7 +200,7 @@ def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[
     for split, rows in splits.items():
         labels: list[Any] = []
         for label, row_id in zip(rows.labels, rows.ids, strict=True):
-            names = label if isinstance(label, list) else [label]
+            names = names_of(label)
             for name in names:
                 if name not in mapping:
                     where = "" if split == "all" else f" of {split}"

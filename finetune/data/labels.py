@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.data.label_cells import LabelFormat, are_written_lists, as_number
-from finetune.data.rows import Rows
+from finetune.data.rows import Rows, names_of
 from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
@@ -128,10 +128,6 @@ def drop_change(names: list[str]) -> Change:
     return Change(settings={"data.drop_labels": names})
 
 
-def names_of(label: Any) -> list[str]:
-    return label if isinstance(label, list) else [str(label)]
-
-
 def label_names(
     section: DataSection,
     splits: dict[str, Rows],
@@ -155,9 +151,9 @@ def label_names(
     trained = sorted(count_labels(splits["train"]), key=_natural_order)
     if len(trained) < (2 if task == "single_label" else 1):
         shown = f"only {trained[0]!r}" if trained else "none"
-        raise DataError(
-            f"at least two classes are needed to train, and {len(splits['train'])} rows have {shown}.", key="data.label"
-        )
+        needed = "two classes are" if task == "single_label" else "one label is"
+        why = f"at least {needed} needed to train, and {len(splits['train'])} rows have {shown}."
+        raise DataError(why, key="data.label")
     for split in ("validation", "test"):
         unseen = sorted(set(count_labels(splits[split])) - set(trained)) if split in splits else []
         if unseen:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from finetune.data.columns import Columns, choose_columns
-from finetune.data.copies import deduplicate, drop_leaks, drop_shared
+from finetune.data.copies import deduplicate, drop_leaks
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
@@ -15,7 +15,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
-from finetune.errors import Change, DataError, suggest
+from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -146,8 +146,7 @@ def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
     """Columns that the model does not see: the second text of a pair may be among them."""
     used = {name for _, name in columns.by_role()} | set(section.minimum)
     left = [name for name in table.columns if name not in used]
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    return [f"columns that are not used: {', '.join(left[:NAMED])}{more}"] if left else []
+    return [f"columns that are not used: {shorten(left, NAMED)}"] if left else []
 
 
 def _messages(tables: dict[str, Table], kind: str) -> list[str]:
@@ -187,14 +186,11 @@ def _clean(
     warnings += bad.warnings()
     dropped.update(bad.dropped())
     if section.label_map:
-        if form.task == "regression":
-            no_map = Change(settings={"data.label_map": {}})
-            raise DataError("has no meaning for regression.", no_map, key="data.label_map", found=section.label_map)
         rows = map_labels(rows, section.label_map, warnings)
     warnings += _drop_warnings(section, rows)
     rows = {name: drop_labelled(part, section.drop_labels, dropped) for name, part in rows.items()}
     if section.deduplicate:
-        rows = drop_shared({name: deduplicate(part, dropped) for name, part in rows.items()}, dropped)
+        rows = deduplicate(rows, dropped)
     _refuse_empty(rows, dropped)
     return rows
 
@@ -239,6 +235,6 @@ def class_counts(data: Data) -> dict[str, dict[str, int]]:
     """Split -> label -> rows; empty for regression."""
     if data.labels is None:
         return {}
-    named = {"train": data.train, **data.splits()}
+    named = {"train": data.train, **data.measured_splits()}
     counts = {name: count_labels(rows) for name, rows in named.items()}
     return {name: {label: count[label] for label in data.labels} for name, count in counts.items()}

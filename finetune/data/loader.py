@@ -71,7 +71,7 @@ class _Recent(Generic[Result]):
 
 
 def _rows_of(data: Data) -> int:
-    return len(data.train) + len(data.validation) + len(data.test or ())
+    return sum(map(len, data.whole_splits().values()))
 
 
 def _key(section: DataSection, idle: frozenset[str]) -> str:

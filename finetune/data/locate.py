@@ -26,7 +26,8 @@ class HubName:
 
 
 def locate(reference: str, key: str) -> Path | HubName:
-    """A path that exists, or a name on the hub: `hub:…` always, `owner/name` where nothing like it is here.
+    """A path that exists, or a name on the hub: `hub:…` always, `owner/name` as the source where nothing like it is
+    here.
 
     Raises:
         DataError: Nothing is there; says where it was looked for and what to type.
@@ -49,7 +50,8 @@ def locate(reference: str, key: str) -> Path | HubName:
         return path
     missing = f"no file or folder '{reference}' (looked in {Path.cwd()})."
     # A folder of the owner's name says that a path was meant.
-    if HUB_NAME.fullmatch(reference) and path.suffix.lower() not in (*known_suffixes(), *OTHER_FILES):
+    may_be_of_hub = key == "data.source" and HUB_NAME.fullmatch(reference)
+    if may_be_of_hub and path.suffix.lower() not in (*known_suffixes(), *OTHER_FILES):
         if not path.parent.exists():
             return HubName(reference)
         hub = Change(arguments={"data": f"{HUB_PREFIX}{reference}"}, note="the data set of the hub")

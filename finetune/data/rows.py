@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,26 @@ def label_identity(label: Any) -> Any:
     return frozenset(label) if isinstance(label, list) else label
 
 
+def names_of(label: Any) -> list[str]:
+    """The classes of a row: one, or those of a list."""
+    return label if isinstance(label, list) else [str(label)]
+
+
+def target_reader(task: Task, labels: Sequence[str] | None) -> Callable[[Any], Any]:
+    """Label -> target: int for single-label, K zeros and ones for multi-label, float for regression.
+
+    Args:
+        task: What is predicted.
+        labels: Names in the order of the logits; None for regression.
+    """
+    index = {name: position for position, name in enumerate(labels or ())}
+    if task == "single_label":
+        return index.__getitem__
+    if task == "multi_label":
+        return lambda label: [float(name in label) for name in index]
+    return float
+
+
 @dataclass(frozen=True)
 class Data:
     """A loaded data set, ready to be tokenised.
@@ -85,7 +105,13 @@ class Data:
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
 
-    def splits(self) -> dict[str, Rows]:
-        """Name -> rows of what is measured, the train sample included."""
-        named = {"train_probe": self.train.take(self.probe), "validation": self.validation}
-        return named if self.test is None else {**named, "test": self.test}
+    def whole_splits(self) -> dict[str, Rows]:
+        """Train, validation, and test where there is one: each row once."""
+        return {"train": self.train, **self._held_out()}
+
+    def measured_splits(self) -> dict[str, Rows]:
+        """What is measured: the train sample, validation, and test where there is one."""
+        return {"train_probe": self.train.take(self.probe), **self._held_out()}
+
+    def _held_out(self) -> dict[str, Rows]:
+        return {"validation": self.validation, **({} if self.test is None else {"test": self.test})}

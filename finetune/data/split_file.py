@@ -19,12 +19,9 @@ def write_split(data: Data, path: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    splits = {"train": data.train, "validation": data.validation}
-    if data.test is not None:
-        splits["test"] = data.test
     content = {
         name: {"table": data.tables[name], "digest": text_digest(rows), "rows": [int(number) for number in rows.ids]}
-        for name, rows in splits.items()
+        for name, rows in data.whole_splits().items()
     }
     write_text(path, json.dumps(content) + "\n")
 

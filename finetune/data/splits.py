@@ -4,10 +4,10 @@ from collections import Counter
 from typing import Any
 
 from finetune.data.groups import draw_groups, group_folds
-from finetune.data.labels import drop_change, names_of
-from finetune.data.rows import Rows
-from finetune.data.strata import how, is_iterative, label_matrix, sample, strata
-from finetune.errors import Change, DataError
+from finetune.data.labels import drop_change
+from finetune.data.rows import Rows, names_of
+from finetune.data.strata import ITERATIVE, STRATIFIED, Drawn, is_iterative, label_matrix, sample, strata
+from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -64,7 +64,7 @@ def thin_out(section: DataSection, rows: Rows, name: str, task: Task) -> Rows:
     """A stratified part of a split, as large as the recipe says; all of it when the recipe names no size."""
     key = f"data.{name}_size"
     size = _rows_of(getattr(section, f"{name}_size"), len(rows), len(rows), key)
-    return rows if size == len(rows) else rows.take(sample(rows.labels, size, task, section.split_seed, key))
+    return rows if size == len(rows) else rows.take(sample(rows.labels, size, task, section.split_seed, key).rows)
 
 
 def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, notes: list[str]) -> list[int]:
@@ -80,22 +80,16 @@ def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, no
         chosen = _draw_last(section, rows, size, key)
         manner = f"the last by '{section.order_by}', asked for {size}; rows with the same value stay together"
     elif rows.groups is not None:
-        chosen = draw_groups(rows, size, task, seed, key)
+        chosen, how = draw_groups(rows, size, task, seed, key)
         whole = len({rows.groups[row] for row in chosen})
-        manner = f"{whole} whole groups of '{section.group}', asked for {size} rows; {_kept_by_groups(task)}, split "
-        manner += f"seed {seed}"
+        manner = f"{whole} whole groups of '{section.group}', asked for {size} rows; {how}, split seed {seed}"
     else:
-        chosen = sample(rows.labels, size, task, seed, key)
-        manner = f"{how(rows.labels, task)}, split seed {seed}"
+        chosen, how = sample(rows.labels, size, task, seed, key)
+        manner = f"{how}, split seed {seed}"
     if getattr(section, f"{name}_size") is None:
-        manner += f"; {key} is not set: 10 to 20 % of the rows, about 500"
+        manner += f"; {key} is not set: a tenth to a fifth of the rows"
     notes.append(f"{name}: {len(chosen)} rows held out ({manner})")
     return chosen
-
-
-def _kept_by_groups(task: Task) -> str:
-    named = {"single_label": "class", "multi_label": "rarest label", "regression": "size"}[task]
-    return f"stratified by {named} as far as groups allow"
 
 
 def _draw_last(section: DataSection, rows: Rows, size: int, key: str) -> list[int]:
@@ -142,13 +136,13 @@ def _check_folds(folds: int, pool: Rows, splits: dict[str, Rows]) -> None:
 
 def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -> tuple[list[int], list[int]]:
     """Positions of the fold, and of the test split: the fold, or the part of it that `data.test_size` asks for."""
-    fold = _fold_rows(section, rows, task)
+    fold, how = _fold_rows(section, rows, task)
     chosen, size, key = fold, section.test_size, "data.test_size"
     if size is not None:
         kept = min(_rows_of(size, len(rows), len(fold), key), len(fold))
         part = sample([rows.labels[row] for row in fold], kept, task, section.split_seed, key)
-        chosen = [fold[row] for row in part]
-    manner = how(rows.labels, task) if section.group is None else f"whole groups of '{section.group}'"
+        chosen = [fold[row] for row in part.rows]
+    manner = how if section.group is None else f"whole groups of '{section.group}'; {how}"
     notes.append(
         f"test: {len(chosen)} rows of fold {section.fold} of {section.folds} ({manner}, split seed "
         f"{section.split_seed})"
@@ -156,25 +150,27 @@ def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -
     return fold, chosen
 
 
-def _fold_rows(section: DataSection, rows: Rows, task: Task) -> list[int]:
-    """Positions of the fold, ascending, stratified."""
+def _fold_rows(section: DataSection, rows: Rows, task: Task) -> Drawn:
+    """Positions of the fold, stratified where task and rows allow it."""
     from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
 
     assert section.folds is not None, "asked for only with folds"
     assert section.fold is not None, "checked with the recipe"
     if section.group is not None:
-        return group_folds(rows, section.folds, task, section.split_seed)[section.fold]
+        folds, how = group_folds(rows, section.folds, task, section.split_seed)
+        return Drawn(folds[section.fold], how)
     kinds: Any = strata(rows.labels, task)
     kind: Any = StratifiedKFold
+    how = STRATIFIED[task]
     if is_iterative(rows.labels, task):
         from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
-        kind, kinds = MultilabelStratifiedKFold, label_matrix(rows.labels)
+        kind, kinds, how = MultilabelStratifiedKFold, label_matrix(rows.labels), ITERATIVE
     elif kinds is None or min(Counter(kinds).values()) < section.folds:
-        kind, kinds = KFold, None  # never classes: those with fewer rows are not measured
+        kind, kinds, how = KFold, None, "at random: few rows"  # never classes: those with fewer rows are not measured
     cut = kind(n_splits=section.folds, shuffle=True, random_state=section.split_seed).split(range(len(rows)), kinds)
     _, taken = list(cut)[section.fold]
-    return sorted(taken.tolist())
+    return Drawn(sorted(taken.tolist()), how)
 
 
 def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> list[int]:
@@ -206,19 +202,18 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
     fixed = {unit for label, unit in zip(pool.labels, whole, strict=True) if not lacking.isdisjoint(names_of(label))}
     free = [row for row, unit in enumerate(whole) if unit not in fixed]
     what = "groups" if pool.groups else "rows"
-    shown = ", ".join(f"{name} ({len(holders[name])})" for name in rare[:SHOWN])
-    more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
+    shown = shorten([f"{name} ({len(holders[name])})" for name in rare], SHOWN)
     left = {name for row in free for name in names_of(pool.labels[row])}
     if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
             f"classes with fewer than {parts} {what} cannot be in each of {parts} splits, and too few others are left "
-            f"to measure: {shown}{more}. Add {what}.",
+            f"to measure: {shown}. Add {what}.",
             OWN_FILES,
             key="data.label",
         )
     warnings.append(
         f"data.label: classes with fewer than {parts} {what} are trained but not measured, as all their {what} stay in "
-        f"training: {shown}{more}. Add {what}, provide validation and test files, or leave these classes out: "
+        f"training: {shown}. Add {what}, provide validation and test files, or leave these classes out: "
         f"{drop_change(rare[:SHOWN]).for_command_line()}"
     )
     return free

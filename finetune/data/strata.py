@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune.errors import DataError
 from finetune.tasks import Task
@@ -13,9 +13,24 @@ QUANTILES = 10  # bins that stand for classes when numbers are stratified
 MOST_ROWS = 50_000
 MOST_READS = 2_000_000_000  # rows × labels²
 
+# What `strata` keeps in proportion, in words.
+STRATIFIED: dict[Task, str] = {
+    "single_label": "stratified by class",
+    "multi_label": "stratified by rarest label",
+    "regression": "stratified by value",
+}
+ITERATIVE = "iteratively stratified by label"
 
-def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> list[int]:
-    """`size` positions, ascending, stratified where the task allows it.
+
+class Drawn(NamedTuple):
+    """Positions of rows, ascending, and in words how they were drawn."""
+
+    rows: list[int]
+    how: str
+
+
+def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> Drawn:
+    """`size` positions, stratified where task and rows allow it.
 
     In multi-label data each label keeps a row that is not drawn, as long as there are enough rows.
 
@@ -25,15 +40,18 @@ def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) ->
     from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
 
     if size >= len(labels):
-        return list(range(len(labels)))
+        return Drawn(list(range(len(labels))), "all rows")
     if is_iterative(labels, task):
-        return _sample_label_sets(labels, size, seed)
+        return Drawn(_sample_label_sets(labels, size, seed), ITERATIVE)
     kinds = strata(labels, task)
+    how = STRATIFIED[task]
     if kinds is not None:
         kinds = _join_singles(kinds)
+    else:
+        how = "at random: few rows" if task == "regression" else "at random: one row of rare labels"
     needed = len(set(kinds or []))
     if task == "multi_label" and not needed <= size <= len(labels) - needed:
-        kinds, needed = None, 0  # more labels than rows to draw: at random
+        kinds, needed, how = None, 0, "at random: more labels than rows to draw"
     if not needed <= size <= len(labels) - needed:
         raise DataError(
             f"{size} of {len(labels)} rows cannot be drawn so that both sides have all {needed} classes. Ask for "
@@ -42,7 +60,7 @@ def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) ->
             found=size,
         )
     _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=kinds, random_state=seed)
-    return sorted(chosen)
+    return Drawn(sorted(chosen), how)
 
 
 def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:
@@ -58,15 +76,6 @@ def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:
     for rank, index in enumerate(order):
         bins[index] = rank * QUANTILES // len(labels)
     return bins
-
-
-def how(labels: Sequence[Any], task: Task) -> str:
-    """How rows are drawn from these, in words."""
-    if task == "multi_label":
-        return "iteratively stratified by label" if is_iterative(labels, task) else "stratified by rarest label"
-    if task == "regression":
-        return "stratified by value" if len(labels) >= 10 * QUANTILES else "at random: few rows"
-    return "stratified by class"
 
 
 def is_iterative(labels: Sequence[Any], task: Task) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from finetune.data.rows import Rows
+from finetune.data.rows import Rows, names_of
 from finetune.data.strata import sample, strata
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -78,18 +78,18 @@ def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> lis
 
 def _one_of_each(labels: Sequence[Any], shuffled: list[int]) -> list[int]:
     """Rows that together have every label, the rarest label first."""
-    names_of = [label if isinstance(label, list) else [label] for label in labels]
-    counts = Counter(name for names in names_of for name in names)
+    names_of_row = [names_of(label) for label in labels]
+    counts = Counter(name for names in names_of_row for name in names)
     first: dict[str, int] = {}
     for row in shuffled:
-        for name in names_of[row]:
+        for name in names_of_row[row]:
             first.setdefault(name, row)
     rows: dict[int, None] = {}  # in order, each once
     present: set[str] = set()
     for name in sorted(counts, key=lambda name: (counts[name], name)):
         if name not in present:
             rows[first[name]] = None
-            present.update(names_of[first[name]])
+            present.update(names_of_row[first[name]])
     return list(rows)
 
 
@@ -103,5 +103,5 @@ def draw_probe(labels: Sequence[Any], size: int, task: Task, seed: int, key: str
     """`size` positions, ascending; stratified, unless the rows are too few for that."""
     kinds = len(set(strata(labels, task) or []))
     if 0 < kinds <= size <= len(labels) - kinds:
-        return sample(labels, size, task, seed, key)
+        return sample(labels, size, task, seed, key).rows
     return sorted(random.Random(seed).sample(range(len(labels)), size))

@@ -21,12 +21,16 @@ def _plain(chunk: Any) -> list[Any]:
     return chunk if isinstance(chunk, list) else chunk.to_pylist()
 
 
+class UnusableColumn(DataError):
+    """A column holds what cannot be used. Who asks for its cells knows which key of the recipe names it."""
+
+
 class Column(Sequence[Any]):
     """Values of a column. Iterating and single rows are cheap; neither unpacks more than a chunk.
 
     Args:
         chunks: Lists, or Arrow arrays: a Python text costs 49 bytes beside its characters, one in Arrow 8.
-        decode: Chunk -> values; may raise DataError, so that a column nobody uses may hold what cannot be used.
+        decode: Chunk -> values; may raise UnusableColumn, so that a column nobody uses may hold what cannot be used.
     """
 
     def __init__(self, chunks: Sequence[Any], decode: Callable[[Any], list[Any]] = _plain) -> None:
@@ -131,6 +135,15 @@ class BadRows:
 
     def dropped(self) -> Counter[str]:
         return Counter({"row that cannot be read": self.count} if self.count else {})
+
+
+def refuse_repeated(names: Sequence[str], origin: str) -> None:
+    """Raises:
+    DataError: Two columns have the same name.
+    """
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise DataError(f"{origin}: column name {repeated!r} appears twice. Rename one of the columns.")
 
 
 def join_tables(origin: str, tables: list[Table]) -> Table:

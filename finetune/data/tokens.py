@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from finetune.data.long_texts import LongTexts, kept_spans
-from finetune.data.rows import Data, Rows
+from finetune.data.rows import Data, Rows, target_reader
 from finetune.data.token_cache import Arrays, cached_arrays
 from finetune.errors import Change, DataError, RecipeError
 
@@ -69,6 +69,7 @@ class Encoder:
         max_length: Texts are cut to this many tokens, special tokens included.
         long_texts: What is kept of a text that is longer.
         overlap: Tokens that neighbouring windows share; None: 32.
+        positions: Tokens that the model has positions for; None: as many as the tokenizer says.
 
     Raises:
         DataError: `max_length` is more than the model takes.
@@ -76,9 +77,15 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: Any, data: Data, max_length: int, long_texts: LongTexts = "head", overlap: int | None = None
+        self,
+        tokenizer: Any,
+        data: Data,
+        max_length: int,
+        long_texts: LongTexts = "head",
+        overlap: int | None = None,
+        positions: int | None = None,
     ) -> None:
-        limit = tokenizer.model_max_length
+        limit: int = tokenizer.model_max_length if positions is None else min(tokenizer.model_max_length, positions)
         if max_length > limit:
             shorter = Change(settings={"data.max_length": limit})
             why = f"{max_length} tokens, but this model takes at most {limit}."
@@ -101,12 +108,12 @@ class Encoder:
                 key="data.overlap",
                 found=overlap,
             )
+        self._limit = limit
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._long_texts = long_texts
         self._overlap = overlap
-        self._task = data.task
-        self._index = {name: index for index, name in enumerate(data.labels or [])}
+        self._target = target_reader(data.task, data.labels)
         self._encoded: dict[str, Tokens] = {}
 
     @property
@@ -116,6 +123,11 @@ class Encoder:
     @property
     def max_length(self) -> int:
         return self._max_length
+
+    @property
+    def limit(self) -> int:
+        """The most tokens that both tokenizer and model take: some tokenizers name no limit, or a larger one."""
+        return self._limit
 
     def lengths(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
         """Tokens of each text (or pair) before anything is cut, special tokens included."""
@@ -224,11 +236,7 @@ class Encoder:
 
     def target(self, label: Any) -> Any:
         """int for single-label, K zeros and ones for multi-label, float for regression."""
-        if self._task == "single_label":
-            return self._index[label]
-        if self._task == "multi_label":
-            return [float(name in label) for name in self._index]
-        return float(label)
+        return self._target(label)
 
 
 def _packed(rows: Iterable[tuple[int, list[Item]]]) -> Arrays:

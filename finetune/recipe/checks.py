@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from finetune.errors import Change, Problem, suggest
+from finetune.recipe.scaling import planned_rows
 from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
 from finetune.techniques import Budget, TrainingPlan, conflicts, implementations
@@ -58,8 +59,8 @@ def _planned_epochs(recipe: Recipe) -> int:
 
 def _steps_per_epoch(recipe: Recipe) -> int | None:
     """Known before the data is read only when the recipe fixes the number of rows."""
-    size = recipe.data.subset or recipe.data.train_size
-    return math.ceil(size / recipe.training.batch_size) if isinstance(size, int) else None
+    rows = planned_rows(recipe.data)
+    return None if rows is None else math.ceil(rows / recipe.training.batch_size)
 
 
 def _set(key: str, value: Any, note: str = "") -> Change:

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune.errors import Problem, suggest
 from finetune.recipe.layers import Layer, Origin
-from finetune.recipe.scaling import OFF, has_rule, rules_of
+from finetune.recipe.scaling import OFF, has_rule, rule_problems, rules_of
 from finetune.techniques import TECHNIQUES
 
 MAPPINGS = ("data.minimum",)  # values that are mappings themselves: merged entry by entry
@@ -88,8 +88,10 @@ class Merged:
         present = target.setdefault(key, {})
         if not isinstance(present, dict):
             self.problems.append(self.blame(no_settings(dotted, present)))
-        elif origin.override is not None and "" in rules_of(present) and not has_rule(value):
+        elif dotted.startswith("techniques.") and origin.override and "" in rules_of(present) and not has_rule(value):
             # One value of a technique that a rule switches: it holds wherever the technique is on.
+            if list(rule_problems(present)):
+                return  # there is nothing to merge with; validation says what is wrong with the rule
             (table,) = present.values()
             for settings in (settings for settings in table.values() if isinstance(settings, dict)):
                 self._merge(settings, value, origin, f"{dotted}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune.errors import Problem
-from finetune.recipe.schema import Recipe
+from finetune.recipe.schema import DataSection, Recipe
 from finetune.techniques import TECHNIQUES, Technique
 
 RULES = ("by_rows", "by_classes")
@@ -36,8 +36,8 @@ class Size:
     classes: int
 
     def count(self, rule: str) -> int:
-        """What a rule goes by."""
-        return self.rows if rule == "by_rows" else self.classes
+        """What a rule goes by; of several labels there may be one alone, and ranges start from two."""
+        return self.rows if rule == "by_rows" else max(2, self.classes)
 
 
 def has_rule(settings: Any) -> bool:
@@ -107,11 +107,17 @@ def techniques_at(written: dict[str, Any], size: Size) -> dict[str, Technique]:
     return {name: TECHNIQUES[name](**settings) for name, settings in concrete.items() if settings is not None}
 
 
+def planned_rows(data: DataSection) -> int | None:
+    """Rows that are trained on, where the recipe alone fixes their number; None where the data decides."""
+    size = data.train_size if data.subset is None else data.subset
+    return size if isinstance(size, int) else None
+
+
 def nominal_size(recipe: Recipe) -> Size:
     """What the recipe says of the size of its data; 1,000 rows and two labels where it says nothing."""
-    rows, labels = recipe.data.train_size, recipe.data.labels
+    rows, labels = planned_rows(recipe.data), recipe.data.labels
     return Size(
-        rows if isinstance(rows, int) else NOMINAL["by_rows"],
+        NOMINAL["by_rows"] if rows is None else rows,
         len(labels) if labels is not None else NOMINAL["by_classes"],
     )
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from finetune.errors import Change, ModelError
+from finetune.errors import Change, ModelError, first_line
+from finetune.model_files import folder_digest, loading_errors
 
 T = TypeVar("T")
 
-_HASHED = (".json", ".txt", ".model", ".spm", ".safetensors", ".bin")
+_HASHED = (".json", ".txt", ".model", ".spm", ".safetensors", ".bin")  # another list would change cached texts' keys
 
 
 def load_part(part: str, location: str, key: str, advice: Change) -> Any:
@@ -74,12 +74,7 @@ def fingerprint(location: str, config: Any) -> str:
     folder = Path(_expanded(location))
     if not folder.is_dir():
         return f"{location}@{getattr(config, '_commit_hash', None)}"
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _HASHED:
-            with path.open("rb") as file:
-                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
+    return folder_digest(folder, _HASHED)
 
 
 def _expanded(location: str) -> str:
@@ -87,14 +82,10 @@ def _expanded(location: str) -> str:
 
 
 def _guarded(load: Callable[[], T], location: str, key: str, advice: Change) -> T:
-    from safetensors import SafetensorError
-
-    # What transformers and safetensors raise for folders that hold no model, or a damaged one.
-    errors = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice to install what is not needed (sacremoses)
             return load()
-    except errors as error:
-        line = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise ModelError(f"'{location}' cannot be loaded: {line}.", advice, key=key, found=location) from error
+    except loading_errors() as error:
+        why = f"'{location}' cannot be loaded: {first_line(error)}."
+        raise ModelError(why, advice, key=key, found=location) from error

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
-from finetune.models.load import encoder_parameters, load_model, start_at
+from finetune.kernels.head import output_map
+from finetune.models.load import encoder_parameters, load_model
 from finetune.techniques.rates import decay_strength
 from finetune.training.arguments import build_arguments
 from finetune.training.augmentation import text_augmenters, token_augmenters
@@ -57,6 +58,17 @@ def build_model(prepared: Prepared, seed: int) -> LoadedModel:
         return model
 
     return LoadedModel(configured_model(recipe, data.task, data.labels, load), pretrained)
+
+
+def start_at(model: Any, value: float) -> None:
+    """Let a regression head predict `value`, the mean of the training targets, before the first step.
+
+    From 0 a few hundred small steps would be spent on finding it. A head of another kind starts where it starts.
+    """
+    head = output_map(model)
+    if head is not None and head.bias is not None:
+        with torch.no_grad():
+            head.bias.fill_(value)
 
 
 def build_trainer(

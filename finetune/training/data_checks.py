@@ -6,7 +6,7 @@ from finetune.checks import inspect_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.errors import ModelError
-from finetune.models.load import load_tokenizer
+from finetune.models.load import load_config, load_tokenizer, position_limit
 from finetune.recipe import Recipe
 from finetune.records.schema import DataFacts, Finding
 from finetune.training.facts import data_facts
@@ -33,7 +33,17 @@ def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
         )
         return facts.model_copy(update={"findings": [*facts.findings, skipped]})
     section = recipe.data
-    return _facts(recipe, data, Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap))
+    positions = _positions(recipe, data)
+    encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
+    return _facts(recipe, data, encoder)
+
+
+def _positions(recipe: Recipe, data: Data) -> int | None:
+    """Tokens that the model has positions for; None where its configuration cannot be loaded, which a run refuses."""
+    try:
+        return position_limit(load_config(recipe.model, data.task, data.labels))
+    except ModelError:
+        return None
 
 
 def _facts(recipe: Recipe, data: Data, encoder: Encoder | None) -> DataFacts:

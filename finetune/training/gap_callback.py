@@ -128,7 +128,7 @@ class GapCallback(TrainerCallback):
             selected = self._checkpoint_record(state.best_global_step, best.epoch, selected_outputs)
         if not self._trainer.is_world_process_zero():
             return
-        rows = {name: split.ids for name, split in self._data.splits().items()}
+        rows = {name: split.ids for name, split in self._data.measured_splits().items()}
         outputs = {"selected": selected_outputs, "last": last_outputs}
         save_predictions(prediction_arrays(rows, outputs), self._folder.predictions)
         calibration = calibration_record(selected_outputs, self._data.task)

@@ -116,7 +116,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
-        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.splits().items()}
+        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.measured_splits().items()}
         text_problems = text_warnings(recipe, data, encoder)
     with stopwatch.phase(CHECKS):
         inspection = inspect(recipe, data, encoder)
@@ -156,7 +156,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[Problem]]:
         The tokenizer and the encoder, which had to be built for it, and what techniques say about the model.
 
     Raises:
-        ModelError, RecipeError: With key, what was found and what to change.
+        DataError, ModelError, RecipeError: With key, what was found and what to change.
     """
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
     problems += [*metric_problems(recipe, data), *_process_problems(recipe)]
@@ -168,16 +168,9 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[Problem]]:
         check_sources(augment_sources(recipe, data, tokenizer))  # to locate the model may mean to hash it
     for augment_tokens in implementations(techniques, Augmentation.augment_tokens):
         augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
-    encoder = Encoder(tokenizer, data, recipe.data.max_length, recipe.data.long_texts, recipe.data.overlap)
     model = _checked_model(recipe, data)
-    limit = position_limit(model.config)
-    if limit is not None and recipe.data.max_length > limit:
-        raise RecipeError(
-            f"{recipe.data.max_length} tokens, but the model has positions for {limit}.",
-            Change(settings={"data.max_length": limit}),
-            key="data.max_length",
-            found=recipe.data.max_length,
-        )
+    section, positions = recipe.data, position_limit(model.config)
+    encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
     return tokenizer, encoder, model_warnings(recipe, model)
 
 

@@ -62,7 +62,7 @@ def text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]
 def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]:
     """Texts that lose tokens, what the saved model makes of them, and a way of cutting that cuts nothing."""
     limit, mode = recipe.data.max_length, recipe.data.long_texts
-    splits = {"train": data.train, **data.splits()}
+    splits = {"train": data.train, **data.measured_splits()}
     longer = {
         name: sum(length > limit for length in encoder.lengths(rows.texts, rows.pairs)) for name, rows in splits.items()
     }

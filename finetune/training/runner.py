@@ -208,7 +208,7 @@ class Run:
         if not is_main():
             return
         save_model(self.loaded.model, self.prepared.encoder, self.folder.model)
-        rows = {name: split.ids for name, split in self.prepared.data.splits().items()}
+        rows = {name: split.ids for name, split in self.prepared.data.measured_splits().items()}
         save_predictions(prediction_arrays(rows, self.outputs), self.folder.predictions)
 
     def complete_checkpoint(self) -> None:

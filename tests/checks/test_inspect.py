@@ -61,6 +61,14 @@ def test_problems_come_first() -> None:
     assert levels[0] == "problem"
 
 
+def test_every_text_is_normalised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = planting.clean_data(0, rows=60)
+    seen = []
+    monkeypatch.setattr("finetune.data.duplicates.normalise", lambda text: (seen.append(text), text)[1])
+    inspect_data(data, SECTION, None)
+    assert len(seen) == 60
+
+
 def test_with_the_tokenizer_of_a_model(tiny_model: Path) -> None:
     data = planting.clean_data(0, rows=60)
     encoder = Encoder(load_tokenizer(ModelSection(id=str(tiny_model))), data, 8)
@@ -92,11 +100,41 @@ def test_a_broken_cache_costs_time_only(monkeypatch: pytest.MonkeyPatch, tmp_pat
     data = planting.clean_data(1, rows=60)
     first = inspect_data(data, SECTION, None)
     [kept] = (tmp_path / "cache" / "checks").glob("*.json")
-    kept.write_text("")
-    assert inspect_data(data, SECTION, None) == first
+    for damaged in (b"", b"\xff\xfe"):
+        kept.write_bytes(damaged)
+        assert inspect_data(data, SECTION, None) == first
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "file"))
     assert inspect_data(data, SECTION, None) == first
+
+
+@pytest.mark.parametrize("method", ["unlink", "read_text"])
+def test_a_damaged_file_that_cannot_be_replaced_costs_time_only(
+    method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a cache that others keep: it cannot be written, or another process has just removed the file."""
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: EMPTY)
+    data = planting.clean_data(1, rows=60)
+    inspect_data(data, SECTION, None)
+    [kept] = (tmp_path / "cache" / "checks").glob("*.json")
+    kept.write_text("")
+
+    def refuse(*given: Any, **settings: Any) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, method, refuse)
+    assert inspect_data(data, SECTION, None) == EMPTY
+
+
+def test_the_code_that_decides_what_equal_rows_are_is_part_of_the_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read = []
+    really_read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), really_read(path))[1])
+    monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: EMPTY)
+    inspect_data(planting.clean_data(1, rows=60), SECTION, None)
+    assert {"rows.py", "labels.py", "duplicates.py", "tokens.py", "copies.py"} <= set(read)
 
 
 EMPTY = Inspection(findings=[], baselines=[])

@@ -84,6 +84,13 @@ def test_leaks_with_another_label_are_counted(clean: Data) -> None:
     assert "2 of them with a different label" in finding.text
 
 
+def test_leaks_with_the_same_labels_in_another_order_agree() -> None:
+    train = make_rows([("the same text", ["a", "b"]), ("another text", ["a"])])
+    later = make_rows([("the same text", ["b", "a"]), ("another text", ["b"])])
+    data = make_data(train, later, task="multi_label")
+    assert only(check_copies(data), "leaks").figures["other_label"] == 1
+
+
 def test_few_leaks_are_a_warning(clean: Data) -> None:
     texts = [f"a validation text of its own, number {index} of many" for index in range(200)]
     big = replace(clean, validation=make_rows([(text, "class 0") for text in [*texts, clean.train.texts[7]]]))
@@ -138,6 +145,7 @@ def test_group_overlap_is_a_problem(clean: Data) -> None:
     finding = only(check_groups(data), "groups")
     assert (finding.level, finding.figures["rows"]) == ("problem", 5)
     assert finding.examples[0].startswith(f"validation row {data.validation.ids[shared[0]]}: ")
+    assert finding.advice.endswith("--data FILE"), "data.group is set already"
     whole, _ = planting.plant_group_overlap(clean, 0, rng())
     assert check_groups(whole) == []
 
@@ -156,6 +164,7 @@ def test_missing_single_and_rare_classes() -> None:
     ]
     single, missing, few = (finding.text for finding in findings)
     assert single == "Class 'd' has only 1 training row."
+    assert findings[0].advice == "Add rows, or leave such classes out: --set 'data.drop_labels=[\"d\"]'"
     assert missing == "Validation has no examples of class 'd'."
     assert "fewer than 5 examples of class 'c'" in few
     assert check_classes(make_data(labelled(a=1, b=1), labelled(a=1, b=1)))[1].level == "warning"

@@ -22,14 +22,15 @@ class Pieces:
 
     def __init__(self, letters: int, max_length: int = 10, limit: int = 20) -> None:
         self.max_length = max_length
+        self.limit = limit
         self._letters = letters
-        self.tokenizer = self._tokenizer(limit)
+        self.tokenizer = self._tokenizer()
 
-    def _tokenizer(self, limit: int) -> Any:
+    def _tokenizer(self) -> Any:
         def call(texts: Sequence[str], add_special_tokens: bool, verbose: bool = True) -> dict[str, list[list[int]]]:
             return {"input_ids": [self._cut(text) for text in texts]}
 
-        tokenizer = SimpleNamespace(unk_token_id=UNKNOWN, unk_token="[UNK]", model_max_length=limit)
+        tokenizer = SimpleNamespace(unk_token_id=UNKNOWN, unk_token="[UNK]")
         return type("Tokenizer", (), {**vars(tokenizer), "__call__": staticmethod(call)})()
 
     def _cut(self, text: str) -> list[int]:
@@ -70,6 +71,15 @@ def test_truncation_counts_texts_tokens_and_the_label_that_loses_most() -> None:
 def test_where_the_model_takes_no_more_other_ways_are_advised(kept: Any, advice: str) -> None:
     [finding] = check_truncation(texts_of([40, 4]), section(long_texts=kept), Pieces(1))  # type: ignore[arg-type]
     assert finding.advice.endswith(advice)
+
+
+def test_of_pairs_no_way_of_cutting_is_advised_that_is_for_single_texts() -> None:
+    rows = make_rows([("x " * 40, "a"), ("x", "b")], ["y", "y"])
+    [finding] = check_truncation(make_data(rows, rows.take([1])), section(), Pieces(1))  # type: ignore[arg-type]
+    assert finding.advice == "Shorten the texts, or use a model that reads longer ones: --model …"
+    some = make_rows([("x " * 10, "a"), ("x", "b")], ["y", "y"])
+    [finding] = check_truncation(make_data(some, some.take([1])), section(), Pieces(1))  # type: ignore[arg-type]
+    assert finding.advice.startswith("Try: --set data.max_length=16 ")
 
 
 def test_nothing_is_said_where_nothing_is_cut() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.invoking import invoke
-from tests.conftest import labelled_texts, write_csv
+from tests.conftest import labelled_texts, save_tiny_model, write_csv
 
 
 @pytest.fixture
@@ -66,6 +66,20 @@ def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path
     findings = {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
     assert "Truncation and language were not checked" in findings["tokens"]["text"]
     assert findings["leaks"]["level"] == "problem"
+
+
+def test_what_the_positions_of_the_model_do_not_hold_is_refused_as_in_a_run(leaking: Path, tmp_path: Path) -> None:
+    """Its tokenizer knows no limit, as those of many models."""
+    model = save_tiny_model(tmp_path / "model")
+    settings = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del settings["model_max_length"]
+    (model / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    for command in (["check", leaking], ["run", "--data", leaking, "--dry-run"]):
+        refused = invoke(*command, "--model", model, "--set", "data.max_length=67")
+        assert refused.exit_code == 2, refused.output
+        assert "data.max_length: 67 tokens, but this model takes at most 66. Try: --set data.max_length=66" in (
+            refused.stderr
+        )
 
 
 def test_the_split_is_written_once_and_read_again(reviews: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
+from finetune.data.arrow_files import arrow_table, features_of
 from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES, choose_columns
 from finetune.data.extract import extract_rows
 from finetune.data.load import load_data
@@ -197,6 +199,26 @@ def test_a_few_numbers_among_texts_are_texts(texts: list[str]) -> None:
 @pytest.mark.parametrize("value", [["a", "b"], {"a": "b"}, True], ids=["list", "object", "flag"])
 def test_texts_of_another_kind_are_refused_not_spelt_out(value: Any) -> None:
     assert "text" in refused(table(text=[value, value], label=["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"text": "image"}, "data.text=COLUMN"),
+        ({"text_pair": "image"}, "data.text_pair=COLUMN"),
+        ({"text_pair": "flag"}, "data.text_pair=COLUMN"),
+        ({"template": "{text} {image}"}, "'data.template={COLUMN} {COLUMN}'"),
+        ({"template": "{text} {flag}"}, "'data.template={COLUMN} {COLUMN}'"),
+        ({"label": "image"}, "data.label=COLUMN"),
+        ({"group": "image"}, "data.group=COLUMN"),
+        ({"order_by": "image"}, "data.order_by=COLUMN"),
+    ],
+)
+def test_another_column_is_advised_for_the_key_that_named_it(settings: dict[str, str], advice: str) -> None:
+    cells = {"text": ["one", "two"], "label": ["a", "b"], "image": [b"a", b"b"], "flag": [True, False]}
+    content = pyarrow.table(cells)
+    columns = arrow_table("d.parquet", content, features_of(content.schema))
+    assert refused(columns, **settings).endswith(f"Try: --set {advice}")
 
 
 @pytest.mark.parametrize("empty", ["", "   ", "\n\t", "\u00a0", None])

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 
 import pytest
 
@@ -103,6 +104,17 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = find_leaks(kept, other)
     monkeypatch.setattr(duplicates, "BLOCK", 7)
     assert find_leaks(kept, other) == whole == list(range(10))
+
+
+def test_each_text_is_prepared_once_whatever_the_number_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, other = (rows(*(text for text, _ in generate_texts(20, random.Random(seed)))) for seed in (2, 3))
+    monkeypatch.setattr(duplicates, "BLOCK", 7)
+    seen: Counter[str] = Counter()
+    really_normalise, really_shingle = duplicates.normalise, duplicates.shingles
+    monkeypatch.setattr(duplicates, "normalise", lambda text: (seen.update(["keys"]), really_normalise(text))[1])
+    monkeypatch.setattr(duplicates, "shingles", lambda text: (seen.update(["sets"]), really_shingle(text))[1])
+    find_leaks(kept, other)
+    assert seen == {"keys": 40, "sets": 80}  # of a first and a second text, which is empty here
 
 
 def test_texts_of_one_template_end_in_time_and_keep_their_copies() -> None:

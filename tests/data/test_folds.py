@@ -107,6 +107,11 @@ def test_how_a_fold_was_made_is_said(tmp_path: Path) -> None:
     assert "test: 40 rows of fold 2 of 5 (stratified by class, split seed 3)" in notes
 
 
+def test_folds_that_cannot_be_stratified_are_not_said_to_be(tmp_path: Path) -> None:
+    notes = load(write(tmp_path, numbers()), 2, folds=20).notes
+    assert "test: 5 rows of fold 2 of 20 (at random: few rows, split seed 0)" in notes
+
+
 def test_a_test_file_of_its_own_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, classes())
     other = write_csv(tmp_path / "other.csv", ["text", "label"], [(f"else {i}", "abc"[i % 3]) for i in range(9)])

@@ -80,8 +80,19 @@ def test_folds_of_groups_cover_every_row_once(tmp_path: Path) -> None:
 
 def test_many_groups_are_drawn_without_balancing_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_splits, "MOST_TRIALS", 0)
-    splits = splits_of(load(write(tmp_path), group="author", test_size=40, validation_size=30))
-    assert [len(rows) for rows in splits.values()] == [170, 30, 40]
+    data = load(write(tmp_path), group="author", test_size=40, validation_size=30)
+    assert [len(rows) for rows in splits_of(data).values()] == [170, 30, 40]
+    assert any("asked for 40 rows; not stratified: many groups, split seed 0)" in note for note in data.notes)
+
+
+def test_groups_of_few_numbers_are_not_said_to_be_stratified(tmp_path: Path) -> None:
+    rows = [(f"some text {row}", row + 0.5, f"author {row % 12}", "") for row in range(60)]
+    path = write_csv(tmp_path / "data.csv", HEAD, rows)
+    held, fold = load(path, group="author"), load(path, group="author", folds=3, fold=0)
+    assert "; not stratified: few rows, split seed 0" in next(note for note in held.notes if note.startswith("test: "))
+    assert "(whole groups of 'author'; not stratified: few rows, split seed 0)" in next(
+        note for note in fold.notes if note.startswith("test: ")
+    )
 
 
 def test_groups_of_numbers_and_of_label_sets_stay_whole(tmp_path: Path) -> None:

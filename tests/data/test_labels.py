@@ -326,7 +326,7 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_label_at_all_is_refused(tmp_path: Path) -> None:
-    with refuses(DataError, match=r"classes are needed to train, and 36 rows have none"):
+    with refuses(DataError, match=r"at least one label is needed to train, and 36 rows have none"):
         load_cells(tmp_path, [""], task="multi_label")
 
 

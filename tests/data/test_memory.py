@@ -203,7 +203,7 @@ def test_splits_are_those_of_a_folder(tmp_path: Path, form: str) -> None:
         write_jsonl(tmp_path / f"{split}.jsonl", rows)
     from_folder = load(str(tmp_path))
     assert content(load(parts(FORMS[form]))) == content(from_folder)
-    assert {name: len(rows) for name, rows in from_folder.splits().items()} == {
+    assert {name: len(rows) for name, rows in from_folder.measured_splits().items()} == {
         "train_probe": 15,
         "validation": 15,
         "test": 15,

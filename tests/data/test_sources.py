@@ -265,7 +265,7 @@ def test_utf16_with_a_mark_is_read_under_its_own_name_and_that_of_its_byte_order
 
 def test_a_repeated_column_name_is_refused(write: Write) -> None:
     path = write("text,label,text\none,a,two\n")
-    assert problem_of(path) == f"{path}: column name 'text' appears twice in the header."
+    assert problem_of(path) == f"{path}: column name 'text' appears twice. Rename one of the columns."
 
 
 @pytest.mark.parametrize(("header", "position"), [(",text,label", 1), ("text,,label", 2), ("text,label,", 3)])

@@ -240,12 +240,19 @@ def test_json_lines_are_recognised_in_any_of_its_suffixes(write: Write, name: st
     assert columns(only(path)) == {"text": ["None", "n/a"], "label": ["007", "TRUE"]}
 
 
+def test_where_there_is_no_list_of_objects_there_are_no_splits_to_save(write: Write) -> None:
+    assert problem(write('{"text": "a"}', "d.json")).endswith(
+        'Expected a list of objects: [{"text": "…", "label": "…"}, …].'
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         ({"text": {"0": "a"}, "label": {"0": "b"}}, "is stored column by column (text, label)"),
         ({"text": ["a"], "label": ["b"]}, "is stored column by column (text, label)"),
         ({"train": OBJECTS, "test": OBJECTS}, "is one object with 2 lists of objects (train, test)"),
+        ({"train": OBJECTS, "test": OBJECTS}, "Save one file for each split."),
         ({"text": "a"}, "is one object with no list of objects"),
         ("a", "holds a str. Expected a list of objects"),
         ([], "holds no objects with keys"),
@@ -440,6 +447,11 @@ def test_what_looks_like_a_path_is_none_of_the_hub(hub: list[Any], write: Write)
     assert "no file or folder 'name'" in problem("name")
     assert "is not of the form hub:NAME" in problem("hub:a/b/c")
     assert "would read instead" in problem("hub:owner")
+    rows = write("text,label\na,b\n", "rows.csv")
+    for split in ("validation", "test"):  # which are files
+        found = problem(rows, **{split: "their/file"})
+        assert found.startswith(f"data.{split}: no file or folder 'their/file' (looked in ")
+        assert found.endswith(f"Try: --set data.{split}=PATH")
     assert hub == []
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from finetune.data.copies import deduplicate, drop_shared
+from finetune.data.copies import deduplicate
 from finetune.data.load import class_counts, load_data
 from finetune.data.rows import Data, Rows
 from finetune.data.splits import holdout_size
+from finetune.data.strata import sample
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import labelled_texts, write_csv, write_jsonl
@@ -274,7 +276,7 @@ def test_without_a_test_file_no_test_is_taken_from_training_and_it_is_said(tmp_p
     data = load(_folder(tmp_path, train=labelled_texts(30), dev=labelled_texts(10, start=30)))
     assert sizes_of(data) == {"train": 30, "validation": 10}
     assert any(warning.startswith("there is no test split") for warning in data.warnings)
-    assert "test" not in data.splits()
+    assert "test" not in data.measured_splits()
 
 
 def test_a_test_split_is_taken_from_training_when_its_size_is_named(tmp_path: Path) -> None:
@@ -328,40 +330,49 @@ def _rows(*texts_and_labels: tuple[str, Any]) -> Rows:
     return Rows(list(texts), None, list(labels), [str(index + 1) for index in range(len(texts))])
 
 
+def without_copies(rows: Rows, dropped: Counter[str] | None = None) -> Rows:
+    """One table, which a later split shares nothing with; reasons that hold for no row are not counted."""
+    counted: Counter[str] = Counter()
+    kept = deduplicate({"all": rows}, counted)["all"]
+    if dropped is not None:
+        dropped.update(+counted)
+    return kept
+
+
 def test_the_first_of_several_copies_is_kept() -> None:
     dropped: Counter[str] = Counter()
-    rows = deduplicate(_rows(("One", "a"), ("two", "b"), ("one", "a"), (" one ", "a"), ("o ne", "a")), dropped)
+    rows = without_copies(_rows(("One", "a"), ("two", "b"), ("one", "a"), (" one ", "a"), ("o ne", "a")), dropped)
     assert rows.ids == ["1", "2", "5"]
     assert dropped == {"duplicate text": 2}
 
 
 @pytest.mark.parametrize("copy", ["good film", "Good FILM", " good \t film\n", "good\u00a0film"])
 def test_case_and_spacing_make_no_new_text(copy: str) -> None:
-    assert deduplicate(_rows(("Good film", "a"), (copy, "a")), Counter()).ids == ["1"]
+    assert without_copies(_rows(("Good film", "a"), (copy, "a"))).ids == ["1"]
 
 
 @pytest.mark.parametrize("other", ["good film!", "good  films", "goodfilm", "göod film"])
 def test_any_other_difference_makes_a_new_text(other: str) -> None:
-    assert deduplicate(_rows(("good film", "a"), (other, "a")), Counter()).ids == ["1", "2"]
+    assert without_copies(_rows(("good film", "a"), (other, "a"))).ids == ["1", "2"]
 
 
 def test_copies_with_different_labels_are_all_left_out() -> None:
     dropped: Counter[str] = Counter()
-    rows = deduplicate(_rows(("one", "a"), ("two", "b"), ("ONE", "b"), ("one", "a")), dropped)
+    rows = without_copies(_rows(("one", "a"), ("two", "b"), ("ONE", "b"), ("one", "a")), dropped)
     assert rows.texts == ["two"]
     assert dropped == {"same text, different labels": 3}
 
 
 def test_copies_with_the_same_labels_in_another_order_agree() -> None:
     dropped: Counter[str] = Counter()
-    rows = deduplicate(_rows(("one", ["a", "b"]), ("one", ["b", "a"])), dropped)
+    rows = without_copies(_rows(("one", ["a", "b"]), ("one", ["b", "a"])), dropped)
     assert rows.ids == ["1"]
     assert dropped == {"duplicate text": 1}
 
 
 def test_a_pair_is_a_copy_only_if_both_texts_are() -> None:
     rows = Rows(["one", "one", "one"], ["x", "y", "X"], ["a", "b", "a"], ["1", "2", "3"])
-    assert deduplicate(rows, Counter()).ids == ["1", "2"]
+    assert without_copies(rows).ids == ["1", "2"]
 
 
 def test_without_deduplicate_copies_stay(tmp_path: Path) -> None:
@@ -390,7 +401,7 @@ def test_with_deduplicate_the_later_split_keeps_a_text(tmp_path: Path) -> None:
 
 def test_leaks_are_found_whatever_their_case_and_spacing() -> None:
     splits = {"train": _rows(("One  film", "a"), ("two", "b")), "test": _rows(("one film", "a"))}
-    assert drop_shared(splits, Counter())["train"].texts == ["two"]
+    assert deduplicate(splits, Counter())["train"].texts == ["two"]
 
 
 @pytest.mark.parametrize("task", ["auto", "regression"])
@@ -435,18 +446,18 @@ def test_the_train_probe_is_training_rows_as_many_as_validation(tmp_path: Path) 
     assert len(data.probe) == 30
     assert all(first < second for first, second in pairwise(data.probe))
     assert 0 <= data.probe[0] <= data.probe[-1] < len(data.train)
-    assert data.splits()["train_probe"].texts == [data.train.texts[position] for position in data.probe]
+    assert data.measured_splits()["train_probe"].texts == [data.train.texts[position] for position in data.probe]
 
 
 def test_the_train_probe_holds_the_classes_in_proportion(tmp_path: Path) -> None:
     data = load(write(tmp_path, imbalanced()), test_size=40, validation_size=30)
-    assert Counter(data.splits()["train_probe"].labels) == {"a": 18, "b": 9, "c": 3}
+    assert Counter(data.measured_splits()["train_probe"].labels) == {"a": 18, "b": 9, "c": 3}
 
 
 def test_the_train_probe_of_numbers_is_spread_over_their_range(tmp_path: Path) -> None:
     data = load(write(tmp_path, numbers(200)), test_size=20, validation_size=20)
     ranks = {value: rank for rank, value in enumerate(sorted(data.train.labels))}
-    bins = Counter(ranks[value] * 10 // len(ranks) for value in data.splits()["train_probe"].labels)
+    bins = Counter(ranks[value] * 10 // len(ranks) for value in data.measured_splits()["train_probe"].labels)
     assert bins == dict.fromkeys(range(10), 2)
 
 
@@ -561,7 +572,7 @@ def test_pairs_stay_together_through_splitting(tmp_path: Path) -> None:
     rows = [(f"text {index}", f"pair of {index}", "ab"[index % 2]) for index in range(60)]
     data = load(write_csv(tmp_path / "data.csv", ["text", "text_pair", "label"], rows))
     assert data.columns == {"text": "text", "label": "label", "text_pair": "text_pair"}
-    splits = [*splits_of(data).values(), data.splits()["train_probe"]]
+    splits = [*splits_of(data).values(), data.measured_splits()["train_probe"]]
     for split in splits:
         assert split.pairs is not None
         for text, pair, label in zip(split.texts, split.pairs, split.labels, strict=True):
@@ -614,9 +625,24 @@ def test_many_label_sets_are_stratified_by_the_rarest_label(tmp_path: Path, monk
     assert sum("d" in names for names in (data.test or data.train).labels) == 6
 
 
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (lambda row: f"l{row % 25}|m{row % 24}", "more labels than rows to draw"),
+        (lambda row: "a" if row else "a|rare", "one row of rare labels"),
+    ],
+)
+def test_label_sets_that_cannot_be_stratified_are_not_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: Callable[[int], str], why: str
+) -> None:
+    monkeypatch.setattr("finetune.data.strata.MOST_ROWS", 0)
+    labels = [cell(row).split("|") for row in range(100)]
+    assert sample(labels, 20, "multi_label", 0, "data.test_size").how == f"at random: {why}"
+
+
 def test_a_size_that_nobody_named_is_explained(tmp_path: Path) -> None:
     notes = load(write(tmp_path, imbalanced())).notes
     assert (
-        "test: 40 rows held out (stratified by class, split seed 0; data.test_size is not set: 10 to 20 % of "
-        "the rows, about 500)" in notes
+        "test: 40 rows held out (stratified by class, split seed 0; data.test_size is not set: a tenth to a "
+        "fifth of the rows)" in notes
     )

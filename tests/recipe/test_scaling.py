@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
-from finetune.recipe import apply_rules, resolve
+from finetune.recipe import apply_rules, recipe_budget, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.label_smoothing import LabelSmoothing
@@ -37,6 +38,11 @@ def test_the_range_that_a_size_falls_into_decides(rows: int, expected: int) -> N
     assert settings_at(settings, Size(rows, 2)) == {"alpha": expected, "other": 7}
 
 
+def test_one_label_takes_the_settings_of_the_fewest() -> None:
+    """Multi-label data may have one label alone; what a technique says to that is for the technique to say."""
+    assert settings_at(SMOOTHING, Size(100, 1)) == {"smoothing": 0.05}
+
+
 def test_a_whole_technique_may_be_off_for_a_size() -> None:
     assert settings_at(HEAD, Size(39, 2)) is None
     assert settings_at(HEAD, Size(40, 2)) == {"classifier": 0.2}
@@ -60,6 +66,17 @@ def test_the_recipe_takes_the_settings_for_its_data(write_recipe: Write) -> None
     assert small.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.1)}
     assert large.techniques == {"label_smoothing": LabelSmoothing(smoothing=0.05), "dropout": Dropout(classifier=0.5)}
     assert list(apply_rules(small, 6000, 2).techniques) == ["label_smoothing", "dropout"]  # none is lost on the way
+
+
+@pytest.mark.parametrize(
+    ("data", "on"), [({"train_size": 30}, False), ({"train_size": 48}, True), ({"train_size": 48, "subset": 30}, False)]
+)
+def test_before_the_data_is_read_the_recipe_says_how_many_rows_are_trained_on(
+    write_recipe: Write, data: dict[str, int], on: bool
+) -> None:
+    recipe = resolve(str(write_recipe(data=data, techniques={"dropout": HEAD}))).recipe
+    assert bool(recipe.techniques) is on
+    assert recipe_budget(recipe).steps_per_epoch == math.ceil(min(data.values()) / recipe.training.batch_size)
 
 
 def test_without_rules_nothing_changes(write_recipe: Write) -> None:
@@ -202,3 +219,31 @@ def test_an_ablation_sees_what_is_on_for_this_size_only(tmp_path: Path, write_re
     variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
     parts = {"few without l2", "few without label_smoothing", "l2 alone", "label_smoothing alone"}
     assert variants == {"none", "few", *parts}
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"by_rows": {"from 0": {}}, "classifier": 0.2}, "write the values of classifier inside"),
+        ({"by_rows": 3}, "expected ranges such as"),
+        ({"by_rows": {}}, "expected ranges such as"),
+        ({"by_rows": {"from 0": 3}}, "expected settings or off for each range"),
+    ],
+)
+def test_an_override_beside_a_malformed_rule_leaves_the_complaint_to_it(
+    write_recipe: Write, settings: Any, complaint: str
+) -> None:
+    recipe = str(write_recipe(techniques={"dropout": settings}))
+    with refuses(RecipeError, match=complaint):
+        resolve(recipe, overrides=["techniques.dropout.classifier=0.4"])
+
+
+def test_overrides_that_write_a_rule_beside_a_value_are_refused(write_recipe: Write) -> None:
+    overrides = [f"techniques.dropout.{each}" for each in ("classifier=0.1", "by_rows={from 0: {}}", "classifier=0.2")]
+    with refuses(RecipeError, match="write the values of classifier inside"):
+        resolve(str(write_recipe()), overrides=overrides)
+
+
+def test_a_technique_named_like_a_rule_is_unknown(write_recipe: Write) -> None:
+    with refuses(RecipeError, match="techniques.by_rows: unknown technique"):
+        resolve(str(write_recipe(techniques={"by_rows": 3})), overrides=["techniques.l2.strength=0.1"])

@@ -215,7 +215,7 @@ def test_what_is_measured_stays_clean_the_train_probe_included(
     """After a run, the measured sets still hold the tokens of the texts as they are in the file."""
     run = watch(write_recipe(techniques={technique: {"probability": 1.0}}), tmp_path / "run")
     assert set(run.prepared.measured) == {"train_probe", "validation", "test"}
-    for name, rows in run.prepared.data.splits().items():
+    for name, rows in run.prepared.data.measured_splits().items():
         measured = run.prepared.measured[name]
         clean = clean_items(run.prepared.encoder, rows)
         in_order = sorted(clean, key=lambda item: len(item["input_ids"]))

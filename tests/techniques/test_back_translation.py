@@ -312,7 +312,7 @@ def test_a_run_trains_on_translations_and_measures_clean_texts(
         changed = sum(text != other for text, other in zip(clean, epoch, strict=True))
         assert 0.2 * rows < changed < 0.8 * rows
     assert epochs[0] != epochs[1]
-    for name, split in run.prepared.data.splits().items():
+    for name, split in run.prepared.data.measured_splits().items():
         items = sorted(clean_items(run.prepared.encoder, split), key=lambda item: len(item["input_ids"]))
         measured = run.prepared.measured[name]
         assert [measured[row] for row in range(len(measured))] == items

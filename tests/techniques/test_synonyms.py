@@ -428,7 +428,7 @@ def test_a_run_trains_on_exchanged_words_and_measures_clean_ones(write_recipe: W
         assert text.split()[-1] == other.split()[-1]  # the number
         assert set(other.split()[:-1]) <= set(WORDS)
     assert spy.texts[: len(clean)] != spy.texts[len(clean) : 2 * len(clean)]
-    for name, rows in run.prepared.data.splits().items():
+    for name, rows in run.prepared.data.measured_splits().items():
         in_order = sorted(clean_items(run.prepared.encoder, rows), key=lambda item: len(item["input_ids"]))
         measured = run.prepared.measured[name]
         assert [measured[row] for row in range(len(measured))] == in_order

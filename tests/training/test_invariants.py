@@ -122,7 +122,7 @@ def test_the_recorded_gap_can_be_made_again_from_the_shipped_model(write_recipe:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
     prepared = prepare(resolve(str(recipe), "medium", overrides=["training.epochs=4"]).recipe)
     saved = np.load(tmp_path / "run" / "predictions.npz")
-    for name, rows in prepared.data.splits().items():
+    for name, rows in prepared.data.measured_splits().items():
         batch = tokenizer(rows.texts, truncation=True, max_length=32, padding=True, return_tensors="pt")
         with torch.no_grad():
             logits = model(**batch).logits

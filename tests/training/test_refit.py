@@ -73,7 +73,7 @@ def test_a_refit_trains_on_train_and_validation(write_recipe: Write) -> None:
 
 def test_the_train_probe_of_a_refit_is_the_same_rows(write_recipe: Write) -> None:
     before = prepared(write_recipe())
-    probes = [found.data.splits()["train_probe"].texts for found in (before, refitted(before, 5))]
+    probes = [found.data.measured_splits()["train_probe"].texts for found in (before, refitted(before, 5))]
     assert probes[0] == probes[1]
 
 

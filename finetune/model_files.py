@@ -1,0 +1,38 @@
+"""What the trained model and the helper models of augmentation share: identifying a folder, and errors of loading."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+
+def folder_digest(folder: Path, suffixes: Collection[str]) -> str:
+    """sha256 over names and contents of the files with these suffixes. It is part of stored keys."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in suffixes:
+            digest.update(f"{path.name} {file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file. Every run of a comparison asks for it: an unchanged file is read once per process."""
+    stat = path.stat()
+    # The change time (ctime) is set by the kernel: a file with other content cannot be given the old one.
+    version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return _digest_of_version(path.resolve(), version)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of_version(path: Path, version: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def loading_errors() -> tuple[type[Exception], ...]:
+    """What transformers and safetensors raise for folders that are no model, or a damaged one."""
+    from safetensors import SafetensorError  # who asks has loaded it
+
+    return (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
