@@ -20,7 +20,7 @@ CHANGE = "What closed the gap: lower train or higher validation"
 def sections(group: Group, palette: Palette) -> list[Section]:
     """Everything that is said about a group."""
     return [
-        Section("answer", "Recommendation", answer(group)),
+        Section("answer", answer_title(group), answer(group)),
         Section("presets", "Presets side by side", presets(group, palette)),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
@@ -45,13 +45,19 @@ def _ablated(group: Group) -> bool:
     return any(variant.technique is not None for variant in group.variants)
 
 
+def answer_title(group: Group) -> str:
+    """An ablation explains a preset, and recommends none."""
+    return "Result" if group.kind == "ablate" else "Recommendation"
+
+
 def answer(group: Group) -> list[Block]:
-    """The headline, the recommended preset, and the limitations."""
+    """The headline, the recommended preset (of an ablation there is none), and the limitations."""
     blocks: list[Block] = [Prose(shorten(group.headline, 1200), lead=True)]
     chosen = group.recommendation
-    if chosen is None:
-        blocks.append(Prose("Recommended: – none, because no preset has a finished run."))
-    else:
+    if chosen is None and group.kind != "ablate":
+        why = "no preset has a finished run with a defined score and gap"
+        blocks.append(Prose(f"Recommended: – none, because {why}."))
+    elif chosen is not None:
         fold = "" if chosen.fold is None else f", fold {chosen.fold}"
         reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
         blocks.append(Prose(f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold}). {reason}."))

@@ -31,7 +31,7 @@ def report_fragment(report: Report) -> str:
     groups: list[tuple[str, Any, list[Section]]] = []
     for group in report.groups:
         sections = [
-            Section("answer", "Recommendation", content.answer(group)),
+            Section("answer", content.answer_title(group), content.answer(group)),
             Section("presets", "Presets side by side", content.presets(group, palette)),
             Section("frontier", "Score against generalization gap", content.frontier_blocks(group, palette)),
             Section("curves", "Learning curves", content.curve_blocks(group, palette)),
