@@ -94,6 +94,17 @@ def ablated_preset(group: Group) -> VariantReport:
     return next(variant for variant in group.variants if variant.technique is None and variant.name != "none")
 
 
+def ablated_parts(group: Group) -> dict[str, tuple[VariantReport | None, VariantReport | None]]:
+    """Technique -> the preset without it, and it alone; None for what cannot stand without another part."""
+    parts: dict[str, tuple[VariantReport | None, VariantReport | None]] = {}
+    for variant in group.variants:
+        if variant.technique is not None:
+            without, alone = parts.get(variant.technique, (None, None))
+            is_alone = variant.baseline == group.baseline
+            parts[variant.technique] = (without, variant) if is_alone else (variant, alone)
+    return parts
+
+
 def _paired_gap(variant: VariantReport, metric: str) -> float:
     """Mean gap of a variant over the runs that have a pair."""
     finished = [[run.seed, run.fold] for run in variant.runs if run.status == "finished"]
@@ -107,16 +118,23 @@ def _ablation_headline(group: Group) -> str:
     preset = ablated_preset(group)
     score = f"{group.reported} {metric_name(group.score)}"
     effects = []
-    for variant in group.variants:
-        if variant.technique is None or variant.baseline != preset.name:
-            continue
+    is_tested = False
+    for technique, (without, _) in ablated_parts(group).items():
         for kind, name in ((group.reported, score), ("gap", "the gap")):
-            difference = variant.differences.get(kind, {}).get(group.score)
-            if difference is not None and difference.distinguishable:
+            difference = None if without is None else without.differences.get(kind, {}).get(group.score)
+            if difference is None:
+                continue
+            is_tested = is_tested or difference.distinguishable is not None
+            if difference.distinguishable:
                 change = estimate_text(group.score, difference)
-                effects.append(f"without {variant.technique}, {name} changes by {change}")
+                effects.append(f"without {technique}, {name} changes by {change}")
     if effects:
         return f"`{preset.name}`: {'; '.join(effects)}."
+    if not is_tested:
+        return (
+            f"`{preset.name}`: these runs cannot test whether leaving out a single technique makes a difference to "
+            f"{score} or its gap."
+        )
     seeds = count_text(len(group.seeds), "seed")
     return (
         f"`{preset.name}`: over {seeds}, leaving out a single technique makes no significant difference to {score} or "

@@ -112,8 +112,15 @@ def _read_comparison(
     folder: ComparisonFolder, manifest: Manifest, baseline: str | None, skipped: list[str]
 ) -> Collection:
     variants = manifest.variants
-    if baseline is not None:
+    if baseline is not None and baseline != manifest.baseline:
         _check_baseline(baseline, [variant.name for variant in variants], folder.path)
+        if manifest.kind == "ablate":  # a technique alone and the preset without it have baselines of their own
+            raise OutputError(
+                f"{folder.path} is an ablation: each variant is compared with {manifest.baseline} or with the preset. "
+                "Leave it out.",
+                argument="baseline",
+                found=baseline,
+            )
         variants = _compared_with(baseline, variants)
     return Collection(
         name="",

@@ -2,6 +2,7 @@
 
 import statistics
 
+from finetune.advice.comparison import ablated_parts
 from finetune.measurement.units import MINUS, count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
 from finetune.reports.numbers import difference, finished, mean_of, reported, scale_of, shorten
@@ -251,10 +252,10 @@ def ablation_caption(group: Group) -> str:
     """Names the technique whose absence costs most."""
     scale = scale_of(group, group.score)
     costs = [
-        (change.mean, variant.technique)
-        for variant in group.variants
-        if variant.technique is not None and variant.baseline != group.baseline
-        if (change := difference(variant, group.reported, group.score)) is not None and change.mean is not None
+        (change.mean, technique)
+        for technique, (without, _) in ablated_parts(group).items()
+        if without is not None
+        if (change := difference(without, group.reported, group.score)) is not None and change.mean is not None
     ]
     text = "Differences: preset without the technique − full preset; technique on its own − no technique."
     if not costs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from finetune.advice.comparison import ablated_preset, verdict_text
+from finetune.advice.comparison import ablated_parts, ablated_preset, verdict_text
 from finetune.measurement.units import (
     DASH,
     Estimate,
@@ -129,12 +129,9 @@ def _ablation_table(group: Group, between: str) -> Table:
     add_names(table, "Technique")
     add_numbers(table, *(f"{way}:\n{kind}" for way in ("Without it", "On its own") for kind in kinds))
     table.add_row(Text("(all)"), "", "", *(_change(group, preset, kind, between) for kind in kinds))
-    for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique):
+    for technique, parts in ablated_parts(group).items():
         cells = []
-        for baseline in (preset.name, group.baseline):
-            found = next(
-                (v for v in group.variants if v.technique == technique and v.baseline == baseline), None
-            )  # a part that cannot stand without another has no row
+        for found in parts:
             cells += [DASH if found is None else _change(group, found, kind, between) for kind in kinds]
         table.add_row(Text(technique), *cells)
     table.caption = Text(f"Without it: {preset.name} without the technique − {preset.name}.", "dim")

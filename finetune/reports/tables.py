@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from finetune.advice.comparison import verdict_text
+from finetune.advice.comparison import ablated_parts, verdict_text
 from finetune.measurement.units import (
     DASH,
     Scale,
@@ -200,13 +200,10 @@ def ablation(group: Group) -> Table:
     columns = [Column("Technique", numeric=False)]
     columns += [Column(f"{way}: {title}") for way in ("Without it", "On its own") for *_, title in kinds]
     rows = []
-    for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique is not None):
-        ours = [variant for variant in group.variants if variant.technique == technique]
-        without = next((variant for variant in ours if variant.baseline != group.baseline), None)
-        alone = next((variant for variant in ours if variant.baseline == group.baseline), None)
+    for technique, parts in ablated_parts(group).items():
         name = shorten(technique, 60)
         cells = [Cell(name, sort=name, user=True)]
-        for variant in (without, alone):
+        for variant in parts:
             cells += [
                 Cell(DASH, "not run")
                 if variant is None

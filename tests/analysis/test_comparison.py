@@ -16,6 +16,7 @@ from finetune.errors import OutputError
 from finetune.measurement.scores import compute_scores, softmax
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import WeightGroup
+from tests.raising import refuses
 from tests.analysis.making import (
     ROWS,
     TRAIN,
@@ -324,8 +325,18 @@ def test_an_ablation_names_the_preset_that_is_taken_apart(tmp_path: Path) -> Non
     assert report_of([ablation(tmp_path)]).groups[0].headline.startswith("`mine`")
 
 
-def test_another_baseline_does_not_change_what_an_ablation_is_about(tmp_path: Path) -> None:
-    assert not report_of([ablation(tmp_path)], "mine").groups[0].headline.startswith("`none`")
+def test_the_baseline_of_an_ablation_may_be_named_and_no_other(tmp_path: Path) -> None:
+    folder = ablation(tmp_path)
+    assert report_of([folder], "none") == report_of([folder])
+    with refuses(OutputError, match="--baseline mine: .* is an ablation"):
+        report_of([folder], "mine")
+
+
+def test_an_ablation_of_one_seed_has_tested_nothing_and_says_so(tmp_path: Path) -> None:
+    runs = [Run(name, wrong=(0, 4, 4 + number % 2)) for number, name in enumerate(ABLATION)]
+    headline = group_of(tmp_path, runs, {name: "mine" for name in ABLATION if "without" in name}).headline
+    assert "cannot test whether leaving out a single technique makes a difference to test accuracy" in headline
+    assert "no significant difference" not in headline
 
 
 # --- details ---------------------------------------------------------------------------------------------------
