@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from finetune.records.profile import RunProfile
     from finetune.records.schema import FinishedRecord
     from finetune.records.store import RunFolder
+    from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
     from finetune.workflows.results import CompareResult, CurveResult, RunResult
 
@@ -79,13 +80,13 @@ def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_jso
     )
 
 
-def print_runs(result: RunResult, as_json: bool, typed: str, preset: str | None) -> None:
+def print_runs(result: RunResult, as_json: bool, request: Request, preset: str | None) -> None:
     """The gap of each run, what to do next, and where the time went; or the records as JSON.
 
     Args:
         result: Of `run`.
         as_json: JSON instead of tables.
-        typed: The part of the command line that says what is trained.
+        request: What was trained.
         preset: As it was asked for.
     """
     if as_json:
@@ -97,7 +98,8 @@ def print_runs(result: RunResult, as_json: bool, typed: str, preset: str | None)
     out = console(100)
     for record, folder in _pairs(result):
         out.print(run_table(record))
-        out.print(run_summary(record, folder, next_command(record, typed, preset)), markup=False)
+        next_step = next_command(record, request.typed(), preset, request.changes_techniques())
+        out.print(run_summary(record, folder, next_step), markup=False)
         if folder in result.profiles:
             _print_profile(out, record, folder, result.profiles[folder])
     if len(result.records) > 1:

@@ -95,7 +95,7 @@ def run(
         notice(f"stopped; completed work is kept. To continue, type the same command with: --resume{where}")
         raise
     if result.is_main:
-        print_runs(result, as_json, request.typed(), preset)
+        print_runs(result, as_json, request, preset)
     result.raise_failures()
 
 
