@@ -159,7 +159,7 @@ def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def recommend(
-    candidates: Sequence[Candidate], p_against_best: Mapping[str, float | None], score: str
+    candidates: Sequence[Candidate], p_against_best: Mapping[str, float | None], score: str, variants: int
 ) -> tuple[str, str] | None:
     """The variant that RULE recommends, and why, in sentences.
 
@@ -167,6 +167,7 @@ def recommend(
         candidates: All variants with a finished run.
         p_against_best: Variant -> Holm-adjusted p of its validation score against the best one's; None if unknown.
         score: Name of the main score.
+        variants: How many there are, those without a finished run too.
     """
     best = best_candidate(candidates)
     if best is None:
@@ -177,10 +178,12 @@ def recommend(
             f"Best validation {name} ({top}), but every preset underfits or did not learn: use none of them as it is."
         )
     rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
+    if variants == 1:
+        return best.name, f"It is the only preset; its validation {name} is {top}."
     if not rivals:
         return best.name, "All other presets failed, underfit or did not learn."
     if all(p is None for p in p_against_best.values()):
-        return best.name, f"Best validation {name} ({top}). With so few repetitions no difference can be tested."
+        return best.name, f"Best validation {name} ({top}). With these runs no difference can be tested."
     level = 1 - LEVEL
     unknown = [rival.name for rival in rivals if p_against_best.get(rival.name) is None]
     tied = [best, *(rival for rival in rivals if (p_against_best.get(rival.name) or 0.0) >= level)]
