@@ -3,9 +3,9 @@
 import statistics
 
 from finetune.advice.comparison import ablated_parts
-from finetune.measurement.units import MINUS, count_text, listed, number_text, percent_text
+from finetune.measurement.units import count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
-from finetune.reports.numbers import difference, finished, mean_of, reported, scale_of, shorten
+from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, reported, scale_of, shorten
 
 
 def name_of(variant: VariantReport) -> str:
@@ -213,8 +213,8 @@ def weights_text(group: Group, part: str) -> str:
     for variant in finished(group):
         weights = variant.weights.get(part)
         if weights is not None and any(weights.magnitudes):
-            peak = -8 + 0.25 * max(range(len(weights.magnitudes)), key=lambda i: weights.magnitudes[i])
-            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{peak:.2f}.".replace("-", MINUS))
+            _, peak = max(zip(weights.magnitudes, MAGNITUDES, strict=True), key=lambda entry: entry[0])
+            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{number_text(peak, 2)}.")
     return " ".join(words) or "No weights were recorded."
 
 

@@ -8,6 +8,9 @@ from finetune.records.report import Difference, Group, Summary, VariantReport
 from finetune.records.schema import Baseline
 
 
+MAGNITUDES = [-7.875 + 0.25 * number for number in range(40)]  # centres of `WeightSummary.magnitudes`, log10 |w|
+
+
 def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     """The scale of a metric, as this report states it; a metric it does not know is a plain number."""
     unit = report.metrics.get(metric)

@@ -41,6 +41,14 @@ def _drawn(picture: Picture, number: int = 0) -> Figure:
     return figure
 
 
+def test_weights_are_told_by_the_middle_of_their_bin_and_names_stay_as_they_are() -> None:
+    picture, group, _ = _made("weights", presets=("none", "my-preset"))
+    told = picture.panels[0].text
+    magnitudes = group.variants[1].weights["encoder"].magnitudes
+    assert magnitudes.index(max(magnitudes)) == 24  # from -2 to -1.75
+    assert "my-preset: most weights near 10^−1.88." in told
+
+
 @pytest.mark.parametrize(
     "presets", [("none", "light", "medium", "strong"), ("strong", "own", "light", "medium", "none")]
 )
