@@ -87,10 +87,10 @@ def _preset(results: Results, name: str, differences: Mapping[str, Differences])
         target = Target(metric, results.reported, higher_is_better(metric))
         sizes = [_measurements(variant, target) for variant in variants]
         law = fitted_law(name, sizes, target)
-        if isinstance(law, str):
-            reason = reason or law
-        else:
+        if not isinstance(law, str):
             laws[metric] = law
+        elif target.is_score:
+            reason = law
     baseline = results.collection.baseline
     return PresetCurve(
         name=name,

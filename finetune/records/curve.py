@@ -114,7 +114,7 @@ class PresetCurve(_Frozen):
     baseline: str | None = Field(description="What it is compared with; null for the baseline.")
     points: list[Point]
     laws: dict[str, FittedLaw] = Field(description="Main score and loss -> law of the reported split, where fitted.")
-    no_law: str = Field(description="Why there is no law; empty where there is one.")
+    no_law: str = Field(description="Why there is no law of the main score; empty where there is one.")
 
 
 class _Start(_Frozen):

@@ -106,7 +106,49 @@ def test_a_wide_interval_is_not_sold_as_a_forecast(tmp_path: Path) -> None:
 def test_two_sizes_have_no_law_and_say_why(tmp_path: Path) -> None:
     found = curve_of(made_curve(tmp_path, falling, sizes=(100, 200)))
     assert preset_of(found).laws == {}
-    assert any("No power law was fitted: 2 sizes have numbers" in text for text in found.caveats)
+    told = "No power law was fitted to test accuracy of `none`: 2 sizes have numbers, and a power law has 3 constants: add"
+    assert any(text.startswith(told) for text in found.caveats)
+
+
+def test_a_preset_whose_runs_failed_is_named_and_the_other_has_its_law(tmp_path: Path) -> None:
+    sizes = (100, 200, 400, 800)
+    runs = [curve_run(name, size, 0, falling(name, size, 0)) for size in sizes for name in ("none", "strong")]
+    failed = [run for run in runs if run.variant in ("strong, 400 rows", "strong, 800 rows", "strong, 100 rows")]
+    runs = [replace(run, status="failed", error="out of memory") if run in failed else run for run in runs]
+    found = curve_of(write_curve(tmp_path, runs, ["none", "strong"], sizes))
+    assert "accuracy" in preset_of(found).laws
+    told = [text for text in found.caveats if text.startswith("No power law was fitted to test accuracy of `strong`: ")]
+    assert [text.partition("strong`: ")[2] for text in told] == [
+        "1 size has numbers, and a power law has 3 constants: no run of the others has one."
+    ]
+    assert not any("Failures" in text for text in found.caveats)
+
+
+def test_the_headline_is_about_the_sizes_that_have_numbers(tmp_path: Path) -> None:
+    sizes = (100, 200, 400)
+    runs = [curve_run(name, size, 0, falling(name, size, 0)) for size in sizes for name in ("none", "strong")]
+    runs = [replace(r, status="failed") if r.variant == "strong, 400 rows" else r for r in runs]
+    headline = curve_of(write_curve(tmp_path / "one", runs, ["none", "strong"], sizes)).headline
+    assert headline.startswith("Test accuracy changes from 100 to 400 training rows from ")
+    assert "; from 100 to 200 training rows from " in headline
+    runs = [replace(run, status="failed") if "400" in run.variant else run for run in runs]
+    headline = curve_of(write_curve(tmp_path / "both", runs, ["none", "strong"], sizes)).headline
+    assert headline.startswith("From 100 to 200 training rows, test accuracy changes from ")
+
+
+def test_a_law_of_many_seeds_without_an_interval_is_not_told_to_take_three(tmp_path: Path) -> None:
+    same = curve_of(made_curve(tmp_path, lambda *_: 0.2, sizes=(100, 200, 400), seeds=5))
+    law = preset_of(same).laws["accuracy"]
+    assert law.outlook == "no interval"
+    assert "--seeds" not in law.words
+
+
+def test_one_seed_of_four_sizes_has_the_interval_of_the_fit_and_says_where_it_is_from(tmp_path: Path) -> None:
+    found = curve_of(made_curve(tmp_path, falling, seeds=1))
+    assert preset_of(found).laws["accuracy"].predictions[0].low is not None
+    told = next(text for text in found.caveats if text.startswith("One seed: "))
+    assert "there are no intervals" not in told
+    assert "The interval of a fit is that of its distance to the measured sizes." in told
 
 
 def test_one_seed_has_a_law_of_three_sizes_and_no_interval(tmp_path: Path) -> None:
