@@ -146,7 +146,11 @@ def caveats(group: Group) -> list[str]:
     """Limitations: few seeds, few rows, no test split, failed runs."""
     texts = [f"Data: {finding.text}" for finding in group.findings if finding.level == "problem"]
     texts += [*_beaten_by_simple(group), *_repetitions(group)]
-    if any(run.status != "finished" for variant in group.variants for run in variant.runs):
+    finished = {
+        frozenset((run.seed, run.fold) for run in variant.runs if run.status == "finished")
+        for variant in group.variants
+    }
+    if len(finished) > 1:
         texts.append(
             "The presets have not all finished the same seeds. Levels are means over different runs; differences are "
             "over common seeds only."
@@ -166,10 +170,12 @@ def caveats(group: Group) -> list[str]:
     failed = sum(variant.failed for variant in group.variants)
     if failed:
         runs = sum(len(variant.runs) for variant in group.variants)
-        texts.append(f"{failed} of {count_text(runs, 'run')} did not finish; see Failures.")
+        texts.append(f"{failed} of {count_text(runs, 'run')} did not finish.")
     degenerate = [f"{variant.name} ({variant.degenerate})" for variant in group.variants if variant.degenerate]
     if degenerate:
-        texts.append(f"Runs that did not learn (no better than the most frequent class): {', '.join(degenerate)}.")
+        texts.append(
+            f"Runs that did not learn (no better than the same prediction for every text): {', '.join(degenerate)}."
+        )
     return texts
 
 

@@ -54,7 +54,7 @@ class VariantResults:
         return len(self.all_runs) - len(self.runs)
 
     def degenerate(self) -> list[FinishedRun]:
-        """Runs that are no better than predicting one class for every text."""
+        """Runs that are no better than the same prediction for every text."""
         return [run for run in self.runs if is_degenerate(run.record)]
 
     def column(self, kind: str, metric: str) -> list[Measurement]:

@@ -14,7 +14,7 @@ from finetune.records.schema import Baseline
 REPORT_VERSION = 2  # 1 had other words in `verdict`, `change` and `kind`
 
 Verdict = Literal[
-    "healthy",  # a gap of the score of 5 points or more is ruled out, and so is one of the loss
+    "healthy",  # a gap of the score of 5 points or more is ruled out; the loss has none that is significant
     "overconfident only",  # the loss has a gap, the score has none that is significant
     "overfits",  # the score has a gap
     "underfits",  # train is below the baseline's validation
@@ -90,7 +90,7 @@ class RunEntry(_Frozen):
     last_step: int | None = None
     planned_steps: int | None = None
     seconds: float | None = None
-    degenerate: bool = Field(False, description="No better than predicting the most frequent class for every text.")
+    degenerate: bool = Field(False, description="No better than the same prediction for every text.")
 
 
 class Curve(_Frozen):
