@@ -21,7 +21,6 @@ from finetune.cli.options import (
     SetOption,
     SkipOption,
     TechniqueOption,
-    notice,
     reports_errors,
 )
 from finetune.cli.printing import print_runs
@@ -36,7 +35,7 @@ EXAMPLES = (
 )
 
 
-@reports_errors()
+@reports_errors(interrupted="stopped; completed work is kept.")
 def run(
     recipe: RecipeArgument = None,
     preset: PresetOption = None,
@@ -88,12 +87,7 @@ def run(
         return
     from finetune.workflows.run import run_request
 
-    try:
-        result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
-    except KeyboardInterrupt:
-        where = f" --output {output}" if output is not None else ""
-        notice(f"stopped; completed work is kept. To continue, type the same command with: --resume{where}")
-        raise
+    result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
     if result.is_main:
         print_runs(result, as_json, request, preset)
     result.raise_failures()

@@ -88,11 +88,21 @@ def run_request(
     from finetune.training.phases import Stopwatch
 
     distributed.join()
+    folders: list[RunFolder] = []
     try:
         folders = distributed.agree(find_runs(resolved.recipe, output, resume) if distributed.is_main() else [])
         return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
+    except KeyboardInterrupt:
+        listener.notice(_how_to_continue(folders, resume), "warning")
+        raise
     finally:
         distributed.leave()
+
+
+def _how_to_continue(folders: Sequence[RunFolder], resume: bool) -> str:
+    """Before a run has a record there is nothing to resume, and its folder is free again."""
+    has_begun = any(folder.record_path.is_file() for folder in folders)
+    return f"To continue, type the same command {'with: --resume' if has_begun and not resume else 'again'}"
 
 
 def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None) -> Resolved:

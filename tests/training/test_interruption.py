@@ -144,7 +144,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: P
     )
     run = finetune("run", recipe, "--output", tmp_path / "cut", launcher=[str(script)])
     assert run.returncode == 130
-    assert f"--resume --output {tmp_path / 'cut'}" in run.stderr.replace("\n", " ")
+    assert "To continue, type the same command with: --resume\n" in run.stderr  # --output is in the command
     assert "Traceback" not in run.stderr
     assert read_record(tmp_path / "cut" / "run.json").status == "interrupted"
     again = invoke("run", recipe, "--output", tmp_path / "cut")

@@ -18,6 +18,7 @@ import finetune
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.listener import Listener
 from finetune.records.store import RunFolder, lock_folder
+from tests.analysis.making import Run, record_of
 from tests.conftest import labelled_texts
 from tests.raising import refuses, typed
 from tests.running import REPOSITORY, assert_same_weights, train
@@ -144,6 +145,31 @@ def _interrupted(*_: Any, **__: Any) -> Any:
 
 def _not_finite(self: Any, model: Any, inputs: Any, **_: Any) -> Any:
     return model(**{key: value for key, value in inputs.items() if key != "labels"}).logits.sum() * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("has_record", "resume", "told"), [(False, False, "again"), (True, False, "with: --resume"), (True, True, "again")]
+)
+def test_an_interrupted_run_says_what_the_same_command_lacks(
+    recipe: Path, has_record: bool, resume: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(Path("made"))
+    left = record_of(Run("none", status="interrupted"))
+
+    def interrupt(*_: Any) -> None:
+        if has_record:
+            folder.write(left)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetune.training.runner.run_seed", interrupt)
+    monkeypatch.setattr("finetune.workflows.run._OneSeed._check_data", lambda *_: None)
+    monkeypatch.setattr("finetune.workflows.folders._check_same_run", lambda *_: None)
+    if resume:
+        folder.write(left)
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt):
+        finetune.run(recipe, output="made", resume=resume, listener=heard)
+    assert heard.notices[-1] == f"warning: To continue, type the same command {told}"
 
 
 def test_a_finished_run_is_not_trained_again_and_an_unfinished_folder_is_refused(recipe: Path) -> None:
