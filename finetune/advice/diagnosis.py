@@ -69,8 +69,7 @@ def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed:
     if is_changed:
         return (
             f"finetune cp {shlex.quote(preset or 'strong')} mine.yaml",
-            "put the techniques of this run into the copy, then: finetune compare "
-            f"{recipe} --presets none,mine.yaml",
+            f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
         )
     return (
         f"finetune compare {recipe} --presets none,{preset or 'own'}",

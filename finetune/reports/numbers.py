@@ -7,7 +7,6 @@ from finetune.records.curve import CurveReport
 from finetune.records.report import Difference, Group, Summary, VariantReport
 from finetune.records.schema import Baseline
 
-
 MAGNITUDES = [-7.875 + 0.25 * number for number in range(40)]  # centres of `WeightSummary.magnitudes`, log10 |w|
 
 
