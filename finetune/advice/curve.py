@@ -71,7 +71,7 @@ def describe_fit(preset: str, fit: FittedLaw) -> str:
         )
     if fit.outlook == "flat":
         return (
-            f"`{preset}` is flat: {_times(most)} would bring less than {_step(metric)} ({last}). More rows of this "
+            f"`{preset}` is flat: {_times(most)} would bring less than {step_text(metric)} ({last}). More rows of this "
             "kind are unlikely to help."
         )
     if fit.outlook == "too wide":
@@ -90,7 +90,7 @@ def labels_text(metric: str, labels: LabelsForMore) -> str:
     """`One point more needs about 1,600 rows in total [1,310, 2,550].`"""
     limit = f"more than {labels.limit:,}"
     rows = limit if labels.rows is None else f"about {rows_text(labels.rows)}"
-    sentence = f"{_step(metric).capitalize()} more needs {rows} rows in total"
+    sentence = f"{step_text(metric).capitalize()} more needs {rows} rows in total"
     if labels.low is None:
         return f"{sentence}."
     high = limit if labels.high is None else rows_text(labels.high)
@@ -120,7 +120,8 @@ def predicted_change(metric: str, prediction: Prediction) -> str:
     return estimate_text(metric, Estimated(prediction.change, prediction.change_low, prediction.change_high))
 
 
-def _step(metric: str) -> str:
+def step_text(metric: str) -> str:
+    """What `LabelsForMore` counts the rows for."""
     return "one point" if is_fraction(metric) else "0.01"
 
 
@@ -155,8 +156,8 @@ def caveats(curve: CurveReport) -> list[str]:
     ]
     if degenerate:
         texts.append(
-            f"Runs that did not learn (no better than the same prediction for every text): {', '.join(degenerate)}. A fit through "
-            "them describes failed training, not the data."
+            f"Runs that did not learn (no better than the same prediction for every text): {', '.join(degenerate)}. "
+            "A fit through them describes failed training, not the data."
         )
     return texts
 

@@ -155,7 +155,8 @@ def _longer(results: Results) -> list[str]:
         return []
     usual, _ = trained[max(trained)]
     return [
-        f"{size} rows: {epochs} epochs instead of {usual}, so that a model is trained for {steps} steps."
+        f"{size} rows: {epochs} epochs instead of {usual}"
+        + ("." if steps is None else f", so that a model is trained for {steps} steps.")
         for size, (epochs, steps) in sorted(trained.items())
         if epochs > usual
     ]

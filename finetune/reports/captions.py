@@ -64,6 +64,9 @@ def frontier_caption(group: Group) -> str:
         f"{name_of(variant)} is shown paler: {quoted(str(variant.dominated_by))} has a higher score and a smaller gap. "
         for variant in dominated[:6]
     )
+    drawn = [variant for variant in finished(group) if mean_of(variant.gap, group.score) is not None]
+    if any(variant.baseline in [other.name for other in drawn] for variant in drawn):
+        text += "Arrows lead from a baseline to what is compared with it. "
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
     text += "Crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
     return text + "The vertical axis does not start at zero."
@@ -71,8 +74,8 @@ def frontier_caption(group: Group) -> str:
 
 def has_intervals(group: Group) -> bool:
     """Whether any mean of the main score has one."""
-    summaries = (summary for v in group.variants for summary in (*v.gap.values(), *v.validation.values()))
-    return any(summary.low is not None for summary in summaries)
+    summaries = (of.get(group.score) for variant in group.variants for of in (variant.gap, variant.validation))
+    return any(summary is not None and summary.low is not None for summary in summaries)
 
 
 def frontier_text(group: Group) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.advice.curve import predicted_change, predicted_level, rows_text
+from finetune.advice.curve import predicted_change, predicted_level, rows_text, step_text
 from finetune.atomic import write_text
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
@@ -185,7 +185,7 @@ def _fits(curve: CurveReport) -> list[Block]:
             Column(f"{factor}× rows", note=f"{factor * curve.sizes[-1]:,} rows")
             for factor in (p.factor for p in fitted[0][1].predictions)
         ),
-        Column("One more point", note="rows needed"),
+        Column(f"{sentence(step_text(curve.score))} more", note="rows needed"),
         Column("Hold-out check", note="predicted, measured"),
     ]
     rows = [_fit_row(curve, preset, fit) for preset, fit in fitted]

@@ -16,7 +16,7 @@ from finetune.errors import OutputError
 from finetune.measurement.scores import compute_scores, softmax
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import WeightGroup
-from tests.raising import refuses
+from finetune.reports.comparison import comparison_summary
 from tests.analysis.making import (
     ROWS,
     TRAIN,
@@ -29,6 +29,7 @@ from tests.analysis.making import (
     write_comparison,
     write_run,
 )
+from tests.raising import refuses
 
 # Rows missed of 20 of train probe, validation, test; three seeds of two presets.
 NONE = ((0, 4, 5), (0, 5, 6), (0, 6, 4))
@@ -533,6 +534,14 @@ def test_seeds_that_no_preset_has_finished_are_no_difference_between_presets(tmp
     caveats = group_of(tmp_path, runs).caveats
     assert not any("not all finished the same seeds" in text for text in caveats)
     assert "2 of 8 runs did not finish." in caveats
+
+
+def test_the_terminal_shows_no_backticks(tmp_path: Path) -> None:
+    group = group_of(tmp_path, pair())
+    assert "`none`" in group.headline
+    told = comparison_summary(group)
+    assert "Compared with none: " in told
+    assert "`" not in told
 
 
 def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from finetune.analysis.curve import curve_of
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.curve import CurveReport, PresetCurve
+from finetune.reports.curve_page import sections
+from finetune.reports.palette import Palette
 from tests.analysis.curves import ROWS, curve_run, falling, made_curve, write_curve
 from tests.analysis.making import Run as PlainRun
 from tests.analysis.making import group_of
@@ -106,7 +109,7 @@ def test_a_wide_interval_is_not_sold_as_a_forecast(tmp_path: Path) -> None:
 def test_two_sizes_have_no_law_and_say_why(tmp_path: Path) -> None:
     found = curve_of(made_curve(tmp_path, falling, sizes=(100, 200)))
     assert preset_of(found).laws == {}
-    told = "No power law was fitted to test accuracy of `none`: 2 sizes have numbers, and a power law has 3 constants: add"
+    told = "No power law was fitted to test accuracy of `none`: 2 sizes have numbers, and a power law has 3 constants: "
     assert any(text.startswith(told) for text in found.caveats)
 
 
@@ -171,6 +174,24 @@ def test_a_failed_run_is_told_and_the_rest_is_analysed(tmp_path: Path) -> None:
 
 def test_raised_epochs_are_told(curve: CurveReport) -> None:
     assert curve.longer == ["100 rows: 6 epochs instead of 3, so that a model is trained for 30 steps."]
+
+
+def test_a_run_that_planned_no_steps_is_told_without_them(tmp_path: Path) -> None:
+    folder = made_curve(tmp_path, falling, sizes=(100, 200), seeds=1)
+    path = next(folder.glob("cells/none-100-*/run.json"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["budget"]["steps"] = None
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert curve_of(folder).longer == ["100 rows: 6 epochs instead of 3."]
+
+
+def test_the_table_of_fits_asks_for_rows_by_the_step_of_its_score(curve: CurveReport) -> None:
+    def titles(score: str) -> list[str]:
+        named = curve.model_copy(update={"score": score})
+        return [column.title for block in sections(named, Palette([]))[3].blocks for column in block.columns]
+
+    assert "One point more" in titles("accuracy")
+    assert "0.01 more" in titles("mcc")
 
 
 def test_another_baseline_turns_the_differences_round(tmp_path: Path) -> None:
