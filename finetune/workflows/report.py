@@ -57,7 +57,8 @@ def report(
 
 
 def _fields(group: Group) -> Fields:
-    return Fields([variant.name for variant in group.variants], list(group.metrics), group.reported == "test")
+    names = [variant.name for variant in group.variants]
+    return Fields(names, list(group.metrics), group.reported == "test", may_set=False)
 
 
 def _report_curve(
