@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from finetune.advice.curve import caveats, headline
-from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.collect import collect_curve
 from finetune.analysis.collection import Collection, FinishedRun
 from finetune.analysis.conditions import differing_conditions
@@ -113,7 +112,7 @@ def _point(results: Results, variant: VariantResults, differences: Differences) 
         epochs=records[0].recipe["training"]["epochs"] if records else None,
         steps=records[0].budget.steps if records else None,
         techniques=variant.entry.techniques,
-        runs=[run_entry(run, isinstance(run, FinishedRun) and is_degenerate(run.record)) for run in variant.all_runs],
+        runs=[run_entry(run) for run in variant.all_runs],
         **results.summaries(variant),
         tfidf=_tfidf(records, results.reported, results.measure.score),
         pairs=[seed for seed, _ in pairs(variant, results.baseline_of(variant))],
