@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import finetune
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.listener import Listener
 from finetune.records.store import RunFolder, lock_folder
+from finetune.workflows.results import failed_runs
+from tests.analysis.curves import curve_run, write_curve
 from tests.analysis.making import Run, record_of
 from tests.conftest import labelled_texts
 from tests.raising import refuses, typed
@@ -270,6 +273,15 @@ def test_a_quality_gate_that_does_not_hold_is_a_failure_of_the_result(recipe: Pa
     with pytest.raises(RunFailed, match=r"--fail-on none\.gap\.accuracy > -2: none has "):
         result.raise_failures()
     assert len(result.failed_gates()) == 1
+
+
+def test_a_report_of_a_curve_is_no_failure_of_the_runs_that_failed_then(tmp_path: Path) -> None:
+    runs = [curve_run("none", size, 0, 0.2) for size in (100, 200)]
+    runs.append(replace(curve_run("none", 200, 1, 0.2), status="failed", error="out of memory"))
+    result = finetune.report(write_curve(tmp_path, runs, ["none"], [100, 200]), listener=Heard())
+    result.raise_failures()
+    runs_of_200 = result.report.presets[0].points[1].runs
+    assert failed_runs(runs_of_200) == ["1 of 2 runs failed; the report names each. The same command retries."]
 
 
 # --- one job ---------------------------------------------------------------------------------------------------
