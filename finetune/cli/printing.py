@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from finetune.listener import Listener
     from finetune.records.profile import RunProfile
     from finetune.records.schema import FinishedRecord
     from finetune.records.store import RunFolder
@@ -54,19 +53,11 @@ def print_curve(result: CurveResult, as_json: bool) -> None:
     typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
 
 
-def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_json: bool) -> None:
-    """The runs of a dry run, and an estimate of their time.
-
-    Args:
-        experiment: Planned.
-        listener: Is told about the data; None where it has been.
-        as_json: JSON instead of a table.
-    """
+def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
+    """The runs of a dry run, and an estimate of their time; or both as JSON."""
     from finetune.measurement.units import time_text
     from finetune.reports.matrix import describe_matrix
 
-    if listener is not None:
-        experiment.announce_data(listener)
     described = experiment.describe()
     if as_json:
         typer.echo(json.dumps(described, indent=2))

@@ -356,6 +356,7 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
     ("more", "told"),
     [
         (["--fail-on", "gap.acuracy > 0.1"], "'acuracy' is not measured. Did you mean accuracy?"),
+        (["--fail-on", "gap.acuracy > 0.1", "--dry-run"], "'acuracy' is not measured. Did you mean accuracy?"),
         (["--fail-on", "gap.accuracy > 15%"], "expected FIELD SIGN NUMBER"),
         (["--resume"], "--resume: new holds no comparison"),
         (["--baseline", "light"], "--baseline light: is not among the presets none,strong"),
