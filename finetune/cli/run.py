@@ -24,7 +24,6 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_runs
-from finetune.errors import RecipeError
 
 if TYPE_CHECKING:
     from finetune.workflows.asking import Request
@@ -72,8 +71,6 @@ def run(
     from finetune.training.phases import START, Stopwatch, process_age
 
     stopwatch = Stopwatch(START, process_age())
-    if profile and dry_run:
-        raise RecipeError("--profile: --dry-run trains nothing that could be profiled. Leave out one of the two.")
     from finetune.cli.listening import choose_listener
     from finetune.workflows.asking import Request
 
@@ -83,7 +80,7 @@ def run(
         launch_processes(launch, request, asked)
     asked["listener"] = choose_listener(quiet)
     if dry_run:
-        _print_plan(request, asked, as_json)
+        _print_plan(request, asked | {"profile": profile}, as_json)
         return
     from finetune.workflows.run import run_request
 

@@ -20,6 +20,7 @@ from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.listener import Listener
 from finetune.records.store import RunFolder, lock_folder
 from finetune.workflows.results import failed_runs
+from finetune.workflows.run import threads_of_launched
 from tests.analysis.curves import curve_run, write_curve
 from tests.analysis.making import Run, record_of
 from tests.conftest import labelled_texts
@@ -173,6 +174,16 @@ def test_an_interrupted_run_says_what_the_same_command_lacks(
     with pytest.raises(KeyboardInterrupt):
         finetune.run(recipe, output="made", resume=resume, listener=heard)
     assert heard.notices[-1] == f"warning: To continue, type the same command {told}"
+
+
+def test_launched_processes_share_the_cores_that_this_one_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.experiments.executors.resources.available_cores", lambda: 6)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert [threads_of_launched(processes) for processes in (1, 2, 7)] == [6, 3, 1]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with refuses(RecipeError, r"--launch 2: this machine has 1 GPU\."):
+        threads_of_launched(2)
 
 
 def test_a_finished_run_is_not_trained_again_and_an_unfinished_folder_is_refused(recipe: Path) -> None:
