@@ -143,7 +143,7 @@ def _ablation_headline(group: Group) -> str:
 
 
 def caveats(group: Group) -> list[str]:
-    """Limitations: few seeds, few rows, no test split, failed runs."""
+    """Limits of the evidence: few seeds, few rows, no test split, failed runs."""
     texts = [f"Data: {finding.text}" for finding in group.findings if finding.level == "problem"]
     texts += [*_beaten_by_simple(group), *_repetitions(group)]
     finished = {

@@ -126,7 +126,7 @@ def step_text(metric: str) -> str:
 
 
 def caveats(curve: CurveReport) -> list[str]:
-    """Limitations: few seeds, few sizes, plateaus, no test split, failed runs."""
+    """Limits of the evidence: few seeds, few sizes, plateaus, no test split, failed runs."""
     texts = [f"Data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
     seeds = len(curve.seeds)
     if seeds == 1:

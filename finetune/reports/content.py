@@ -51,7 +51,7 @@ def answer_title(group: Group) -> str:
 
 
 def answer(group: Group) -> list[Block]:
-    """The headline, the recommended preset (of an ablation there is none), and the limitations."""
+    """The headline, the recommended preset (of an ablation there is none), and the caveats."""
     blocks: list[Block] = [Prose(shorten(group.headline, 1200), lead=True)]
     chosen = group.recommendation
     if chosen is None and group.kind != "ablate":
@@ -66,7 +66,7 @@ def answer(group: Group) -> list[Block]:
         entries = [("Rule", shorten(chosen.rule, 600)), ("Model", model), ("Run", shorten(chosen.run, 300))]
         blocks.append(Facts(entries))
     if group.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Limitations"))
+        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Caveats"))
     return blocks
 
 

@@ -67,13 +67,13 @@ def _title(curve: CurveReport, metric: str) -> str:
 
 
 def answer(curve: CurveReport) -> list[Block]:
-    """The headline, what each preset would gain from more rows, and the limitations."""
+    """The headline, what each preset would gain from more rows, and the caveats."""
     blocks: list[Block] = [Prose(shorten(curve.headline, 1200), lead=True)]
     words = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     if len(words) > 1:
         blocks.append(Bullets([shorten(text, 600) for text in words]))
     if curve.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Limitations"))
+        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Caveats"))
     return blocks
 
 
