@@ -1,4 +1,4 @@
-"""Runs of a learning curve -> its report: scores and gaps by size, differences, and what more labels would buy."""
+"""Runs of a learning curve -> its report: scores and gaps by size, differences, and what more labels would bring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`finetune curve`: score and gap against the number of training rows, and what more labels would buy."""
+"""`finetune curve`: score and gap against the number of training rows, and what more labels would bring."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def curve(
 ) -> None:
     """Run presets × sizes of the training set × seeds: would more labels help?
 
-    Draws score and gap against the number of training rows, and fits a power law that says what more labels would buy,
-    with its interval. The same command again runs only what is missing.
+    Draws score and gap against the number of training rows, and fits a power law that says what more labels would
+    bring, with its interval. The same command again runs only what is missing.
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import curve as workflow

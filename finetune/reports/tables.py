@@ -292,7 +292,7 @@ def disagreements(group: Group) -> Table:
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
     columns = [Column("Row"), long_column("Text"), Column("True label" if labelled else "Target", numeric=False)]
     columns += [Column(shorten(variant.name, 40), numeric=False) for variant in shown]
-    rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements[:20]]
+    rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements]
     return Table(captions.disagreements_caption(group), columns, rows)
 
 

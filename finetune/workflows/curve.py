@@ -1,4 +1,4 @@
-"""Learning curves: score and gap against the number of training rows, and what more labels would buy."""
+"""Learning curves: score and gap against the number of training rows, and what more labels would bring."""
 
 from __future__ import annotations
 

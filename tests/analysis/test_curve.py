@@ -1,4 +1,4 @@
-"""Records of a curve -> its report: levels and differences by size, what more labels buy, what is refused."""
+"""Records of a curve -> its report: levels and differences by size, what more labels bring, what is refused."""
 
 from __future__ import annotations
 
