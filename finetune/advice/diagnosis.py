@@ -4,7 +4,7 @@ import shlex
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
-from finetune.records.schema import FinishedRecord, Gap, RunRecord
+from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
 BARELY = 0.01  # above the majority's fraction: a model within one point of it has learned next to nothing
@@ -72,7 +72,7 @@ def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed:
             f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
         )
     return (
-        f"finetune compare {recipe} --presets none,{preset or 'own'}",
+        f"finetune compare {recipe} --presets none,{preset or OWN}",
         "is the effect significant? 5 seeds, against no regularization",
     )
 
