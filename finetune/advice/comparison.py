@@ -12,7 +12,7 @@ from finetune.measurement.units import (
     scale,
     score_text,
 )
-from finetune.records.report import Difference, Group, Summary, VariantReport, Verdict
+from finetune.records.report import Difference, Group, VariantReport, Verdict
 
 MOST_SEEDS = 1000  # where `seeds_needed` stops counting
 FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
@@ -40,14 +40,10 @@ def headline(group: Group) -> str:
     )
 
 
-def _reported(group: Group, variant: VariantReport) -> dict[str, Summary]:
-    return variant.test if group.reported == "test" else variant.validation
-
-
 def _about(group: Group, variant: VariantReport) -> str:
     score = group.score
     difference = variant.differences.get(group.reported, {}).get(score)
-    summary = _reported(group, variant).get(score)
+    summary = group.reported_scores(variant).get(score)
     if difference is None or summary is None:
         return f"`{variant.name}` cannot be compared, because {_why_not(group, variant)}"
     level = f"{group.reported} {metric_name(score)} {score_text(score, summary.mean)}"
@@ -204,7 +200,7 @@ def _beaten_by_simple(group: Group) -> list[str]:
     means = {
         variant.name: summary.mean
         for variant in group.variants
-        if (summary := _reported(group, variant).get(group.score)) is not None
+        if (summary := group.reported_scores(variant).get(group.score)) is not None
     }
     scores = {name: mean for name, mean in means.items() if mean is not None}
     if level is None or not scores or max(scores.values()) > level:

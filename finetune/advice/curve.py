@@ -47,8 +47,7 @@ def _ends(curve: CurveReport, preset: PresetCurve) -> tuple[Point, Point] | None
 
 
 def _score_and_gap(curve: CurveReport, point: Point) -> tuple[float | None, float | None]:
-    scores = point.test if curve.reported == "test" else point.validation
-    score, gap = scores.get(curve.score), point.gap.get(curve.score)
+    score, gap = curve.reported_scores(point).get(curve.score), point.gap.get(curve.score)
     return None if score is None else score.mean, None if gap is None else gap.mean
 
 

@@ -5,7 +5,7 @@ import statistics
 from finetune.advice.comparison import ablated_parts
 from finetune.measurement.units import count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
-from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, reported, scale_of, shorten
+from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, shorten
 
 
 def name_of(variant: VariantReport) -> str:
@@ -172,7 +172,7 @@ def reliability_caption(group: Group) -> str:
     """Names the best and the worst calibrated preset."""
     text = "Below the diagonal a model is overconfident: its confidence exceeds its accuracy. The area of a dot is its "
     text += "number of predictions. "
-    errors = _by_mean({variant.name: reported(group, variant) for variant in group.variants}, "ece")
+    errors = _by_mean({variant.name: group.reported_scores(variant) for variant in group.variants}, "ece")
     if len(errors) > 1:
         (best, low), (worst, high) = errors[0], errors[-1]
         text += f"Expected calibration error (ECE) is lowest for {quoted(best)} ({number_text(low, 3)}) and highest "
@@ -189,7 +189,7 @@ def reliability_text(group: Group, variant: VariantReport) -> str:
     rows = sum(part.rows for part in bins)
     return (
         f"{over} of {count_text(rows, 'prediction')} are in bins where confidence exceeds accuracy. Expected "
-        f"calibration error {number_text(mean_of(reported(group, variant), 'ece'), 3)}, temperature "
+        f"calibration error {number_text(mean_of(group.reported_scores(variant), 'ece'), 3)}, temperature "
         f"{number_text(variant.temperature.mean if variant.temperature else None, 2)}."
     )
 

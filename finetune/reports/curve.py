@@ -59,7 +59,7 @@ def has_tfidf(curve: CurveReport) -> bool:
 
 def _levels(curve: CurveReport, point: Point, between: str) -> list[str]:
     """Train, and the reported split with its interval."""
-    reported = (point.test if curve.reported == "test" else point.validation).get(curve.score)
+    reported = curve.reported_scores(point).get(curve.score)
     train = point.train.get(curve.score)
     level = score_text(curve.score, reported.mean if reported else None)
     interval = scale(curve.score).range(reported)

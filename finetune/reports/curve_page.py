@@ -113,11 +113,10 @@ def sizes_table(curve: CurveReport) -> Table:
     """A row per preset and size."""
     score, loss = scale_of(curve, curve.score), scale_of(curve, curve.loss)
     compared = len(curve.presets) > 1
-    splits = ["train", "validation", *(["test"] if curve.reported == "test" else [])]
     columns = [
         Column("Preset", numeric=False),
         Column("Rows"),
-        *(Column(sentence(split), note=score.title if split == "train" else "") for split in splits),
+        *(Column(sentence(split), note=score.title if split == "train" else "") for split in curve.splits),
         *([Column("TF-IDF", note=curve.reported)] if has_tfidf(curve) else []),
         Column("Gap", note=score.change_title),
         Column("Gap", note=loss.change_title),
@@ -128,13 +127,13 @@ def sizes_table(curve: CurveReport) -> Table:
     rows: list[list[Cell]] = []
     for preset in curve.presets:
         for point in preset.points:
-            of = {split: getattr(point, split).get(curve.score) for split in splits}
+            of = {split: getattr(point, split).get(curve.score) for split in curve.splits}
             finished = sum(run.status == "finished" for run in point.runs)
             rows.append(
                 [
                     Cell(shorten(preset.name, 60), sort=preset.name, user=True, variant=preset.name),
                     Cell(f"{point.size:,}", sort=point.size),
-                    *(_level(score, of[split]) for split in splits),
+                    *(_level(score, of[split]) for split in curve.splits),
                     *([Cell(score.level(point.tfidf, unit=False), sort=point.tfidf)] if has_tfidf(curve) else []),
                     _change(score, point.gap.get(curve.score)),
                     _change(loss, point.gap.get(curve.loss)),

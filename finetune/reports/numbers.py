@@ -32,11 +32,6 @@ def why_no_interval(variant: VariantReport) -> str:
     return "nothing to compare" if not variant.pairs else "no interval\nover rows"
 
 
-def reported(group: Group, variant: VariantReport) -> dict[str, Summary]:
-    """The scores of the split that the group reports on."""
-    return variant.test if group.reported == "test" else variant.validation
-
-
 def difference(variant: VariantReport, kind: str, metric: str) -> Difference | None:
     """To the baseline; None where there is none."""
     return variant.differences.get(kind, {}).get(metric)
