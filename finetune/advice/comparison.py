@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune.advice.evidence import data_problems, did_not_learn, few_seeds, no_test_split, unfinished
 from finetune.measurement.units import (
     change_text,
     count_text,
@@ -15,7 +16,6 @@ from finetune.measurement.units import (
 from finetune.records.report import Difference, Group, VariantReport, Verdict
 
 MOST_SEEDS = 1000  # where `seeds_needed` stops counting
-FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
 
 
 def verdict_text(verdict: Verdict, score: str) -> str:
@@ -140,8 +140,7 @@ def _ablation_headline(group: Group) -> str:
 
 def caveats(group: Group) -> list[str]:
     """Limits of the evidence: few seeds, few rows, no test split, failed runs."""
-    texts = [f"Data: {finding.text}" for finding in group.findings if finding.level == "problem"]
-    texts += [*_beaten_by_simple(group), *_repetitions(group)]
+    texts = [*data_problems(group), *_beaten_by_simple(group), *_repetitions(group)]
     finished = {
         frozenset((run.seed, run.fold) for run in variant.runs if run.status == "finished")
         for variant in group.variants
@@ -151,11 +150,7 @@ def caveats(group: Group) -> list[str]:
             "The presets have not all finished the same seeds. Levels are means over different runs; differences are "
             "over common seeds only."
         )
-    if group.reported == "validation":
-        texts.append(
-            "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
-            "optimistic."
-        )
+    texts += no_test_split(group)
     for split in ("validation", "test"):
         if split in group.resolvable:
             texts.append(
@@ -164,15 +159,9 @@ def caveats(group: Group) -> list[str]:
                 "more precise."
             )
     failed = sum(variant.failed for variant in group.variants)
-    if failed:
-        runs = sum(len(variant.runs) for variant in group.variants)
-        texts.append(f"{failed} of {count_text(runs, 'run')} did not finish.")
+    runs = sum(len(variant.runs) for variant in group.variants)
     degenerate = [f"{variant.name} ({variant.degenerate})" for variant in group.variants if variant.degenerate]
-    if degenerate:
-        texts.append(
-            f"Runs that did not learn (no better than the same prediction for every text): {', '.join(degenerate)}."
-        )
-    return texts
+    return [*texts, *unfinished(failed, runs), *did_not_learn(degenerate)]
 
 
 def _repetitions(group: Group) -> list[str]:
@@ -188,9 +177,8 @@ def _repetitions(group: Group) -> list[str]:
             "One seed: differences between presets cannot be separated from differences between seeds, so there are "
             "no intervals and no tests. Try: --seeds 5"
         ]
-    if seeds < FEW_SEEDS:
-        return [f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended.{_needed(group)}"]
-    return []
+    few = few_seeds(seeds)
+    return [f"{few}{_needed(group)}"] if few else []
 
 
 def _beaten_by_simple(group: Group) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from finetune.advice.evidence import data_problems, did_not_learn, few_seeds, no_test_split, unfinished
 from finetune.measurement.units import (
     Estimated,
     change_text,
-    count_text,
     estimate_text,
     is_fraction,
     listed,
@@ -15,7 +15,6 @@ from finetune.measurement.units import (
 )
 from finetune.records.curve import Check, CurveReport, FittedLaw, LabelsForMore, Point, Prediction, PresetCurve
 
-FEW_SEEDS = 5  # as in `advice.comparison`
 TIMES = {2: "twice", 5: "five times"}
 
 
@@ -126,7 +125,7 @@ def step_text(metric: str) -> str:
 
 def caveats(curve: CurveReport) -> list[str]:
     """Limits of the evidence: few seeds, few sizes, plateaus, no test split, failed runs."""
-    texts = [f"Data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
+    texts = data_problems(curve)
     seeds = len(curve.seeds)
     if seeds == 1:
         fits = [fit for preset in curve.presets for fit in preset.laws.values() if fit.outlook != "no interval"]
@@ -135,30 +134,19 @@ def caveats(curve: CurveReport) -> list[str]:
             "One seed: scores and gaps have no intervals, because the variation between seeds is unknown."
             f"{of_fit} Try: --seeds 3"
         )
-    elif seeds < FEW_SEEDS:
-        texts.append(f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended.")
-    texts += _limits_of_fit(curve)
-    if curve.reported == "validation":
-        texts.append(
-            "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
-            "optimistic."
-        )
+    elif few := few_seeds(seeds):
+        texts.append(few)
+    texts += [*_limits_of_fit(curve), *no_test_split(curve)]
     runs = [run for preset in curve.presets for point in preset.points for run in point.runs]
     failed = sum(run.status != "finished" for run in runs)
-    if failed:
-        texts.append(f"{failed} of {count_text(len(runs), 'run')} did not finish.")
     degenerate = [
         f"{preset.name} at {point.size:,} ({count})"
         for preset in curve.presets
         for point in preset.points
         if (count := sum(run.degenerate for run in point.runs))
     ]
-    if degenerate:
-        texts.append(
-            f"Runs that did not learn (no better than the same prediction for every text): {', '.join(degenerate)}. "
-            "A fit through them describes failed training, not the data."
-        )
-    return texts
+    of_fit = " A fit through them describes failed training, not the data."
+    return [*texts, *unfinished(failed, len(runs)), *did_not_learn(degenerate, of_fit)]
 
 
 def _limits_of_fit(curve: CurveReport) -> list[str]:
