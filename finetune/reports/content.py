@@ -1,7 +1,7 @@
 """The sections of a report, in their order, for every renderer."""
 
 from finetune.measurement.units import DASH, percent_text
-from finetune.records.report import Group, Report
+from finetune.records.report import Group
 from finetune.reports import captions, data_tables, tables
 from finetune.reports.blocks import Block, Bullets, Facts, Plot, Prose, Section
 from finetune.reports.figures.curves import curves
@@ -34,11 +34,6 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("reproduce", "Reproduce", reproduce(group, "Recipe", [tables.techniques(group)])),
         Section("failures", "Failures", _failures(group)),
     ]
-
-
-def skipped(report: Report) -> list[str]:
-    """Records that could not be read."""
-    return [shorten(reason, 400) for reason in report.skipped]
 
 
 def _ablated(group: Group) -> bool:

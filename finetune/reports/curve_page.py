@@ -14,7 +14,7 @@ from finetune.reports.curve import failures, has_tfidf
 from finetune.reports.figures.learning import learning
 from finetune.reports.html import render_page
 from finetune.reports.markdown import escape, section_lines, write_lines
-from finetune.reports.numbers import log_loss_note, scale_of, shorten
+from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
 
@@ -36,16 +36,12 @@ def write_curve(curve: CurveReport, folder: Path) -> list[Path]:
     palette = Palette(preset.name for preset in curve.presets)
     title = shorten(curve.title, 160) or "Learning curve"
     made = sections(curve, palette)
-    write_text(paths[1], render_page(title, [("g1", curve, made)], _skipped(curve), palette, paths[0].name))
+    write_text(paths[1], render_page(title, [("g1", curve, made)], skipped(curve), palette, paths[0].name))
     lines = [f"# {escape(title)}", ""]
     for section in made:
         lines += section_lines(section, "##", "", palette, folder)
-    write_lines(paths[2], lines, _skipped(curve))
+    write_lines(paths[2], lines, skipped(curve))
     return paths
-
-
-def _skipped(curve: CurveReport) -> list[str]:
-    return [shorten(reason, 400) for reason in curve.skipped]
 
 
 def sections(curve: CurveReport, palette: Palette) -> list[Section]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from finetune.records.report import Group, Report
-from finetune.reports.numbers import shorten
+from finetune.reports.numbers import shorten, skipped
 from finetune.reports.palette import INKS, MUTED, Mark, Palette
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def render_html(report: Report) -> str:
     Returns:
         HTML without any reference to another file. The same report gives the same text.
     """
-    from finetune.reports.content import sections, skipped
+    from finetune.reports.content import sections
 
     palette = Palette.of(report)
     groups = [(f"g{number}", group, sections(group, palette)) for number, group in enumerate(report.groups, 1)]

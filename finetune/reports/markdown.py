@@ -6,7 +6,7 @@ from pathlib import Path
 from finetune.atomic import replaced_file, write_text
 from finetune.records.report import Report
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Prose, Section, Table
-from finetune.reports.numbers import shorten
+from finetune.reports.numbers import shorten, skipped
 from finetune.reports.palette import Palette
 
 SPECIAL = re.compile(r"([\\`*_<>#|~&$]|\](?=[(:\[]))")
@@ -23,7 +23,7 @@ def write_markdown(report: Report, folder: Path) -> None:
         report: Everything that is shown; nothing else is read.
         folder: Is made if it is missing. Files of the same names are replaced.
     """
-    from finetune.reports.content import sections, skipped
+    from finetune.reports.content import sections
 
     palette = Palette.of(report)
     lines = [f"# {escape(shorten(report.title, 160)) or 'Comparison'}", ""]

@@ -4,7 +4,7 @@ import unicodedata
 
 from finetune.measurement.units import Scale, metric_name
 from finetune.records.curve import CurveReport
-from finetune.records.report import Difference, Group, Summary, VariantReport
+from finetune.records.report import Difference, Group, Report, Summary, VariantReport
 from finetune.records.schema import Baseline
 
 MAGNITUDES = [-7.875 + 0.25 * number for number in range(40)]  # centres of `WeightSummary.magnitudes`, log10 |w|
@@ -16,6 +16,11 @@ def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     if unit is None:
         return Scale(metric, fraction=False, unit="")
     return Scale(metric, unit.kind == "fraction", unit.unit)
+
+
+def skipped(report: Report | CurveReport) -> list[str]:
+    """Records that could not be read."""
+    return [shorten(reason, 400) for reason in report.skipped]
 
 
 def log_loss_note(loss: str) -> str:
