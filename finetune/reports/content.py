@@ -1,20 +1,27 @@
 """The sections of a report, in their order, for every renderer."""
 
 from finetune.measurement.units import DASH, percent_text
-from finetune.records.report import Group
+from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
-from finetune.reports.blocks import Block, Bullets, Facts, Plot, Prose, Section
+from finetune.reports.blocks import Block, Bullets, Facts, Page, Plot, Prose, Section
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import finished, isolated, scale_of, shorten, split_name
+from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
 
 CHANGE = "What closed the gap: lower train or higher validation"
+
+
+def page(report: Report) -> Page:
+    """The whole report; nothing else is read."""
+    palette = Palette.of(report)
+    parts = [(f"g{number}", group, sections(group, palette)) for number, group in enumerate(report.groups, 1)]
+    return Page(shorten(report.title, 160) or "Comparison", parts, skipped(report), palette)
 
 
 def sections(group: Group, palette: Palette) -> list[Section]:

@@ -4,16 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune.advice.curve import predicted_change, predicted_level, rows_text, step_text
-from finetune.atomic import write_text
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Summary
-from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Plot, Prose, Section, Table
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
 from finetune.reports.curve import failures, has_tfidf
 from finetune.reports.figures.learning import learning
-from finetune.reports.html import render_page
-from finetune.reports.markdown import escape, section_lines, write_lines
+from finetune.reports.files import write_files
 from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
@@ -30,18 +28,10 @@ FIT_NOTE = (
 
 def write_curve(curve: CurveReport, folder: Path) -> list[Path]:
     """Write curve.json, curve.html, and curve.md with its figures; returns the three paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"curve.{suffix}" for suffix in ("json", "html", "md")]
-    write_text(paths[0], curve.model_dump_json(indent=2) + "\n")
     palette = Palette(preset.name for preset in curve.presets)
     title = shorten(curve.title, 160) or "Learning curve"
-    made = sections(curve, palette)
-    write_text(paths[1], render_page(title, [("g1", curve, made)], skipped(curve), palette, paths[0].name))
-    lines = [f"# {escape(title)}", ""]
-    for section in made:
-        lines += section_lines(section, "##", "", palette, folder)
-    write_lines(paths[2], lines, skipped(curve))
-    return paths
+    page = Page(title, [("g1", curve, sections(curve, palette))], skipped(curve), palette)
+    return write_files("curve", curve, page, folder)
 
 
 def sections(curve: CurveReport, palette: Palette) -> list[Section]:
