@@ -145,8 +145,8 @@ def caveats(curve: CurveReport) -> list[str]:
         for point in preset.points
         if (count := sum(run.degenerate for run in point.runs))
     ]
-    of_fit = " A fit through them describes failed training, not the data."
-    return [*texts, *unfinished(failed, len(runs)), *did_not_learn(degenerate, of_fit)]
+    consequence = " A fit through them describes failed training, not the data."
+    return [*texts, *unfinished(failed, len(runs)), *did_not_learn(degenerate, consequence)]
 
 
 def _limits_of_fit(curve: CurveReport) -> list[str]:
