@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune.advice.evidence import data_problems, did_not_learn, few_seeds, no_test_split, unfinished
 from finetune.measurement.units import (
     change_text,
     count_text,
@@ -12,10 +13,9 @@ from finetune.measurement.units import (
     scale,
     score_text,
 )
-from finetune.records.report import Difference, Group, Summary, VariantReport, Verdict
+from finetune.records.report import Difference, Group, VariantReport, Verdict
 
 MOST_SEEDS = 1000  # where `seeds_needed` stops counting
-FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
 
 
 def verdict_text(verdict: Verdict, score: str) -> str:
@@ -40,14 +40,10 @@ def headline(group: Group) -> str:
     )
 
 
-def _reported(group: Group, variant: VariantReport) -> dict[str, Summary]:
-    return variant.test if group.reported == "test" else variant.validation
-
-
 def _about(group: Group, variant: VariantReport) -> str:
     score = group.score
     difference = variant.differences.get(group.reported, {}).get(score)
-    summary = _reported(group, variant).get(score)
+    summary = group.reported_scores(variant).get(score)
     if difference is None or summary is None:
         return f"`{variant.name}` cannot be compared, because {_why_not(group, variant)}"
     level = f"{group.reported} {metric_name(score)} {score_text(score, summary.mean)}"
@@ -94,6 +90,17 @@ def ablated_preset(group: Group) -> VariantReport:
     return next(variant for variant in group.variants if variant.technique is None and variant.name != "none")
 
 
+def ablated_parts(group: Group) -> dict[str, tuple[VariantReport | None, VariantReport | None]]:
+    """Technique -> the preset without it, and it alone; None for what cannot stand without another part."""
+    parts: dict[str, tuple[VariantReport | None, VariantReport | None]] = {}
+    for variant in group.variants:
+        if variant.technique is not None:
+            without, alone = parts.get(variant.technique, (None, None))
+            is_alone = variant.baseline == group.baseline
+            parts[variant.technique] = (without, variant) if is_alone else (variant, alone)
+    return parts
+
+
 def _paired_gap(variant: VariantReport, metric: str) -> float:
     """Mean gap of a variant over the runs that have a pair."""
     finished = [[run.seed, run.fold] for run in variant.runs if run.status == "finished"]
@@ -107,16 +114,23 @@ def _ablation_headline(group: Group) -> str:
     preset = ablated_preset(group)
     score = f"{group.reported} {metric_name(group.score)}"
     effects = []
-    for variant in group.variants:
-        if variant.technique is None or variant.baseline != preset.name:
-            continue
+    is_tested = False
+    for technique, (without, _) in ablated_parts(group).items():
         for kind, name in ((group.reported, score), ("gap", "the gap")):
-            difference = variant.differences.get(kind, {}).get(group.score)
-            if difference is not None and difference.distinguishable:
+            difference = None if without is None else without.differences.get(kind, {}).get(group.score)
+            if difference is None:
+                continue
+            is_tested = is_tested or difference.distinguishable is not None
+            if difference.distinguishable:
                 change = estimate_text(group.score, difference)
-                effects.append(f"without {variant.technique}, {name} changes by {change}")
+                effects.append(f"without {technique}, {name} changes by {change}")
     if effects:
         return f"`{preset.name}`: {'; '.join(effects)}."
+    if not is_tested:
+        return (
+            f"`{preset.name}`: these runs cannot test whether leaving out a single technique makes a difference to "
+            f"{score} or its gap."
+        )
     seeds = count_text(len(group.seeds), "seed")
     return (
         f"`{preset.name}`: over {seeds}, leaving out a single technique makes no significant difference to {score} or "
@@ -125,19 +139,18 @@ def _ablation_headline(group: Group) -> str:
 
 
 def caveats(group: Group) -> list[str]:
-    """Limitations: few seeds, few rows, no test split, failed runs."""
-    texts = [f"Data: {finding.text}" for finding in group.findings if finding.level == "problem"]
-    texts += [*_beaten_by_simple(group), *_repetitions(group)]
-    if any(run.status != "finished" for variant in group.variants for run in variant.runs):
+    """Limits of the evidence: few seeds, few rows, no test split, failed runs."""
+    texts = [*data_problems(group), *_beaten_by_simple(group), *_repetitions(group)]
+    finished = {
+        frozenset((run.seed, run.fold) for run in variant.runs if run.status == "finished")
+        for variant in group.variants
+    }
+    if len(finished) > 1:
         texts.append(
             "The presets have not all finished the same seeds. Levels are means over different runs; differences are "
             "over common seeds only."
         )
-    if group.reported == "validation":
-        texts.append(
-            "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
-            "optimistic."
-        )
+    texts += no_test_split(group)
     for split in ("validation", "test"):
         if split in group.resolvable:
             texts.append(
@@ -146,13 +159,9 @@ def caveats(group: Group) -> list[str]:
                 "more precise."
             )
     failed = sum(variant.failed for variant in group.variants)
-    if failed:
-        runs = sum(len(variant.runs) for variant in group.variants)
-        texts.append(f"{failed} of {count_text(runs, 'run')} did not finish; see Failures.")
+    runs = sum(len(variant.runs) for variant in group.variants)
     degenerate = [f"{variant.name} ({variant.degenerate})" for variant in group.variants if variant.degenerate]
-    if degenerate:
-        texts.append(f"Runs that did not learn (no better than the most frequent class): {', '.join(degenerate)}.")
-    return texts
+    return [*texts, *unfinished(failed, runs), *did_not_learn(degenerate)]
 
 
 def _repetitions(group: Group) -> list[str]:
@@ -168,9 +177,8 @@ def _repetitions(group: Group) -> list[str]:
             "One seed: differences between presets cannot be separated from differences between seeds, so there are "
             "no intervals and no tests. Try: --seeds 5"
         ]
-    if seeds < FEW_SEEDS:
-        return [f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended.{_needed(group)}"]
-    return []
+    few = few_seeds(seeds)
+    return [f"{few}{_needed(group)}"] if few else []
 
 
 def _beaten_by_simple(group: Group) -> list[str]:
@@ -180,7 +188,7 @@ def _beaten_by_simple(group: Group) -> list[str]:
     means = {
         variant.name: summary.mean
         for variant in group.variants
-        if (summary := _reported(group, variant).get(group.score)) is not None
+        if (summary := group.reported_scores(variant).get(group.score)) is not None
     }
     scores = {name: mean for name, mean in means.items() if mean is not None}
     if level is None or not scores or max(scores.values()) > level:

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+from finetune.advice.evidence import data_problems, did_not_learn, few_seeds, no_test_split, unfinished
 from finetune.measurement.units import (
     Estimated,
     change_text,
-    count_text,
     estimate_text,
     is_fraction,
+    listed,
     metric_name,
     scale,
     score_text,
 )
-from finetune.records.curve import Check, CurveReport, FittedLaw, LabelsForMore, Prediction, PresetCurve
+from finetune.records.curve import Check, CurveReport, FittedLaw, LabelsForMore, Point, Prediction, PresetCurve
 
-FEW_SEEDS = 5  # as in `advice.comparison`
 TIMES = {2: "twice", 5: "five times"}
 
 
 def headline(curve: CurveReport) -> str:
     """One sentence with the scores at the smallest and the largest size, and what more rows would bring."""
-    trends = [text for preset in curve.presets if (text := _trend(curve, preset))]
-    if not trends:
-        return "No preset has finished runs at two sizes, so there is no curve."
+    ends = {preset.name: found for preset in curve.presets if (found := _ends(curve, preset))}
+    if not ends:
+        return "No preset has a score and a gap at two sizes, so there is no curve."
     score = f"{curve.reported} {metric_name(curve.score)}"
-    sentence = f"From {curve.sizes[0]:,} to {curve.sizes[-1]:,} training rows, {score} changes {'; '.join(trends)}."
+    sizes = {(first.size, last.size) for first, last in ends.values()}
+    if len(sizes) == 1:
+        [(smallest, largest)] = sizes
+        trends = [_trend(curve, name, *pair) for name, pair in ends.items()]
+        sentence = f"From {smallest:,} to {largest:,} training rows, {score} changes {'; '.join(trends)}."
+    else:  # runs are missing: each preset has numbers at other sizes
+        trends = [
+            f"from {first.size:,} to {last.size:,} training rows {_trend(curve, name, first, last)}"
+            for name, (first, last) in ends.items()
+        ]
+        sentence = f"{score[:1].upper()}{score[1:]} changes {'; '.join(trends)}."
     fits = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     return f"{sentence} {fits[0]}" if len(fits) == 1 else sentence
 
 
-def _trend(curve: CurveReport, preset: PresetCurve) -> str:
-    ends = []
-    for point in (preset.points[0], preset.points[-1]):
-        scores = point.test if curve.reported == "test" else point.validation
-        gap = point.gap.get(curve.score)
-        if curve.score not in scores or scores[curve.score].mean is None or gap is None:
-            return ""
-        ends.append((score_text(curve.score, scores[curve.score].mean), change_text(curve.score, gap.mean)))
-    (low, gap_before), (high, gap_after) = ends
-    return f"from {low} to {high} with `{preset.name}` (gap: {gap_before} to {gap_after})"
+def _ends(curve: CurveReport, preset: PresetCurve) -> tuple[Point, Point] | None:
+    """The smallest and the largest size with a score and a gap; None for fewer than two such sizes."""
+    known = [point for point in preset.points if None not in _score_and_gap(curve, point)]
+    return (known[0], known[-1]) if len(known) > 1 else None
+
+
+def _score_and_gap(curve: CurveReport, point: Point) -> tuple[float | None, float | None]:
+    score, gap = curve.reported_scores(point).get(curve.score), point.gap.get(curve.score)
+    return None if score is None else score.mean, None if gap is None else gap.mean
+
+
+def _trend(curve: CurveReport, name: str, *ends: Point) -> str:
+    pairs = [_score_and_gap(curve, point) for point in ends]
+    low, high = (score_text(curve.score, score) for score, _ in pairs)
+    gap_before, gap_after = (change_text(curve.score, gap) for _, gap in pairs)
+    return f"from {low} to {high} with `{name}` (gap: {gap_before} to {gap_after})"
 
 
 def describe_fit(preset: str, fit: FittedLaw) -> str:
@@ -48,12 +64,12 @@ def describe_fit(preset: str, fit: FittedLaw) -> str:
     first, last = (predicted_change(metric, prediction) for prediction in (twice, most))
     if fit.outlook == "no interval":
         return (
-            f"`{preset}`: {_times(twice)} would give {_level(metric, twice)} ({first}). One run per size gives no "
-            "interval for this. Try: --seeds 3 or more."
+            f"`{preset}`: {_times(twice)} would give {_level(metric, twice)} ({first}). These runs give no interval "
+            "for this."
         )
     if fit.outlook == "flat":
         return (
-            f"`{preset}` is flat: {_times(most)} would bring less than {_step(metric)} ({last}). More rows of this "
+            f"`{preset}` is flat: {_times(most)} would bring less than {step_text(metric)} ({last}). More rows of this "
             "kind are unlikely to help."
         )
     if fit.outlook == "too wide":
@@ -72,7 +88,7 @@ def labels_text(metric: str, labels: LabelsForMore) -> str:
     """`One point more needs about 1,600 rows in total [1,310, 2,550].`"""
     limit = f"more than {labels.limit:,}"
     rows = limit if labels.rows is None else f"about {rows_text(labels.rows)}"
-    sentence = f"{_step(metric).capitalize()} more needs {rows} rows in total"
+    sentence = f"{step_text(metric).capitalize()} more needs {rows} rows in total"
     if labels.low is None:
         return f"{sentence}."
     high = limit if labels.high is None else rows_text(labels.high)
@@ -102,47 +118,42 @@ def predicted_change(metric: str, prediction: Prediction) -> str:
     return estimate_text(metric, Estimated(prediction.change, prediction.change_low, prediction.change_high))
 
 
-def _step(metric: str) -> str:
+def step_text(metric: str) -> str:
+    """What `LabelsForMore` counts the rows for."""
     return "one point" if is_fraction(metric) else "0.01"
 
 
 def caveats(curve: CurveReport) -> list[str]:
-    """Limitations: few seeds, few sizes, plateaus, no test split, failed runs."""
-    texts = [f"Data: {finding.text}" for finding in curve.findings if finding.level == "problem"]
+    """Limits of the evidence: few seeds, few sizes, plateaus, no test split, failed runs."""
+    texts = data_problems(curve)
     seeds = len(curve.seeds)
     if seeds == 1:
-        texts.append("One seed: there are no intervals, because the variation between seeds is unknown. Try: --seeds 3")
-    elif seeds < FEW_SEEDS:
-        texts.append(f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended.")
-    texts += _limits_of_fit(curve)
-    if curve.reported == "validation":
+        fits = [fit for preset in curve.presets for fit in preset.laws.values() if fit.outlook != "no interval"]
+        of_fit = " The interval of a fit is that of its distance to the measured sizes." if fits else ""
         texts.append(
-            "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
-            "optimistic."
+            "One seed: scores and gaps have no intervals, because the variation between seeds is unknown."
+            f"{of_fit} Try: --seeds 3"
         )
+    elif few := few_seeds(seeds):
+        texts.append(few)
+    texts += [*_limits_of_fit(curve), *no_test_split(curve)]
     runs = [run for preset in curve.presets for point in preset.points for run in point.runs]
     failed = sum(run.status != "finished" for run in runs)
-    if failed:
-        texts.append(f"{failed} of {count_text(len(runs), 'run')} did not finish; see Failures.")
     degenerate = [
         f"{preset.name} at {point.size:,} ({count})"
         for preset in curve.presets
         for point in preset.points
         if (count := sum(run.degenerate for run in point.runs))
     ]
-    if degenerate:
-        texts.append(
-            f"Runs that did not learn (no better than the most frequent class): {', '.join(degenerate)}. A fit through "
-            "them describes failed training, not the data."
-        )
-    return texts
+    consequence = " A fit through them describes failed training, not the data."
+    return [*texts, *unfinished(failed, len(runs)), *did_not_learn(degenerate, consequence)]
 
 
 def _limits_of_fit(curve: CurveReport) -> list[str]:
     texts = []
-    no_fit = next((preset.no_law for preset in curve.presets if preset.no_law), "")
-    if no_fit:
-        texts.append(f"No power law was fitted: {no_fit}.")
+    for reason in dict.fromkeys(preset.no_law for preset in curve.presets if preset.no_law):
+        names = listed([f"`{preset.name}`" for preset in curve.presets if preset.no_law == reason])
+        texts.append(f"No power law was fitted to {curve.reported} {metric_name(curve.score)} of {names}: {reason}.")
     texts += [text for preset in curve.presets if (text := _missed(curve, preset))]
     if any(fit.check is None for preset in curve.presets for fit in preset.laws.values()):
         texts.append("A power law has three constants, so three sizes cannot test the fit; a fourth size can.")

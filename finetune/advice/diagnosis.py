@@ -1,8 +1,10 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
+import shlex
+
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
-from finetune.records.schema import FinishedRecord, Gap, RunRecord
+from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
 BARELY = 0.01  # above the majority's fraction: a model within one point of it has learned next to nothing
@@ -53,12 +55,24 @@ def _degeneration(record: FinishedRecord) -> str | None:
     return None
 
 
-def next_command(record: RunRecord, recipe: str, preset: str | None) -> tuple[str, str]:
-    """A command worth typing next, and why. `recipe` (options included) and `preset` are what the user typed."""
+def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:
+    """A command worth typing next, and why.
+
+    Args:
+        record: Of the run.
+        recipe: As the user typed it, options included.
+        preset: As the user typed it.
+        is_changed: Whether settings beside the preset changed its techniques: a comparison takes them from a file only.
+    """
     if not record.techniques:
         return f"finetune run {recipe} --preset strong --seed {record.seed}", "the effect of regularization on this gap"
+    if is_changed:
+        return (
+            f"finetune cp {shlex.quote(preset or 'strong')} mine.yaml",
+            f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
+        )
     return (
-        f"finetune compare {recipe} --presets none,{preset or 'own'}",
+        f"finetune compare {recipe} --presets none,{preset or OWN}",
         "is the effect significant? 5 seeds, against no regularization",
     )
 

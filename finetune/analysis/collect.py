@@ -39,16 +39,14 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     """
     skipped: list[str] = []
     collections = []
-    single: list[Path] = []
-    for path in {path.resolve(): path for path in paths}.values():  # each once
-        comparisons, runs = _find(path)
-        for folder in map(ComparisonFolder, comparisons):
-            manifest = folder.read()
-            if manifest.kind == "curve":
-                skipped.append(f"{folder.path}: is a learning curve. Its report: finetune report {folder.path}")
-            else:
-                collections.append(_read_comparison(folder, manifest, baseline, skipped))
-        single += runs
+    found = [_find(path) for path in paths]
+    single = [path for _, runs in found for path in runs]
+    for folder in map(ComparisonFolder, _each_once(path for comparisons, _ in found for path in comparisons)):
+        manifest = folder.read()
+        if manifest.kind == "curve":
+            skipped.append(f"{folder.path}: is a learning curve. Its report: finetune report {folder.path}")
+        else:
+            collections.append(_read_comparison(folder, manifest, baseline, skipped))
     collections += _group_single_runs(single, baseline, skipped)
     if not collections:
         raise OutputError("\n".join(["no readable run record is left.", *skipped]))
@@ -86,6 +84,14 @@ def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, 
     return _with_distinct_names([collection])[0], skipped
 
 
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    """Without those that were named by another path before, or lie in a folder that was named too."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.resolve(), path)
+    return list(first.values())
+
+
 def _find(path: Path) -> tuple[list[Path], list[Path]]:
     """Comparisons and runs: the folder itself, or those in it.
 
@@ -112,8 +118,15 @@ def _read_comparison(
     folder: ComparisonFolder, manifest: Manifest, baseline: str | None, skipped: list[str]
 ) -> Collection:
     variants = manifest.variants
-    if baseline is not None:
+    if baseline is not None and baseline != manifest.baseline:
         _check_baseline(baseline, [variant.name for variant in variants], folder.path)
+        if manifest.kind == "ablate":  # a technique alone and the preset without it have baselines of their own
+            raise OutputError(
+                f"{folder.path} is an ablation: each variant is compared with {manifest.baseline} or with the preset. "
+                "Leave it out.",
+                argument="baseline",
+                found=baseline,
+            )
         variants = _compared_with(baseline, variants)
     return Collection(
         name="",

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from finetune.records.comparison import VariantEntry
 from finetune.records.predictions import Arrays
-from finetune.records.schema import FinishedRecord, RunRecord
+from finetune.records.schema import OWN, FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
 
 DEFAULT_BASELINE = "none"
-OWN = "own"  # what a run without a preset is called
 
 
 @dataclass(frozen=True)

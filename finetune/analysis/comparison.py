@@ -71,9 +71,10 @@ def _group(results: Results) -> Group:
 def _variant(results: Results, variant: VariantResults, differences: Differences) -> VariantReport:
     entry, baseline = variant.entry, results.baseline_of(variant)
     summaries = results.summaries(variant)
-    degenerate = variant.degenerate()
+    runs = [run_entry(run) for run in variant.all_runs]
+    degenerate = sum(run.degenerate for run in runs)
     parts = decompose(differences)
-    verdict, verdict_reason = _verdict(results, variant, summaries, len(degenerate))
+    verdict, verdict_reason = _verdict(results, variant, summaries, degenerate)
     change, change_reason = _change(results, variant, differences, parts)
     seconds, ratio = _seconds(variant, baseline)
     return VariantReport(
@@ -84,9 +85,9 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         cost=float(variant.records[0].budget.cost) if variant.records else 1.0,
         seconds=seconds,
         seconds_ratio=ratio,
-        runs=[run_entry(run, run in degenerate) for run in variant.all_runs],
+        runs=runs,
         failed=variant.failed,
-        degenerate=len(degenerate),
+        degenerate=degenerate,
         verdict=verdict,
         verdict_reason=verdict_reason,
         change=change,

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from finetune.advice.curve import caveats, headline
-from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.collect import collect_curve
 from finetune.analysis.collection import Collection, FinishedRun
 from finetune.analysis.conditions import differing_conditions
@@ -87,10 +86,10 @@ def _preset(results: Results, name: str, differences: Mapping[str, Differences])
         target = Target(metric, results.reported, higher_is_better(metric))
         sizes = [_measurements(variant, target) for variant in variants]
         law = fitted_law(name, sizes, target)
-        if isinstance(law, str):
-            reason = reason or law
-        else:
+        if not isinstance(law, str):
             laws[metric] = law
+        elif target.is_score:
+            reason = law
     baseline = results.collection.baseline
     return PresetCurve(
         name=name,
@@ -113,7 +112,7 @@ def _point(results: Results, variant: VariantResults, differences: Differences) 
         epochs=records[0].recipe["training"]["epochs"] if records else None,
         steps=records[0].budget.steps if records else None,
         techniques=variant.entry.techniques,
-        runs=[run_entry(run, isinstance(run, FinishedRun) and is_degenerate(run.record)) for run in variant.all_runs],
+        runs=[run_entry(run) for run in variant.all_runs],
         **results.summaries(variant),
         tfidf=_tfidf(records, results.reported, results.measure.score),
         pairs=[seed for seed, _ in pairs(variant, results.baseline_of(variant))],
@@ -155,7 +154,8 @@ def _longer(results: Results) -> list[str]:
         return []
     usual, _ = trained[max(trained)]
     return [
-        f"{size} rows: {epochs} epochs instead of {usual}, so that a model is trained for {steps} steps."
+        f"{size} rows: {epochs} epochs instead of {usual}"
+        + ("." if steps is None else f", so that a model is trained for {steps} steps.")
         for size, (epochs, steps) in sorted(trained.items())
         if epochs > usual
     ]

@@ -12,6 +12,7 @@ from finetune.advice.curve import describe_fit
 from finetune.analysis.measurements import Measurement
 from finetune.analysis.power_law import LEAST_SIZES, PowerLaw, fit_power_law, interval
 from finetune.analysis.statistics import Floats
+from finetune.measurement.units import count_text
 from finetune.records.curve import Check, FittedLaw, LabelsForMore, LawPoint, Outlook, Prediction
 
 FACTORS = (2, 5)  # of the largest size; nothing is said beyond
@@ -60,11 +61,14 @@ def fitted_law(preset: str, sizes: Sequence[SizeMeasurements], target: Target) -
         sizes: Ascending.
         target: The metric.
     """
-    sizes = [size for size in sizes if size.measurements]
+    measured = [size for size in sizes if size.measurements]
+    has_enough_sizes, sizes = len(sizes) >= LEAST_SIZES, measured
     draws = _row_draws(sizes)
     law = _fit(sizes, draws, target)
     if law is None:
-        return f"{len(sizes)} sizes have numbers, and a power law has {LEAST_SIZES} constants: add sizes"
+        have = "has" if len(sizes) == 1 else "have"
+        way = "no run of the others has one" if has_enough_sizes else "add sizes"
+        return f"{count_text(len(sizes), 'size')} {have} numbers, and a power law has {LEAST_SIZES} constants: {way}"
     predictions = [_prediction(law, factor, target) for factor in FACTORS]
     excess, exponent, floor = (float(value) for value in law.constants)
     fitted = FittedLaw(

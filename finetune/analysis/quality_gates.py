@@ -63,11 +63,13 @@ class Fields:
         variants: Names that a field may start with.
         metrics: Names that are measured.
         has_test: Whether there is a test split.
+        may_set: Whether the command takes settings.
     """
 
     variants: Sequence[str]
     metrics: Sequence[str]
     has_test: bool
+    may_set: bool = True
 
 
 def parse_quality_gate(text: str, fields: Fields) -> QualityGate:
@@ -146,8 +148,8 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
         known = ", ".join(fields.metrics)
         return Problem(f"'{name}' is not measured.{suggest(name, fields.metrics)} Known: {known}.")
     if parts[0] == "test" and not fields.has_test:
-        ways = (Change(settings={"data.test": "FILE"}), Change(text="use validation in its place"))
-        return Problem("there is no test split.", changes=ways)
+        ways = [Change(settings={"data.test": "FILE"})] if fields.may_set else []
+        return Problem("there is no test split.", changes=(*ways, Change(text="use validation in its place")))
     return None
 
 

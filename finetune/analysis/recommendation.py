@@ -39,7 +39,7 @@ def recommendation(results: Results, reports: Sequence[VariantReport]) -> Recomm
         return None
     others = [candidate.name for candidate in candidates if candidate is not best]
     ps = [_p_of_validation(results, results.variants[name], results.variants[best.name]) for name in others]
-    chosen = recommend(candidates, dict(zip(others, holm(ps), strict=True)), results.measure.score)
+    chosen = recommend(candidates, dict(zip(others, holm(ps), strict=True)), results.measure.score, len(reports))
     if chosen is None:
         return None
     name, reason = chosen

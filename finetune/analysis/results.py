@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from finetune.advice.diagnosis import is_degenerate
@@ -37,8 +38,9 @@ class VariantResults:
     runs: list[FinishedRun]
     replicates: list[Replicate]
     measurements: list[Measurements]
+    _summaries: dict[tuple[str, str], Summary] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def keys(self) -> list[Key]:
         """Seed and fold of each finished run."""
         return [replicate.key for replicate in self.replicates]
@@ -53,10 +55,6 @@ class VariantResults:
         """Runs that have not finished."""
         return len(self.all_runs) - len(self.runs)
 
-    def degenerate(self) -> list[FinishedRun]:
-        """Runs that are no better than predicting one class for every text."""
-        return [run for run in self.runs if is_degenerate(run.record)]
-
     def column(self, kind: str, metric: str) -> list[Measurement]:
         """One measurement per finished run."""
         return [measurements[kind].get(metric, Measurement(None)) for measurements in self.measurements]
@@ -67,7 +65,9 @@ class VariantResults:
 
     def summary(self, kind: str, metric: str) -> Summary:
         """Over the finished runs."""
-        return summarise(self.column(kind, metric), self.replicates)
+        if (kind, metric) not in self._summaries:
+            self._summaries[kind, metric] = summarise(self.column(kind, metric), self.replicates)
+        return self._summaries[kind, metric]
 
 
 class Results:
@@ -129,7 +129,7 @@ def shared_keys(variants: Sequence[VariantResults]) -> list[Key]:
     return [key for key in variants[0].keys if all(key in other.keys for other in variants[1:])]
 
 
-def run_entry(run: CollectedRun, degenerate: bool) -> RunEntry:
+def run_entry(run: CollectedRun) -> RunEntry:
     """The line of a run in the report."""
     record = run.record
     if record is None:
@@ -145,5 +145,5 @@ def run_entry(run: CollectedRun, degenerate: bool) -> RunEntry:
         last_step=record.last.step if record.last else None,
         planned_steps=record.budget.steps,
         seconds=record.time.seconds,
-        degenerate=degenerate,
+        degenerate=isinstance(run, FinishedRun) and is_degenerate(run.record),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from finetune.analysis.statistics import LEVEL
-from finetune.measurement.units import change_text, estimate_text, higher_is_better, metric_name, score_text
+from finetune.measurement.units import change_text, estimate_text, metric_name, score_text
 from finetune.records.report import Change, Decomposition, Difference, Summary, Verdict
 
 SMALL_GAP = 0.05  # of the score: a gap that is significantly below it is no reason to worry
@@ -81,7 +81,7 @@ def judge_change(
         gap: Difference of the gap of the score.
         loss_gap: Difference of the gap of the loss.
         parts: Where the change of the gap of the score came from.
-        score: Name of the main score.
+        score: Name of the main score; higher is better.
         loss: Name of the evaluation loss.
     """
     if reported is None or gap is None:
@@ -93,8 +93,7 @@ def judge_change(
         same = not any(reported.values) and not any(gap.values)
         word: Change = "no significant difference" if same and len(reported.values) > 1 else "not enough evidence"
         return word, f"{shown}; gap {estimate_text(score, gap)}"
-    sign = 1 if higher_is_better(score) else -1
-    rose, fell = (_is_clear(reported, direction * sign) for direction in (1, -1))
+    rose, fell = (_is_clear(reported, direction) for direction in (1, -1))
     shrank = _is_clear(gap, -1) or _is_clear(loss_gap, -1)
     grew = _is_clear(gap, 1) or _is_clear(loss_gap, 1)
     gaps = f"{metric_name(score)} gap {estimate_text(score, gap)}"
@@ -108,8 +107,7 @@ def judge_change(
     if shrank and fell:
         return "smaller gap, lower score", reason
     if shrank:
-        edge = reported.low if sign > 0 else None if reported.high is None else -reported.high
-        maintained = edge is not None and edge >= -MARGIN
+        maintained = reported.low is not None and reported.low >= -MARGIN
         return "smaller gap, score maintained" if maintained else "smaller gap, score unclear", reason
     if fell:
         return "worse", reason
@@ -159,7 +157,7 @@ def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def recommend(
-    candidates: Sequence[Candidate], p_against_best: Mapping[str, float | None], score: str
+    candidates: Sequence[Candidate], p_against_best: Mapping[str, float | None], score: str, variants: int
 ) -> tuple[str, str] | None:
     """The variant that RULE recommends, and why, in sentences.
 
@@ -167,6 +165,7 @@ def recommend(
         candidates: All variants with a finished run.
         p_against_best: Variant -> Holm-adjusted p of its validation score against the best one's; None if unknown.
         score: Name of the main score.
+        variants: How many there are, those without a finished run too.
     """
     best = best_candidate(candidates)
     if best is None:
@@ -177,10 +176,12 @@ def recommend(
             f"Best validation {name} ({top}), but every preset underfits or did not learn: use none of them as it is."
         )
     rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
+    if variants == 1:
+        return best.name, f"It is the only preset; its validation {name} is {top}."
     if not rivals:
         return best.name, "All other presets failed, underfit or did not learn."
     if all(p is None for p in p_against_best.values()):
-        return best.name, f"Best validation {name} ({top}). With so few repetitions no difference can be tested."
+        return best.name, f"Best validation {name} ({top}). With these runs no difference can be tested."
     level = 1 - LEVEL
     unknown = [rival.name for rival in rivals if p_against_best.get(rival.name) is None]
     tied = [best, *(rival for rival in rivals if (p_against_best.get(rival.name) or 0.0) >= level)]

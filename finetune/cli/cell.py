@@ -25,8 +25,10 @@ def cell(
     from finetune.cli.listening import choose_listener
     from finetune.workflows import cell as workflow
 
-    record = workflow.cell(folder, key, technique=technique, listener=choose_listener(quiet))
+    entry, record = workflow.run_cell(folder, key, technique=technique, listener=choose_listener(quiet))
     if as_json:
         typer.echo(record.model_dump_json(indent=2))
         return
-    typer.echo(f"{record.preset} seed {record.seed}: {record.status}")
+    from finetune.reports.matrix import job_title
+
+    typer.echo(f"{job_title(entry)}: {record.status}")

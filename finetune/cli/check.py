@@ -14,10 +14,8 @@ from finetune.cli.options import (
     ModelOption,
     SetOption,
     SkipOption,
-    notice,
     reports_errors,
 )
-from finetune.errors import RecipeError, suggest
 
 EXAMPLES = "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution"
 
@@ -52,10 +50,11 @@ def check(
     from finetune.cli.listening import WarningListener
     from finetune.workflows import check as workflow
 
-    recipe_name, data_source = _recipe_or_data(source, data)
+    listener = WarningListener()
+    recipe, checked = workflow.recipe_or_data(source, data, listener)
     result = workflow.check(
-        data_source,
-        recipe=recipe_name,
+        checked,
+        recipe=recipe,
         model=model,
         overrides=overrides or (),
         skip_bad_rows=skip_bad_rows,
@@ -63,28 +62,9 @@ def check(
         strict=strict,
         accept=accept,
         write_split=write_split,
-        listener=WarningListener(),
+        listener=listener,
     )
     from finetune.reports.findings import render_check
 
     typer.echo(result.facts.model_dump_json(indent=2) if as_json else render_check(result.facts))
     result.raise_failures()
-
-
-def _recipe_or_data(source: str | None, data: str | None) -> tuple[str | None, str | None]:
-    """What the argument names: a shipped recipe or a YAML file, else data, which takes the recipe your-data.
-
-    Raises:
-        RecipeError: Data is named twice, or nothing has this name.
-    """
-    from finetune.recipe.library import SUFFIXES, recipe_names
-
-    if source is None or source in recipe_names() or source.endswith(SUFFIXES):
-        if source is not None and "." not in source and Path(source).exists():
-            notice(f"note: '{source}' is taken as the recipe of this name; the folder is ./{source}")
-        return source, data
-    if data is not None:
-        raise RecipeError(f"'{source}' and --data {data} both name data, and one is checked. Leave one out.")
-    if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
-        raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
-    return None, source

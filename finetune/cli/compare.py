@@ -100,13 +100,13 @@ def compare(
         "output": output,
         "resume": resume,
         "command": typed_command(),
+        "fail_on": fail_on,
+        "listener": choose_listener(quiet),
     }
-    listener = choose_listener(quiet)
     if dry_run:
-        print_plan_of_runs(workflow.plan_compare(request, **asked), listener, as_json)
+        print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
         return
-    asked |= {"refit": refit, "keep_models": keep_models, "fail_on": fail_on, "listener": listener}
-    _print_result(workflow.compare_request(request, **asked), as_json)
+    _print_result(workflow.compare_request(request, refit=refit, keep_models=keep_models, **asked), as_json)
 
 
 @reports_errors(interrupted=GO_ON)
@@ -143,7 +143,6 @@ def ablate(
     from finetune.workflows.asking import Request
 
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
-    listener = choose_listener(quiet)
     asked: dict[str, Any] = {
         "preset": preset,
         "seeds": parse_seeds(seeds),
@@ -154,12 +153,13 @@ def ablate(
         "output": output,
         "resume": resume,
         "command": typed_command(),
-        "listener": listener,
+        "fail_on": fail_on,
+        "listener": choose_listener(quiet),
     }
     if dry_run:
-        print_plan_of_runs(workflow.plan_ablate(request, **asked), listener, as_json)
+        print_plan_of_runs(workflow.plan_ablate(request, **asked), as_json)
         return
-    _print_result(workflow.ablate_request(request, fail_on=fail_on, **asked), as_json)
+    _print_result(workflow.ablate_request(request, **asked), as_json)
 
 
 def _print_result(result: CompareResult, as_json: bool) -> None:

@@ -95,7 +95,7 @@ def curve(
         "listener": listener,
     }
     if dry_run:
-        print_plan_of_runs(workflow.plan_curve(request, **asked), None, as_json)
+        print_plan_of_runs(workflow.plan_curve(request, **asked), as_json)
         return
     result = workflow.curve_request(request, **asked)
     print_curve(result, as_json)

@@ -11,7 +11,7 @@ import typer
 
 from finetune.errors import RecipeError
 
-DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which imports torch's friends
+DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which is slow to import
 
 PresetsOption = Annotated[
     str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")

@@ -16,7 +16,7 @@ from finetune.cli.options import (
     reports_errors,
     use_techniques,
 )
-from finetune.errors import RecipeError, suggest
+from finetune.errors import RecipeError
 
 SHOW_EXAMPLES = (
     "Examples:  finetune show tweets --preset strong --set training.epochs=5   |   finetune show technique r_drop"
@@ -46,25 +46,20 @@ def show(
         return
     if name is not None:
         raise RecipeError(f"'{name}': one recipe at a time. To explain a technique: finetune show technique {name}")
-    from finetune.recipe import resolve
+    from finetune.workflows.inspection import describe_recipe
 
-    resolved = resolve(recipe, preset, model, data, overrides or ())
+    plan = describe_recipe(recipe, preset, model, data, overrides or ())
     from finetune.reports.plan import render_plan
-    from finetune.training.plan import describe_plan
 
-    plan = describe_plan(resolved)
     typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan))
 
 
 def _show_technique(name: str | None, as_json: bool) -> None:
     from finetune.reports.techniques import describe_techniques, render_card
+    from finetune.workflows.inspection import describe_technique
 
-    known = describe_techniques()
-    if name is None:
-        raise RecipeError(f"finetune show technique: which one? {', '.join(known)}")
-    if name not in known:
-        raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Try: finetune ls techniques")
-    typer.echo(json.dumps({name: known[name]}, indent=2) if as_json else render_card(name))
+    [(name, described)] = describe_technique(name, describe_techniques()).items()
+    typer.echo(json.dumps({name: described}, indent=2) if as_json else render_card(name))
 
 
 @reports_errors()
@@ -74,10 +69,9 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Show the values in which two recipes, or two presets, differ."""
-    from finetune.recipe import differences
+    from finetune.workflows.inspection import differing_values
 
-    found = differences(_recipe_or_preset(first), _recipe_or_preset(second))
-    found = {key: pair for key, pair in found.items() if key not in ("name", "preset")}
+    found = differing_values(first, second)
     if as_json:
         typer.echo(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
         return
@@ -87,15 +81,6 @@ def diff(
     width = max(len(key) for key in found)
     for key, (a, b) in found.items():
         typer.echo(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
-
-
-def _recipe_or_preset(name: str) -> Any:
-    """A preset is shown on the default recipe, so that both sides are recipes."""
-    from finetune.recipe import is_preset_file, resolve
-    from finetune.recipe.library import SUFFIXES, is_preset
-
-    preset = is_preset_file(name) if name.endswith(SUFFIXES) else is_preset(name)
-    return resolve(preset=name).recipe if preset else resolve(name).recipe
 
 
 def _shown(value: Any) -> str:

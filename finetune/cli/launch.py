@@ -7,8 +7,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from finetune.errors import RecipeError
-
 if TYPE_CHECKING:
     from finetune.workflows.asking import Request
 
@@ -24,22 +22,16 @@ def launch_processes(processes: int, request: Request, asked: dict[str, Any]) ->
     Raises:
         FinetuneError: Something is wrong that can be seen now: said once, here, instead of by every process.
     """
-    from finetune.workflows.run import check_run_starts
+    from finetune.workflows.run import check_run_starts, threads_of_launched
 
     check_run_starts(request, **asked)
-    import torch
-
-    on_gpus = torch.cuda.is_available()
-    if on_gpus and processes > torch.cuda.device_count():
-        raise RecipeError(f"this machine has {torch.cuda.device_count()} GPUs.", argument="launch", found=processes)
-    threads = max(1, (os.cpu_count() or 1) // processes)
     options = {
         "num_processes": processes,
         "num_machines": 1,
         "machine_rank": 0,
         "mixed_precision": "no",
         "dynamo_backend": "no",
-        "num_cpu_threads_per_process": threads,
+        "num_cpu_threads_per_process": threads_of_launched(processes),
         "main_process_port": _free_port(),
     }
     command = [sys.executable, "-m", "accelerate.commands.launch"]

@@ -11,10 +11,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from finetune.listener import Listener
     from finetune.records.profile import RunProfile
     from finetune.records.schema import FinishedRecord
     from finetune.records.store import RunFolder
+    from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
     from finetune.workflows.results import CompareResult, CurveResult, RunResult
 
@@ -53,19 +53,11 @@ def print_curve(result: CurveResult, as_json: bool) -> None:
     typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
 
 
-def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_json: bool) -> None:
-    """The runs of a dry run, and an estimate of their time.
-
-    Args:
-        experiment: Planned.
-        listener: Is told about the data; None where it has been.
-        as_json: JSON instead of a table.
-    """
+def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
+    """The runs of a dry run, and an estimate of their time; or both as JSON."""
     from finetune.measurement.units import time_text
     from finetune.reports.matrix import describe_matrix
 
-    if listener is not None:
-        experiment.announce_data(listener)
     described = experiment.describe()
     if as_json:
         typer.echo(json.dumps(described, indent=2))
@@ -79,13 +71,13 @@ def print_plan_of_runs(experiment: Experiment, listener: Listener | None, as_jso
     )
 
 
-def print_runs(result: RunResult, as_json: bool, typed: str, preset: str | None) -> None:
+def print_runs(result: RunResult, as_json: bool, request: Request, preset: str | None) -> None:
     """The gap of each run, what to do next, and where the time went; or the records as JSON.
 
     Args:
         result: Of `run`.
         as_json: JSON instead of tables.
-        typed: The part of the command line that says what is trained.
+        request: What was trained.
         preset: As it was asked for.
     """
     if as_json:
@@ -97,7 +89,8 @@ def print_runs(result: RunResult, as_json: bool, typed: str, preset: str | None)
     out = console(100)
     for record, folder in _pairs(result):
         out.print(run_table(record))
-        out.print(run_summary(record, folder, next_command(record, typed, preset)), markup=False)
+        next_step = next_command(record, request.typed(), preset, request.changes_techniques())
+        out.print(run_summary(record, folder, next_step), markup=False)
         if folder in result.profiles:
             _print_profile(out, record, folder, result.profiles[folder])
     if len(result.records) > 1:

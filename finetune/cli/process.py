@@ -1,10 +1,10 @@
-"""What this program, and none of the library's functions, does to its own process."""
+"""Settings of the process that the program makes, and no function that is called from Python."""
 
 from finetune.allocation import tune_allocator
 from finetune.quiet import quieten_libraries
 
 
 def prepare_process() -> None:
-    """Memory stays with the process, and other libraries speak up only when something is wrong."""
+    """Keep freed memory for reuse, and show only errors of other libraries."""
     tune_allocator()
     quieten_libraries()

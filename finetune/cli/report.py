@@ -49,7 +49,7 @@ def report(
         print_curve(result, as_json)
     else:
         print_report(result, as_json)
-        result.raise_failures()
+    result.raise_failures()
 
 
 @contextlib.contextmanager

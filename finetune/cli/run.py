@@ -21,11 +21,9 @@ from finetune.cli.options import (
     SetOption,
     SkipOption,
     TechniqueOption,
-    notice,
     reports_errors,
 )
 from finetune.cli.printing import print_runs
-from finetune.errors import RecipeError
 
 if TYPE_CHECKING:
     from finetune.workflows.asking import Request
@@ -36,7 +34,7 @@ EXAMPLES = (
 )
 
 
-@reports_errors()
+@reports_errors(interrupted="stopped; completed work is kept.")
 def run(
     recipe: RecipeArgument = None,
     preset: PresetOption = None,
@@ -73,8 +71,6 @@ def run(
     from finetune.training.phases import START, Stopwatch, process_age
 
     stopwatch = Stopwatch(START, process_age())
-    if profile and dry_run:
-        raise RecipeError("--profile: --dry-run trains nothing that could be profiled. Leave out one of the two.")
     from finetune.cli.listening import choose_listener
     from finetune.workflows.asking import Request
 
@@ -84,18 +80,13 @@ def run(
         launch_processes(launch, request, asked)
     asked["listener"] = choose_listener(quiet)
     if dry_run:
-        _print_plan(request, asked, as_json)
+        _print_plan(request, asked | {"profile": profile}, as_json)
         return
     from finetune.workflows.run import run_request
 
-    try:
-        result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
-    except KeyboardInterrupt:
-        where = f" --output {output}" if output is not None else ""
-        notice(f"stopped; completed work is kept. To continue, type the same command with: --resume{where}")
-        raise
+    result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
     if result.is_main:
-        print_runs(result, as_json, request.typed(), preset)
+        print_runs(result, as_json, request, preset)
     result.raise_failures()
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from finetune.data.loader import Loader
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.recipe import Recipe, preset_name, resolve
+from finetune.records.schema import OWN
 from finetune.training.prepare import fitted_recipe
 
-OWN = "own"  # the techniques that the recipe itself lists
 Preset = str | Mapping[str, Any]  # name, path, or {name: {technique: settings}}
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from finetune.atomic import write_text
 from finetune.errors import OutputError
+from finetune.records.frozen import Frozen
 from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
@@ -19,11 +20,7 @@ MANIFEST = "comparison.json"
 Kind = Literal["compare", "ablate", "curve"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VariantEntry(_Frozen):
+class VariantEntry(Frozen):
     """A preset, a preset without one of its techniques, one technique alone, or a preset at one size of the data."""
 
     name: str
@@ -34,7 +31,7 @@ class VariantEntry(_Frozen):
     size: int | None = Field(None, description="Curve: training rows.")
 
 
-class JobEntry(_Frozen):
+class JobEntry(Frozen):
     """One job: a run of the table, or what is computed from such runs."""
 
     kind: str = Field("train", description="What is done: train, refit.")
@@ -51,7 +48,7 @@ class JobEntry(_Frozen):
     error: str | None = Field(None, description="Why it ended without a record of its own.")
 
 
-class Manifest(_Frozen):
+class Manifest(Frozen):
     """What `finetune compare`, `ablate` or `curve` was asked for."""
 
     manifest_version: int = MANIFEST_VERSION

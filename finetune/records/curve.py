@@ -5,9 +5,10 @@ Scores, losses and gaps are as in `records.report`. Sizes count training rows.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune.records.frame import ReportFrame
+from finetune.records.frozen import Frozen
 from finetune.records.report import Difference, RunEntry, Summary
 
 CURVE_VERSION = 1
@@ -21,11 +22,7 @@ Outlook = Literal[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Point(_Frozen):
+class Point(Frozen):
     """One preset at one size."""
 
     size: int
@@ -48,7 +45,7 @@ class Point(_Frozen):
     )
 
 
-class Prediction(_Frozen):
+class Prediction(Frozen):
     """The score (or loss) that the power law predicts for more rows."""
 
     factor: int = Field(description="Of the largest size.")
@@ -61,7 +58,7 @@ class Prediction(_Frozen):
     change_high: float | None
 
 
-class Check(_Frozen):
+class Check(Frozen):
     """Hold-out check of the fit: the law of the smaller sizes against what was measured at the largest."""
 
     size: int
@@ -72,7 +69,7 @@ class Check(_Frozen):
     miss: float = Field(description="Measured - predicted.")
 
 
-class LabelsForMore(_Frozen):
+class LabelsForMore(Frozen):
     """Training rows that one more step of the score needs. Null: more than `limit`, the end of the extrapolation."""
 
     step: float
@@ -82,7 +79,7 @@ class LabelsForMore(_Frozen):
     limit: int
 
 
-class LawPoint(_Frozen):
+class LawPoint(Frozen):
     """The law at one size, for drawing."""
 
     size: float
@@ -91,7 +88,7 @@ class LawPoint(_Frozen):
     high: float | None
 
 
-class FittedLaw(_Frozen):
+class FittedLaw(Frozen):
     """error(n) = amplitude · n^-exponent + floor, where error is 1 - score, or the loss."""
 
     metric: str
@@ -107,17 +104,17 @@ class FittedLaw(_Frozen):
     words: str = Field(description="What it predicts for more rows, in words.")
 
 
-class PresetCurve(_Frozen):
+class PresetCurve(Frozen):
     """One preset over all sizes."""
 
     name: str
     baseline: str | None = Field(description="What it is compared with; null for the baseline.")
     points: list[Point]
     laws: dict[str, FittedLaw] = Field(description="Main score and loss -> law of the reported split, where fitted.")
-    no_law: str = Field(description="Why there is no law; empty where there is one.")
+    no_law: str = Field(description="Why there is no law of the main score; empty where there is one.")
 
 
-class _Start(_Frozen):
+class _Start(Frozen):
     """The first fields of curve.json."""
 
     curve_version: int = CURVE_VERSION

@@ -1,19 +1,29 @@
 """What the reports of a comparison and of a learning curve have in common."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune.records.facts import CodeVersion, Device
+from finetune.records.frozen import Frozen
 from finetune.records.schema import Finding
 from finetune.tasks import Task
 
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Measured(Protocol[S_co]):
+    """What has scores of both splits that can be reported."""
+
+    @property
+    def validation(self) -> S_co: ...
+
+    @property
+    def test(self) -> S_co: ...
 
 
-class Unit(_Frozen):
+class Unit(Frozen):
     """How a metric is to be read."""
 
     kind: Literal["fraction", "plain"] = Field(description="fraction: in [0, 1], shown in percent and points.")
@@ -21,7 +31,7 @@ class Unit(_Frozen):
     unit: str = Field(description="points, nats, … ; may be empty.")
 
 
-class ReportFrame(_Frozen):
+class ReportFrame(Frozen):
     """The runs of one recipe on one data set: what they measured, on what, and under which conditions."""
 
     name: str
@@ -52,3 +62,12 @@ class ReportFrame(_Frozen):
     precision: str
     code: CodeVersion
     seconds: float = Field(description="Of all runs together.")
+
+    @property
+    def splits(self) -> list[str]:
+        """Those that have scores."""
+        return ["train", "validation", *(["test"] if self.reported == "test" else [])]
+
+    def reported_scores(self, measured: Measured[S]) -> S:
+        """The scores of the reported split, of a variant or of a point of a curve."""
+        return measured.test if self.reported == "test" else measured.validation

@@ -1,24 +1,21 @@
 """profile.json, version 1: where the time of a profiled run went."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune.records.facts import RunTime
+from finetune.records.frozen import Frozen
 
 PROFILE_VERSION = 1
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Products(_Frozen):
+class Products(Frozen):
     """The matrix products of a step or batch, computed again on their own: no step can be faster."""
 
     multiply_adds: float = Field(description="Of one step or batch.")
     milliseconds: float = Field(description="For those of one step or batch, on this machine, right after the run.")
 
 
-class Watched(_Frozen):
+class Watched(Frozen):
     """Training steps, or batches that are measured, under a profiler, which slows them down."""
 
     precision: str = Field(description="Of matrix products: bf16 or fp32.")
@@ -32,14 +29,14 @@ class Watched(_Frozen):
     products: Products
 
 
-class Padding(_Frozen):
+class Padding(Frozen):
     """Fraction of the tokens of training batches that only fill up shorter texts, in the first epoch, in [0, 1]."""
 
     present: float
     grouped: float = Field(description="With training.group_by_length.")
 
 
-class RunProfile(_Frozen):
+class RunProfile(Frozen):
     """Where the time of one run went: phases in `time`, as in run.json, and operations of a few steps."""
 
     profile_version: int = PROFILE_VERSION

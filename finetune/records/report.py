@@ -6,15 +6,16 @@ A number that is not defined (one seed, no test split, a constant) is null.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune.records.frame import ReportFrame
+from finetune.records.frozen import Frozen
 from finetune.records.schema import Baseline
 
 REPORT_VERSION = 2  # 1 had other words in `verdict`, `change` and `kind`
 
 Verdict = Literal[
-    "healthy",  # a gap of the score of 5 points or more is ruled out, and so is one of the loss
+    "healthy",  # a gap of the score of 5 points or more is ruled out; the loss has none that is significant
     "overconfident only",  # the loss has a gap, the score has none that is significant
     "overfits",  # the score has a gap
     "underfits",  # train is below the baseline's validation
@@ -37,11 +38,7 @@ Change = Literal[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Summary(_Frozen):
+class Summary(Frozen):
     """A measured number of one variant over its finished runs."""
 
     mean: float | None
@@ -51,7 +48,7 @@ class Summary(_Frozen):
     values: list[float | None] = Field(description="One per finished run, in the order of `runs`.")
 
 
-class Difference(_Frozen):
+class Difference(Frozen):
     """Variant - baseline, paired by seed and fold."""
 
     mean: float | None
@@ -70,7 +67,7 @@ class Difference(_Frozen):
     )
 
 
-class Decomposition(_Frozen):
+class Decomposition(Frozen):
     """What changed the gap. closed = train_fell + validation_rose; positive is better."""
 
     closed: Difference = Field(description="Gap of the baseline - gap of the variant.")
@@ -78,7 +75,7 @@ class Decomposition(_Frozen):
     validation_rose: Difference
 
 
-class RunEntry(_Frozen):
+class RunEntry(Frozen):
     """One run of a variant."""
 
     seed: int
@@ -90,10 +87,10 @@ class RunEntry(_Frozen):
     last_step: int | None = None
     planned_steps: int | None = None
     seconds: float | None = None
-    degenerate: bool = Field(False, description="No better than predicting the most frequent class for every text.")
+    degenerate: bool = Field(False, description="No better than the same prediction for every text.")
 
 
-class Curve(_Frozen):
+class Curve(Frozen):
     """The history of one finished run."""
 
     seed: int
@@ -104,14 +101,14 @@ class Curve(_Frozen):
     selected_step: int
 
 
-class ClassScore(_Frozen):
+class ClassScore(Frozen):
     label: str
     support: int = Field(description="Rows of the reported split (all folds together).")
     f1: Summary
     difference: Difference | None
 
 
-class ReliabilityBin(_Frozen):
+class ReliabilityBin(Frozen):
     """Predictions of similar confidence, all finished runs together."""
 
     confidence: float
@@ -119,7 +116,7 @@ class ReliabilityBin(_Frozen):
     rows: int
 
 
-class WeightSummary(_Frozen):
+class WeightSummary(Frozen):
     """What training did to a group of weights; means over finished runs."""
 
     parameters: int
@@ -129,7 +126,7 @@ class WeightSummary(_Frozen):
     magnitudes: list[float] = Field(description="Fraction of weights by log10 |w|: 40 bins of 0.25 from -8 to 2.")
 
 
-class VariantReport(_Frozen):
+class VariantReport(Frozen):
     """The results of one variant."""
 
     name: str
@@ -164,7 +161,7 @@ class VariantReport(_Frozen):
     weights: dict[str, WeightSummary] = Field(description="encoder, head, encoder.layer.0, … -> statistics.")
 
 
-class Disagreement(_Frozen):
+class Disagreement(Frozen):
     """A row of the reported split that variants predict differently."""
 
     row: str = Field(description="Row number in the source, from 1.")
@@ -176,7 +173,7 @@ class Disagreement(_Frozen):
     right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
 
 
-class Refit(_Frozen):
+class Refit(Frozen):
     """The recommended preset, trained once more on train and validation."""
 
     steps: int = Field(description="Optimizer steps: the median of the selected ones.")
@@ -185,7 +182,7 @@ class Refit(_Frozen):
     test: dict[str, float | None] = Field(description="Metric -> test score; empty without a test split.")
 
 
-class Recommendation(_Frozen):
+class Recommendation(Frozen):
     """The variant to take, by a stated rule."""
 
     variant: str
@@ -215,7 +212,7 @@ class Group(ReportFrame):
     baselines: list[Baseline] = Field([], description="Simple models on the same rows (folds: the mean).")
 
 
-class Report(_Frozen):
+class Report(Frozen):
     """The whole report: one group per recipe and data set."""
 
     report_version: int = REPORT_VERSION

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
+from finetune.records.frozen import Frozen
 from finetune.tasks import Task
 
 SCHEMA_VERSION = 1
@@ -13,11 +14,10 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 Scores = dict[str, float | None]  # None: undefined, such as the correlation of a constant
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+OWN = "own"  # what a run without a preset is called: the techniques that the recipe itself lists
 
 
-class Evaluation(_Frozen):
+class Evaluation(Frozen):
     """One measurement of train sample and validation, in eval mode, with the same code."""
 
     step: int = Field(description="Optimizer steps done.")
@@ -29,7 +29,7 @@ class Evaluation(_Frozen):
     validation: Scores
 
 
-class Gap(_Frozen):
+class Gap(Frozen):
     """Positive means overfitting, for scores (train − validation) and losses (validation − train) alike."""
 
     value: float | None
@@ -37,7 +37,7 @@ class Gap(_Frozen):
     high: float | None = None
 
 
-class Checkpoint(_Frozen):
+class Checkpoint(Frozen):
     """What was measured at one checkpoint."""
 
     step: int
@@ -51,14 +51,14 @@ class Checkpoint(_Frozen):
     )
 
 
-class Calibration(_Frozen):
+class Calibration(Frozen):
     """Temperature scaling of the selected checkpoint (single-label only)."""
 
     temperature: float = Field(description="Fitted on validation; above 1 means overconfident.")
     test_nll: float | None = Field(description="NLL of test after scaling, nats.")
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """The result of a check of the data."""
 
     check: str = Field(description="Name of the check.")
@@ -71,7 +71,7 @@ class Finding(_Frozen):
     advice: str = Field("", description="What to do, in command-line form.")
 
 
-class Baseline(_Frozen):
+class Baseline(Frozen):
     """What a simple model scores on the same rows."""
 
     name: str = Field(description="majority, mean (for numbers) or tfidf.")
@@ -80,7 +80,7 @@ class Baseline(_Frozen):
     gap: Scores = Field(description="As of a run: positive means overfitting.")
 
 
-class DataFacts(_Frozen):
+class DataFacts(Frozen):
     task: Task
     labels: list[str] | None
     columns: dict[str, str]
@@ -91,11 +91,11 @@ class DataFacts(_Frozen):
     warnings: list[str]
     fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
     score: str | None = Field(None, description="Main score: it selects, and reports lead with it.")
-    findings: list[Finding] = []
-    baselines: list[Baseline] = []
+    findings: list[Finding] = Field([])
+    baselines: list[Baseline] = Field([])
 
 
-class WeightGroup(_Frozen):
+class WeightGroup(Frozen):
     """What training did to a group of weights."""
 
     parameters: int
@@ -108,13 +108,13 @@ class WeightGroup(_Frozen):
     )
 
 
-class ActiveTechnique(_Frozen):
+class ActiveTechnique(Frozen):
     settings: dict[str, Any]
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     effect: str | None = Field(None, description="What the settings amount to in this run, in words.")
 
 
-class RunRecord(_Frozen):
+class RunRecord(Frozen):
     """One recipe × preset × seed. A failed run is a record too."""
 
     schema_version: int = SCHEMA_VERSION
@@ -130,12 +130,12 @@ class RunRecord(_Frozen):
     code: CodeVersion
     versions: dict[str, str]
     device: Device
-    history: list[Evaluation] = []
+    history: list[Evaluation] = Field([])
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
     calibration: Calibration | None = None
-    weights: dict[str, WeightGroup] = {}
-    warnings: list[str] = []
+    weights: dict[str, WeightGroup] = Field({})
+    warnings: list[str] = Field([])
     time: RunTime = RunTime()
 
     def finish(self, **changes: Any) -> "FinishedRecord":

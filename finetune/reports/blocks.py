@@ -1,9 +1,10 @@
 """What a page is made of. `content` fills these, `html` and `markdown` write them: so both say the same."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from finetune.reports.figures.canvas import Picture
+from finetune.reports.palette import Palette
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,20 @@ class Section:
     slug: str
     title: str
     blocks: list[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that report.html and report.md show, or those of a curve.
+
+    Attributes:
+        title: Shortened.
+        parts: Prefix of ids, what the sections are of (with a `name`), and the sections.
+        skipped: Records that could not be read.
+        palette: Marks of all presets.
+    """
+
+    title: str
+    parts: list[tuple[str, Any, list[Section]]]
+    skipped: list[str]
+    palette: Palette

@@ -2,9 +2,10 @@
 
 import statistics
 
-from finetune.measurement.units import MINUS, count_text, listed, number_text, percent_text
+from finetune.advice.comparison import ablated_parts
+from finetune.measurement.units import count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
-from finetune.reports.numbers import difference, finished, mean_of, reported, scale_of, shorten
+from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, shorten
 
 
 def name_of(variant: VariantReport) -> str:
@@ -63,6 +64,9 @@ def frontier_caption(group: Group) -> str:
         f"{name_of(variant)} is shown paler: {quoted(str(variant.dominated_by))} has a higher score and a smaller gap. "
         for variant in dominated[:6]
     )
+    drawn = [variant for variant in finished(group) if mean_of(variant.gap, group.score) is not None]
+    if any(variant.baseline in [other.name for other in drawn] for variant in drawn):
+        text += "Arrows lead from a baseline to what is compared with it. "
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
     text += "Crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
     return text + "The vertical axis does not start at zero."
@@ -70,8 +74,8 @@ def frontier_caption(group: Group) -> str:
 
 def has_intervals(group: Group) -> bool:
     """Whether any mean of the main score has one."""
-    summaries = (summary for v in group.variants for summary in (*v.gap.values(), *v.validation.values()))
-    return any(summary.low is not None for summary in summaries)
+    summaries = (of.get(group.score) for variant in group.variants for of in (variant.gap, variant.validation))
+    return any(summary is not None and summary.low is not None for summary in summaries)
 
 
 def frontier_text(group: Group) -> str:
@@ -168,7 +172,7 @@ def reliability_caption(group: Group) -> str:
     """Names the best and the worst calibrated preset."""
     text = "Below the diagonal a model is overconfident: its confidence exceeds its accuracy. The area of a dot is its "
     text += "number of predictions. "
-    errors = _by_mean({variant.name: reported(group, variant) for variant in group.variants}, "ece")
+    errors = _by_mean({variant.name: group.reported_scores(variant) for variant in group.variants}, "ece")
     if len(errors) > 1:
         (best, low), (worst, high) = errors[0], errors[-1]
         text += f"Expected calibration error (ECE) is lowest for {quoted(best)} ({number_text(low, 3)}) and highest "
@@ -185,7 +189,7 @@ def reliability_text(group: Group, variant: VariantReport) -> str:
     rows = sum(part.rows for part in bins)
     return (
         f"{over} of {count_text(rows, 'prediction')} are in bins where confidence exceeds accuracy. Expected "
-        f"calibration error {number_text(mean_of(reported(group, variant), 'ece'), 3)}, temperature "
+        f"calibration error {number_text(mean_of(group.reported_scores(variant), 'ece'), 3)}, temperature "
         f"{number_text(variant.temperature.mean if variant.temperature else None, 2)}."
     )
 
@@ -212,8 +216,8 @@ def weights_text(group: Group, part: str) -> str:
     for variant in finished(group):
         weights = variant.weights.get(part)
         if weights is not None and any(weights.magnitudes):
-            peak = -8 + 0.25 * max(range(len(weights.magnitudes)), key=lambda i: weights.magnitudes[i])
-            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{peak:.2f}.".replace("-", MINUS))
+            _, peak = max(zip(weights.magnitudes, MAGNITUDES, strict=True), key=lambda entry: entry[0])
+            words.append(f"{shorten(variant.name, 60)}: most weights near 10^{number_text(peak, 2)}.")
     return " ".join(words) or "No weights were recorded."
 
 
@@ -251,10 +255,10 @@ def ablation_caption(group: Group) -> str:
     """Names the technique whose absence costs most."""
     scale = scale_of(group, group.score)
     costs = [
-        (change.mean, variant.technique)
-        for variant in group.variants
-        if variant.technique is not None and variant.baseline != group.baseline
-        if (change := difference(variant, group.reported, group.score)) is not None and change.mean is not None
+        (change.mean, technique)
+        for technique, (without, _) in ablated_parts(group).items()
+        if without is not None
+        if (change := difference(without, group.reported, group.score)) is not None and change.mean is not None
     ]
     text = "Differences: preset without the technique − full preset; technique on its own − no technique."
     if not costs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from finetune.advice.comparison import ablated_preset, verdict_text
+from finetune.advice.comparison import ablated_parts, ablated_preset, verdict_text
 from finetune.measurement.units import (
     DASH,
     Estimate,
@@ -36,7 +36,7 @@ def comparison_table(group: Group) -> Adaptive:
 def _comparison_table(group: Group, between: str) -> Table:
     table = plain_table(_title(group))
     add_names(table, "Preset")
-    add_numbers(table, *map(sentence, _splits(group)), "Gap", f"{sentence(metric_name(group.loss))}\ngap")
+    add_numbers(table, *map(sentence, group.splits), "Gap", f"{sentence(metric_name(group.loss))}\ngap")
     add_numbers(table, f"{sentence(group.reported)}{between}− baseline", f"Training{between}time")
     for variant in group.variants:
         table.add_row(Text(variant.name), *_numbers(group, variant, between))
@@ -54,19 +54,15 @@ def _title(group: Group) -> str:
     return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
 
 
-def _splits(group: Group) -> list[str]:
-    return ["train", "validation", *(["test"] if group.reported == "test" else [])]
-
-
 def _simple_numbers(group: Group, baseline: Baseline) -> list[str]:
-    splits = ["train_probe" if split == "train" else split for split in _splits(group)]
+    splits = ["train_probe" if split == "train" else split for split in group.splits]
     scores = [score_text(group.score, baseline.scores.get(split, {}).get(group.score)) for split in splits]
     gaps = [_gap(metric, baseline.gap.get(metric)) for metric in (group.score, group.loss)]
     return [*scores, *gaps, "", ""]
 
 
 def _numbers(group: Group, variant: VariantReport, between: str) -> list[str]:
-    scores = [_level(getattr(variant, split), group.score) for split in _splits(group)]
+    scores = [_level(getattr(variant, split), group.score) for split in group.splits]
     gaps = [
         _gap(metric, variant.gap[metric].mean if metric in variant.gap else None)
         for metric in (group.score, group.loss)
@@ -129,12 +125,9 @@ def _ablation_table(group: Group, between: str) -> Table:
     add_names(table, "Technique")
     add_numbers(table, *(f"{way}:\n{kind}" for way in ("Without it", "On its own") for kind in kinds))
     table.add_row(Text("(all)"), "", "", *(_change(group, preset, kind, between) for kind in kinds))
-    for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique):
+    for technique, parts in ablated_parts(group).items():
         cells = []
-        for baseline in (preset.name, group.baseline):
-            found = next(
-                (v for v in group.variants if v.technique == technique and v.baseline == baseline), None
-            )  # a part that cannot stand without another has no row
+        for found in parts:
             cells += [DASH if found is None else _change(group, found, kind, between) for kind in kinds]
         table.add_row(Text(technique), *cells)
     table.caption = Text(f"Without it: {preset.name} without the technique − {preset.name}.", "dim")

@@ -3,24 +3,31 @@
 from finetune.measurement.units import DASH, percent_text
 from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
-from finetune.reports.blocks import Block, Bullets, Facts, Plot, Prose, Section
+from finetune.reports.blocks import Block, Bullets, Facts, Page, Plot, Prose, Section
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
-from finetune.reports.numbers import finished, isolated, scale_of, shorten, split_name
+from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
 
 CHANGE = "What closed the gap: lower train or higher validation"
 
 
+def page(report: Report) -> Page:
+    """The whole report; nothing else is read."""
+    palette = Palette.of(report)
+    parts = [(f"g{number}", group, sections(group, palette)) for number, group in enumerate(report.groups, 1)]
+    return Page(shorten(report.title, 160) or "Comparison", parts, skipped(report), palette)
+
+
 def sections(group: Group, palette: Palette) -> list[Section]:
     """Everything that is said about a group."""
     return [
-        Section("answer", "Recommendation", answer(group)),
+        Section("answer", answer_title(group), answer(group)),
         Section("presets", "Presets side by side", presets(group, palette)),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
@@ -36,22 +43,23 @@ def sections(group: Group, palette: Palette) -> list[Section]:
     ]
 
 
-def skipped(report: Report) -> list[str]:
-    """Records that could not be read."""
-    return [shorten(reason, 400) for reason in report.skipped]
-
-
 def _ablated(group: Group) -> bool:
     return any(variant.technique is not None for variant in group.variants)
 
 
+def answer_title(group: Group) -> str:
+    """An ablation explains a preset, and recommends none."""
+    return "Result" if group.kind == "ablate" else "Recommendation"
+
+
 def answer(group: Group) -> list[Block]:
-    """The headline, the recommended preset, and the limitations."""
+    """The headline, the recommended preset (of an ablation there is none), and the caveats."""
     blocks: list[Block] = [Prose(shorten(group.headline, 1200), lead=True)]
     chosen = group.recommendation
-    if chosen is None:
-        blocks.append(Prose("Recommended: – none, because no preset has a finished run."))
-    else:
+    if chosen is None and group.kind != "ablate":
+        why = "no preset has a finished run with a defined score and gap"
+        blocks.append(Prose(f"Recommended: – none, because {why}."))
+    elif chosen is not None:
         fold = "" if chosen.fold is None else f", fold {chosen.fold}"
         reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
         blocks.append(Prose(f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold}). {reason}."))
@@ -60,7 +68,7 @@ def answer(group: Group) -> list[Block]:
         entries = [("Rule", shorten(chosen.rule, 600)), ("Model", model), ("Run", shorten(chosen.run, 300))]
         blocks.append(Facts(entries))
     if group.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Limitations"))
+        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Caveats"))
     return blocks
 
 

@@ -59,7 +59,7 @@ def has_tfidf(curve: CurveReport) -> bool:
 
 def _levels(curve: CurveReport, point: Point, between: str) -> list[str]:
     """Train, and the reported split with its interval."""
-    reported = (point.test if curve.reported == "test" else point.validation).get(curve.score)
+    reported = curve.reported_scores(point).get(curve.score)
     train = point.train.get(curve.score)
     level = score_text(curve.score, reported.mean if reported else None)
     interval = scale(curve.score).range(reported)
@@ -84,10 +84,10 @@ def curve_summary(curve: CurveReport) -> str:
     for preset in curve.presets:
         fit = preset.laws.get(curve.score)
         if fit is not None:
-            lines.append(labelled("More rows", fit.words.replace("`", "")))
+            lines.append(labelled("More rows", fit.words))
             if fit.labels is not None and fit.outlook == "too wide":
                 lines.append(labelled("", labels_text(curve.score, fit.labels)))
     lines += [labelled("Epochs", text) for text in curve.longer]
-    lines += [labelled("Caveat", text.replace("`", "")) for text in curve.caveats]
+    lines += [labelled("Caveat", text) for text in curve.caveats]
     lines += [labelled("Failed", text) for text in failures(curve)]
     return "\n".join(lines)

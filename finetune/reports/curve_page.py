@@ -3,18 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.advice.curve import predicted_change, predicted_level, rows_text
-from finetune.atomic import write_text
+from finetune.advice.curve import predicted_change, predicted_level, rows_text, step_text
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Summary
-from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Plot, Prose, Section, Table
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
 from finetune.reports.curve import failures, has_tfidf
 from finetune.reports.figures.learning import learning
-from finetune.reports.html import render_page
-from finetune.reports.markdown import escape, section_lines, write_lines
-from finetune.reports.numbers import log_loss_note, scale_of, shorten
+from finetune.reports.files import write_files
+from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
 
@@ -30,22 +28,10 @@ FIT_NOTE = (
 
 def write_curve(curve: CurveReport, folder: Path) -> list[Path]:
     """Write curve.json, curve.html, and curve.md with its figures; returns the three paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"curve.{suffix}" for suffix in ("json", "html", "md")]
-    write_text(paths[0], curve.model_dump_json(indent=2) + "\n")
     palette = Palette(preset.name for preset in curve.presets)
     title = shorten(curve.title, 160) or "Learning curve"
-    made = sections(curve, palette)
-    write_text(paths[1], render_page(title, [("g1", curve, made)], _skipped(curve), palette, paths[0].name))
-    lines = [f"# {escape(title)}", ""]
-    for section in made:
-        lines += section_lines(section, "##", "", palette, folder)
-    write_lines(paths[2], lines, _skipped(curve))
-    return paths
-
-
-def _skipped(curve: CurveReport) -> list[str]:
-    return [shorten(reason, 400) for reason in curve.skipped]
+    page = Page(title, [("g1", curve, sections(curve, palette))], skipped(curve), palette)
+    return write_files("curve", curve, page, folder)
 
 
 def sections(curve: CurveReport, palette: Palette) -> list[Section]:
@@ -67,13 +53,13 @@ def _title(curve: CurveReport, metric: str) -> str:
 
 
 def answer(curve: CurveReport) -> list[Block]:
-    """The headline, what each preset would gain from more rows, and the limitations."""
+    """The headline, what each preset would gain from more rows, and the caveats."""
     blocks: list[Block] = [Prose(shorten(curve.headline, 1200), lead=True)]
     words = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     if len(words) > 1:
         blocks.append(Bullets([shorten(text, 600) for text in words]))
     if curve.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Limitations"))
+        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Caveats"))
     return blocks
 
 
@@ -113,11 +99,10 @@ def sizes_table(curve: CurveReport) -> Table:
     """A row per preset and size."""
     score, loss = scale_of(curve, curve.score), scale_of(curve, curve.loss)
     compared = len(curve.presets) > 1
-    splits = ["train", "validation", *(["test"] if curve.reported == "test" else [])]
     columns = [
         Column("Preset", numeric=False),
         Column("Rows"),
-        *(Column(sentence(split), note=score.title if split == "train" else "") for split in splits),
+        *(Column(sentence(split), note=score.title if split == "train" else "") for split in curve.splits),
         *([Column("TF-IDF", note=curve.reported)] if has_tfidf(curve) else []),
         Column("Gap", note=score.change_title),
         Column("Gap", note=loss.change_title),
@@ -128,13 +113,13 @@ def sizes_table(curve: CurveReport) -> Table:
     rows: list[list[Cell]] = []
     for preset in curve.presets:
         for point in preset.points:
-            of = {split: getattr(point, split).get(curve.score) for split in splits}
+            of = {split: getattr(point, split).get(curve.score) for split in curve.splits}
             finished = sum(run.status == "finished" for run in point.runs)
             rows.append(
                 [
                     Cell(shorten(preset.name, 60), sort=preset.name, user=True, variant=preset.name),
                     Cell(f"{point.size:,}", sort=point.size),
-                    *(_level(score, of[split]) for split in splits),
+                    *(_level(score, of[split]) for split in curve.splits),
                     *([Cell(score.level(point.tfidf, unit=False), sort=point.tfidf)] if has_tfidf(curve) else []),
                     _change(score, point.gap.get(curve.score)),
                     _change(loss, point.gap.get(curve.loss)),
@@ -185,7 +170,7 @@ def _fits(curve: CurveReport) -> list[Block]:
             Column(f"{factor}× rows", note=f"{factor * curve.sizes[-1]:,} rows")
             for factor in (p.factor for p in fitted[0][1].predictions)
         ),
-        Column("One more point", note="rows needed"),
+        Column(f"{sentence(step_text(curve.score))} more", note="rows needed"),
         Column("Hold-out check", note="predicted, measured"),
     ]
     rows = [_fit_row(curve, preset, fit) for preset, fit in fitted]

@@ -56,21 +56,21 @@ def check_lines(facts: DataFacts) -> list[str]:
     return [*lines, f"note: baselines: {simple}; more: finetune check"] if simple else lines
 
 
-def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None, split: str = "validation") -> str:
-    """`majority class 50.0 %, TF-IDF 81.2 % (accuracy on validation)`; empty without baselines.
+def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None) -> str:
+    """`majority class 50.0 %, TF-IDF 81.2 % (accuracy on validation)`; empty where none was measured there.
 
     Args:
         baselines: Of the record.
         task: Of the record.
         score: Main score of the record; None: the task's own.
-        split: Where they are measured.
     """
     name = measure_of(task, score).score
-    measured = [baseline for baseline in baselines if split in baseline.scores]
+    measured = [baseline for baseline in baselines if "validation" in baseline.scores]
     if not measured:
         return ""
-    scores = [f"{simple_name(baseline)} {score_text(name, baseline.scores[split].get(name))}" for baseline in measured]
-    return f"{', '.join(scores)} ({metric_name(name)} on {split_name(split)})"
+    levels = [(simple_name(baseline), baseline.scores["validation"].get(name)) for baseline in measured]
+    scores = ", ".join(f"{title} {score_text(name, level)}" for title, level in levels)
+    return f"{scores} ({metric_name(name)} on validation)"
 
 
 def count_findings(findings: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ from finetune.reports.palette import INKS, MUTED, Mark, Palette
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from finetune.reports.blocks import Section
+    from finetune.reports.blocks import Page, Section
     from finetune.reports.figures.canvas import Picture
 
 SHAPES = {  # matplotlib's markers, in a box of 12 × 12
@@ -40,33 +40,21 @@ def render_html(report: Report) -> str:
     Returns:
         HTML without any reference to another file. The same report gives the same text.
     """
-    from finetune.reports.content import sections, skipped
+    from finetune.reports.content import page
 
-    palette = Palette.of(report)
-    groups = [(f"g{number}", group, sections(group, palette)) for number, group in enumerate(report.groups, 1)]
-    return render_page(shorten(report.title, 160) or "Comparison", groups, skipped(report), palette, "report.json")
+    return render_page(page(report), "report.json")
 
 
-def render_page(
-    title: str, groups: "list[tuple[str, Any, list[Section]]]", skipped: list[str], palette: Palette, source: str
-) -> str:
-    """A page of sections.
-
-    Args:
-        title: Its heading, shortened.
-        groups: Prefix of ids, what the sections are of (with a `name`), and the sections.
-        skipped: Records that could not be read.
-        palette: Marks of all presets.
-        source: The file that everything is from.
-    """
+def render_page(page: "Page", source: str) -> str:
+    """A page as HTML; `source` names the file that everything is from."""
     return _template("report.html.j2").render(
-        title=title,
-        groups=groups,
-        skipped=skipped,
+        title=page.title,
+        groups=page.parts,
+        skipped=page.skipped,
         source=source,
         paper={"light": _value("paper", "light"), "dark": _value("paper", "dark")},
         interactive=True,
-        **_drawing(palette),
+        **_drawing(page.palette),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finetune.atomic import replaced_file, write_text
 from finetune.records.report import Report
-from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Plot, Prose, Section, Table
+from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
 
@@ -23,29 +23,29 @@ def write_markdown(report: Report, folder: Path) -> None:
         report: Everything that is shown; nothing else is read.
         folder: Is made if it is missing. Files of the same names are replaced.
     """
-    from finetune.reports.content import sections, skipped
+    from finetune.reports.content import page
 
-    palette = Palette.of(report)
-    lines = [f"# {escape(shorten(report.title, 160)) or 'Comparison'}", ""]
-    many = len(report.groups) > 1
+    write_page(page(report), folder / "report.md")
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page, and its figures into figures/ beside it."""
+    lines = [f"# {escape(page.title)}", ""]
+    many = len(page.parts) > 1
     if many:
-        lines += [f"{len(report.groups)} recipes or data sets. Their results are never averaged.", ""]
-    if not report.groups:
+        lines += [f"{len(page.parts)} recipes or data sets. Their results are never averaged.", ""]
+    if not page.parts:
         lines += ["– There is nothing to report, because no record could be read.", ""]
-    for number, group in enumerate(report.groups, 1):
+    for number, (_, group, sections) in enumerate(page.parts, 1):
         if many:
             lines += [f"## {escape(shorten(group.name, 80))}", ""]
         prefix = f"group{number}-" if many else ""
-        for section in sections(group, palette):
-            lines += section_lines(section, "###" if many else "##", prefix, palette, folder)
-    write_lines(folder / "report.md", lines, skipped(report))
-
-
-def write_lines(path: Path, lines: list[str], skipped: list[str]) -> None:
-    """Write a page, with the records that could not be read at its end."""
-    unreadable = ["## Unreadable records", "", *_list([escape(reason) for reason in skipped])] if skipped else []
+        for section in sections:
+            lines += _section(section, "###" if many else "##", prefix, page.palette, path.parent)
+    if page.skipped:
+        lines += ["## Unreadable records", "", *_list([escape(reason) for reason in page.skipped])]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "\n".join([*lines, *unreadable]).rstrip() + "\n")
+    write_text(path, "\n".join(lines).rstrip() + "\n")
 
 
 def escape(text: str) -> str:
@@ -71,7 +71,7 @@ def prose(text: str) -> str:
     return escape(parts[0]) + rest
 
 
-def section_lines(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
+def _section(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
     """A section; its figures are written below `folder`."""
     lines = [f"{heading} {section.title}", ""]
     for block in section.blocks:

@@ -14,6 +14,7 @@ from rich.text import Text
 from finetune.listener import Listener
 from finetune.measurement.scores import Measure
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
+from finetune.records.comparison import JobEntry
 from finetune.reports.captions import sentence
 from finetune.reports.rich_table import add_names, add_numbers, plain_table
 from finetune.reports.terminal import live_scores
@@ -109,7 +110,7 @@ def footer(progress: Progress) -> str:
 
 def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
     """What happened last, as a line."""
-    title = job_title(state)
+    title = job_title(state.job.entry)
     if state.last_event == "evaluated":
         return f"{title}: step {state.step}/{state.steps}: {live_scores(measure, state.train, state.validation)}"
     if state.last_event == "failed":
@@ -119,9 +120,8 @@ def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
     return f"{title}: {state.last_event}"
 
 
-def job_title(state: JobState) -> str:
-    """`strong seed 0`, `refit of strong seed 0`."""
-    entry = state.job.entry
+def job_title(entry: JobEntry) -> str:
+    """`strong seed 0 fold 1`, `refit of strong seed 0`."""
     title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
     return title if entry.kind == "train" else f"{entry.kind} of {title}"
 

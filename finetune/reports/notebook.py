@@ -19,7 +19,7 @@ from finetune.reports.plan import excluded_rows
 
 
 def report_fragment(report: Report) -> str:
-    """Of a comparison: recommendation, limitations, presets side by side, score against gap, learning curves.
+    """Of a comparison: recommendation, caveats, presets side by side, score against gap, learning curves.
 
     Args:
         report: Everything that is shown.
@@ -31,7 +31,7 @@ def report_fragment(report: Report) -> str:
     groups: list[tuple[str, Any, list[Section]]] = []
     for group in report.groups:
         sections = [
-            Section("answer", "Recommendation", content.answer(group)),
+            Section("answer", content.answer_title(group), content.answer(group)),
             Section("presets", "Presets side by side", content.presets(group, palette)),
             Section("frontier", "Score against generalization gap", content.frontier_blocks(group, palette)),
             Section("curves", "Learning curves", content.curve_blocks(group, palette)),
@@ -44,7 +44,7 @@ def report_fragment(report: Report) -> str:
 
 
 def curve_fragment(curve: CurveReport) -> str:
-    """Of a learning curve: what more rows would bring, limitations, score and gap by training rows, all sizes."""
+    """Of a learning curve: what more rows would bring, caveats, score and gap by training rows, all sizes."""
     palette = Palette(preset.name for preset in curve.presets)
     sections = [
         Section("answer", "What more rows would bring", curve_page.answer(curve)),

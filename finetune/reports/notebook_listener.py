@@ -41,11 +41,11 @@ class NotebookListener(RunDisplay):
         ended = sum(state.status in ("finished", "failed") for state in progress.states)
         self._jobs.update(ended - self._jobs.n)
         if job.last_event == "evaluated":
-            self._jobs.set_postfix_str(f"{job_title(job)}: {live_scores(measure, job.train, job.validation)}")
+            self._jobs.set_postfix_str(f"{job_title(job.job.entry)}: {live_scores(measure, job.train, job.validation)}")
         elif job.last_event == "finished":
             self._jobs.set_postfix_str(footer(progress))
         elif job.last_event == "failed":
-            _write(f"warning: {job_title(job)} failed: {job.message}", sys.stderr)
+            _write(f"warning: {job_title(job.job.entry)} failed: {job.message}", sys.stderr)
 
     def jobs_ended(self, progress: Progress, measure: Measure) -> None:
         if self._jobs is not None:

@@ -4,8 +4,10 @@ import unicodedata
 
 from finetune.measurement.units import Scale, metric_name
 from finetune.records.curve import CurveReport
-from finetune.records.report import Difference, Group, Summary, VariantReport
+from finetune.records.report import Difference, Group, Report, Summary, VariantReport
 from finetune.records.schema import Baseline
+
+MAGNITUDES = [-7.875 + 0.25 * number for number in range(40)]  # centres of `WeightSummary.magnitudes`, log10 |w|
 
 
 def scale_of(report: Group | CurveReport, metric: str) -> Scale:
@@ -14,6 +16,11 @@ def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     if unit is None:
         return Scale(metric, fraction=False, unit="")
     return Scale(metric, unit.kind == "fraction", unit.unit)
+
+
+def skipped(report: Report | CurveReport) -> list[str]:
+    """Records that could not be read."""
+    return [shorten(reason, 400) for reason in report.skipped]
 
 
 def log_loss_note(loss: str) -> str:
@@ -28,11 +35,6 @@ def why_no_interval(variant: VariantReport) -> str:
     if len(variant.pairs) == 1:
         return "one pair:\nno interval"
     return "nothing to compare" if not variant.pairs else "no interval\nover rows"
-
-
-def reported(group: Group, variant: VariantReport) -> dict[str, Summary]:
-    """The scores of the split that the group reports on."""
-    return variant.test if group.reported == "test" else variant.validation
 
 
 def difference(variant: VariantReport, kind: str, metric: str) -> Difference | None:

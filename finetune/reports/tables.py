@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from finetune.advice.comparison import verdict_text
+from finetune.advice.comparison import ablated_parts, verdict_text
 from finetune.measurement.units import (
     DASH,
     Scale,
@@ -23,7 +23,6 @@ from finetune.reports.numbers import (
     finished,
     log_loss_note,
     mean_of,
-    reported,
     scale_of,
     setting_text,
     shorten,
@@ -55,7 +54,7 @@ def side_by_side(group: Group) -> Table:
         Column(f"{sentence(group.reported)} − baseline", note="95 % interval"),
         Column(f"Gap, {score.unit or score.name}", note="selected, final"),
         Column(_gap_title(loss), note="selected, final"),
-        *(Column(f"{sentence(split)}, {score.level_unit or score.name}") for split in _splits(group)),
+        *(Column(f"{sentence(split)}, {score.level_unit or score.name}") for split in group.splits),
         *([Column("ECE", note=group.reported)] if _has(group, "ece") else []),
         Column("Training time", note="declared, measured"),
     ]
@@ -73,16 +72,12 @@ def _gap_title(scale: Scale) -> str:
     return f"{sentence(scale.name)} gap" + (f", {scale.unit}" if scale.unit else "")
 
 
-def _splits(group: Group) -> tuple[str, ...]:
-    return ("train", "validation", "test") if group.reported == "test" else ("train", "validation")
-
-
 def _has(group: Group, metric: str) -> bool:
-    return any(metric in reported(group, variant) for variant in group.variants)
+    return any(metric in group.reported_scores(variant) for variant in group.variants)
 
 
 def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: Scale) -> list[Cell]:
-    levels = [getattr(variant, split).get(group.score) for split in _splits(group)]
+    levels = [getattr(variant, split).get(group.score) for split in group.splits]
     verdict = verdict_text(variant.verdict, group.score)
     cells = [
         _name(group, variant),
@@ -94,7 +89,7 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
         *(_spread(score, level) for level in levels),
     ]
     if _has(group, "ece"):
-        ece = mean_of(reported(group, variant), "ece")
+        ece = mean_of(group.reported_scores(variant), "ece")
         cells.append(Cell(number_text(ece, 3), sort=ece))
     measured = multiple_text(variant.seconds_ratio, 1)
     return [*cells, Cell(multiple_text(variant.cost), measured, variant.cost)]
@@ -108,7 +103,7 @@ def _spread(scale: Scale, summary: Summary | None) -> Cell:
 
 def _baseline_row(group: Group, baseline: Baseline, score: Scale, loss: Scale) -> list[Cell]:
     """A simple model on the same rows: what a fine-tuned one has to beat."""
-    splits = ["train_probe" if split == "train" else split for split in _splits(group)]
+    splits = ["train_probe" if split == "train" else split for split in group.splits]
     levels = [baseline.scores.get(split, {}).get(group.score) for split in splits]
     gaps = [baseline.gap.get(metric) for metric in (group.score, group.loss)]
     ece = baseline.scores.get(group.reported, {}).get("ece")
@@ -161,7 +156,7 @@ def _difference(variant: VariantReport, change: Difference | None, scale: Scale,
 def all_metrics(group: Group) -> Table:
     """Every metric of every preset."""
     columns = [Column("Preset", numeric=False), Column("Metric", numeric=False)]
-    columns += [Column(sentence(split)) for split in _splits(group)]
+    columns += [Column(sentence(split)) for split in group.splits]
     columns += [Column("Gap", note="selected, 95 % interval"), Column("Gap", note="final")]
     columns.append(Column(f"{sentence(group.reported)} − baseline"))
     rows = []
@@ -176,7 +171,7 @@ def all_metrics(group: Group) -> Table:
 
 def _metric_row(group: Group, variant: VariantReport, scale: Scale) -> list[Cell]:
     name = shorten(variant.name, 60)
-    levels = [getattr(variant, split).get(scale.metric) for split in _splits(group)]
+    levels = [getattr(variant, split).get(scale.metric) for split in group.splits]
     gap, last = variant.gap.get(scale.metric), mean_of(variant.gap_last, scale.metric)
     mean = gap.mean if gap else None
     return [
@@ -200,13 +195,10 @@ def ablation(group: Group) -> Table:
     columns = [Column("Technique", numeric=False)]
     columns += [Column(f"{way}: {title}") for way in ("Without it", "On its own") for *_, title in kinds]
     rows = []
-    for technique in dict.fromkeys(variant.technique for variant in group.variants if variant.technique is not None):
-        ours = [variant for variant in group.variants if variant.technique == technique]
-        without = next((variant for variant in ours if variant.baseline != group.baseline), None)
-        alone = next((variant for variant in ours if variant.baseline == group.baseline), None)
+    for technique, parts in ablated_parts(group).items():
         name = shorten(technique, 60)
         cells = [Cell(name, sort=name, user=True)]
-        for variant in (without, alone):
+        for variant in parts:
             cells += [
                 Cell(DASH, "not run")
                 if variant is None
@@ -220,10 +212,10 @@ def ablation(group: Group) -> Table:
 def confidence(group: Group) -> Table:
     """ECE and temperature."""
     columns = [Column("Preset", numeric=False)]
-    columns += [Column(f"ECE, {split}") for split in _splits(group)] + [Column("Temperature")]
+    columns += [Column(f"ECE, {split}") for split in group.splits] + [Column("Temperature")]
     rows = []
     for variant in finished(group):
-        levels = [getattr(variant, split).get("ece") for split in _splits(group)]
+        levels = [getattr(variant, split).get("ece") for split in group.splits]
         scale, warm = scale_of(group, "ece"), variant.temperature
         rows.append(
             [
@@ -295,7 +287,7 @@ def disagreements(group: Group) -> Table:
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
     columns = [Column("Row"), long_column("Text"), Column("True label" if labelled else "Target", numeric=False)]
     columns += [Column(shorten(variant.name, 40), numeric=False) for variant in shown]
-    rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements[:20]]
+    rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements]
     return Table(captions.disagreements_caption(group), columns, rows)
 
 

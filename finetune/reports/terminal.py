@@ -21,8 +21,8 @@ LABEL = 12  # characters, of the lines below a table
 
 
 def labelled(label: str, text: str) -> str:
-    """`Diagnosis   Overfits: …`: a line below a table."""
-    return f"{label:<{LABEL}}{text}"
+    """`Diagnosis   Overfits: …`: a line below a table, without the backticks that mark names on pages."""
+    return f"{label:<{LABEL}}{text.replace('`', '')}"
 
 
 def run_table(record: FinishedRecord) -> Table:

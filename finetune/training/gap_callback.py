@@ -18,7 +18,7 @@ from finetune.measurement.scores import compute_scores
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
-from finetune.records.schema import Checkpoint, Evaluation, RunRecord
+from finetune.records.schema import OWN, Checkpoint, Evaluation, RunRecord
 from finetune.records.store import RunFolder
 from finetune.training.evaluations import make_evaluation
 from finetune.training.facts import data_facts, model_facts
@@ -65,7 +65,7 @@ class GapCallback(TrainerCallback):
         trainer: Any,
         folder: str | Path | None = None,
         *,
-        preset: str = "own",
+        preset: str = OWN,
         validation: Any = None,
         probe_size: int | None = None,
         seed: int = 0,

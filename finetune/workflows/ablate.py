@@ -17,7 +17,7 @@ from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.compare import execute
-from finetune.workflows.experiment import Experiment, plan_experiment
+from finetune.workflows.experiment import Experiment, plan_experiment, with_gates
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.results import CompareResult
 
@@ -58,12 +58,9 @@ def ablate(
     return ablate_request(request, **rest)
 
 
-def ablate_request(
-    request: Request, *, fail_on: str | Sequence[str] | None = None, listener: Listener, **asked: Any
-) -> CompareResult:
+def ablate_request(request: Request, *, listener: Listener, **asked: Any) -> CompareResult:
     """As `ablate`, for what is asked for in one piece; `asked` goes to `plan_ablate`."""
-    experiment = plan_ablate(request, listener=listener, **asked)
-    return execute(experiment, "best", False, as_list(fail_on), listener)
+    return execute(plan_ablate(request, listener=listener, **asked), "best", False, listener)
 
 
 def plan_ablate(
@@ -78,9 +75,10 @@ def plan_ablate(
     output: str | Path | None,
     resume: bool,
     command: str,
+    fail_on: str | Sequence[str] | None = None,
     listener: Listener,
 ) -> Experiment:
-    """What `ablate` would run. Nothing is written; parts that cannot stand alone are told to the listener."""
+    """What `ablate` would run. Nothing is written; data and parts that cannot stand alone are told to the listener."""
     refuse_nested("ablate")
     listed = seed_list(seeds)
     variants, left_out = ablation_variants(preset, request.options())
@@ -92,4 +90,7 @@ def plan_ablate(
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)
-    return plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)
+    planned = plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)
+    experiment = with_gates(planned, as_list(fail_on))
+    experiment.announce_data(listener)
+    return experiment

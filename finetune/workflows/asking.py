@@ -84,6 +84,10 @@ class Request:
             return None
         return Path(self.data).stem if isinstance(self.data, str | PathLike) else "memory"
 
+    def changes_techniques(self) -> bool:
+        """Whether settings reach into the preset, so that what runs is no preset that could be named."""
+        return any(_is_of_techniques(entry) for entry in self.overrides)  # of a mapping: its keys
+
     def typed(self) -> str:
         """The part of a command line that says what is trained, to build the next command from."""
         parts = [str(self.recipe)] if isinstance(self.recipe, str | PathLike) else []
@@ -93,7 +97,13 @@ class Request:
         parts += [option for option, is_on in switches if is_on]
         # Overrides of techniques belong to the preset that the next command leaves behind.
         texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
-        parts += [part for text in texts if not text.startswith("techniques.") for part in ("--set", text)]
+        parts += [part for text in texts if not _is_of_techniques(text) for part in ("--set", text)]
         parts += [part for path in as_list(self.metric) for part in ("--metric", str(path))]
         parts += [part for each in as_list(self.technique) if isinstance(each, str) for part in ("--technique", each)]
         return shlex.join(parts) if parts else "tweets"
+
+
+def _is_of_techniques(override: str) -> bool:
+    """`techniques.l2.strength=0.1`, or its key alone."""
+    key = override.partition("=")[0].strip()
+    return key == "techniques" or key.startswith("techniques.")

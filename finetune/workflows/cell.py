@@ -35,12 +35,16 @@ def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Liste
         OutputError: There is no such job, or another process is running it.
         RunFailed: It could not go on; its record says why.
     """
+    return run_cell(folder, key, technique=technique, listener=chosen_listener(listener))[1]
+
+
+def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener) -> tuple[JobEntry, RunRecord]:
+    """As `cell`; also which job it was."""
     refuse_nested("cell")
     from finetune.techniques import use_technique
 
     for each in as_list(technique):
         use_technique(each)
-    listener = chosen_listener(listener)
     experiment = ComparisonFolder(Path(folder))
     job = _find(experiment, key)
     state = look_up(experiment, job)
@@ -63,7 +67,7 @@ def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Liste
     record = experiment.run(job.entry).read()
     if record is None:
         raise OutputError(f"{experiment.run(job.entry).path}: was removed while it ran.")
-    return record
+    return job.entry, record
 
 
 def _find(experiment: ComparisonFolder, key: str) -> Job:

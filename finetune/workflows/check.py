@@ -63,6 +63,25 @@ def check(
     return CheckResult(facts, counted if strict else [])
 
 
+def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> tuple[str | None, str | None]:
+    """What a name stands for: a shipped recipe or a YAML file, else data, which takes the recipe your-data.
+
+    Raises:
+        RecipeError: Data is named twice, or nothing has this name.
+    """
+    from finetune.recipe.library import SUFFIXES, recipe_names
+
+    if source is None or source in recipe_names() or source.endswith(SUFFIXES):
+        if source is not None and "." not in source and Path(source).exists():
+            listener.notice(f"'{source}' is taken as the recipe of this name; the folder is ./{source}")
+        return source, data
+    if data is not None:
+        raise RecipeError(f"'{source}' and --data {data} both name data, and one is checked. Leave one out.")
+    if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
+        raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
+    return None, source
+
+
 def _check_accepted(names: Sequence[str], strict: bool) -> None:
     """Raises RecipeError for a name that no check has, or where nothing is strict."""
     if not names:

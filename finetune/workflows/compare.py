@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.errors import FinetuneError, OutputError
 from finetune.experiments.executors import DEFAULT as LOCAL
@@ -14,18 +13,16 @@ from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import plan_refit, write_jobs
 from finetune.experiments.running import Keep
-from finetune.experiments.variants import Preset, Variant, fit_variants, preset_variants
+from finetune.experiments.variants import Preset, fit_variants, preset_variants
 from finetune.listener import Listener
-from finetune.records.comparison import Manifest
 from finetune.records.report import Report
-from finetune.training.measures import measured_names
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
-from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all
+from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all, with_gates
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.publishing import publish_comparison
-from finetune.workflows.results import CompareResult
+from finetune.workflows.results import CompareResult, failed_runs
 
 PRESETS = ("none", "light", "medium", "strong")
 
@@ -87,13 +84,12 @@ def compare_request(
     *,
     refit: bool = False,
     keep_models: bool = False,
-    fail_on: str | Sequence[str] | None = None,
     listener: Listener,
     **asked: Any,
 ) -> CompareResult:
     """As `compare`, for what is asked for in one piece; `asked` goes to `plan_compare`."""
     keep: Keep = "all" if keep_models else "best"
-    return execute(plan_compare(request, **asked), keep, refit, as_list(fail_on), listener)
+    return execute(plan_compare(request, listener=listener, **asked), keep, refit, listener)
 
 
 def plan_compare(
@@ -109,8 +105,10 @@ def plan_compare(
     output: str | Path | None,
     resume: bool,
     command: str,
+    fail_on: str | Sequence[str] | None = None,
+    listener: Listener,
 ) -> Experiment:
-    """What `compare` would run. Nothing is written."""
+    """What `compare` would run. Nothing is written; the data is told to the listener."""
     refuse_nested("compare")
     listed = seed_list(seeds)
     options = request.options()
@@ -120,47 +118,32 @@ def plan_compare(
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted = fit_variants(variants, folds, sets)
-    return plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
-
-
-def execute(
-    experiment: Experiment, keep: Keep, refit: bool, fail_on: Sequence[str], listener: Listener
-) -> CompareResult:
-    """Run what is missing, report, and keep the recommended model: of a comparison or an ablation."""
-    gates = _parse_gates(experiment.variants, fail_on, experiment)
+    planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
+    experiment = with_gates(planned, as_list(fail_on))
     experiment.announce_data(listener)
+    return experiment
+
+
+def execute(experiment: Experiment, keep: Keep, refit: bool, listener: Listener) -> CompareResult:
+    """Run what is missing, report, and keep the recommended model: of a comparison or an ablation."""
     with experiment.folder.locked():
-        manifest = carry_out(experiment, keep, listener)
+        carry_out(experiment, keep, listener)
         report, paths = publish_comparison(experiment.folder, listener)
-        problem = _refit(experiment, manifest, report, keep, listener) if refit else None
+        problem = _refit(experiment, report, keep, listener) if refit else None
         if refit and problem is None:
             report, paths = publish_comparison(experiment.folder, listener)
     _warn_of_missing_models(experiment, keep, listener)
-    return CompareResult(report, experiment.folder.path, paths, [gates], _failures(report, problem))
+    return CompareResult(report, experiment.folder.path, paths, [experiment.gates], _failures(report, problem))
 
 
 def _failures(report: Report, refit_problem: FinetuneError | None) -> list[str]:
-    runs = [run for variant in report.groups[0].variants for run in variant.runs]
-    failed = sum(run.status != "finished" for run in runs)
-    texts = [f"{failed} of {len(runs)} runs failed; the report names each. The same command retries."] if failed else []
+    texts = failed_runs([run for variant in report.groups[0].variants for run in variant.runs])
     if refit_problem is not None:
         texts.append(f"--refit: {refit_problem.for_command_line()} The report and the model are those without it.")
     return texts
 
 
-def _parse_gates(variants: Sequence[Variant], fail_on: Sequence[str], experiment: Experiment) -> list[QualityGate]:
-    """Before anything is trained: a misspelt gate must not show after an hour."""
-    if not fail_on:
-        return []
-    data = experiment.first_data()
-    metrics = measured_names(experiment.runs[0].recipe, data)
-    fields = Fields([variant.name for variant in variants], metrics, data.test is not None)
-    return [parse_quality_gate(text, fields) for text in fail_on]
-
-
-def _refit(
-    experiment: Experiment, manifest: Manifest, report: Report, keep: Keep, listener: Listener
-) -> FinetuneError | None:
+def _refit(experiment: Experiment, report: Report, keep: Keep, listener: Listener) -> FinetuneError | None:
     """Train the recommended preset once more, as a job that starts from the recommended run; returns what failed."""
     try:
         job = plan_refit(experiment.folder, report.groups[0], experiment.runs)

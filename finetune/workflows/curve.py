@@ -27,7 +27,7 @@ from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, tell_data
 from finetune.workflows.folders import experiment_name, find_experiment
 from finetune.workflows.publishing import publish_curve
-from finetune.workflows.results import CurveResult
+from finetune.workflows.results import CurveResult, failed_runs
 
 PRESETS = ("none", "strong")
 
@@ -75,7 +75,8 @@ def curve_request(request: Request, *, listener: Listener, **asked: Any) -> Curv
     with folder.locked():
         carry_out(experiment, "none", listener)
         report, paths = publish_curve(folder.path, folder.path, None, listener)
-    return CurveResult(report, folder.path, paths)
+    runs = [run for preset in report.presets for point in preset.points for run in point.runs]
+    return CurveResult(report, folder.path, paths, failed_runs(runs))
 
 
 def plan_curve(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import Executor
@@ -16,7 +17,7 @@ from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.training.data_checks import check_recipe
-from finetune.training.measures import measure_for, with_score_note
+from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.workflows.folders import open_experiment
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Experiment:
         runs: Jobs of the table.
         executor: Runs them.
         data: Every split, loaded once.
+        gates: Quality gates of its report.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class Experiment:
     runs: list[Job]
     executor: Executor
     data: Loader
+    gates: Sequence[QualityGate] = ()
 
     def first_data(self) -> Data:
         """The data of the first run."""
@@ -91,6 +94,20 @@ def plan_experiment(
     """
     runs = plan_runs(variants, seeds, folds, data)
     return Experiment(kind, command, baseline, list(variants), seeds, folds, folder, runs, executor, data)
+
+
+def with_gates(experiment: Experiment, fail_on: Sequence[str]) -> Experiment:
+    """With the quality gates that its report has to pass.
+
+    Raises:
+        RecipeError: A gate is malformed: said now and not after an hour of training.
+    """
+    if not fail_on:
+        return experiment
+    data = experiment.first_data()
+    metrics = measured_names(experiment.runs[0].recipe, data)
+    fields = Fields([variant.name for variant in experiment.variants], metrics, data.test is not None)
+    return replace(experiment, gates=[parse_quality_gate(text, fields) for text in fail_on])
 
 
 def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:

@@ -8,6 +8,7 @@ from finetune.errors import Change, OutputError
 from finetune.listener import Listener
 from finetune.recipe import Recipe, flatten
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
+from finetune.records.schema import OWN
 from finetune.records.store import RunFolder, check_no_file, is_empty
 
 RUNS = Path("runs")
@@ -111,7 +112,7 @@ def find_runs(recipe: Recipe, output: str | Path | None, resume: bool) -> list[R
 
 def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
     """runs/<recipe>-<preset>-seed<n>, then …-2, …-3: the first free one, or the newest to resume."""
-    stem = f"{recipe.name}-{recipe.preset or 'own'}-seed{seed}"
+    stem = f"{recipe.name}-{recipe.preset or OWN}-seed{seed}"
     number = 1
     newest = None
     while True:

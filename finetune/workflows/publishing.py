@@ -30,7 +30,7 @@ def publish_comparison(folder: ComparisonFolder, listener: Listener) -> tuple[Re
         else:
             folder.write(folder.read().model_copy(update={"shipped": exported}))
             report = with_exported_model(report, folder)
-    _tell_skipped(report.skipped, listener)
+    tell_skipped(report.skipped, listener)
     return report, write_report(report, folder.path)
 
 
@@ -46,10 +46,11 @@ def publish_curve(
     from finetune.reports.curve_page import write_curve
 
     report = curve_of(source, baseline)
-    _tell_skipped(report.skipped, listener)
+    tell_skipped(report.skipped, listener)
     return report, write_curve(report, target)
 
 
-def _tell_skipped(skipped: list[str], listener: Listener) -> None:
+def tell_skipped(skipped: list[str], listener: Listener) -> None:
+    """Records that could not be read, each with the reason."""
     for text in skipped:
         listener.notice(f"skipped: {text}", "warning")

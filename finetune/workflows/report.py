@@ -16,7 +16,7 @@ from finetune.reports.files import write_report
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.folders import RUNS
-from finetune.workflows.publishing import publish_curve
+from finetune.workflows.publishing import publish_curve, tell_skipped
 from finetune.workflows.results import CompareResult, CurveResult
 
 
@@ -49,15 +49,15 @@ def report(
         return _report_curve(paths[0], target, baseline, gates, listener)
     found = report_of(paths, baseline)
     parsed = [[parse_quality_gate(text, _fields(group)) for text in gates] for group in found.groups]
-    for text in found.skipped:
-        listener.notice(f"skipped: {text}", "warning")
+    tell_skipped(found.skipped, listener)
     check_no_file(target)
     with lock_folder(target):
         return CompareResult(found, target, write_report(found, target), parsed)
 
 
 def _fields(group: Group) -> Fields:
-    return Fields([variant.name for variant in group.variants], list(group.metrics), group.reported == "test")
+    names = [variant.name for variant in group.variants]
+    return Fields(names, list(group.metrics), group.reported == "test", may_set=False)
 
 
 def _report_curve(

@@ -10,7 +10,7 @@ from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
 from finetune.records.curve import CurveReport
 from finetune.records.profile import RunProfile
-from finetune.records.report import Group, Report
+from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
 from finetune.records.store import RunFolder
 
@@ -135,26 +135,32 @@ class CurveResult:
         report: Everything that the page shows.
         folder: Where page and runs lie.
         paths: curve.json, curve.html, curve.md.
+        failures: Runs that failed while they were made.
     """
 
     report: CurveReport
     folder: Path
     paths: list[Path]
+    failures: Sequence[str] = ()
 
     def raise_failures(self) -> None:
         """
         Raises:
             RunFailed: A run has failed.
         """
-        runs = [run for preset in self.report.presets for point in preset.points for run in point.runs]
-        failed = sum(run.status != "finished" for run in runs)
-        if failed:
-            raise RunFailed(f"{failed} of {len(runs)} runs failed; the report names each. The same command retries.")
+        if self.failures:
+            raise RunFailed("\n".join(self.failures))
 
     def _repr_html_(self) -> str:
         from finetune.reports.notebook import curve_fragment
 
         return curve_fragment(self.report)
+
+
+def failed_runs(runs: Sequence[RunEntry]) -> list[str]:
+    """What an experiment that has just ended says of runs that failed."""
+    failed = sum(run.status != "finished" for run in runs)
+    return [f"{failed} of {len(runs)} runs failed; the report names each. The same command retries."] if failed else []
 
 
 @dataclass(frozen=True)

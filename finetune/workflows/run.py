@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.errors import OutputError, RunFailed
+from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.experiments.nesting import inside_experiment, refuse_nested
 from finetune.listener import Listener
+from finetune.measurement.units import count_text
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.workflows.arguments import as_list
@@ -88,11 +89,21 @@ def run_request(
     from finetune.training.phases import Stopwatch
 
     distributed.join()
+    folders: list[RunFolder] = []
     try:
         folders = distributed.agree(find_runs(resolved.recipe, output, resume) if distributed.is_main() else [])
         return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
+    except KeyboardInterrupt:
+        listener.notice(_how_to_continue(folders, resume), "warning")
+        raise
     finally:
         distributed.leave()
+
+
+def _how_to_continue(folders: Sequence[RunFolder], resume: bool) -> str:
+    """Before a run has a record there is nothing to resume, and its folder is free again."""
+    has_begun = any(folder.record_path.is_file() for folder in folders)
+    return f"To continue, type the same command {'with: --resume' if has_begun and not resume else 'again'}"
 
 
 def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None) -> Resolved:
@@ -118,6 +129,22 @@ def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | 
     load_data(resolved.recipe.data)
 
 
+def threads_of_launched(processes: int) -> int:
+    """CPU threads of each of the processes that train together on this machine.
+
+    Raises:
+        RecipeError: The machine has GPUs, and fewer than processes.
+    """
+    import torch
+
+    from finetune.experiments.executors.resources import available_cores
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else None
+    if gpus is not None and processes > gpus:
+        raise RecipeError(f"this machine has {count_text(gpus, 'GPU')}.", argument="launch", found=processes)
+    return max(1, available_cores() // processes)
+
+
 def plan_run(
     request: Request,
     *,
@@ -125,13 +152,21 @@ def plan_run(
     seed: int | Sequence[int] | None,
     output: str | Path | None,
     resume: bool,
+    profile: bool,
     listener: Listener,
 ) -> dict[str, Any] | None:
     """Check everything short of training, and describe the run: values, origins, model, techniques, warnings.
 
     Returns:
         The description; None in all but the first of several processes.
+
+    Raises:
+        FinetuneError: As of `run`; or a profile is asked for, which a plan has not.
     """
+    if profile:
+        raise RecipeError(
+            "a dry run trains nothing that could be profiled. Leave out one of the two.", argument="profile", found=True
+        )
     from finetune.training import distributed
     from finetune.training.plan import describe_plan
     from finetune.training.prepare import prepare

@@ -211,6 +211,11 @@ def test_the_same_folder_twice_is_the_same_run(tmp_path: Path) -> None:
     assert len(collect([*paths, paths[0], tmp_path / "run-1" / ".." / "run-1"])[0][0].runs) == 6
 
 
+def test_a_comparison_that_is_named_beside_its_folder_is_reported_once(tmp_path: Path) -> None:
+    folder = comparison(tmp_path)
+    assert [collection.name for collection in collect([tmp_path, folder, folder / ".." / folder.name])[0]] == ["made"]
+
+
 def test_records_of_different_schema_versions_are_refused(tmp_path: Path) -> None:
     paths = loose(tmp_path, *RUNS)
     rewrite(paths[2] / "run.json", schema_version=2)

@@ -16,6 +16,7 @@ from finetune.errors import OutputError
 from finetune.measurement.scores import compute_scores, softmax
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import WeightGroup
+from finetune.reports.comparison import comparison_summary
 from tests.analysis.making import (
     ROWS,
     TRAIN,
@@ -28,6 +29,7 @@ from tests.analysis.making import (
     write_comparison,
     write_run,
 )
+from tests.raising import refuses
 
 # Rows missed of 20 of train sample, validation, test; three seeds of two presets.
 NONE = ((0, 4, 5), (0, 5, 6), (0, 6, 4))
@@ -324,8 +326,18 @@ def test_an_ablation_names_the_preset_that_is_taken_apart(tmp_path: Path) -> Non
     assert report_of([ablation(tmp_path)]).groups[0].headline.startswith("`mine`")
 
 
-def test_another_baseline_does_not_change_what_an_ablation_is_about(tmp_path: Path) -> None:
-    assert not report_of([ablation(tmp_path)], "mine").groups[0].headline.startswith("`none`")
+def test_the_baseline_of_an_ablation_may_be_named_and_no_other(tmp_path: Path) -> None:
+    folder = ablation(tmp_path)
+    assert report_of([folder], "none") == report_of([folder])
+    with refuses(OutputError, match="--baseline mine: .* is an ablation"):
+        report_of([folder], "mine")
+
+
+def test_an_ablation_of_one_seed_has_tested_nothing_and_says_so(tmp_path: Path) -> None:
+    runs = [Run(name, wrong=(0, 4, 4 + number % 2)) for number, name in enumerate(ABLATION)]
+    headline = group_of(tmp_path, runs, {name: "mine" for name in ABLATION if "without" in name}).headline
+    assert "cannot test whether leaving out a single technique makes a difference to test accuracy" in headline
+    assert "no significant difference" not in headline
 
 
 # --- details ---------------------------------------------------------------------------------------------------
@@ -517,6 +529,21 @@ def test_a_failed_run_is_in_the_report_with_its_reason(tmp_path: Path) -> None:
     assert any(text.startswith("1 of 8 runs did not finish") for text in group.caveats)
 
 
+def test_seeds_that_no_preset_has_finished_are_no_difference_between_presets(tmp_path: Path) -> None:
+    runs = [*pair(), *(Run(name, 3, status="failed", error="out of memory") for name in ("none", "strong"))]
+    caveats = group_of(tmp_path, runs).caveats
+    assert not any("not all finished the same seeds" in text for text in caveats)
+    assert "2 of 8 runs did not finish." in caveats
+
+
+def test_the_terminal_shows_no_backticks(tmp_path: Path) -> None:
+    group = group_of(tmp_path, pair())
+    assert "`none`" in group.headline
+    told = comparison_summary(group)
+    assert "Compared with none: " in told
+    assert "`" not in told
+
+
 def test_a_variant_that_never_finished_keeps_its_row(tmp_path: Path) -> None:
     runs = [*pair()[:3], *(Run("strong", seed, status="failed", error="out of memory") for seed in range(3))]
     group = group_of(tmp_path, runs)
@@ -566,7 +593,8 @@ def test_degenerate_runs_are_counted_and_named(tmp_path: Path) -> None:
     runs = [*pair(), *(Run("flat", seed, logits=always) for seed in range(3))]
     group = group_of(tmp_path, runs)
     assert (variant_of(group, "flat").degenerate, variant_of(group, "flat").verdict) == (3, "did not learn")
-    assert any("Runs that did not learn" in text and "flat (3)" in text for text in group.caveats)
+    told = "Runs that did not learn (no better than the same prediction for every text): flat (3)."
+    assert told in group.caveats
     assert group.recommendation is not None
     assert group.recommendation.variant != "flat"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from finetune.analysis.curve import curve_of
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.curve import CurveReport, PresetCurve
+from finetune.reports.curve_page import sections
+from finetune.reports.palette import Palette
 from tests.analysis.curves import ROWS, curve_run, falling, made_curve, write_curve
 from tests.analysis.making import Run as PlainRun
 from tests.analysis.making import group_of
@@ -106,7 +109,49 @@ def test_a_wide_interval_is_not_sold_as_a_forecast(tmp_path: Path) -> None:
 def test_two_sizes_have_no_law_and_say_why(tmp_path: Path) -> None:
     found = curve_of(made_curve(tmp_path, falling, sizes=(100, 200)))
     assert preset_of(found).laws == {}
-    assert any("No power law was fitted: 2 sizes have numbers" in text for text in found.caveats)
+    told = "No power law was fitted to test accuracy of `none`: 2 sizes have numbers, and a power law has 3 constants: "
+    assert any(text.startswith(told) for text in found.caveats)
+
+
+def test_a_preset_whose_runs_failed_is_named_and_the_other_has_its_law(tmp_path: Path) -> None:
+    sizes = (100, 200, 400, 800)
+    runs = [curve_run(name, size, 0, falling(name, size, 0)) for size in sizes for name in ("none", "strong")]
+    failed = [run for run in runs if run.variant in ("strong, 400 rows", "strong, 800 rows", "strong, 100 rows")]
+    runs = [replace(run, status="failed", error="out of memory") if run in failed else run for run in runs]
+    found = curve_of(write_curve(tmp_path, runs, ["none", "strong"], sizes))
+    assert "accuracy" in preset_of(found).laws
+    told = [text for text in found.caveats if text.startswith("No power law was fitted to test accuracy of `strong`: ")]
+    assert [text.partition("strong`: ")[2] for text in told] == [
+        "1 size has numbers, and a power law has 3 constants: no run of the others has one."
+    ]
+    assert not any("Failures" in text for text in found.caveats)
+
+
+def test_the_headline_is_about_the_sizes_that_have_numbers(tmp_path: Path) -> None:
+    sizes = (100, 200, 400)
+    runs = [curve_run(name, size, 0, falling(name, size, 0)) for size in sizes for name in ("none", "strong")]
+    runs = [replace(r, status="failed") if r.variant == "strong, 400 rows" else r for r in runs]
+    headline = curve_of(write_curve(tmp_path / "one", runs, ["none", "strong"], sizes)).headline
+    assert headline.startswith("Test accuracy changes from 100 to 400 training rows from ")
+    assert "; from 100 to 200 training rows from " in headline
+    runs = [replace(run, status="failed") if "400" in run.variant else run for run in runs]
+    headline = curve_of(write_curve(tmp_path / "both", runs, ["none", "strong"], sizes)).headline
+    assert headline.startswith("From 100 to 200 training rows, test accuracy changes from ")
+
+
+def test_a_law_of_many_seeds_without_an_interval_is_not_told_to_take_three(tmp_path: Path) -> None:
+    same = curve_of(made_curve(tmp_path, lambda *_: 0.2, sizes=(100, 200, 400), seeds=5))
+    law = preset_of(same).laws["accuracy"]
+    assert law.outlook == "no interval"
+    assert "--seeds" not in law.words
+
+
+def test_one_seed_of_four_sizes_has_the_interval_of_the_fit_and_says_where_it_is_from(tmp_path: Path) -> None:
+    found = curve_of(made_curve(tmp_path, falling, seeds=1))
+    assert preset_of(found).laws["accuracy"].predictions[0].low is not None
+    told = next(text for text in found.caveats if text.startswith("One seed: "))
+    assert "there are no intervals" not in told
+    assert "The interval of a fit is that of its distance to the measured sizes." in told
 
 
 def test_one_seed_has_a_law_of_three_sizes_and_no_interval(tmp_path: Path) -> None:
@@ -129,6 +174,24 @@ def test_a_failed_run_is_told_and_the_rest_is_analysed(tmp_path: Path) -> None:
 
 def test_raised_epochs_are_told(curve: CurveReport) -> None:
     assert curve.longer == ["100 rows: 6 epochs instead of 3, so that a model is trained for 30 steps."]
+
+
+def test_a_run_that_planned_no_steps_is_told_without_them(tmp_path: Path) -> None:
+    folder = made_curve(tmp_path, falling, sizes=(100, 200), seeds=1)
+    path = next(folder.glob("cells/none-100-*/run.json"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["budget"]["steps"] = None
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert curve_of(folder).longer == ["100 rows: 6 epochs instead of 3."]
+
+
+def test_the_table_of_fits_asks_for_rows_by_the_step_of_its_score(curve: CurveReport) -> None:
+    def titles(score: str) -> list[str]:
+        named = curve.model_copy(update={"score": score})
+        return [column.title for block in sections(named, Palette([]))[3].blocks for column in block.columns]
+
+    assert "One point more" in titles("accuracy")
+    assert "0.01 more" in titles("mcc")
 
 
 def test_another_baseline_turns_the_differences_round(tmp_path: Path) -> None:

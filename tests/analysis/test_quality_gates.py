@@ -13,13 +13,13 @@ NAMES = ("none", "strong", "strong without l2", "mine.v2")
 METRICS = ("accuracy", "macro_f1", "nll")
 
 
-def terms(text: str, has_test: bool = True) -> list[list[Term]]:
-    return parse_quality_gate(text, Fields(NAMES, METRICS, has_test))
+def terms(text: str, has_test: bool = True, may_set: bool = True) -> list[list[Term]]:
+    return parse_quality_gate(text, Fields(NAMES, METRICS, has_test, may_set))
 
 
-def refused(text: str, has_test: bool = True) -> str:
+def refused(text: str, has_test: bool = True, may_set: bool = True) -> str:
     with pytest.raises(RecipeError) as caught:
-        terms(text, has_test)
+        terms(text, has_test, may_set)
     [problem] = caught.value.problems
     assert (problem.argument, problem.found) == ("fail_on", text)
     return problem.for_command_line()
@@ -134,6 +134,7 @@ def test_test_figures_need_a_test_split() -> None:
     assert "there is no test split" in refused("test.accuracy < 0.7", has_test=False)
     assert "there is no test split" in refused("strong.difference.test.accuracy < 0", has_test=False)
     assert "Try: --set data.test=FILE" in refused("test.accuracy < 0.7", has_test=False)
+    assert "--set" not in refused("test.accuracy < 0.7", has_test=False, may_set=False)  # by finetune report
     assert terms("validation.accuracy < 0.7", has_test=False)
 
 

@@ -277,7 +277,7 @@ def candidate(name: str, validation: float, gap: float, cost: float = 1.0, eligi
 
 
 def choose(candidates: list[Candidate], **ps: float | None) -> tuple[str, str]:
-    chosen = recommend(candidates, ps, "accuracy")
+    chosen = recommend(candidates, ps, "accuracy", len(candidates))
     assert chosen is not None
     return chosen
 
@@ -325,7 +325,13 @@ def test_a_candidate_of_unknown_p_is_no_tie() -> None:
 def test_with_one_seed_the_best_score_is_taken_and_said_to_be_no_more_than_that() -> None:
     name, reason = choose([NONE, LIGHT, STRONG], none=None, strong=None)
     assert name == "light"
-    assert "no difference can be tested" in reason
+    assert reason.endswith("With these runs no difference can be tested.")  # also where pairs are identical
+
+
+def test_a_preset_without_rivals_is_said_to_be_the_only_one_and_not_that_others_failed() -> None:
+    assert choose([LIGHT]) == ("light", "It is the only preset; its validation accuracy is 82.0 %.")
+    chosen = recommend([LIGHT], {}, "accuracy", 2)
+    assert chosen == ("light", "All other presets failed, underfit or did not learn.")
 
 
 def test_a_preset_that_underfits_is_never_taken() -> None:
@@ -349,4 +355,4 @@ def test_of_equal_scores_the_best_is_that_with_the_smaller_gap() -> None:
 
 def test_without_candidates_nothing_is_recommended() -> None:
     assert best_candidate([]) is None
-    assert recommend([], {}, "accuracy") is None
+    assert recommend([], {}, "accuracy", 2) is None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from finetune.listener import Listener
+from finetune.workflows.check import recipe_or_data
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 
@@ -95,6 +97,25 @@ def test_the_split_is_written_once_and_read_again(reviews: Path, tiny_model: Pat
     assert json.loads(again.stdout)["fingerprint"] == json.loads(first.stdout)["fingerprint"]
     refused = invoke("check", reviews, "--model", tiny_model, "--set", "data.max_length=32", "--write-split", written)
     assert (refused.exit_code, "exists. Choose another name" in refused.stderr) == (2, True)
+
+
+def test_a_folder_that_is_called_like_a_recipe_gives_way_to_it_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tweets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    told = Told()
+    assert recipe_or_data("tweets", None, told) == ("tweets", None)
+    assert told.notices == ["'tweets' is taken as the recipe of this name; the folder is ./tweets"]
+    assert recipe_or_data("./tweets", None, told) == (None, "./tweets")
+
+
+class Told(Listener):
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str, level: str = "note") -> None:
+        self.notices.append(text)
 
 
 def test_names_that_are_nothing_or_too_much_are_refused(reviews: Path) -> None:

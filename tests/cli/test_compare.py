@@ -357,6 +357,7 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
     ("more", "told"),
     [
         (["--fail-on", "gap.acuracy > 0.1"], "'acuracy' is not measured. Did you mean accuracy?"),
+        (["--fail-on", "gap.acuracy > 0.1", "--dry-run"], "'acuracy' is not measured. Did you mean accuracy?"),
         (["--fail-on", "gap.accuracy > 15%"], "expected FIELD SIGN NUMBER; found 'gap.accuracy > 15%'. Try: --fail-on"),
         (["--resume"], "--resume: new holds no comparison. Leave it out, or name the folder of one."),
         (["--baseline", "light"], "--baseline light: is not among the presets none,strong"),

@@ -64,7 +64,7 @@ def test_a_dry_run_has_nothing_to_profile(write_recipe: Write) -> None:
     result = invoke("run", write_recipe(), "--profile", "--dry-run")
     assert (result.exit_code, result.stdout) == (2, "")
     assert error_lines(result.stderr) == [
-        "error: --profile: --dry-run trains nothing that could be profiled. Leave out one of the two."
+        "error: --profile: a dry run trains nothing that could be profiled. Leave out one of the two."
     ]
 
 

@@ -148,7 +148,7 @@ class _Maker:
                 reason=NASTY[2] if shape.nasty else "Smallest gap of the presets that maintain the score.",
                 rule="Smallest loss gap among presets whose score is not significantly below the baseline's.",
             )
-            if finished
+            if finished and shape.kind != "ablate"
             else None,
             variants=variants,
             disagreements=self.disagreements(finished),

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from finetune.records.report import Group
+from finetune.reports.captions import frontier_caption, has_intervals
 from finetune.reports.figures.canvas import Picture, to_png, to_svg
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
@@ -39,6 +40,34 @@ def _drawn(picture: Picture, number: int = 0) -> Figure:
     figure = Figure(figsize=(panel.width / 72, panel.height / 72), dpi=72)
     panel.draw(figure)
     return figure
+
+
+def test_the_frontier_explains_its_arrows_and_only_intervals_that_it_draws() -> None:
+    group = sample_report().groups[0]
+    assert "Arrows lead from a baseline to what is compared with it. " in frontier_caption(group)
+    assert has_intervals(group)
+    bare = [
+        variant.model_copy(
+            update={
+                kind: {**getattr(variant, kind), group.score: getattr(variant, kind)[group.score].model_copy(update=NO)}
+                for kind in ("gap", "validation")
+            }
+        )
+        for variant in group.variants
+    ]
+    assert not has_intervals(group.model_copy(update={"variants": bare}))  # those of the loss are in no figure of it
+    assert "Arrows" not in frontier_caption(sample_report(presets=("none",)).groups[0])
+
+
+NO = {"low": None, "high": None}
+
+
+def test_weights_are_told_by_the_middle_of_their_bin_and_names_stay_as_they_are() -> None:
+    picture, group, _ = _made("weights", presets=("none", "my-preset"))
+    told = picture.panels[0].text
+    magnitudes = group.variants[1].weights["encoder"].magnitudes
+    assert magnitudes.index(max(magnitudes)) == 24  # from -2 to -1.75
+    assert "my-preset: most weights near 10^−1.88." in told
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_findings_are_counted() -> None:
 def test_baselines_stand_in_one_line_by_the_main_score() -> None:
     assert baselines_line(BASELINES, "single_label", None) == "majority 50.0 %, TF-IDF 81.2 % (accuracy on validation)"
     assert baselines_line(BASELINES, "single_label", "macro_f1") == "majority 33.0 %, TF-IDF – (macro-F1 on validation)"
-    assert baselines_line(BASELINES, "single_label", None, "test") == ""
+    assert baselines_line([], "single_label", None) == ""
 
 
 def test_the_whole_check() -> None:

@@ -167,12 +167,20 @@ def test_sections_stand_in_order(case: str) -> None:
     assert [text for _, _, text in _rendered(case)[1].all("h2")] == SECTIONS
 
 
-def test_an_ablation_has_its_table_after_the_presets() -> None:
+def test_an_ablation_has_its_table_after_the_presets_and_recommends_nothing() -> None:
     page = _rendered("ablate")[1]
     titles = [text for _, _, text in page.all("h2")]
-    assert titles[:3] == ["Recommendation", "Presets side by side", "Effect of each technique"]
+    assert titles[:3] == ["Result", "Presets side by side", "Effect of each technique"]
     rows = [text for tag, attrs, text in page.all("th") if attrs.get("scope") == "row"]
     assert {"weight_decay", "dropout", "label_smoothing"} <= set(rows)
+    assert "Recommended" not in page.text
+
+
+def test_where_nothing_can_be_recommended_the_page_says_why() -> None:
+    report = sample_report(presets=("none",))
+    undefined = report.groups[0].model_copy(update={"recommendation": None})
+    said = Page(render_html(report.model_copy(update={"groups": [undefined]}))).text
+    assert "no preset has a finished run with a defined score and gap" in said
 
 
 def test_groups_stand_apart_with_a_table_of_contents() -> None:

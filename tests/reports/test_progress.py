@@ -15,7 +15,7 @@ from finetune.listener import RunProgress
 from finetune.measurement.scores import MEASURES
 from finetune.records.comparison import JobEntry
 from finetune.records.schema import Finding
-from finetune.reports.matrix import MatrixDisplay, event_line, matrix_table
+from finetune.reports.matrix import MatrixDisplay, event_line, job_title, matrix_table
 from finetune.reports.notebook_listener import NotebookListener
 from finetune.reports.progress import RunDisplay
 from tests.reports.test_findings import facts
@@ -37,6 +37,11 @@ def job(variant: str = "strong", seed: int = 0, **changes: Any) -> JobState:
 def told(state: JobState, kind: str, **changes: Any) -> JobState:
     state.update(Event(kind, state.job.entry.key, **changes))
     return state
+
+
+def test_a_job_is_named_with_its_fold_and_by_what_it_does() -> None:
+    entry = job(kind="refit").job.entry
+    assert job_title(entry.model_copy(update={"fold": 1})) == "refit of strong seed 0 fold 1"
 
 
 EVALUATED = {"step": 5, "steps": 10, "scores": {"train_probe": TRAIN, "validation": VALIDATION}}

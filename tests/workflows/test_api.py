@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ import finetune
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.listener import Listener
 from finetune.records.store import RunFolder, lock_folder
+from finetune.workflows.results import failed_runs
+from finetune.workflows.run import threads_of_launched
+from tests.analysis.curves import curve_run, write_curve
+from tests.analysis.making import Run, record_of
 from tests.conftest import labelled_texts
 from tests.raising import refuses, typed
 from tests.running import REPOSITORY, assert_same_weights, train
@@ -146,6 +151,41 @@ def _not_finite(self: Any, model: Any, inputs: Any, **_: Any) -> Any:
     return model(**{key: value for key, value in inputs.items() if key != "labels"}).logits.sum() * float("nan")
 
 
+@pytest.mark.parametrize(
+    ("has_record", "resume", "told"), [(False, False, "again"), (True, False, "with: --resume"), (True, True, "again")]
+)
+def test_an_interrupted_run_says_what_the_same_command_lacks(
+    recipe: Path, has_record: bool, resume: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(Path("made"))
+    left = record_of(Run("none", status="interrupted"))
+
+    def interrupt(*_: Any) -> None:
+        if has_record:
+            folder.write(left)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetune.training.runner.run_seed", interrupt)
+    monkeypatch.setattr("finetune.workflows.run._OneSeed._check_data", lambda *_: None)
+    monkeypatch.setattr("finetune.workflows.folders._check_same_run", lambda *_: None)
+    if resume:
+        folder.write(left)
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt):
+        finetune.run(recipe, output="made", resume=resume, listener=heard)
+    assert heard.notices[-1] == f"warning: To continue, type the same command {told}"
+
+
+def test_launched_processes_share_the_cores_that_this_one_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.experiments.executors.resources.available_cores", lambda: 6)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert [threads_of_launched(processes) for processes in (1, 2, 7)] == [6, 3, 1]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with refuses(RecipeError, r"--launch 2: this machine has 1 GPU\."):
+        threads_of_launched(2)
+
+
 def test_a_finished_run_is_not_trained_again_and_an_unfinished_folder_is_refused(recipe: Path) -> None:
     asked: dict[str, Any] = {"preset": "none", "overrides": {"training.epochs": 1}, "output": "made"}
     finetune.run(recipe, **asked, listener=Heard())
@@ -244,6 +284,15 @@ def test_a_quality_gate_that_does_not_hold_is_a_failure_of_the_result(recipe: Pa
     with pytest.raises(RunFailed, match=r"--fail-on none\.gap\.accuracy > -2: none has "):
         result.raise_failures()
     assert len(result.failed_gates()) == 1
+
+
+def test_a_report_of_a_curve_is_no_failure_of_the_runs_that_failed_then(tmp_path: Path) -> None:
+    runs = [curve_run("none", size, 0, 0.2) for size in (100, 200)]
+    runs.append(replace(curve_run("none", 200, 1, 0.2), status="failed", error="out of memory"))
+    result = finetune.report(write_curve(tmp_path, runs, ["none"], [100, 200]), listener=Heard())
+    result.raise_failures()
+    runs_of_200 = result.report.presets[0].points[1].runs
+    assert failed_runs(runs_of_200) == ["1 of 2 runs failed; the report names each. The same command retries."]
 
 
 # --- one job ---------------------------------------------------------------------------------------------------

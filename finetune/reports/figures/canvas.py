@@ -123,7 +123,7 @@ def to_png(picture: Picture, palette: Palette) -> bytes:
 
 
 def plain(text: str, most: int = 26) -> str:
-    """Users' text as a label: short, and no mathematics in it."""
+    """Users' text as a label: short, and safe to show."""
     return shorten(text, most)
 
 

@@ -1,17 +1,15 @@
 """What training did to the weights: their size, and how far they moved."""
 
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from finetune.records.report import Group, VariantReport
 from finetune.reports.captions import distance_text, weights_text
 from finetune.reports.figures.canvas import Panel, Picture, axes
-from finetune.reports.numbers import finished
+from finetune.reports.numbers import MAGNITUDES, finished
 from finetune.reports.palette import MUTED, Palette
 
 WIDTH, HEIGHT = 310, 260
-EDGES = [-8 + 0.25 * i for i in range(41)]
 LAYER = "encoder.layer."
 
 
@@ -51,11 +49,10 @@ def _draw_sizes(paper: Any, part: str, shown: list[VariantReport], palette: Pale
         if weights_of_part is not None and any(weights_of_part.magnitudes):
             mark = palette[variant.name]
             percents = [100 * fraction for fraction in weights_of_part.magnitudes]
-            centres = [(low + high) / 2 for low, high in pairwise(EDGES)]
             plot.plot(
-                centres, percents, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
+                MAGNITUDES, percents, color=mark.ink.light, linewidth=1.4, marker=mark.shape, markersize=4, markevery=4
             )
-            used += [x for x, percent in zip(centres, percents, strict=False) if percent > 0.02]
+            used += [x for x, percent in zip(MAGNITUDES, percents, strict=False) if percent > 0.02]
     plot.set_xlim(min(used) - 0.25, max(used) + 0.25)
     plot.set_ylim(bottom=0)
     plot.locator_params(axis="x", integer=True, nbins=6)

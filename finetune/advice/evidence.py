@@ -1,0 +1,43 @@
+"""Limits of the evidence that the reports of a comparison and of a learning curve share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from finetune.measurement.units import count_text
+from finetune.records.frame import ReportFrame
+
+FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
+
+
+def data_problems(report: ReportFrame) -> list[str]:
+    """What the checks of the data found."""
+    return [f"Data: {finding.text}" for finding in report.findings if finding.level == "problem"]
+
+
+def few_seeds(seeds: int) -> str:
+    """Of two seeds and more; empty where they are enough."""
+    return f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended." if seeds < FEW_SEEDS else ""
+
+
+def no_test_split(report: ReportFrame) -> list[str]:
+    """Scores of the split that selected the checkpoint."""
+    if report.reported == "test":
+        return []
+    return [
+        "There is no test split. Scores are from validation, which also selected the checkpoint, so they are "
+        "optimistic."
+    ]
+
+
+def unfinished(failed: int, runs: int) -> list[str]:
+    """Runs that are in no number."""
+    return [f"{failed} of {count_text(runs, 'run')} did not finish."] if failed else []
+
+
+def did_not_learn(named: Sequence[str], consequence: str = "") -> list[str]:
+    """Runs, each with its number, that learned nothing; and what comes of it."""
+    if not named:
+        return []
+    known = "no better than the same prediction for every text"
+    return [f"Runs that did not learn ({known}): {', '.join(named)}.{consequence}"]

@@ -1,0 +1,58 @@
+"""What a recipe contains, before anything is trained: what it resolves to, and where two differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from finetune.errors import RecipeError, suggest
+
+if TYPE_CHECKING:
+    from finetune.recipe import Recipe
+
+NAMES = ("name", "preset")  # keys that say what a recipe is called, and not what it does
+
+
+def describe_recipe(recipe: Any, preset: Any, model: str | None, data: str | None, overrides: Any) -> dict[str, Any]:
+    """Every value with its origin, the data, dropout, cumulative weight decay and training time.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+    """
+    from finetune.recipe import resolve
+    from finetune.training.plan import describe_plan
+
+    return describe_plan(resolve(recipe, preset, model, data, overrides))
+
+
+def describe_technique(name: str | None, known: dict[str, Any]) -> dict[str, Any]:
+    """One of the known techniques.
+
+    Raises:
+        RecipeError: It is not among them.
+    """
+    if name is None:
+        raise RecipeError(f"finetune show technique: which one? {', '.join(known)}")
+    if name not in known:
+        raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Try: finetune ls techniques")
+    return {name: known[name]}
+
+
+def differing_values(first: str, second: str) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> the values of two recipes, or of two presets on the default recipe, where they differ.
+
+    Raises:
+        RecipeError: One is neither a recipe nor a preset.
+    """
+    from finetune.recipe import differences
+
+    found = differences(_recipe_or_preset(first), _recipe_or_preset(second))
+    return {key: pair for key, pair in found.items() if key not in NAMES}
+
+
+def _recipe_or_preset(name: str) -> Recipe:
+    """A preset is shown on the default recipe, so that both sides are recipes."""
+    from finetune.recipe import is_preset_file, resolve
+    from finetune.recipe.library import SUFFIXES, is_preset
+
+    preset = is_preset_file(name) if name.endswith(SUFFIXES) else is_preset(name)
+    return resolve(preset=name).recipe if preset else resolve(name).recipe
