@@ -22,7 +22,7 @@ from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
 from tests.experiments.inline import REFERENCE
 from tests.raising import refuses
-from tests.running import finetune, train
+from tests.running import train
 
 Write = Callable[..., Path]
 SMOOTHING = {"smoothing": {"by_classes": {"from 2": 0.05, "from 3": 0.1, "from 20": 0.2}}}
@@ -115,7 +115,7 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
     assert plan["values"]["techniques.label_smoothing.smoothing"] == {"value": 0.05, "origin": "tiny.yaml"}
     assert plan["values"]["techniques.dropout.classifier"] == {"value": 0.2, "origin": "tiny.yaml"}
     assert plan["rules"]["techniques.dropout"].startswith("off from 0 rows, classifier 0.2 from 40")
-    shown = finetune("show", write_recipe(techniques={"dropout": HEAD}))
+    shown = invoke("show", write_recipe(techniques={"dropout": HEAD}))
     assert "Rules of the preset" in shown.stdout
     assert plan["rules"]["techniques.dropout"] in shown.stdout
 
@@ -204,7 +204,7 @@ def test_diff_tells_presets_apart_that_differ_by_a_rule_only(tmp_path: Path) -> 
         path = tmp_path / f"{name}.yaml"
         path.write_text(f"# {name}\nr_drop: {{strength: {{by_rows: {{from 0: 1, from 5000: {last}}}}}}}\n")
         paths.append(path)
-    shown = finetune("diff", *paths)
+    shown = invoke("diff", *paths)
     assert "2 from 5000" in shown.stdout
     assert "8 from 5000" in shown.stdout
 
@@ -214,8 +214,8 @@ def test_an_ablation_sees_what_is_on_for_this_size_only(tmp_path: Path, write_re
     few = {"by_rows": {"from 0": {"smoothing": 0.1}, "from 100": "off"}}
     preset = tmp_path / "few.yaml"
     preset.write_text(f"# few\n{json.dumps({'label_smoothing': few, 'l2': {}})}", encoding="utf-8")
-    found = finetune("ablate", write_recipe(), "--preset", preset, "--seeds", "1", "--dry-run", "--json")
-    assert found.returncode == 0, found.stderr
+    found = invoke("ablate", write_recipe(), "--preset", preset, "--seeds", "1", "--dry-run", "--json")
+    assert found.exit_code == 0, found.stderr
     variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
     parts = {"few without l2", "few without label_smoothing", "l2 alone", "label_smoothing alone"}
     assert variants == {"none", "few", *parts}
