@@ -38,6 +38,9 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.profile = path / "profile"
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     def read(self) -> RunRecord | None:
         """The record, or None if there is none.
 

@@ -1,4 +1,5 @@
-"""What workflows return. In a notebook each shows itself, with the report's own tables and plots."""
+"""What workflows return. In a notebook each shows itself, with the report's own tables and plots; a Python prompt shows
+where everything lies."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ class RunResult:
         is_main: Whether this is the process that shows results, of several that trained together.
     """
 
-    records: list[FinishedRecord]
+    records: list[FinishedRecord] = field(repr=False)
     folders: list[RunFolder]
-    profiles: dict[RunFolder, RunProfile] = field(default_factory=dict)
+    profiles: dict[RunFolder, RunProfile] = field(default_factory=dict, repr=False)
     failures: list[str] = field(default_factory=list)
     is_main: bool = True
 
@@ -81,10 +82,10 @@ class CompareResult:
         failures: Runs that failed while they were made, and why a refit that was asked for could not be made.
     """
 
-    report: Report
+    report: Report = field(repr=False)
     folder: Path
     paths: list[Path]
-    gates: Sequence[Sequence[QualityGate]] = ()
+    gates: Sequence[Sequence[QualityGate]] = field(default=(), repr=False)
     failures: Sequence[str] = ()
 
     @property
@@ -138,7 +139,7 @@ class CurveResult:
         failures: Runs that failed while they were made.
     """
 
-    report: CurveReport
+    report: CurveReport = field(repr=False)
     folder: Path
     paths: list[Path]
     failures: Sequence[str] = ()
@@ -163,7 +164,7 @@ def failed_runs(runs: Sequence[RunEntry]) -> list[str]:
     return [f"{failed} of {len(runs)} runs failed; the report names each. The same command retries."] if failed else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
     """Of `check`.
 
@@ -184,6 +185,11 @@ class CheckResult:
             from finetune.reports.findings import count_findings
 
             raise RunFailed(f"--strict: {count_findings(self.counted)}.")
+
+    def __repr__(self) -> str:
+        from finetune.reports.findings import count_findings
+
+        return f"CheckResult({count_findings(self.facts.findings)})"
 
     def _repr_html_(self) -> str:
         from finetune.reports.notebook import facts_fragment

@@ -97,6 +97,7 @@ def test_a_run_returns_its_record_and_tells_what_happens_in_order(recipe: Path) 
     )
     assert (result.record.status, result.record.seed, result.failures) == ("finished", 3, [])
     assert result.model == Path("made/model")
+    assert repr(result) == "RunResult(folders=[RunFolder('made')], failures=[], is_main=True)"
     assert heard.told == [
         "data checked",
         "none seed 3 started 0/12",
