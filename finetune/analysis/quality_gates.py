@@ -144,7 +144,7 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
             f"({', '.join(fields.variants[:SHOWN_VARIANTS])})."
         )
     if len(parts) != 2 or parts[1] not in fields.metrics:
-        name = parts[1] if len(parts) == 2 else ".".join(parts[1:])
+        name = ".".join(parts[1:])
         known = ", ".join(fields.metrics)
         return Problem(f"'{name}' is not measured.{suggest(name, fields.metrics)} Known: {known}.")
     if parts[0] == "test" and not fields.has_test:
