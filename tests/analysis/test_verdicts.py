@@ -206,6 +206,14 @@ def test_a_change_follows_from_what_is_distinguishable(
     assert changed(reported, gap, loss_gap) == expected
 
 
+def test_a_change_is_explained_by_both_gaps_where_both_are_known() -> None:
+    score_gap, loss_gap = "accuracy gap −3.0 points [−5.0, −1.0]", "log loss gap +0.030 nats [+0.010, +0.050]"
+    assert f"{score_gap}, {loss_gap}" in judge_change(FLAT, DOWN, UP, None, "accuracy", "nll")[1]
+    alone = judge_change(FLAT, DOWN, None, None, "accuracy", "nll")[1]
+    assert score_gap in alone
+    assert "log loss" not in alone
+
+
 def test_every_change_but_the_baseline_itself_is_reachable() -> None:
     cases = [
         (UP, FLAT),
@@ -318,8 +326,11 @@ def test_equal_gaps_are_decided_by_cost_and_never_by_the_clock() -> None:
     assert "Lowest cost at the same gap" in reason
 
 
-def test_a_candidate_of_unknown_p_is_no_tie() -> None:
-    assert choose([NONE, LIGHT, STRONG], none=0.5, strong=None)[0] == "light"
+def test_a_candidate_of_unknown_p_is_no_tie_and_named() -> None:
+    name, reason = choose([NONE, LIGHT, STRONG], none=0.5, strong=None)
+    assert name == "light"
+    assert reason.endswith("Too few or identical pairs to judge strong.")
+    assert "Too few" not in choose([NONE, LIGHT, STRONG], none=0.5, strong=0.01)[1]
 
 
 def test_with_one_seed_the_best_score_is_taken_and_said_to_be_no_more_than_that() -> None:
