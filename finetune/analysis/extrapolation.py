@@ -61,8 +61,8 @@ def fitted_law(preset: str, sizes: Sequence[SizeMeasurements], target: Target) -
         sizes: Ascending.
         target: The metric.
     """
-    measured = [size for size in sizes if size.measurements]
-    has_enough_sizes, sizes = len(sizes) >= LEAST_SIZES, measured
+    has_enough_sizes = len(sizes) >= LEAST_SIZES
+    sizes = [size for size in sizes if size.measurements]
     draws = _row_draws(sizes)
     law = _fit(sizes, draws, target)
     if law is None:

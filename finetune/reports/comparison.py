@@ -20,7 +20,7 @@ from finetune.measurement.units import (
 from finetune.records.report import Group, Recommendation, Summary, VariantReport
 from finetune.records.schema import Baseline
 from finetune.reports.captions import sentence
-from finetune.reports.numbers import difference, simple_name
+from finetune.reports.numbers import baseline_levels, difference, simple_name
 from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table
 from finetune.reports.terminal import labelled
 
@@ -55,8 +55,7 @@ def _title(group: Group) -> str:
 
 
 def _simple_numbers(group: Group, baseline: Baseline) -> list[str]:
-    splits = ["train_probe" if split == "train" else split for split in group.splits]
-    scores = [score_text(group.score, baseline.scores.get(split, {}).get(group.score)) for split in splits]
+    scores = [score_text(group.score, level) for level in baseline_levels(group, baseline)]
     gaps = [_gap(metric, baseline.gap.get(metric)) for metric in (group.score, group.loss)]
     return [*scores, *gaps, "", ""]
 

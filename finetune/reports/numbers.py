@@ -61,6 +61,12 @@ def simple_name(baseline: Baseline) -> str:
     return {"tfidf": "TF-IDF"}.get(baseline.name, baseline.name)
 
 
+def baseline_levels(group: Group, baseline: Baseline) -> list[float | None]:
+    """The main score of a simple model on each split of a report; None where it was not measured."""
+    splits = ("train_probe" if split == "train" else split for split in group.splits)
+    return [baseline.scores.get(split, {}).get(group.score) for split in splits]
+
+
 def setting_text(value: object) -> str:
     """A value of a recipe: `true`, `0.1`, `query/value`."""
     if isinstance(value, list | tuple):

@@ -19,6 +19,7 @@ from finetune.reports import captions
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import (
+    baseline_levels,
     difference,
     finished,
     log_loss_note,
@@ -103,8 +104,7 @@ def _spread(scale: Scale, summary: Summary | None) -> Cell:
 
 def _baseline_row(group: Group, baseline: Baseline, score: Scale, loss: Scale) -> list[Cell]:
     """A simple model on the same rows: what a fine-tuned one has to beat."""
-    splits = ["train_probe" if split == "train" else split for split in group.splits]
-    levels = [baseline.scores.get(split, {}).get(group.score) for split in splits]
+    levels = baseline_levels(group, baseline)
     gaps = [baseline.gap.get(metric) for metric in (group.score, group.loss)]
     ece = baseline.scores.get(group.reported, {}).get("ece")
     return [

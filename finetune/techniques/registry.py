@@ -130,7 +130,7 @@ def changed_sources(techniques: Mapping[str, Technique], recorded: Mapping[str, 
         techniques: Of a recipe.
         recorded: Name -> digest, from the record of a run.
     """
-    sources = own_sources(techniques)
+    sources = own_sources({name: techniques[name] for name in recorded if name in techniques})
     return [name for name, digest in recorded.items() if name in techniques and sources.get(name) != digest]
 
 
