@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import signal
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,18 +12,7 @@ import pytest
 from transformers import TrainerCallback
 
 from finetune.records.schema import FinishedRecord
-from tests.running import REPOSITORY, train
-
-# A process for each case, forked when libraries are loaded.
-_FORKED = """
-    import json, os, signal, sys
-    from tests.forks import fork
-
-    for case in json.loads(sys.argv[1]):
-        _, status = os.waitpid(fork(lambda case=case: die(*case)), 0)
-        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
-            sys.exit(f"{case}: nobody killed it")
-"""
+from tests.running import finetune, train
 
 
 def killed(definition: str, *cases: Iterable[object]) -> None:
@@ -36,19 +22,10 @@ def killed(definition: str, *cases: Iterable[object]) -> None:
         definition: Python that defines `die`, which kills its process with signal 9 somewhere.
         cases: Arguments of the calls; texts, in the end.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(definition) + textwrap.dedent(_FORKED), _texts(cases)],
-        cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def _texts(cases: Iterable[Iterable[object]]) -> str:
-    return json.dumps([[str(value) for value in case] for case in cases])
+    program = f"{textwrap.dedent(definition)}\nimport sys\ndie(*sys.argv[1:])"
+    for case in cases:
+        done = finetune(*case, launcher=("-c", program))
+        assert done.returncode == -signal.SIGKILL, f"{case}: nobody killed it: {done.stderr}"
 
 
 class InterruptAt(TrainerCallback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Any
 
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
+from tests.programs import Program
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -75,9 +77,21 @@ def run_in_two_processes(*commands: Iterable[object]) -> subprocess.CompletedPro
 def finetune(
     *arguments: object, launcher: Iterable[str] = ("-m", "finetune"), cwd: Path = REPOSITORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """The real program, in a process of its own."""
+    """The program in a process of its own, which has loaded all libraries when it begins."""
+    process = Program([*launcher, *arguments], cwd, {**os.environ, "OMP_NUM_THREADS": "1", **environment})
+    try:
+        printed, said = process.communicate()
+    except BaseException:  # a program hands it on to its workers; a kill would leave them running
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess([*launcher, *arguments], process.returncode or 0, printed, said)
+
+
+def python(*arguments: object, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A new interpreter, which loads what it needs by itself: what users start."""
     process = subprocess.Popen(
-        [sys.executable, *launcher, *(str(argument) for argument in arguments)],
+        [sys.executable, *(str(argument) for argument in arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -20,7 +20,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def program(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m finetune` in a process of its own, started in `cwd`."""
+    """`python -m finetune` in a process of its own, started in `cwd`. Libraries are loaded when it begins."""
     return finetune(*arguments, cwd=cwd, **environment)
 
 

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from tests.analysis.making import Run, write_comparison, write_run
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 from tests.experiments.inline import REFERENCE
-from tests.running import REPOSITORY, finetune
+from tests.programs import Program, in_session
+from tests.running import REPOSITORY, python
 
 PRESETS = "none,strong"
 JOBS = ("--jobs", "2")
@@ -202,22 +202,26 @@ def test_fewer_seeds_of_a_finished_comparison_train_nothing(place: Place) -> Non
 # --- kill -9 and Ctrl-C ----------------------------------------------------------------------------------------
 
 
-def start(place: Place, output: str, mark: str, *more: object) -> subprocess.Popen[str]:
-    """A comparison in a session of its own, as a terminal gives it; all its processes carry `mark`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "finetune", *(str(part) for part in place.compare(output, *more))],
-        cwd=place.path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "MARK_OF_TEST": mark},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+Start = Callable[[str], Program]
 
 
-def lines_until(process: subprocess.Popen[str], text: str, times: int = 1) -> list[str]:
+@pytest.fixture
+def start(place: Place) -> Iterator[Start]:
+    """Starts a comparison in a session of its own, as a terminal gives it; ends what a failed test leaves behind."""
+    started: list[Program] = []
+
+    def begin(output: str) -> Program:
+        started.append(Program(("-m", "finetune", *place.compare(output)), place.path, os.environ))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        for process in in_session(each.pid):
+            os.kill(process, signal.SIGKILL)
+
+
+def lines_until(process: Program, text: str, times: int = 1) -> list[str]:
     """What it says on stderr up to the line that is the last of `times` with `text`."""
-    assert process.stderr is not None
     read: list[str] = []
     for line in process.stderr:
         read.append(line)
@@ -226,53 +230,31 @@ def lines_until(process: subprocess.Popen[str], text: str, times: int = 1) -> li
     pytest.fail(f"it ended without saying {text!r}: {''.join(read)}")
 
 
-def marked(mark: str) -> list[int]:
-    """Living processes that carry a mark."""
+def importing(session: int) -> list[int]:
+    """Living processes of a session that are at least in the middle of `import torch`."""
     found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and f"MARK_OF_TEST={mark}".encode() in (entry / "environ").read_bytes():
-                state = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-                found += [] if state == "Z" else [int(entry.name)]
-        except OSError:
-            continue
-    return found
-
-
-def importing(mark: str) -> list[int]:
-    """Living processes that carry a mark and are at least in the middle of `import torch`."""
-    found = []
-    for process in marked(mark):
+    for process in in_session(session):
         with contextlib.suppress(OSError):
             found += [process] if "libtorch" in Path(f"/proc/{process}/maps").read_text(encoding="utf-8") else []
     return found
 
 
-def wait_until_all_are_gone(mark: str) -> None:
-    while marked(mark):
+def wait_until_all_are_gone(session: int) -> None:
+    while in_session(session):
         time.sleep(0.1)
 
 
-@pytest.fixture
-def mark() -> Iterator[str]:
-    """Whatever a failed test left behind is ended."""
-    name = uuid.uuid4().hex
-    yield name
-    for process in marked(name):
-        os.kill(process, signal.SIGKILL)
-
-
 @pytest.mark.usefixtures("inline")
-def test_a_killed_comparison_leaves_no_process_and_ends_as_if_undisturbed(place: Place, mark: str) -> None:
+def test_a_killed_comparison_leaves_no_process_and_ends_as_if_undisturbed(place: Place, start: Start) -> None:
     folder = place.path / "killed"
-    process = start(place, "killed", mark)
+    process = start("killed")
     lines_until(process, "none seed 0: finished")
     kept = records(folder)
-    assert len(marked(mark)) >= 3
+    assert len(in_session(process.pid)) >= 3
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    wait_until_all_are_gone(mark)
+    wait_until_all_are_gone(process.pid)
     assert any("none-seed0" in name for name in kept)
     result = invoke(*place.compare("killed", "--resume"))
     assert result.exit_code == 0, result.stderr
@@ -282,32 +264,32 @@ def test_a_killed_comparison_leaves_no_process_and_ends_as_if_undisturbed(place:
     assert figures(report_in(folder)) == figures(report_in(place.made))
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(place: Place, mark: str) -> None:
-    process = start(place, "stopped", mark)
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(place: Place, start: Start) -> None:
+    process = start("stopped")
     lines_until(process, ": started", times=2)  # both workers have imported everything
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
     assert "type the same command again" in stderr
     assert "Traceback" not in stderr
-    wait_until_all_are_gone(mark)
+    wait_until_all_are_gone(process.pid)
     states = [json.loads(path.read_text())["status"] for path in (place.path / "stopped").glob("cells/*/run.json")]
     assert set(states) <= {"interrupted", "finished"}
 
 
-def test_ctrl_c_while_the_workers_are_starting_shows_no_traceback(place: Place, mark: str) -> None:
-    process = start(place, "early", mark)
+def test_ctrl_c_while_the_workers_are_starting_shows_no_traceback(place: Place, start: Start) -> None:
+    process = start("early")
     manifest = place.path / "early" / "comparison.json"
     while not manifest.exists():
-        assert process.poll() is None
+        assert process.returncode is None
         time.sleep(0.02)
-    while len(importing(mark)) < 3:  # it and two workers
-        assert process.poll() is None
+    while len(importing(process.pid)) < 3:  # it and two workers
+        assert process.returncode is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
-    wait_until_all_are_gone(mark)
+    wait_until_all_are_gone(process.pid)
     assert "Traceback" not in stderr
 
 
@@ -601,7 +583,7 @@ def test_a_report_needs_no_torch(tmp_path: Path) -> None:
         "sys.exit(f'imported: {sorted(heavy)}' if heavy else code)\n",
         encoding="utf-8",
     )
-    result = finetune(folder, launcher=[str(script)], PYTHONPATH=str(REPOSITORY))
+    result = python(script, folder, PYTHONPATH=str(REPOSITORY))
     assert result.returncode == 0, result.stderr
 
 

@@ -11,6 +11,7 @@ import pytest
 import finetune
 from finetune.recipe.library import preset_names, recipe_names
 from tests.cli.invoking import invoke, program
+from tests.running import python
 
 COMMANDS = ["run", "ls", "show", "cp", "diff", "validate", "env"]
 HEAVY = ["torch", "transformers", "datasets", "evaluate", "sklearn", "accelerate", "pandas"]
@@ -90,7 +91,7 @@ def test_a_command_line_that_does_not_parse_exits_2_on_stderr(arguments: list[st
 
 
 def test_the_program_says_its_version(tmp_path: Path) -> None:
-    done = program("--version", cwd=tmp_path)
+    done = python("-m", "finetune", "--version", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"finetune {finetune.__version__}\n", "")
 
 

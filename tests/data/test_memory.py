@@ -1,7 +1,6 @@
 """Data from memory: the same rows, labels, splits and fingerprint as from a file, by whatever object they come."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_csv, write_jsonl
 from tests.raising import refuses
+from tests.running import finetune
 
 Cells = dict[str, list[Any]]
 
@@ -261,13 +261,7 @@ def test_another_process_reads_it(cache: Path) -> None:
         "import sys\nfrom finetune.data.load import load_data\nfrom finetune.recipe import DataSection\n"
         "print(load_data(DataSection(source=sys.argv[1])).fingerprint)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, reference],
-        env={**os.environ, "FINETUNE_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = finetune(reference, launcher=("-c", program), FINETUNE_CACHE=str(cache))
     assert done.stdout.strip() == load(reference).fingerprint
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from finetune.techniques.registry import source_digest
 from tests.cli.invoking import invoke
 from tests.pages import python_blocks
 from tests.raising import refuses
-from tests.running import REPOSITORY, finetune
+from tests.running import REPOSITORY, finetune, python
 
 Write = Callable[..., Path]
 PAGE = REPOSITORY / "docs" / "own-techniques.md"
@@ -102,14 +99,7 @@ def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:
     (site / "their_gradients.py").write_text(EXAMPLE, encoding="utf-8")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[finetune.techniques]\ntheirs = their_gradients:GradientCentralization\n")
-    found = subprocess.run(
-        [sys.executable, "-m", "finetune", "ls", "techniques"],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        check=False,
-    )
+    found = python("-m", "finetune", "ls", "techniques", PYTHONPATH=str(site))
     assert found.returncode == 0, found.stderr
     assert "  theirs  " in found.stdout
 
@@ -209,7 +199,7 @@ def test_an_entry_point_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[finetune.techniques]\nbroken = nowhere_to_be_found:Mine\n")
-    found = finetune("validate", PYTHONPATH=str(tmp_path))
+    found = python("-m", "finetune", "validate", PYTHONPATH=str(tmp_path))
     assert found.returncode == 2
     assert "error: entry point broken = nowhere_to_be_found:Mine: cannot be loaded: ModuleNotFoundError" in found.stderr
     assert "pip uninstall broken-package" in found.stderr

@@ -28,7 +28,7 @@ from finetune.records.store import RunFolder
 from finetune.training.gap_callback import GapCallback
 from tests.conftest import labelled_texts
 from tests.raising import refuses
-from tests.running import TORCHRUN, finetune
+from tests.running import REPOSITORY, TORCHRUN, python
 
 Items = list[dict[str, Any]]
 LABELS: dict[str, Callable[[int], Any]] = {
@@ -291,8 +291,7 @@ def test_two_processes_measure_every_row_once_and_in_order(tiny_model: Path, tmp
     """16 rows in batches of 5 for two processes: the last turn is not full."""
     script = tmp_path / "distributed.py"
     script.write_text(textwrap.dedent(DISTRIBUTED), encoding="utf-8")
-    launcher = [*TORCHRUN[:-1], str(script)]
-    done = finetune(tiny_model, tmp_path, launcher=launcher, PYTHONPATH=str(Path(__file__).parents[2]))
+    done = python(*TORCHRUN[:-1], script, tiny_model, tmp_path, PYTHONPATH=str(REPOSITORY))
     assert done.returncode == 0, done.stderr
     record = RunFolder(tmp_path / "run").read()
     assert isinstance(record, FinishedRecord)

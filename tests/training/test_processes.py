@@ -9,7 +9,7 @@ import pytest
 
 from finetune.records.store import read_record
 from tests.cli.invoking import invoke
-from tests.running import TORCHRUN, assert_same_weights, finetune, run_in_two_processes, train
+from tests.running import TORCHRUN, assert_same_weights, finetune, python, run_in_two_processes, train
 
 Write = Callable[..., Path]
 
@@ -76,9 +76,7 @@ def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path
 
 def test_an_error_of_two_processes_is_said_once(recipe: Path, tmp_path: Path) -> None:
     """By torchrun itself, which has things to say of its own when a process fails."""
-    run = finetune(
-        "run", recipe, "--output", tmp_path / "two", "--set", "data.text=nothing", launcher=(*TORCHRUN, "finetune")
-    )
+    run = python(*TORCHRUN, "finetune", "run", recipe, "--output", tmp_path / "two", "--set", "data.text=nothing")
     assert run.returncode != 0
     assert run.stderr.count("error: ") == 1
     assert not (tmp_path / "two").exists()
