@@ -29,6 +29,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+# What a report's plots are where they are not looked at: drawing takes most of a report's time.
+BLANK_SVG = '<svg viewBox="0 0 1 1" role="img"></svg>'
+BLANK_PNG = b"\x89PNG"
+
 WORDS = [
     "good",
     "great",
@@ -199,6 +203,13 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of this process have blank plots. Real ones are tested in tests/reports."""
+    monkeypatch.setattr("finetune.reports.figures.canvas.to_svg", lambda *_: BLANK_SVG)
+    monkeypatch.setattr("finetune.reports.figures.canvas.to_png", lambda *_: BLANK_PNG)
 
 
 @pytest.fixture

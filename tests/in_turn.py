@@ -1,4 +1,4 @@
-"""Several `finetune` commands, one after the other, in two processes that have joined as those of torchrun do.
+"""Several `finetune` commands or scripts, one after the other, in two processes that have joined as torchrun's do.
 
 `python -m tests.in_turn '[["run", …], …]'` runs every command in both processes. It exits with 0 if both processes have
 run all commands; the first process that fails ends the other one and gives the exit code, and what would follow is not
@@ -8,6 +8,7 @@ tested with a single command in tests/training/test_processes.py.
 
 import json
 import os
+import runpy
 import signal
 import sys
 from unittest.mock import patch
@@ -23,6 +24,10 @@ DIGITS = 5  # of a port
 
 
 def execute(arguments: list[str]) -> None:
+    if arguments[0].endswith(".py"):
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+        return
     if code := app(arguments, standalone_mode=False):  # so called it returns the code of an exit
         sys.exit(code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ def _describe(encoder: Encoder, section: DataSection) -> list[Any]:
     return [encoder.identity, encoder.limit, encoder.max_length, section.long_texts]
 
 
+@cache
 def _versions() -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
     for name in LIBRARIES:

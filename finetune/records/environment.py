@@ -41,8 +41,9 @@ def read_versions() -> dict[str, str]:
     return dict(_versions())
 
 
+@functools.cache
 def read_code() -> CodeVersion:
-    """Version, and commit if the package runs from its own checkout."""
+    """Version, and commit if the package runs from its own checkout: as it was when this process asked first."""
     folder = Path(finetune.__file__).parent
     commit = _git(folder, "rev-parse", "HEAD") if (folder.parent / ".git").exists() else None
     if commit is None:

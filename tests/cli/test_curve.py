@@ -17,6 +17,8 @@ from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
 from tests.experiments.inline import REFERENCE, RecordingExecutor
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SIZES = "8,16,48"
 STOPS_AFTER = 4  # cells
 

@@ -319,14 +319,15 @@ def scale(step, factor):
             parameter.grad.mul_(factor)
 
 
-def train_in_worker(carried: bytes, recipe: bytes, folder: str) -> None:
+def train_in_worker(carried: bytes, recipes: dict[str, bytes], folder: str) -> None:
     from finetune.records.store import RunFolder
     from finetune.techniques import receive_techniques
     from finetune.training.prepare import prepare
     from finetune.training.runner import run_seed
 
     receive_techniques(carried)
-    run_seed(prepare(pickle.loads(recipe)), 0, RunFolder(Path(folder)))
+    for name, recipe in recipes.items():
+        run_seed(prepare(pickle.loads(recipe)), 0, RunFolder(Path(folder) / name))
 
 
 if __name__ == "__main__":
@@ -335,24 +336,17 @@ if __name__ == "__main__":
 
     recipe, file, folder = sys.argv[1:]
     names = [use_technique(HalvesGradients), use_technique(f"{file}:FromFile")]
-    tasks = [(pickle.dumps(resolve(recipe, overrides=[f"techniques.{name}={{}}"]).recipe), name) for name in names]
+    recipes = {name: pickle.dumps(resolve(recipe, overrides=[f"techniques.{name}={{}}"]).recipe) for name in names}
     spawn = multiprocessing.get_context("spawn")
-    workers = [
-        spawn.Process(target=train_in_worker, args=(carry_techniques(), task, str(Path(folder) / name)))
-        for task, name in tasks
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    print(json.dumps([worker.exitcode for worker in workers]))
+    worker = spawn.Process(target=train_in_worker, args=(carry_techniques(), recipes, folder))
+    worker.start()
+    worker.join()
+    sys.exit(worker.exitcode)
 '''
 FROM_FILE = HEADER + SCALE + HALVES.replace("HalvesGradients", "FromFile")
 
 
-def test_a_class_of_a_script_and_one_of_a_file_travel_to_two_spawned_processes(
-    write_recipe: Write, tmp_path: Path
-) -> None:
+def test_a_class_of_a_script_and_one_of_a_file_travel_to_a_spawned_process(write_recipe: Write, tmp_path: Path) -> None:
     """The same arithmetic, once as a class of `__main__` and once of a file that is gone when the worker starts."""
     script, file = tmp_path / "script.py", tmp_path / "from_file.py"
     script.write_text(SCRIPT, encoding="utf-8")
@@ -362,7 +356,6 @@ def test_a_class_of_a_script_and_one_of_a_file_travel_to_two_spawned_processes(
         [sys.executable, script, recipe, file, tmp_path], capture_output=True, text=True, cwd=REPOSITORY, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0, 0], done.stderr
     records = [
         json.loads((tmp_path / name / "run.json").read_text(encoding="utf-8"))
         for name in ("halves_gradients", "from_file")

@@ -28,7 +28,7 @@ from finetune.records.store import RunFolder
 from finetune.training.gap_callback import GapCallback
 from tests.conftest import labelled_texts
 from tests.raising import refuses
-from tests.running import REPOSITORY, TORCHRUN, python
+from tests.running import run_in_two_processes
 
 Items = list[dict[str, Any]]
 LABELS: dict[str, Callable[[int], Any]] = {
@@ -256,6 +256,7 @@ def _stop() -> Any:
     raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_report_shows_several_runs_side_by_side(tiny_model: Path, tmp_path: Path) -> None:
     from tests.cli.invoking import invoke
 
@@ -291,8 +292,7 @@ def test_two_processes_measure_every_row_once_and_in_order(tiny_model: Path, tmp
     """16 rows in batches of 5 for two processes: the last turn is not full."""
     script = tmp_path / "distributed.py"
     script.write_text(textwrap.dedent(DISTRIBUTED), encoding="utf-8")
-    done = python(*TORCHRUN[:-1], script, tiny_model, tmp_path, PYTHONPATH=str(REPOSITORY))
-    assert done.returncode == 0, done.stderr
+    run_in_two_processes([script, tiny_model, tmp_path])
     record = RunFolder(tmp_path / "run").read()
     assert isinstance(record, FinishedRecord)
     assert record.budget.processes == 2

@@ -53,7 +53,7 @@ def test_a_profiled_run_learns_bit_for_bit_what_another_learns(write_recipe: Wri
 
 @pytest.mark.parametrize(
     ("batch_size", "steps", "first", "count"),
-    [(2, 16, 4, 10), (8, 4, 4, 1), (16, 2, 2, 1), (32, 1, 1, 1)],
+    [(2, 16, 4, 10), (16, 2, 2, 1)],
 )
 def test_steps_of_one_epoch_are_looked_at_after_a_warm_up(
     write_recipe: Write, tmp_path: Path, batch_size: int, steps: int, first: int, count: int

@@ -27,6 +27,8 @@ from tests.conftest import labelled_texts
 from tests.raising import refuses, typed
 from tests.running import REPOSITORY, assert_same_weights, train
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 Write = Callable[..., Path]
 INLINE: dict[str, Any] = {"executor": "inline", "overrides": {"training.epochs": 4}}
 
