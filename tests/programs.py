@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-LOADED = ["finetune.cli.app", "finetune.training.runner", "tests.running"]
+# Installed packages only: the server looks for them without this process's sys.path.
+LOADED = ["finetune.cli.app", "finetune.training.runner"]
 _SERVER: Any = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(LOADED)
 
