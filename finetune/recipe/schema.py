@@ -131,6 +131,13 @@ class DataSection(Section):
 
 class TrainingSection(Section):
     epochs: int = Field(10, ge=1, le=10_000, description="Passes over the training rows.")
+    min_steps: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Fewest optimizer steps: with few training rows the epochs are raised to reach them, but not above "
+        "100. 0: the epochs stay as they are.",
+    )
     batch_size: int = Field(
         16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."
     )

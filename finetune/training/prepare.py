@@ -21,7 +21,7 @@ from finetune.models.load import (
     load_tokenizer,
     position_limit,
 )
-from finetune.recipe import Recipe, apply_rules, find_budget_problems, recipe_budget
+from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
@@ -109,8 +109,8 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
     stopwatch = stopwatch or Stopwatch()
     with stopwatch.phase(DATA):
         data = load_data(recipe.data) if data is None else data
-        recipe = fitted_recipe(recipe, data)
-        data = with_score_note(recipe, data)
+        asked, recipe = recipe, fitted_recipe(recipe, data)
+        data = with_length_note(with_score_note(recipe, data), asked, recipe)
         measure = measure_for(data, recipe.training.score)
     tokenizer, encoder, model_problems = check_run(recipe, data)
     budget = plan_budget(recipe, data)
@@ -195,8 +195,15 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
-    """The recipe with the settings that its rules ask for at the size of this data."""
-    return apply_rules(recipe, len(data.train), len(data.labels or ()) or 2)
+    """The recipe with the settings and the epochs that it asks for at the size of this data."""
+    rows = len(data.train)
+    return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) or 2), rows)
+
+
+def with_length_note(data: Data, before: Recipe, after: Recipe) -> Data:
+    """The data with a note where its few rows have raised the epochs."""
+    note = longer_note(before, after, len(data.train))
+    return data if note is None else replace(data, notes=[*data.notes, note])
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
