@@ -63,8 +63,8 @@ def resolve_pooling(section: ModelSection, location: str, config: Any) -> Poolin
         config: As the checkpoint has it.
 
     Raises:
-        ModelError: The architecture cannot compute the pooling that the recipe names, or the checkpoint pools in another
-            way already.
+        ModelError: The architecture cannot compute the pooling that the recipe names, or the checkpoint pools
+            already, in another way.
     """
     present = getattr(config, POOLING, None)
     if present is not None:
@@ -122,8 +122,8 @@ def _by_training(section: ModelSection, location: str, config: Any) -> Pooling:
     if obstacle is None:
         return _pooling(config, trained, "the encoder was trained with it, as modules.json says")
     why = (
-        f"the encoder was trained with {trained} pooling, but the head reads {own}: {obstacle}. The first token of such "
-        "an encoder was not trained to hold a text: expect lower scores, most of all on few texts."
+        f"the encoder was trained with {trained} pooling, but the head reads {own}: {obstacle}. What the head reads "
+        "was not trained to hold a text: expect lower scores, most of all on few texts."
     )
     changes = (Change(settings={_KEY: own}, note="accepts it"), Change(text="choose another encoder."))
     problem = Problem(why, _KEY, found="auto", changes=changes)

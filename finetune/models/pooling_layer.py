@@ -83,9 +83,7 @@ def finish_pooling_layer(model: Any, is_new: bool) -> None:
             _start_head(model)
     for module in layer.modules():
         if isinstance(module, nn.Dropout):
-            module.p = (
-                0.0  # tokens or numbers that are missing from the mean are noise that no encoder was trained with
-            )
+            module.p = 0.0  # no encoder was trained with tokens, or parts of their sum, missing from the mean
     for name in constant_names(model):
         model.get_parameter(name).requires_grad_(False)
 

@@ -76,7 +76,7 @@ def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None) -> di
 
 
 def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
-    """Architecture, size, what the head reads, and each dropout site as in the checkpoint and as this recipe trains it."""
+    """Architecture, size, pooling, and each dropout site as in the checkpoint and as this recipe trains it."""
     plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)
     pooling = find_pooling(recipe.model)
