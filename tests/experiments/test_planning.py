@@ -15,6 +15,7 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
 from finetune.experiments.planning import plan_runs
 from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
+from tests.conftest import name_pooling
 from tests.raising import refusal, refuses
 
 Write = Callable[..., Path]

@@ -145,7 +145,7 @@ def test_it_is_no_layer_of_the_encoder(architecture: str) -> None:
     assert without.keys() == with_it.keys()
     for name, group in without.items():
         assert with_it[name].parameters == group.parameters
-        assert with_it[name].norm < 1.2 * group.norm, "constants of 1024 are not among the weights"
+        assert with_it[name].norm < 100, "constants of 1024 are not among the weights"
 
 
 def test_mean_trains_nothing_of_it_and_attention_trains_queries_and_keys(tiny_model: Path) -> None:
