@@ -41,7 +41,7 @@ def encoder_layers(model: Any) -> dict[str, Any]:
 def pooling_path(model: Any) -> str | None:
     """Path of the layer that was added to pool, the last one; None without it. It comes after the encoder's layers, as
     a pooler does."""
-    return None if getattr(model.config, POOLING, None) is None else list(_all_layers(model))[-1]
+    return None if _added_for(model) is None else list(_all_layers(model))[-1]
 
 
 def is_in_pooling_layer(model: Any, name: str) -> bool:
@@ -53,12 +53,18 @@ def is_in_pooling_layer(model: Any, name: str) -> bool:
 def constant_names(model: Any) -> frozenset[str]:
     """Names of parameters that are constants of the computation and never train: those of the layer that was added to
     pool, without query and key where it attends."""
-    attends = getattr(model.config, POOLING, None) == "attention"
+    attends = _added_for(model) == "attention"
     return frozenset(
         name
         for name, _ in model.named_parameters()
         if is_in_pooling_layer(model, name) and not (attends and _ATTENDS.search(name))
     )
+
+
+def _added_for(model: Any) -> str | None:
+    """The pooling that the last layer was added for; modules without a configuration have no such layer."""
+    kind: str | None = getattr(getattr(model, "config", None), POOLING, None)
+    return kind
 
 
 def _all_layers(model: Any) -> dict[str, Any]:
