@@ -20,6 +20,9 @@ from finetune.models.layers import constant_names, depth_of, encoder_layers, lin
 from finetune.models.load import encoder_parameters, find_pooling, load_config, load_model
 from finetune.models.pooling_layer import HEADS
 from finetune.recipe import ModelSection
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import read_record
+from finetune.reports.run_content import run_facts
 from finetune.techniques.freeze import Freeze
 from finetune.techniques.lora import LoRA
 from finetune.techniques.reinit import Reinit
@@ -29,7 +32,7 @@ from finetune.training.weights import weight_statistics
 from tests.conftest import ARCHITECTURES, name_pooling, save_tiny_model
 from tests.interrupting import InterruptAt
 from tests.raising import refusal
-from tests.running import assert_same_weights, train, weights
+from tests.running import REPOSITORY, assert_same_weights, train, weights
 from tests.techniques.models import loaded, tiny_folder, trainable, without_weights
 
 Write = Callable[..., Path]
@@ -208,6 +211,15 @@ def test_a_run_resumes_exactly_and_says_how_it_pools(write_recipe: Write, tmp_pa
         assert torch.equal(end[name], start.get_parameter(name)), name
     moved = {name for name in QUERY_AND_KEY if end[f"{pooling_path(start)}.{name}"].any()}
     assert moved >= {"attention.self.query.weight", "attention.self.key.weight"}
+
+
+def test_records_of_earlier_versions_render_without_it() -> None:
+    record = read_record(REPOSITORY / "tests" / "records" / "run.json")
+    assert isinstance(record, FinishedRecord)
+    assert "pooling" not in record.model.model_dump()
+    assert "Pooling" not in dict(run_facts(record))
+    facts = record.model.model_copy(update={"pooling": "mean", "pooling_reason": "as set"})
+    assert dict(run_facts(record.model_copy(update={"model": facts})))["Pooling"] == "mean: as set."
 
 
 # --- the choice ---------------------------------------------------------------------------------------------
