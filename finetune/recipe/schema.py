@@ -35,6 +35,12 @@ class ModelSection(Section):
         pattern="^[0-9a-f]{64}$",
         description="Expected SHA-256 of model.safetensors; checked before loading.",
     )
+    pooling: Literal["auto", "cls", "mean", "attention"] = Field(
+        "auto",
+        description="What the head reads: the first token (cls), the mean of all tokens (mean), or their mean with "
+        "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
+        "config.json says; else cls.",
+    )
 
 
 class DataSection(Section):
