@@ -126,13 +126,14 @@ def seed_deviation(pairs: Values) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a target: the number, its interval if it has one, and whether they reach what was asked for."""
+    """Of a target: the number, its interval if it has one, whether they reach what was asked for; and how many sets."""
 
     value: float
     low: float | None
     high: float | None
     is_met: bool
     is_shown: bool
+    sets: int
 
 
 def judge(lines: list[Line], target: Mapping[str, Any]) -> Outcome | None:
@@ -145,8 +146,10 @@ def judge(lines: list[Line], target: Mapping[str, Any]) -> Outcome | None:
         return None
     value, low, high = found
     if "most" in target:
-        return Outcome(value, low, high, value <= target["most"], high is not None and high <= target["most"])
-    return Outcome(value, low, high, value >= target["least"], low is not None and low >= target["least"])
+        is_met, is_shown = value <= target["most"], high is not None and high <= target["most"]
+    else:
+        is_met, is_shown = value >= target["least"], low is not None and low >= target["least"]
+    return Outcome(value, low, high, is_met, is_shown, len(pairs))
 
 
 def _measured(of: str, pairs: Values) -> tuple[float, float | None, float | None] | None:

@@ -115,23 +115,21 @@ def _cost_cells(lines: list[Line], arm: str) -> list[str]:
 
 
 def targets_table(lines: list[Line], targets: Sequence[Mapping[str, Any]]) -> str:
+    """What was asked for and what was found; how many sets there are yet says how final that is."""
     rows = []
     for target in targets:
-        outcome = judge(select(lines, "confirming", target["n"]), target)
-        unit = " %" if target["of"] in ("gap_nll", "seed_sd") else ""
-        asked = (
-            f"≤ {target['most']}"
-            if "most" in target
-            else f"≥ {_signed(target['least']) if not unit else target['least']}"
-        )
+        is_share = target["of"] in ("gap_nll", "seed_sd")
+        unit, number = (" %", _number) if is_share else ("", _signed)
+        asked = f"≤ {target['most']}" if "most" in target else f"≥ {number(target['least'])}"
         named = [f"`{target['arm']}`", f"`{target['against']}`", f"{target['n']:,}", _OF[target["of"]], asked + unit]
+        outcome = judge(select(lines, "confirming", target["n"]), target)
         if outcome is None:
-            rows.append([*named, "", "", "no runs yet"])
+            rows.append([*named, "", "", "", "no runs yet"])
             continue
-        number = _number if unit else _signed
         verdict = ("met, shown" if outcome.is_shown else "met") if outcome.is_met else "missed"
-        rows.append([*named, number(outcome.value) + unit, _interval(outcome.low, outcome.high), verdict])
-    return table(["arm", "against", "n", "of", "asked", "found", "95 %", ""], rows)
+        found = [number(outcome.value) + unit, _interval(outcome.low, outcome.high), str(outcome.sets)]
+        rows.append([*named, *found, verdict])
+    return table(["arm", "against", "n", "of", "asked", "found", "95 %", "sets", ""], rows)
 
 
 _OF = {
