@@ -116,9 +116,19 @@ def test_a_floor_of_steps_becomes_epochs() -> None:
 
 def test_settings_that_a_build_does_not_know_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     arm = arms.Arm("x", "none", set={"data.max_length": 64, "x.y": "{rows}/z"}, where_known={"model.place": "cls"})
-    assert arm.overrides(100, Path("rows")) == {"data.max_length": 64, "x.y": "rows/z"}
+    settings = arm.overrides(100, Path("rows"), "regression")
+    assert settings == {"data.task": "regression", "data.max_length": 64, "x.y": "rows/z"}
     monkeypatch.setattr(arms, "is_known", lambda key: True)
-    assert arm.overrides(100, Path("rows"))["model.place"] == "cls"
+    assert arm.overrides(100, Path("rows"), "regression")["model.place"] == "cls"
+
+
+def test_settings_of_a_task_are_for_that_task_only() -> None:
+    strong = arms.read_arms()["strong"]
+    numbers, classes = (strong.overrides(100, Path("rows"), task) for task in ("regression", "single_label"))
+    assert numbers["techniques.label_smoothing"] == "off"
+    assert "training.score" not in numbers
+    assert classes["training.score"] == "accuracy"
+    assert "techniques.label_smoothing" not in classes
 
 
 def test_every_arm_and_target_of_the_file_can_be_read() -> None:

@@ -19,7 +19,7 @@ SECTIONS = {"model": ModelSection, "data": DataSection, "training": TrainingSect
 
 @dataclass(frozen=True)
 class Arm:
-    """One entry of arms.yaml, see there; `base` are the settings that all arms share."""
+    """One entry of arms.yaml, see there; `base` and `base_by_task` are what all arms share."""
 
     name: str
     preset: str | None = None
@@ -28,19 +28,28 @@ class Arm:
     min_steps: int | None = None
     rival: str | None = None
     venv: str | None = None
+    by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
+    base_by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def definition(self) -> dict[str, Any]:
         """What decides the numbers: a record of another definition is made anew."""
-        shared = {} if self.rival else {"base": self.base}
-        own = {"preset": self.preset, "set": self.set, "min_steps": self.min_steps, "rival": self.rival}
+        shared = {} if self.rival else {"base": self.base, "base_by_task": self.base_by_task}
+        own = {
+            "preset": self.preset,
+            "set": self.set,
+            "by_task": self.by_task,
+            "min_steps": self.min_steps,
+            "rival": self.rival,
+        }
         return shared | {key: value for key, value in own.items() if value}
 
-    def overrides(self, n: int, rows: Path) -> dict[str, Any]:
+    def overrides(self, n: int, rows: Path, task: str) -> dict[str, Any]:
         """Dotted key -> value, for n training rows in this folder."""
+        of_task = {**self.base_by_task.get(task, {}), **self.by_task.get(task, {})}
         known = {key: value for key, value in self.where_known.items() if is_known(key)}
-        values = {**self.base, **known, **self.set}
+        values = {**self.base, **known, **of_task, "data.task": task, **self.set}
         values = {key: _filled(value, rows) for key, value in values.items()}
         if self.min_steps:
             values["training.epochs"] = epochs_of_steps(
@@ -52,7 +61,8 @@ class Arm:
 def read_arms(path: Path = FILE) -> dict[str, Arm]:
     """All arms, in the order of the file."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {name: Arm(name, base=content["base"], **entry) for name, entry in content["arms"].items()}
+    shared = {"base": content["base"], "base_by_task": content["by_task"]}
+    return {name: Arm(name, **shared, **entry) for name, entry in content["arms"].items()}
 
 
 def read_targets(path: Path = FILE) -> list[dict[str, Any]]:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -299,6 +301,18 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def end_with_parent() -> None:
+    """End as soon as the process that started this one has: nobody waits for the result."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("rival", choices=RIVALS)
@@ -306,7 +320,10 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder of the encoder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--end-with-parent", action="store_true", help="so that a kill of the caller ends this, too")
     arguments = parser.parse_args()
+    if arguments.end_with_parent:
+        end_with_parent()
     for module in IMPORTED[arguments.rival]:  # not part of the time
         __import__(module)
     problem = read_problem(arguments.rows)

@@ -94,7 +94,7 @@ def _gaps(found: dict[str, Any]) -> dict[str, Any]:
 
 def _run_ours(place: Place, cell: Cell, arm: Arm, rows: Path, task: str) -> dict[str, Any]:
     """Through the Python API. Nothing is kept of the run's folder."""
-    overrides = {**arm.overrides(cell.n, rows), "data.task": task}
+    overrides = arm.overrides(cell.n, rows, task)
     with tempfile.TemporaryDirectory(dir=place.output, prefix=f"run-{os.getpid()}-") as folder, Clock() as clock:
         result = finetune.run(
             RECIPE,
@@ -145,7 +145,7 @@ def _run_rival(place: Place, cell: Cell, arm: Arm, rows: Path) -> dict[str, Any]
 
 def _call_rival(python: str, rival: str, rows: Path, seed: int, folder: Path) -> dict[str, Any]:
     command = [python, str(Path(rivals.__file__)), rival, str(rows), "--model", locate_model(encoder())]
-    command += ["--seed", str(seed), "--output", str(folder / "logits.npz")]
+    command += ["--seed", str(seed), "--output", str(folder / "logits.npz"), "--end-with-parent"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{rival} ended with {done.returncode}: {done.stderr.strip()[-REASON:]}")
