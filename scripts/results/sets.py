@@ -47,7 +47,7 @@ HALVES = {
 SETS = (*HALVES["choosing"], *HALVES["confirming"])
 SIZES = (100, 300, 1000)
 SEEDS = (0, 1, 2)
-VALIDATION, TEST, UNLABELLED = 300, 2000, 2000  # rows at most
+VALIDATION, TEST, UNLABELLED = 300, 1000, 2000  # rows at most
 DRAW = 0  # seed of validation and test
 PER_CLASS = 2  # training rows at least
 
