@@ -137,6 +137,17 @@ def save_tiny_model(folder: Path, architecture: str = "bert", **changes: Any) ->
     return folder
 
 
+def name_pooling(folder: Path, mode: str = "mean_tokens") -> Path:
+    """Say in a model folder, as sentence-transformers does, which pooling the encoder was trained with."""
+    names = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{name}"} for name, path in names.items()]
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    flags = {f"pooling_mode_{name}": name == mode for name in ("cls_token", "mean_tokens", "max_tokens")}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags), encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _short_runs() -> Iterator[None]:
     """One thread: tiny models gain nothing from more. And without two habits of libraries that took an eighth of a tiny
@@ -166,6 +177,12 @@ def _short_runs() -> Iterator[None]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny BERT with dropout 0.1."""
     return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def pooled_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny BERT, said to have been trained with mean pooling."""
+    return name_pooling(save_tiny_model(tmp_path_factory.mktemp("model") / "pooled-bert"))
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from finetune.data.rows import Data
 from finetune.errors import Change, RecipeError
 from finetune.experiments.variants import Variant
 from finetune.recipe import Recipe
-from finetune.techniques import TrainingPlan, hook_of
 
 # The shortest budget that Zhang et al. 2021 (arXiv:2006.05987) try for 1,000 rows. With fixed epochs a small size would
 # be trained for a handful of steps, and its low score would be that of an untrained model (Mosbach et al. 2021).
 MIN_STEPS = 200
-# Epochs are raised this many times at most: validation is measured once an epoch, and with a few rows of training
-# nearly all time would go into measuring.
-MOST_LONGER = 10
 STEPS_OF_TEN = (1, 2, 5)  # the default sizes: 100, 200, 500, 1000, …
 SMALLEST_SHARE = 10  # the default sizes begin near a tenth of all rows
 NEAR_ALL = 0.8  # a default size above this share of all rows would say little beside all of them
@@ -102,6 +96,8 @@ def on_all_rows(recipe: Recipe) -> Recipe:
 def sized_variants(presets: Sequence[Variant], sizes: Sequence[int], score: str) -> list[Variant]:
     """Every preset at every size, compared with the baseline at the same size; the smallest first.
 
+    Each is trained for `MIN_STEPS` optimizer steps at least.
+
     Args:
         presets: On all training rows.
         sizes: Ascending.
@@ -121,52 +117,16 @@ def sized_variants(presets: Sequence[Variant], sizes: Sequence[int], score: str)
 
 
 def _on_subset(recipe: Recipe, size: int, score: str) -> Recipe:
-    changes: dict[str, Any] = {"data": recipe.data.model_copy(update={"subset": size})}
+    training: dict[str, Any] = {"min_steps": max(MIN_STEPS, recipe.training.min_steps)}
     if recipe.training.score == "auto" and score in ("accuracy", "macro_f1"):
-        changes["training"] = recipe.training.model_copy(update={"score": score})
-    return recipe.model_copy(update=changes)
+        training["score"] = score
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"subset": size}),
+            "training": recipe.training.model_copy(update=training),
+        }
+    )
 
 
 def name_at(preset: str, size: int) -> str:
     return f"{preset}, {size} rows"
-
-
-def with_enough_steps(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
-    """Raise the epochs of small sizes to `MIN_STEPS` optimizer steps; what counts epochs is stretched along.
-
-    Args:
-        variants: From `fit_variants`: techniques as they are at their size.
-
-    Returns:
-        The variants, and what was raised, in words.
-    """
-    raised: list[Variant] = []
-    notes: dict[str, None] = {}
-    for variant in variants:
-        assert variant.size is not None, "variants of a curve have a size"
-        epochs = variant.recipe.training.epochs
-        a_pass = math.ceil(variant.size / variant.recipe.training.batch_size)
-        needed = min(max(epochs, math.ceil(MIN_STEPS / a_pass)), MOST_LONGER * epochs)
-        if needed == epochs:
-            raised.append(variant)
-            continue
-        raised.append(replace(variant, recipe=_longer(variant.recipe, needed)))
-        short = f", as {MOST_LONGER} times the epochs is the most" if needed * a_pass < MIN_STEPS else ""
-        notes[
-            f"{variant.size} rows: {needed} epochs instead of {epochs}, {needed * a_pass} steps instead of "
-            f"{epochs * a_pass}: a curve trains each size for {MIN_STEPS} steps at least{short}"
-        ] = None
-    return raised, list(notes)
-
-
-def _longer(recipe: Recipe, epochs: int) -> Recipe:
-    factor = epochs / recipe.training.epochs
-    return recipe.model_copy(
-        update={
-            "training": recipe.training.model_copy(update={"epochs": epochs}),
-            "techniques": {
-                name: hook_of(technique, TrainingPlan.with_epochs_scaled)(factor)
-                for name, technique in recipe.techniques.items()
-            },
-        }
-    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.data.loader import Loader
 from finetune.errors import Change, Problem, RecipeError, suggest
-from finetune.recipe import Recipe, preset_name, resolve
+from finetune.recipe import Recipe, longer_note, preset_name, resolve
 from finetune.records.schema import OWN
 from finetune.training.prepare import fitted_recipe
 
@@ -210,16 +210,21 @@ def _changes_technique(change: Change) -> bool:
     return any(key.startswith("techniques.") for key in change.settings)
 
 
-def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -> list[Variant]:
-    """Put in the settings that presets want for data of this size.
+def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -> tuple[list[Variant], list[str]]:
+    """Put in the settings that presets want for data of this size, and raise the epochs where its rows are few.
 
     In an ablation, parts that are off at this size are left out: there is nothing to take away.
+
+    Returns:
+        The variants, and where epochs were raised, in words.
     """
-    fitted = []
+    fitted, notes = [], dict[str, None]()
     for variant in variants:
         loaded = data.load(variant.recipe_for(0, folds, 0 if folds else None).data)
         # Without the rules from here on: folds that differ by a row must not have settings of their own.
         recipe = fitted_recipe(variant.recipe, loaded).model_copy(update={"rules": {}})
+        if note := longer_note(variant.recipe, recipe, len(loaded.train)):
+            notes[note] = None
         fitted.append(replace(variant, recipe=recipe))
     present = {name for variant in fitted if variant.technique is None for name in variant.recipe.techniques}
-    return [variant for variant in fitted if variant.technique is None or variant.technique in present]
+    return [variant for variant in fitted if variant.technique is None or variant.technique in present], list(notes)

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from finetune.models.layers import is_in_pooling_layer
+
 KINDS = ("hidden", "attention", "classifier")
 
 _BERT_LIKE: dict[str, tuple[str, ...]] = {
@@ -103,9 +105,14 @@ def apply_module_dropout(model: Any, probabilities: dict[str, float]) -> None:
 
 
 def dropout_sites(model: Any) -> list[DropoutSite]:
-    """Walk a built sequence classifier and return every dropout it applies, in module order."""
+    """Walk a built sequence classifier and return every dropout it applies, in module order.
+
+    A layer that was added to pool applies none, whatever the others are set to.
+    """
     sites = []
     for path, module in model.named_modules():
+        if is_in_pooling_layer(model, path):
+            continue
         if type(module).__name__ in _DROPOUT_CLASSES:
             sites.append(DropoutSite(path, _kind(model, path), float(module.p)))
         else:

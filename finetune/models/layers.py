@@ -22,14 +22,52 @@ _LAYERS = {
     "distilbert": "transformer.layer",
     "modernbert": "layers",
 }
+POOLING = "finetune_pooling"
+"""Key of a configuration whose last layer was added to pool (`pooling_layer.py`): mean or attention."""
+_ATTENDS = re.compile(r"\.(query|key|q_lin|k_lin)\.")
 
 
 def encoder_layers(model: Any) -> dict[str, Any]:
-    """Path -> layer, from the bottom to the top.
+    """Path -> layer, from the bottom to the top; without one that was added to pool.
 
     Raises:
         ModelError: The architecture is unknown here, or its layers share their weights (albert).
     """
+    layers = _all_layers(model)
+    layers.pop(pooling_path(model) or "", None)
+    return layers
+
+
+def pooling_path(model: Any) -> str | None:
+    """Path of the layer that was added to pool, the last one; None without it. It comes after the encoder's layers, as
+    a pooler does."""
+    return None if _added_for(model) is None else list(_all_layers(model))[-1]
+
+
+def is_in_pooling_layer(model: Any, name: str) -> bool:
+    """Whether a module or parameter is part of the layer that was added to pool."""
+    path = pooling_path(model)
+    return path is not None and name.startswith(f"{path}.")
+
+
+def constant_names(model: Any) -> frozenset[str]:
+    """Names of parameters that are constants of the computation and never train: those of the layer that was added to
+    pool, without query and key where it attends."""
+    attends = _added_for(model) == "attention"
+    return frozenset(
+        name
+        for name, _ in model.named_parameters()
+        if is_in_pooling_layer(model, name) and not (attends and _ATTENDS.search(name))
+    )
+
+
+def _added_for(model: Any) -> str | None:
+    """The pooling that the last layer was added for; modules without a configuration have no such layer."""
+    kind: str | None = getattr(getattr(model, "config", None), POOLING, None)
+    return kind
+
+
+def _all_layers(model: Any) -> dict[str, Any]:
     kind = str(model.config.model_type)
     if kind == "albert":
         raise ModelError("architecture 'albert' shares one set of weights among its layers, so they cannot differ.")
@@ -51,7 +89,9 @@ def depth_of(name: str, layers: dict[str, Any], prefix: str) -> int:
         if name.startswith(f"{path}."):
             return index + 1
     inside = name.startswith(f"{prefix}.")
-    return 0 if inside and re.search(r"embeddings|\.encoder\.|relative_attention", name) else len(layers) + 1
+    # A layer that is not among `layers` was added to pool.
+    shared = re.search(r"embeddings|\.encoder\.(?!layer\.)|relative_attention", name)
+    return 0 if inside and shared else len(layers) + 1
 
 
 def word_embeddings(model: Any) -> Any:

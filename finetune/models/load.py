@@ -10,6 +10,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import file_digest, folder_digest, loading_errors
+from finetune.models.layers import is_in_pooling_layer
+from finetune.models.pooling import Pooling, apply_pooling, resolve_pooling, trained_pooling
+from finetune.models.pooling_layer import finish_pooling_layer
 from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
@@ -60,19 +63,23 @@ def locate_model(section: ModelSection) -> str:
 
 
 def model_fingerprint(section: ModelSection) -> str:
-    """What the pretrained model is: sha256 over the files of a folder, or the hub id and its revision.
+    """What the pretrained model is: sha256 over the files of a folder, or the hub id and its revision; and the pooling
+    that it was trained with, which files below the folder say, where they do.
 
     Raises:
         ModelError: As `locate_model`.
     """
-    location = Path(locate_model(section))
-    if not location.is_dir():
-        return f"{section.id}@{section.revision or 'newest'}"
-    return folder_digest(location, FINGERPRINTED)
+    location = locate_model(section)
+    is_folder = Path(location).is_dir()
+    files = (
+        folder_digest(Path(location), FINGERPRINTED) if is_folder else f"{section.id}@{section.revision or 'newest'}"
+    )
+    pooling = trained_pooling(section, location)
+    return files if pooling is None else f"{files}+{pooling}"
 
 
 def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> Any:
-    """Load the configuration and set the task: `problem_type`, and names of the outputs.
+    """Load the configuration and set the task, `problem_type` and names of the outputs, and what the head reads.
 
     Args:
         section: The recipe's model.
@@ -80,20 +87,33 @@ def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> 
         labels: Names in the order of the logits; None for regression (one output).
 
     Raises:
-        ModelError: The model cannot be found or fetched.
+        ModelError: The model cannot be found or fetched, or as `resolve_pooling`.
     """
-    location = locate_model(section)
     names = labels if labels is not None else ["value"]
+    config = _checkpoint_config(
+        section,
+        num_labels=len(names),
+        id2label=dict(enumerate(names)),
+        label2id={name: index for index, name in enumerate(names)},
+        problem_type=PROBLEM_TYPES[task],
+    )
+    apply_pooling(config, resolve_pooling(section, locate_model(section), config))
+    return config
+
+
+def find_pooling(section: ModelSection) -> Pooling:
+    """What the head reads of this model, and why.
+
+    Raises:
+        ModelError: As `load_config`.
+    """
+    return resolve_pooling(section, locate_model(section), _checkpoint_config(section))
+
+
+def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
+    location = locate_model(section)
     try:
-        return AutoConfig.from_pretrained(
-            location,
-            revision=section.revision,
-            trust_remote_code=False,
-            num_labels=len(names),
-            id2label=dict(enumerate(names)),
-            label2id={name: index for index, name in enumerate(names)},
-            problem_type=PROBLEM_TYPES[task],
-        )
+        return AutoConfig.from_pretrained(location, revision=section.revision, trust_remote_code=False, **changes)
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
 
@@ -155,6 +175,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
     # saving; a resumed Trainer would then not find them and silently keep the pretrained ones.
     model._weight_conversions = []
+    finish_pooling_layer(model, is_new=find_pooling(section).adds_layer)
     _report_new_weights(model, section, set(report["missing_keys"]), report["mismatched_keys"])
     return model
 
@@ -190,10 +211,12 @@ def build_without_weights(config: Any) -> Any:
     """The model's modules on torch's meta device: for tables and checks, with no memory and no weights."""
     try:
         with torch.device("meta"):
-            return AutoModelForSequenceClassification.from_config(config)
+            model = AutoModelForSequenceClassification.from_config(config)
     except loading_errors() as error:
         why = f"no sequence classifier of type '{config.model_type}': {first_line(error)}."
         raise ModelError(why, key="model.id") from error
+    finish_pooling_layer(model, is_new=False)
+    return model
 
 
 def head_names(model: Any) -> frozenset[str]:
@@ -203,14 +226,20 @@ def head_names(model: Any) -> frozenset[str]:
 
 
 def encoder_parameters(model: Any) -> dict[str, Any]:
-    """Name -> parameter, of the encoder alone."""
+    """Name -> parameter, of the encoder alone: a layer that was added to pool has nothing pretrained."""
     head = head_names(model)
-    return {name: value for name, value in model.named_parameters() if name not in head}
+    return {
+        name: value
+        for name, value in model.named_parameters()
+        if name not in head and not is_in_pooling_layer(model, name)
+    }
 
 
 def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mismatched: Any) -> None:
     head = head_names(model)
-    unexpected = sorted(name for name in missing - head if "pooler" not in name)
+    unexpected = sorted(
+        name for name in missing - head if "pooler" not in name and not is_in_pooling_layer(model, name)
+    )
     if unexpected:
         logger.warning(
             "model.id: '%s' lacks %d weights of the encoder (%s …): they start at random values, so this is not "

@@ -35,6 +35,12 @@ class ModelSection(Section):
         pattern="^[0-9a-f]{64}$",
         description="Expected SHA-256 of model.safetensors; checked before loading.",
     )
+    pooling: Literal["auto", "cls", "mean", "attention"] = Field(
+        "auto",
+        description="What the head reads: the first token (cls), the mean of all tokens (mean), or their mean with "
+        "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
+        "config.json says; else cls.",
+    )
 
 
 class DataSection(Section):
@@ -131,6 +137,13 @@ class DataSection(Section):
 
 class TrainingSection(Section):
     epochs: int = Field(10, ge=1, le=10_000, description="Passes over the training rows.")
+    min_steps: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Fewest optimizer steps: with few training rows the epochs are raised to reach them, but not above "
+        "100. 0: the epochs stay as they are.",
+    )
     batch_size: int = Field(
         16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."
     )

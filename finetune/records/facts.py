@@ -37,6 +37,10 @@ class ModelFacts(Facts):
     trainable: int | None = Field(None, description="Parameters that training may change; absent before 0.2.")
     dropout: dict[str, Number] = Field(description="Site -> probability.")
     kernels: list[str] = Field([], description="Faster implementations that are in use.")
+    pooling: str | None = Field(
+        None, description="What the head reads: cls, mean or attention; absent before, and for trainers of your own."
+    )
+    pooling_reason: str | None = Field(None, description="Why, where the recipe says auto; absent as `pooling` is.")
 
 
 class CodeVersion(Facts):

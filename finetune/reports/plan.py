@@ -88,7 +88,7 @@ def _model(model: dict[str, Any]) -> list[str]:
     lines = [f"Model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
     if model["trainable"] < model["parameters"]:
         lines[0] += f", {model['trainable'] / 1e6:.2f} M of them trained"
-    lines[0] += "; dropout during training:"
+    lines += [f"Pooling     {model['pooling']}: {model['pooling_reason']}", "Dropout during training:"]
     grouped: dict[tuple[str, str, float, float], int] = {}
     for site in model["dropout"]:
         key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])

@@ -115,6 +115,8 @@ def _spread(name: str, values: list[float | None]) -> str:
 def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    if record.model.pooling is not None:
+        entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
     if record.selected.share is not None:
         entries.append(("Weights", _interpolation(record.selected.share)))
     if record.calibration is not None and record.calibration.test_nll is not None and record.selected.test is not None:

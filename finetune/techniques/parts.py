@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from finetune.errors import ModelError
+from finetune.models.layers import is_in_pooling_layer
 from finetune.techniques.changes import turned_off
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def freeze_encoder_except(model: nn.Module, is_trained: Callable[[str], bool]) -
     """Freeze the encoder's parameters, except those whose name `is_trained`.
 
     A pooler keeps training with the head: checkpoints often lack it, and then it starts from random values as the
-    head does; most architectures count the same map as part of their head.
+    head does; most architectures count the same map as part of their head. So does what trains of a layer that was
+    added to pool.
     """
     for name, parameter in model.named_parameters():
-        if is_in_encoder(model, name) and ".pooler." not in name and not is_trained(name):
+        is_pooling = ".pooler." in name or is_in_pooling_layer(model, name)
+        if is_in_encoder(model, name) and not is_pooling and not is_trained(name):
             parameter.requires_grad_(False)

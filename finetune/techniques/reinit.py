@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from finetune.errors import Change, ModelError, Problem
-from finetune.models.layers import encoder_layers
+from finetune.models.layers import encoder_layers, pooling_path
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.model import ModelChanges
@@ -52,7 +52,8 @@ class Reinit(Technique, ModelChanges):
         W_l ~ N(0, σ²)   for the layers l > L − k and the pooler;   biases 0, normalisation weights 1
 
     σ is the checkpoint's `initializer_range` (0.02), the rule of the model's own class for its first initialisation.
-    Done once, after loading; everything then trains as usual. All other weights are left alone.
+    Done once, after loading; everything then trains as usual. All other weights are left alone, and so is a pooler that
+    passes on the mean of the tokens (`model.pooling`).
 
     Range: layers: 1 or 2 of 12; each discards pretrained knowledge, and all would be training from scratch.
     Cost: 1.0 ×.
@@ -109,7 +110,7 @@ class Reinit(Technique, ModelChanges):
             )
         fresh = dict(list(layers.items())[-self.layers :])
         pooler = getattr(model.base_model, "pooler", None)
-        if self.pooler and pooler is not None:
+        if self.pooler and pooler is not None and pooling_path(model) is None:
             fresh[f"{model.base_model_prefix}.pooler"] = pooler
         if any(parameter.is_meta for parameter in model.parameters()):
             return

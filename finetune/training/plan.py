@@ -8,13 +8,13 @@ from finetune.data.load import load_data
 from finetune.data.rows import Data
 from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import build_without_weights, load_config
+from finetune.models.load import build_without_weights, find_pooling, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
 from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
 from finetune.training.measures import measure_for, with_score_note
-from finetune.training.prepare import configured_model, fitted_recipe, plan_budget
+from finetune.training.prepare import configured_model, fitted_recipe, plan_budget, with_length_note
 from finetune.training.run_warnings import budget_warnings, model_warnings
 
 
@@ -34,8 +34,8 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "data": {"unavailable": error.for_command_line()},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
         }
-    recipe = fitted_recipe(recipe, data)
-    data = with_score_note(recipe, data)
+    asked, recipe = recipe, fitted_recipe(recipe, data)
+    data = with_length_note(with_score_note(recipe, data), asked, recipe)
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
@@ -76,16 +76,19 @@ def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None) -> di
 
 
 def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
-    """Architecture, size, and each dropout site as in the checkpoint and as this recipe trains it."""
+    """Architecture, size, pooling, and each dropout site as in the checkpoint and as this recipe trains it."""
     plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)
-    facts = model_facts(trained)
+    pooling = find_pooling(recipe.model)
+    facts = model_facts(trained, pooling)
     before = {site.path: site.probability for site in dropout_sites(plain)}
     return {
         "architecture": facts.architecture,
         "parameters": facts.parameters,
         "trainable": facts.trainable,
-        "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained)],
+        "pooling": facts.pooling,
+        "pooling_reason": facts.pooling_reason,
+        "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained, pooling)],
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.
             {

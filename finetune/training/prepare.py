@@ -17,11 +17,13 @@ from finetune.measurement.scores import Measure
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
+    find_pooling,
     load_config,
     load_tokenizer,
     position_limit,
 )
-from finetune.recipe import Recipe, apply_rules, find_budget_problems, recipe_budget
+from finetune.models.pooling import Pooling
+from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
@@ -61,6 +63,7 @@ class Prepared:
         budget: Steps and learning rates.
         tokenizer: Of the model.
         encoder: Texts -> items.
+        pooling: What the head reads of the encoder's output.
         measured: Split -> clean items.
         meter: Logits -> scores.
         measure: The main score and loss among them.
@@ -79,6 +82,7 @@ class Prepared:
     budget: Budget
     tokenizer: Any
     encoder: Encoder
+    pooling: Pooling
     measured: dict[str, MeasuredSet]
     meter: Meter
     measure: Measure
@@ -109,10 +113,10 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
     stopwatch = stopwatch or Stopwatch()
     with stopwatch.phase(DATA):
         data = load_data(recipe.data) if data is None else data
-        recipe = fitted_recipe(recipe, data)
-        data = with_score_note(recipe, data)
+        asked, recipe = recipe, fitted_recipe(recipe, data)
+        data = with_length_note(with_score_note(recipe, data), asked, recipe)
         measure = measure_for(data, recipe.training.score)
-    tokenizer, encoder, model_problems = check_run(recipe, data)
+    tokenizer, encoder, pooling, model_problems = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
@@ -126,6 +130,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         budget=budget,
         tokenizer=tokenizer,
         encoder=encoder,
+        pooling=pooling,
         measured=measured,
         meter=meter_for(recipe, data),
         measure=measure,
@@ -149,11 +154,12 @@ def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
-def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[Problem]]:
+def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[Problem]]:
     """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Returns:
-        The tokenizer and the encoder, which had to be built for it, and what techniques say about the model.
+        The tokenizer and the encoder, which had to be built for it, what the head reads, and what to know about the
+        model.
 
     Raises:
         DataError, ModelError, RecipeError: With key, what was found and what to change.
@@ -171,7 +177,8 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, list[Problem]]:
     model = _checked_model(recipe, data)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    return tokenizer, encoder, model_warnings(recipe, model)
+    pooling = find_pooling(recipe.model)
+    return tokenizer, encoder, pooling, model_warnings(recipe, model, pooling)
 
 
 def _checked_model(recipe: Recipe, data: Data) -> Any:
@@ -195,8 +202,15 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
-    """The recipe with the settings that its rules ask for at the size of this data."""
-    return apply_rules(recipe, len(data.train), len(data.labels or ()) or 2)
+    """The recipe with the settings and the epochs that it asks for at the size of this data."""
+    rows = len(data.train)
+    return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) or 2), rows)
+
+
+def with_length_note(data: Data, before: Recipe, after: Recipe) -> Data:
+    """The data with a note where its few rows have raised the epochs."""
+    note = longer_note(before, after, len(data.train))
+    return data if note is None else replace(data, notes=[*data.notes, note])
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

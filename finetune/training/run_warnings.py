@@ -11,6 +11,7 @@ from finetune.data.labels import count_labels
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.errors import Change, Problem
+from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
 from finetune.techniques import Budget, augments_texts
@@ -35,13 +36,15 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     return warnings
 
 
-def model_warnings(recipe: Recipe, model: Any) -> list[Problem]:
-    """What techniques say about a prepared model, with or without weights."""
-    return [
+def model_warnings(recipe: Recipe, model: Any, pooling: Pooling) -> list[Problem]:
+    """What its head reads that the encoder was not trained for, and what techniques say about a prepared model, with or
+    without weights."""
+    of_techniques = (
         warning
         for name, technique in recipe.techniques.items()
         for warning in technique_problems(name, technique.model_warnings(model))
-    ]
+    )
+    return [*pooling.warnings, *of_techniques]
 
 
 def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:

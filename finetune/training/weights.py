@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from finetune.models.layers import constant_names
 from finetune.records.schema import WeightGroup
 
 MAGNITUDE_EDGES = torch.linspace(-8, 2, 41)  # of log10 |w|; what lies outside counts in the outermost bin
@@ -31,9 +32,14 @@ _LAYER = re.compile(r"\.(?:layer|layers|albert_layer_groups)\.(\d+)\.")
 
 
 def weight_statistics(model: Any, pretrained: Mapping[str, Tensor]) -> dict[str, WeightGroup]:
-    """Statistics of encoder and head as a whole, and of the encoder's parts (embeddings, each layer, other)."""
+    """Statistics of encoder and head as a whole, and of the encoder's parts (embeddings, each layer, other).
+
+    Constants of a layer that was added to pool are no weights that anything is done to; what trains of it counts as
+    head.
+    """
     members: dict[str, list[str]] = {}
-    parameters = dict(model.named_parameters())
+    constants = constant_names(model)
+    parameters = {name: value for name, value in model.named_parameters() if name not in constants}
     for name in parameters:
         if name in pretrained:
             members.setdefault("encoder", []).append(name)

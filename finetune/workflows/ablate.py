@@ -89,8 +89,10 @@ def plan_ablate(
     folder = find_experiment(output, place, resume, "ablate")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
-    fitted = fit_variants(variants, folds, sets)
+    fitted, longer = fit_variants(variants, folds, sets)
     planned = plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(planned, as_list(fail_on))
     experiment.announce_data(listener)
+    for text in longer:
+        listener.notice(text)
     return experiment

@@ -16,7 +16,6 @@ from finetune.experiments.sizes import (
     refuse_folds,
     refuse_subset,
     sized_variants,
-    with_enough_steps,
 )
 from finetune.experiments.variants import Preset, fit_variants, preset_variants
 from finetune.listener import Listener
@@ -108,7 +107,7 @@ def plan_curve(
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
     score = measure_for(all_rows, recipe.training.score).score
     chosen = choose_executor(executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu)
-    variants, longer = with_enough_steps(fit_variants(sized_variants(complete, chosen_sizes, score), None, sets))
+    variants, longer = fit_variants(sized_variants(complete, chosen_sizes, score), None, sets)
     experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)
     tell_data(recipe, all_rows, listener)
     listener.notice(f"sizes: {', '.join(map(str, chosen_sizes))} of {len(all_rows.train)} training rows")

@@ -85,7 +85,7 @@ def test_presets_of_a_seed_and_size_train_on_the_same_rows_and_sizes_are_nested(
 def test_small_sizes_are_trained_longer_and_it_is_said(place: Path, made: Any) -> None:
     epochs = {record.data.rows["train"]: record.recipe["training"]["epochs"] for record in records(place / "made")}
     assert epochs == {8: 10, 16: 5, 48: 5}
-    assert "note: 8 rows: 10 epochs instead of 5, 10 steps instead of 5" in made["done"].stderr
+    assert "note: 8 training rows: 10 epochs instead of 5, 10 optimizer steps instead of 5" in made["done"].stderr
     assert json.loads((place / "made" / "curve.json").read_text())["longer"][0].startswith("8 rows: 10 epochs")
 
 

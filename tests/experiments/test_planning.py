@@ -15,6 +15,7 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
 from finetune.experiments.planning import plan_runs
 from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
+from tests.conftest import name_pooling
 from tests.raising import refusal, refuses
 
 Write = Callable[..., Path]
@@ -89,6 +90,17 @@ def test_other_weights_change_all_keys(write_recipe: Write, tiny_model: Path, tm
     content[-1] ^= 1
     (other / "model.safetensors").write_bytes(content)
     assert not set(same.values()) & set(keys(write_recipe(model=other)).values())
+
+
+def test_what_the_encoder_was_trained_to_pool_changes_all_keys(
+    write_recipe: Write, tiny_model: Path, tmp_path: Path
+) -> None:
+    """It is said below the folder of the model, and decides what the head reads; so does the recipe."""
+    pooled = name_pooling(Path(shutil.copytree(tiny_model, tmp_path / "pooled")))
+    found = [keys(write_recipe(model=pooled))]
+    found += [keys(write_recipe(model=pooled), f"model.pooling={kind}") for kind in ("cls", "attention")]
+    found.append(keys(write_recipe(model=name_pooling(pooled, "cls_token"))))
+    assert len({key for one in found for key in one.values()}) == sum(map(len, found))
 
 
 def test_the_version_of_the_algorithms_changes_all_keys_and_other_code_none(

@@ -11,15 +11,11 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import RecipeError
 from finetune.experiments.sizes import (
     MIN_STEPS,
-    MOST_LONGER,
     choose_sizes,
     sized_variants,
-    with_enough_steps,
 )
 from finetune.experiments.variants import Variant
 from finetune.recipe import Recipe
-from finetune.techniques.early_stopping import EarlyStopping
-from finetune.techniques.head_first import HeadFirst
 from tests.raising import refuses
 
 
@@ -76,10 +72,10 @@ def test_a_size_below_two_rows_a_class_is_refused() -> None:
         choose_sizes([5, 100], data_of(640, 3))
 
 
-def variants(sizes: list[int], epochs: int = 10, **techniques: Any) -> list[Variant]:
+def variants(sizes: list[int], **training: Any) -> list[Variant]:
     recipe = Recipe.model_validate(
-        {"name": "r", "model": {"id": "m"}, "data": {"source": "d.csv"}, "training": {"epochs": epochs}},
-    ).model_copy(update={"techniques": techniques})
+        {"name": "r", "model": {"id": "m"}, "data": {"source": "d.csv"}, "training": training},
+    )
     return sized_variants([Variant("none", None, recipe), Variant("strong", "none", recipe)], sizes, "accuracy")
 
 
@@ -96,31 +92,6 @@ def test_every_preset_is_compared_at_its_own_size() -> None:
     assert {variant.recipe.training.score for variant in made} == {"accuracy"}  # not chosen anew at each size
 
 
-def test_small_sizes_are_trained_for_the_fewest_steps_and_not_more_than_ten_times_the_epochs() -> None:
-    made, notes = with_enough_steps(variants([10, 100, 1000]))
-    # 10 rows are one step of 16 an epoch, capped; 100 rows are seven: 29 epochs are 203 steps; 1000 rows have 630.
-    assert [variant.recipe.training.epochs for variant in made[::2]] == [10 * MOST_LONGER, 29, 10]
-    assert MIN_STEPS == 200
-    assert notes == [
-        "10 rows: 100 epochs instead of 10, 100 steps instead of 10: a curve trains each size for 200 steps at least, "
-        "as 10 times the epochs is the most",
-        "100 rows: 29 epochs instead of 10, 203 steps instead of 70: a curve trains each size for 200 steps at least",
-    ]
-
-
-def test_what_counts_epochs_is_stretched_with_them() -> None:
-    made, _ = with_enough_steps(
-        variants([100], early_stopping=EarlyStopping(patience=3, min_epochs=4), head_first=HeadFirst(epochs_alone=2))
-    )
-    stopping, head = made[0].recipe.techniques["early_stopping"], made[0].recipe.techniques["head_first"]
-    assert isinstance(stopping, EarlyStopping)
-    assert isinstance(head, HeadFirst)
-    assert (stopping.patience, stopping.min_epochs, head.epochs_alone) == (9, 12, 6)  # × 2.9
-
-
-@pytest.mark.parametrize("epochs", [2, 3, 7])
-def test_stretched_early_stopping_can_still_stop(epochs: int) -> None:
-    made, _ = with_enough_steps(variants([30], epochs, early_stopping=EarlyStopping(patience=epochs - 1)))
-    stopping = made[0].recipe.techniques["early_stopping"]
-    assert isinstance(stopping, EarlyStopping)
-    assert stopping.patience < made[0].recipe.training.epochs
+def test_every_size_is_trained_for_the_fewest_steps_that_a_curve_wants_or_the_recipe() -> None:
+    assert [variant.recipe.training.min_steps for variant in variants([10, 100])] == [MIN_STEPS] * 4
+    assert [variant.recipe.training.min_steps for variant in variants([10], min_steps=700)] == [700] * 2

@@ -153,7 +153,8 @@ def test_every_value_of_every_section_has_an_origin(write: Write) -> None:
 def test_model_option_replaces_the_whole_section(write: Write) -> None:
     recipe = write("model: {id: m, revision: abc, sha256: " + "0" * 64 + "}\ndata: {source: d.csv}\n")
     resolved = resolve(recipe, model="other")
-    assert resolved.recipe.model.model_dump() == {"id": "other", "revision": None, "sha256": None}
+    plain = {"id": "other", "revision": None, "sha256": None, "pooling": "auto"}
+    assert resolved.recipe.model.model_dump() == plain
     assert resolved.origins["model.id"] == "--model"
     assert resolved.origins["model.sha256"] == "default"
 

@@ -21,6 +21,7 @@ import torch
 from pydantic import ValidationError
 
 from finetune.errors import RecipeError
+from finetune.models.layers import constant_names
 from finetune.models.load import load_config, load_model
 from finetune.recipe import ModelSection, TrainingSection, resolve
 from finetune.recipe.yaml_file import parse_yaml
@@ -41,6 +42,7 @@ from finetune.techniques.contract import FAMILIES
 from tests.conftest import labelled_texts, write_csv
 from tests.raising import refuses, typed
 from tests.running import assert_same_weights, train, weights
+from tests.techniques.models import loaded
 from tests.techniques.settings import make, make_helpers, settings_of
 
 Write = Callable[..., Path]
@@ -287,10 +289,10 @@ def test_the_clean_model_is_untouched_when_training_starts(name: str, tiny_model
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, still_model: Path) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory, pooled_model: Path, still_model: Path) -> Trained:
     """Runs of two epochs over 48 rows, each done once: `trained(name)` -> run folder and record.
 
-    Batches of 13 leave a last step of 9, and halves of unequal size.
+    Batches of 13 leave a last step of 9, and halves of unequal size. Unless it is `still`, the model pools.
     """
     root = tmp_path_factory.mktemp("contract")
     source = write_csv(root / "reviews.csv", ["text", "label"], labelled_texts(80))
@@ -299,7 +301,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, still_mo
     def run(name: str | None, still: bool = False, accumulation: int = 1) -> tuple[Path, RunRecord]:
         folder = root / f"{name}-{'still' if still else 'dropout'}-{accumulation}"
         recipe = {
-            "model": {"id": str(still_model if still else tiny_model)},
+            "model": {"id": str(still_model if still else pooled_model)},
             "data": {"source": str(source), "validation_size": 16, "test_size": 16, "max_length": 32},
             "training": {
                 "epochs": 2,
@@ -330,6 +332,15 @@ def test_it_acts(name: str, trained: Trained) -> None:
     assert one.keys() == two.keys()
     assert any(not torch.equal(one[key], two[key]) for key in one)
     assert all(bool(torch.isfinite(value).all()) for value in two.values())
+
+
+@every_technique
+def test_constants_of_the_layer_that_pools_stay_as_they_are(name: str, trained: Trained, pooled_model: Path) -> None:
+    """No penalty, average, perturbation or change of the model reaches them."""
+    start = loaded(pooled_model)
+    constants, after = constant_names(start), weights(trained(name)[0])
+    assert len(constants) == 16
+    assert all(torch.equal(after[constant], start.get_parameter(constant)) for constant in constants)
 
 
 @pytest.mark.parametrize(

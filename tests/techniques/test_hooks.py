@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetune.experiments.sizes import with_enough_steps
-from finetune.experiments.variants import Variant
-from finetune.recipe import resolve
+from finetune.recipe import resolve, with_min_steps
 from finetune.records.store import RunFolder
 from finetune.techniques import (
     TECHNIQUES,
@@ -63,7 +61,8 @@ def test_a_run_calls_every_hook_of_every_group(write_recipe: Write, tmp_path: Pa
     resolved = resolve(str(write_recipe(training={"epochs": 2, "accumulation": 2}))).recipe
     recipe = resolved.model_copy(update={"techniques": {"probe": make_probe(calls)}})
     prepared = prepare(recipe)
-    with_enough_steps([Variant("probe", None, recipe, preset="probe", size=8)])
+    longer = recipe.training.model_copy(update={"min_steps": 100})
+    with_min_steps(recipe.model_copy(update={"training": longer}), 8)
     assert run_seed(prepared, 0, RunFolder(tmp_path / "run")).status == "finished"
     missing = {group.__name__: [name for name in hooks_in(group) if not calls[name]] for group in GROUPS}
     assert not any(missing.values()), missing
