@@ -66,6 +66,7 @@ ALLOWED = {
         "checks",
         "measurement",
         "recipe",
+        "models",
         "data",
         "records",
         "techniques",

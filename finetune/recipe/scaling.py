@@ -2,7 +2,8 @@
 
 alpha: {by_rows: {from 0: 1, from 300: 4, from 5000: 2}}        # 4 for 300 to 4,999 training rows
 freeze: {by_rows: {from 0: {layers: 0.5}, from 5000: off}}      # a whole technique
-smoothing: {by_classes: {from 2: 0.05, from 3: 0.1}}            # by the number of labels
+smoothing: {by_classes: {from 2: 0.05, from 3: 0.1}}            # by the number of classes
+label_smoothing: {by_classes: {from 0: off, from 2: {}}}        # none where no class excludes another
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ class Size:
 
     Attributes:
         rows: Training rows.
-        classes: Labels; 2 for regression, which has none.
+        classes: Labels of which a row has exactly one; 0 for several labels per row, and for regression.
     """
 
     rows: int
     classes: int
 
     def count(self, rule: str) -> int:
-        """What a rule goes by; of several labels there may be one alone, and ranges start from two."""
-        return self.rows if rule == "by_rows" else max(2, self.classes)
+        """What a rule goes by."""
+        return self.rows if rule == "by_rows" else self.classes
 
 
 def has_rule(settings: Any) -> bool:
@@ -114,11 +115,12 @@ def planned_rows(data: DataSection) -> int | None:
 
 
 def nominal_size(recipe: Recipe) -> Size:
-    """What the recipe says of the size of its data; 1,000 rows and two labels where it says nothing."""
+    """What the recipe says of the size of its data; 1,000 rows and two classes where it says nothing."""
     rows, labels = planned_rows(recipe.data), recipe.data.labels
+    classes = NOMINAL["by_classes"] if labels is None else len(labels)
     return Size(
         NOMINAL["by_rows"] if rows is None else rows,
-        len(labels) if labels is not None else NOMINAL["by_classes"],
+        classes if recipe.data.task in ("auto", "single_label") else 0,
     )
 
 
@@ -173,7 +175,8 @@ def _value_at(value: Any, size: Size) -> Any:
     if rule is None:
         return value
     table = value[rule]
-    return table[max((key for key in table if _start(key) <= size.count(rule)), key=_start)]
+    smallest = min(table, key=_start)  # a rule by classes may begin with two, and then holds for none as well
+    return table[max((key for key in table if _start(key) <= size.count(rule)), key=_start, default=smallest)]
 
 
 def _start(key: str) -> int:

@@ -203,8 +203,8 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with the settings and the epochs that it asks for at the size of this data."""
-    rows = len(data.train)
-    return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) or 2), rows)
+    rows, exclusive = len(data.train), data.task == "single_label"
+    return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) if exclusive else 0), rows)
 
 
 def with_length_note(data: Data, before: Recipe, after: Recipe) -> Data:

@@ -9,9 +9,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from finetune.data.load import load_data
 from finetune.errors import ModelError
+from finetune.recipe import resolve
+from finetune.recipe.library import preset_names
 from finetune.records.schema import RunRecord
 from finetune.training.building import start_at
+from finetune.training.prepare import check_run, fitted_recipe
 from tests.conftest import labelled_texts, save_tiny_model, write_csv, write_jsonl
 from tests.raising import refuses
 from tests.running import train
@@ -82,6 +86,29 @@ def test_regression(write_recipe: Write, tmp_path: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     assert model.config.num_labels == 1
     assert model.config.problem_type == "regression"
+
+
+LABELS: dict[str, Callable[[str, int], object]] = {
+    "single_label": lambda label, _: label,
+    "multi_label": lambda label, index: f"{label}|{'even' if index % 4 < 2 else 'odd'}",
+    "regression": lambda label, index: index / 7 if label == "good" else -index / 7,
+}
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_every_preset_suits_every_task(task: str, write_recipe: Write, tmp_path: Path) -> None:
+    """What a task does not have, such as classes that exclude each other, a preset leaves out by its own rules."""
+    rows = [(text, LABELS[task](label, index)) for index, (text, label) in enumerate(labelled_texts(80))]
+    recipe = write_recipe(
+        data={"source": str(write_csv(tmp_path / "rows.csv", ["text", "label"], rows)), "task": task},
+        training={"epochs": 10},
+    )
+    data = load_data(resolve(str(recipe)).recipe.data)
+    for preset in preset_names():
+        fitted = fitted_recipe(resolve(str(recipe), preset).recipe, data)
+        check_run(fitted, data)
+        smooths = preset in ("medium", "strong") and task == "single_label"
+        assert ("label_smoothing" in fitted.techniques) == smooths
 
 
 def test_bf16_measures_numbers_far_from_zero_while_training(write_recipe: Write, tmp_path: Path) -> None:
