@@ -117,7 +117,8 @@ def test_a_floor_of_steps_becomes_epochs() -> None:
 def test_settings_that_a_build_does_not_know_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     arm = arms.Arm("x", "none", set={"data.max_length": 64, "x.y": "{rows}/z"}, where_known={"model.place": "cls"})
     settings = arm.overrides(100, Path("rows"), "regression")
-    assert settings == {"data.task": "regression", "data.max_length": 64, "x.y": "rows/z"}
+    expected = {"training.min_steps": 0, "data.task": "regression", "data.max_length": 64, "x.y": "rows/z"}
+    assert settings == expected
     monkeypatch.setattr(arms, "is_known", lambda key: True)
     assert arm.overrides(100, Path("rows"), "regression")["model.place"] == "cls"
 

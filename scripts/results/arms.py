@@ -49,7 +49,8 @@ class Arm:
         """Dotted key -> value, for n training rows in this folder."""
         of_task = {**self.base_by_task.get(task, {}), **self.by_task.get(task, {})}
         known = {key: value for key, value in self.where_known.items() if is_known(key)}
-        values = {**self.base, **known, **of_task, "data.task": task, **self.set}
+        values = {"training.min_steps": 0}  # the arm says how long it trains, not the recipe
+        values |= {**self.base, **known, **of_task, "data.task": task, **self.set}
         values = {key: _filled(value, rows) for key, value in values.items()}
         if self.min_steps:
             values["training.epochs"] = epochs_of_steps(
