@@ -139,6 +139,7 @@ def test_groups_have_figures_of_their_own(tmp_path: Path) -> None:
     assert len(names) == 12
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_an_ablation_and_a_regression_are_written(tmp_path: Path) -> None:
     write_markdown(ablation_report(), tmp_path / "a")
     assert _titles(tmp_path / "a")[2] == "Effect of each technique"
