@@ -129,9 +129,7 @@ class FoldedRows:
             logits = np.zeros((len(kept), self._labels))
             for left_out in inner:
                 rest = _without(len(kept), left_out)
-                predict = fit_linear(
-                    self.task, features[np.take(kept, rest)], targets[rest], self._labels, strength
-                )
+                predict = fit_linear(self.task, features[np.take(kept, rest)], targets[rest], self._labels, strength)
                 logits[left_out] = predict(features[np.take(kept, left_out)])
             found = compute_loss(self.task, logits, targets, loss)
             if found >= least:

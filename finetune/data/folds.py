@@ -1,4 +1,4 @@
-"""Rows cut into folds that are measured in turn: whole groups where there are groups, stratified where rows allow it."""
+"""Rows cut into folds that are measured in turn: whole groups where there are any, stratified where rows allow it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Which rows are in train, validation and test. Seeded by `data.split_seed` alone."""
 
-from collections import Counter
-from typing import Any
-
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change

@@ -24,6 +24,8 @@ from finetune.recipe import ModelSection
 
 TOKENS_AT_ONCE = 8192  # rows × longest text of a batch: 32 texts of 256 tokens
 MOST_AT_ONCE = 64  # rows of a batch
+# What modules raise for tokens that they have no embedding for, inputs they do not know, or too little memory.
+READING_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
 class FrozenEncoder:
@@ -76,7 +78,7 @@ class FrozenEncoder:
             with torch.no_grad():
                 for rows in _batches(order, [len(item["input_ids"]) for item in items]):
                     found[rows] = self._pooled(collate([items[row] for row in rows]))
-        except (*loading_errors(), IndexError) as error:
+        except READING_ERRORS as error:
             raise self._refused(f"cannot read these texts: {first_line(error)}.") from error
         if not np.isfinite(found).all():
             raise self._refused("gives values that are not finite: its weights are damaged.")
@@ -114,15 +116,13 @@ def encoder_config(section: ModelSection) -> Any:
         ModelError: There is none, or it is a decoder's.
     """
     try:
-        config = AutoConfig.from_pretrained(
-            locate_model(section), revision=section.revision, trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(locate_model(section), revision=section.revision, trust_remote_code=False)
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
     kind = config.model_type
     decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if decodes or getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False):
-        why = f"'{section.id}' ('{kind}') is or has a decoder. finetune trains encoders such as bert, roberta, modernbert."
+        why = f"'{section.id}' ('{kind}') is or has a decoder. Name an encoder: bert, roberta, …"
         raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
     return config
 
