@@ -161,7 +161,9 @@ def fold_count(rows: Rows, task: Task) -> int:
     units = len(set(rows.groups)) if rows.groups is not None else len(rows) // 2
     if units < 2:
         what = f"{units} group" if rows.groups is not None else f"{len(rows)} training rows"
-        raise DataError(f"{what} cannot be cut into folds. Add more.", argument="models")
+        raise DataError(
+            f"{what} cannot be cut into folds. Add more.", key="data.group" if rows.groups else "data.source"
+        )
     counts = class_rows(rows) if task == "single_label" else {}
     fewest = min(counts.values(), default=FOLDS)
     return min(FOLDS, units, fewest if fewest > 1 else FOLDS)

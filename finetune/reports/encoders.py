@@ -55,9 +55,8 @@ def encoder_blocks(compared: EncoderComparison) -> list[Block]:
     rows = []
     for entry in [*compared.models, compared.tfidf]:
         detail = "" if entry.error is None else shorten(entry.error, 300)
-        cells = [
-            Cell(text, sort=_sort(entry) if not index else None) for index, text in enumerate(_numbers(entry, unit))
-        ]
+        score, *others = _numbers(entry, unit)
+        cells = [Cell(score, sort=entry.score.mean), *map(Cell, others)]
         rows.append([Cell(shorten(_name(entry)), detail, sort=entry.model, user=True), *cells])
     notes = [shorten(text, 500) for text in _notes(compared)]
     table = Table(caption(compared), columns, rows, second_part=len(compared.models), notes=[*notes, LIMITS])
@@ -76,7 +75,7 @@ def caption(compared: EncoderComparison) -> str:
 
 def _columns(unit: Scale) -> list[str]:
     """Their titles."""
-    return [unit.title, "to the best", "time", "params", "dim", "tokens", "cut", "reads"]
+    return [unit.title, "to the best", "time", "params", "dim", "tokens", "cut"]
 
 
 def _numbers(entry: EncoderScore, unit: Scale) -> list[str]:
@@ -90,20 +89,17 @@ def _numbers(entry: EncoderScore, unit: Scale) -> list[str]:
         integer_text(entry.dimension),
         integer_text(entry.max_tokens),
         percent_text(entry.truncated),
-        entry.pooling or DASH,
     ]
 
 
 def _notes(compared: EncoderComparison) -> list[str]:
     """What short titles mean, and warnings of single encoders."""
-    cut = f"cut: texts that lose tokens at data.max_length={compared.max_length}. reads: what the head reads."
+    cut = f"In brackets: what the head reads. cut: texts that lose tokens at data.max_length={compared.max_length}."
     warned = [f"warning: {entry.model}: {text}" for entry in compared.models for text in entry.warnings]
     return [cut, *warned]
 
 
 def _name(entry: EncoderScore) -> str:
-    return f"{entry.model} (the recipe's)" if entry.is_recipe else entry.model
-
-
-def _sort(entry: EncoderScore) -> float | None:
-    return entry.score.mean
+    """`./encoder (mean, the recipe's)`."""
+    about = [*([entry.pooling] if entry.pooling else []), *(["the recipe's"] if entry.is_recipe else [])]
+    return f"{entry.model} ({', '.join(about)})" if about else entry.model

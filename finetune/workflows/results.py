@@ -10,6 +10,7 @@ from pathlib import Path
 
 from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
+from finetune.measurement.units import listed
 from finetune.records.curve import CurveReport
 from finetune.records.encoders import EncoderComparison
 from finetune.records.profile import RunProfile
@@ -193,7 +194,8 @@ class CheckResult:
             RunFailed: `strict` was asked for, and there is a problem or a warning; or a model could not be read.
         """
         entries = [] if self.encoders is None else self.encoders.models
-        failed = [f"--models: {entry.error}" for entry in entries if entry.error is not None]
+        unread = [entry.model for entry in entries if entry.error is not None]
+        failed = [f"--models: no score for {listed(unread)}; the table says why."] if unread else []
         if self.counted:
             from finetune.reports.findings import count_findings
 
