@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def measure_baselines(data: Data) -> list[Baseline]:
     train = draw_rows(data.train, FITTED)
     targets = encode_targets(data, train)
     features = TextFeatures(train)
-    predict = _fit(data.task, features.of(train), targets, len(data.labels or [0]))
+    predict = fit_linear(data.task, features.of(train), targets, len(data.labels or [0]))
     constant = _majority_logits(data.task, targets)
     fitted = "" if train is data.train else f", fitted on {FITTED:,} of {len(data.train):,} training rows"
     splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.measured_splits().items()}
@@ -70,20 +71,36 @@ def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:
     return np.asarray(np.log(np.maximum(np.bincount(targets), 0.5) / rows))
 
 
-def _fit(task: Task, features: Any, targets: NDArray[Any], labels: int) -> Any:
-    """A function from features to logits, (rows, K)."""
+def fit_linear(
+    task: Task, features: Any, targets: NDArray[Any], labels: int, strength: float | None = None
+) -> Callable[[Any], Floats]:
+    """Logistic regression; for several labels one each; for numbers ridge regression.
+
+    Args:
+        task: single_label, multi_label or regression.
+        features: (rows, features), sparse or not.
+        targets: As of `encode_targets`.
+        labels: Number of classes or labels.
+        strength: Inverse of the L2 penalty; None: 10, for numbers 1.
+
+    Returns:
+        A function from features to logits, (rows, K).
+    """
     if task == "regression":
+        from scipy.sparse import issparse
         from sklearn.linear_model import Ridge  # slow to import, and needed here only
 
-        ridge = Ridge(alpha=1.0, solver="sparse_cg" if features.shape[1] > 1 else "auto").fit(features, targets)
+        solver = "sparse_cg" if issparse(features) and features.shape[1] > 1 else "auto"
+        ridge = Ridge(alpha=1.0 / (strength or 1.0), solver=solver).fit(features, targets)
         return lambda rows: ridge.predict(rows).reshape(-1, 1)
+    strength = strength or STRENGTH
     if task == "multi_label":
-        columns = [_fit_classes(features, column, 2) for column in targets.T.astype(np.int64)]
+        columns = [_fit_classes(features, column, 2, strength) for column in targets.T.astype(np.int64)]
         return lambda rows: np.column_stack([logits[:, 1] - logits[:, 0] for logits in (fit(rows) for fit in columns)])
-    return _fit_classes(features, targets, labels)
+    return _fit_classes(features, targets, labels, strength)
 
 
-def _fit_classes(features: Any, targets: NDArray[Any], classes: int) -> Any:
+def _fit_classes(features: Any, targets: NDArray[Any], classes: int, strength: float) -> Callable[[Any], Floats]:
     """A function from features to log-probabilities, (rows, classes).
 
     A class without a row (of a sample, or of a label that all or no rows have) gets the probability of half a row.
@@ -94,7 +111,7 @@ def _fit_classes(features: Any, targets: NDArray[Any], classes: int) -> Any:
     missing = math.log(0.5 / len(targets))
     model = None
     if len(present) > 1:
-        model = LogisticRegression(C=STRENGTH, tol=1e-3, max_iter=200).fit(features, targets)
+        model = LogisticRegression(C=strength, tol=1e-3, max_iter=200).fit(features, targets)
 
     def predict(rows: Any) -> Floats:
         logits = np.full((rows.shape[0], classes), missing)

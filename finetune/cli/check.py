@@ -17,7 +17,10 @@ from finetune.cli.options import (
     reports_errors,
 )
 
-EXAMPLES = "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution"
+EXAMPLES = (
+    "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution   |   "
+    "finetune check reviews.csv --models ./encoder-a,./encoder-b"
+)
 
 
 @reports_errors()
@@ -44,6 +47,14 @@ def check(
         Path | None,
         typer.Option("--write-split", metavar="FILE", help="Write down which row is in which split (data.split_file)."),
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            metavar="A,B,…",
+            help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
@@ -62,9 +73,13 @@ def check(
         strict=strict,
         accept=accept,
         write_split=write_split,
+        models=None if models is None else models.split(","),
         listener=listener,
     )
+    from finetune.reports.encoders import render_encoders
     from finetune.reports.findings import render_check
 
-    typer.echo(result.facts.model_dump_json(indent=2) if as_json else render_check(result.facts))
+    typer.echo(result.to_json() if as_json else render_check(result.facts))
+    if result.encoders is not None and not as_json:
+        typer.echo(f"\n{render_encoders(result.encoders)}")
     result.raise_failures()

@@ -1,12 +1,10 @@
 """Which rows are in train, validation and test. Seeded by `data.split_seed` alone."""
 
-from collections import Counter
-from typing import Any
-
-from finetune.data.groups import draw_groups, group_folds
+from finetune.data.folds import cut_folds
+from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change
 from finetune.data.rows import Rows, names_of
-from finetune.data.strata import ITERATIVE, STRATIFIED, Drawn, is_iterative, label_matrix, sample, strata
+from finetune.data.strata import Drawn, sample
 from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 from finetune.tasks import Task
@@ -152,25 +150,10 @@ def _take_fold(section: DataSection, rows: Rows, task: Task, notes: list[str]) -
 
 def _fold_rows(section: DataSection, rows: Rows, task: Task) -> Drawn:
     """Positions of the fold, stratified where task and rows allow it."""
-    from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
-
     assert section.folds is not None, "asked for only with folds"
     assert section.fold is not None, "checked with the recipe"
-    if section.group is not None:
-        folds, how = group_folds(rows, section.folds, task, section.split_seed)
-        return Drawn(folds[section.fold], how)
-    kinds: Any = strata(rows.labels, task)
-    kind: Any = StratifiedKFold
-    how = STRATIFIED[task]
-    if is_iterative(rows.labels, task):
-        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
-
-        kind, kinds, how = MultilabelStratifiedKFold, label_matrix(rows.labels), ITERATIVE
-    elif kinds is None or min(Counter(kinds).values()) < section.folds:
-        kind, kinds, how = KFold, None, "at random: few rows"  # never classes: those with fewer rows are not measured
-    cut = kind(n_splits=section.folds, shuffle=True, random_state=section.split_seed).split(range(len(rows)), kinds)
-    _, taken = list(cut)[section.fold]
-    return Drawn(sorted(taken.tolist()), how)
+    folds, how = cut_folds(rows, section.folds, task, section.split_seed)
+    return Drawn(folds[section.fold], how)
 
 
 def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> list[int]:

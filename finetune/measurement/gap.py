@@ -43,7 +43,7 @@ def gap_intervals(
         Metric -> (low, high), for every metric that is a function of sums over rows and defined.
     """
     rng = np.random.default_rng(seed)
-    drawn = [scores_from_sums(task, _resampled_sums(row_terms(task, *split), rng)) for split in (train, validation)]
+    drawn = [scores_from_sums(task, resampled_sums(row_terms(task, *split), rng)) for split in (train, validation)]
     tail = 100 * (1 - LEVEL) / 2
     intervals = {}
     for name in drawn[0]:
@@ -55,8 +55,8 @@ def gap_intervals(
     return intervals
 
 
-def _resampled_sums(terms: Floats, rng: np.random.Generator) -> Floats:
-    """Column sums of `DRAWS` resamples with replacement, (draws, terms)."""
+def resampled_sums(terms: Floats, rng: np.random.Generator) -> Floats:
+    """Column sums of `DRAWS` resamples of the rows of `terms` with replacement, (draws, terms)."""
     rows = len(terms)
     at_once = max(1, _CELLS_AT_ONCE // rows)
     parts = []

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from finetune.records.curve import CurveReport
+from finetune.records.encoders import EncoderComparison
 from finetune.records.report import Report
 from finetune.records.schema import DataFacts, FinishedRecord
-from finetune.reports import content, curve_page, data_tables, run_content
+from finetune.reports import content, curve_page, data_tables, encoders, run_content
 from finetune.reports.blocks import Block, Bullets, Facts, Prose, Section
 from finetune.reports.findings import count_findings, describe_columns, describe_data
 from finetune.reports.html import render_fragment
@@ -73,8 +74,8 @@ def runs_fragment(records: Sequence[FinishedRecord]) -> str:
     return render_fragment(groups, Palette([]), _prefix(records))
 
 
-def facts_fragment(facts: DataFacts) -> str:
-    """Of a data check: what was read, the findings, and the scores of simple models."""
+def facts_fragment(facts: DataFacts, compared: EncoderComparison | None = None) -> str:
+    """Of a data check: what was read, the findings, the scores of simple models, and those of frozen encoders."""
     entries = [("Data", describe_data(facts)), ("Columns", shorten(describe_columns(facts), 600))]
     if facts.dropped:
         entries.append(("Excluded", shorten(excluded_rows(facts.dropped), 600)))
@@ -86,7 +87,11 @@ def facts_fragment(facts: DataFacts) -> str:
         blocks.append(data_tables.findings(facts.findings))
     if facts.baselines:
         blocks.append(data_tables.baselines(facts))
-    return render_fragment([("", facts, [Section("check", "Data checks", blocks)])], Palette([]), _prefix([facts]))
+    sections = [Section("check", "Data checks", blocks)]
+    if compared is not None:
+        sections.append(Section("encoders", "Frozen encoders", encoders.encoder_blocks(compared)))
+    models: list[BaseModel] = [facts] if compared is None else [facts, compared]
+    return render_fragment([("", facts, sections)], Palette([]), _prefix(models))
 
 
 def _prefix(models: Sequence[BaseModel]) -> str:

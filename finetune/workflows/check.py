@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def check(
     strict: bool = False,
     accept: str | Sequence[str] | None = None,
     write_split: str | Path | None = None,
+    models: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     listener: Listener | None = None,
 ) -> CheckResult:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines.
@@ -36,6 +38,8 @@ def check(
         strict: Problems and warnings make `CheckResult.raise_failures` raise.
         accept: Names of checks whose findings do not count for `strict`.
         write_split: Write down which row is in which split, as `data.split_file` takes it.
+        models: Encoders to score on the training rows before anything is trained (`CheckResult.encoders`): hub ids,
+            folders or package paths. One that cannot be read makes `CheckResult.raise_failures` raise.
         listener: As of `compare`.
 
     Raises:
@@ -43,6 +47,7 @@ def check(
     """
     listener = chosen_listener(listener)
     accepted = as_list(accept)
+    encoders = _encoder_names(models)
     _check_accepted(accepted, strict)
     target = None if write_split is None else Path(write_split)
     if target is not None and target.exists():
@@ -60,7 +65,12 @@ def check(
         write_split_file(loaded, target)
         listener.notice(f"split written to {target}; to use it: --set data.split_file={target}")
     counted = [finding for finding in facts.findings if finding.check not in accepted and finding.level != "info"]
-    return CheckResult(facts, counted if strict else [])
+    compared = None
+    if encoders:
+        from finetune.training.encoders import compare_encoders
+
+        compared = compare_encoders(resolved, loaded, encoders, listener.notice)
+    return CheckResult(facts, counted if strict else [], compared)
 
 
 def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> tuple[str | None, str | None]:
@@ -80,6 +90,22 @@ def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> 
     if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
         raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
     return None, source
+
+
+def _encoder_names(models: Any) -> list[str]:
+    """Raises RecipeError where none is named, or one twice."""
+    if models is None:
+        return []
+    names = [fspath(model).strip() for model in as_list(models)]
+    names = [name.rstrip("/") or name for name in names if name]
+    if not names:
+        example = Change(arguments={"models": "A,B"}, note="hub ids, folders or package:NAME/folder")
+        raise RecipeError("names no model.", example, argument="models", found="")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        once = Change(arguments={"models": list(dict.fromkeys(names))})
+        raise RecipeError(f"{twice[0]} is named twice.", once, argument="models", found=names)
+    return names
 
 
 def _check_accepted(names: Sequence[str], strict: bool) -> None:

@@ -3,13 +3,16 @@ where everything lies."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
+from finetune.measurement.units import listed
 from finetune.records.curve import CurveReport
+from finetune.records.encoders import EncoderComparison
 from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
@@ -171,20 +174,34 @@ class CheckResult:
     Attributes:
         facts: Rows, classes, findings and the scores of simple models.
         counted: Findings that `strict` counts as failures.
+        encoders: Frozen encoders side by side, where `models` were named.
     """
 
     facts: DataFacts
     counted: list[Finding]
+    encoders: EncoderComparison | None = None
+
+    def to_json(self) -> str:
+        """The facts, with `encoders` where models were named."""
+        if self.encoders is None:
+            return self.facts.model_dump_json(indent=2)
+        both = {**self.facts.model_dump(mode="json"), "encoders": self.encoders.model_dump(mode="json")}
+        return json.dumps(both, indent=2, ensure_ascii=False)
 
     def raise_failures(self) -> None:
         """
         Raises:
-            RunFailed: `strict` was asked for, and there is a problem or a warning.
+            RunFailed: `strict` was asked for, and there is a problem or a warning; or a model could not be read.
         """
+        entries = [] if self.encoders is None else self.encoders.models
+        unread = [entry.model for entry in entries if entry.error is not None]
+        failed = [f"--models: no score for {listed(unread)}; the table says why."] if unread else []
         if self.counted:
             from finetune.reports.findings import count_findings
 
-            raise RunFailed(f"--strict: {count_findings(self.counted)}.")
+            failed.append(f"--strict: {count_findings(self.counted)}.")
+        if failed:
+            raise RunFailed("\n".join(failed))
 
     def __repr__(self) -> str:
         from finetune.reports.findings import count_findings
@@ -194,4 +211,4 @@ class CheckResult:
     def _repr_html_(self) -> str:
         from finetune.reports.notebook import facts_fragment
 
-        return facts_fragment(self.facts)
+        return facts_fragment(self.facts, self.encoders)
