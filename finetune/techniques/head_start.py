@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """C of the logistic regression, on features scaled to a mean variance of 1; from strongly to weakly shrunk."""
+LEAST_SPREAD = 0.05
+"""The least standard deviation that is scaled to 1. That of an untrained pooler can be a hundredth of it: weights that
+make up for that would turn each step of the encoder into a jump of the logits."""
 _SHARPEST = 1.0  # temperature: logits are never made larger than those that were fitted
 _BLUNTEST = 100.0
 
@@ -122,8 +125,8 @@ def fit_head(
 ) -> HeadValues:
     """Logistic or ridge regression by scikit-learn, as the weight (outputs, width) and the bias (outputs,) of a head.
 
-    min  C Σ_i loss_i + ½ ‖w‖²  over features (x − mean) / s, s² their mean variance; the bias is free. Two classes
-    share one w between them, ∓ w / 2. A class without rows has w = 0 and a lower bias than all others; a label that all
+    min  C Σ_i loss_i + ½ ‖w‖²  over features (x − mean) / s, s² their mean variance, s at least 0.05; the bias is
+    free. Two classes share one w between them, ∓ w / 2. A class without rows has w = 0 and a lower bias than all others; a label that all
     or none of the rows have has w = 0 and the bias log((n₁ + ½) / (n₀ + ½)).
 
     Args:
@@ -137,7 +140,7 @@ def fit_head(
     import numpy as np
 
     center = features.mean(axis=0)
-    scale = float(np.sqrt(features.var(axis=0).mean())) or 1.0
+    scale = max(float(np.sqrt(features.var(axis=0).mean())), LEAST_SPREAD)
     scaled = (features - center) / scale
     if task == "regression":
         from sklearn.linear_model import Ridge  # slow to import
@@ -259,7 +262,8 @@ class HeadStart(Technique, ModelChanges):
 
     x_i: what the head's output map reads of training text i, clean and without dropout, before the first step. Logistic
     regression (one for each of several labels), or ridge regression, by scikit-learn; C of the loss on features scaled
-    to a mean variance of 1, one of 0.001, 0.01, 0.1, 1, by stratified cross-validation over the training rows.
+    to a mean variance of 1, one of 0.001, 0.01, 0.1, 1, by stratified cross-validation over the training rows. Features
+    that vary by less than 0.05 are scaled as if they varied by that: weights of hundreds would make training jump.
 
     A fit that is sure of its own rows leaves no gradient. So its logits are divided by the temperature T ≥ 1 at which
     out-of-fold logits have the least loss, where a class that is right counts (n + 1) / (n + 2); for numbers T divides

