@@ -126,8 +126,8 @@ def fit_head(
     """Logistic or ridge regression by scikit-learn, as the weight (outputs, width) and the bias (outputs,) of a head.
 
     min  C Σ_i loss_i + ½ ‖w‖²  over features (x − mean) / s, s² their mean variance, s at least 0.05; the bias is
-    free. Two classes share one w between them, ∓ w / 2. A class without rows has w = 0 and a lower bias than all others; a label that all
-    or none of the rows have has w = 0 and the bias log((n₁ + ½) / (n₀ + ½)).
+    free. Two classes share one w between them, ∓ w / 2. A class without rows has w = 0 and a lower bias than all
+    others; a label that all or none of the rows have has w = 0 and the bias log((n₁ + ½) / (n₀ + ½)).
 
     Args:
         task: What is predicted.

@@ -99,7 +99,7 @@ def test_features_that_hardly_vary_get_no_huge_weights() -> None:
     """As from an untrained pooler; where they vary enough the scale changes nothing."""
     features, targets = drawn(60, 2, 1.0)
     small, large = (closed_form_head("single_label", features * size, targets, 2) for size in (1e-3, 10.0))
-    assert np.abs(small.weight).max() < 5
+    assert np.abs(small.weight).max() < 20, "and not hundreds"
     plain = head_logits(closed_form_head("single_label", features, targets, 2), features)
     np.testing.assert_allclose(head_logits(large, features * 10), plain, atol=1e-3)
 
