@@ -25,6 +25,8 @@ def output_map(model: Any) -> nn.Linear | None:
     maps = [
         module
         for name, module in model.named_modules()
-        if type(module) is nn.Linear and module.out_features == model.config.num_labels and not name.startswith(prefix)
+        if type(module) in (nn.Linear, Fp32Linear)
+        and module.out_features == model.config.num_labels
+        and not name.startswith(prefix)
     ]
     return maps[-1] if maps else None

@@ -18,6 +18,7 @@ from finetune.techniques.hooks.gradients import GradientView
 from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
+from finetune.techniques.hooks.model import HeadValues, TrainingRows
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
@@ -38,6 +39,7 @@ __all__ = [
     "Description",
     "GradientView",
     "Gradients",
+    "HeadValues",
     "KeptWeights",
     "Losses",
     "ModelChanges",
@@ -49,6 +51,7 @@ __all__ = [
     "TokenFacts",
     "TrainStep",
     "TrainingPlan",
+    "TrainingRows",
     "WeightNames",
     "augments_texts",
     "carry_techniques",

@@ -36,7 +36,8 @@ class HeadFirst(Technique, TrainingPlan):
     be left for the encoder. learning_rate: 1e-4 to 1e-2; a head alone needs a higher one than an encoder.
     Cost: an epoch of the head costs a third: 0.87 × for a fifth of the epochs.
     Raises: RecipeError if no epoch, or no step after the warm-up, is left to fine-tune.
-    Relations: `swa` also sets the schedule, and `lora` and `train_only` the head's learning rate: mutually exclusive.
+    Relations: `swa` also sets the schedule, `lora` and `train_only` the head's learning rate, and `head_start` fits the
+    same head at once: mutually exclusive.
     `llrd` and `freeze` can be combined with it. `weight_decay` by strength follows the learning rate, so that it acts
     on the head most in the first phase. `l2_sp` acts from the second phase on.
     Evidence: in vision as good as fine-tuning on the same distribution and better on shifted ones (Kumar et al. 2022);

@@ -30,6 +30,7 @@ BUILT_IN = {  # name, which is also that of its module -> class
     "lora": "LoRA",
     "llrd": "LLRD",
     "head_first": "HeadFirst",
+    "head_start": "HeadStart",
     "longer": "Longer",
     "dropout": "Dropout",
     "multi_sample_dropout": "MultiSampleDropout",

@@ -19,6 +19,7 @@ DATA = "data"  # reading and splitting
 TOKENS = "tokens"  # of all splits
 CHECKS = "checks"  # of the data, baselines included
 MODEL = "model"  # building it, loading weights, setting up the trainer
+HEAD = "head"  # where it starts, if a technique computes that
 BATCHES = "batches"  # padding and augmentation
 FORWARD_BACKWARD = "forward_backward"
 OPTIMIZER = "optimizer"  # clipping and what techniques do around a step included
@@ -35,6 +36,7 @@ PHASES = (
     TOKENS,
     CHECKS,
     MODEL,
+    HEAD,
     BATCHES,
     FORWARD_BACKWARD,
     OPTIMIZER,

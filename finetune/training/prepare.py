@@ -31,6 +31,7 @@ from finetune.techniques import Augmentation, Budget, ModelChanges, SelectionRul
 from finetune.training.augmentation import augment_sources, token_facts
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
+from finetune.training.head import refuse_unknown_head
 from finetune.training.measures import (
     measure_for,
     meter_for,
@@ -195,6 +196,7 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
         return plain
 
     model = configured_model(recipe, data.task, data.labels, build)
+    refuse_unknown_head(recipe.techniques, model)
     names = weight_names(model, pretrained)
     for name, technique in recipe.techniques.items():
         refuse_idle(name, technique, names)

@@ -19,14 +19,15 @@ from finetune.models.outputs import Outputs
 from finetune.records.facts import RunTime
 from finetune.records.schema import Evaluation, FinishedRecord
 from finetune.records.store import RunFolder
-from finetune.training.building import LoadedModel, build_model, build_selector, build_trainer
+from finetune.training.building import LoadedModel, build_model, build_selector, build_trainer, class_weights
 from finetune.training.checkpoints import WEIGHTS, newest_checkpoint, read_state
 from finetune.training.disk import check_room, copies_on_disk
 from finetune.training.distributed import agree, is_main, rank
 from finetune.training.failures import explain
 from finetune.training.final_weights import FinalWeights
+from finetune.training.head import start_head
 from finetune.training.observer import RunObserver
-from finetune.training.phases import MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
+from finetune.training.phases import HEAD, MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
 from finetune.training.prepare import Prepared
 from finetune.training.record import (
     RecordFile,
@@ -172,6 +173,9 @@ class Run:
         if checkpoint is not None:
             self.observer.restore(read_state(checkpoint))
             trainer.average.restore(checkpoint)
+        if checkpoint is None:
+            with self.stopwatch.phase(HEAD):
+                start_head(self.prepared, trainer.model, class_weights(self.prepared), trainer.args.device)
         if checkpoint is not None and self._is_over():
             trainer.load_parameters(checkpoint / WEIGHTS)
         else:

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from finetune.tasks import Task
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
 
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training rows as a head meets them before the first step.
+
+    Attributes:
+        task: What is predicted.
+        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers.
+        outputs: Of the head.
+        class_weights: (outputs,), mean 1 over the rows; None without class weights.
+        features: Positions of rows -> (len, width) float32, what the head's output map reads of their clean texts, in
+            eval mode. Expensive: all rows of one call pass through the encoder.
+    """
+
+    task: Task
+    targets: NDArray[Any]
+    outputs: int
+    class_weights: NDArray[Any] | None
+    features: Callable[[Sequence[int]], NDArray[Any]]
+
+
+class HeadValues(NamedTuple):
+    """Of the head's output map: weight (outputs, width), bias (outputs,)."""
+
+    weight: NDArray[Any]
+    bias: NDArray[Any]
+
+
 class ModelChanges:
-    """Each hook is called once per run, and once more for a model without weights when a run is checked."""
+    """Each hook is called once per run; the first two once more for a model without weights when a run is checked."""
 
     def configure_model(self, config: Any) -> None:
         """Change the configuration before the model is built. `config` is a `transformers.PretrainedConfig`.
@@ -27,6 +59,14 @@ class ModelChanges:
         Raises:
             ModelError: The change did not take effect.
         """
+
+    def start_head(self, rows: TrainingRows) -> HeadValues | None:
+        """Where the head's output map starts; None leaves it where it is. One technique per run may have it.
+
+        Called before the first step, with the model as all techniques prepared it; not when a run is resumed. Every
+        process of a run calls it, and takes the values of the main one. Random streams are put back afterwards.
+        """
+        return None
 
     def finish_model(self, model: nn.Module) -> None:
         """Undo, in place, what plain transformers could not load, and keep what was learned."""
