@@ -194,6 +194,7 @@ STEPS_OF_ONE: dict[str, dict[str, Any]] = {
     "sam": {"head_first": {"epochs_alone": 1}, "sam": {"radius": 0.3}},
     "r_drop": {"dropout": {"hidden": 1e-12}, "r_drop": {}},
     "head_first": {"head_first": {"learning_rate": 0.01}},
+    "head_start": {"head_start": {}},
 }
 
 
