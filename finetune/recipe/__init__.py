@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from finetune.recipe.diff import differences
     from finetune.recipe.flat import flatten
     from finetune.recipe.layers import Overrides, PresetInput, RecipeInput, is_preset_file, preset_name
-    from finetune.recipe.length import longer_note, with_min_steps
+    from finetune.recipe.length import longer_note, with_epochs, with_min_steps
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
     from finetune.recipe.scaling import apply_rules, describe_rules
     from finetune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
@@ -26,6 +26,7 @@ _HOMES = {
     "is_preset_file": "layers",
     "preset_name": "layers",
     "longer_note": "length",
+    "with_epochs": "length",
     "with_min_steps": "length",
     "Resolved": "resolution",
     "load_recipe": "resolution",
@@ -58,6 +59,7 @@ __all__ = [
     "preset_name",
     "recipe_budget",
     "resolve",
+    "with_epochs",
     "with_min_steps",
 ]
 

@@ -25,14 +25,19 @@ def with_min_steps(recipe: Recipe, rows: int) -> Recipe:
     """
     epochs = recipe.training.epochs
     enough = math.ceil(recipe.training.min_steps / _steps_per_epoch(recipe, rows))
-    needed = max(epochs, min(enough, MOST_EPOCHS))
-    if needed == epochs:
+    return with_epochs(recipe, max(epochs, min(enough, MOST_EPOCHS)))
+
+
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe with this many epochs; what counts epochs is stretched along."""
+    if epochs == recipe.training.epochs:
         return recipe
+    factor = epochs / recipe.training.epochs
     return recipe.model_copy(
         update={
-            "training": recipe.training.model_copy(update={"epochs": needed}),
+            "training": recipe.training.model_copy(update={"epochs": epochs}),
             "techniques": {
-                name: hook_of(technique, TrainingPlan.with_epochs_scaled)(needed / epochs)
+                name: hook_of(technique, TrainingPlan.with_epochs_scaled)(factor)
                 for name, technique in recipe.techniques.items()
             },
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from finetune.errors import Change, OutputError
 from finetune.listener import Listener
-from finetune.recipe import Recipe, flatten
+from finetune.recipe import Recipe, flatten, with_epochs
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.records.schema import OWN
 from finetune.records.store import RunFolder, check_no_file, is_empty
@@ -141,6 +141,8 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     record = folder.read()
     if record is None:
         raise _nothing_to_resume(folder)
+    if recipe.training.min_steps:  # may have raised the epochs of the record, and will do so again
+        recipe = with_epochs(recipe, max(recipe.training.epochs, record.recipe["training"]["epochs"]))
     ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
     # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
     written = record.recipe.get("rules", {})

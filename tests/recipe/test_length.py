@@ -14,6 +14,8 @@ from finetune.records.store import read_record
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.head_first import HeadFirst
 from tests.cli.invoking import invoke
+from tests.interrupting import InterruptAt
+from tests.running import train
 
 Write = Callable[..., Path]
 
@@ -68,6 +70,20 @@ def test_stretched_early_stopping_can_still_stop(epochs: int) -> None:
     stopping = raised.techniques["early_stopping"]
     assert isinstance(stopping, EarlyStopping)
     assert stopping.patience < raised.training.epochs
+
+
+def test_a_run_that_was_made_longer_is_resumed_and_not_with_other_settings(write_recipe: Write, tmp_path: Path) -> None:
+    settings = {"training": {"epochs": 2, "min_steps": 24}, "techniques": {"early_stopping": {"patience": 1}}}
+    recipe = write_recipe(**settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", callbacks=[InterruptAt(9)])
+    changed = write_recipe("changed", **{**settings, "techniques": {}})
+    refused = invoke("run", changed, "-o", tmp_path / "run", "--resume")
+    assert refused.exit_code == 2
+    assert "techniques.early_stopping" in refused.stderr
+    resumed = invoke("run", recipe, "-o", tmp_path / "run", "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert read_record(tmp_path / "run" / "run.json").recipe["training"]["epochs"] == 4
 
 
 def test_a_run_and_a_comparison_say_it_and_train_as_long(
