@@ -550,8 +550,9 @@ def test_every_cross_check_is_reported_at_once(write: Write) -> None:
         "training.accumulation=8",
         "training.seeds=[1, 1]",
         "data.task=regression",
+        "techniques.label_smoothing={}",
     ]
-    problems = problems_of(write(), "medium", overrides=overrides)
+    problems = problems_of(write(), "light", overrides=overrides)
     keys = ["early_stopping.patience", "label_smoothing", "training.accumulation", "training.seeds"]
     assert len(problems) == len(keys)
     for key in keys:
@@ -600,8 +601,9 @@ def test_warmup_that_leaves_one_step_is_fine(write: Write) -> None:
 
 @pytest.mark.parametrize("task", ["regression", "multi_label"])
 def test_smoothing_without_classes_is_refused(write: Write, task: str) -> None:
-    problem = only_problem_of(write(), "medium", overrides=[f"data.task={task}"])
-    assert problem.startswith("presets/medium.yaml: techniques.label_smoothing: ")
+    """Where it is asked for; presets leave it out (tests/training/test_tasks.py)."""
+    problem = only_problem_of(write(), overrides=[f"data.task={task}", "techniques.label_smoothing={}"])
+    assert problem.startswith("--set techniques.label_smoothing: ")
     assert task in problem
     assert "--set techniques.label_smoothing=off" in problem
 
