@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import (
@@ -18,7 +17,7 @@ from transformers.models.auto.modeling_auto import (
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import loading_errors
 from finetune.models.layers import POOLING
-from finetune.models.load import WITHOUT_HUB, locate_model
+from finetune.models.load import WITHOUT_HUB, locate_model, quiet_loading
 from finetune.models.pooling import Pooling, resolve_pooling
 from finetune.recipe import ModelSection
 
@@ -129,21 +128,17 @@ def encoder_config(section: ModelSection) -> Any:
 
 def _load_quietly(section: ModelSection, location: str) -> tuple[Any, set[str]]:
     """The encoder, and names of the weights that it lacks."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
-        model, report = AutoModel.from_pretrained(
-            location,
-            revision=section.revision,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with quiet_loading():
+            model, report = AutoModel.from_pretrained(
+                location,
+                revision=section.revision,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
     return model, set(report["missing_keys"])
 
 

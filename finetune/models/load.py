@@ -1,6 +1,8 @@
 """Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,18 @@ def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
     return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
 
 
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without transformers' report of weights and its progress bar: what matters of it is said by us."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     """Build the sequence classifier from `config` with the pretrained weights, in fp32.
 
@@ -155,23 +169,19 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     """
     location = locate_model(section)
     transformers.set_seed(seed)
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            location,
-            config=config,
-            revision=section.revision,
-            trust_remote_code=False,
-            dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with quiet_loading():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                location,
+                config=config,
+                revision=section.revision,
+                trust_remote_code=False,
+                dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
     # saving; a resumed Trainer would then not find them and silently keep the pretrained ones.
     model._weight_conversions = []
