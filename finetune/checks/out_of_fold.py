@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from finetune.checks.baselines import encode_targets, fit_linear
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.folds import cut_folds
-from finetune.data.labels import drop_change
+from finetune.data.labels import count_labels, drop_change
 from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, shorten
 from finetune.measurement.gap import LEVEL, resampled_sums
@@ -164,14 +163,9 @@ def fold_count(rows: Rows, task: Task) -> int:
         raise DataError(
             f"{what} cannot be cut into folds. Add more.", key="data.group" if rows.groups else "data.source"
         )
-    counts = class_rows(rows) if task == "single_label" else {}
+    counts = count_labels(rows) if task == "single_label" else {}
     fewest = min(counts.values(), default=FOLDS)
     return min(FOLDS, units, fewest if fewest > 1 else FOLDS)
-
-
-def class_rows(rows: Rows) -> Mapping[str, int]:
-    """Class -> rows."""
-    return Counter(rows.labels)
 
 
 def refuse_single_rows(rows: Rows, task: Task) -> None:
@@ -179,7 +173,7 @@ def refuse_single_rows(rows: Rows, task: Task) -> None:
     Raises:
         DataError: A class has one training row: either nothing is fitted on it, or nothing is measured of it.
     """
-    alone = sorted(name for name, count in class_rows(rows).items() if count < 2) if task == "single_label" else []
+    alone = sorted(name for name, count in count_labels(rows).items() if count < 2) if task == "single_label" else []
     if alone:
         raise DataError(
             f"cross-validation needs 2 training rows of each class, and these have one: {shorten(alone, NAMED)}. Add "

@@ -13,8 +13,8 @@ from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
 from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
-from finetune.training.measures import measure_for, with_score_note
-from finetune.training.prepare import configured_model, fitted_recipe, plan_budget, with_length_note
+from finetune.training.measures import measure_for
+from finetune.training.prepare import configured_model, fitted_with_notes, plan_budget
 from finetune.training.run_warnings import budget_warnings, model_warnings
 
 
@@ -34,8 +34,7 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "data": {"unavailable": error.for_command_line()},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
         }
-    asked, recipe = recipe, fitted_recipe(recipe, data)
-    data = with_length_note(with_score_note(recipe, data), asked, recipe)
+    recipe, data = fitted_with_notes(recipe, data)
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:

@@ -114,8 +114,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
     stopwatch = stopwatch or Stopwatch()
     with stopwatch.phase(DATA):
         data = load_data(recipe.data) if data is None else data
-        asked, recipe = recipe, fitted_recipe(recipe, data)
-        data = with_length_note(with_score_note(recipe, data), asked, recipe)
+        recipe, data = fitted_with_notes(recipe, data)
         measure = measure_for(data, recipe.training.score)
     tokenizer, encoder, pooling, model_problems = check_run(recipe, data)
     budget = plan_budget(recipe, data)
@@ -209,10 +208,14 @@ def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) if exclusive else 0), rows)
 
 
-def with_length_note(data: Data, before: Recipe, after: Recipe) -> Data:
-    """The data with a note where its few rows have raised the epochs."""
-    note = longer_note(before, after, len(data.train))
-    return data if note is None else replace(data, notes=[*data.notes, note])
+def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
+    """`fitted_recipe`, and the data with a note, once, on each thing that its rows decided: main score, epochs."""
+    fitted = fitted_recipe(recipe, data)
+    data = with_score_note(fitted, data)
+    note = longer_note(recipe, fitted, len(data.train))
+    if note is None or note in data.notes:
+        return fitted, data
+    return fitted, replace(data, notes=[*data.notes, note])
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:

@@ -170,12 +170,12 @@ class Run:
     def train(self, checkpoint: Path | None) -> None:
         """Train from the start, or from a complete checkpoint to where the run would have ended."""
         trainer = self.trainer
-        if checkpoint is not None:
-            self.observer.restore(read_state(checkpoint))
-            trainer.average.restore(checkpoint)
         if checkpoint is None:
             with self.stopwatch.phase(HEAD):
                 start_head(self.prepared, trainer.model, class_weights(self.prepared), trainer.args.device)
+        else:
+            self.observer.restore(read_state(checkpoint))
+            trainer.average.restore(checkpoint)
         if checkpoint is not None and self._is_over():
             trainer.load_parameters(checkpoint / WEIGHTS)
         else:

@@ -103,4 +103,6 @@ def test_a_run_and_a_comparison_say_it_and_train_as_long(
     assert planned.exit_code == 0, planned.stderr
     assert f"note: {note}" in planned.stderr
     plan = invoke("run", recipe, "--preset", "none", "--dry-run", "--json")
-    assert json.loads(plan.stdout)["budget"]["steps"] == 12
+    described = json.loads(plan.stdout)
+    assert described["budget"]["steps"] == 12
+    assert described["data"]["notes"].count(note) == 1
