@@ -15,47 +15,48 @@ EXAMPLES = (
 )
 
 
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run, or a transformers Trainer: its folder or trainer_state.json. Default: the numbers below.",
+    ),
+]
+TrainAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of training rows, in eval mode: 0.98.")]
+ValidationAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of validation rows: 0.75.")]
+TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Training rows.")]
+ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Validation rows.")]
+Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
+Majority = Annotated[float | None, typer.Option(metavar="FRACTION", help="Fraction of the largest class.")]
+TrainLoss = Annotated[float | None, typer.Option(help="Mean log loss of training rows, in eval mode.")]
+ValidationLoss = Annotated[float | None, typer.Option(help="Mean log loss of validation rows.")]
+Epochs = Annotated[float | None, typer.Option(help="Epochs trained.")]
+EvaluationSet = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of several evaluation sets, the one to go by.")
+]
+LogMetric = Annotated[str | None, typer.Option(metavar="NAME", help="Of a log, the score to go by. Default: accuracy.")]
+FailOn = Annotated[
+    list[str] | None, typer.Option(metavar="VERDICT", help="Exit with code 1 on this verdict. Repeatable.")
+]
+EveryDetail = Annotated[bool, typer.Option("--all", help="All steps of the plan in detail.")]
+
+
 @reports_errors()
 def diagnose(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RUN]",
-            help="A run, or a transformers Trainer: its folder or trainer_state.json. Default: the numbers below.",
-        ),
-    ] = None,
-    train_accuracy: Annotated[
-        float | None, typer.Option("--train-accuracy", metavar="FRACTION", help="Of training rows, in eval mode: 0.98.")
-    ] = None,
-    validation_accuracy: Annotated[
-        float | None, typer.Option("--validation-accuracy", metavar="FRACTION", help="Of validation rows: 0.75.")
-    ] = None,
-    train_size: Annotated[int | None, typer.Option("--train-size", metavar="ROWS", help="Training rows.")] = None,
-    validation_size: Annotated[
-        int | None, typer.Option("--validation-size", metavar="ROWS", help="Validation rows.")
-    ] = None,
-    classes: Annotated[int | None, typer.Option("--classes", help="Number of classes.")] = None,
-    majority: Annotated[
-        float | None, typer.Option("--majority", metavar="FRACTION", help="Fraction of the largest class.")
-    ] = None,
-    train_loss: Annotated[
-        float | None, typer.Option("--train-loss", help="Mean log loss of training rows, in eval mode.")
-    ] = None,
-    validation_loss: Annotated[
-        float | None, typer.Option("--validation-loss", help="Mean log loss of validation rows.")
-    ] = None,
-    epochs: Annotated[float | None, typer.Option("--epochs", help="Epochs trained.")] = None,
-    evaluation: Annotated[
-        str | None, typer.Option("--evaluation", metavar="NAME", help="Of several evaluation sets, the one to go by.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="NAME", help="Of a log, the score to go by. Default: accuracy.")
-    ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option("--fail-on", metavar="VERDICT", help="Exit with code 1 on this verdict. Repeatable."),
-    ] = None,
-    every_detail: Annotated[bool, typer.Option("--all", help="All steps of the plan in detail.")] = False,
+    source: RunArgument = None,
+    train_accuracy: TrainAccuracy = None,
+    validation_accuracy: ValidationAccuracy = None,
+    train_size: TrainSize = None,
+    validation_size: ValidationSize = None,
+    classes: Classes = None,
+    majority: Majority = None,
+    train_loss: TrainLoss = None,
+    validation_loss: ValidationLoss = None,
+    epochs: Epochs = None,
+    evaluation: EvaluationSet = None,
+    metric: LogMetric = None,
+    fail_on: FailOn = None,
+    every_detail: EveryDetail = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a model overfits, how sure that is, what else it could be, and what to do."""

@@ -262,10 +262,10 @@ def _with_scores(observed: Observed, numbers: Numbers, measured: float | None) -
 
 def _rows_of(record: dict[str, Any], prefix: str) -> int | None:
     """Rows that an evaluation had, from its rate and its time."""
-    rate, time = record.get(f"{prefix}samples_per_second"), record.get(f"{prefix}runtime")
-    if not _is_number(rate) or not _is_number(time):
+    rate, time = _number(record.get(f"{prefix}samples_per_second")), _number(record.get(f"{prefix}runtime"))
+    if rate is None or time is None:
         return None
-    rows = round(float(rate) * float(time))
+    rows = round(rate * time)
     return rows if rows > 0 else None
 
 

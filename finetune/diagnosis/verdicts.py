@@ -18,6 +18,8 @@ from finetune.records.diagnosis import Estimate, VerdictName
 
 MATTERS = 0.05  # a gap below 5 points is what models that generalise well have, too
 TOO_WIDE = 0.10  # half of an interval of the gap that leaves everything open
+LOSS_GAP = 1.5  # a validation loss this many times the training loss, both in eval mode: more than scores explain
+FEW_EPOCHS = 3
 UNKNOWN = 0.10  # a gap that stands out where the rows of validation are not known: as for 60 of them
 FITTED = 0.90  # a training score from which on the model has fitted its rows
 Verdict = tuple[VerdictName, str]
@@ -25,7 +27,16 @@ Verdict = tuple[VerdictName, str]
 
 def judge(observed: Observed) -> Verdict:
     """The first rule that holds; the order is part of the rules."""
-    for rule in (_diverged, _did_not_learn, _above_training, _overfits, _by_loss_alone, _without_gap, _small_gap):
+    for rule in (
+        _diverged,
+        _did_not_learn,
+        _above_training,
+        _overfits,
+        _by_loss_alone,
+        _by_two_losses,
+        _without_gap,
+        _small_gap,
+    ):
         verdict = rule(observed)
         if verdict is not None:
             return verdict
@@ -91,6 +102,8 @@ def _overfits(observed: Observed) -> Verdict | None:
         + (", which chance does not explain." if gap.low is not None else "; how many rows that is of is not known.")
     ]
     sentences += _validation_sentence(observed, unit) + _trend_sentences(observed, unit)
+    if observed.train_loss is not None and observed.validation_loss is not None:
+        sentences.append(f"{_loss_gap(observed)[:1].upper()}{_loss_gap(observed)[1:]}")
     return "overfits", " ".join(sentences)
 
 
@@ -114,6 +127,21 @@ def _by_loss_alone(observed: Observed) -> Verdict | None:
         "overconfident",
         f"{rise}, while validation {unit.name} has not fallen ({unit.level(observed.validation.mean)}): the model is "
         "too sure of its errors, and makes no more of them.",
+    )
+
+
+def _by_two_losses(observed: Observed) -> Verdict | None:
+    """Both losses were measured alike, and the gap of scores is none that matters."""
+    train, validation = observed.train_loss, observed.validation_loss
+    if train is None or validation is None or observed.gap is None or validation - train < MATTERS:
+        return None
+    if validation < LOSS_GAP * train:
+        return None
+    unit = scale(observed.score)
+    return (
+        "overconfident",
+        f"The gap of {unit.name} is {unit.estimated_change(observed.gap)}, but {_loss_gap(observed)} The model is too "
+        "sure of its errors, and makes few more of them on new texts.",
     )
 
 
@@ -167,10 +195,22 @@ def _small_gap(observed: Observed) -> Verdict:
         return (
             name,
             f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}: the model does not fit "
-            f"its training rows.{with_what} Regularization can only lower the training score further.",
+            f"its training rows.{_few_epochs(observed)}{with_what} Regularization can only lower the training score "
+            "further.",
         )
     small = "differs from 0, but is below 5 points" if (gap.low or 0.0) > 0 else "does not differ from 0 beyond chance"
     return "no sign of overfitting", f"The gap is {gap_text}: it {small}."
+
+
+def _few_epochs(observed: Observed) -> str:
+    if observed.epochs is None or observed.epochs > FEW_EPOCHS:
+        return ""
+    return f" It was trained for {observed.epochs:g} epochs only, which may be too few."
+
+
+def _loss_gap(observed: Observed) -> str:
+    train, validation = number_text(observed.train_loss, 3), number_text(observed.validation_loss, 3)
+    return f"the loss is {validation} on validation and {train} on training rows."
 
 
 def _rising(observed: Observed, unit: Scale) -> str:

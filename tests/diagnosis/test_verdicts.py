@@ -52,6 +52,8 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
         (0.52, 0.50, {"classes": 2}, "did not learn"),
         (0.99, 0.50, {"classes": 2}, "overfits"),
         (0.80, 0.92, {}, "validation above training"),
+        (0.95, 0.93, {"train_loss": 0.1, "validation_loss": 0.5}, "overconfident"),
+        (0.95, 0.93, {"train_loss": 0.18, "validation_loss": 0.22}, "no sign of overfitting"),
     ],
 )
 def test_of_numbers(train: float, validation: float, further: dict[str, Any], expected: str) -> None:
@@ -206,6 +208,14 @@ def test_impossible_numbers_are_refused_by_name(numbers: dict[str, Any], complai
     good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
     with refuses(RecipeError, match=complaint):
         diagnose(**{**good, **numbers})
+
+
+def test_losses_and_epochs_that_are_given_are_said() -> None:
+    losses = {"train_loss": 0.05, "validation_loss": 0.9}
+    found = diagnose(train_accuracy=0.98, validation_accuracy=0.75, **SIZES, **losses).diagnosis
+    assert "The loss is 0.900 on validation and 0.050 on training rows." in found.text
+    short = diagnose(train_accuracy=0.70, validation_accuracy=0.69, epochs=2, **SIZES).diagnosis
+    assert "trained for 2 epochs only" in short.text
 
 
 def test_every_missing_number_is_named_at_once() -> None:
