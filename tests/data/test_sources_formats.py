@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,50 @@ def test_an_encoding_that_is_guessed_is_told_with_an_example(write: Write) -> No
     assert "--set data.encoding=" in warning
 
 
+def test_a_guess_shows_what_the_text_would_be_otherwise(write: Write) -> None:
+    path = write("text,label\nfine,a\nEl niño comió piñas en España,b\nit’s,c\n".encode("cp1252"), "d.csv")
+    (warning,) = only(path).warnings
+    assert "It would be 'El nińo comió pińas en Espańa,b' as cp1250" in warning
+
+
+def test_a_file_that_is_mostly_utf8_points_to_its_bad_lines_and_to_no_other_encoding(write: Write) -> None:
+    good = "".join(f"café número {i},a\n" for i in range(20)).encode()
+    path = write(b"text,label\n" + good + b"caf\xe9,a\n" + good + b"\xfcber,b\n", "d.csv")
+    said = problem(path)
+    assert said.startswith(f"{path} line 22: byte 0xe9 is not utf-8. The file is UTF-8 otherwise (80 characters")
+    assert "2 lines are not: 22, 43" in said
+    assert "cp1252" not in said
+    assert "--set data.skip_bad_rows=true" in said
+    assert len(only(path, skip_bad_rows=True)) == 40
+    assert only(path, encoding="utf-8", skip_bad_rows=True).dropped == {"row that cannot be read": 2}
+
+
+def test_a_named_encoding_that_makes_nonsense_of_utf8_is_a_warning(write: Write) -> None:
+    path = write("text,label\ncafé,a\n", "d.csv")
+    (warning,) = only(path, encoding="cp1252").warnings
+    assert "'café,a' becomes 'cafÃ©,a'. Try: --set data.encoding=utf-8" in warning
+    path.write_bytes("text,label\ncafé,a\n".encode("cp1252"))
+    assert only(path, encoding="cp1252").warnings == []
+
+
+def test_a_named_encoding_that_does_not_fit_is_answered_by_others(write: Write) -> None:
+    path = write("text,label\ncafé,a\nPřehled Łódź ŕ\x81,a\n".encode("utf-8"), "d.csv")
+    assert "every byte is UTF-8. Try: --set data.encoding=utf-8" in problem(path, encoding="cp1252").replace("E", "e")
+    path.write_bytes("text,label\nEl niño comió piñas,b\n".encode("cp1252"))
+    assert "--set data.encoding=cp1252 (reads 'El niño" in problem(path, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (gzip.compress(b"text,label\n"), "is a .gz file by its first bytes, not text"),
+        (b"PAR1" + bytes(20), "is a .parquet file by its first bytes"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_by_its_first_bytes(write: Write, content: bytes, expected: str) -> None:
+    assert expected in problem(write(content, "d.csv"))
+
+
 def test_a_cyrillic_file_is_guessed(write: Write) -> None:
     lines = ["Привет, как дела", "очень хороший фильм", "мне не понравилось это кино"]
     path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode("cp1251"), "d.tsv")
@@ -125,8 +170,14 @@ def test_damaged_utf8_is_not_taken_for_another_encoding(write: Write) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_recognised_by_its_nul_bytes(write: Write, encoding: str) -> None:
     path = write("text,label\ncafé,a\n".encode(encoding), "d.csv")
-    assert f"--set data.encoding={encoding}" in problem(path)
-    assert list(only(path, encoding=encoding).columns["text"]) == ["café"]
+    (warning,) = only(path).warnings
+    assert f"is read as {encoding}, which is a guess" in warning
+    assert list(only(path).columns["text"]) == list(only(path, encoding=encoding).columns["text"]) == ["café"]
+
+
+def test_what_only_looks_like_utf16_is_refused_with_what_to_name(write: Write) -> None:
+    path = write("text,label\ncafé,a\n".encode("utf-16-le") + b"\0\xd8", "d.csv")
+    assert "--set data.encoding=utf-16-le" in problem(path)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
