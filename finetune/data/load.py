@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from finetune.data.columns import Columns, choose_columns
 from finetune.data.copies import deduplicate, drop_leaks
+from finetune.data.counts import lines_note, rows_in, rows_note
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
@@ -42,6 +43,7 @@ class Source:
         rows: Table -> rows.
         notes, warnings: What reading and cleaning have to say.
         dropped: Reason -> rows left out.
+        read: Rows of all tables, those among them that were left out.
     """
 
     task: Task
@@ -51,6 +53,7 @@ class Source:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     dropped: Counter[str]
+    read: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def read_source(section: DataSection) -> Source:
     tables = read_sources(section)
     first = next(iter(tables.values()))
     columns = choose_columns(section, first)
-    notes = _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
+    counted = [lines_note(table) for table in tables.values()]
+    notes = counted + _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
     warnings = _messages(tables, "warnings")
     dropped: Counter[str] = Counter()
     for table in tables.values():
@@ -93,7 +97,7 @@ def read_source(section: DataSection) -> Source:
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     declared = _declared_names(section, columns, first)
-    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped)
+    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped, rows_in(tables))
 
 
 def split_source(section: DataSection, source: Source) -> Splits:
@@ -109,6 +113,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
     _refuse_empty(splits, dropped)
     labels = label_names(section, splits, source.task, source.declared, notes, warnings)
+    notes.append(rows_note(source.read, splits, dropped))
     return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
 
 

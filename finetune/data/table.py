@@ -13,11 +13,15 @@ from typing import Any, overload
 
 from finetune.errors import Change, DataError, Problem, as_problem
 
-CHUNK = 8192  # rows that are packed together
+CHUNK = 1024  # rows that are packed together: to read one of them, all are unpacked
+SHARED = 4  # times that each text of a chunk occurs on average, from which equal ones are one object
+SEPARATOR = "\0"  # between packed texts: no file that is read as text has it
 NAMED = 5  # bad rows that are named; the others are only counted
 
 
 def _plain(chunk: Any) -> list[Any]:
+    if isinstance(chunk, Texts):
+        return chunk.unpacked()
     return chunk if isinstance(chunk, list) else chunk.to_pylist()
 
 
@@ -25,11 +29,41 @@ class UnusableColumn(DataError):
     """A column holds what cannot be used. Who asks for its cells knows which key of the recipe names it."""
 
 
+class Texts(Sequence[str]):
+    """Texts in the bytes of their characters: a Python text costs 49 bytes more, one in Arrow 8.
+
+    Args:
+        joined: The texts in UTF-8, with SEPARATOR between them.
+        count: How many there are.
+    """
+
+    __slots__ = ("_count", "_joined")
+
+    def __init__(self, joined: bytes, count: int) -> None:
+        self._joined, self._count = joined, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def unpacked(self) -> list[str]:
+        """All of them."""
+        return self._joined.decode().split(SEPARATOR)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self.unpacked()[index]
+
+
 class Column(Sequence[Any]):
     """Values of a column. Iterating and single rows are cheap; neither unpacks more than a chunk.
 
     Args:
-        chunks: Lists, or Arrow arrays: a Python text costs 49 bytes beside its characters, one in Arrow 8.
+        chunks: Lists, Texts, or Arrow arrays.
         decode: Chunk -> values; may raise UnusableColumn, so that a column nobody uses may hold what cannot be used.
     """
 
@@ -37,6 +71,7 @@ class Column(Sequence[Any]):
         self._chunks = list(chunks)
         self._starts = [0, *accumulate(len(chunk) for chunk in self._chunks)]
         self._decode = decode
+        self._last: tuple[int, list[Any]] = (-1, [])  # the chunk of Texts that was unpacked last
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -57,16 +92,30 @@ class Column(Sequence[Any]):
             return [self[position] for position in positions]
         number = bisect_right(self._starts, positions) - 1
         offset = positions - self._starts[number]
-        return self._decode(self._chunks[number][offset : offset + 1])[0]
+        chunk = self._chunks[number]
+        if not isinstance(chunk, Texts):
+            return self._decode(chunk[offset : offset + 1])[0]
+        if self._last[0] != number:
+            self._last = (number, chunk.unpacked())
+        return self._last[1][offset]
 
 
-def pack(values: list[Any]) -> Any:
-    """Texts (and None) as an Arrow array; anything else as the list it is."""
-    if not all(value is None or isinstance(value, str) for value in values):
-        return values
+def pack(values: Sequence[Any]) -> Sequence[Any]:
+    """A chunk of a column: texts in bytes, or as one object for all that are equal where few differ; texts and None as
+    an Arrow array; anything else as the list it is."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        different = set(values)
+        if SHARED * len(different) <= len(values):
+            return list(map(dict(zip(different, different, strict=True)).__getitem__, values))
+        joined = SEPARATOR.join(values)
+        if joined.count(SEPARATOR) == len(values) - 1:
+            return Texts(joined.encode(), len(values))
+    if not kinds <= {str, type(None)}:
+        return list(values)
     import pyarrow
 
-    return pyarrow.array(values, pyarrow.large_string())
+    return pyarrow.array(values, pyarrow.large_string())  # type: ignore[no-any-return]
 
 
 def kind_of(value: Any) -> str:
@@ -94,6 +143,8 @@ class Table:
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
+        lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for formats
+            without lines.
     """
 
     origin: str
@@ -102,6 +153,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    lines: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -168,4 +220,5 @@ def join_tables(origin: str, tables: list[Table]) -> Table:
         [note for table in tables for note in table.notes],
         [warning for table in tables for warning in table.warnings],
         sum((table.dropped for table in tables), Counter()),
+        sum((table.lines for table in tables), Counter()),
     )

@@ -223,11 +223,13 @@ def test_lines_are_counted_as_an_editor_counts_them(write: Write) -> None:
 @pytest.mark.parametrize("content", ['text,label\n"hi" there,a\n', 'text,label\n"say \\"hi\\"",a\n'])
 def test_text_after_a_closing_quote_is_refused_with_its_line(write: Write, content: str) -> None:
     path = write(content)
-    assert problem_of(path).startswith(f"{path} line 2: malformed CSV")
+    assert problem_of(path, quoting="minimal").startswith(f"{path} line 2: malformed CSV")
 
 
 def test_a_quote_that_is_never_closed_is_refused(write: Write) -> None:
-    assert "malformed CSV" in problem_of(write('text,label\none,a\n"two,b\nthree,a\n'))
+    assert "malformed CSV" in problem_of(
+        write('text,label\none,a\n"two,b\nthree,a\n'), quoting="minimal"
+    )
 
 
 def test_a_byte_that_is_not_of_the_encoding_is_named_with_its_line(write: Write) -> None:
