@@ -46,14 +46,10 @@ def _open_zst(path: Path) -> IO[bytes]:
     return io.BufferedReader(pyarrow.CompressedInputStream(str(path), "zstd"))
 
 
-def _open_gz(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb")  # type: ignore[return-value]  # its stubs know no IO
-
-
-OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
-    ".gz": _open_gz,
-    ".bz2": lambda path: bz2.open(path, "rb"),  # type: ignore[return-value]
-    ".xz": lambda path: lzma.open(path, "rb"),  # type: ignore[return-value]
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
     ".zst": _open_zst,
 }
 SUFFIXES = (*OPENERS, ARCHIVE)
@@ -116,9 +112,12 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         return
     with _damage_named(path):
         if archive is not None:
-            with zipfile.ZipFile(archive) as opened, _open_member(opened, path, archive) as packed:
-                with _unpacked(path, packed) as file:
-                    yield file
+            with (
+                zipfile.ZipFile(archive) as opened,
+                _open_member(opened, path, archive) as packed,
+                _unpacked(path, packed) as file,
+            ):
+                yield file
         else:
             with OPENERS[path.suffix.lower()](path) as file:
                 yield file

@@ -17,6 +17,7 @@ KINDS = {
 }
 SAID = ("row", "left out")  # even where there are none
 
+
 def lines_note(table: Table) -> str:
     """Lines of the file = rows + header + whatever else they are; rows alone for formats without lines."""
     rows = [_count(len(table), "row read", "rows read")]

@@ -90,7 +90,8 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
     if preface.sep is not None:
         notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is no row")
     elif section.delimiter is None and dialect.delimiter != usual:
-        notes.append(f"{file.path}: the delimiter is {_shown(dialect.delimiter)} (detected in the first {SAMPLED} rows)")
+        mark = _shown(dialect.delimiter)
+        notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
         notes.append(f"{file.path}: {preface.comments} lines above the header are comments and left out")
     plain = Dialect(dialect.delimiter, first_way.quote, first_way.escape, first_way.every, first_way.comment)
@@ -224,8 +225,8 @@ def _long_rows(reading: _Reading) -> list[str]:
     """Rows of so many lines, or of such lines, that a quote may be left open."""
     path, plain = reading.file.path, Change(settings={"data.quoting": "none"}).for_command_line()
     said = [
-        f"{path}: lines {first} to {last} are one row. Is a quote left open in line {first}? If quotes enclose no cells: "
-        f"{plain}"
+        f"{path}: lines {first} to {last} are one row. Is a quote left open in line {first}? If quotes enclose no "
+        f"cells: {plain}"
         for first, last in reading.long[:NAMED]
     ]
     more = len(reading.long) - NAMED
@@ -252,8 +253,8 @@ def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
     if len(header) == 1 and other is not None and reading.section.delimiter is None:
         raise DataError(
-            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, but "
-            "then not all rows have as many cells as the header.",
+            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, "
+            "but then not all rows have as many cells as the header.",
             Change(settings={"data.delimiter": other}),
         )
 

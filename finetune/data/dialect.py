@@ -26,8 +26,8 @@ class Dialect:
         delimiter: Between cells.
         quote: What may enclose a cell; None: quotes are characters as any other.
         escape: What takes the meaning of quote and delimiter from the character that follows.
-        every: Every cell is enclosed, so that a quote ends a cell only before a delimiter and another quote. Quotes in a
-            cell need not be doubled.
+        every: Every cell is enclosed, so that a quote ends a cell only before a delimiter and another quote. Quotes in
+            a cell need not be doubled.
         comment: What starts a line that is no row.
     """
 
@@ -197,7 +197,7 @@ def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
             record = csv.Error("a cell is not in quotes") if line.strip("\r\n") else []
         elif len(parts) > MOST_LINES:
             record = csv.Error(OPEN)
-        elif record is None or len(record) < width:
+        elif not isinstance(record, list) or len(record) < width:
             continue
         else:
             width = width or len(record)

@@ -180,8 +180,8 @@ def _utf16_by_nul(path: Path, head: bytes, warnings: list[str]) -> str | None:
             Change(settings={"data.encoding": name}),
         )
     warnings.append(
-        f"{path}: is read as {name}, which is a guess: {odd + even} of its first {len(head)} bytes are NUL, and it has no "
-        "byte-order mark. If that is wrong: --set data.encoding=NAME"
+        f"{path}: is read as {name}, which is a guess: {odd + even} of its first {len(head)} bytes are NUL, and it has "
+        "no byte-order mark. If that is wrong: --set data.encoding=NAME"
     )
     return name
 

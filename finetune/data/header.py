@@ -107,8 +107,8 @@ def _like_rows(first: list[str], below: Sequence[list[str]]) -> str | None:
 def _looks_like_data(where: str, evidence: str, first: list[str], below: Sequence[list[str]]) -> DataError:
     names = _guess_names(first, below)
     return DataError(
-        f"{where}: the first line looks like data and not like names of columns: {evidence}. If the file has no header, "
-        "name its columns; else say that it has one.",
+        f"{where}: the first line looks like data and not like names of columns: {evidence}. If the file has no "
+        "header, name its columns; else say that it has one.",
         Change(settings={"data.header": False, "data.columns": names}),
         Change(settings={"data.header": True}, note="and name the columns in use, data.text and data.label"),
         key="data.header",
@@ -195,7 +195,7 @@ def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int])
     text = max(others, key=lambda name: sum(map(len, columns[name])), default="text")
     way = Change(settings={"data.template": " ".join(f"{{{name}}}" for name in (text, *texts))})
     return notes, [
-        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs on "
-        f"into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "
+        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs "
+        f"on into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "
         f"{way.for_command_line()}"
     ]

@@ -75,9 +75,7 @@ def _entries(file: TextFile, content: Any) -> list[Any]:
     raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}.{apart}")
 
 
-def _objects_of_lines(
-    file: TextFile, bad: BadRows, lines: Counter[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(file.lines(newline=None), start=1):
         if not line.strip():
             lines["blank"] += 1

@@ -111,6 +111,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
     if section.drop_leaks:
         splits = drop_leaks(splits, dropped, notes)
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
+    splits = {name: rows.unpacked() for name, rows in splits.items()}
     _refuse_empty(splits, dropped)
     labels = label_names(section, splits, source.task, source.declared, notes, warnings)
     notes.append(rows_note(source.read, splits, dropped))

@@ -69,8 +69,8 @@ def _hub_name(reference: str, key: str) -> HubName:
 
 
 def split_files(folder: Path) -> dict[str, list[Path]]:
-    """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it; in
-    an archive wherever they are. "all" for the only file of an archive.
+    """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it;
+    in an archive wherever they are. "all" for the only file of an archive.
 
     Raises:
         DataError: No file is for train, several are for one split, or a part is missing.

@@ -105,7 +105,8 @@ def find_reader(path: Path) -> Reader | None:
     one recognises."""
     readers = known_readers().values()
     suffix = "" if path.is_dir() else data_suffix(path)
-    by_suffix = (reader for reader in readers if suffix in reader.suffixes and (reader.streams or not is_compressed(path)))
+    able = (reader for reader in readers if reader.streams or not is_compressed(path))
+    by_suffix = (reader for reader in able if suffix in reader.suffixes)
     by_content = (reader for reader in readers if reader.recognises is not None and reader.recognises(path))
     return next(by_suffix, None) or next(by_content, None)
 

@@ -31,7 +31,8 @@ class Fit:
         lines: Of rows, the header among them; blank lines and comments are none.
         width: Cells of the first row.
         misfits: Lines of rows that are malformed, have another number of cells, or are disputed.
-        disputed: First and last lines of the rows whose lines would mostly be rows by themselves, or that are malformed.
+        disputed: First and last lines of the rows whose lines would mostly be rows by themselves, or that are
+            malformed.
     """
 
     lines: int = 0
@@ -142,13 +143,16 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
         chosen = replace(way, delimiter=mark)
         if way is kinds[0] and len(kinds) > 1 and _all_in_single_quotes(file, skip, chosen):
             return replace(chosen, quote="'")
-        if way is not kinds[0] and way.quote is None and not _agrees(file, skip, replace(kinds[0], delimiter=mark), chosen):
+        quoted = replace(kinds[0], delimiter=mark)
+        if way.quote is None and way is not kinds[0] and not _agrees(file, skip, quoted, chosen):
             continue
         return chosen
     return replace(kinds[0], delimiter=delimiter or usual)
 
 
-def best_reading(file: TextFile, skip: int, section: DataSection, dialect: Dialect) -> tuple[Dialect, dict[Dialect, Fit]]:
+def best_reading(
+    file: TextFile, skip: int, section: DataSection, dialect: Dialect
+) -> tuple[Dialect, dict[Dialect, Fit]]:
     """The way to read the whole file that leaves the fewest lines in doubt, and what was found of each that was tried.
 
     The way of the first rows wins a tie.
@@ -204,7 +208,8 @@ def _all_in_single_quotes(file: TextFile, skip: int, dialect: Dialect) -> bool:
         return False
     if fit(file, skip, replace(dialect, quote="'"), SAMPLED + 1).fraction < 1:
         return False
-    return any(all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in column) for column in zip(*table, strict=True))
+    columns = zip(*table, strict=True)
+    return any(all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in column) for column in columns)
 
 
 def _agrees(file: TextFile, skip: int, quoted: Dialect, plain: Dialect) -> bool:
@@ -241,7 +246,8 @@ def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, tried: dict[D
     """Which way was taken and why, and what to type for the other."""
     how = f"{file.path}: {described(dialect)}"
     found = tried[dialect]
-    fits = f"all {found.lines} lines fit so" if not found.misfits else f"all but {found.misfits} of {found.lines} lines fit so"
+    all_but = f"all but {found.misfits} of" if found.misfits else "all"
+    fits = f"{all_but} {found.lines} lines fit so"
     against = tried.get(usual)
     why = ""
     if against is not None and against.disputed:

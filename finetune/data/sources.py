@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.data.compressed import data_suffix, is_archive, is_compressed
+from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
 from finetune.data.locate import HubName, locate, split_files
 from finetune.data.memory import describe
@@ -64,7 +64,7 @@ def _reader_of(path: Path) -> Reader:
     reader = find_reader(path)
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
-        inside = f" in {path.suffix.lower()}" if is_compressed(path) and data_suffix(path) != path.suffix.lower() else ""
+        inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
         raise DataError(f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.")
     return reader
 

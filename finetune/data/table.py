@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
+from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, overload
@@ -76,6 +77,13 @@ class Column(Sequence[Any]):
     def __len__(self) -> int:
         return self._starts[-1]
 
+    def holds_texts(self) -> bool:
+        """Whether all values are texts already."""
+        return self._decode is _plain and all(
+            isinstance(chunk, Texts) or (isinstance(chunk, list) and set(map(type, chunk)) <= {str})
+            for chunk in self._chunks
+        )
+
     def __iter__(self) -> Any:
         for chunk in self._chunks:
             yield from self._decode(chunk)
@@ -100,6 +108,71 @@ class Column(Sequence[Any]):
         return self._last[1][offset]
 
 
+class Picked(Sequence[Any]):
+    """Some values of a sequence that stay packed until they are asked for.
+
+    Args:
+        values: A column, or what else is costly to hold as objects.
+        positions: Of the values in it, in the order of this sequence.
+    """
+
+    def __init__(self, values: Sequence[Any], positions: Sequence[int]) -> None:
+        self._values = values
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._positions == range(len(self._values)):
+            return iter(self._values)
+        return map(self._values.__getitem__, self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self._values[position] for position in self._positions[index]]
+        return self._values[self._positions[index]]
+
+    def take(self, indices: Iterable[int]) -> Picked:
+        """Some of these."""
+        return Picked(self._values, array("q", map(self._positions.__getitem__, indices)))
+
+
+class RowNumbers(Sequence[str]):
+    """The numbers of `count` rows as texts, from 1; made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        position = range(self._count)[index]
+        return [str(row + 1) for row in position] if isinstance(position, range) else str(position + 1)
+
+
+def pick(values: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
+    """Values at these positions: packed ones stay so, others become a list."""
+    if isinstance(values, Picked):
+        return values.take(positions)
+    if isinstance(values, Column | RowNumbers):
+        return Picked(values, positions)
+    return [values[position] for position in positions]
+
+
 def pack(values: Sequence[Any]) -> Sequence[Any]:
     """A chunk of a column: texts in bytes, or as one object for all that are equal where few differ; texts and None as
     an Arrow array; anything else as the list it is."""
@@ -115,7 +188,7 @@ def pack(values: Sequence[Any]) -> Sequence[Any]:
         return list(values)
     import pyarrow
 
-    return pyarrow.array(values, pyarrow.large_string())  # type: ignore[no-any-return]
+    return pyarrow.array(values, pyarrow.large_string())
 
 
 def kind_of(value: Any) -> str:
@@ -143,8 +216,8 @@ class Table:
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
-        lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for formats
-            without lines.
+        lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for
+            formats without lines.
     """
 
     origin: str

@@ -50,8 +50,8 @@ READING_KEYS = ("quoting", "quote_char", "escape", "comment", "header", "columns
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl or .parquet file, also as .gz, .bz2, .xz or .zst; a folder or .zip with "
-        "train, validation and test files; a folder saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl or .parquet file, also as .gz, .bz2, .xz or .zst; a folder or .zip "
+        "with train, validation and test files; a folder saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
     )
     config: str | None = Field(None, description="Configuration of a hub dataset, such as sst2 of hub:nyu-mll/glue.")
     revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
@@ -97,9 +97,9 @@ class DataSection(Section):
     )
     quoting: Literal["auto", "none", "minimal", "all"] = Field(
         "auto",
-        description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that need "
-        "it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines, said if it "
-        "is not minimal.",
+        description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that "
+        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines, said if "
+        "it is not minimal.",
     )
     quote_char: str | None = Field(
         None, min_length=1, max_length=1, description='CSV: what encloses a cell. Default: ", or what fits the lines.'

@@ -227,9 +227,7 @@ def test_text_after_a_closing_quote_is_refused_with_its_line(write: Write, conte
 
 
 def test_a_quote_that_is_never_closed_is_refused(write: Write) -> None:
-    assert "malformed CSV" in problem_of(
-        write('text,label\none,a\n"two,b\nthree,a\n'), quoting="minimal"
-    )
+    assert "malformed CSV" in problem_of(write('text,label\none,a\n"two,b\nthree,a\n'), quoting="minimal")
 
 
 def test_a_byte_that_is_not_of_the_encoding_is_named_with_its_line(write: Write) -> None:

@@ -135,7 +135,7 @@ def test_a_named_encoding_that_makes_nonsense_of_utf8_is_a_warning(write: Write)
 
 
 def test_a_named_encoding_that_does_not_fit_is_answered_by_others(write: Write) -> None:
-    path = write("text,label\ncafé,a\nPřehled Łódź ŕ\x81,a\n".encode("utf-8"), "d.csv")
+    path = write("text,label\ncafé,a\nPřehled Łódź ŕ\x81,a\n".encode(), "d.csv")
     assert "every byte is UTF-8. Try: --set data.encoding=utf-8" in problem(path, encoding="cp1252").replace("E", "e")
     path.write_bytes("text,label\nEl niño comió piñas,b\n".encode("cp1252"))
     assert "--set data.encoding=cp1252 (reads 'El niño" in problem(path, encoding="utf-8")
