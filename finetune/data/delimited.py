@@ -11,7 +11,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from finetune.data.preface import Preface, find_preface
 from finetune.data.readings import (
     SAMPLED,
     Fit,
+    are_rows,
     best_reading,
     described,
     is_disputed,
@@ -53,6 +54,7 @@ class _Reading:
         settled: No other way to read it is left to compare with.
         lines: Kind of line -> how many; all lines of the file in the end.
         long: First and last lines of rows of many lines.
+        disputed: The same of rows whose lines would mostly be rows by themselves.
     """
 
     file: TextFile
@@ -64,6 +66,7 @@ class _Reading:
     header: Header | None = None
     lines: Counter[str] = field(default_factory=Counter)
     long: list[tuple[int, int]] = field(default_factory=list)
+    disputed: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def width(self) -> int:
@@ -178,7 +181,7 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
             if disputed:
                 _doubt(reading)
             if disputed or last - first >= MANY_LINES:
-                reading.long.append((first, last))
+                (reading.long if last - first >= MANY_LINES else reading.disputed).append((first, last))
             reading.lines["further line of a row"] += last - first
         yield cells
 
@@ -224,12 +227,16 @@ def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Tabl
 def _long_rows(reading: _Reading) -> list[str]:
     """Rows of so many lines, or of such lines, that a quote may be left open."""
     path, plain = reading.file.path, Change(settings={"data.quoting": "none"}).for_command_line()
+    rows = reading.long
+    without_quotes = replace(reading.dialect, quote=None, every=False)
+    if reading.disputed and are_rows(reading.file, reading.preface.lines, reading.dialect, without_quotes):
+        rows = sorted([*rows, *reading.disputed])
     said = [
         f"{path}: lines {first} to {last} are one row. Is a quote left open in line {first}? If quotes enclose no "
         f"cells: {plain}"
-        for first, last in reading.long[:NAMED]
+        for first, last in rows[:NAMED]
     ]
-    more = len(reading.long) - NAMED
+    more = len(rows) - NAMED
     return said + ([f"{path}: {more} more rows of many lines"] if more > 0 else [])
 
 

@@ -179,13 +179,14 @@ class _Feed:
 def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
     """Rows of a file in which every cell is in quotes: a row ends with a quote at the end of a line, as soon as it has
     as many cells as the first one."""
+    quote = dialect.quote or '"'
     width = 0
     parts: list[str] = []
     feed.start_row()
     first = feed.first
     for line in feed:
         alone = _enclosed_cells(line, dialect)
-        if parts and width and alone is not None and len(alone) >= width:  # the row before has no end
+        if parts and width and alone is not None and len(alone) >= width and _opens(line, quote):  # one before is open
             yield first, feed.number - 1, csv.Error(OPEN)
             parts = []
         if not parts:
@@ -193,11 +194,13 @@ def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
             first = feed.number
         parts.append(line)
         record: list[str] | csv.Error | None = alone if len(parts) == 1 else _enclosed_cells("".join(parts), dialect)
-        if len(parts) == 1 and not line.startswith(dialect.quote or '"'):
+        if len(parts) == 1 and not line.startswith(quote):
             record = csv.Error("a cell is not in quotes") if line.strip("\r\n") else []
         elif len(parts) > MOST_LINES:
             record = csv.Error(OPEN)
         elif not isinstance(record, list) or len(record) < width:
+            continue
+        elif not width and len(record) == 1 and "".join(parts).count(quote) % 2:  # a first cell that goes on
             continue
         else:
             width = width or len(record)
@@ -207,6 +210,11 @@ def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
     yield from feed.comments()
     if parts:
         yield first, feed.number, _enclosed_cells("".join(parts), dialect) or csv.Error(OPEN)
+
+
+def _opens(line: str, quote: str) -> bool:
+    """Whether a line starts with the quote of a cell, and not only with such as stand for one each."""
+    return (len(line) - len(line.lstrip(quote))) % 2 == 1
 
 
 def _enclosed_cells(text: str, dialect: Dialect) -> list[str] | None:

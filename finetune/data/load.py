@@ -44,6 +44,7 @@ class Source:
         notes, warnings: What reading and cleaning have to say.
         dropped: Reason -> rows left out.
         read: Rows of all tables, those among them that were left out.
+        counts: What the lines of each table were.
     """
 
     task: Task
@@ -54,6 +55,7 @@ class Source:
     warnings: tuple[str, ...]
     dropped: Counter[str]
     read: int
+    counts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,7 @@ def read_source(section: DataSection) -> Source:
     tables = read_sources(section)
     first = next(iter(tables.values()))
     columns = choose_columns(section, first)
-    counted = [lines_note(table) for table in tables.values()]
-    notes = counted + _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
+    notes = _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
     warnings = _messages(tables, "warnings")
     dropped: Counter[str] = Counter()
     for table in tables.values():
@@ -97,7 +98,18 @@ def read_source(section: DataSection) -> Source:
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     declared = _declared_names(section, columns, first)
-    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped, rows_in(tables))
+    counts = tuple(lines_note(table) for table in tables.values())
+    return Source(
+        form.task,
+        columns.as_dict(),
+        declared,
+        rows,
+        tuple(notes),
+        tuple(warnings),
+        dropped,
+        rows_in(tables),
+        counts,
+    )
 
 
 def split_source(section: DataSection, source: Source) -> Splits:
@@ -114,7 +126,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
     splits = {name: rows.unpacked() for name, rows in splits.items()}
     _refuse_empty(splits, dropped)
     labels = label_names(section, splits, source.task, source.declared, notes, warnings)
-    notes.append(rows_note(source.read, splits, dropped))
+    notes += [*source.counts, rows_note(source.read, splits, dropped)]
     return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
 
 

@@ -30,7 +30,8 @@ class Fit:
     Attributes:
         lines: Of rows, the header among them; blank lines and comments are none.
         width: Cells of the first row.
-        misfits: Lines of rows that are malformed, have another number of cells, or are disputed.
+        misfits: Lines of rows that are malformed or have another number of cells.
+        doubtful: Lines of disputed rows that fit.
         disputed: First and last lines of the rows whose lines would mostly be rows by themselves, or that are
             malformed.
     """
@@ -38,6 +39,7 @@ class Fit:
     lines: int = 0
     width: int = 0
     misfits: int = 0
+    doubtful: int = 0
     disputed: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -70,7 +72,7 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None) ->
         elif len(cells) != result.width:
             result.misfits += count
         elif last > first and is_disputed(lines, dialect, result.width):
-            result.misfits += count
+            result.doubtful += count
             result.disputed.append((first, last))
         taken += 1
         if taken == rows:
@@ -144,7 +146,7 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
         if way is kinds[0] and len(kinds) > 1 and _all_in_single_quotes(file, skip, chosen):
             return replace(chosen, quote="'")
         quoted = replace(kinds[0], delimiter=mark)
-        if way.quote is None and way is not kinds[0] and not _agrees(file, skip, quoted, chosen):
+        if way.quote is None and way is not kinds[0] and not are_rows(file, skip, quoted, chosen):
             continue
         return chosen
     return replace(kinds[0], delimiter=delimiter or usual)
@@ -165,9 +167,9 @@ def best_reading(
             tried[other] = fit(file, skip, other)
     best = dialect
     for other, found in tried.items():
-        if found.width < 2 or found.misfits >= tried[best].misfits:
+        if found.width < 2 or found.misfits + found.doubtful >= tried[best].misfits + tried[best].doubtful:
             continue
-        if other.quote is None and not _agrees(file, skip, best, other):
+        if other.quote is None and not are_rows(file, skip, best, other):
             continue
         best = other
     return best, tried
@@ -212,7 +214,7 @@ def _all_in_single_quotes(file: TextFile, skip: int, dialect: Dialect) -> bool:
     return any(all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in column) for column in columns)
 
 
-def _agrees(file: TextFile, skip: int, quoted: Dialect, plain: Dialect) -> bool:
+def are_rows(file: TextFile, skip: int, quoted: Dialect, plain: Dialect) -> bool:
     """Whether lines that the quoted reading joins are rows: in some column (the label's, or one of numbers) they have
     cells as the other rows do."""
     disputed = fit(file, skip, quoted).disputed

@@ -139,6 +139,11 @@ class Picked(Sequence[Any]):
             return [self._values[position] for position in self._positions[index]]
         return self._values[self._positions[index]]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def take(self, indices: Iterable[int]) -> Picked:
         """Some of these."""
         return Picked(self._values, array("q", map(self._positions.__getitem__, indices)))
