@@ -65,7 +65,7 @@ def advise_on_shift(data: Data, split: str) -> str:
 def full_texts(rows: Rows) -> list[str]:
     """The text of each row; both texts of a pair in one."""
     if rows.pairs is None:
-        return rows.texts
+        return list(rows.texts)
     return [f"{text} {pair}" for text, pair in zip(rows.texts, rows.pairs, strict=True)]
 
 

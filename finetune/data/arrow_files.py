@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from finetune.data.compressed import is_compressed, open_bytes
 from finetune.data.table import Column, Table, UnusableColumn, refuse_repeated
 from finetune.errors import DataError, first_line
 
@@ -33,14 +34,18 @@ def load_parquet(path: Path) -> Any:
     """
     import pyarrow.parquet
 
+    source: Any = path
+    if is_compressed(path):  # Parquet is read from its end
+        with open_bytes(path) as packed:
+            source = pyarrow.BufferReader(packed.read())
     try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        with pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
             table = file.read()
         table.validate(full=True)
     except (*READING_ERRORS, pyarrow.ArrowException) as error:
         raise DataError(
             f"{path}: cannot be read as Parquet: {first_line(error)}. Is the file whole? It has "
-            f"{path.stat().st_size} bytes."
+            f"{source.size() if source is not path else path.stat().st_size} bytes."
         ) from error
     refuse_repeated(table.column_names, str(path))
     return table

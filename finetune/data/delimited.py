@@ -1,4 +1,4 @@
-"""CSV and TSV -> table, by Python's own csv, one row at a time.
+"""CSV and TSV -> table, by Python's own csv, a block of rows at a time.
 
 The readers of `datasets` and pandas change values: they fill up rows that are too short without a word, read `None` and
 `n/a` as missing, `007` as 7 and `TRUE` as true, turn dates into timestamps and long numbers into floats, and expand
@@ -9,22 +9,68 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
+from finetune.data.dialect import OPEN, Block, Dialect
 from finetune.data.encoding import LINE_END, UNREADABLE, TextFile
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack, refuse_repeated
-from finetune.errors import Change, DataError
+from finetune.data.header import NAMELESS, Header, find_header, name_nameless
+from finetune.data.preface import Preface, find_preface
+from finetune.data.readings import (
+    SAMPLED,
+    Fit,
+    are_rows,
+    best_reading,
+    described,
+    is_disputed,
+    lines_from,
+    reading_note,
+    sample_reading,
+    settings_of,
+    ways,
+)
+from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.errors import Change, DataError, Problem
 from finetune.recipe import DataSection
 
-DELIMITERS = ",;\t|"
-SAMPLED = 200  # rows in which the delimiter is detected
-FITTING = 0.5  # fraction of them that must fit where bad rows are to be left out
 MANY_LINES = 100  # lines of one row, from which a quote was probably left open
-LONGEST_CELL = 1 << 24  # characters: a quote that is never closed does not fill the memory
+NAMED = 5  # rows of many lines that are named
 QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
-# First line, last line, and the cells; or what is wrong with them.
-Record = tuple[int, int, list[str] | csv.Error]
+
+
+class _Doubt(Exception):
+    """A row that does not fit, so that other ways to read the file are worth a look."""
+
+
+@dataclass
+class _Reading:
+    """What is known of a file while its rows are read.
+
+    Attributes:
+        file, section, preface, dialect: What is read, and how.
+        settled: No other way to read it is left to compare with.
+        lines: Kind of line -> how many; all lines of the file in the end.
+        long: First and last lines of rows of many lines.
+        disputed: The same of rows whose lines would mostly be rows by themselves.
+    """
+
+    file: TextFile
+    section: DataSection
+    preface: Preface
+    dialect: Dialect
+    settled: bool
+    bad: BadRows
+    header: Header | None = None
+    lines: Counter[str] = field(default_factory=Counter)
+    long: list[tuple[int, int]] = field(default_factory=list)
+    disputed: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def width(self) -> int:
+        return 0 if self.header is None else len(self.header.names)
 
 
 def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
@@ -33,146 +79,244 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
     Raises:
         DataError: No header, a row that is malformed or has another number of cells (named by its line).
     """
-    csv.field_size_limit(LONGEST_CELL)
-    delimiter = section.delimiter or _detect_delimiter(file, usual, FITTING if section.skip_bad_rows else 1.0)
+    preface = find_preface(file, section)
+    first_way = ways(section)[0]
+    _check_delimiter(section, first_way)
+    dialect = sample_reading(file, preface.lines, section, usual, preface.sep)
     notes = list(file.notes)
-    if section.delimiter is None and delimiter != usual:
-        notes.append(f"{file.path}: the delimiter is {_shown(delimiter)} (detected in the first {SAMPLED} rows)")
-    records = _records(file, delimiter)
-    header = _header(file, next(records, None), delimiter, section.delimiter is not None)
-    if "" in header:
-        notes.append(
-            f"{file.path}: column {header.index('') + 1} has no name and is left out (an index, as pandas saves it?)"
-        )
-    bad = BadRows(section.skip_bad_rows)
-    warnings = list(file.warnings)
-    chunks: list[list[list[str]]] = [[]]
-    packed: list[list[object]] = [[] for _ in header]
-    for first, last, cells in records:
-        if last - first >= MANY_LINES and not isinstance(cells, csv.Error):
-            warnings.append(f"{file.path}: lines {first} to {last} are one row. Is a quote left open in line {first}?")
-        problem = _problem(file, first, last, cells, header, delimiter)
-        if problem or isinstance(cells, csv.Error):
-            bad.add(problem)
+    tried: dict[Dialect, Fit] = {}
+    try:
+        reading, packed = _read(file, section, preface, dialect, settled=len(ways(section)) == 1)
+    except _Doubt:
+        dialect, tried = best_reading(file, preface.lines, section, dialect)
+        reading, packed = _read(file, section, preface, dialect, settled=True)
+    if preface.sep is not None:
+        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is no row")
+    elif section.delimiter is None and dialect.delimiter != usual:
+        mark = _shown(dialect.delimiter)
+        notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
+    if preface.comments and section.comment is None:
+        notes.append(f"{file.path}: {preface.comments} lines above the header are comments and left out")
+    plain = Dialect(dialect.delimiter, first_way.quote, first_way.escape, first_way.every, first_way.comment)
+    if dialect != plain:
+        if not tried:
+            _, tried = best_reading(file, preface.lines, section, dialect)
+        notes.append(reading_note(file, dialect, plain, tried))
+    return _table(reading, packed, notes)
+
+
+def _read(
+    file: TextFile, section: DataSection, preface: Preface, dialect: Dialect, settled: bool
+) -> tuple[_Reading, list[list[Any]]]:
+    """Read all rows in one way.
+
+    Raises:
+        _Doubt: A row does not fit, and other ways to read the file are left.
+        DataError: A row does not fit.
+    """
+    reading = _Reading(file, section, preface, dialect, settled, BadRows(section.skip_bad_rows))
+    reading.lines["blank"] = preface.blank
+    reading.lines["comment"] = preface.comments
+    reading.lines["delimiter line"] = preface.lines - preface.blank - preface.comments
+    packed: list[list[Any]] = []
+    waiting: list[list[str]] = []
+    for block in dialect.blocks(lines_from(file, preface.lines), preface.lines + 1):
+        rows = _fitting_rows(reading, block)
+        reading.lines["row"] += len(rows)
+        waiting = waiting + rows if waiting else rows
+        if len(waiting) >= CHUNK:
+            _pack_rows(waiting, packed)
+            waiting = []
+    _pack_rows(waiting, packed)
+    if reading.header is None:
+        raise DataError(f"{file.path}: is empty.")
+    return reading, packed or [[] for _ in range(reading.width)]
+
+
+def _pack_rows(rows: list[list[str]], packed: list[list[Any]]) -> None:
+    for start in range(0, len(rows), CHUNK):
+        columns = list(zip(*rows[start : start + CHUNK], strict=True))
+        packed += [[] for _ in range(len(columns) - len(packed))]
+        for parts, cells in zip(packed, columns, strict=True):
+            parts.append(pack(cells))
+
+
+def _fitting_rows(reading: _Reading, block: Block) -> list[list[str]]:
+    """The rows of a block that can be used; the header is taken from the first. Others are counted or an error."""
+    rows = [row for row in block.rows or () if row]
+    if block.rows is None or not rows or reading.file.damaged:
+        return list(_fitting_records(reading, block))
+    if reading.header is None:
+        line = block.first + block.rows.index(rows[0])
+        widths = set(map(len, rows))
+        if len(widths) > 1:
+            return list(_fitting_records(reading, block))
+        if _start(reading, line, line, rows[0], rows[1 : SAMPLED + 1]):
+            rows = rows[1:]
+    if set(map(len, rows)) <= {reading.width}:
+        reading.lines["blank"] += block.rows.count([])
+        return rows
+    return list(_fitting_records(reading, block))
+
+
+def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
+    for first, last, cells in block.records():
+        if cells is None or cells == []:
+            reading.lines["comment" if cells is None else "blank"] += last + 1 - first
             continue
-        chunks[-1].append(cells)
-        if len(chunks[-1]) == CHUNK:
-            _pack_rows(chunks.pop(), packed)
-            chunks.append([])
-    _pack_rows(chunks.pop(), packed)
+        if reading.header is None:
+            if isinstance(cells, csv.Error):
+                _doubt(reading)
+                raise DataError(_malformed(reading, first, last, cells))
+            if _start(reading, first, last, cells, _sample(reading, len(cells))):
+                continue
+        problem = _problem(reading, first, last, cells)
+        if problem is not None or isinstance(cells, csv.Error):
+            _doubt(reading)
+            reading.bad.add(problem or "")
+            reading.lines["left out"] += last + 1 - first
+            continue
+        if last > first:
+            disputed = is_disputed(block.lines_of(first, last), reading.dialect, reading.width)
+            if disputed:
+                _doubt(reading)
+            if disputed or last - first >= MANY_LINES:
+                (reading.long if last - first >= MANY_LINES else reading.disputed).append((first, last))
+            reading.lines["further line of a row"] += last - first
+        yield cells
+
+
+def _doubt(reading: _Reading) -> None:
+    if not reading.settled:
+        raise _Doubt
+
+
+def _start(reading: _Reading, line: int, last: int, first: list[str], below: list[list[str]]) -> bool:
+    """Find the header; whether the first row is it."""
+    _refuse_one_column(reading, first)
+    reading.header = find_header(reading.file.path, reading.section, reading.preface, line, first, below)
+    reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
+    return reading.header.is_line
+
+
+def _sample(reading: _Reading, width: int) -> list[list[str]]:
+    """Rows below the first that are as wide."""
+    lines = lines_from(reading.file, reading.preface.lines)
+    records = islice(reading.dialect.records(lines, reading.preface.lines + 1), SAMPLED + 1)
+    rows = [cells for _, _, cells in records if isinstance(cells, list) and len(cells) == width]
+    return rows[1:]
+
+
+def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Table:
+    header, file = reading.header, reading.file
+    assert header is not None, "found with the first row"
+    names = [name or f"column {number}" for number, name in enumerate(header.names, start=1)]
+    columns: dict[str, Any] = {name: Column(parts) for name, parts in zip(names, packed, strict=True)}
+    nameless = {name: i + 1 for i, name in enumerate(names) if NAMELESS.fullmatch(header.names[i])}
+    index_notes, index_warnings = name_nameless(str(file.path), columns, nameless)
     return Table(
         str(file.path),
-        {name: Column(parts) for name, parts in zip(header, packed, strict=True) if name},
-        notes=notes,
-        warnings=warnings + bad.warnings(),
-        dropped=bad.dropped(),
+        columns,
+        notes=[*notes, *header.notes, *index_notes],
+        warnings=[*file.warnings, *header.warnings, *index_warnings, *_long_rows(reading), *reading.bad.warnings()],
+        dropped=reading.bad.dropped(),
+        lines=reading.lines,
     )
 
 
-def _pack_rows(rows: list[list[str]], packed: list[list[object]]) -> None:
-    for parts, cells in zip(packed, zip(*rows, strict=True), strict=False):  # no rows, no cells
-        parts.append(pack(list(cells)))
+def _long_rows(reading: _Reading) -> list[str]:
+    """Rows of so many lines, or of such lines, that a quote may be left open."""
+    path, plain = reading.file.path, Change(settings={"data.quoting": "none"}).for_command_line()
+    rows = reading.long
+    without_quotes = replace(reading.dialect, quote=None, every=False)
+    if reading.disputed and are_rows(reading.file, reading.preface.lines, reading.dialect, without_quotes):
+        rows = sorted([*rows, *reading.disputed])
+    said = [
+        f"{path}: lines {first} to {last} are one row. Is a quote left open in line {first}? If quotes enclose no "
+        f"cells: {plain}"
+        for first, last in rows[:NAMED]
+    ]
+    more = len(rows) - NAMED
+    return said + ([f"{path}: {more} more rows of many lines"] if more > 0 else [])
 
 
-def _records(file: TextFile, delimiter: str) -> Iterator[Record]:
-    """Rows with cells, blank lines left out. Strict: a quote may only close before a delimiter or at a line's end."""
-    if delimiter in '"\r\n':
+def _check_delimiter(section: DataSection, way: Dialect) -> None:
+    if section.delimiter is not None and section.delimiter in f"{way.quote or ''}\r\n":
         raise DataError(
-            f"{delimiter!r} has another meaning in CSV.",
+            f"{section.delimiter!r} has another meaning in CSV.",
             Change(settings={"data.delimiter": "X"}),
             key="data.delimiter",
-            found=delimiter,
+            found=section.delimiter,
         )
-    reader = csv.reader(file.lines(newline=""), delimiter=delimiter, strict=True)
-    while True:
-        first = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield first, reader.line_num, error
-        else:
-            if cells:
-                yield first, reader.line_num, cells
-
-
-def _detect_delimiter(file: TextFile, usual: str, needed: float) -> str:
-    """The usual one where it fits the first rows, else the one that makes most cells; the usual one if none fits."""
-    fits = {mark: _fit(file, mark) for mark in DELIMITERS}
-    fitting = [mark for mark in DELIMITERS if fits[mark][0] >= needed]
-    if usual in fitting or not fitting:
-        return usual
-    return max(fitting, key=lambda mark: fits[mark])
-
-
-def _fit(file: TextFile, delimiter: str) -> tuple[float, int]:
-    """(Fraction of the first rows with as many cells as the header, that number); (0, 0) below two cells."""
-    rows = [cells for _, _, cells in islice(_records(file, delimiter), SAMPLED + 1)]
-    width = 0 if not rows or isinstance(rows[0], csv.Error) else len(rows[0])
-    if width < 2:
-        return 0.0, 0
-    same = sum(not isinstance(cells, csv.Error) and len(cells) == width for cells in rows)
-    return same / len(rows), width
 
 
 def _shown(delimiter: str) -> str:
     return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
 
 
-def _header(file: TextFile, record: Record | None, delimiter: str, chosen: bool) -> list[str]:
-    path = file.path
-    if record is None:
-        raise DataError(f"{path}: is empty.")
-    first, last, header = record
-    if isinstance(header, csv.Error):
-        raise DataError(_malformed(file, first, last, header, delimiter))
-    if any(UNREADABLE.search(name) for name in header):
-        raise DataError(f"{path} line {first}: the header holds characters that cannot be read.")
-    refuse_repeated([name for name in header if name], str(path))
-    if "" in header and len(set(header)) < 3:  # not an index beside text and label
-        number = header.index("") + 1
-        raise DataError(f"{path}: column {number} has no name. Text and label need one in the first line.")
+def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
+    """A header that is one cell, and would be several by another delimiter."""
+    delimiter = reading.dialect.delimiter
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
-    if len(header) == 1 and other is not None and not chosen:
+    if len(header) == 1 and other is not None and reading.section.delimiter is None:
         raise DataError(
-            f"{path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, but then not "
-            "all rows have as many cells as the header.",
+            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, "
+            "but then not all rows have as many cells as the header.",
             Change(settings={"data.delimiter": other}),
         )
-    return header
 
 
-def _problem(
-    file: TextFile, first: int, last: int, cells: list[str] | csv.Error, header: list[str], delimiter: str
-) -> str:
-    """What is wrong with a row; empty when nothing is.
+def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Error) -> Problem | None:
+    """What is wrong with a row; None when nothing is.
 
     Raises:
         DataError: It spans lines and its quotes are wrong, so that nobody can say where it ends.
     """
+    file, dialect = reading.file, reading.dialect
     if isinstance(cells, csv.Error):
-        problem = _malformed(file, first, last, cells, delimiter)
-        if last > first or "end of data" in str(cells):
+        problem = _malformed(reading, first, last, cells)
+        if (last > first or OPEN in str(cells)) and not dialect.every:
+            _doubt(reading)
             raise DataError(problem)
         return problem
-    if len(cells) != len(header):
-        return (
-            f"{file.path} line {first}: {len(cells)} cells where the header has {len(header)} ({', '.join(header)}). "
-            f'Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".'
-        )
+    if len(cells) != reading.width:
+        return _ragged(reading, first, cells)
     if file.damaged and any(UNREADABLE.search(cell) for cell in cells):
-        return f"{file.path} line {first}: holds bytes that are not {file.encoding} text."
-    return ""
+        return Problem(f"{file.path} line {first}: holds bytes that are not {file.encoding} text.")
+    return None
 
 
-def _malformed(file: TextFile, first: int, last: int, error: csv.Error, delimiter: str) -> str:
-    line = _line_of_quote(file, first, last, delimiter)
-    if "end of data" in str(error) or "field limit" in str(error):
+def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
+    assert reading.header is not None, "found with the first row"
+    names, delimiter = reading.header.names, reading.dialect.delimiter
+    why = f"{reading.file.path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
+    if len(cells) > len(names) and reading.dialect.quote is not None:
+        return Problem(f'{why} Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".')
+    mark = next((mark for mark in ("#", "//", "%") if cells[0].startswith(mark)), None)
+    if mark is not None and len(cells) < len(names):
+        return Problem(why, changes=(Change(settings={"data.comment": mark}, note="if such lines are comments"),))
+    if len(names) == 1 and len(cells) > 1:
+        return Problem(f"{why} Does the table start below line {line - 1}? Delete what is above its header.")
+    if len(cells) > len(names):
+        return Problem(f"{why} {described(reading.dialect).capitalize()}.")
+    return Problem(why)
+
+
+def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Problem:
+    dialect, path = reading.dialect, reading.file.path
+    line = _line_of_quote(reading.file, first, last, dialect.delimiter) if dialect.quote == '"' else first
+    if OPEN in str(error) or "field limit" in str(error):
         what = f"a quote opens here and is not closed until line {last}"
+    elif dialect.every:
+        what = str(error)
     else:
         what = f"the quote that opens here closes before other characters ({error}; line {last})"
-    return f'{file.path} line {line}: malformed CSV: {what}. A quote inside a quoted cell is written twice: "".'
+    others = [way for way in ways(reading.section.model_copy(update={"quoting": "auto"})) if way.quote is None]
+    as_text = [Change(settings=settings_of(way), note="if quotes enclose no cells") for way in others]
+    if dialect.quote is None or reading.section.quoting == "all":
+        as_text = []
+    doubled = f"A quote inside a quoted cell is written twice: {dialect.quote}{dialect.quote}."
+    return Problem(f"{path} line {line}: malformed CSV: {what}. {doubled}", changes=tuple(as_text))
 
 
 def _line_of_quote(file: TextFile, first: int, last: int, delimiter: str) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from finetune.data.rows import Rows
@@ -32,7 +32,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _json_list(*values: list[Any] | bytes | None) -> Iterator[bytes]:
+def _json_list(*values: Sequence[Any] | bytes | None) -> Iterator[bytes]:
     """The JSON of a list of lists (or of finished JSON), in blocks."""
     opening = b"["
     for value in values:

@@ -1,7 +1,8 @@
 """Tables -> rows: texts, groups and order are read from their cells; rows that cannot be used are counted."""
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 from finetune.data.columns import Columns, other_column, require_columns
 from finetune.data.label_cells import as_number, is_blank
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, Table, UnusableColumn
+from finetune.data.table import BadRows, Column, RowNumbers, Table, UnusableColumn, pick
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
@@ -41,7 +42,7 @@ def extract_rows(
     labels = label_cells(table, columns)
     _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     below = _below_minimum(section, table)
-    keep: list[int] = []
+    keep: Sequence[int] = (kept := array("q"))
     for index, text in enumerate(texts):
         if index in below:
             dropped["below data.minimum"] += 1
@@ -50,7 +51,9 @@ def extract_rows(
         elif task != "multi_label" and is_blank(labels[index]):
             dropped["empty label"] += 1
         else:
-            keep.append(index)
+            kept.append(index)
+    if len(kept) == len(texts):
+        keep = range(len(texts))
     groups = order = None
     if "group" in columns.others:
         groups = _read_cells(table, columns.others["group"], keep, "group", _as_group, bad)
@@ -63,10 +66,10 @@ def extract_rows(
         reasons = ", ".join(f"{count} × {reason}" for reason, count in (dropped + bad.dropped()).items())
         raise DataError(f"{table.origin}: no rows are left of {len(texts)} after cleaning ({reasons}).")
     return Rows(
-        [texts[i] for i in keep],
-        None if pairs is None else [pairs[i] for i in keep],
+        pick(texts, keep),
+        None if pairs is None else pick(pairs, keep),
         [labels[i] for i in keep],
-        [str(i + 1) for i in keep],
+        pick(RowNumbers(len(texts)), keep),
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
     )
@@ -96,7 +99,10 @@ def _cells(table: Table, column: str, key: str) -> Iterator[Any]:
         raise DataError(replace(error.problems[0], changes=(other_column(key),))) from error
 
 
-def _texts(table: Table, column: str, key: str) -> list[str]:
+def _texts(table: Table, column: str, key: str) -> Sequence[str]:
+    values = table.columns[column]
+    if isinstance(values, Column) and values.holds_texts():
+        return values
     return [_as_text(value, column, table, key) for value in _cells(table, column, key)]
 
 
@@ -119,12 +125,19 @@ def _joined_texts(table: Table, template: str) -> list[str]:
     return texts
 
 
-def _refuse_numbers(texts: list[str], column: str, table: Table, key: str) -> None:
-    filled = [text for text in texts if text.strip()]
-    numbers = sum(as_number(text) is not None for text in filled)
-    if filled and numbers >= MOSTLY * len(filled):
+def _refuse_numbers(texts: Sequence[str], column: str, table: Table, key: str) -> None:
+    others = numbers = 0
+    first = ""
+    for text in texts:
+        if text.strip():
+            is_number = as_number(text) is not None
+            first = first or text
+            numbers, others = numbers + is_number, others + (not is_number)
+            if others > (1 - MOSTLY) * len(texts):
+                return  # more than there may be beside numbers
+    if numbers and numbers >= MOSTLY * (numbers + others):
         raise DataError(
-            f"{table.origin}: column '{column}' holds numbers, not texts (first: {filled[0]!r}). "
+            f"{table.origin}: column '{column}' holds numbers, not texts (first: {first!r}). "
             f"Columns: {', '.join(table.columns)}.",
             other_column(key),
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from finetune.data.encoding import UNREADABLE, TextFile
@@ -22,7 +24,10 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
         DataError: A line is not an object, or a key has two kinds of values; names the line.
     """
     bad = BadRows(section.skip_bad_rows)
-    return _collect(file, "line", _objects_of_lines(file, bad), bad)
+    lines: Counter[str] = Counter()
+    table = _collect(file, "line", _objects_of_lines(file, bad, lines), bad)
+    lines.update({"row": len(table), "left out": bad.count})
+    return replace(table, lines=lines)
 
 
 def read_json(file: TextFile, section: DataSection) -> Table:
@@ -70,9 +75,10 @@ def _entries(file: TextFile, content: Any) -> list[Any]:
     raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}.{apart}")
 
 
-def _objects_of_lines(file: TextFile, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(file.lines(newline=None), start=1):
         if not line.strip():
+            lines["blank"] += 1
             continue
         try:
             if file.damaged and UNREADABLE.search(line):

@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +57,7 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
     """
     parse = _parser(form)
     labels: list[Any] = []
-    keep: list[int] = []
+    keep = array("q")
     for index, cell in enumerate(rows.labels):
         try:
             labels.append(parse(cell))

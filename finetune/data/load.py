@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from finetune.data.columns import Columns, choose_columns
 from finetune.data.copies import deduplicate, drop_leaks
+from finetune.data.counts import lines_note, rows_in, rows_note
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
@@ -42,6 +43,8 @@ class Source:
         rows: Table -> rows.
         notes, warnings: What reading and cleaning have to say.
         dropped: Reason -> rows left out.
+        read: Rows of all tables, those among them that were left out.
+        counts: What the lines of each table were.
     """
 
     task: Task
@@ -51,6 +54,8 @@ class Source:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     dropped: Counter[str]
+    read: int
+    counts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,18 @@ def read_source(section: DataSection) -> Source:
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     declared = _declared_names(section, columns, first)
-    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped)
+    counts = tuple(lines_note(table) for table in tables.values())
+    return Source(
+        form.task,
+        columns.as_dict(),
+        declared,
+        rows,
+        tuple(notes),
+        tuple(warnings),
+        dropped,
+        rows_in(tables),
+        counts,
+    )
 
 
 def split_source(section: DataSection, source: Source) -> Splits:
@@ -107,8 +123,10 @@ def split_source(section: DataSection, source: Source) -> Splits:
     if section.drop_leaks:
         splits = drop_leaks(splits, dropped, notes)
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
+    splits = {name: rows.unpacked() for name, rows in splits.items()}
     _refuse_empty(splits, dropped)
     labels = label_names(section, splits, source.task, source.declared, notes, warnings)
+    notes += [*source.counts, rows_note(source.read, splits, dropped)]
     return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
 
 

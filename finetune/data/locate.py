@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune.data.compressed import data_stem, data_suffix, is_archive, is_member, members
 from finetune.data.dataset_sets import SPLIT_NAMES
 from finetune.data.memory import PREFIX as MEMORY_PREFIX
 from finetune.data.memory import stored_folder
-from finetune.data.readers import OTHER_FILES, known_suffixes
+from finetune.data.readers import OTHER_FILES, find_reader, known_suffixes
 from finetune.errors import Change, DataError
 from finetune.packages import PREFIX, PackageError, package_path
 
@@ -43,7 +44,7 @@ def locate(reference: str, key: str) -> Path | HubName:
             raise DataError(str(error), *error.changes, key=key, found=reference) from error
     try:
         path = Path(reference).expanduser()
-        exists = path.exists()
+        exists = path.exists() or is_member(path)
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"'{reference}' is no path: {error}.", key=key, found=reference) from error
     if exists:
@@ -51,7 +52,7 @@ def locate(reference: str, key: str) -> Path | HubName:
     missing = f"no file or folder '{reference}' (looked in {Path.cwd()})."
     # A folder of the owner's name says that a path was meant.
     may_be_of_hub = key == "data.source" and HUB_NAME.fullmatch(reference)
-    if may_be_of_hub and path.suffix.lower() not in (*known_suffixes(), *OTHER_FILES):
+    if may_be_of_hub and data_suffix(path) not in (*known_suffixes(), *OTHER_FILES):
         if not path.parent.exists():
             return HubName(reference)
         hub = Change(arguments={"data": f"{HUB_PREFIX}{reference}"}, note="the data set of the hub")
@@ -68,22 +69,19 @@ def _hub_name(reference: str, key: str) -> HubName:
 
 
 def split_files(folder: Path) -> dict[str, list[Path]]:
-    """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it.
+    """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it;
+    in an archive wherever they are. "all" for the only file of an archive.
 
     Raises:
         DataError: No file is for train, several are for one split, or a part is missing.
     """
-    candidates = [
-        path
-        for parent in (folder, folder / "data")
-        if parent.is_dir()
-        for path in sorted(parent.iterdir())
-        if path.suffix.lower() in known_suffixes() and path.is_file()
-    ]
+    candidates = [path for path in _files_in(folder) if find_reader(path) is not None]
+    if len(candidates) == 1 and is_archive(folder):
+        return {"all": candidates}
     by_split: dict[str, list[Path]] = {}
     for split, names in SPLIT_NAMES.items():
         files = [path for path in candidates if _stem(path) in names]
-        whole = [path for path in files if SHARD.fullmatch(path.stem) is None]
+        whole = [path for path in files if SHARD.fullmatch(data_stem(path)) is None]
         kinds = {(path.parent, _stem(path), path.suffix, _parts(path)) for path in files}
         if len(whole) > 1 or len(kinds) > 1:
             names_found = ", ".join(str(path.relative_to(folder)) for path in files)
@@ -106,20 +104,27 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
     return by_split
 
 
+def _files_in(folder: Path) -> list[Path]:
+    if is_archive(folder):
+        return members(folder)
+    parents = [parent for parent in (folder, folder / "data") if parent.is_dir()]
+    return [path for parent in parents for path in sorted(parent.iterdir()) if path.is_file() and not is_archive(path)]
+
+
 def _stem(path: Path) -> str:
-    part = SHARD.fullmatch(path.stem)
-    return (part["stem"] if part else path.stem).lower()
+    part = SHARD.fullmatch(data_stem(path))
+    return (part["stem"] if part else data_stem(path)).lower()
 
 
 def _parts(path: Path) -> int:
     """How many parts the name of a part speaks of; 0 for a whole file."""
-    part = SHARD.fullmatch(path.stem)
+    part = SHARD.fullmatch(data_stem(path))
     return int(part["count"]) if part else 0
 
 
 def _check_parts(files: list[Path]) -> None:
     count = _parts(files[0])
-    there = {int(part["number"]) for path in files if (part := SHARD.fullmatch(path.stem))}
+    there = {int(part["number"]) for path in files if (part := SHARD.fullmatch(data_stem(path)))}
     missing = sorted(set(range(count)) - there)
     if missing:
         raise DataError(f"{files[0].parent}: part {missing[0]:05d} of {count} of '{_stem(files[0])}' is missing.")

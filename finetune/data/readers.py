@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 from finetune.data.arrow_files import read_parquet
+from finetune.data.compressed import SUFFIXES as COMPRESSED
+from finetune.data.compressed import data_suffix, is_compressed
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
@@ -24,7 +26,9 @@ from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
 # Suffixes of other files, so that `mine/rows.xlsx` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".txt", ".xlsx", ".xls", ".gz", ".zip", ".arrow", ".yaml", ".yml", ".md")
+OTHER_FILES = (".txt", ".xlsx", ".xls", ".arrow", ".yaml", ".yml", ".md", *COMPRESSED)
+
+OF_DELIMITED = ("delimiter", "encoding", "quoting", "quote_char", "escape", "comment", "header", "columns")
 
 Content = Table | dict[str, Table]
 
@@ -40,34 +44,43 @@ class Reader:
         recognises: Whether this file or folder is of the format; for formats that no suffix tells.
         settings: Keys of `data` that change how this format is read. Where no format in use has such a key, setting it
             is an error.
+        streams: It opens its files by `compressed.open_bytes` (`encoding.open_text` does), and so reads compressed ones
+            and those in archives too.
     """
 
     read: Callable[[Path, DataSection], Content]
     suffixes: tuple[str, ...] = ()
     recognises: Callable[[Path], bool] | None = None
     settings: tuple[str, ...] = ()
+    streams: bool = False
 
 
 READERS: dict[str, Reader] = {
     "CSV": Reader(
         lambda path, section: read_delimited(open_text(path, section), section, ","),
         (".csv",),
-        settings=("delimiter", "encoding"),
+        settings=OF_DELIMITED,
+        streams=True,
     ),
     "TSV": Reader(
         lambda path, section: read_delimited(open_text(path, section), section, "\t"),
         (".tsv",),
-        settings=("delimiter", "encoding"),
+        settings=OF_DELIMITED,
+        streams=True,
     ),
     "JSON": Reader(
-        lambda path, section: read_json(open_text(path, section), section), (".json",), settings=("encoding",)
+        lambda path, section: read_json(open_text(path, section), section),
+        (".json",),
+        settings=("encoding",),
+        streams=True,
     ),
     "JSON lines": Reader(
         lambda path, section: read_json_lines(open_text(path, section), section),
         (".jsonl", ".ndjson"),
         settings=("encoding",),
+        streams=True,
     ),
-    "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",)),
+    "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
 }
@@ -88,10 +101,12 @@ def known_suffixes() -> tuple[str, ...]:
 
 
 def find_reader(path: Path) -> Reader | None:
-    """The reader of an existing file by its suffix, or of a file or folder that one recognises."""
+    """The reader of an existing file by its suffix (of what is in it, if it is compressed), or of a file or folder that
+    one recognises."""
     readers = known_readers().values()
-    suffix = "" if path.is_dir() else path.suffix.lower()
-    by_suffix = (reader for reader in readers if suffix in reader.suffixes)
+    suffix = "" if path.is_dir() else data_suffix(path)
+    able = (reader for reader in readers if reader.streams or not is_compressed(path))
+    by_suffix = (reader for reader in able if suffix in reader.suffixes)
     by_content = (reader for reader in readers if reader.recognises is not None and reader.recognises(path))
     return next(by_suffix, None) or next(by_content, None)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from finetune.data.table import pick
 from finetune.tasks import Task
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Parallel lists, one entry per row.
+    """Parallel sequences, one entry per row: lists, once rows are in splits; until then texts may be packed.
 
     Attributes:
         texts: First (or only) text.
@@ -22,10 +23,10 @@ class Rows:
         order: What rows are ordered by (`data.order_by`), or None.
     """
 
-    texts: list[str]
-    pairs: list[str] | None
+    texts: Sequence[str]
+    pairs: Sequence[str] | None
     labels: list[Any]
-    ids: list[str]
+    ids: Sequence[str]
     groups: list[str] | None = None
     order: list[float] | None = None
 
@@ -34,13 +35,18 @@ class Rows:
 
     def take(self, indices: Sequence[int]) -> Rows:
         return Rows(
-            [self.texts[i] for i in indices],
-            None if self.pairs is None else [self.pairs[i] for i in indices],
+            pick(self.texts, indices),
+            None if self.pairs is None else pick(self.pairs, indices),
             [self.labels[i] for i in indices],
-            [self.ids[i] for i in indices],
+            pick(self.ids, indices),
             None if self.groups is None else [self.groups[i] for i in indices],
             None if self.order is None else [self.order[i] for i in indices],
         )
+
+    def unpacked(self) -> Rows:
+        """With lists of texts, which can be read in any order at no cost."""
+        pairs = None if self.pairs is None else list(self.pairs)
+        return replace(self, texts=list(self.texts), pairs=pairs, ids=list(self.ids))
 
     def text_key(self, index: int) -> tuple[str, str]:
         """What makes two rows the same text: case and spacing do not count."""

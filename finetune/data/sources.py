@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
 from finetune.data.locate import HubName, locate, split_files
 from finetune.data.memory import describe
@@ -37,7 +38,11 @@ def read_sources(section: DataSection) -> dict[str, Table]:
 def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
-    if isinstance(path, HubName) or (path.is_dir() and find_reader(path) is None):
+    if not isinstance(path, HubName) and is_archive(path) and find_reader(path) is None:
+        files = split_files(path)
+        if list(files) == ["all"]:
+            return files["all"][0]
+    if isinstance(path, HubName) or ((path.is_dir() or is_archive(path)) and find_reader(path) is None):
         raise DataError(
             f"expected a file, found '{getattr(section, split)}'.",
             Change(settings={key: "FILE"}),
@@ -51,14 +56,16 @@ def _files_of(source: Path | HubName) -> dict[str, list[Path]]:
     """Split -> files; "all" for a single file and for a folder that one reader reads as a whole."""
     if isinstance(source, HubName):
         return {}
-    return split_files(source) if source.is_dir() and find_reader(source) is None else {"all": [source]}
+    is_folder = is_archive(source) or source.is_dir()
+    return split_files(source) if is_folder and find_reader(source) is None else {"all": [source]}
 
 
 def _reader_of(path: Path) -> Reader:
     reader = find_reader(path)
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
-        raise DataError(f"{path}: {expected}, found '{path.suffix.lower() or 'no suffix'}'.")
+        inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
+        raise DataError(f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.")
     return reader
 
 

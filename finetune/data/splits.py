@@ -1,5 +1,8 @@
 """Which rows are in train, validation and test. Seeded by `data.split_seed` alone."""
 
+from array import array
+from collections.abc import Sequence
+
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change
@@ -40,8 +43,8 @@ def make_splits(
         return {"train": pool, **splits}
     parts = len(missing) + 1 if section.folds is None else max(section.folds, 3)
     # Positions in the pool that may be held out; rows of labels that are too rare for it are trained on.
-    free = list(range(len(pool))) if section.order_by else _measurable(section, pool, task, parts, warnings)
-    kept = sorted(set(range(len(pool))) - set(free))
+    free = range(len(pool)) if section.order_by else _measurable(section, pool, task, parts, warnings)
+    kept = [] if len(free) == len(pool) else _without(range(len(pool)), free)
     if section.folds is not None:
         fold, chosen = _take_fold(section, pool.take(free), task, notes)
         splits["test"] = pool.take([free[row] for row in chosen])
@@ -55,7 +58,7 @@ def make_splits(
         chosen = _draw(section, pool.take(free), name, size, task, notes)
         splits[name] = pool.take([free[row] for row in chosen])
         free = _without(free, chosen)
-    return {"train": pool.take(sorted(free + kept)), **splits}
+    return {"train": pool.take(sorted([*free, *kept]) if kept else free), **splits}
 
 
 def thin_out(section: DataSection, rows: Rows, name: str, task: Task) -> Rows:
@@ -156,23 +159,24 @@ def _fold_rows(section: DataSection, rows: Rows, task: Task) -> Drawn:
     return Drawn(folds[section.fold], how)
 
 
-def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> list[int]:
+def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> Sequence[int]:
     """Positions of rows that may be held out: their labels have enough rows (or groups) for every split.
 
     Raises:
         DataError: There are too few of them, or of one class only.
     """
-    whole = pool.groups or pool.ids  # what a split takes whole
-    if len(set(whole)) < parts:
+    whole: Sequence[str | int] = pool.groups or range(len(pool))  # what a split takes whole
+    different = len(set(pool.groups)) if pool.groups else len(pool)
+    if different < parts:
         what = f"groups of '{section.group}'" if pool.groups else "rows"
         raise DataError(
-            f"{len(set(whole))} {what} cannot fill {parts} splits. Add more.",
+            f"{different} {what} cannot fill {parts} splits. Add more.",
             OWN_FILES,
             key=f"data.{'group' if pool.groups else 'source'}",
         )
     if task == "regression":
-        return list(range(len(pool)))
-    holders: dict[str, set[str]] = {}
+        return range(len(pool))
+    holders: dict[str, set[str | int]] = {}
     for label, unit in zip(pool.labels, whole, strict=True):
         for name in names_of(label):
             members = holders.setdefault(name, set())
@@ -180,7 +184,7 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
                 members.add(unit)
     rare = sorted(name for name, members in holders.items() if len(members) < parts)
     if not rare:
-        return list(range(len(pool)))
+        return range(len(pool))
     lacking = set(rare)
     fixed = {unit for label, unit in zip(pool.labels, whole, strict=True) if not lacking.isdisjoint(names_of(label))}
     free = [row for row, unit in enumerate(whole) if unit not in fixed]
@@ -210,10 +214,10 @@ def _idle_warnings(section: DataSection) -> list[str]:
     ]
 
 
-def _without(positions: list[int], taken: list[int]) -> list[int]:
+def _without(positions: Sequence[int], taken: Sequence[int]) -> Sequence[int]:
     """`positions` without those at the indices `taken`."""
     gone = set(taken)
-    return [position for index, position in enumerate(positions) if index not in gone]
+    return array("q", (position for index, position in enumerate(positions) if index not in gone))
 
 
 def _rows_of(size: float | None, available: int, default: int, key: str) -> int:

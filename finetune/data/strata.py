@@ -37,6 +37,7 @@ def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) ->
     Raises:
         DataError: Not every class can be on both sides.
     """
+    import numpy as np
     from sklearn.model_selection import train_test_split  # slow to import; asked for only when data is split
 
     if size >= len(labels):
@@ -59,8 +60,9 @@ def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) ->
             key=key,
             found=size,
         )
-    _, chosen = train_test_split(range(len(labels)), test_size=size, stratify=kinds, random_state=seed)
-    return Drawn(sorted(chosen), how)
+    positions = np.arange(len(labels))  # eight bytes each; a range would become a list of objects
+    _, chosen = train_test_split(positions, test_size=size, stratify=kinds, random_state=seed)
+    return Drawn(sorted(chosen.tolist()), how)
 
 
 def strata(labels: Sequence[Any], task: Task) -> list[Any] | None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import numbers
+from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, overload
 
 from finetune.errors import Change, DataError, Problem, as_problem
 
-CHUNK = 8192  # rows that are packed together
+CHUNK = 1024  # rows that are packed together: to read one of them, all are unpacked
+SHARED = 4  # times that each text of a chunk occurs on average, from which equal ones are one object
+SEPARATOR = "\0"  # between packed texts: no file that is read as text has it
 NAMED = 5  # bad rows that are named; the others are only counted
 
 
 def _plain(chunk: Any) -> list[Any]:
+    if isinstance(chunk, Texts):
+        return chunk.unpacked()
     return chunk if isinstance(chunk, list) else chunk.to_pylist()
 
 
@@ -25,11 +30,41 @@ class UnusableColumn(DataError):
     """A column holds what cannot be used. Who asks for its cells knows which key of the recipe names it."""
 
 
+class Texts(Sequence[str]):
+    """Texts in the bytes of their characters: a Python text costs 49 bytes more, one in Arrow 8.
+
+    Args:
+        joined: The texts in UTF-8, with SEPARATOR between them.
+        count: How many there are.
+    """
+
+    __slots__ = ("_count", "_joined")
+
+    def __init__(self, joined: bytes, count: int) -> None:
+        self._joined, self._count = joined, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def unpacked(self) -> list[str]:
+        """All of them."""
+        return self._joined.decode().split(SEPARATOR)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self.unpacked()[index]
+
+
 class Column(Sequence[Any]):
     """Values of a column. Iterating and single rows are cheap; neither unpacks more than a chunk.
 
     Args:
-        chunks: Lists, or Arrow arrays: a Python text costs 49 bytes beside its characters, one in Arrow 8.
+        chunks: Lists, Texts, or Arrow arrays.
         decode: Chunk -> values; may raise UnusableColumn, so that a column nobody uses may hold what cannot be used.
     """
 
@@ -37,9 +72,17 @@ class Column(Sequence[Any]):
         self._chunks = list(chunks)
         self._starts = [0, *accumulate(len(chunk) for chunk in self._chunks)]
         self._decode = decode
+        self._last: tuple[int, list[Any]] = (-1, [])  # the chunk of Texts that was unpacked last
 
     def __len__(self) -> int:
         return self._starts[-1]
+
+    def holds_texts(self) -> bool:
+        """Whether all values are texts already."""
+        return self._decode is _plain and all(
+            isinstance(chunk, Texts) or (isinstance(chunk, list) and set(map(type, chunk)) <= {str})
+            for chunk in self._chunks
+        )
 
     def __iter__(self) -> Any:
         for chunk in self._chunks:
@@ -57,13 +100,97 @@ class Column(Sequence[Any]):
             return [self[position] for position in positions]
         number = bisect_right(self._starts, positions) - 1
         offset = positions - self._starts[number]
-        return self._decode(self._chunks[number][offset : offset + 1])[0]
+        chunk = self._chunks[number]
+        if not isinstance(chunk, Texts):
+            return self._decode(chunk[offset : offset + 1])[0]
+        if self._last[0] != number:
+            self._last = (number, chunk.unpacked())
+        return self._last[1][offset]
 
 
-def pack(values: list[Any]) -> Any:
-    """Texts (and None) as an Arrow array; anything else as the list it is."""
-    if not all(value is None or isinstance(value, str) for value in values):
-        return values
+class Picked(Sequence[Any]):
+    """Some values of a sequence that stay packed until they are asked for.
+
+    Args:
+        values: A column, or what else is costly to hold as objects.
+        positions: Of the values in it, in the order of this sequence.
+    """
+
+    def __init__(self, values: Sequence[Any], positions: Sequence[int]) -> None:
+        self._values = values
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._positions == range(len(self._values)):
+            return iter(self._values)
+        return map(self._values.__getitem__, self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self._values[position] for position in self._positions[index]]
+        return self._values[self._positions[index]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, indices: Iterable[int]) -> Picked:
+        """Some of these."""
+        return Picked(self._values, array("q", map(self._positions.__getitem__, indices)))
+
+
+class RowNumbers(Sequence[str]):
+    """The numbers of `count` rows as texts, from 1; made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        position = range(self._count)[index]
+        return [str(row + 1) for row in position] if isinstance(position, range) else str(position + 1)
+
+
+def pick(values: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
+    """Values at these positions: packed ones stay so, others become a list."""
+    if isinstance(values, Picked):
+        return values.take(positions)
+    if isinstance(values, Column | RowNumbers):
+        return Picked(values, positions)
+    return [values[position] for position in positions]
+
+
+def pack(values: Sequence[Any]) -> Sequence[Any]:
+    """A chunk of a column: texts in bytes, or as one object for all that are equal where few differ; texts and None as
+    an Arrow array; anything else as the list it is."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        different = set(values)
+        if SHARED * len(different) <= len(values):
+            return list(map(dict(zip(different, different, strict=True)).__getitem__, values))
+        joined = SEPARATOR.join(values)
+        if joined.count(SEPARATOR) == len(values) - 1:
+            return Texts(joined.encode(), len(values))
+    if not kinds <= {str, type(None)}:
+        return list(values)
     import pyarrow
 
     return pyarrow.array(values, pyarrow.large_string())
@@ -94,6 +221,8 @@ class Table:
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
+        lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for
+            formats without lines.
     """
 
     origin: str
@@ -102,6 +231,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    lines: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -168,4 +298,5 @@ def join_tables(origin: str, tables: list[Table]) -> Table:
         [note for table in tables for note in table.notes],
         [warning for table in tables for warning in table.warnings],
         sum((table.dropped for table in tables), Counter()),
+        sum((table.lines for table in tables), Counter()),
     )

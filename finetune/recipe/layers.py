@@ -16,7 +16,10 @@ from finetune.techniques import TECHNIQUES
 
 RECIPE_KEYS = ("model", "data", "training", "techniques")
 # Texts that YAML would read as something else: --set 'data.template={title}: {body}', --set 'data.delimiter=|'.
-TEXTS = ("data.template", "data.delimiter", "data.label_separator")
+TEXTS = (
+    *("data.template", "data.delimiter", "data.label_separator"),
+    *("data.quote_char", "data.escape", "data.comment"),
+)
 LIST_TECHNIQUES = Change(command="finetune ls techniques")
 
 RecipeInput = str | Path | Mapping[str, Any] | Recipe

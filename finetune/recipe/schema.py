@@ -43,11 +43,15 @@ class ModelSection(Section):
     )
 
 
+# Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
+READING_KEYS = ("quoting", "quote_char", "escape", "comment", "header", "columns")
+
+
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl or .parquet file; a folder with train, validation and test files, or "
-        "one saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl or .parquet file, also as .gz, .bz2, .xz or .zst; a folder or .zip "
+        "with train, validation and test files; a folder saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
     )
     config: str | None = Field(None, description="Configuration of a hub dataset, such as sst2 of hub:nyu-mll/glue.")
     revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
@@ -90,6 +94,35 @@ class DataSection(Section):
     encoding: str | None = Field(None, description="Text encoding of the files. Default: detected from their bytes.")
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="CSV delimiter. Default: detected from the first rows."
+    )
+    quoting: Literal["auto", "none", "minimal", "all"] = Field(
+        "auto",
+        description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that "
+        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines, said if "
+        "it is not minimal.",
+    )
+    quote_char: str | None = Field(
+        None, min_length=1, max_length=1, description='CSV: what encloses a cell. Default: ", or what fits the lines.'
+    )
+    escape: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="CSV: what makes the quote after it a character of the text. Default: quotes are doubled, or a "
+        "backslash where that fits the lines.",
+    )
+    comment: str | None = Field(
+        None,
+        min_length=1,
+        description="CSV: what starts a line that is no row. Default: #, // and % above the header only.",
+    )
+    header: bool | Literal["auto"] = Field(
+        "auto",
+        description="CSV: whether the first line names the columns. auto: it does, and a line that looks like data is "
+        "an error.",
+    )
+    columns: list[str] | None = Field(
+        None, min_length=1, description="CSV: names of all columns, in their order, instead of those of the first line."
     )
     group: str | None = Field(None, description="Column such as author; all rows of one group are in the same split.")
     order_by: str | None = Field(

@@ -50,5 +50,6 @@ def _refitted(fingerprint: str) -> str:
 
 
 def _joined(first: Rows, second: Rows) -> Rows:
-    pairs = None if first.pairs is None or second.pairs is None else first.pairs + second.pairs
-    return Rows(first.texts + second.texts, pairs, first.labels + second.labels, first.ids + second.ids)
+    pairs = None if first.pairs is None or second.pairs is None else [*first.pairs, *second.pairs]
+    texts, ids = [*first.texts, *second.texts], [*first.ids, *second.ids]
+    return Rows(texts, pairs, first.labels + second.labels, ids)

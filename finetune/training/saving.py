@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def save_predictions(arrays: Mapping[str, Any], path: Path) -> None:
         np.savez_compressed(partial, **arrays)
 
 
-def prediction_arrays(rows: Mapping[str, list[str]], outputs: Mapping[str, Mapping[str, Outputs]]) -> dict[str, Any]:
+def prediction_arrays(
+    rows: Mapping[str, Sequence[str]], outputs: Mapping[str, Mapping[str, Outputs]]
+) -> dict[str, Any]:
     """What predictions.npz holds: row numbers and targets of each split, and its logits at each checkpoint.
 
     Args:

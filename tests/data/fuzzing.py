@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import random
+import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +20,12 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
+from finetune.data.compressed import open_bytes
+from finetune.data.encoding import open_text
 from finetune.data.load import load_data
-from finetune.errors import FinetuneError
+from finetune.data.rows import Data
+from finetune.data.sources import _files_of, read_sources
+from finetune.errors import DataError, FinetuneError
 from finetune.recipe import DataSection
 
 LABELS = [
@@ -188,8 +198,23 @@ def load_rows(folder: Path, file: File, **settings: Any) -> Rows:
         source=str(path), text="text", label="label", task="single_label", **{**file.settings, **settings}
     )
     data = load_data(section)
+    _check_counts(section, data)
     parts = [part for part in (data.train, data.validation, data.test) if part is not None]
     return sorted((text, label) for part in parts for text, label in zip(part.texts, part.labels, strict=True))
+
+
+def _check_counts(section: DataSection, data: Data) -> None:
+    """Every line and every row of the file is counted once."""
+    (table,) = read_sources(section).values()
+    used = sum(map(len, data.whole_splits().values()))
+    assert used + sum(data.dropped.values()) == len(table) + sum(table.dropped.values())
+    if table.lines:
+        (path,) = [path for paths in _files_of(Path(section.source)).values() for path in paths]
+        with open_bytes(path) as opened:
+            text = opened.read().decode(open_text(path, section).encoding, "surrogateescape").removeprefix("\ufeff")
+        ends = text.replace("\r\n", "\n").replace("\r", "\n")
+        assert sum(table.lines.values()) == ends.count("\n") + (not ends.endswith("\n")), dict(table.lines)
+        assert table.lines["row"] == len(table)
 
 
 def expected(rows: Rows) -> Rows:
@@ -204,9 +229,89 @@ def check_valid(random_: random.Random, folder: Path) -> str:
     return "valid: rows exactly as generated"
 
 
+def check_dialect(random_: random.Random, folder: Path) -> str:
+    """A delimited file of any way of quoting, with and without a header, with comments, packed or not, arrives as it was
+    generated where the recipe says how it is written, and with the labels that it has where the recipe does not."""
+    file = make_dialect(random_)
+    assert load_rows(folder, file) == expected(file.rows)
+    detected = {key: file.settings[key] for key in ("encoding", "columns", "comment") if key in file.settings}
+    file.settings = detected
+    try:
+        found = load_rows(folder, file)
+    except DataError:
+        return "dialect: as generated; not detected, and said so"
+    assert sorted(label for _, label in found) == sorted(label for _, label in expected(file.rows))
+    return f"dialect: as generated; detected{'' if found == expected(file.rows) else ', quotes in texts differ'}"
+
+
+def make_dialect(random_: random.Random) -> File:
+    """A valid CSV or TSV, written in one of the ways that need settings, with those settings."""
+    delimiter = random_.choice(",;\t|")
+    quoting = random_.choice(["none", "minimal", "single", "escape", "all", "sloppy"])
+    without = {"none": f"{delimiter}\r\n", "sloppy": f"{delimiter}\r\n"}.get(quoting, "")
+    rows = make_rows(random_, "utf-8", without)
+    if quoting == "sloppy":
+        rows = [(re.sub("\"+", "\"", text), label) for text, label in rows]
+    settings: dict[str, Any] = {"delimiter": delimiter, "header": random_.random() < 0.5}
+    settings |= {
+        "none": {"quoting": "none"},
+        "minimal": {"quoting": "minimal"},
+        "single": {"quoting": "minimal", "quote_char": "'"},
+        "escape": {"quoting": "minimal", "escape": "\\"},
+        "all": {"quoting": "all"},
+        "sloppy": {"quoting": "all"},
+    }[quoting]
+    lines = [delimiter.join(_in_dialect(cell, quoting, delimiter) for cell in row) for row in rows]
+    if settings["header"]:
+        lines.insert(0, delimiter.join(_in_dialect(name, quoting, delimiter) for name in ("text", "label")))
+    else:
+        settings["columns"] = ["text", "label"]
+    if random_.random() < 0.3 and not any(line.startswith("#") for line in lines):
+        settings["comment"] = "#"
+        for _ in range(random_.randint(1, 4)):
+            lines.insert(random_.randint(0, len(lines)), random_.choice(["# a comment", '#"', "#a,b;c\td|e", "#"]))
+    if random_.random() < 0.2:
+        lines.insert(0, f"sep={delimiter}")
+    end = random_.choice(["\n", "\r\n"])
+    content = end.join(lines) + random_.choice(["", end, end * 2])
+    name, packed = _pack(random_, content.encode(), "d.tsv" if delimiter == "\t" else "d.csv")
+    return File(name, packed, rows, settings)
+
+
+def _in_dialect(value: str, quoting: str, delimiter: str) -> str:
+    """A cell as it is written."""
+    quote = "'" if quoting == "single" else '"'
+    needed = value[:1] == "#" or any(mark in value for mark in (delimiter, quote, "\n", "\r"))
+    if quoting == "none":
+        return value
+    if quoting == "sloppy":
+        return f'"{value}"'
+    if quoting == "escape":
+        needed = needed or "\\" in value
+        return f'"{value.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"' if needed else value
+    return f"{quote}{value.replace(quote, quote * 2)}{quote}" if needed or quoting == "all" else value
+
+
+def _pack(random_: random.Random, content: bytes, name: str) -> tuple[str, bytes]:
+    """As it is, or compressed in one of the ways that are read."""
+    how = random_.choice(["", "", "", ".gz", ".bz2", ".xz", ".zst", ".zip"])
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    if how == ".zst":
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.CompressedOutputStream(sink, "zstd") as stream:
+            stream.write(content)
+        return name + how, bytes(sink.getvalue())
+    if how == ".zip":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"folder/{name}", content)
+        return "d.zip", buffer.getvalue()
+    return name + how, packed[how](content) if how else content
+
+
 def check_damaged(random_: random.Random, folder: Path) -> str:
     """A damaged file is read or refused; nothing else happens."""
-    file = make_file(random_)
+    file = random_.choice([make_file, make_file, make_dialect])(random_)
     file.content = damage(random_, file.content)
     skip = not file.name.endswith("parquet") and random_.random() < 0.5
     try:
@@ -277,4 +382,4 @@ def check_damaged_set(random_: random.Random, folder: Path) -> str:
     return "damaged saved set: read"
 
 
-CHECKS = (check_valid, check_damaged, check_one_bad_row, check_damaged_set)
+CHECKS = (check_valid, check_damaged, check_one_bad_row, check_damaged_set, check_dialect)

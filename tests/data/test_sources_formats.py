@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,50 @@ def test_an_encoding_that_is_guessed_is_told_with_an_example(write: Write) -> No
     assert "--set data.encoding=" in warning
 
 
+def test_a_guess_shows_what_the_text_would_be_otherwise(write: Write) -> None:
+    path = write("text,label\nfine,a\nEl niño comió piñas en España,b\nit’s,c\n".encode("cp1252"), "d.csv")
+    (warning,) = only(path).warnings
+    assert "It would be 'El nińo comió pińas en Espańa,b' as cp1250" in warning
+
+
+def test_a_file_that_is_mostly_utf8_points_to_its_bad_lines_and_to_no_other_encoding(write: Write) -> None:
+    good = "".join(f"café número {i},a\n" for i in range(20)).encode()
+    path = write(b"text,label\n" + good + b"caf\xe9,a\n" + good + b"\xfcber,b\n", "d.csv")
+    said = problem(path)
+    assert said.startswith(f"{path} line 22: byte 0xe9 is not utf-8. The file is UTF-8 otherwise (80 characters")
+    assert "2 lines are not: 22, 43" in said
+    assert "cp1252" not in said
+    assert "--set data.skip_bad_rows=true" in said
+    assert len(only(path, skip_bad_rows=True)) == 40
+    assert only(path, encoding="utf-8", skip_bad_rows=True).dropped == {"row that cannot be read": 2}
+
+
+def test_a_named_encoding_that_makes_nonsense_of_utf8_is_a_warning(write: Write) -> None:
+    path = write("text,label\ncafé,a\n", "d.csv")
+    (warning,) = only(path, encoding="cp1252").warnings
+    assert "'café,a' becomes 'cafÃ©,a'. Try: --set data.encoding=utf-8" in warning
+    path.write_bytes("text,label\ncafé,a\n".encode("cp1252"))
+    assert only(path, encoding="cp1252").warnings == []
+
+
+def test_a_named_encoding_that_does_not_fit_is_answered_by_others(write: Write) -> None:
+    path = write("text,label\ncafé,a\nPřehled Łódź ŕ\x81,a\n".encode(), "d.csv")
+    assert "every byte is UTF-8. Try: --set data.encoding=utf-8" in problem(path, encoding="cp1252").replace("E", "e")
+    path.write_bytes("text,label\nEl niño comió piñas,b\n".encode("cp1252"))
+    assert "--set data.encoding=cp1252 (reads 'El niño" in problem(path, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (gzip.compress(b"text,label\n"), "is a .gz file by its first bytes, not text"),
+        (b"PAR1" + bytes(20), "is a .parquet file by its first bytes"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_by_its_first_bytes(write: Write, content: bytes, expected: str) -> None:
+    assert expected in problem(write(content, "d.csv"))
+
+
 def test_a_cyrillic_file_is_guessed(write: Write) -> None:
     lines = ["Привет, как дела", "очень хороший фильм", "мне не понравилось это кино"]
     path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode("cp1251"), "d.tsv")
@@ -125,8 +170,14 @@ def test_damaged_utf8_is_not_taken_for_another_encoding(write: Write) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_recognised_by_its_nul_bytes(write: Write, encoding: str) -> None:
     path = write("text,label\ncafé,a\n".encode(encoding), "d.csv")
-    assert f"--set data.encoding={encoding}" in problem(path)
-    assert list(only(path, encoding=encoding).columns["text"]) == ["café"]
+    (warning,) = only(path).warnings
+    assert f"is read as {encoding}, which is a guess" in warning
+    assert list(only(path).columns["text"]) == list(only(path, encoding=encoding).columns["text"]) == ["café"]
+
+
+def test_what_only_looks_like_utf16_is_refused_with_what_to_name(write: Write) -> None:
+    path = write("text,label\ncafé,a\n".encode("utf-16-le") + b"\0\xd8", "d.csv")
+    assert "--set data.encoding=utf-16-le" in problem(path)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
@@ -165,7 +216,7 @@ def test_one_column_needs_no_delimiter(write: Write) -> None:
 def test_bad_rows_of_a_csv_are_left_out_counted_and_named(write: Write) -> None:
     bad = ["short", '"hi" there,a', "one,two,three"] * 3
     path = write("text,label\n" + "".join(f"fine {i},a\n{row}\n" for i, row in enumerate(bad)), "d.csv")
-    table = only(path, skip_bad_rows=True)
+    table = only(path, skip_bad_rows=True, quoting="minimal")
     assert columns(table) == {"text": [f"fine {i}" for i in range(9)], "label": ["a"] * 9}
     assert table.dropped == {"row that cannot be read": 9}
     assert all(f"{path} line {2 * i + 3}: " in warning for i, warning in enumerate(table.warnings[:5]))
@@ -201,13 +252,15 @@ def test_a_quote_left_open_is_named_by_the_line_where_it_opens(
     write: Write, content: str, line: int, skip: bool
 ) -> None:
     path = write(content, "d.csv")
-    assert problem(path, skip_bad_rows=skip).startswith(f"{path} line {line}: malformed CSV: ")
+    said = problem(path, skip_bad_rows=skip, quoting="minimal")
+    assert said.startswith(f"{path} line {line}: malformed CSV: ")
+    assert "--set data.quoting=none (if quotes enclose no cells)" in said
 
 
 def test_a_row_of_a_hundred_lines_is_looked_at(write: Write) -> None:
     lines = "".join(f"text {i},a\n" for i in range(120))
     path = write(f'text,label\n"open,a\n{lines}a screen of 19",b\nlast,a\n', "d.csv")
-    (warning,) = only(path).warnings
+    (warning,) = only(path, quoting="minimal").warnings
     assert "lines 2 to 123 are one row. Is a quote left open in line 2?" in warning
 
 

@@ -1,0 +1,201 @@
+"""The names of the columns of a delimited file: of its first line, or of the recipe where that line is data."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune.data.encoding import UNREADABLE
+from finetune.data.label_cells import as_number
+from finetune.data.preface import ROLE_NAMES, Preface
+from finetune.data.table import refuse_repeated
+from finetune.errors import Change, DataError
+from finetune.recipe import DataSection
+
+ENOUGH = 5  # rows below the first, from which can be told whether it is one of them
+SENTENCE = 4  # words of a cell, from which it is rather a text than a name
+NAMED = 5  # rows that are named
+NAMELESS = re.compile(r"|Unnamed: \d+")  # none, and what pandas makes of none
+
+
+@dataclass
+class Header:
+    """What the columns are called.
+
+    Attributes:
+        names: Of all columns; empty where the file has none for one.
+        is_line: Whether the first line is the header, and no row.
+        notes, warnings: What is to be said of it.
+    """
+
+    names: list[str]
+    is_line: bool
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def find_header(
+    path: object, section: DataSection, preface: Preface, line: int, first: list[str], below: Sequence[list[str]]
+) -> Header:
+    """Decide whether the first row is the header, and name the columns.
+
+    Args:
+        path: Of the file, for messages.
+        section: What the recipe says.
+        preface: What stands above.
+        line: The number of the first row's line.
+        first: Its cells.
+        below: Some of the rows that follow, as wide as the first.
+
+    Raises:
+        DataError: The first row looks like data and the recipe does not say what it is; or a name is missing, is there
+            twice, or cannot be read.
+    """
+    if preface.mark:
+        first = [first[0].removeprefix(preface.mark).strip(), *first[1:]]
+    evidence = None if _is_named(first, section) else _like_rows(first, below)
+    where = f"{path} line {line}"
+    if section.header == "auto":
+        is_line = evidence is None
+        if evidence is not None and section.columns is None:
+            raise _looks_like_data(where, evidence, first, below)
+    else:
+        is_line = section.header is True
+    header = Header(list(first), is_line)
+    if preface.mark and is_line:
+        header.notes.append(f"{where}: is the header, although it starts with '{preface.mark}' as comments do")
+    if section.columns is not None:
+        _rename(header, where, section.columns, first)
+    elif not is_line:
+        header.names = [f"column {number}" for number in range(1, len(first) + 1)]
+        header.notes.append(f"{path}: has no header (data.header); its columns are called {', '.join(header.names)}")
+    if is_line and evidence is not None:
+        header.warnings.append(f"{where}: is taken for the header (data.header), but {evidence}")
+    if not is_line and _is_named(first, section):
+        header.warnings.append(
+            f"{where}: is taken for a row (data.header), but holds names that columns have: {', '.join(first)}"
+        )
+    _check_names(str(path), header.names, line)
+    return header
+
+
+def _is_named(first: list[str], section: DataSection) -> bool:
+    """Whether the first row holds a usual name of a column, or one that the recipe names."""
+    label = section.label if isinstance(section.label, list) else [section.label]
+    asked = {section.text, section.text_pair, section.group, section.order_by, *label, *(section.columns or ())}
+    numbered = [cell for cell in first if cell] == [str(number) for number in range(sum(map(bool, first)))]
+    return numbered or any(cell.strip().lower() in ROLE_NAMES or cell in asked for cell in first)
+
+
+def _like_rows(first: list[str], below: Sequence[list[str]]) -> str | None:
+    """What the first row has in common with those below it, if it seems to be one of them."""
+    if len(below) < ENOUGH:
+        return None
+    for cell, column in zip(first, zip(*below, strict=True), strict=True):
+        counts = Counter(column)
+        if cell.strip() and counts[cell] > 1 and 2 * len(counts) <= len(column):
+            return f"its {cell!r} is also in {counts[cell]} of the next {len(column)} rows"
+        if as_number(cell) is not None and all(as_number(other) is not None for other in column):
+            return f"its {cell!r} is a number, as in the next {len(column)} rows"
+    return None
+
+
+def _looks_like_data(where: str, evidence: str, first: list[str], below: Sequence[list[str]]) -> DataError:
+    names = _guess_names(first, below)
+    return DataError(
+        f"{where}: the first line looks like data and not like names of columns: {evidence}. If the file has no "
+        "header, name its columns; else say that it has one.",
+        Change(settings={"data.header": False, "data.columns": names}),
+        Change(settings={"data.header": True}, note="and name the columns in use, data.text and data.label"),
+        key="data.header",
+        found="auto",
+    )
+
+
+def _guess_names(first: list[str], below: Sequence[list[str]]) -> list[str]:
+    """The longest cells are the texts, and those that repeat the most the labels."""
+    columns = list(zip(first, *below, strict=True))
+    text = max(range(len(columns)), key=lambda index: statistics.fmean(map(len, columns[index])))
+    others = [index for index in range(len(columns)) if index != text]
+    label = min(others, key=lambda index: (len(set(columns[index])) == 1, len(set(columns[index]))), default=None)
+    return [
+        "text" if index == text else "label" if index == label else f"column {index + 1}"
+        for index in range(len(columns))
+    ]
+
+
+def _rename(header: Header, where: str, names: list[str], first: list[str]) -> None:
+    if len(names) != len(first):
+        raise DataError(
+            f"{where}: has {len(first)} cells ({', '.join(first)}), and data.columns names {len(names)} columns.",
+            Change(settings={"data.columns": [*names, *(f"column {n + 1}" for n in range(len(names), len(first)))]})
+            if len(names) < len(first)
+            else Change(settings={"data.columns": names[: len(first)]}),
+            key="data.columns",
+            found=names,
+        )
+    header.names = list(names)
+    if not header.is_line:
+        header.notes.append(f"{where}: is the first row; the columns are named by data.columns")
+    elif first != names:
+        said = f"{where}: is the header ({', '.join(first)}), which data.columns replaces"
+        as_row = Change(settings={"data.header": False}).for_command_line()
+        if any(len(cell.split()) >= SENTENCE for cell in first):
+            header.warnings.append(f"{said}. It reads like a row; if it is one: {as_row}")
+        else:
+            header.notes.append(f"{said}; if it is a row: {as_row}")
+
+
+def _check_names(path: str, names: list[str], line: int) -> None:
+    if any(UNREADABLE.search(name) for name in names):
+        raise DataError(f"{path} line {line}: the header holds characters that cannot be read.")
+    refuse_repeated([name for name in names if name], path)
+    if "" in names and len(set(names)) < 3:  # not an index beside text and label
+        number = names.index("") + 1
+        raise DataError(
+            f"{path}: column {number} has no name. Text and label need one in the first line.",
+            Change(settings={"data.columns": [name or f"column {n}" for n, name in enumerate(names, start=1)]}),
+        )
+
+
+def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int]) -> tuple[list[str], list[str]]:
+    """Take columns without a name that are an index or empty out of `columns`, and say which; of one that holds text,
+    say in how many rows. Returns notes and warnings.
+
+    Args:
+        path: Of the file.
+        columns: Name -> cells; a nameless column is called `column N`, or as pandas calls it.
+        positions: The nameless ones -> where they are, from 1.
+    """
+    notes: list[str] = []
+    texts: dict[str, list[int]] = {}
+    rows = 0
+    for name, number in positions.items():
+        cells = list(columns[name])
+        rows = len(cells)
+        filled = [row for row, cell in enumerate(cells, start=1) if cell.strip()]
+        if any(as_number(cells[row - 1]) is None for row in filled):
+            texts[name] = filled
+            continue
+        if name.startswith("Unnamed"):
+            continue  # by that name it may be asked for
+        del columns[name]
+        what = "an index, as pandas saves it?" if filled else "it is empty"
+        notes.append(f"{path}: column {number} has no name and is left out ({what})")
+    if not texts:
+        return notes, []
+    held = sorted({row for filled in texts.values() for row in filled})
+    named = ", ".join(map(str, held[:NAMED])) + (", …" if len(held) > NAMED else "")
+    listed = ", ".join(f"'{name}'" for name in texts)
+    others = [name for name in columns if name not in texts and not NAMELESS.fullmatch(name)]
+    text = max(others, key=lambda name: sum(map(len, columns[name])), default="text")
+    way = Change(settings={"data.template": " ".join(f"{{{name}}}" for name in (text, *texts))})
+    return notes, [
+        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs "
+        f"on into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "
+        f"{way.for_command_line()}"
+    ]

@@ -1,0 +1,76 @@
+"""What stands above the header of a delimited file: `sep=;` as Excel writes it, blank lines, comments."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES
+from finetune.data.encoding import TextFile
+from finetune.recipe import DataSection
+
+SEP = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+MARKS = ("#", "//", "%")  # of comments
+MOST_LINES = 1000
+CELL_ENDS = re.compile("[,;\t|]")
+ROLE_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES, *PAIR_NAMES})
+
+
+@dataclass(frozen=True)
+class Preface:
+    """Lines above the header.
+
+    Attributes:
+        lines: How many there are.
+        blank: Of them, those without characters.
+        comments: And those that start as comments do.
+        sep: The delimiter that the first line names, or None.
+        mark: What starts the header itself, if it is written as a comment; else empty.
+    """
+
+    lines: int = 0
+    blank: int = 0
+    comments: int = 0
+    sep: str | None = None
+    mark: str = ""
+
+
+def find_preface(file: TextFile, section: DataSection) -> Preface:
+    """Look at the lines until the first that may be the header."""
+    lines = list(islice(file.lines(newline=""), MOST_LINES))
+    found = SEP.fullmatch(lines[0])
+    start = 0 if found is None else 1
+    marks = MARKS if section.comment is None else (section.comment,)
+    end = start
+    while end < len(lines) and (not lines[end].strip("\r\n") or lines[end].startswith(marks)):
+        end += 1
+    above = lines[start:end]
+    mark = ""
+    if section.comment is None and end == len(lines):
+        above = []  # every line starts so: they are rows
+    elif section.comment is None:
+        # The last of these lines may be the header, or the first row of texts that start with a hashtag.
+        last = next((number for number in range(len(above) - 1, -1, -1) if above[number].strip("\r\n")), None)
+        if last is not None and _is_header(above[last], lines[end]):
+            mark = next(mark for mark in MARKS if above[last].startswith(mark))
+            mark = mark if _names_roles(above[last].lstrip("#/% ")) else ""
+            above = above[:last]
+    blank = sum(not line.strip("\r\n") for line in above)
+    sep = None if found is None else found[1]
+    return Preface(start + len(above), blank, len(above) - blank, sep, mark)
+
+
+def _is_header(line: str, following: str) -> bool:
+    """Whether a line that starts as a comment does is of the table: it has the cells of the line below, and not that
+    one but this one may name columns."""
+    if _names_roles(following):
+        return False
+    if _names_roles(line.lstrip("#/% ")):
+        return True
+    return any(line.count(mark) == following.count(mark) > 0 for mark in ",;\t|")
+
+
+def _names_roles(line: str) -> bool:
+    """Whether a cell of a line is a usual name of a column."""
+    return any(cell.strip(" \"'\r\n").lower() in ROLE_NAMES for cell in CELL_ENDS.split(line))
