@@ -16,6 +16,13 @@ from finetune.data.arrow_files import read_parquet
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
+from finetune.data.formats.arff import read_arff
+from finetune.data.formats.excel import read_excel
+from finetune.data.formats.fasttext import is_fasttext, read_fasttext
+from finetune.data.formats.names import same_name
+from finetune.data.formats.rasa import read_rasa
+from finetune.data.formats.spacy_cats import read_docbin
+from finetune.data.formats.text_folders import is_text_folder, read_text_folder
 from finetune.data.json_files import read_json, read_json_lines
 from finetune.data.memory import is_stored, read_stored
 from finetune.data.table import Table
@@ -23,8 +30,8 @@ from finetune.errors import Change, DataError, FinetuneError, suggest
 from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
-# Suffixes of other files, so that `mine/rows.xlsx` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".txt", ".xlsx", ".xls", ".gz", ".zip", ".arrow", ".yaml", ".yml", ".md")
+# Suffixes of other files, so that `mine/rows.xls` is a missing file and not the name of a set on the hub.
+OTHER_FILES = (".xls", ".gz", ".zip", ".arrow", ".md")
 
 Content = Table | dict[str, Table]
 
@@ -60,7 +67,9 @@ READERS: dict[str, Reader] = {
         settings=("delimiter", "encoding"),
     ),
     "JSON": Reader(
-        lambda path, section: read_json(open_text(path, section), section), (".json",), settings=("encoding",)
+        lambda path, section: read_json(open_text(path, section), section),
+        (".json",),
+        settings=("encoding", "split_names"),
     ),
     "JSON lines": Reader(
         lambda path, section: read_json_lines(open_text(path, section), section),
@@ -68,6 +77,12 @@ READERS: dict[str, Reader] = {
         settings=("encoding",),
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",)),
+    "Excel": Reader(read_excel, (".xlsx", ".xlsm"), settings=("split_names",)),
+    "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",)),
+    "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",)),
+    "ARFF": Reader(read_arff, (".arff",), settings=("encoding",)),
+    "DocBin": Reader(read_docbin, (".spacy",)),
+    "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
 }
@@ -87,8 +102,21 @@ def known_suffixes() -> tuple[str, ...]:
     return tuple(suffix for reader in known_readers().values() for suffix in reader.suffixes)
 
 
-def find_reader(path: Path) -> Reader | None:
-    """The reader of an existing file by its suffix, or of a file or folder that one recognises."""
+def named_reader(name: str | None) -> Reader | None:
+    """The reader that `data.format` names, by its name or a suffix of its files."""
+    if name is None:
+        return None
+    readers = known_readers()
+    return next((readers[known] for known in readers if same_name(known, name)), None) or next(
+        (reader for reader in readers.values() if any(same_name(suffix, name) for suffix in reader.suffixes)), None
+    )
+
+
+def find_reader(path: Path, named: str | None = None) -> Reader | None:
+    """The reader that is named, of an existing file by its suffix, or of a file or folder that one recognises."""
+    chosen = named_reader(named)
+    if chosen is not None and not (path.is_dir() and chosen.suffixes):
+        return chosen
     readers = known_readers().values()
     suffix = "" if path.is_dir() else path.suffix.lower()
     by_suffix = (reader for reader in readers if suffix in reader.suffixes)

@@ -6,7 +6,7 @@ import math
 import numbers
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, overload
@@ -60,6 +60,27 @@ class Column(Sequence[Any]):
         return self._decode(self._chunks[number][offset : offset + 1])[0]
 
 
+class MixedColumn(Column):
+    """Cells of several kinds: refused to who asks for them, and read by formats that know the kinds.
+
+    Args:
+        chunks: As of `Column`.
+        problem: Which rows hold which kind.
+    """
+
+    def __init__(self, chunks: Sequence[Any], problem: Problem) -> None:
+        super().__init__(chunks, self._refuse)
+        self._problem = problem
+
+    def _refuse(self, _: Any) -> list[Any]:
+        raise UnusableColumn(self._problem)
+
+    def cells(self) -> Iterator[Any]:
+        """The cells as they are."""
+        for chunk in self._chunks:
+            yield from _plain(chunk)
+
+
 def pack(values: list[Any]) -> Any:
     """Texts (and None) as an Arrow array; anything else as the list it is."""
     if not all(value is None or isinstance(value, str) for value in values):
@@ -94,6 +115,7 @@ class Table:
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
+        roles: text or label -> its column, where the format tells.
     """
 
     origin: str
@@ -102,6 +124,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    roles: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -168,4 +191,5 @@ def join_tables(origin: str, tables: list[Table]) -> Table:
         [note for table in tables for note in table.notes],
         [warning for table in tables for warning in table.warnings],
         sum((table.dropped for table in tables), Counter()),
+        first.roles,
     )

@@ -46,8 +46,23 @@ class ModelSection(Section):
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl or .parquet file; a folder with train, validation and test files, or "
-        "one saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl, .parquet or .xlsx file, or the export of an annotation tool; a folder "
+        "with train, validation and test files, with one file a text, or saved by datasets; a hub id (hub:NAME); or "
+        "package:NAME/file.",
+    )
+    format: str | None = Field(
+        None,
+        min_length=1,
+        description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by suffix "
+        "and content.",
+    )
+    annotations: Literal["majority", "first", "all"] = Field(
+        "majority",
+        description="Label of a text that several annotators labelled, in exports of annotation tools: the most "
+        "frequent (ties are left out), the first, or a row for each.",
+    )
+    texts: str | None = Field(
+        None, description="File with the texts, joined by id, for exports that hold ids only (Potato)."
     )
     config: str | None = Field(None, description="Configuration of a hub dataset, such as sst2 of hub:nyu-mll/glue.")
     revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
