@@ -47,8 +47,6 @@ LABEL_NAMES = (
     "rating",
     "stars",
     "gold_label",
-    "tags",
-    "tag",
 )
 PAIR_NAMES = ("text_pair", "sentence2", "text2", "text_b", "hypothesis", "question2")
 
@@ -149,10 +147,10 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
     if given is not None:
         return given
     if role in table.roles:
-        column = table.roles[role]
-        if column != role:
-            notes.append(f"column '{column}' is used as the {role} (as the format of the file tells)")
-        return column
+        told = table.roles[role]
+        if told != role:
+            notes.append(f"column '{told}' is used as the {role} (as the format of the file tells)")
+        return told
     column = _recognise(known, table)
     if column is None:
         raise DataError(

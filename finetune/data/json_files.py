@@ -52,7 +52,9 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
     if splits is None:
         refuse_split_names(where, section)
         return _read_entries(file, content, where, section)
-    return read_splits(list(splits), where, section, lambda name, title: _read_entries(file, splits[name], title, section))
+    return read_splits(
+        list(splits), where, section, lambda name, title: _read_entries(file, splits[name], title, section)
+    )
 
 
 def _read_entries(file: TextFile, content: Any, origin: str, section: DataSection) -> Table:
@@ -60,6 +62,8 @@ def _read_entries(file: TextFile, content: Any, origin: str, section: DataSectio
     bad = BadRows(section.skip_bad_rows)
     notes: list[str] = []
     entries = entries_of(content, origin, notes)
+    if not entries:
+        raise DataError(f"{origin}: holds no objects with keys. {EXPECTED}")
     table = _collect(file, "entry", _objects_of_entries(origin, entries, bad), bad)
     return replace(table, origin=origin, notes=[*table.notes, *notes])
 
@@ -93,7 +97,7 @@ def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterat
 
 
 def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
-    """Columns of all keys. A key that a row lacks is None there; kinds of values must agree in a column that is used."""
+    """Columns of all keys. A key that a row lacks is None there; a column of several kinds cannot be used."""
     kinds: dict[str, tuple[str, int]] = {}
     mixed: dict[str, Problem] = {}
     packed: dict[str, list[Any]] = {}

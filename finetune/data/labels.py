@@ -12,7 +12,7 @@ from finetune.recipe import DataSection
 from finetune.tasks import Task
 
 MULTI_LABEL_FRACTION = 0.01  # of cells with a separator, from which labels are taken for lists
-SEPARATORS = ("|", ";", ",", "/", "#")  # that people put between labels
+SEPARATORS = ("|", ";", ",", "/")  # that people put between labels
 MANY_CLASSES = 50
 LARGEST_TARGET = 1e15  # its square still fits fp32
 ODD_FRACTION = 0.1  # of cells that are not numbers, up to which a column of numbers seems to have typos

@@ -8,6 +8,7 @@ from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
 from finetune.data.formats.exports import EXPORTS, find_export, plain_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
+from finetune.data.formats.single_lists import unwrap_single
 from finetune.data.locate import HubName, locate, split_files
 from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
@@ -46,7 +47,11 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     """
     if section.texts is not None:
         path = locate(section.texts, "data.texts")
-        texts = None if isinstance(path, HubName) else _reader_of(path, section.model_copy(update={"format": None})).read(path, section)
+        texts = (
+            None
+            if isinstance(path, HubName)
+            else _reader_of(path, section.model_copy(update={"format": None})).read(path, section)
+        )
         if not isinstance(texts, Table):
             raise DataError("expected a file with texts and their ids.", key="data.texts", found=section.texts)
         tables = {split: join_texts(table, texts) for split, table in tables.items()}
@@ -64,7 +69,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     found = {split: plain_table(table, exports[split], section) for split, table in tables.items()}
     for table in found.values():
         _require_rows(table)
-    return found
+    return unwrap_single(found, section)
 
 
 def _refuse_unknown_format(section: DataSection) -> None:

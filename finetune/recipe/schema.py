@@ -46,15 +46,15 @@ class ModelSection(Section):
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl, .parquet or .xlsx file, or the export of an annotation tool; a folder "
-        "with train, validation and test files, with one file a text, or saved by datasets; a hub id (hub:NAME); or "
-        "package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl, .parquet or .xlsx file, or the export of an annotation tool; a "
+        "folder with train, validation and test files, with one file a text, or saved by datasets; a hub id "
+        "(hub:NAME); or package:NAME/file.",
     )
     format: str | None = Field(
         None,
         min_length=1,
-        description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by suffix "
-        "and content.",
+        description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by "
+        "suffix and content.",
     )
     annotations: Literal["majority", "first", "all"] = Field(
         "majority",

@@ -1,4 +1,4 @@
-"""What annotators said of each text -> one label a row: whom to follow, how far they agree, and which rows are left out."""
+"""What annotators said of each text -> one label a row: whom to follow, and which rows are left out, counted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def annotated_table(
         columns[ITEM] = _numbers([cells for cells, _ in decided.rows])
         if section.group is None:
             together = Change(settings={"data.group": ITEM}).for_command_line()
-            warnings.append(f"{source.origin}: texts with several annotations are several rows. One split for each: {together}")
+            warnings.append(
+                f"{source.origin}: texts with several annotations are several rows. One split for each: {together}"
+            )
     return replace(
         source,
         columns={**columns, label: labels},
@@ -85,9 +87,7 @@ def _as_lists(items: Sequence[Item]) -> Sequence[Item]:
     """Where any annotator gave several labels, every vote is a list."""
     if not any(isinstance(vote, list) and len(vote) != 1 for item in items for vote in item.votes):
         return [replace(item, votes=[_alone(vote) for vote in item.votes]) for item in items]
-    return [
-        replace(item, votes=[vote if isinstance(vote, list) else [vote] for vote in item.votes]) for item in items
-    ]
+    return [replace(item, votes=[vote if isinstance(vote, list) else [vote] for vote in item.votes]) for item in items]
 
 
 def _alone(vote: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def read_arff(path: Path, section: DataSection) -> Table:
     except (arff.ArffException, ValueError, IndexError, AttributeError, KeyError) as error:
         raise DataError(f"{path}: is no ARFF: {first_line(error)}.") from error
     rows, attributes = content["data"], content["attributes"]
-    columns = {name: [row[index] for row in rows] for index, (name, _) in enumerate(attributes)}
+    columns: dict[str, Sequence[Any]] = {
+        name: [row[index] for row in rows] for index, (name, _) in enumerate(attributes)
+    }
     nominal = {name: [str(each) for each in kind] for name, kind in attributes if isinstance(kind, list)}
     texts = [name for name, kind in attributes if kind == "STRING"]
     roles = {"text": texts[0]} if len(texts) == 1 else {}

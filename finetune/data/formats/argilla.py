@@ -1,4 +1,4 @@
-"""Argilla (checked with 2.8): nested records (`to_list`, `to_dict`, JSON), and flat ones (`flatten=True`, `to_datasets`).
+"""Argilla (checked with 2.8): nested records (`to_list`, `to_dict`), and flat ones (`flatten=True`, `to_datasets`).
 
 A flat record has `QUESTION.responses`, `.responses.users` and `.responses.status`, aligned by position. The nested form
 loses the status: a discarded answer looks like a submitted one.
@@ -96,7 +96,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
 
 def _item(cells: Mapping[str, Any], given: list[tuple[Any, Any]]) -> Item:
     """Answers that count are votes; a record without any is left out for what most of its answers are."""
-    votes = [_vote(value) for value, status in given if status not in LEFT_OUT and _is_label(value)]
+    votes = [value for value, status in given if status not in LEFT_OUT and _is_label(value)]
     left = Counter(str(status) for _, status in given if status in LEFT_OUT)
     return Item(cells, votes, left.most_common(1)[0][0] if left else NO_ANNOTATION)
 
@@ -106,10 +106,6 @@ def _is_label(value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(part, str) for part in value)
     return isinstance(value, str | int | float) and not is_blank(value)
-
-
-def _vote(value: Any) -> Any:
-    return value
 
 
 def _as_list(cell: Any, table: Table) -> list[Any]:

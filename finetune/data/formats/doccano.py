@@ -33,8 +33,8 @@ def _read(table: Table, section: DataSection) -> Table:
         names = read(row[label])
         if any(isinstance(name, list | dict) for name in names):
             raise DataError(
-                f"{table.origin} row {number}: '{label}' holds {names[0]!r}: labels of words, where a label of the text "
-                "is expected (a doccano project for text classification)."
+                f"{table.origin} row {number}: '{label}' holds {names[0]!r}: labels of words, where a label of the "
+                "text is expected (a doccano project for text classification)."
             )
         cells = {name: cell for name, cell in row.items() if name not in (label, "Comments")}
         items.append(Item(cells, [names] if names else []))

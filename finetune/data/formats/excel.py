@@ -86,7 +86,7 @@ def _table(origin: str, rows: Sequence[Sequence[Any]]) -> Table:
     header = ["" if cell is None else str(cell).strip() for cell in rows[0]]
     refuse_repeated([name for name in header if name], origin)
     body = rows[1:]
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         name: one_kind(origin, name, [row[index] if index < len(row) else None for row in body])
         for index, name in enumerate(header)
         if name
@@ -95,7 +95,8 @@ def _table(origin: str, rows: Sequence[Sequence[Any]]) -> Table:
     nameless = [
         index
         for index in range(max(map(len, rows)))
-        if (index >= len(header) or not header[index]) and any(index < len(row) and row[index] is not None for row in body)
+        if (index >= len(header) or not header[index])
+        and any(index < len(row) and row[index] is not None for row in body)
     ]
     warnings = [
         f"{origin}: column {index + 1} has no name in the first row and is left out, with what it holds"

@@ -30,7 +30,8 @@ def join_texts(table: Table, texts: Table) -> Table:
     unknown = Counter(each for each in ids if each not in places)
     if unknown:
         raise DataError(
-            f"{texts.origin}: lacks {len(unknown)} of the ids of {table.origin}, such as {next(iter(unknown))!r} ('{theirs}').",
+            f"{texts.origin}: '{theirs}' lacks {len(unknown)} of the ids of {table.origin}, such as "
+            f"{next(iter(unknown))!r}.",
             key="data.texts",
         )
     added: dict[str, list[Any]] = {}
@@ -45,5 +46,7 @@ def join_texts(table: Table, texts: Table) -> Table:
 def _id_column(table: Table) -> str:
     found = next((name for name in IDS if name in table.columns), None)
     if found is None:
-        raise DataError(f"{table.origin}: has no column with ids ({', '.join(IDS)}), by which texts are joined.", key="data.texts")
+        raise DataError(
+            f"{table.origin}: has no column with ids ({', '.join(IDS)}), by which texts are joined.", key="data.texts"
+        )
     return found

@@ -67,7 +67,9 @@ def _from_pairs(entries: Sequence[Any], where: str, notes: list[str]) -> list[An
         DataError: An entry has another length, or what is the text cannot be told.
     """
     width = len(entries[0])
-    odd = next((number for number, entry in enumerate(entries, 1) if not isinstance(entry, list) or len(entry) != width), None)
+    odd = next(
+        (number for number, entry in enumerate(entries, 1) if not isinstance(entry, list) or len(entry) != width), None
+    )
     if odd is not None:
         raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is no list of {width}, as entry 1 is.")
     header = entries[0]

@@ -1,7 +1,7 @@
 """Label Studio: raw JSON (tasks with annotations), and the flat JSON-MIN, CSV and TSV.
 
-Checked against the converter of label-studio-sdk 2.1.2. In the flat forms a control with one choice is a bare text, with
-several `{"choices": […]}`; each annotator has a row of their own, the newest first; cancelled annotations are no rows.
+Checked against the converter of label-studio-sdk 2.1.2. In the flat forms a control with one choice is a bare text, and
+with several `{"choices": […]}`; each annotator has a row, the newest first; cancelled annotations have none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune.data.columns import LABEL_NAMES
+from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
 from finetune.data.formats.base import (
     Export,
@@ -46,7 +46,7 @@ def _is_raw(table: Table) -> bool:
 
 
 def _is_flat(table: Table) -> bool:
-    return "annotation_id" in table.columns and "lead_time" in table.columns or bool(_with_choices(table))
+    return ("annotation_id" in table.columns and "lead_time" in table.columns) or bool(_with_choices(table))
 
 
 def _with_choices(table: Table) -> list[str]:
@@ -81,13 +81,19 @@ def _read_tasks(table: Table, section: DataSection) -> Table:
         cells = {"id": task.get("id"), **(task.get("data") or {})}
         votes = [value for value in values if value is not None]
         items.append(Item(cells, votes, CANCELLED if cancelled else NO_ANNOTATION))
-    text = lone(list(dict.fromkeys(name for task in tasks for name, cell in (task.get("data") or {}).items() if _is_text(cell))))
+    text = lone(
+        list(
+            dict.fromkeys(
+                name for task in tasks for name, cell in (task.get("data") or {}).items() if isinstance(cell, str)
+            )
+        )
+    )
     return annotated_table(table, "an export of Label Studio (JSON)", items, control, section, text)
 
 
 def _annotations(task: Mapping[str, Any], table: Table) -> list[dict[str, Any]]:
     """What was answered, the oldest first."""
-    answers = next((task[name] for name in ANNOTATIONS if task.get(name)), [])
+    answers: Any = next((task[name] for name in ANNOTATIONS if task.get(name)), [])
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
         raise DataError(f"{table.origin} task {task.get('id')}: its annotations are no list of objects.")
     return sorted(answers, key=lambda answer: str(answer.get("created_at") or ""))
@@ -103,7 +109,7 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
     for result in answer.get("result") or ():
         value = result.get("value") if isinstance(result, dict) else None
         kind = next((kind for kind in VALUES if isinstance(value, dict) and kind in value), None)
-        if kind is None:
+        if kind is None or not isinstance(value, dict):
             continue
         name, said = str(result.get("from_name", "label")), _said(value, kind)
         earlier = found.get(name)
@@ -117,10 +123,6 @@ def _said(value: Mapping[str, Any], kind: str) -> Any:
     if kind == "taxonomy":
         return [" / ".join(map(str, path)) if isinstance(path, list) else str(path) for path in said]
     return [str(name) for name in said] if kind == "choices" else said
-
-
-def _is_text(cell: Any) -> bool:
-    return isinstance(cell, str)
 
 
 def _read_flat(table: Table, section: DataSection) -> Table:
@@ -150,7 +152,7 @@ def _place(number: Any) -> tuple[bool, float, str]:
 
 
 def _control(table: Table, section: DataSection) -> str:
-    """The column with the answers: named, with choices in it, after the id, or with a usual name.
+    """The column with the answers: named, with choices in it, after the id, with a usual name, or the only other.
 
     Raises:
         DataError: It cannot be told.
@@ -161,7 +163,8 @@ def _control(table: Table, section: DataSection) -> str:
     listed = list(table.columns)
     after_id = listed[listed.index("id") + 1 : listed.index("annotator")] if {"id", "annotator"} <= {*listed} else []
     usual = [name for name in names if name.lower() in LABEL_NAMES]
-    for candidates in (_with_choices(table), after_id, usual):
+    no_texts = [name for name in names if name.lower() not in TEXT_NAMES]
+    for candidates in (_with_choices(table), after_id, usual, no_texts):
         if len(candidates) == 1:
             return candidates[0]
     raise DataError(

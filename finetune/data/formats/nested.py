@@ -35,7 +35,9 @@ def flatten(table: Table) -> Table:
     if not nested:
         return table
     shown = ", ".join(f"'{name}'" for name in nested[:5])
-    said = f"{table.origin}: {shown} {'hold' if len(nested) > 1 else 'holds'} objects: their parts are columns with dots"
+    said = (
+        f"{table.origin}: {shown} {'hold' if len(nested) > 1 else 'holds'} objects: their parts are columns with dots"
+    )
     return replace(table, columns=columns, notes=[*table.notes, said])
 
 
@@ -81,5 +83,7 @@ def _follow(cell: Any, path: tuple[str, ...]) -> Any:
         return _follow(cell.get(path[0]), path[1:])
     if isinstance(cell, list):
         parts = [_follow(part, path) for part in cell]
-        return list(chain.from_iterable(part if isinstance(part, list) else [part] for part in parts if part is not None))
+        return list(
+            chain.from_iterable(part if isinstance(part, list) else [part] for part in parts if part is not None)
+        )
     return None

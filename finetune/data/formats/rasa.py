@@ -1,9 +1,9 @@
-"""Rasa NLU training data (YAML, versions 2 and 3): intents with examples; entities stand as `[text]{…}` or `[text](…)`."""
+"""Rasa NLU training data (YAML, versions 2 and 3): intents with examples, entities as `[text]{…}` or `[text](…)`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ def read_rasa(path: Path, section: DataSection) -> Table:
         raise DataError(f"{path}: is no YAML: {first_line(error)}.") from error
     entries = content.get("nlu") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise DataError(f"{path}: expected the NLU data of Rasa (`nlu:` with intents and examples). Stories, rules and domains are none.")
+        raise DataError(
+            f"{path}: expected the NLU data of Rasa: `nlu:` with intents and examples (no stories, rules or domain)."
+        )
     rows = [(text, intent) for entry in entries for text, intent in _examples(entry, path)]
     if not rows:
         raise DataError(f"{path}: none of the {len(entries)} entries under `nlu` is an intent with examples.")
@@ -41,7 +43,7 @@ def read_rasa(path: Path, section: DataSection) -> Table:
     joined = sorted({intent for _, intent in rows if "+" in intent})
     several = f"; {joined[0]} is one label (as several: --set data.label_separator=+)" if joined else ""
     note = f"{path}: read as NLU data of Rasa: {len(rows)} examples, none left out{apart}{several}"
-    columns = {"text": [text for text, _ in rows], "intent": [intent for _, intent in rows]}
+    columns: dict[str, Sequence[Any]] = {"text": [text for text, _ in rows], "intent": [intent for _, intent in rows]}
     return Table(str(path), columns, notes=[*file.notes, note], warnings=file.warnings, roles={"label": "intent"})
 
 

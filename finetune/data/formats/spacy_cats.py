@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, as_json, first_cells, lone, rows_of, holds
+from finetune.data.formats.base import Export, as_json, first_cells, holds, lone, rows_of
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
@@ -30,9 +30,14 @@ def _column(table: Table) -> str | None:
 
 def _are_flags(table: Table, name: str) -> bool:
     cells = [as_json(cell) for cell in first_cells(table, name)]
-    return bool(cells) and all(
-        isinstance(cell, dict) and all(isinstance(flag, bool | int | float) for flag in cell.values()) for cell in cells
-    ) and any(cells)
+    return (
+        bool(cells)
+        and all(
+            isinstance(cell, dict) and all(isinstance(flag, bool | int | float) for flag in cell.values())
+            for cell in cells
+        )
+        and any(cells)
+    )
 
 
 def _read(table: Table, section: DataSection) -> Table:
@@ -54,7 +59,9 @@ def _read(table: Table, section: DataSection) -> Table:
     fewer = sum(count for size, count in sizes.items() if 0 < size < most)
     if not fewer:
         return found
-    said = f"{table.origin}: {fewer} rows name fewer labels than others in {column}; those they do not name are taken as 0."
+    said = (
+        f"{table.origin}: {fewer} rows name fewer labels than others in {column}; what they do not name is taken as 0."
+    )
     return replace(found, warnings=[*found.warnings, said])
 
 
@@ -86,7 +93,7 @@ def read_docbin(path: Path, _: DataSection) -> Table:
         raise DataError(
             f"{path}: a DocBin is read by spaCy, which is not installed.",
             Change(command='pip install "finetune[spacy]"'),
-            Change(text="save the texts as JSON lines: {\"text\": doc.text, \"cats\": doc.cats}"),
+            Change(text='save the texts as JSON lines: {"text": doc.text, "cats": doc.cats}'),
         ) from error
     try:
         docs = list(DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))

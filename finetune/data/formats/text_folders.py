@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from finetune.data.dataset_sets import SPLIT_NAMES, read_splits, refuse_split_names
 from finetune.data.encoding import GUESSES, SAMPLE
@@ -84,7 +85,7 @@ def _read(folder: Path, origin: str, section: DataSection) -> Table:
     )
     names = [str(file.relative_to(folder)) for file, _ in files]
     columns = {"text": texts, "label": [label for _, label in files], "file": names}
-    packed = {
+    packed: dict[str, Sequence[Any]] = {
         name: Column([pack(cells[start : start + CHUNK]) for start in range(0, len(cells), CHUNK)])
         for name, cells in columns.items()
     }
@@ -120,12 +121,9 @@ def _decode(files: list[Path], origin: str, section: DataSection) -> tuple[list[
             texts.append("")
     if not odd:
         return [_lines(text) for text in texts], []
-    guess = _guess(raw[index] for index in odd)
+    guess = _guess([raw[index] for index in odd])
     for index in odd:
-        try:
-            texts[index] = raw[index].decode(guess)
-        except UnicodeDecodeError as error:
-            raise _undecodable(files[index], guess, error) from error
+        texts[index] = raw[index].decode(guess)
     said = (
         f"{origin}: {len(odd)} of {len(files)} files are not UTF-8 (such as {files[odd[0]].name}). They are read as "
         f"{guess}, which is a guess. If it is wrong: --set data.encoding=NAME"
@@ -137,21 +135,23 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _guess(contents: Iterable[bytes]) -> str:
-    """The encoding of lines beyond ASCII; Latin-1, in which every byte is a character, if none fits."""
+def _guess(contents: Sequence[bytes]) -> str:
+    """The encoding of lines beyond ASCII; Latin-1, where all bytes are characters, if the likeliest does not fit."""
     from charset_normalizer import from_bytes
 
     lines = [line for content in contents for line in content.splitlines(keepends=True) if not line.isascii()]
-    sample = b"".join(lines)[:SAMPLE]
-    try:
-        b"".join(lines).decode("cp1252")
-    except UnicodeDecodeError:
-        best = from_bytes(sample, cp_isolation=GUESSES).best()
-        return "latin-1" if best is None else best.encoding
-    matches = from_bytes(sample, cp_isolation=GUESSES)
+    matches = from_bytes(b"".join(lines)[:SAMPLE], cp_isolation=GUESSES)
     best = matches.best()
-    tied = {} if best is None else {n for m in matches if m.chaos <= best.chaos for n in m.could_be_from_charset}
-    return "cp1252" if best is None or "cp1252" in tied else best.encoding
+    if best is None:
+        return "latin-1"
+    tied = {name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset}
+    name = GUESSES[0] if GUESSES[0] in tied else best.encoding
+    try:
+        for content in contents:
+            content.decode(name)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return name
 
 
 def _undecodable(file: Path, encoding: str, error: UnicodeDecodeError) -> DataError:

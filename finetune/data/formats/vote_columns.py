@@ -18,7 +18,9 @@ from finetune.recipe import DataSection
 
 ABSTAIN = -1
 MOST_CLASSES = 50
-ANNOTATOR = re.compile(r"(annotator|annotation|rater|coder|judge|worker|label(l?er)?)[ _-]?([0-9]+|[a-z])", re.IGNORECASE)
+ANNOTATOR = re.compile(
+    r"(annotator|annotation|rater|coder|judge|worker|label(l?er)?)[ _-]?([0-9]+|[a-z])", re.IGNORECASE
+)
 LABEL = "majority"  # the column that is made
 
 
@@ -39,7 +41,9 @@ def _are_votes(cells: list[Any]) -> bool:
 
 
 def _is_matrix(table: Table, section: DataSection) -> bool:
-    functions = [name for name in _functions(table) if any(as_number(cell) == ABSTAIN for cell in first_cells(table, name))]
+    functions = [
+        name for name in _functions(table) if any(as_number(cell) == ABSTAIN for cell in first_cells(table, name))
+    ]
     return not _has_label(table, section) and len(functions) > 1
 
 
