@@ -88,6 +88,11 @@ def choose_question(section: DataSection, found: Sequence[str], table: Table, wh
     )
 
 
+def may_be_label(section: DataSection, *names: str) -> bool:
+    """Whether the recipe leaves the label open, or names one of these columns."""
+    return section.label is None or section.label in names
+
+
 def as_json(cell: Any) -> Any:
     """The object or list that a text spells in JSON; every other cell as it is."""
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("{", "["):

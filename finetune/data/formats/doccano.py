@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, cells_of, holds, rows_of
+from finetune.data.formats.base import Export, cells_of, holds, may_be_label, rows_of
 from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
 from finetune.errors import DataError
@@ -19,8 +19,9 @@ JOINT = "#"
 LABELS = ("label", "cats")  # cats: of intent detection
 
 
-def _recognises(table: Table, _: DataSection) -> bool:
-    return "Comments" in table.columns and "text" in table.columns and any(name in table.columns for name in LABELS)
+def _recognises(table: Table, section: DataSection) -> bool:
+    labels = [name for name in LABELS if name in table.columns]
+    return {"Comments", "text"} <= {*table.columns} and bool(labels) and may_be_label(section, *labels)
 
 
 def _read(table: Table, section: DataSection) -> Table:
@@ -36,7 +37,7 @@ def _read(table: Table, section: DataSection) -> Table:
                 f"{table.origin} row {number}: '{label}' holds {names[0]!r}: labels of words, where a label of the "
                 "text is expected (a doccano project for text classification)."
             )
-        cells = {name: cell for name, cell in row.items() if name not in (label, "Comments")}
+        cells = {name: cell for name, cell in row.items() if name != label}
         items.append(Item(cells, [names] if names else []))
     return annotated_table(table, "an export of doccano", items, label, section, "text")
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
-from finetune.data.formats.base import Export, as_json, first_cells, rows_of
+from finetune.data.formats.base import Export, as_json, first_cells, may_be_label, rows_of
 from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
 from finetune.errors import DataError
@@ -18,16 +18,23 @@ from finetune.recipe import DataSection
 
 REASONS = {"reject": "rejected", "ignore": "ignored"}
 ANSWERS = ("accept", *REASONS)
+OF_TASK = ("label", "accept", "answer", "options", "config", "tokens", "spans")  # what is no column of the texts
+LABELS = ("label", "accept")
 WHO = ("_annotator_id", "_session_id")
 
 
-def _recognises(table: Table, _: DataSection) -> bool:
+def _recognises(table: Table, section: DataSection) -> bool:
     answers = first_cells(table, "answer")
-    return bool(answers) and all(answer in ANSWERS for answer in answers) and _has_labels(table)
+    return (
+        bool(answers)
+        and all(answer in ANSWERS for answer in answers)
+        and _has_labels(table)
+        and may_be_label(section, *LABELS)
+    )
 
 
 def _has_labels(table: Table) -> bool:
-    return "text" in table.columns and ("label" in table.columns or "accept" in table.columns)
+    return "text" in table.columns and any(name in table.columns for name in LABELS)
 
 
 def _read(table: Table, section: DataSection) -> Table:
@@ -59,7 +66,7 @@ def _item(rows: list[dict[str, Any]], only: str | None) -> Item:
         if said is not None:
             votes.setdefault(who, []).extend(name for name in said if name not in votes.get(who, []))
     reasons = [REASONS.get(row["answer"], NO_ANNOTATION) for row in rows]
-    cells = {name: cell for name, cell in rows[0].items() if name in ("text", "meta") or name.startswith("_input")}
+    cells = {name: cell for name, cell in rows[0].items() if name not in OF_TASK}
     return Item(cells, list(votes.values()), max(reasons, key=reasons.count), len(rows))
 
 

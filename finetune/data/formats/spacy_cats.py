@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, as_json, first_cells, holds, lone, rows_of
+from finetune.data.formats.base import Export, as_json, first_cells, holds, lone, may_be_label, rows_of
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
@@ -20,8 +20,9 @@ from finetune.recipe import DataSection
 COLUMNS = ("cats", "label", "labels", "categories")
 
 
-def _recognises(table: Table, _: DataSection) -> bool:
-    return _column(table) is not None
+def _recognises(table: Table, section: DataSection) -> bool:
+    column = _column(table)
+    return column is not None and may_be_label(section, column)
 
 
 def _column(table: Table) -> str | None:

@@ -62,6 +62,16 @@ def test_doccano_joins_labels_by_a_hash_in_csv(tmp_path: Path, cells: list[str],
     assert rows_in_file(table) == len(cells)
 
 
+def test_a_table_with_a_label_of_its_own_is_no_export(tmp_path: Path) -> None:
+    """Where the recipe names another column, nothing is recognised; and remarks called Comments are kept."""
+    rows = [
+        {"text": t, "label": [n], "Comments": "a remark", "mine": n} for t, n in zip(texts(4), names(4), strict=True)
+    ]
+    path = write_lines(tmp_path / "d.jsonl", rows)
+    assert only(path, label="mine").notes == []
+    assert list(only(path).columns["Comments"]) == ["a remark"] * 4
+
+
 def test_doccano_intents_and_spans(tmp_path: Path) -> None:
     rows = [{"text": "a text", "cats": ["book"], "entities": [], "Comments": []}]
     assert labelled(only(write_lines(tmp_path / "intents.jsonl", rows))) == {"a text": "book"}
