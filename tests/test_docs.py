@@ -3,8 +3,8 @@
 import ast
 import inspect
 import re
+import sqlite3
 import subprocess
-import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,13 @@ def test_the_executor_of_the_docs_runs_every_task_and_reports_those_that_fail(mo
     ]
 
 
-def test_the_reader_of_the_docs_reads_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [("text", "label"), ("good", "yes"), ("bad", None)]
-    sheet = types.SimpleNamespace(iter_rows=lambda values_only: iter(rows))
-    book = types.SimpleNamespace(load_workbook=lambda path, read_only: types.SimpleNamespace(active=sheet))
-    monkeypatch.setitem(sys.modules, "openpyxl", book)
+def test_the_reader_of_the_docs_reads_a_table(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "rows.sqlite") as notes:
+        notes.execute("create table notes (text, label)")
+        notes.executemany("insert into notes values (?, ?)", [("good", "yes"), ("bad", None)])
     reader = example_with("READER = Reader", REPOSITORY / "docs" / "data.md")["READER"]
     assert isinstance(reader, Reader)
-    table = reader.read(Path("rows.xlsx"), finetune.load_recipe().data)
+    table = reader.read(tmp_path / "rows.sqlite", finetune.load_recipe().data)
     assert table.columns == {"text": ["good", "bad"], "label": ["yes", None]}
 
 

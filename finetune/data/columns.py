@@ -146,6 +146,11 @@ def _listed(table: Table) -> str:
 def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, notes: list[str]) -> str:
     if given is not None:
         return given
+    if role in table.roles:
+        told = table.roles[role]
+        if told != role:
+            notes.append(f"column '{told}' is used as the {role} (as the format of the file tells)")
+        return told
     column = _recognise(known, table)
     if column is None:
         raise DataError(
@@ -159,8 +164,11 @@ def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, 
 
 
 def _recognise(known: Iterable[str], table: Table) -> str | None:
-    """The first of the known names that the table has; one in the same case wins over one in another."""
+    """The first of the known names that the table has; one in the same case wins over one in another, and a whole name
+    over the end of a path (`data.text`)."""
     by_lower: dict[str, str] = {}
     for name in table.columns:
         by_lower.setdefault(name.lower().strip(), name)
+    for name in table.columns:
+        by_lower.setdefault(name.lower().strip().rpartition(".")[2], name)
     return next((name if name in table.columns else by_lower[name] for name in known if name in by_lower), None)

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.encoding import UNREADABLE, TextFile
-from finetune.data.table import CHUNK, BadRows, Column, Table, kind_of, pack
-from finetune.errors import DataError
+from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
+from finetune.data.table import CHUNK, BadRows, Column, MixedColumn, Table, kind_of, pack
+from finetune.errors import DataError, Problem
 from finetune.recipe import DataSection
-
-EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
 
 
 def read_json_lines(file: TextFile, section: DataSection) -> Table:
@@ -30,8 +30,8 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
     return replace(table, lines=lines)
 
 
-def read_json(file: TextFile, section: DataSection) -> Table:
-    """A list of objects, or an object with one such list in it; JSON lines are recognised.
+def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
+    """A list of objects, what `json_shapes` knows beside it, or split -> any of these; JSON lines are recognised.
 
     Raises:
         DataError: It is something else, or an entry is not an object.
@@ -52,27 +52,24 @@ def read_json(file: TextFile, section: DataSection) -> Table:
         raise DataError(f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}.") from error
+    splits = splits_of(content, section)
+    if splits is None:
+        refuse_split_names(where, section)
+        return _read_entries(file, content, where, section)
+    return read_splits(
+        list(splits), where, section, lambda name, title: _read_entries(file, splits[name], title, section)
+    )
+
+
+def _read_entries(file: TextFile, content: Any, origin: str, section: DataSection) -> Table:
+    """The rows of a document, or of one of its splits."""
     bad = BadRows(section.skip_bad_rows)
-    return _collect(file, "entry", _objects_of_entries(file, _entries(file, content), bad), bad)
-
-
-def _entries(file: TextFile, content: Any) -> list[Any]:
-    if isinstance(content, list):
-        return content
-    if not isinstance(content, dict):
-        raise DataError(f"{file.path}: holds a {type(content).__name__}. {EXPECTED}")
-    lists = [key for key, value in content.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if len(lists) == 1:
-        file.notes.append(f"{file.path}: the rows are the list under '{lists[0]}'")
-        return content[lists[0]]
-    if content and all(isinstance(value, dict | list) for value in content.values()) and not lists:
-        raise DataError(
-            f"{file.path}: is stored column by column ({', '.join(content)}), as pandas does by default. "
-            f"{EXPECTED}. In pandas: to_json(path, orient='records')"
-        )
-    shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
-    apart = " Save one file for each split." if lists else ""
-    raise DataError(f"{file.path}: is one object with {shown}. {EXPECTED}.{apart}")
+    notes: list[str] = []
+    entries = entries_of(content, origin, notes)
+    if not entries:
+        raise DataError(f"{origin}: holds no objects with keys. {EXPECTED}")
+    table = _collect(file, "entry", _objects_of_entries(origin, entries, bad), bad)
+    return replace(table, origin=origin, notes=[*table.notes, *notes])
 
 
 def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -94,19 +91,20 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
             yield number, row
 
 
-def _objects_of_entries(file: TextFile, entries: list[Any], bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, entry in enumerate(entries, start=1):
         try:
             row = _as_object(entry)
         except ValueError as error:
-            bad.add(f"{file.path} entry {number}: {error}.")
+            bad.add(f"{origin} entry {number}: {error}.")
         else:
             yield number, row
 
 
 def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
-    """Columns of all keys. A key that a row lacks is None there; kinds of values must agree."""
+    """Columns of all keys. A key that a row lacks is None there; a column of several kinds cannot be used."""
     kinds: dict[str, tuple[str, int]] = {}
+    mixed: dict[str, Problem] = {}
     packed: dict[str, list[Any]] = {}
     waiting: list[dict[str, Any]] = []
     done = 0
@@ -115,10 +113,8 @@ def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]
             kind = kind_of(value)
             first_kind, first = kinds.get(key, ("nothing", number))
             if "nothing" not in (kind, first_kind) and kind != first_kind:
-                raise DataError(
-                    f"{file.path} {unit} {number}: '{key}' is {kind} here and {first_kind} in {unit} {first}. "
-                    "Use one kind of value."
-                )
+                why = f"{file.path} {unit} {number}: '{key}' is {kind} here and {first_kind} in {unit} {first}."
+                mixed.setdefault(key, Problem(f"{why} Use one kind of value."))
             if first_kind == "nothing":
                 kinds[key] = (kind, number)
         waiting.append(row)
@@ -130,7 +126,7 @@ def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]
         raise DataError(f"{file.path}: holds no objects with keys. {EXPECTED}")
     return Table(
         str(file.path),
-        {key: Column(chunks) for key, chunks in packed.items()},
+        {key: MixedColumn(chunks, mixed[key]) if key in mixed else Column(chunks) for key, chunks in packed.items()},
         notes=file.notes,
         warnings=file.warnings + bad.warnings(),
         dropped=bad.dropped(),

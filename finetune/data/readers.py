@@ -18,6 +18,13 @@ from finetune.data.compressed import data_suffix, is_compressed
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
+from finetune.data.formats.arff import read_arff
+from finetune.data.formats.excel import read_excel
+from finetune.data.formats.fasttext import is_fasttext, read_fasttext
+from finetune.data.formats.names import same_name
+from finetune.data.formats.rasa import read_rasa
+from finetune.data.formats.spacy_cats import read_docbin
+from finetune.data.formats.text_folders import is_text_folder, read_text_folder
 from finetune.data.json_files import read_json, read_json_lines
 from finetune.data.memory import is_stored, read_stored
 from finetune.data.table import Table
@@ -25,8 +32,8 @@ from finetune.errors import Change, DataError, FinetuneError, suggest
 from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
-# Suffixes of other files, so that `mine/rows.xlsx` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".txt", ".xlsx", ".xls", ".arrow", ".yaml", ".yml", ".md", *COMPRESSED)
+# Suffixes of other files, so that `mine/rows.xls` is a missing file and not the name of a set on the hub.
+OTHER_FILES = (".xls", ".arrow", ".md", *COMPRESSED)
 
 OF_DELIMITED = ("delimiter", "encoding", "quoting", "quote_char", "escape", "comment", "header", "columns")
 
@@ -71,7 +78,7 @@ READERS: dict[str, Reader] = {
     "JSON": Reader(
         lambda path, section: read_json(open_text(path, section), section),
         (".json",),
-        settings=("encoding",),
+        settings=("encoding", "split_names"),
         streams=True,
     ),
     "JSON lines": Reader(
@@ -81,6 +88,12 @@ READERS: dict[str, Reader] = {
         streams=True,
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
+    "Excel": Reader(read_excel, (".xlsx", ".xlsm"), settings=("split_names",)),
+    "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
+    "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",), streams=True),
+    "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
+    "DocBin": Reader(read_docbin, (".spacy",)),
+    "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
 }
@@ -100,9 +113,22 @@ def known_suffixes() -> tuple[str, ...]:
     return tuple(suffix for reader in known_readers().values() for suffix in reader.suffixes)
 
 
-def find_reader(path: Path) -> Reader | None:
-    """The reader of an existing file by its suffix (of what is in it, if it is compressed), or of a file or folder that
-    one recognises."""
+def named_reader(name: str | None) -> Reader | None:
+    """The reader that `data.format` names, by its name or a suffix of its files."""
+    if name is None:
+        return None
+    readers = known_readers()
+    return next((readers[known] for known in readers if same_name(known, name)), None) or next(
+        (reader for reader in readers.values() if any(same_name(suffix, name) for suffix in reader.suffixes)), None
+    )
+
+
+def find_reader(path: Path, named: str | None = None) -> Reader | None:
+    """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or of
+    a file or folder that one recognises."""
+    chosen = named_reader(named)
+    if chosen is not None and not (path.is_dir() and chosen.suffixes):
+        return chosen
     readers = known_readers().values()
     suffix = "" if path.is_dir() else data_suffix(path)
     able = (reader for reader in readers if reader.streams or not is_compressed(path))

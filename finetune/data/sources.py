@@ -6,9 +6,13 @@ from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
+from finetune.data.formats.exports import EXPORTS, find_export, plain_table
+from finetune.data.formats.joining import join_texts
+from finetune.data.formats.names import same_name, typed_name
+from finetune.data.formats.single_lists import unwrap_single
 from finetune.data.locate import HubName, locate, split_files
 from finetune.data.memory import describe
-from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes
+from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
 from finetune.data.table import Table, join_tables
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -21,10 +25,11 @@ def read_sources(section: DataSection) -> dict[str, Table]:
         DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
             type.
     """
+    _refuse_unknown_format(section)
     extra = {split: [_extra_file(section, split)] for split in ("validation", "test") if getattr(section, split)}
     source = locate(section.source, "data.source")
-    files = {**_files_of(source), **extra}
-    readers = {path: _reader_of(path) for paths in files.values() for path in paths}
+    files = {**_files_of(source, section), **extra}
+    readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
     on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
     _refuse_idle_settings(section, {*on_hub, *(key for reader in readers.values() for key in reader.settings)})
     tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
@@ -32,17 +37,64 @@ def read_sources(section: DataSection) -> dict[str, Table]:
         tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
     for table in tables.values():
         _require_rows(table)
-    return _name_alone(tables)
+    return _name_alone(_labelled(tables, section))
+
+
+def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
+    """The tables with one row a labelled text: exports of annotation tools are read as such.
+
+    Raises:
+        DataError: An export is not what it should be, no row has a label, or a setting has nothing to act on.
+    """
+    if section.texts is not None:
+        path = locate(section.texts, "data.texts")
+        texts = (
+            None
+            if isinstance(path, HubName)
+            else _reader_of(path, section.model_copy(update={"format": None})).read(path, section)
+        )
+        if not isinstance(texts, Table):
+            raise DataError("expected a file with texts and their ids.", key="data.texts", found=section.texts)
+        tables = {split: join_texts(table, texts) for split, table in tables.items()}
+    exports = {split: find_export(table, section) for split, table in tables.items()}
+    default = DataSection.model_fields["annotations"].default
+    if section.annotations != default and not any(exports.values()):
+        raise DataError(
+            f"has no meaning for {describe(section.source)}: it is not recognised as an export of an annotation tool. "
+            f"{_listed_formats()}",
+            Change(settings={"data.format": "NAME"}),
+            Change(settings={"data.annotations": default}),
+            key="data.annotations",
+            found=section.annotations,
+        )
+    found = {split: plain_table(table, exports[split], section) for split, table in tables.items()}
+    for table in found.values():
+        _require_rows(table)
+    return unwrap_single(found, section)
+
+
+def _refuse_unknown_format(section: DataSection) -> None:
+    if section.format is None or named_reader(section.format) is not None:
+        return
+    if not any(same_name(name, section.format) for name in EXPORTS):
+        raise DataError(
+            f"there is no format '{section.format}'. {_listed_formats()}", key="data.format", found=section.format
+        )
+
+
+def _listed_formats() -> str:
+    return f"Formats: {', '.join(typed_name(name) for name in (*EXPORTS, *known_readers()))}."
 
 
 def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
-    if not isinstance(path, HubName) and is_archive(path) and find_reader(path) is None:
+    if not isinstance(path, HubName) and is_archive(path) and find_reader(path, section.format) is None:
         files = split_files(path)
         if list(files) == ["all"]:
             return files["all"][0]
-    if isinstance(path, HubName) or ((path.is_dir() or is_archive(path)) and find_reader(path) is None):
+    is_folder = not isinstance(path, HubName) and (path.is_dir() or is_archive(path))
+    if isinstance(path, HubName) or (is_folder and find_reader(path, section.format) is None):
         raise DataError(
             f"expected a file, found '{getattr(section, split)}'.",
             Change(settings={key: "FILE"}),
@@ -52,20 +104,24 @@ def _extra_file(section: DataSection, split: str) -> Path:
     return path
 
 
-def _files_of(source: Path | HubName) -> dict[str, list[Path]]:
+def _files_of(source: Path | HubName, section: DataSection) -> dict[str, list[Path]]:
     """Split -> files; "all" for a single file and for a folder that one reader reads as a whole."""
     if isinstance(source, HubName):
         return {}
     is_folder = is_archive(source) or source.is_dir()
-    return split_files(source) if is_folder and find_reader(source) is None else {"all": [source]}
+    by_split = is_folder and find_reader(source, section.format) is None
+    return split_files(source) if by_split else {"all": [source]}
 
 
-def _reader_of(path: Path) -> Reader:
-    reader = find_reader(path)
+def _reader_of(path: Path, section: DataSection) -> Reader:
+    reader = find_reader(path, section.format)
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
         inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
-        raise DataError(f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.")
+        raise DataError(
+            f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.",
+            Change(settings={"data.format": "csv"}, note="if it is a table"),
+        )
     return reader
 
 
@@ -117,5 +173,5 @@ def _require_rows(table: Table) -> None:
         raise DataError(
             f"{table.origin}: has columns but no rows."
             if not left_out
-            else f"{table.origin}: none of its {left_out} rows can be read. {table.warnings[-1]}"
+            else f"{table.origin}: none of its {left_out} rows can be read. {[*table.notes, *table.warnings][-1]}"
         )

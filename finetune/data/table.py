@@ -108,6 +108,27 @@ class Column(Sequence[Any]):
         return self._last[1][offset]
 
 
+class MixedColumn(Column):
+    """Cells of several kinds: refused to who asks for them, and read by formats that know the kinds.
+
+    Args:
+        chunks: As of `Column`.
+        problem: Which rows hold which kind.
+    """
+
+    def __init__(self, chunks: Sequence[Any], problem: Problem) -> None:
+        super().__init__(chunks, self._refuse)
+        self._problem = problem
+
+    def _refuse(self, _: Any) -> list[Any]:
+        raise UnusableColumn(self._problem)
+
+    def cells(self) -> Iterator[Any]:
+        """The cells as they are."""
+        for chunk in self._chunks:
+            yield from _plain(chunk)
+
+
 class Picked(Sequence[Any]):
     """Some values of a sequence that stay packed until they are asked for.
 
@@ -223,6 +244,7 @@ class Table:
         dropped: Reason -> rows left out.
         lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for
             formats without lines.
+        roles: text or label -> its column, where the format tells.
     """
 
     origin: str
@@ -232,6 +254,7 @@ class Table:
     warnings: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     lines: Counter[str] = field(default_factory=Counter)
+    roles: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -299,4 +322,5 @@ def join_tables(origin: str, tables: list[Table]) -> Table:
         [warning for table in tables for warning in table.warnings],
         sum((table.dropped for table in tables), Counter()),
         sum((table.lines for table in tables), Counter()),
+        first.roles,
     )

@@ -50,8 +50,23 @@ READING_KEYS = ("quoting", "quote_char", "escape", "comment", "header", "columns
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl or .parquet file, also as .gz, .bz2, .xz or .zst; a folder or .zip "
-        "with train, validation and test files; a folder saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl, .parquet or .xlsx file, or the export of an annotation tool, also "
+        "as .gz, .bz2, .xz or .zst; a folder or .zip with train, validation and test files; a folder with one file a "
+        "text, or saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+    )
+    format: str | None = Field(
+        None,
+        min_length=1,
+        description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by "
+        "suffix and content.",
+    )
+    annotations: Literal["majority", "first", "all"] = Field(
+        "majority",
+        description="Label of a text that several annotators labelled, in exports of annotation tools: the most "
+        "frequent (ties are left out), the first, or a row for each.",
+    )
+    texts: str | None = Field(
+        None, description="File with the texts, joined by id, for exports that hold ids only (Potato)."
     )
     config: str | None = Field(None, description="Configuration of a hub dataset, such as sst2 of hub:nyu-mll/glue.")
     revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
@@ -98,8 +113,8 @@ class DataSection(Section):
     quoting: Literal["auto", "none", "minimal", "all"] = Field(
         "auto",
         description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that "
-        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines, said if "
-        "it is not minimal.",
+        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines, said "
+        "if it is not minimal.",
     )
     quote_char: str | None = Field(
         None, min_length=1, max_length=1, description='CSV: what encloses a cell. Default: ", or what fits the lines.'

@@ -347,9 +347,9 @@ def test_jsonl_values_keep_their_kind(tmp_path: Path) -> None:
     ids=["date", "time", "zone"],
 )
 def test_dates_in_jsonl_stay_the_texts_they_are(tmp_path: Path, values: list[str]) -> None:
-    rows = [{"text": value, "labels": [value]} for value in values]
+    rows = [{"text": value, "labels": [value, "x"]} for value in values]
     columns = read(write_jsonl(tmp_path / "data.jsonl", rows))
-    assert columns == {"text": values, "labels": [[value] for value in values]}
+    assert columns == {"text": values, "labels": [[value, "x"] for value in values]}
 
 
 def test_large_whole_numbers_in_jsonl_stay_different(tmp_path: Path) -> None:
@@ -416,12 +416,17 @@ def test_a_line_that_is_no_object_is_named(write: Write, line: str, kind: str) -
 )
 def test_a_column_of_two_kinds_is_named_with_both_lines(write: Write, first: str, second: str, kinds: str) -> None:
     path = write(f'{{"label": {first}}}\n{{"label": null}}\n{{"label": {second}}}\n', "data.jsonl")
-    assert problem_of(path) == f"{path} line 3: 'label' is {kinds}. Use one kind of value."
+    assert problem_when_used(path, "label") == f"{path} line 3: 'label' is {kinds}. Use one kind of value."
 
 
 def test_nothing_first_and_then_two_kinds_names_the_line_of_the_first_kind(write: Write) -> None:
     path = write('{"label": null}\n{"label": "a"}\n{"label": 1}\n', "data.jsonl")
-    assert "line 3: 'label' is a number here and a text in line 2" in problem_of(path)
+    assert "line 3: 'label' is a number here and a text in line 2" in problem_when_used(path, "label")
+
+
+def problem_when_used(path: Path, column: str) -> str:
+    (table,) = read_sources(DataSection(source=str(path))).values()
+    return refusal(DataError, list, table.columns[column])
 
 
 @pytest.mark.parametrize(
@@ -479,10 +484,11 @@ def test_the_home_folder_is_understood(write: Write, tmp_path: Path, monkeypatch
     assert read("~/data.csv")["text"] == ["one"]
 
 
-@pytest.mark.parametrize("name", ["data.xlsx", "data.csv.gz", "data.txt", "data"])
+@pytest.mark.parametrize("name", ["data.xls", "data.csv.gz", "data.dat", "data"])
 def test_another_kind_of_file_is_refused(write: Write, name: str) -> None:
     path = write("text,label\none,a\n", name)
-    assert problem_of(path).startswith(f"{path}: expected a .csv, .tsv, .json, .jsonl, .ndjson, .parquet file or ")
+    assert problem_of(path).startswith(f"{path}: expected a .csv, .tsv, .json, .jsonl, .ndjson, .parquet, ")
+    assert problem_of(path).endswith("--set data.format=csv (if it is a table)")
 
 
 # --- packages --------------------------------------------------------------------------------------------------

@@ -302,15 +302,13 @@ def test_where_there_is_no_list_of_objects_there_are_no_splits_to_save(write: Wr
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"text": {"0": "a"}, "label": {"0": "b"}}, "is stored column by column (text, label)"),
-        ({"text": ["a"], "label": ["b"]}, "is stored column by column (text, label)"),
-        ({"train": OBJECTS, "test": OBJECTS}, "is one object with 2 lists of objects (train, test)"),
-        ({"train": OBJECTS, "test": OBJECTS}, "Save one file for each split."),
+        ({"text": ["a"], "label": ["b", "a"]}, "is one object with no list of objects"),
+        ({"mine": OBJECTS, "yours": OBJECTS}, "is one object with 2 lists of objects (mine, yours)"),
+        ({"mine": OBJECTS, "yours": OBJECTS}, "Save one file for each split, or name them: --set 'data.split_names="),
         ({"text": "a"}, "is one object with no list of objects"),
         ("a", "holds a str. Expected a list of objects"),
         ([], "holds no objects with keys"),
         ([{"text": "a"}, 5], "entry 2: expected an object {…}, found a int"),
-        ([{"label": 1}, {"label": "x"}], "entry 2: 'label' is a text here and a number in entry 1"),
     ],
 )
 def test_json_of_another_shape_is_refused(write: Write, content: Any, expected: str) -> None:

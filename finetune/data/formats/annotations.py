@@ -1,0 +1,155 @@
+"""What annotators said of each text -> one label a row: whom to follow, and which rows are left out, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+from finetune.data.table import Table
+from finetune.errors import Change
+from finetune.recipe import DataSection
+
+NO_ANNOTATION = "no annotation"
+TIE = "annotators disagree (tie)"
+FURTHER = "further annotation of a text"  # rows of the file that are one text
+ITEM = "annotated_text"  # column with the number of the text, where every annotation is a row
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text and what its annotators said.
+
+    Attributes:
+        cells: Column -> value of the text itself.
+        votes: One a annotator, oldest first: a name, a number or a list of names.
+        missing: Why there is no vote.
+        rows: Rows of the file that this text stands for.
+    """
+
+    cells: Mapping[str, Any]
+    votes: Sequence[Any]
+    missing: str = NO_ANNOTATION
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """Rows with their labels, and reason -> rows of the file that were left out."""
+
+    rows: list[tuple[Mapping[str, Any], Any]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def annotated_table(
+    source: Table, tool: str, items: Sequence[Item], label: str, section: DataSection, text: str | None = None
+) -> Table:
+    """The labelled texts of an export, with one note that counts them.
+
+    Args:
+        source: The file as it was read.
+        tool: What the note calls the format.
+        items: Its texts.
+        label: Name of the label column.
+        section: `annotations` says how several annotators become one label.
+        text: Column with the text, where the format tells.
+    """
+    items = _as_lists(items)
+    decided = _decide(items, section.annotations)
+    labels = [vote for _, vote in decided.rows]
+    if labels and all(isinstance(vote, list) and len(vote) == 1 for vote in labels):
+        labels = [vote[0] for vote in labels]
+    names = list(dict.fromkeys(name for item in items for name in item.cells if name != label))
+    columns: dict[str, Sequence[Any]] = {name: [cells.get(name) for cells, _ in decided.rows] for name in names}
+    roles = {"label": label, **({} if text is None else {"text": text})}
+    warnings = list(source.warnings)
+    if section.annotations == "all" and len(decided.rows) > len({id(cells) for cells, _ in decided.rows}):
+        columns[ITEM] = _numbers([cells for cells, _ in decided.rows])
+        if section.group is None:
+            together = Change(settings={"data.group": ITEM}).for_command_line()
+            warnings.append(
+                f"{source.origin}: texts with several annotations are several rows. One split for each: {together}"
+            )
+    return replace(
+        source,
+        columns={**columns, label: labels},
+        label_names={},
+        notes=[*source.notes, _account(source, tool, items, decided, section)],
+        warnings=warnings,
+        dropped=source.dropped + decided.dropped,
+        roles=roles,
+    )
+
+
+def _as_lists(items: Sequence[Item]) -> Sequence[Item]:
+    """Where any annotator gave several labels, every vote is a list."""
+    if not any(isinstance(vote, list) and len(vote) != 1 for item in items for vote in item.votes):
+        return [replace(item, votes=[_alone(vote) for vote in item.votes]) for item in items]
+    return [replace(item, votes=[vote if isinstance(vote, list) else [vote] for vote in item.votes]) for item in items]
+
+
+def _alone(vote: Any) -> Any:
+    return vote[0] if isinstance(vote, list) else vote
+
+
+def _decide(items: Sequence[Item], how: str) -> _Decided:
+    decided = _Decided()
+    for item in items:
+        label = None if not item.votes else item.votes[0] if how != "majority" else _majority(item.votes)
+        if label is None:
+            decided.dropped[TIE if item.votes else item.missing] += item.rows
+            continue
+        given = item.votes if how == "all" else [label]
+        decided.rows.extend((item.cells, vote) for vote in given)
+        if item.rows > len(given):
+            decided.dropped[FURTHER] += item.rows - len(given)
+    return decided
+
+
+def _majority(votes: Sequence[Any]) -> Any | None:
+    """The most frequent vote, or the labels that more than half of the annotators gave; None where votes tie."""
+    if len(votes) == 1:
+        return votes[0]
+    if isinstance(votes[0], list):
+        counts = Counter(name for vote in votes for name in dict.fromkeys(vote))
+        kept = [name for name, count in counts.items() if 2 * count > len(votes)]
+        nothing = sum(not vote for vote in votes)
+        return kept if kept or 2 * nothing > len(votes) else None
+    (first, most), *others = Counter(votes).most_common(2)
+    return None if others and others[0][1] == most else first
+
+
+def _numbers(cells: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The same number for rows of the same text, from 1."""
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(id(each), len(numbers) + 1) for each in cells]
+
+
+def _account(source: Table, tool: str, items: Sequence[Item], decided: _Decided, section: DataSection) -> str:
+    """One line: what the file is, which rows are read, which are left out and why, and how far annotators agree."""
+    total = sum(item.rows for item in items)
+    left = ", ".join(f"{count} × {reason}" for reason, count in decided.dropped.items())
+    parts = [f"{source.origin}: read as {tool}: {len(decided.rows)} rows from {total}"]
+    parts.append(f"left out: {left}" if left else "none left out")
+    several = [item.votes for item in items if len(item.votes) > 1]
+    if several:
+        same = [_agreement(votes) for votes in several]
+        whole, mean = sum(share == 1 for share in same) / len(same), sum(same) / len(same)
+        rule = {"majority": "the majority decides", "first": "the first decides", "all": "all are rows"}
+        parts.append(
+            f"{len(several)} texts have several annotations: all agree in {whole:.0%}, two of them in {mean:.0%}; "
+            f"{rule[section.annotations]} (data.annotations)"
+        )
+    return "; ".join(parts)
+
+
+def _agreement(votes: Sequence[Any]) -> float:
+    """The fraction of pairs of annotators that said the same."""
+    pairs = list(combinations([_identity(vote) for vote in votes], 2))
+    return sum(first == second for first, second in pairs) / len(pairs)
+
+
+def _identity(vote: Any) -> Hashable:
+    return frozenset(vote) if isinstance(vote, list) else vote

@@ -1,0 +1,108 @@
+"""What the formats of annotation tools share: how one is recognised and read, and which question is the label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.data.table import MixedColumn, Table, UnusableColumn
+from finetune.errors import Change, DataError, suggest
+from finetune.recipe import DataSection
+
+LOOKED_AT = 50  # rows from which the content of a column is told
+
+
+@dataclass(frozen=True)
+class Export:
+    """How the export of one annotation tool is told from other tables and read, whatever file it came in.
+
+    Attributes:
+        recognises: (table, section) -> whether it is one; looks at names, and at few cells.
+        read: (table, section) -> one row a labelled text. Raises DataError where the content is not what the format
+            says.
+    """
+
+    recognises: Callable[[Table, DataSection], bool]
+    read: Callable[[Table, DataSection], Table]
+
+
+def cells_of(table: Table, name: str) -> list[Any]:
+    """All cells of a column, of whatever kinds; None in the rows where the table has no such column."""
+    if name not in table.columns:
+        return [None] * len(table)
+    column = table.columns[name]
+    return list(column.cells()) if isinstance(column, MixedColumn) else list(column)
+
+
+def first_cells(table: Table, name: str) -> list[Any]:
+    """Filled cells among the first of a column; none where the table lacks it or its cells cannot be used."""
+    column = table.columns.get(name, ())
+    try:
+        cells = [column[row] for row in range(min(len(column), LOOKED_AT))]
+    except UnusableColumn:
+        cells = cells_of(table, name)[:LOOKED_AT] if isinstance(column, MixedColumn) else []
+    return [cell for cell in cells if cell is not None and cell != ""]
+
+
+def holds(table: Table, name: str, *kinds: type) -> bool:
+    """Whether a column has filled cells first, all of these kinds."""
+    cells = first_cells(table, name)
+    return bool(cells) and all(isinstance(cell, kinds) for cell in cells)
+
+
+def rows_of(table: Table) -> Iterator[dict[str, Any]]:
+    """Column -> cell of each row; columns that cannot be used are left out."""
+    columns: dict[str, Sequence[Any]] = {}
+    for name in table.columns:
+        try:
+            columns[name] = cells_of(table, name)
+        except UnusableColumn:
+            continue
+    for cells in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, cells, strict=True))
+
+
+def choose_question(section: DataSection, found: Sequence[str], table: Table, what: str) -> str:
+    """The question (control, schema) that is the label: the one that the recipe names, or the only one.
+
+    Raises:
+        DataError: None or several are there; names them.
+    """
+    named = section.label
+    if isinstance(named, str):
+        if named in found:
+            return named
+        raise DataError(
+            f"{table.origin} has no {what} '{named}' with labels.{suggest(named, found)}", key="data.label", found=named
+        )
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(f"{table.origin}: no {what} has a label of a text (a choice, a rating or a number).")
+    raise DataError(
+        f"{table.origin} has {len(found)} {what}s with labels: {', '.join(found)}. Say which is learned.",
+        *(Change(settings={"data.label": name}) for name in found[:2]),
+        key="data.label",
+    )
+
+
+def may_be_label(section: DataSection, *names: str) -> bool:
+    """Whether the recipe leaves the label open, or names one of these columns."""
+    return section.label is None or section.label in names
+
+
+def as_json(cell: Any) -> Any:
+    """The object or list that a text spells in JSON; every other cell as it is."""
+    if not isinstance(cell, str) or cell.lstrip()[:1] not in ("{", "["):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+def lone(names: Sequence[str]) -> str | None:
+    """The name, where there is one only."""
+    return names[0] if len(names) == 1 else None

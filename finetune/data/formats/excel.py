@@ -1,0 +1,106 @@
+"""Excel workbooks (.xlsx), by openpyxl: one sheet, or sheets named like splits."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.data.dataset_sets import read_splits, refuse_split_names
+from finetune.data.formats.nested import one_kind
+from finetune.data.table import Table, refuse_repeated
+from finetune.errors import Change, DataError, first_line
+from finetune.recipe import DataSection
+
+
+def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
+    """The sheet with rows, or split -> sheet (`data.split_names` says which); its first filled row names the columns.
+
+    Raises:
+        DataError: openpyxl is not installed, the file is none of Excel, a cell holds an error of Excel, or a formula
+            whose result is not in the file.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise DataError(
+            f"{path}: a workbook of Excel is read by openpyxl, which is not installed.",
+            Change(command='pip install "finetune[excel]"'),
+            Change(text="save it as CSV UTF-8"),
+        ) from error
+    try:
+        values = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        formulas = openpyxl.load_workbook(path, read_only=True)
+    except Exception as error:  # of zip, XML, and an older format
+        raise DataError(
+            f"{path}: is no workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
+        ) from error
+    try:
+        sheets = {sheet.title: _cells(sheet, formulas[sheet.title], path) for sheet in values.worksheets}
+    except DataError:
+        raise
+    except Exception as error:  # XML that is cut or not what it should be
+        raise DataError(f"{path}: is damaged: {type(error).__name__}: {first_line(error)}. Save it again.") from error
+    finally:
+        values.close()
+        formulas.close()
+    filled = {name: rows for name, rows in sheets.items() if rows}
+    if not filled:
+        raise DataError(f"{path}: is empty.")
+    if len(filled) == 1:
+        refuse_split_names(str(path), section)
+        return _table(str(path), next(iter(filled.values())))
+    return read_splits(list(filled), str(path), section, lambda name, title: _table(title, filled[name]))
+
+
+def _cells(sheet: Any, formulas: Any, path: Path) -> list[list[Any]]:
+    """Rows with anything in them."""
+    rows = []
+    for found, written in zip(sheet.iter_rows(), formulas.iter_rows(), strict=True):
+        if any(cell.value is not None for cell in written):
+            rows.append([_value(cell, source, sheet.title, path) for cell, source in zip(found, written, strict=True)])
+    return rows
+
+
+def _value(cell: Any, source: Any, sheet: str, path: Path) -> Any:
+    """A text, number, truth value, or a date as ISO text.
+
+    Raises:
+        DataError: An error of Excel, or a formula without result.
+    """
+    value = cell.value
+    if cell.data_type == "e":
+        raise DataError(f"{path} sheet {sheet}: cell {cell.coordinate} holds the error {value}. Correct or empty it.")
+    if value is None and source.data_type == "f":
+        raise DataError(
+            f"{path} sheet {sheet}: cell {source.coordinate} is a formula whose result is not in the file. Open it in "
+            "Excel or LibreOffice and save it, or save it as CSV UTF-8."
+        )
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
+
+
+def _table(origin: str, rows: Sequence[Sequence[Any]]) -> Table:
+    header = ["" if cell is None else str(cell).strip() for cell in rows[0]]
+    refuse_repeated([name for name in header if name], origin)
+    body = rows[1:]
+    columns: dict[str, Sequence[Any]] = {
+        name: one_kind(origin, name, [row[index] if index < len(row) else None for row in body])
+        for index, name in enumerate(header)
+        if name
+    }
+    # Columns beyond the header that are empty all the way down come from formatting.
+    nameless = [
+        index
+        for index in range(max(map(len, rows)))
+        if (index >= len(header) or not header[index])
+        and any(index < len(row) and row[index] is not None for row in body)
+    ]
+    warnings = [
+        f"{origin}: column {index + 1} has no name in the first row and is left out, with what it holds"
+        for index in nameless
+    ]
+    note = f"{origin}: read as a sheet of Excel: {len(body)} rows, none left out"
+    return Table(origin, columns, notes=[note], warnings=warnings)

@@ -1,0 +1,44 @@
+"""The exports of annotation tools: a registry, and how a table becomes one row a labelled text."""
+
+from __future__ import annotations
+
+from finetune.data.formats.argilla import ARGILLA
+from finetune.data.formats.base import Export
+from finetune.data.formats.doccano import DOCCANO
+from finetune.data.formats.label_studio import LABEL_STUDIO
+from finetune.data.formats.names import same_name
+from finetune.data.formats.nested import flatten
+from finetune.data.formats.potato import POTATO
+from finetune.data.formats.prodigy import PRODIGY
+from finetune.data.formats.spacy_cats import SPACY
+from finetune.data.formats.vote_columns import ANNOTATORS, SNORKEL
+from finetune.data.table import Table
+from finetune.recipe import DataSection
+
+# Asked in this order.
+EXPORTS: dict[str, Export] = {
+    "Label Studio": LABEL_STUDIO,
+    "Argilla": ARGILLA,
+    "Prodigy": PRODIGY,
+    "Potato": POTATO,
+    "doccano": DOCCANO,
+    "spaCy": SPACY,
+    "Snorkel": SNORKEL,
+    "annotators": ANNOTATORS,
+}
+
+
+def find_export(table: Table, section: DataSection) -> Export | None:
+    """The export that `data.format` names, or that the content shows; a named format of files is read plainly."""
+    if section.format is not None:
+        return next((export for name, export in EXPORTS.items() if same_name(name, section.format)), None)
+    return next((export for export in EXPORTS.values() if export.recognises(table, section)), None)
+
+
+def plain_table(table: Table, export: Export | None, section: DataSection) -> Table:
+    """One row a labelled text, and no objects in cells.
+
+    Raises:
+        DataError: The content is not what the format says.
+    """
+    return flatten(export.read(table, section) if export is not None else table)

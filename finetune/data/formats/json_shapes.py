@@ -1,0 +1,164 @@
+"""How a JSON document holds its rows: a list, a list in an object, pairs, rows under ids, columns, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
+from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+
+EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
+KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
+
+
+def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
+    """Name -> content, of an object that holds splits: named like them, or as `data.split_names` says."""
+    if not isinstance(content, dict):
+        return None
+    parts = {name: part for name, part in content.items() if isinstance(part, list | dict)}
+    usual = [name for name in parts if any(name.lower() in names for names in SPLIT_NAMES.values())]
+    named = [name for name in section.split_names.values() if name in parts]
+    has_train = any(name.lower() in SPLIT_NAMES["train"] for name in usual)
+    return parts if named or has_train or len(usual) > 1 else None
+
+
+def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
+    """The rows of a document, objects as a rule; what was decided is added to `notes`.
+
+    Raises:
+        DataError: They are held in no way that is known; says what was found.
+    """
+    if isinstance(content, list):
+        return _from_pairs(content, where, notes) if content and isinstance(content[0], list) else content
+    if not isinstance(content, dict):
+        raise DataError(f"{where}: holds a {type(content).__name__}. {EXPECTED}")
+    lists = [key for key, value in content.items() if _has_objects(value)]
+    for read in (_split_frame, _column_frame):
+        rows = read(content, where, notes)
+        if rows is not None:
+            return rows
+    if len(lists) == 1:
+        notes.append(f"{where}: the rows are the list under '{lists[0]}'")
+        return list(content[lists[0]])
+    for read in (_by_id, _by_text, _by_label):
+        rows = read(content, where, notes)
+        if rows is not None:
+            return rows
+    parts = [key for key, value in content.items() if isinstance(value, list | dict) and value]
+    if len(parts) == 1:
+        notes.append(f"{where}: the rows are under '{parts[0]}'")
+        return entries_of(content[parts[0]], where, notes)
+    shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
+    apart = " Save one file for each split, or name them: --set 'data.split_names={train: NAME}'." if lists else ""
+    raise DataError(f"{where}: is one object with {shown}. {EXPECTED}.{apart}")
+
+
+def _has_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _from_pairs(entries: Sequence[Any], where: str, notes: list[str]) -> list[Any]:
+    """[text, label] or [label, text] each, or a first entry with the names of all.
+
+    Raises:
+        DataError: An entry has another length, or what is the text cannot be told.
+    """
+    width = len(entries[0])
+    odd = next(
+        (number for number, entry in enumerate(entries, 1) if not isinstance(entry, list) or len(entry) != width), None
+    )
+    if odd is not None:
+        raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is no list of {width}, as entry 1 is.")
+    header = entries[0]
+    if len(set(map(str, header))) == width and any(str(name).lower() in TEXT_NAMES for name in header):
+        notes.append(f"{where}: the rows are lists; the first names their parts")
+        return [dict(zip(map(str, header), entry, strict=True)) for entry in entries[1:]]
+    if width != 2:
+        raise DataError(
+            f"{where}: its entries are lists of {width}, such as {str(header)[:80]}. Of pairs [text, label] the parts "
+            f"are known; of others a first entry must name them, or they must be objects. {EXPECTED}"
+        )
+    first, second = zip(*entries, strict=True)
+    if all(isinstance(cell, str) for cell in first) and all(isinstance(cell, dict) for cell in second):
+        notes.append(f"{where}: the rows are pairs [text, object], as those of spaCy 2")
+        return [{"text": text, **about} for text, about in entries]
+    text = max((0, 1), key=lambda place: _length((first, second)[place]))
+    if not _length((first, second)[text]):
+        raise DataError(f"{where}: its entries are pairs without a text, such as {str(header)[:80]}. {EXPECTED}")
+    notes.append(f"{where}: the rows are pairs [{'text, label' if text == 0 else 'label, text'}]")
+    return [{"text": entry[text], "label": entry[1 - text]} for entry in entries]
+
+
+def _length(cells: Sequence[Any]) -> float:
+    """Characters that cells have on average; 0 unless all are texts."""
+    return sum(map(len, cells)) / len(cells) if all(isinstance(cell, str) for cell in cells) else 0.0
+
+
+def _split_frame(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """`columns` and `data` apart, as of pandas' orient="split"."""
+    names, rows = content.get("columns"), content.get("data")
+    if not isinstance(names, list) or not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        return None
+    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(names)), None)
+    if odd is not None:
+        raise DataError(f"{where} row {odd}: has {len(rows[odd - 1])} cells for {len(names)} columns.")
+    notes.append(f"{where}: the rows are under 'data', their names under 'columns' (pandas, orient='split')")
+    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+
+
+def _column_frame(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """Column by column: a list for each, or an object of index -> cell as pandas writes by default."""
+    parts = list(content.values())
+    if len(parts) < 2 or not any(name.lower() in (*KNOWN, "fields", "responses") for name in content):
+        return None
+    if all(isinstance(part, list) for part in parts) and len({len(part) for part in parts}) == 1 and parts[0]:
+        cells: list[Sequence[Any]] = parts
+    elif all(isinstance(part, dict) and part and part.keys() == parts[0].keys() for part in parts):
+        cells = [list(part.values()) for part in parts]
+    else:
+        return None
+    notes.append(f"{where}: is stored column by column: {', '.join(content)}")
+    return [dict(zip(content, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _by_id(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """{"17": {"text": …, "label": …}, …}: rows under their ids."""
+    parts = list(content.values())
+    if len(parts) < 2 or not all(isinstance(part, dict) and part for part in parts):
+        return None
+    common = set.intersection(*(set(part) for part in parts))
+    if not common:
+        return None
+    notes.append(f"{where}: the rows are under their ids ({', '.join(list(content)[:3])}, …)")
+    return [part if "id" in part else {"id": name, **part} for name, part in content.items()]
+
+
+def _by_text(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """{"a text": "its label", …}."""
+    if len(content) < 2 or any(name.lower() in KNOWN for name in content):
+        return None
+    if not all(isinstance(value, str | int | float) or _are_texts(value) for value in content.values()):
+        return None
+    if all(isinstance(value, list) for value in content.values()) or not any(" " in name for name in content):
+        return None
+    notes.append(f"{where}: the texts are keys, with their labels as values")
+    return [{"text": text, "label": label} for text, label in content.items()]
+
+
+def _by_label(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """{"a label": ["a text", …], …}."""
+    if len(content) < 2 or any(name.lower() in KNOWN for name in content):
+        return None
+    if not all(_are_texts(value) for value in content.values()) or not any(content.values()):
+        return None
+    if any(2 * len(set(value)) <= len(value) for value in content.values() if value):
+        return None  # texts do not repeat as labels do: two columns with unknown names
+    notes.append(f"{where}: the labels are keys ({', '.join(list(content)[:3])}, …), with lists of their texts")
+    return [{"text": text, "label": label} for label, texts in content.items() for text in texts]
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)

@@ -1,0 +1,161 @@
+"""Folders with one file a text, in a folder for each class: aclImdb (train/pos/1_8.txt), 20 newsgroups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from finetune.data.dataset_sets import SPLIT_NAMES, read_splits, refuse_split_names
+from finetune.data.encoding_hints import GUESSES, SAMPLE
+from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.errors import Change, DataError
+from finetune.recipe import DataSection
+
+LOOKED_AT = 50  # entries of a folder by which it is recognised
+UNLABELLED = ("unsup", "unlabeled", "unlabelled")  # of aclImdb: texts without a class
+SPLIT = re.compile(r"(?:.*[-_ .])?(?P<split>[a-z]+)", re.IGNORECASE)  # 20news-bydate-train
+
+
+def is_text_folder(folder: Path) -> bool:
+    """Whether it, or its splits, hold two folders or more with texts in them and nothing else."""
+    return bool(_classes(folder)) or bool(_splits(folder))
+
+
+def read_text_folder(folder: Path, section: DataSection) -> Table | dict[str, Table]:
+    """The texts with the name of their folder as label; split -> texts where the folder has splits.
+
+    Raises:
+        DataError: No folder is train, or a file cannot be read.
+    """
+    splits = _splits(folder)
+    if not splits:
+        refuse_split_names(str(folder), section)
+        return _read(folder, str(folder), section)
+    return read_splits(list(splits), str(folder), section, lambda name, title: _read(splits[name], title, section))
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    """Name of split -> folder; a name such as 20news-bydate-train is that of its last word."""
+    found = {}
+    for place in _folders(folder):
+        match = SPLIT.fullmatch(place.name)
+        name = match["split"].lower() if match else ""
+        if any(name in names for names in SPLIT_NAMES.values()) and _classes(place):
+            found[name if name not in found else place.name] = place
+    return found
+
+
+def _classes(folder: Path) -> list[Path]:
+    """Its folders, where two or more have texts and all of them hold nothing else."""
+    found = [place for place in _folders(folder) if place.name.lower() not in UNLABELLED]
+    return found if len(found) > 1 and all(_holds_texts(place) for place in found) else []
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith((".", "__")))
+    except OSError:
+        return []
+
+
+def _holds_texts(folder: Path) -> bool:
+    entries = list(islice((entry for entry in folder.iterdir() if not entry.name.startswith(".")), LOOKED_AT))
+    return bool(entries) and all(entry.is_file() and _is_text(entry) for entry in entries)
+
+
+def _is_text(path: Path) -> bool:
+    """`.txt`, no suffix, or a number as those of 20 newsgroups and Enron (0006.2003-12-18.txt is one too)."""
+    return path.suffix.lower() == ".txt" or not path.suffix or path.suffix[1:].isdecimal()
+
+
+def _read(folder: Path, origin: str, section: DataSection) -> Table:
+    classes = _classes(folder)
+    files = [(file, place.name) for place in classes for file in _files(place)]
+    texts, warnings = _decode([file for file, _ in files], origin, section)
+    without = [place for place in _folders(folder) if place not in classes]
+    dropped = {place.name: len(_files(place)) for place in without}
+    left = ", ".join(f"{count} × in {name}, which is no class" for name, count in dropped.items())
+    total = len(files) + sum(dropped.values())
+    note = (
+        f"{origin}: read as one file a text, in a folder for each of {len(classes)} classes: {len(files)} rows from "
+        f"{total}; {f'left out: {left}' if left else 'none left out'}"
+    )
+    names = [str(file.relative_to(folder)) for file, _ in files]
+    columns = {"text": texts, "label": [label for _, label in files], "file": names}
+    packed: dict[str, Sequence[Any]] = {
+        name: Column([pack(cells[start : start + CHUNK]) for start in range(0, len(cells), CHUNK)])
+        for name, cells in columns.items()
+    }
+    table = Table(origin, packed, notes=[note], warnings=warnings)
+    table.dropped.update({"text without a class": sum(dropped.values())} if dropped else {})
+    return table
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.iterdir() if path.is_file() and _is_text(path) and not path.name.startswith(".")),
+        key=lambda path: (len(path.name), path.name),
+    )
+
+
+def _decode(files: list[Path], origin: str, section: DataSection) -> tuple[list[str], list[str]]:
+    """(Texts, warnings): in the named encoding; else UTF-8, and files that are not in one that is guessed from all."""
+    try:
+        raw = [file.read_bytes() for file in files]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    texts: list[str] = []
+    odd: list[int] = []
+    for index, content in enumerate(raw):
+        try:
+            texts.append(content.decode(section.encoding or "utf-8-sig"))
+        except LookupError as error:
+            raise DataError(f"Python has no text encoding {section.encoding!r}.", key="data.encoding") from error
+        except UnicodeDecodeError as error:
+            if section.encoding is not None:
+                raise _undecodable(files[index], section.encoding, error) from error
+            odd.append(index)
+            texts.append("")
+    if not odd:
+        return [_lines(text) for text in texts], []
+    guess = _guess([raw[index] for index in odd])
+    for index in odd:
+        texts[index] = raw[index].decode(guess)
+    said = (
+        f"{origin}: {len(odd)} of {len(files)} files are not UTF-8 (such as {files[odd[0]].name}). They are read as "
+        f"{guess}, which is a guess. If it is wrong: --set data.encoding=NAME"
+    )
+    return [_lines(text) for text in texts], [said]
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _guess(contents: Sequence[bytes]) -> str:
+    """The encoding of lines beyond ASCII; Latin-1, where all bytes are characters, if the likeliest does not fit."""
+    from charset_normalizer import from_bytes
+
+    lines = [line for content in contents for line in content.splitlines(keepends=True) if not line.isascii()]
+    matches = from_bytes(b"".join(lines)[:SAMPLE], cp_isolation=GUESSES)
+    best = matches.best()
+    if best is None:
+        return "latin-1"
+    tied = {name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset}
+    name = GUESSES[0] if GUESSES[0] in tied else best.encoding
+    try:
+        for content in contents:
+            content.decode(name)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return name
+
+
+def _undecodable(file: Path, encoding: str, error: UnicodeDecodeError) -> DataError:
+    return DataError(
+        f"{file}: byte 0x{error.object[error.start]:02x} is not {encoding}. Name the encoding of the files.",
+        Change(settings={"data.encoding": "latin-1"}),
+    )

@@ -1,0 +1,274 @@
+"""Files that are no CSV, JSON or Parquet: fastText, Rasa, Excel, ARFF, folders of texts, DocBin."""
+
+import datetime
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.data.sources import read_sources
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+from tests.data.formats.making import account, labelled, loaded, names, only, rows_in_file, texts
+from tests.raising import refuses
+
+# --- fastText --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["d.txt", "d.ft", "cooking.train", "d"])
+def test_fasttext_labels_stand_anywhere_in_a_line(tmp_path: Path, name: str) -> None:
+    lines = ["__label__a one, two  three", "four __label__b five", "", "no label here", "__label__a __label__b six"]
+    path = tmp_path / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    table = only(path)
+    assert labelled(table) == {"one, two  three": ["a"], "four five": ["b"], "six": ["a", "b"]}
+    assert table.dropped == {"line without a label": 1}
+    assert account(table).endswith("read as fastText: 3 rows from 4; left out: 1 × line without a label")
+
+
+def test_fasttext_lines_that_doccano_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text('"__label__a say ""yes"", now"\n"__label__b two\nlines"\n__label__a plain\n', encoding="utf-8")
+    assert labelled(only(path)) == {'say "yes", now': "a", "two\nlines": "b", "plain": "a"}
+
+
+def test_a_text_file_without_labels_says_how_to_read_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text("text\tlabel\none\ta\ntwo\tb\n", encoding="utf-8")
+    with refuses(DataError, "no line has a label of fastText.*--set data.format=tsv, or --set data.format=csv"):
+        only(path)
+    assert labelled(only(path, format="tsv")) == {"one": "a", "two": "b"}
+
+
+def test_fasttext_splits_of_a_folder(tmp_path: Path) -> None:
+    for split, count in (("train", 6), ("test", 2)):
+        lines = [f"__label__{name} {text}" for name, text in zip(names(count), texts(count), strict=True)]
+        (tmp_path / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
+    tables = read_sources(DataSection(source=str(tmp_path)))
+    assert {split: len(table) for split, table in tables.items()} == {"train": 6, "test": 2}
+
+
+# --- Rasa ------------------------------------------------------------------------------------------------------
+
+RASA = """
+version: "3.1"
+nlu:
+- intent: no
+  examples: |
+    - no
+    - I am in [New York]{"entity": "city", "value": "NYC"} now
+    - a [blue](colour) one and [it](thing:that)
+- intent: ask+thank
+  examples:
+    - text: |
+        thanks, and where?
+      metadata: {tone: kind}
+- synonym: NYC
+  examples: |
+    - New York
+- regex: zip
+  examples: |
+    - [0-9]{5}
+"""
+
+
+def test_rasa_intents_and_texts_without_markup(tmp_path: Path) -> None:
+    path = tmp_path / "nlu.yml"
+    path.write_text(RASA, encoding="utf-8")
+    table = only(path)
+    assert labelled(table) == {
+        "no": "no",
+        "I am in New York now": "no",
+        "a blue one and it": "no",
+        "thanks, and where?": "ask+thank",
+    }
+    assert "4 examples, none left out; 2 entries are synonyms" in account(table)
+    assert "ask+thank is one label (as several: --set data.label_separator=+)" in account(table)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("stories:\n- story: a\n", "expected the NLU data of Rasa"),
+        ("nlu: [", "is no YAML"),
+        ("nlu:\n- synonym: a\n  examples: |\n    - b\n", "none of the 1 entries under `nlu` is an intent"),
+        ("nlu:\n- intent: a\n  examples: |\n    b\n", "the example 'b' does not start with '- '"),
+        ("nlu:\n- just text\n", "is 'just text', no intent"),
+        ("nlu:\n- intent: a\n  examples: {b: c}\n", "its examples are no list"),
+    ],
+)
+def test_other_yaml_is_refused(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "nlu.yml"
+    path.write_text(content, encoding="utf-8")
+    with refuses(DataError, problem):
+        only(path)
+
+
+# --- folders of texts ------------------------------------------------------------------------------------------
+
+
+def write_folder(folder: Path, classes: dict[str, list[str]], suffix: str = ".txt") -> None:
+    for name, contents in classes.items():
+        (folder / name).mkdir(parents=True)
+        for number, content in enumerate(contents):
+            (folder / name / f"{number}{suffix}").write_bytes(content.encode("latin-1"))
+
+
+def test_a_folder_like_aclimdb(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", {"pos": ["good", "fine"], "neg": ["bad\r\nworse"], "unsup": ["so"]})
+    write_folder(tmp_path / "test", {"pos": ["great"], "neg": ["awful"]})
+    (tmp_path / "README").write_text("about", encoding="utf-8")
+    (tmp_path / "train" / "urls_pos.txt").write_text("http", encoding="utf-8")
+    tables = read_sources(DataSection(source=str(tmp_path)))
+    assert labelled(tables["train"]) == {"good": "pos", "fine": "pos", "bad\nworse": "neg"}
+    assert labelled(tables["test"]) == {"great": "pos", "awful": "neg"}
+    assert rows_in_file(tables["train"]) == 4
+    assert "3 rows from 4; left out: 1 × in unsup, which is no class" in account(tables["train"])
+
+
+def test_a_folder_like_20_newsgroups(tmp_path: Path) -> None:
+    """Names of splits with something before, files without suffix, and bytes that are not UTF-8."""
+    for split in ("train", "test"):
+        write_folder(tmp_path / f"20news-bydate-{split}", {"alt.atheism": ["né", "a"], "sci.space": ["b"]}, "")
+    tables = read_sources(DataSection(source=str(tmp_path)))
+    assert labelled(tables["train"]) == {"né": "alt.atheism", "a": "alt.atheism", "b": "sci.space"}
+    assert "1 of 3 files are not UTF-8 (such as 0). They are read as cp1252" in tables["train"].warnings[0]
+    assert read_sources(DataSection(source=str(tmp_path), encoding="latin-1"))["train"].warnings == []
+    with refuses(DataError, "0: byte 0xe9 is not ascii.*data.encoding=latin-1"):
+        read_sources(DataSection(source=str(tmp_path), encoding="ascii"))
+
+
+def test_a_folder_of_classes_alone_is_split(tmp_path: Path) -> None:
+    write_folder(tmp_path, {name: [f"{name} {text}" for text in texts(20)] for name in ("a", "b")})
+    data = loaded(tmp_path)
+    assert (data.labels, sum(map(len, data.whole_splits().values()))) == (["a", "b"], 40)
+
+
+def test_other_folders_are_no_texts(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"pos": ["good"], "src": ["code"]})
+    (tmp_path / "src" / "a.py").write_text("", encoding="utf-8")
+    with refuses(DataError, "holds no train file"):
+        read_sources(DataSection(source=str(tmp_path)))
+
+
+# --- Excel -----------------------------------------------------------------------------------------------------
+
+
+def write_book(path: Path, **sheets: list[list[Any]]) -> Path:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def sheet(count: int) -> list[list[Any]]:
+    return [["text", "label"], *map(list, zip(texts(count), names(count), strict=True))]
+
+
+def test_a_sheet_of_excel(tmp_path: Path) -> None:
+    day = datetime.datetime(2024, 5, 31)
+    rows = [[None, None], ["text", "label", "day", None], ["a", 1, day, None], [None] * 3, ["b", True, None, "more"]]
+    table = only(write_book(tmp_path / "d.xlsx", Data=rows, Empty=[]))
+    assert {name: list(column) for name, column in table.columns.items() if name != "label"} == {
+        "text": ["a", "b"],
+        "day": ["2024-05-31", None],
+    }
+    assert "column 4 has no name in the first row and is left out" in table.warnings[0]
+    with refuses(DataError, "'label' is true/false here and a number in row 1"):
+        list(table.columns["label"])
+
+
+def test_sheets_of_excel_are_splits(tmp_path: Path) -> None:
+    path = write_book(tmp_path / "d.xlsx", Train=sheet(6), Test=sheet(2), About=[["what", "this is"], ["a", "b"]])
+    tables = read_sources(DataSection(source=str(path)))
+    assert {split: len(table) for split, table in tables.items()} == {"train": 6, "test": 2}
+    assert "splits that are not used: About" in tables["train"].notes[-1]
+    path = write_book(tmp_path / "e.xlsx", Reviews=sheet(6), About=[["what"], ["a"]])
+    with refuses(DataError, "no split is recognised as train. Its splits: Reviews, About"):
+        only(path)
+    assert len(only(path, split_names={"train": "Reviews"})) == 6
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"), [("=1/0", "A2 is a formula whose result is not"), ("#N/A", "A2 holds the error #N/A")]
+)
+def test_cells_of_excel_without_a_value_are_refused(tmp_path: Path, cell: str, problem: str) -> None:
+    with refuses(DataError, problem):
+        only(write_book(tmp_path / "d.xlsx", Data=[["text", "label"], [cell, "a"]]))
+
+
+def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.xlsx"
+    path.write_text("text,label\na,b\n", encoding="utf-8")
+    pytest.importorskip("openpyxl")
+    with refuses(DataError, "is no workbook that openpyxl can read"):
+        only(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", "b")
+    with refuses(DataError, "is no workbook that openpyxl can read"):
+        only(path)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with refuses(DataError, r"not installed. Try: pip install \"finetune\[excel\]\", or save it as CSV UTF-8"):
+        only(path)
+
+
+# --- ARFF, DocBin ----------------------------------------------------------------------------------------------
+
+ARFF = """% a comment
+@relation reviews
+@attribute Document string
+@attribute stars numeric
+@attribute class {pos, neg, odd}
+@data
+'it''s good, yes', 5, pos
+"bad", ?, neg
+'so so', 3, ?
+"""
+
+
+def test_arff_has_declared_classes_and_empty_cells(tmp_path: Path) -> None:
+    pytest.importorskip("arff")
+    path = tmp_path / "d.arff"
+    path.write_text(ARFF.replace("it''s", "it\\'s"), encoding="utf-8")
+    table = only(path)
+    assert labelled(table) == {"it's good, yes": "pos", "bad": "neg", "so so": None}
+    assert table.columns["stars"] == [5.0, None, 3.0]
+    assert table.label_names == {"class": ["pos", "neg", "odd"]}
+    path.write_text("@relation a\n@data\nno attributes\n", encoding="utf-8")
+    with refuses(DataError, "d.arff: is no ARFF: "):
+        only(path)
+
+
+def test_packages_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, suffix in (("arff", ".arff"), ("spacy", ".spacy")):
+        monkeypatch.setitem(sys.modules, name, None)
+        path = tmp_path / f"d{suffix}"
+        path.write_bytes(b"x")
+        with refuses(DataError, rf"not installed. Try: pip install \"finetune\[{name}\]\""):
+            only(path)
+
+
+def test_a_docbin(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    tokens = pytest.importorskip("spacy.tokens")
+    nlp = spacy.blank("en")
+    docs = [nlp(text) for text in texts(4)]
+    for doc, name in zip(docs, names(4), strict=True):
+        doc.cats = {"pos": float(name == "pos"), "neg": float(name == "neg")}
+    tokens.DocBin(docs=docs).to_disk(tmp_path / "d.spacy")
+    assert labelled(only(tmp_path / "d.spacy")) == dict(zip(texts(4), names(4), strict=True))
+    (tmp_path / "d.spacy").write_bytes(b"damaged")
+    with refuses(DataError, "is no DocBin that spaCy can read"):
+        only(tmp_path / "d.spacy")
+    tokens.DocBin(docs=[nlp("no labels")]).to_disk(tmp_path / "d.spacy")
+    with refuses(DataError, "none of its 1 texts has cats"):
+        only(tmp_path / "d.spacy")

@@ -1,0 +1,161 @@
+"""JSON that is no list of objects, objects in cells, and lists of one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.data.sources import read_sources
+from finetune.errors import DataError
+from finetune.recipe import DataSection
+from tests.conftest import write_csv
+from tests.data.formats.making import labelled, loaded, names, only, texts, write_json, write_lines
+from tests.raising import refuses
+
+ROWS = [{"text": text, "label": name} for text, name in zip(texts(4), names(4), strict=True)]
+PAIRS = [[row["text"], row["label"]] for row in ROWS]
+EXPECTED = {row["text"]: row["label"] for row in ROWS}
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (PAIRS, "the rows are pairs [text, label]"),
+        ([pair[::-1] for pair in PAIRS], "the rows are pairs [label, text]"),
+        ([["id", "text", "label"], *([1, *pair] for pair in PAIRS)], "the rows are lists; the first names their parts"),
+        ({str(n): row for n, row in enumerate(ROWS)}, "the rows are under their ids (0, 1, 2, …)"),
+        ({"text": texts(4), "label": names(4)}, "is stored column by column: text, label"),
+        (
+            {key: {str(n): row[key] for n, row in enumerate(ROWS)} for key in ("text", "label")},
+            "is stored column by column: text, label",
+        ),
+        (
+            {"columns": ["text", "label"], "index": [0, 1, 2, 3], "data": PAIRS},
+            "the rows are under 'data', their names under 'columns' (pandas, orient='split')",
+        ),
+        (dict(PAIRS), "the texts are keys, with their labels as values"),
+        (
+            {name: [text for text, other in PAIRS if other == name] for name in ("pos", "neg")},
+            "the labels are keys (pos, neg, …), with lists of their texts",
+        ),
+        ({"version": 2, "body": {"examples": ROWS}}, "the rows are the list under 'examples'"),
+    ],
+)
+def test_shapes_of_json_are_read_and_said(tmp_path: Path, content: Any, note: str) -> None:
+    path = write_json(tmp_path / "d.json", content)
+    table = only(path)
+    assert labelled(table) == EXPECTED
+    assert table.notes[-1] == f"{path}: {note}"
+
+
+@pytest.mark.parametrize("rows", [ROWS, PAIRS, {str(n): row for n, row in enumerate(ROWS)}])
+def test_splits_in_one_document(tmp_path: Path, rows: Any) -> None:
+    path = write_json(
+        tmp_path / "d.json", {"train": rows, "val": rows[:2] if isinstance(rows, list) else rows, "oos": rows}
+    )
+    tables = read_sources(DataSection(source=str(path)))
+    assert list(tables) == ["train", "validation"]
+    assert labelled(tables["train"]) == EXPECTED
+    assert any("splits that are not used: oos" in note for note in tables["train"].notes)
+    assert len(only(path, split_names={"train": "oos", "validation": None})) == 4
+
+
+def test_named_splits_of_a_document_without_any_are_refused(tmp_path: Path) -> None:
+    with refuses(DataError, "data.split_names: .* is one set without splits"):
+        only(write_json(tmp_path / "d.json", ROWS), split_names={"train": "a"})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([["a b", "c", "d"]], r"its entries are lists of 3, such as \['a b', 'c', 'd'\]. Of pairs"),
+        ([["a b", "c"], ["d e"]], r"entry 2: \['d e'\] is no list of 2, as entry 1 is"),
+        ([["a b", "c"], "d"], "entry 2: d is no list of 2"),
+        ([[1, 2], [3, 4]], "pairs without a text"),
+        ({"columns": ["text", "label"], "data": [["a"]]}, "row 1: has 1 cells for 2 columns"),
+        ({"text": "a", "label": "b"}, "is one object with no list of objects"),
+        ({"first": ["a", "b"], "second": ["x", "x"]}, "is one object with no list of objects"),
+        ({}, "is one object with no list of objects"),
+        ({"train": []}, "split train: holds no objects with keys"),
+        ({"train": 5, "test": ROWS}, "no split is recognised as train|rows are the list"),
+    ],
+)
+def test_json_that_is_no_rows_is_refused(tmp_path: Path, content: Any, problem: str) -> None:
+    path = write_json(tmp_path / "d.json", content)
+    if content == {"train": 5, "test": ROWS}:
+        assert len(only(path)) == 4
+        return
+    with refuses(DataError, problem):
+        only(path)
+
+
+# --- objects in cells ------------------------------------------------------------------------------------------
+
+
+def test_parts_of_objects_are_columns_with_dots(tmp_path: Path) -> None:
+    rows = [
+        {"data": {"text": row["text"], "by": {"name": "x"}}, "marks": [{"label": row["label"]}], "n": 1} for row in ROWS
+    ]
+    path = write_lines(tmp_path / "d.jsonl", rows)
+    table = only(path)
+    assert list(table.columns) == ["data.text", "data.by.name", "marks.label", "n"]
+    assert f"{path}: 'data', 'marks' hold objects: their parts are columns with dots" in table.notes
+    assert list(table.columns["marks.label"]) == names(4)  # lists of one
+    data = loaded(write_lines(path, rows * 10), deduplicate=False)
+    assert data.columns == {"text": "data.text", "label": "marks.label"}
+    assert loaded(path, text="data.text", label="marks.label").labels == ["neg", "pos"]
+
+
+def test_a_path_through_a_list_holds_what_is_in_each_part(tmp_path: Path) -> None:
+    rows = [{"text": "a", "labels": [{"name": "x"}, {"name": "y"}]}, {"text": "b", "labels": []}, {"text": "c"}]
+    table = only(write_json(tmp_path / "d.json", rows))
+    assert list(table.columns["labels.name"]) == [["x", "y"], [], None]
+
+
+def test_keys_that_are_no_names_make_no_columns(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": "a", "by_id": {f"k{n}": 1}} for n in range(80)]
+    assert list(only(write_lines(tmp_path / "d.jsonl", rows)).columns) == ["text", "label", "by_id"]
+
+
+def test_parts_of_two_kinds_matter_only_where_they_are_used(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "x", "meta": {"n": 1}}, {"text": "b", "label": "y", "meta": {"n": "one"}}]
+    table = only(write_json(tmp_path / "d.json", rows))
+    assert labelled(table) == {"a": "x", "b": "y"}
+    with refuses(DataError, "row 2: 'meta.n' is a text here and a number in row 1"):
+        list(table.columns["meta.n"])
+
+
+# --- lists of one ----------------------------------------------------------------------------------------------
+
+
+def test_lists_of_one_label_are_single_labels(tmp_path: Path) -> None:
+    rows = [{"text": text, "labels": [name]} for text, name in zip(texts(40), names(40), strict=True)]
+    path = write_lines(tmp_path / "d.jsonl", rows)
+    data = loaded(path)
+    assert (data.task, data.labels) == ("single_label", ["neg", "pos"])
+    assert any("every list in column 'labels' has one part" in note for note in data.notes)
+    assert loaded(path, task="multi_label").task == "multi_label"
+    written = write_csv(
+        tmp_path / "d.csv",
+        ["text", "label"],
+        [(text, f'["{name}"]') for text, name in zip(texts(40), names(40), strict=True)],
+    )
+    assert (loaded(written).task, loaded(written).labels) == ("single_label", ["neg", "pos"])
+
+
+def test_an_empty_list_may_be_a_text_without_labels(tmp_path: Path) -> None:
+    lists = [[name] for name in names(40)] + [[], []]
+    rows = [{"text": text, "label": label} for text, label in zip(texts(42), lists, strict=True)]
+    path = write_lines(tmp_path / "d.jsonl", rows)
+    data = loaded(path)
+    assert (data.task, data.dropped) == ("multi_label", {})
+    assert any("hold one label or none. As single labels: --set data.task=single_label" in n for n in data.notes)
+    data = loaded(path, task="single_label")
+    assert (data.task, data.dropped) == ("single_label", {"empty label": 2})
+
+
+def test_lists_of_one_in_one_file_and_of_two_in_another_stay_lists(tmp_path: Path) -> None:
+    train = write_lines(tmp_path / "train.jsonl", [{"text": "a", "label": ["x"]}])
+    test = write_lines(tmp_path / "test.jsonl", [{"text": "b", "label": ["x", "y"]}])
+    tables = read_sources(DataSection(source=str(train), test=str(test)))
+    assert [list(table.columns["label"]) for table in tables.values()] == [[["x"]], [["x", "y"]]]
