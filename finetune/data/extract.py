@@ -1,22 +1,22 @@
 """Tables -> rows: texts, groups and order are read from their cells; rows that cannot be used are counted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from finetune.data.columns import Columns, other_column, require_columns
-from finetune.data.label_cells import as_number, is_blank
+from finetune.data.columns import Columns, require_columns
+from finetune.data.label_cells import is_blank
+from finetune.data.numbers import as_number
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, Table, UnusableColumn
-from finetune.errors import DataError, suggest
+from finetune.data.table import BadRows, Table
+from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
+from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
-from finetune.recipe.template import template_parts
 from finetune.tasks import Task
 
 Value = TypeVar("Value")
-MOSTLY = 0.95  # fraction of texts that are numbers, from which a column is taken for a wrong choice
+SHOWN = 10  # values of a column in a message
 
 
 def extract_rows(
@@ -36,14 +36,15 @@ def extract_rows(
         DataError: A column is missing or holds no texts, or no row is left.
     """
     require_columns(columns, table)
-    texts = _texts(table, columns.text, "text") if section.template is None else _joined_texts(table, section.template)
-    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair, "text_pair")
+    texts, pairs = _texts(section, table, columns)
     labels = label_cells(table, columns)
-    _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
-    below = _below_minimum(section, table)
+    refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
+    below, refused = _below_minimum(section, table), _not_kept(section, table)
     keep: list[int] = []
     for index, text in enumerate(texts):
-        if index in below:
+        if index in refused:
+            dropped["not in data.keep"] += 1
+        elif index in below:
             dropped["below data.minimum"] += 1
         elif not text.strip() or (pairs is not None and not pairs[index].strip()):
             dropped["empty text"] += 1
@@ -57,7 +58,7 @@ def extract_rows(
         keep = [index for index in keep if index in groups]
     if "order_by" in columns.others:
         name = columns.others["order_by"]
-        order = _read_cells(table, name, keep, "order_by", _order_reader(_cells(table, name, "order_by")), bad)
+        order = _read_cells(table, name, keep, "order_by", _order_reader(cells_of(table, name, "order_by")), bad)
         keep = [index for index in keep if index in order]
     if not keep:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in (dropped + bad.dropped()).items())
@@ -66,7 +67,7 @@ def extract_rows(
         [texts[i] for i in keep],
         None if pairs is None else [pairs[i] for i in keep],
         [labels[i] for i in keep],
-        [str(i + 1) for i in keep],
+        [str(table.number(i)) for i in keep],
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
     )
@@ -75,8 +76,8 @@ def extract_rows(
 def label_cells(table: Table, columns: Columns) -> list[Any]:
     """A cell a row; a tuple of cells where every label has a column of its own."""
     if isinstance(columns.label, str):
-        return list(_cells(table, columns.label, "label"))
-    return list(zip(*(_cells(table, name, "label") for name in columns.label), strict=True))
+        return list(cells_of(table, columns.label, "label"))
+    return list(zip(*(cells_of(table, name, "label") for name in columns.label), strict=True))
 
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
@@ -84,50 +85,15 @@ def filled_labels(table: Table, columns: Columns) -> list[Any]:
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
-def _cells(table: Table, column: str, key: str) -> Iterator[Any]:
-    """The cells of a column that a key of the recipe names.
-
-    Raises:
-        DataError: It holds what cannot be used; says how to name another.
-    """
-    try:
-        yield from table.columns[column]
-    except UnusableColumn as error:
-        raise DataError(replace(error.problems[0], changes=(other_column(key),))) from error
-
-
-def _texts(table: Table, column: str, key: str) -> list[str]:
-    return [_as_text(value, column, table, key) for value in _cells(table, column, key)]
-
-
-def _as_text(value: Any, column: str, table: Table, key: str) -> str:
-    if isinstance(value, list | dict | bool):
-        raise DataError(f"{table.origin}: column '{column}' holds {value!r}, which is not a text.", other_column(key))
-    return "" if value is None else value if isinstance(value, str) else str(value)
-
-
-def _joined_texts(table: Table, template: str) -> list[str]:
-    """Texts of the template; empty where all of its columns are."""
-    parts = template_parts(template)
-    tail = "".join(literal for literal, name in parts if name is None)
-    fields = [(literal, name) for literal, name in parts if name is not None]
-    texts = []
-    for cells in zip(*(_texts(table, name, "template") for _, name in fields), strict=True):
-        filled = any(cell.strip() for cell in cells)
-        joined = "".join(literal + cell for (literal, _), cell in zip(fields, cells, strict=True))
-        texts.append(joined + tail if filled else "")
-    return texts
-
-
-def _refuse_numbers(texts: list[str], column: str, table: Table, key: str) -> None:
-    filled = [text for text in texts if text.strip()]
-    numbers = sum(as_number(text) is not None for text in filled)
-    if filled and numbers >= MOSTLY * len(filled):
-        raise DataError(
-            f"{table.origin}: column '{column}' holds numbers, not texts (first: {filled[0]!r}). "
-            f"Columns: {', '.join(table.columns)}.",
-            other_column(key),
-        )
+def _texts(section: DataSection, table: Table, columns: Columns) -> tuple[list[str], list[str] | None]:
+    """First and second texts."""
+    if section.template is not None:
+        texts = joined_texts(table, section.template)
+    elif columns.shape == "pair":
+        return read_pairs(table, columns.text)
+    else:
+        texts = read_texts(table, columns.text, "text", columns.shape)
+    return texts, None if columns.text_pair is None else read_texts(table, columns.text_pair, "text_pair")
 
 
 def _below_minimum(section: DataSection, table: Table) -> set[int]:
@@ -145,18 +111,50 @@ def _below_minimum(section: DataSection, table: Table) -> set[int]:
     return below
 
 
+def _not_kept(section: DataSection, table: Table) -> set[int]:
+    """Rows that lack, in a column of `data.keep`, each of the values that are kept.
+
+    Raises:
+        DataError: A column is missing, or no row has a value that is kept; lists the values.
+    """
+    refused: set[int] = set()
+    for name, values in section.keep.items():
+        if name not in table.columns:
+            why = f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}"
+            raise DataError(why, key="data.keep", found=name)
+        kept = {_cell_value(value) for value in (values if isinstance(values, list) else [values])}
+        cells = [_cell_value(cell) for cell in cells_of(table, name, "keep")]
+        if kept.isdisjoint(cells):
+            counted = [f"{value or 'empty'} ({count})" for value, count in Counter(cells).most_common()]
+            raise DataError(
+                f"no row of {table.origin} has {' or '.join(sorted(kept))} in column '{name}', which holds: "
+                f"{shorten(counted, SHOWN)}.",
+                key="data.keep",
+                found=values,
+            )
+        refused.update(index for index, cell in enumerate(cells) if cell not in kept)
+    return refused
+
+
+def _cell_value(cell: Any) -> str:
+    """What makes cells equal to a value of the recipe: case and spaces around it do not count, nor whether a number
+    or truth value is written as a text."""
+    whole = isinstance(cell, float) and cell.is_integer()
+    return "" if cell is None else str(int(cell) if whole else cell).strip().casefold()
+
+
 def _read_cells(
     table: Table, column: str, rows: Iterable[int], key: str, read: Callable[[Any], Value], bad: BadRows
 ) -> dict[int, Value]:
     """Row -> its cell as `read` has it, for those of `rows` that it can read."""
     usable = set(rows)
     values: dict[int, Value] = {}
-    for index, cell in enumerate(_cells(table, column, key)):
+    for index, cell in enumerate(cells_of(table, column, key)):
         if index in usable:
             try:
                 values[index] = read(cell)
             except ValueError as error:
-                bad.add(f"{table.origin} row {index + 1}: column '{column}' (data.{key}) {error}.")
+                bad.add(f"{table.origin} row {table.number(index)}: column '{column}' (data.{key}) {error}.")
     return values
 
 

@@ -3,6 +3,7 @@
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change
+from finetune.data.numbers import PLAIN, number_style
 from finetune.data.rows import Rows, names_of
 from finetune.data.strata import Drawn, sample
 from finetune.errors import Change, DataError, shorten
@@ -191,6 +192,7 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
         raise DataError(
             f"classes with fewer than {parts} {what} cannot be in each of {parts} splits, and too few others are left "
             f"to measure: {shown}. Add {what}.",
+            *_as_numbers(pool, task),
             OWN_FILES,
             key="data.label",
         )
@@ -200,6 +202,14 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
         f"{drop_change(rare[:SHOWN]).for_command_line()}"
     )
     return free
+
+
+def _as_numbers(pool: Rows, task: Task) -> list[Change]:
+    """Regression, where most labels are numbers, whatever their sign: too many to be classes."""
+    style = number_style(pool.labels) if task == "single_label" else PLAIN
+    numbers = sum(style.read(name) is not None for name in pool.labels) if task == "single_label" else 0
+    as_numbers = Change(settings={"data.task": "regression"}, note="predicts the number")
+    return [as_numbers] if 2 * numbers > len(pool) else []
 
 
 def _idle_warnings(section: DataSection) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,6 +59,18 @@ class Column(Sequence[Any]):
         offset = positions - self._starts[number]
         return self._decode(self._chunks[number][offset : offset + 1])[0]
 
+    def take(self, rows: Sequence[int]) -> Column:
+        """The column of these rows, in ascending order; what a chunk holds stays packed."""
+        chunks, start = [], 0
+        for chunk in self._chunks:
+            end = bisect_left(rows, start + len(chunk))
+            inside = [row - start for row in rows[bisect_left(rows, start) : end]]
+            chunks.append(
+                [chunk[row] for row in inside] if isinstance(chunk, list | Column | range) else chunk.take(inside)
+            )
+            start += len(chunk)
+        return Column(chunks, self._decode)
+
 
 def pack(values: list[Any]) -> Any:
     """Texts (and None) as an Arrow array; anything else as the list it is."""
@@ -94,6 +106,7 @@ class Table:
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
+        numbers: Row number in the source, from 1, of each row; None: they count through.
     """
 
     origin: str
@@ -102,9 +115,22 @@ class Table:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    numbers: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
+
+    def number(self, index: int) -> int:
+        """Number in the source, from 1, of the row at a position from 0."""
+        return index + 1 if self.numbers is None else self.numbers[index]
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The table of these rows (ascending), without what reading had to say."""
+        columns = {
+            name: column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
+            for name, column in self.columns.items()
+        }
+        return Table(self.origin, columns, self.label_names, numbers=[self.number(row) for row in rows])
 
 
 class BadRows:

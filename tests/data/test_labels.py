@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune.data.label_cells import LabelFormat, parse_labels
-from finetune.data.labels import MANY_CLASSES, infer_format, separator_warnings
+from finetune.data.label_format import MANY_CLASSES, infer_format, separator_warnings
 from finetune.data.load import load_data
 from finetune.data.rows import Data, Rows
 from finetune.data.table import BadRows
@@ -24,7 +24,8 @@ def section(**settings: Any) -> DataSection:
 def told(labels: list[Any], **settings: Any) -> tuple[str, list[str]]:
     """The task, and what was said about it."""
     notes: list[str] = []
-    return infer_format(section(**settings), labels, notes).task, notes
+    warnings: list[str] = []
+    return infer_format(section(**settings), labels, notes, warnings).task, notes + warnings
 
 
 def parsed(labels: list[Any], task: str, separator: str = "|") -> list[Any]:
