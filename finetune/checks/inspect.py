@@ -17,7 +17,7 @@ from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
 from finetune.checks.base import keys_by_split
 from finetune.checks.baselines import measure_baselines
-from finetune.checks.classes import check_classes, check_majority
+from finetune.checks.classes import check_classes, check_majority, check_rare_labels
 from finetune.checks.conflicts import check_conflicts
 from finetune.checks.copies import check_copies
 from finetune.checks.groups import check_groups
@@ -104,6 +104,7 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
             *check_groups(data),
             *check_label_variants(data, section),
             *check_classes(data),
+            *check_rare_labels(data),
             *check_majority(data),
             *check_label_shift(data),
             *check_length_shift(data),

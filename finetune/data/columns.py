@@ -33,6 +33,10 @@ TEXT_NAMES = (
     "abstract",
     "headline",
     "title",
+    "tokens",
+    "words",
+    "texts",
+    "sentences",
 )
 LABEL_NAMES = (
     "label",

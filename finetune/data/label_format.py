@@ -17,6 +17,7 @@ MANY_CLASSES = 50
 FEW_ROWS = 5  # of a value, on average, below which many whole numbers are amounts and no classes
 FEW_CLASSES = 10  # up to which whole numbers are classes whatever their number of rows
 ODD_FRACTION = 0.1  # of cells that are not numbers, up to which a column of numbers seems to have typos
+MARKS = {"point": ".", "comma": ","}  # of data.decimal
 AS_NUMBERS = Change(settings={"data.task": "regression"})
 AS_CLASSES = Change(settings={"data.task": "single_label"})
 
@@ -41,7 +42,7 @@ def infer_format(
     """
     if isinstance(section.label, list):
         return LabelFormat("multi_label", columns=tuple(section.label))
-    style = number_style(labels, section.decimal)
+    style = number_style(labels, None if section.decimal is None else MARKS[section.decimal])
     warnings += _kind_warnings(labels)
     if section.task in ("auto", "multi_label") and are_written_lists(labels):
         notes.append(f"multi-label: labels are lists written as text, such as {labels[0]}")
@@ -181,7 +182,7 @@ def _tell_of_style(style: NumberStyle, labels: Sequence[Any], notes: list[str], 
     if not different:
         return
     read = f"numbers: {different[0]!r} is read as {style.read(different[0]):g}"
-    other = Change(settings={"data.decimal": "," if style.decimal == "." else "."}).for_command_line()
+    other = Change(settings={"data.decimal": "comma" if style.decimal == "." else "point"}).for_command_line()
     if style.unclear is not None:
         warnings.append(
             f"data.label: {read}, as no label tells whether the comma is the decimal mark. If it is: {other}"

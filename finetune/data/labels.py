@@ -84,7 +84,8 @@ def _unseen_labels(section: DataSection, split: str, unseen: list[str], splits: 
     if known:
         pairs = [f"{shown(name)} is {shown(respelt[name])} in training" for name in known]
         whys.append(f"spells labels otherwise: {shorten(pairs, NAMED)}.")
-        ways.append(one_spelling(section, counts, groups))
+        trained_first = [sorted(group, key=lambda name: name not in of_training) for group in groups]
+        ways.append(one_spelling(section, counts, trained_first))
     if new:
         whys.append(f"has labels that never occur in training: {', '.join(new[:NAMED])}. Add training rows")
         if can_drop(new, [splits[split]]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
@@ -136,8 +136,3 @@ def _no_text(cell: Any, column: str, table: Table, key: str, number: int, why: s
     return DataError(
         f"{table.origin}: column '{column}' holds {cell!r}, {why} (row {table.number(number)}).", other_column(key)
     )
-
-
-def any_filled(cells: Iterable[Any]) -> bool:
-    """Whether a cell is not empty; of label columns side by side, whether one of them is filled."""
-    return any(not all(map(is_blank, cell)) if isinstance(cell, tuple) else not is_blank(cell) for cell in cells)

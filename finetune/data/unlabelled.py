@@ -7,9 +7,9 @@ from collections import Counter
 
 from finetune.data.columns import LABEL_NAMES, Columns
 from finetune.data.extract import label_cells
+from finetune.data.label_cells import parse_name
 from finetune.data.spellings import placeholders
 from finetune.data.table import Table
-from finetune.data.texts import any_filled
 
 REASON = "test without labels"
 
@@ -19,10 +19,10 @@ def leave_out_unlabelled(
 ) -> dict[str, Table]:
     """The tables without a test split that has no labels; "all" where train is alone then.
 
-    It has none where its label columns are missing and none is named like them, or where all their cells are empty or
-    stand for no label (`?`).
+    It has none where its label columns are missing and none is named like them, or where all their cells are empty,
+    stand for no label (`?`), or are -1, which no training row has.
     """
-    if "test" not in tables or "train" not in tables or not _is_unlabelled(tables["test"], columns):
+    if "test" not in tables or "train" not in tables or not _is_unlabelled(tables, columns):
         return tables
     test = tables["test"]
     rest = {name: table for name, table in tables.items() if name != "test"}
@@ -32,7 +32,8 @@ def leave_out_unlabelled(
     return rest if len(rest) > 1 else {"all": rest["train"]}
 
 
-def _is_unlabelled(table: Table, columns: Columns) -> bool:
+def _is_unlabelled(tables: dict[str, Table], columns: Columns) -> bool:
+    table = tables["test"]
     names = [columns.label] if isinstance(columns.label, str) else columns.label
     missing = [name for name in names if name not in table.columns]
     if missing:
@@ -40,8 +41,14 @@ def _is_unlabelled(table: Table, columns: Columns) -> bool:
         misnamed = [name for name in others if name.lower() in LABEL_NAMES]
         close = [name for each in missing for name in difflib.get_close_matches(each, others, cutoff=0.6)]
         return len(missing) == len(names) and not misnamed and not close
+    found = _values(table, columns)
+    return not found or (found <= {"-1"} and "-1" not in _values(tables["train"], columns))
+
+
+def _values(table: Table, columns: Columns) -> set[str]:
+    """What label cells hold, without those that stand for no label."""
     cells = label_cells(table, columns)
-    if not any_filled(cells):
-        return True
-    named = {str(cell) for cell in cells if isinstance(cell, str)}
-    return all(isinstance(cell, str) for cell in cells) and set(placeholders(named)[0]) == named
+    parts = (part for cell in cells for part in (cell if isinstance(cell, tuple | list) else [cell]))
+    filled = {str(part) if isinstance(part, list | dict) else parse_name(part) for part in parts if part is not None}
+    filled.discard("")
+    return filled - set(placeholders(filled)[0])

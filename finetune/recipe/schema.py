@@ -76,7 +76,7 @@ class DataSection(Section):
     label_separator: str = Field("|", min_length=1, description="Separates the labels within a cell (multi-label).")
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
     drop_labels: list[str] = Field([], description="Rows with these labels are dropped.")
-    decimal: Literal[".", ","] | None = Field(
+    decimal: Literal["point", "comma"] | None = Field(
         None, description="Decimal mark of the numbers in the label column. Default: detected, and said."
     )
     minimum: dict[str, float] = Field({}, description="Column -> least value; rows below it are dropped.")

@@ -179,7 +179,7 @@ def test_bad_data_is_refused_in_one_line(write_recipe: Write, here: Path, conten
     [
         ('{"text": "a", "label": "x"}\n{bad}\n', "line 2: not JSON"),
         ('{"text": "a", "label": "x"}\n[1]\n', "line 2: expected an object"),
-        ('{"text": "a", "label": "x"}\n{"text": "b", "label": 1}\n', "line 2: 'label' is a number here and a text"),
+        ('{"text": "a", "label": "x"}\n{"text": ["b"], "label": "y"}\n', "holds ['b'], which is not a text (row 2)"),
         ('{"text": "a", "label": {"x": 1}}\n{"text": "b", "label": {"x": 2}}\n', "is not a single label"),
         ('{"text": "a"}\n', "no column that is recognised as the label"),
     ],
