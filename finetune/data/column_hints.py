@@ -77,7 +77,7 @@ def flag_columns(table: Table, names: Iterable[str]) -> list[str]:
     ]
 
 
-def hints(section: DataSection, table: Table, unused: list[str], text: str) -> list[str]:
+def hints(section: DataSection, table: Table, unused: list[str], text: str, pair: str | None) -> list[str]:
     """Warnings about columns that are not used and seem to be meant.
 
     Args:
@@ -85,8 +85,10 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str) -> l
         table: Whose columns they are.
         unused: Names of columns without a role.
         text: The column with the text.
+        pair: The column with the second text, or None.
     """
     warnings = []
+    chosen = section.text is not None or section.template is not None  # who names the text knows the others
     for name in unused:
         values = few_values(table, name)
         if values and _speaks_of_splits(name, values) and section.split_file is None:
@@ -94,17 +96,26 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str) -> l
             warnings.append(
                 f"column '{name}' holds {_counted(values)}: if these are the official splits, use them: {use}"
             )
-        elif values and (kept := _kept_values(name, values)) is not None:
+        elif values and (kept := _kept_values(name, values)):
             keep = Change(settings={"data.keep": {name: kept}}).for_command_line()
             warnings.append(
                 f"column '{name}' holds {_counted(values)}: all of these rows are used. To keep some: {keep}"
             )
-        elif values is None and section.text is None and section.template is None and holds_texts(table, name):
-            pair = Change(settings={"data.text_pair": name}, note="a pair").for_command_line()
-            joined = Change(settings={"data.template": f"{{{text}}} {{{name}}}"}, note="one text").for_command_line()
-            alone = Change(settings={"data.text": text}, note=f"'{text}' alone").for_command_line()
-            warnings.append(f"column '{name}' holds texts too, which are not used: {pair}, {joined}, or {alone}")
+        elif values is None and not chosen and holds_texts(table, name):
+            ways = ", or ".join(change.for_command_line() for change in _text_changes(name, text, pair))
+            warnings.append(f"column '{name}' holds texts too, which are not used: {ways}")
     return warnings
+
+
+def _text_changes(name: str, text: str, pair: str | None) -> list[Change]:
+    """What may be done with a further column of texts."""
+    if pair is not None:
+        return [Change(settings={"data.text": text, "data.text_pair": pair}, note="these two")]
+    return [
+        Change(settings={"data.text_pair": name}, note="a pair"),
+        Change(settings={"data.template": f"{{{text}}} {{{name}}}"}, note="one text"),
+        Change(settings={"data.text": text}, note=f"'{text}' alone"),
+    ]
 
 
 def _counted(values: Counter[str]) -> str:
@@ -118,12 +129,12 @@ def _speaks_of_splits(name: str, values: Counter[str]) -> bool:
     return len(values) > 1 and len(known) == len(values) and any(word.startswith("train") for word in known)
 
 
-def _kept_values(name: str, values: Counter[str]) -> str | list[str] | bool | None:
+def _kept_values(name: str, values: Counter[str]) -> str | list[str] | None:
     """What an annotator accepted, where a column says so and something was refused."""
     if set(values) <= set(FLAGS):
-        refused = any(FLAGS[value] for value in values)
-        return False if refused and REFUSED_FLAG.fullmatch(name.strip().lower()) else None
-    kept = sorted(set(values) & ACCEPTED)
-    if set(values) <= ACCEPTED | REFUSED and kept and len(values) > len(kept):
-        return kept[0] if len(kept) == 1 else kept
-    return None
+        kept = [value for value in values if not FLAGS[value]] if REFUSED_FLAG.fullmatch(name.strip().lower()) else []
+    else:
+        kept = sorted(set(values) & ACCEPTED) if set(values) <= ACCEPTED | REFUSED else []
+    if not kept or len(values) == len(kept):
+        return None
+    return kept[0] if len(kept) == 1 else kept

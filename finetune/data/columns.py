@@ -139,7 +139,7 @@ def look_at_unused(section: DataSection, columns: Columns, table: Table) -> tupl
     used = {name for _, name in columns.by_role()} | set(section.minimum) | set(section.keep)
     unused = [name for name in table.columns if name not in used]
     notes = [f"columns that are not used: {shorten(unused, NAMED)}"] if unused else []
-    return notes, hints(section, table, unused, columns.text)
+    return notes, hints(section, table, unused, columns.text, columns.text_pair)
 
 
 def _choose_texts(section: DataSection, table: Table, notes: list[str]) -> tuple[str, str | None]:

@@ -126,7 +126,7 @@ class Table:
 
     def take(self, rows: Sequence[int]) -> Table:
         """The table of these rows (ascending), without what reading had to say."""
-        columns = {
+        columns: dict[str, Sequence[Any]] = {
             name: column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
             for name, column in self.columns.items()
         }

@@ -68,6 +68,12 @@ def test_a_second_text_column_is_a_warning_with_three_ways(tmp_path: Path) -> No
     assert not any("texts too" in text for data in (pair, joined, alone) for text in data.warnings)
 
 
+def test_a_third_text_leaves_the_pair_a_pair(tmp_path: Path) -> None:
+    path = make(tmp_path / "data.jsonl", text_pair=["a second text {}"], remark=["and this is a third text {}"])
+    [warning] = [text for text in load(path).warnings if "texts too" in text]
+    assert "--set data.text=text --set data.text_pair=text_pair (these two)" in warning
+
+
 @pytest.mark.parametrize(
     "cells",
     [
@@ -246,8 +252,9 @@ def test_a_column_of_verdicts_is_a_warning_and_the_advice_works(tmp_path: Path) 
     assert not any("answer" in text for text in [*data.warnings, *data.notes])
 
 
-def test_a_flag_of_rows_that_were_skipped_is_a_warning(tmp_path: Path) -> None:
-    path = make(tmp_path / "data.jsonl", was_cancelled=[False, False, True])
+@pytest.mark.parametrize("cells", [[False, False, True], ["0", "0", "1"], [0, 0, 1]])
+def test_a_flag_of_rows_that_were_skipped_is_a_warning(tmp_path: Path, cells: list[Any]) -> None:
+    path = make(tmp_path / "data.jsonl", was_cancelled=cells)
     [warning] = [text for text in load(path).warnings if "all of these rows are used" in text]
     assert advised(path, warning).dropped == {"not in data.keep": 20}
 
