@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -136,10 +137,19 @@ _NO_TEXT = re.compile(r"\s*|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?
 
 
 def _yaml(value: Any) -> str:
-    """A value as --set reads it."""
+    """A value as --set reads it; what a terminal does not show or copy faithfully is escaped."""
     if isinstance(value, str) and not _NO_TEXT.fullmatch(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _escape_unseen(json.dumps(value, ensure_ascii=False))
+
+
+def _escape_unseen(text: str) -> str:
+    """Odd spaces, characters without width, and marks apart from their letter as \\u escapes."""
+    unseen = {"Cf", "Cc", "Zl", "Zp"} | ({"Mn"} if unicodedata.normalize("NFC", text) != text else set())
+    return "".join(
+        json.dumps(char)[1:-1] if unicodedata.category(char) in unseen or (char.isspace() and char != " ") else char
+        for char in text
+    )
 
 
 def _literal(value: Any) -> str:

@@ -17,6 +17,7 @@ CHECKS = (  # the names that findings have
     "groups",
     "label_errors",
     "label_shift",
+    "label_variants",
     "language",
     "leaks",
     "length_shift",

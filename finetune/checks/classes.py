@@ -14,6 +14,7 @@ from finetune.records.schema import Finding
 
 Level = Literal["info", "warning", "problem"]
 
+RARE = 0.1  # of the training rows, below which a label of several may stay under the threshold of 0.5
 FEW = 5  # rows of a class below which its recall moves by more than 20 points with one row
 
 
@@ -43,6 +44,32 @@ def check_classes(data: Data) -> list[Finding]:
         text = f"{split} has fewer than {FEW} examples of {{}}: too few to measure"
         findings += _finding(data.labels, few, "few", level, text, "Add rows, or ignore scores of single classes")
     return findings
+
+
+def check_rare_labels(data: Data) -> list[Finding]:
+    """Labels that few training rows have, where a row may have several: each is predicted above 0.5 only.
+
+    A sigmoid fitted to few positives stays near their share, so that a label of 4 % may never be predicted while its
+    ranking is good.
+    """
+    if data.task != "multi_label" or data.labels is None:
+        return []
+    counts = count_labels(data.train)
+    rare = {name: counts[name] / len(data.train) for name in data.labels if counts[name] < RARE * len(data.train)}
+    if not rare:
+        return []
+    listed = [f"'{name}' ({percent(share)})" for name, share in sorted(rare.items(), key=lambda item: item[1])]
+    return [
+        Finding(
+            check="classes",
+            level="warning",
+            text=f"{len(rare)} of {len(data.labels)} labels are in fewer than {percent(RARE)} of the training rows: "
+            f"{shorten(listed, NAMED)}. Above 0.5 they may never be predicted.",
+            figures={"rare": len(rare), "classes": len(data.labels)},
+            advice="Look at average precision, which needs no threshold, and at the F1 of these labels; add rows that "
+            "have them",
+        )
+    ]
 
 
 def check_majority(data: Data) -> list[Finding]:

@@ -17,16 +17,17 @@ from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
 from finetune.checks.base import keys_by_split
 from finetune.checks.baselines import measure_baselines
-from finetune.checks.classes import check_classes, check_majority
+from finetune.checks.classes import check_classes, check_majority, check_rare_labels
 from finetune.checks.conflicts import check_conflicts
 from finetune.checks.copies import check_copies
 from finetune.checks.groups import check_groups
 from finetune.checks.label_errors import check_label_errors
+from finetune.checks.label_variants import check_label_variants
 from finetune.checks.language import check_language
 from finetune.checks.resolution import check_resolution
 from finetune.checks.shift import check_label_shift, check_length_shift
 from finetune.checks.truncation import check_truncation
-from finetune.data import duplicates, labels, rows
+from finetune.data import duplicates, labels, rows, spellings
 from finetune.data.rows import Data
 from finetune.measurement import gap, scores, units
 from finetune.recipe import DataSection
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("problem", "warning", "info")
 # What decides the findings beside the data: our code, and the libraries that compute them.
-CODE = (duplicates, errors, gap, labels, rows, scores, units)  # and everything beside this file
+CODE = (duplicates, errors, gap, labels, rows, scores, spellings, units)  # and everything beside this file
 LIBRARIES = ("cleanlab", "datasketch", "numpy", "py3langid", "scikit-learn", "scipy", "tokenizers")
 
 
@@ -101,7 +102,9 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
             *check_copies(data, keys),
             *check_conflicts(data, keys),
             *check_groups(data),
+            *check_label_variants(data, section),
             *check_classes(data),
+            *check_rare_labels(data),
             *check_majority(data),
             *check_label_shift(data),
             *check_length_shift(data),
@@ -120,10 +123,9 @@ def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     digest = hashlib.sha256()
     splits = {name: [part.ids, part.groups] for name, part in data.whole_splits().items()}
     of_tokens = None if encoder is None else _describe(encoder, section)
+    of_labels = [data.task, data.labels, section.label_map, section.drop_labels]
     digest.update(
-        json.dumps(
-            [data.fingerprint, data.task, data.labels, data.probe, data.tables, splits, of_tokens, _versions()]
-        ).encode()
+        json.dumps([data.fingerprint, of_labels, data.probe, data.tables, splits, of_tokens, _versions()]).encode()
     )
     code = [*Path(__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in CODE)]
     code += [Path(str(duplicates.__file__)).with_name(name) for name in ("tokens.py", "long_texts.py")]  # need torch

@@ -1,10 +1,12 @@
 """Which column is what: as the recipe says, or recognised by its name, with a note."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
+from finetune.data.column_hints import flag_columns, hints, holds_texts
 from finetune.data.table import Table
-from finetune.errors import Change, DataError, suggest
+from finetune.data.texts import TextShape, other_column, text_shape
+from finetune.errors import Change, DataError, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 
@@ -31,6 +33,10 @@ TEXT_NAMES = (
     "abstract",
     "headline",
     "title",
+    "tokens",
+    "words",
+    "texts",
+    "sentences",
 )
 LABEL_NAMES = (
     "label",
@@ -47,8 +53,24 @@ LABEL_NAMES = (
     "rating",
     "stars",
     "gold_label",
+    "tags",
+    "tag",
 )
 PAIR_NAMES = ("text_pair", "sentence2", "text2", "text_b", "hypothesis", "question2")
+# A text and what it is asked with or about, where each alone would be the text.
+PAIRS = (
+    ("question", "sentence"),
+    ("question", "answer"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("claim", "evidence"),
+    ("context", "response"),
+)
+PAIR_WORDS = 2  # of letters, from which a cell of such a pair is a text
+NAMED = 8  # columns named in one note
+ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid", "key")
 
 
 @dataclass(frozen=True)
@@ -60,8 +82,10 @@ class Columns:
         texts: The columns that the text is made of.
         label: Column with the label, or one 0/1 column per label.
         text_pair: Column with the second text, or None.
-        others: Key of the recipe -> column: group, order_by.
+        others: Key of the recipe -> column: group, order_by, split_column.
         notes: What was recognised.
+        warnings: What their cells look like.
+        shape: What the cells of the text column are.
     """
 
     text: str
@@ -70,6 +94,8 @@ class Columns:
     text_pair: str | None
     others: dict[str, str]
     notes: list[str]
+    warnings: list[str] = field(default_factory=list)
+    shape: TextShape = "text"
 
     def as_dict(self) -> dict[str, str]:
         used = {"text": self.text, "label": self.label if isinstance(self.label, str) else ", ".join(self.label)}
@@ -90,25 +116,53 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
         DataError: A column is missing, or none is recognised; lists what the file has.
     """
     notes: list[str] = []
+    pair = section.text_pair
     if section.template is None:
-        text = _choose(section.text, TEXT_NAMES, "text", table, notes)
+        text, second = _choose_texts(section, table, notes)
         texts: tuple[str, ...] = (text,)
+        pair = pair or second
     else:
         text = section.template
         texts = tuple(dict.fromkeys(name for _, name in template_parts(text) if name is not None))
-    label: str | list[str] = (
-        section.label if isinstance(section.label, list) else _choose(section.label, LABEL_NAMES, "label", table, notes)
-    )
-    pair = section.text_pair
-    if pair is None and section.text is None and section.template is None:
-        pair = _recognise(PAIR_NAMES, table)
-        if pair is not None:
-            notes.append(f"column '{pair}' is used as the second text of a pair (recognised by its name)")
-    others = {key: name for key in ("group", "order_by") if (name := getattr(section, key)) is not None}
+    label = section.label
+    if label is None:
+        label = _choose("label", LABEL_NAMES, table, [*texts, pair], notes)
+    others = {key: name for key in ("group", "order_by", "split_column") if (name := getattr(section, key)) is not None}
     columns = Columns(text, texts, label, pair, others, notes)
     require_columns(columns, table)
     _refuse_twice([name for key, name in columns.by_role() if key not in others], table)
-    return columns
+    return replace(columns, shape=text_shape(table, text, pair is not None, notes, columns.warnings))
+
+
+def look_at_unused(section: DataSection, columns: Columns, table: Table) -> tuple[list[str], list[str]]:
+    """Notes and warnings about the columns that nothing reads: what seems to be meant may be among them."""
+    used = {name for _, name in columns.by_role()} | set(section.minimum) | set(section.keep)
+    unused = [name for name in table.columns if name not in used]
+    notes = [f"columns that are not used: {shorten(unused, NAMED)}"] if unused else []
+    return notes, hints(section, table, unused, columns.text, columns.text_pair)
+
+
+def _choose_texts(section: DataSection, table: Table, notes: list[str]) -> tuple[str, str | None]:
+    """The column with the text, and one with the second text where it is recognised beside it."""
+    if section.text is not None:
+        return section.text, None
+    text = _choose("text", TEXT_NAMES, table, [section.label, section.text_pair], notes)
+    if section.text_pair is not None:
+        return text, None
+    second = _recognise(PAIR_NAMES, table)
+    for names in PAIRS if second is None else ():
+        first, other = (_recognise((name,), table) for name in names)
+        if first and other and text in (first, other) and _are_texts(table, first, other):
+            notes[:] = [] if first == "text" else [f"column '{first}' is used as the text (recognised by its name)"]
+            text, second = first, other
+            break
+    if second is not None:
+        notes.append(f"column '{second}' is used as the second text of a pair (recognised by its name)")
+    return text, second
+
+
+def _are_texts(table: Table, *names: str) -> bool:
+    return all(holds_texts(table, name, PAIR_WORDS) for name in names)
 
 
 def require_columns(columns: Columns, table: Table) -> None:
@@ -125,11 +179,6 @@ def require_columns(columns: Columns, table: Table) -> None:
             )
 
 
-def other_column(key: str) -> Change:
-    """Naming another column for a key of the recipe."""
-    return Change(settings={f"data.{key}": "{COLUMN} {COLUMN}" if key == "template" else "COLUMN"})
-
-
 def _refuse_twice(used: list[str], table: Table) -> None:
     """The model must not read the answer."""
     if len(set(used)) < len(used):
@@ -143,23 +192,32 @@ def _listed(table: Table) -> str:
     return f"Columns: {', '.join(table.columns)}."
 
 
-def _choose(given: str | None, known: tuple[str, ...], role: str, table: Table, notes: list[str]) -> str:
-    if given is not None:
-        return given
-    if role in table.roles:
-        told = table.roles[role]
-        if told != role:
-            notes.append(f"column '{told}' is used as the {role} (as the format of the file tells)")
-        return told
-    column = _recognise(known, table)
+def _choose(
+    role: str, known: tuple[str, ...], table: Table, taken: Collection[str | list[str] | None], notes: list[str]
+) -> str:
+    """The column that is recognised by its name, or the only other one of two.
+
+    Raises:
+        DataError: There is none.
+    """
+    column, why = _recognise(known, table), "recognised by its name"
     if column is None:
+        other = LABEL_NAMES if role == "text" else TEXT_NAMES
+        columns = [name for name in table.columns if name.lower().strip() not in ID_NAMES]
+        free = [name for name in columns if name not in taken and _recognise(other, table) != name]
+        if len(columns) == 2 and len(free) == 1:
+            column, why = free[0], "the only other column"
+    if column is None:
+        flags = flag_columns(table, table.columns) if role == "label" else []
+        several = [Change(settings={"data.label": flags}, note="0/1 columns")] if len(flags) > 1 else []
         raise DataError(
             f"{table.origin} has no column that is recognised as the {role}. {_listed(table)}",
+            *several,
             other_column(role),
             key=f"data.{role}",
         )
     if column != role:
-        notes.append(f"column '{column}' is used as the {role} (recognised by its name)")
+        notes.append(f"column '{column}' is used as the {role} ({why})")
     return column
 
 

@@ -95,7 +95,7 @@ def read_splits(
     Raises:
         DataError: A name is unknown or used twice, or none is train.
     """
-    chosen = _choose_splits(names, origin, section)
+    chosen = choose_splits(names, origin, section, f"Its splits: {', '.join(names)}.", "data.source")
     tables = {split: read(name, f"{origin} split {name}") for split, name in chosen.items()}
     unused = [name for name in names if name not in chosen.values()]
     if unused:
@@ -116,13 +116,19 @@ def _table(dataset: Any, origin: str) -> Table:
     return arrow_table(origin, load_dataset_rows(dataset, origin, "Save or load it again."), dataset.features)
 
 
-def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[str, str]:
+def choose_splits(names: list[str], origin: str, section: DataSection, listed: str, key: str) -> dict[str, str]:
     """Ours -> theirs, as `data.split_names` says and else by their names; a split that is alone is train.
+
+    Args:
+        names: Theirs.
+        origin: How messages call what has them.
+        section: What is asked for.
+        listed: A sentence that lists the names.
+        key: Of the recipe, to blame.
 
     Raises:
         DataError: A name is unknown or used twice, or none is train; lists the splits.
     """
-    listed = f"Its splits: {', '.join(names)}."
     rename = Change(settings={"data.split_names": {"train": "NAME", "validation": "NAME"}})
     chosen = _named_splits(names, origin, section)
     for split, usual in SPLIT_NAMES.items():
@@ -130,12 +136,12 @@ def _choose_splits(names: list[str], origin: str, section: DataSection) -> dict[
         if split in section.split_names or not matches:
             continue
         if len(matches) > 1:
-            raise DataError(f"{origin} has {len(matches)} splits for {split}. {listed}", rename, key="data.source")
+            raise DataError(f"{origin} has {len(matches)} splits for {split}. {listed}", rename, key=key)
         chosen[split] = matches[0]
     if "train" not in chosen and "train" not in section.split_names and len(names) == 1 and not chosen:
         chosen["train"] = names[0]
     if "train" not in chosen:
-        raise DataError(f"{origin}: no split is recognised as train. {listed}", rename, key="data.source")
+        raise DataError(f"{origin}: no split is recognised as train. {listed}", rename, key=key)
     repeated = [name for name in names if list(chosen.values()).count(name) > 1]
     if repeated:
         raise DataError(f"split '{repeated[0]}' would be used twice. {listed}", rename, key="data.split_names")

@@ -2,22 +2,22 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from finetune.data.columns import Columns, other_column, require_columns
-from finetune.data.label_cells import as_number, is_blank
+from finetune.data.columns import Columns, require_columns
+from finetune.data.label_cells import is_blank
+from finetune.data.numbers import as_number
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, Column, RowNumbers, Table, UnusableColumn, pick
-from finetune.errors import DataError, suggest
+from finetune.data.table import BadRows, RowNumbers, Table, pick
+from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
+from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
-from finetune.recipe.template import template_parts
 from finetune.tasks import Task
 
 Value = TypeVar("Value")
-MOSTLY = 0.95  # fraction of texts that are numbers, from which a column is taken for a wrong choice
+SHOWN = 10  # values of a column in a message
 
 
 def extract_rows(
@@ -37,14 +37,15 @@ def extract_rows(
         DataError: A column is missing or holds no texts, or no row is left.
     """
     require_columns(columns, table)
-    texts = _texts(table, columns.text, "text") if section.template is None else _joined_texts(table, section.template)
-    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair, "text_pair")
+    texts, pairs = _texts(section, table, columns)
     labels = label_cells(table, columns)
-    _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
-    below = _below_minimum(section, table)
+    refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
+    below, refused = _below_minimum(section, table), _not_kept(section, table)
     keep: Sequence[int] = (kept := array("q"))
     for index, text in enumerate(texts):
-        if index in below:
+        if index in refused:
+            dropped["not in data.keep"] += 1
+        elif index in below:
             dropped["below data.minimum"] += 1
         elif not text.strip() or (pairs is not None and not pairs[index].strip()):
             dropped["empty text"] += 1
@@ -60,7 +61,7 @@ def extract_rows(
         keep = [index for index in keep if index in groups]
     if "order_by" in columns.others:
         name = columns.others["order_by"]
-        order = _read_cells(table, name, keep, "order_by", _order_reader(_cells(table, name, "order_by")), bad)
+        order = _read_cells(table, name, keep, "order_by", _order_reader(cells_of(table, name, "order_by")), bad)
         keep = [index for index in keep if index in order]
     if not keep:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in (dropped + bad.dropped()).items())
@@ -69,7 +70,7 @@ def extract_rows(
         pick(texts, keep),
         None if pairs is None else pick(pairs, keep),
         [labels[i] for i in keep],
-        pick(RowNumbers(len(texts)), keep),
+        pick(RowNumbers(len(texts)), keep) if table.numbers is None else [str(table.number(i)) for i in keep],
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
     )
@@ -78,8 +79,8 @@ def extract_rows(
 def label_cells(table: Table, columns: Columns) -> list[Any]:
     """A cell a row; a tuple of cells where every label has a column of its own."""
     if isinstance(columns.label, str):
-        return list(_cells(table, columns.label, "label"))
-    return list(zip(*(_cells(table, name, "label") for name in columns.label), strict=True))
+        return list(cells_of(table, columns.label, "label"))
+    return list(zip(*(cells_of(table, name, "label") for name in columns.label), strict=True))
 
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
@@ -87,60 +88,15 @@ def filled_labels(table: Table, columns: Columns) -> list[Any]:
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
-def _cells(table: Table, column: str, key: str) -> Iterator[Any]:
-    """The cells of a column that a key of the recipe names.
-
-    Raises:
-        DataError: It holds what cannot be used; says how to name another.
-    """
-    try:
-        yield from table.columns[column]
-    except UnusableColumn as error:
-        raise DataError(replace(error.problems[0], changes=(other_column(key),))) from error
-
-
-def _texts(table: Table, column: str, key: str) -> Sequence[str]:
-    values = table.columns[column]
-    if isinstance(values, Column) and values.holds_texts():
-        return values
-    return [_as_text(value, column, table, key) for value in _cells(table, column, key)]
-
-
-def _as_text(value: Any, column: str, table: Table, key: str) -> str:
-    if isinstance(value, list | dict | bool):
-        raise DataError(f"{table.origin}: column '{column}' holds {value!r}, which is not a text.", other_column(key))
-    return "" if value is None else value if isinstance(value, str) else str(value)
-
-
-def _joined_texts(table: Table, template: str) -> list[str]:
-    """Texts of the template; empty where all of its columns are."""
-    parts = template_parts(template)
-    tail = "".join(literal for literal, name in parts if name is None)
-    fields = [(literal, name) for literal, name in parts if name is not None]
-    texts = []
-    for cells in zip(*(_texts(table, name, "template") for _, name in fields), strict=True):
-        filled = any(cell.strip() for cell in cells)
-        joined = "".join(literal + cell for (literal, _), cell in zip(fields, cells, strict=True))
-        texts.append(joined + tail if filled else "")
-    return texts
-
-
-def _refuse_numbers(texts: Sequence[str], column: str, table: Table, key: str) -> None:
-    others = numbers = 0
-    first = ""
-    for text in texts:
-        if text.strip():
-            is_number = as_number(text) is not None
-            first = first or text
-            numbers, others = numbers + is_number, others + (not is_number)
-            if others > (1 - MOSTLY) * len(texts):
-                return  # more than there may be beside numbers
-    if numbers and numbers >= MOSTLY * (numbers + others):
-        raise DataError(
-            f"{table.origin}: column '{column}' holds numbers, not texts (first: {first!r}). "
-            f"Columns: {', '.join(table.columns)}.",
-            other_column(key),
-        )
+def _texts(section: DataSection, table: Table, columns: Columns) -> tuple[Sequence[str], Sequence[str] | None]:
+    """First and second texts."""
+    if section.template is not None:
+        texts: Sequence[str] = joined_texts(table, section.template)
+    elif columns.shape == "pair":
+        return read_pairs(table, columns.text)
+    else:
+        texts = read_texts(table, columns.text, "text", columns.shape)
+    return texts, None if columns.text_pair is None else read_texts(table, columns.text_pair, "text_pair")
 
 
 def _below_minimum(section: DataSection, table: Table) -> set[int]:
@@ -158,18 +114,50 @@ def _below_minimum(section: DataSection, table: Table) -> set[int]:
     return below
 
 
+def _not_kept(section: DataSection, table: Table) -> set[int]:
+    """Rows that lack, in a column of `data.keep`, each of the values that are kept.
+
+    Raises:
+        DataError: A column is missing, or no row has a value that is kept; lists the values.
+    """
+    refused: set[int] = set()
+    for name, values in section.keep.items():
+        if name not in table.columns:
+            why = f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}"
+            raise DataError(why, key="data.keep", found=name)
+        kept = {_cell_value(value) for value in (values if isinstance(values, list) else [values])}
+        cells = [_cell_value(cell) for cell in cells_of(table, name, "keep")]
+        if kept.isdisjoint(cells):
+            counted = [f"{value or 'empty'} ({count})" for value, count in Counter(cells).most_common()]
+            raise DataError(
+                f"no row of {table.origin} has {' or '.join(sorted(kept))} in column '{name}', which holds: "
+                f"{shorten(counted, SHOWN)}.",
+                key="data.keep",
+                found=values,
+            )
+        refused.update(index for index, cell in enumerate(cells) if cell not in kept)
+    return refused
+
+
+def _cell_value(cell: Any) -> str:
+    """What makes cells equal to a value of the recipe: case and spaces around it do not count, nor whether a number
+    or truth value is written as a text."""
+    whole = isinstance(cell, float) and cell.is_integer()
+    return "" if cell is None else str(int(cell) if whole else cell).strip().casefold()
+
+
 def _read_cells(
     table: Table, column: str, rows: Iterable[int], key: str, read: Callable[[Any], Value], bad: BadRows
 ) -> dict[int, Value]:
     """Row -> its cell as `read` has it, for those of `rows` that it can read."""
     usable = set(rows)
     values: dict[int, Value] = {}
-    for index, cell in enumerate(_cells(table, column, key)):
+    for index, cell in enumerate(cells_of(table, column, key)):
         if index in usable:
             try:
                 values[index] = read(cell)
             except ValueError as error:
-                bad.add(f"{table.origin} row {index + 1}: column '{column}' (data.{key}) {error}.")
+                bad.add(f"{table.origin} row {table.number(index)}: column '{column}' (data.{key}) {error}.")
     return values
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from finetune.data.arrow_files import READING_ERRORS, features_of, load_dataset_rows, why_unreadable
 from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.label_cells import parse_name
 from finetune.data.table import kind_of, refuse_repeated
 from finetune.errors import DataError, suggest
 
@@ -228,7 +229,9 @@ def _as_arrow(values: Any) -> Any:
             pass  # a type that pandas knows and Arrow does not: its cells tell
     cells = [_plain_cell(value) for value in (values if isinstance(values, list) else values.astype(object))]
     kinds = _first_rows(cells)
-    if len(kinds) > 1:
+    if set(kinds) == {"a number", "a text"}:  # as in a CSV, where both are texts
+        cells = [cell if isinstance(cell, str) or kind_of(cell) == "nothing" else parse_name(cell) for cell in cells]
+    elif len(kinds) > 1:
         (kind, row), (other, other_row), *_ = kinds.items()
         raise _UnusableError(f"holds {kind} in row {row} and {other} in row {other_row}; make its cells alike")
     if any(isinstance(cell, AbstractSet) for cell in cells):

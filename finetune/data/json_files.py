@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,8 +11,8 @@ from typing import Any
 from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.encoding import UNREADABLE, TextFile
 from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
-from finetune.data.table import CHUNK, BadRows, Column, MixedColumn, Table, kind_of, pack
-from finetune.errors import DataError, Problem
+from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.errors import DataError
 from finetune.recipe import DataSection
 
 
@@ -21,11 +20,11 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
     """One object per line.
 
     Raises:
-        DataError: A line is not an object, or a key has two kinds of values; names the line.
+        DataError: A line is not an object; names the line.
     """
     bad = BadRows(section.skip_bad_rows)
     lines: Counter[str] = Counter()
-    table = _collect(file, "line", _objects_of_lines(file, bad, lines), bad)
+    table = _collect(file, _objects_of_lines(file, bad, lines), bad)
     lines.update({"row": len(table), "left out": bad.count})
     return replace(table, lines=lines)
 
@@ -68,7 +67,7 @@ def _read_entries(file: TextFile, content: Any, origin: str, section: DataSectio
     entries = entries_of(content, origin, notes)
     if not entries:
         raise DataError(f"{origin}: holds no objects with keys. {EXPECTED}")
-    table = _collect(file, "entry", _objects_of_entries(origin, entries, bad), bad)
+    table = _collect(file, _objects_of_entries(origin, entries, bad), bad)
     return replace(table, origin=origin, notes=[*table.notes, *notes])
 
 
@@ -101,32 +100,24 @@ def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterat
             yield number, row
 
 
-def _collect(file: TextFile, unit: str, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
-    """Columns of all keys. A key that a row lacks is None there; a column of several kinds cannot be used."""
-    kinds: dict[str, tuple[str, int]] = {}
-    mixed: dict[str, Problem] = {}
+def _collect(file: TextFile, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
+    """Columns of all keys. A key that a row lacks is None there; who uses a column looks at the kinds of its cells."""
+    keys: dict[str, None] = {}
     packed: dict[str, list[Any]] = {}
     waiting: list[dict[str, Any]] = []
     done = 0
-    for number, row in rows:
-        for key, value in row.items():
-            kind = kind_of(value)
-            first_kind, first = kinds.get(key, ("nothing", number))
-            if "nothing" not in (kind, first_kind) and kind != first_kind:
-                why = f"{file.path} {unit} {number}: '{key}' is {kind} here and {first_kind} in {unit} {first}."
-                mixed.setdefault(key, Problem(f"{why} Use one kind of value."))
-            if first_kind == "nothing":
-                kinds[key] = (kind, number)
+    for _, row in rows:
+        keys.update(dict.fromkeys(row))
         waiting.append(row)
         if len(waiting) == CHUNK:
-            done = _pack_rows(waiting, done, kinds, packed)
+            done = _pack_rows(waiting, done, keys, packed)
             waiting = []
-    _pack_rows(waiting, done, kinds, packed)
-    if not kinds and not bad.count:
+    _pack_rows(waiting, done, keys, packed)
+    if not keys and not bad.count:
         raise DataError(f"{file.path}: holds no objects with keys. {EXPECTED}")
     return Table(
         str(file.path),
-        {key: MixedColumn(chunks, mixed[key]) if key in mixed else Column(chunks) for key, chunks in packed.items()},
+        {key: Column(chunks) for key, chunks in packed.items()},
         notes=file.notes,
         warnings=file.warnings + bad.warnings(),
         dropped=bad.dropped(),
@@ -143,16 +134,13 @@ def _pack_rows(rows: list[dict[str, Any]], done: int, keys: Iterable[str], packe
 
 
 def _parse(text: str) -> Any:
-    """Strict JSON, without what only Python takes.
+    """JSON. NaN, as Python and pandas write a missing number, is an empty cell.
 
     Raises:
-        ValueError: A key is given twice, a number is not finite or has thousands of digits, half a character;
-            or json.JSONDecodeError.
+        ValueError: A key is given twice, a number has thousands of digits, half a character; or json.JSONDecodeError.
         RecursionError: It is nested too deep.
     """
-    content = json.loads(
-        text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_number
-    )
+    content = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_constant)
     if "\\u" in text:
         try:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
@@ -182,12 +170,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite_number(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(f"{digits} is too large for a number")
-    return number
+def _constant(name: str) -> float | None:
+    """NaN as nothing; an infinite number is one, and is no target where it is used."""
+    return None if name == "NaN" else float(name)

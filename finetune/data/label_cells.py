@@ -2,13 +2,13 @@
 
 import ast
 import json
-import math
 import re
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune.data.numbers import PLAIN, NumberStyle
 from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
 from finetune.errors import Change, DataError, Problem, suggest
@@ -40,13 +40,17 @@ class LabelFormat:
         task: single_label, multi_label or regression.
         separator: Between the labels of a multi-label cell.
         written_lists: Cells are lists written as text, such as ["a", "b"].
+        bare_lists: Cells are lists written without quotes, such as [a, b].
         columns: Names of the labels, where each has a 0/1 column.
+        numbers: How numbers are written.
     """
 
     task: Task
     separator: str = "|"
     written_lists: bool = False
+    bare_lists: bool = False
     columns: tuple[str, ...] = ()
+    numbers: NumberStyle = PLAIN
 
 
 def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Rows:
@@ -77,7 +81,9 @@ def _parser(form: LabelFormat) -> Callable[[Any], Any]:
     if form.task == "single_label":
         return parse_name
     if form.task == "regression":
-        return _parse_number
+        return lambda cell: _parse_number(cell, form.numbers)
+    if form.bare_lists:
+        return lambda cell: _parse_names(cell if is_blank(cell) else _read_bare_list(cell), ",")
     if form.written_lists:
         return lambda cell: _parse_names(cell if is_blank(cell) else read_list(cell), form.separator)
     return lambda cell: _parse_names(cell, form.separator)
@@ -125,22 +131,12 @@ def _parse_flag(name: str, cell: Any) -> bool:
     return flag
 
 
-def _parse_number(cell: Any) -> float:
-    number = as_number(cell)
+def _parse_number(cell: Any, style: NumberStyle) -> float:
+    number = style.read(cell)
     if number is None:
-        raise CellError("is not a number, but data.task is regression")
+        as_others = "" if style == PLAIN else f" written as the others (decimal mark '{style.decimal}')"
+        raise CellError(f"is not a number{as_others}, but data.task is regression")
     return number
-
-
-def as_number(cell: Any) -> float | None:
-    """The finite number that a cell is, if it is one."""
-    if isinstance(cell, bool | list | dict) or cell is None:
-        return None
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def are_written_lists(cells: Sequence[Any]) -> bool:
@@ -149,7 +145,7 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     Raises:
         DataError: They are printed numpy arrays, in which the end of a label cannot be seen.
     """
-    boxed = [cell for cell in cells if isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"]
+    boxed = [cell for cell in cells if _is_boxed(cell)]
     if not boxed or len(boxed) < MOSTLY * len(cells):
         return False
     printed = next((cell for cell in boxed if NO_COMMAS.fullmatch(cell.strip())), None)
@@ -162,12 +158,50 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     return sum(_reads_as_list(cell) for cell in boxed) >= MOSTLY * len(cells)
 
 
+def _is_boxed(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"
+
+
+def are_bare_lists(cells: Sequence[Any]) -> bool:
+    """Whether cells are lists without quotes, such as `[a, b]`, as YAML and some programs print them.
+
+    A column of names such as `[POS]` has none with a comma.
+    """
+    boxed = [cell for cell in cells if _is_boxed(cell)]
+    return (
+        len(boxed) >= MOSTLY * len(cells)
+        and any("," in cell for cell in boxed)
+        and not any(set(cell) & set("\"'") for cell in boxed)
+    )
+
+
+def _read_bare_list(cell: Any) -> str:
+    """What stands between the brackets.
+
+    Raises:
+        CellError: There are none.
+    """
+    if not _is_boxed(cell):
+        raise CellError("is not a list of labels, although the other cells are")
+    return str(cell).strip()[1:-1]
+
+
 def _reads_as_list(cell: str) -> bool:
     try:
         read_list(cell)
     except CellError:
         return False
     return True
+
+
+def as_written_list(cell: str) -> bool:
+    """Whether a text is a list of texts as JSON or Python writes it."""
+    if not _is_boxed(cell) or not set(cell) & set("\"'"):
+        return False
+    try:
+        return all(isinstance(part, str) for part in read_list(cell))
+    except CellError:
+        return False
 
 
 def read_list(cell: Any) -> list[Any]:

@@ -1,115 +1,18 @@
-"""What is predicted, and the names and the order of its classes."""
+"""The names and the order of the classes, and which of them the splits can have."""
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
-from finetune.data.label_cells import LabelFormat, are_written_lists, as_number
+from finetune.data.numbers import as_number
 from finetune.data.rows import Rows, names_of
-from finetune.errors import Change, DataError, suggest
+from finetune.data.spellings import one_spelling, same_spellings, shown
+from finetune.errors import Change, DataError, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
-MULTI_LABEL_FRACTION = 0.01  # of cells with a separator, from which labels are taken for lists
-SEPARATORS = ("|", ";", ",", "/")  # that people put between labels
-MANY_CLASSES = 50
 LARGEST_TARGET = 1e15  # its square still fits fp32
-ODD_FRACTION = 0.1  # of cells that are not numbers, up to which a column of numbers seems to have typos
-
-
-def infer_format(section: DataSection, labels: list[Any], notes: list[str]) -> LabelFormat:
-    """Infer task and format from the filled label cells of training, and say so in `notes`.
-
-    Lists (also written as text), or texts with the separator in at least 1 % of the rows: multi-label. Numbers of
-    which at least one has a fraction: regression. Everything else, digits included: classes.
-
-    Raises:
-        DataError: The cells are printed numpy arrays, or numbers with fractions and a few cells that are none.
-    """
-    if isinstance(section.label, list):
-        return LabelFormat("multi_label", columns=tuple(section.label))
-    if section.task in ("auto", "multi_label") and are_written_lists(labels):
-        notes.append(f"multi-label: labels are lists written as text, such as {labels[0]}")
-        return LabelFormat("multi_label", written_lists=True)
-    task = section.task if section.task != "auto" else _infer_task(section, labels, notes)
-    if section.task == "multi_label" and not _joined(section.label_separator, labels):
-        notes += _separator_notes(section, labels)
-    return LabelFormat(task, section.label_separator)
-
-
-def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
-    """A separator that the recipe names and no label cell holds."""
-    default = DataSection.model_fields["label_separator"].default
-    if section.label_separator == default or _joined(section.label_separator, labels):
-        return []
-    return [f"data.label_separator: no label cell contains '{section.label_separator}', so it has no effect"]
-
-
-def _joined(separator: str, labels: Sequence[Any]) -> int:
-    """Cells that hold the separator."""
-    return sum(isinstance(label, str) and separator in label for label in labels)
-
-
-def _infer_task(section: DataSection, labels: list[Any], notes: list[str]) -> Task:
-    if any(isinstance(label, list) for label in labels):
-        notes.append("multi-label: labels are lists")
-        return "multi_label"
-    joined = _joined(section.label_separator, labels)
-    if joined >= max(1, MULTI_LABEL_FRACTION * len(labels)):
-        notes.append(
-            f"multi-label: {joined} label cells contain '{section.label_separator}' (if they are single labels: "
-            "data.task=single_label)"
-        )
-        return "multi_label"
-    if section.label_map:
-        return "single_label"  # numbers that have names are classes
-    numbers = [as_number(label) for label in labels]
-    if all(number is not None for number in numbers):
-        if any(number is not None and not number.is_integer() for number in numbers):
-            notes.append("regression: labels are numbers with fractions (if they are classes: data.task=single_label)")
-            return "regression"
-        if len(set(numbers)) > MANY_CLASSES:
-            notes.append(
-                f"labels are {len(set(numbers))} different whole numbers, used as classes; to predict the number: "
-                "--set data.task=regression"
-            )
-    odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
-    few = 0 < len(odd) <= ODD_FRACTION * len(labels)
-    if few and any(number is not None and not number.is_integer() for number in numbers):
-        raise DataError(
-            f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, some with fractions, but {odd[0]!r} is "
-            "not. Correct it, leave such rows out, or say that labels are classes.",
-            Change(settings={"data.task": "regression", "data.skip_bad_rows": True}, note="leaves such rows out"),
-            Change(settings={"data.task": "single_label"}, note="classes"),
-            key="data.label",
-            found=odd[0],
-        )
-    if few:
-        notes.append(
-            f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, but {odd[0]!r} is not: used as classes (if "
-            "they are numbers, correct that cell and: --set data.task=regression)"
-        )
-    notes += _separator_notes(section, labels)
-    return "single_label"
-
-
-def _separator_notes(section: DataSection, labels: Sequence[Any]) -> list[str]:
-    """Another separator than the named one, where most parts of the joined cells are in other cells too."""
-    cells = Counter(label for label in labels if isinstance(label, str))
-    for separator in SEPARATORS:
-        joined = sum(count for cell, count in cells.items() if separator in cell)
-        if separator == section.label_separator or joined < max(2, MULTI_LABEL_FRACTION * len(labels)):
-            continue
-        parts = Counter(part for cell in cells for part in {part.strip() for part in cell.split(separator)})
-        of_joined = {part.strip() for cell in cells if separator in cell for part in cell.split(separator)}
-        if 2 * sum(parts[part] > 1 for part in of_joined) > len(of_joined):
-            advice = Change(settings={"data.label_separator": separator}).for_command_line()
-            return [
-                f"{joined} label cells contain '{separator}', and other cells contain the same parts: each cell is "
-                f"used as one label. If they are several labels: {advice}"
-            ]
-    return []
+NAMED = 10  # labels in one message
 
 
 def drop_labelled(rows: Rows, names: list[str], dropped: Counter[str]) -> Rows:
@@ -121,6 +24,12 @@ def drop_labelled(rows: Rows, names: list[str], dropped: Counter[str]) -> Rows:
     if len(keep) < len(rows):
         dropped["data.drop_labels"] += len(rows) - len(keep)
     return rows.take(keep)
+
+
+def can_drop(names: Collection[str], splits: Iterable[Rows]) -> bool:
+    """Whether each of the splits keeps a row without these labels."""
+    dropped = set(names)
+    return all(any(dropped.isdisjoint(names_of(label)) for label in rows.labels) for rows in splits)
 
 
 def drop_change(names: list[str]) -> Change:
@@ -150,24 +59,41 @@ def label_names(
         return None
     trained = sorted(count_labels(splits["train"]), key=_natural_order)
     if len(trained) < (2 if task == "single_label" else 1):
-        shown = f"only {trained[0]!r}" if trained else "none"
+        found = f"only {trained[0]!r}" if trained else "none"
         needed = "two classes are" if task == "single_label" else "one label is"
-        why = f"at least {needed} needed to train, and {len(splits['train'])} rows have {shown}."
+        why = f"at least {needed} needed to train, and {len(splits['train'])} rows have {found}."
         raise DataError(why, key="data.label")
     for split in ("validation", "test"):
         unseen = sorted(set(count_labels(splits[split])) - set(trained)) if split in splits else []
         if unseen:
-            raise DataError(
-                f"has labels that never occur in training: {', '.join(unseen[:10])}. Add training rows, or leave these "
-                "labels out.",
-                drop_change(unseen[:10]),
-                key=f"data.{split}",
-                found=unseen,
-            )
+            raise _unseen_labels(section, split, unseen, splits)
     if section.labels is not None:
         _check_names(section.labels, trained)
         return section.labels
     return trained if declared is None else _declared_order(declared, trained, notes)
+
+
+def _unseen_labels(section: DataSection, split: str, unseen: list[str], splits: Mapping[str, Rows]) -> DataError:
+    """The error about labels of a measured split that training lacks: other spellings, or other classes."""
+    of_training = set(count_labels(splits["train"]))
+    counts = sum(map(count_labels, splits.values()), Counter())
+    groups = [group for group in same_spellings(counts) if of_training & set(group)]
+    respelt = {name: next(other for other in group if other in of_training) for group in groups for name in group}
+    known, new = [name for name in unseen if name in respelt], [name for name in unseen if name not in respelt]
+    whys, ways = [], []
+    if known:
+        pairs = [f"{shown(name)} is {shown(respelt[name])} in training" for name in known]
+        whys.append(f"spells labels otherwise: {shorten(pairs, NAMED)}.")
+        trained_first = [sorted(group, key=lambda name: name not in of_training) for group in groups]
+        ways.append(one_spelling(section, counts, trained_first))
+    if new:
+        whys.append(f"has labels that never occur in training: {', '.join(new[:NAMED])}. Add training rows")
+        if can_drop(new, [splits[split]]):
+            whys[-1] += ", or leave these labels out."
+            ways.append(drop_change(new[:NAMED]))
+        else:
+            whys[-1] += ": no row of this split has another label."
+    return DataError(" It ".join(whys), *ways, key=f"data.{split}", found=unseen)
 
 
 def _check_names(named: list[str], trained: list[str]) -> None:

@@ -3,24 +3,26 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from finetune.data.columns import Columns, choose_columns
+from finetune.data.columns import Columns, choose_columns, look_at_unused
 from finetune.data.copies import deduplicate, drop_leaks
 from finetune.data.counts import lines_note, rows_in, rows_note
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
-from finetune.data.labels import count_labels, drop_labelled, infer_format, label_names, separator_warnings
+from finetune.data.label_format import infer_format, separator_warnings
+from finetune.data.labels import count_labels, drop_labelled, label_names
 from finetune.data.rows import Data, Rows
 from finetune.data.sources import read_sources
+from finetune.data.spellings import unite_numbers
+from finetune.data.split_column import split_by_column
 from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
-from finetune.errors import DataError, shorten, suggest
+from finetune.data.unlabelled import leave_out_unlabelled
+from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
-
-NAMED = 8  # columns named in one note
 
 
 def load_data(section: DataSection) -> Data:
@@ -41,6 +43,7 @@ class Source:
         columns: Which column is used for what.
         declared: Label names in the order in which recipe or source declare them, or None.
         rows: Table -> rows.
+        tables: Table -> the one that its row numbers count in: "all" for what `data.split_column` has cut.
         notes, warnings: What reading and cleaning have to say.
         dropped: Reason -> rows left out.
         read: Rows of all tables, those among them that were left out.
@@ -51,6 +54,7 @@ class Source:
     columns: dict[str, str]
     declared: list[str] | None
     rows: dict[str, Rows]
+    tables: dict[str, str]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     dropped: Counter[str]
@@ -88,26 +92,33 @@ def read_source(section: DataSection) -> Source:
     tables = read_sources(section)
     first = next(iter(tables.values()))
     columns = choose_columns(section, first)
-    notes = _messages(tables, "notes") + columns.notes + _unused(section, columns, first)
-    warnings = _messages(tables, "warnings")
+    unused_notes, hints = look_at_unused(section, columns, first)
+    notes = _messages(tables, "notes") + columns.notes + unused_notes
+    warnings = _messages(tables, "warnings") + columns.warnings + hints
     dropped: Counter[str] = Counter()
     for table in tables.values():
         dropped.update(table.dropped)
+    read, counts = rows_in(tables), tuple(lines_note(table) for table in tables.values())
+    if section.split_column is not None:
+        tables = split_by_column(section, tables, notes, dropped)
+    cut = section.split_column is not None
+    tables = leave_out_unlabelled(tables, columns, warnings, dropped)
+    first = next(iter(tables.values()))
     cells = filled_labels(first, columns)
-    form = infer_format(section, cells, notes)
-    warnings += separator_warnings(section, cells)
-    rows = _clean(section, tables, columns, form, dropped, warnings)
     declared = _declared_names(section, columns, first)
-    counts = tuple(lines_note(table) for table in tables.values())
+    form = infer_format(section, cells, notes, warnings, declared is not None)
+    warnings += separator_warnings(section, cells)
+    rows = _clean(section, tables, columns, form, dropped, notes, warnings)
     return Source(
         form.task,
         columns.as_dict(),
         declared,
         rows,
+        {name: "all" if cut else name for name in rows},
         tuple(notes),
         tuple(warnings),
         dropped,
-        rows_in(tables),
+        read,
         counts,
     )
 
@@ -119,7 +130,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
         DataError: As `load_data`.
     """
     notes, warnings, dropped = list(source.notes), list(source.warnings), Counter(source.dropped)
-    splits, tables = _split(section, source.rows, source.task, notes, warnings)
+    splits, tables = _split(section, source, notes, warnings)
     if section.drop_leaks:
         splits = drop_leaks(splits, dropped, notes)
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
@@ -160,13 +171,6 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
     )
 
 
-def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:
-    """Columns that the model does not see: the second text of a pair may be among them."""
-    used = {name for _, name in columns.by_role()} | set(section.minimum)
-    left = [name for name in table.columns if name not in used]
-    return [f"columns that are not used: {shorten(left, NAMED)}"] if left else []
-
-
 def _messages(tables: dict[str, Table], kind: str) -> list[str]:
     """Notes or warnings of all tables, with their names where there are several."""
     named = [(table.origin, text) for table in tables.values() for text in getattr(table, kind)]
@@ -189,6 +193,7 @@ def _clean(
     columns: Columns,
     form: LabelFormat,
     dropped: Counter[str],
+    notes: list[str],
     warnings: list[str],
 ) -> dict[str, Rows]:
     """Rows that can be used, by table.
@@ -203,6 +208,9 @@ def _clean(
         rows[name] = parse_labels(cells, form, table.origin, bad)
     warnings += bad.warnings()
     dropped.update(bad.dropped())
+    if form.task != "regression" and not form.columns:
+        named = {*section.label_map, *section.drop_labels, *(section.labels or ())}
+        rows = unite_numbers(rows, named, notes)
     if section.label_map:
         rows = map_labels(rows, section.label_map, warnings)
     warnings += _drop_warnings(section, rows)
@@ -214,9 +222,10 @@ def _clean(
 
 
 def _split(
-    section: DataSection, rows: dict[str, Rows], task: Task, notes: list[str], warnings: list[str]
+    section: DataSection, source: Source, notes: list[str], warnings: list[str]
 ) -> tuple[dict[str, Rows], dict[str, str]]:
     """Split -> rows, and split -> table that they came from."""
+    rows = source.rows
     if section.split_file is not None:
         notes.append(f"splits are read from {section.split_file}")
         splits, origins = read_split(section.split_file, rows)
@@ -224,9 +233,9 @@ def _split(
         if unused:
             notes.append(f"{unused} of {sum(map(len, rows.values()))} rows are in no split of {section.split_file}")
         return splits, origins
-    splits = make_splits(section, rows, task, notes, warnings)
+    splits = make_splits(section, rows, source.task, notes, warnings)
     pool = "all" if "all" in rows else "train"
-    return splits, {name: name if name in rows else pool for name in splits}
+    return splits, {name: source.tables[name if name in rows else pool] for name in splits}
 
 
 def _refuse_empty(rows: dict[str, Rows], dropped: Counter[str]) -> None:

@@ -124,8 +124,8 @@ def named_reader(name: str | None) -> Reader | None:
 
 
 def find_reader(path: Path, named: str | None = None) -> Reader | None:
-    """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or of
-    a file or folder that one recognises."""
+    """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or
+    of a file or folder that one recognises."""
     chosen = named_reader(named)
     if chosen is not None and not (path.is_dir() and chosen.suffixes):
         return chosen

@@ -31,7 +31,10 @@ def read_sources(section: DataSection) -> dict[str, Table]:
     files = {**_files_of(source, section), **extra}
     readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
     on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
-    _refuse_idle_settings(section, {*on_hub, *(key for reader in readers.values() for key in reader.settings)})
+    of_column = ("split_names",) if section.split_column is not None else ()  # its values are names of splits, too
+    _refuse_idle_settings(
+        section, {*on_hub, *of_column, *(key for reader in readers.values() for key in reader.settings)}
+    )
     tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
     for split, paths in files.items():
         tables |= _read_parts(split, {path: readers[path] for path in paths}, section)

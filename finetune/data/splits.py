@@ -1,12 +1,15 @@
 """Which rows are in train, validation and test. Seeded by `data.split_seed` alone."""
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change
+from finetune.data.numbers import NO_SIGN, number_style
 from finetune.data.rows import Rows, names_of
+from finetune.data.spellings import one_spelling, same_spellings
 from finetune.data.strata import Drawn, sample
 from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
@@ -195,6 +198,7 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
         raise DataError(
             f"classes with fewer than {parts} {what} cannot be in each of {parts} splits, and too few others are left "
             f"to measure: {shown}. Add {what}.",
+            *_other_labels(section, pool, task),
             OWN_FILES,
             key="data.label",
         )
@@ -204,6 +208,19 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
         f"{drop_change(rare[:SHOWN]).for_command_line()}"
     )
     return free
+
+
+def _other_labels(section: DataSection, pool: Rows, task: Task) -> list[Change]:
+    """Ways to have fewer classes: they are numbers, or spellings of others."""
+    if task != "single_label":
+        return []
+    style = number_style(pool.labels)
+    numbers = sum(style.read(name) is not None for name in pool.labels)
+    as_numbers = Change(settings={"data.task": "regression"}, note="predicts the number")
+    counts = Counter(pool.labels)
+    groups = same_spellings(counts)
+    ways = [as_numbers] if 2 * numbers > len(pool) and (style.sign == NO_SIGN or style.is_amount) else []
+    return [*ways, *([one_spelling(section, counts, groups)] if groups and not ways else [])]
 
 
 def _idle_warnings(section: DataSection) -> list[str]:

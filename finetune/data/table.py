@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,26 +107,20 @@ class Column(Sequence[Any]):
             self._last = (number, chunk.unpacked())
         return self._last[1][offset]
 
-
-class MixedColumn(Column):
-    """Cells of several kinds: refused to who asks for them, and read by formats that know the kinds.
-
-    Args:
-        chunks: As of `Column`.
-        problem: Which rows hold which kind.
-    """
-
-    def __init__(self, chunks: Sequence[Any], problem: Problem) -> None:
-        super().__init__(chunks, self._refuse)
-        self._problem = problem
-
-    def _refuse(self, _: Any) -> list[Any]:
-        raise UnusableColumn(self._problem)
-
-    def cells(self) -> Iterator[Any]:
-        """The cells as they are."""
+    def take(self, rows: Sequence[int]) -> Column:
+        """The column of these rows, in ascending order; what a chunk holds stays packed."""
+        chunks, start = [], 0
         for chunk in self._chunks:
-            yield from _plain(chunk)
+            end = bisect_left(rows, start + len(chunk))
+            inside = [row - start for row in rows[bisect_left(rows, start) : end]]
+            values = chunk.unpacked() if isinstance(chunk, Texts) else chunk
+            if isinstance(values, list | Column | range):
+                taken = [values[row] for row in inside]
+                chunks.append(pack(taken) if self._decode is _plain else taken)
+            else:
+                chunks.append(values.take(inside))
+            start += len(chunk)
+        return Column(chunks, self._decode)
 
 
 class Picked(Sequence[Any]):
@@ -245,6 +239,7 @@ class Table:
         lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for
             formats without lines.
         roles: text or label -> its column, where the format tells.
+        numbers: Row number in the source, from 1, of each row; None: they count through.
     """
 
     origin: str
@@ -255,9 +250,23 @@ class Table:
     dropped: Counter[str] = field(default_factory=Counter)
     lines: Counter[str] = field(default_factory=Counter)
     roles: dict[str, str] = field(default_factory=dict)
+    numbers: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
+
+    def number(self, index: int) -> int:
+        """Number in the source, from 1, of the row at a position from 0."""
+        return index + 1 if self.numbers is None else self.numbers[index]
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The table of these rows (ascending), without what reading had to say."""
+        columns: dict[str, Sequence[Any]] = {
+            name: column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
+            for name, column in self.columns.items()
+        }
+        numbers = [self.number(row) for row in rows]
+        return Table(self.origin, columns, self.label_names, roles=self.roles, numbers=numbers)
 
 
 class BadRows:

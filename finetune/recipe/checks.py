@@ -145,6 +145,10 @@ def _label_problems(data: DataSection) -> list[Problem]:
     if names is not None and len(set(names)) < len(names):
         each_once = _set("data.labels", list(dict.fromkeys(names)))
         problems.append(Problem("a name is given twice.", "data.labels", found=names, changes=(each_once,)))
+    if data.decimal is not None and (isinstance(data.label, list) or data.task in ("single_label", "multi_label")):
+        what = "0/1 columns" if isinstance(data.label, list) else f"data.task={data.task}"
+        change = _set("data.decimal", None)
+        problems.append(Problem(f"reads numbers, so it has no meaning with {what}.", "data.decimal", changes=(change,)))
     if isinstance(data.label, list) and data.task not in ("auto", "multi_label"):
         why = f"a list of 0/1 columns gives a row several labels, which is not {data.task}."
         ways = (_set("data.task", "multi_label"), Change(text="name a single column"))
@@ -209,8 +213,13 @@ def _split_problems(data: DataSection) -> list[Problem]:
         why = "folds would train on rows that come after their test rows."
         ways = (_set("data.order_by", None), Change(text="leave out folds"))
         problems.append(Problem(why, "data.order_by", changes=ways))
+    files = [f"data.{key}" for key in ("validation", "test") if getattr(data, key) is not None]
+    if data.split_column is not None and files:
+        why = f"says which row is in which split, so {' and '.join(files)} cannot act."
+        ways = (Change(settings=dict.fromkeys(files)), _set("data.split_column", None))
+        problems.append(Problem(why, "data.split_column", found=data.split_column, changes=ways))
     if data.split_file is not None:
-        others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by")
+        others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by", "split_column")
         idle = [f"data.{key}" for key in others if getattr(data, key) is not None]
         if idle:
             why = f"decides which row is in which split, so {', '.join(idle)} cannot act."

@@ -10,7 +10,7 @@ from finetune.recipe.scaling import OFF, has_rule, rule_problems, rules_of
 from finetune.techniques import TECHNIQUES
 
 MAPPINGS = ("data.minimum",)  # values that are mappings themselves: merged entry by entry
-MAPPED_WHOLE = ("data.label_map", "data.split_names")  # replaced, but for an override of one entry
+MAPPED_WHOLE = ("data.label_map", "data.split_names", "data.keep")  # replaced, but for an override of one entry
 
 
 class Merged:

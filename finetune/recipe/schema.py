@@ -16,6 +16,7 @@ def _check_size(size: float) -> float:
 
 
 SplitSize = Annotated[int | float, AfterValidator(_check_size)]
+CellValue = str | int | float | bool
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator takes
 
 
@@ -72,8 +73,8 @@ class DataSection(Section):
     revision: str | None = Field(None, description="Commit or tag of a hub dataset; a commit is reproducible.")
     split_names: dict[str, str | None] = Field(
         {},
-        description="Names of the train, validation and test splits of a hub or saved dataset, where they differ; null "
-        "ignores a split.",
+        description="Names of the train, validation and test splits of a hub or saved dataset, or values of "
+        "split_column, where they differ; null ignores a split.",
     )
     validation: str | None = Field(None, description="File with the validation split, if it is not part of source.")
     test: str | None = Field(None, description="File with the test split, if it is not part of source.")
@@ -94,7 +95,13 @@ class DataSection(Section):
     label_separator: str = Field("|", min_length=1, description="Separates the labels within a cell (multi-label).")
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
     drop_labels: list[str] = Field([], description="Rows with these labels are dropped.")
+    decimal: Literal["point", "comma"] | None = Field(
+        None, description="Decimal mark of the numbers in the label column. Default: detected, and said."
+    )
     minimum: dict[str, float] = Field({}, description="Column -> least value; rows below it are dropped.")
+    keep: dict[str, CellValue | list[CellValue]] = Field(
+        {}, description="Column -> value or values; rows with another one are dropped, as in {answer: accept}."
+    )
     deduplicate: bool = Field(
         False, description="Keep one row per text (ignoring case and whitespace); drop texts with conflicting labels."
     )
@@ -142,6 +149,10 @@ class DataSection(Section):
     group: str | None = Field(None, description="Column such as author; all rows of one group are in the same split.")
     order_by: str | None = Field(
         None, description="Column with dates or numbers; the earliest rows are train, the latest are test."
+    )
+    split_column: str | None = Field(
+        None,
+        description="Column that says which split a row is in: train, dev, test, or 0/1 in a column such as is_test.",
     )
     split_file: str | None = Field(
         None, description="split.json of an earlier run; assigns the same rows to the same splits."

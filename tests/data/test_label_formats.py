@@ -102,6 +102,21 @@ def test_names_in_brackets_are_names(tmp_path: Path) -> None:
     assert load_cells(tmp_path, ["[1]", "x", "y"]).labels == ["[1]", "x", "y"]
 
 
+def test_lists_without_quotes_are_lists_and_it_is_said(tmp_path: Path) -> None:
+    data = load_cells(tmp_path, ["[a, b c]", "[]", "[a]"])
+    assert (data.task, data.labels) == ("multi_label", ["a", "b c"])
+    assert labels_of(data) == [["a", "b c"], [], ["a"]]
+    assert "multi-label: labels are lists without quotes, such as [a, b c]; each comma ends a label" in data.notes
+
+
+def test_one_cell_without_brackets_among_lists_without_quotes_is_named(tmp_path: Path) -> None:
+    rows = [{"text": f"some text {row}", "label": ["[a, b]", "[b]"][row % 2]} for row in range(60)]
+    rows[7]["label"] = "b"
+    path = write_jsonl(tmp_path / "data.jsonl", rows)
+    told = refusal(DataError, load_data, DataSection(source=str(path)))
+    assert "data.jsonl row 8: label 'b' is not a list of labels, although the other cells are" in told
+
+
 def test_one_broken_list_is_an_error_and_can_be_skipped(tmp_path: Path) -> None:
     rows = [{"text": f"some text {row}", "label": ["['a']", "['b']"][row % 2]} for row in range(60)]
     rows[7]["label"] = "['a', b]"
@@ -117,6 +132,25 @@ def test_printed_arrays_are_refused_for_what_they_lost(tmp_path: Path, cells: li
     assert "is how numpy prints an array" in refusal(DataError, load_cells, tmp_path, cells)
 
 
+# --- kinds of cells ---
+
+
+def test_numbers_and_texts_are_the_same_classes_as_in_a_csv(tmp_path: Path) -> None:
+    data = load_cells(tmp_path, [1, "1", 0, "0", 1.0])
+    assert (data.labels, data.warnings) == (["0", "1"], [])
+
+
+def test_lists_beside_single_labels_are_several_labels(tmp_path: Path) -> None:
+    data = load_cells(tmp_path, ["a", ["a", "b"], ["b"]])
+    assert (data.task, data.labels) == ("multi_label", ["a", "b"])
+
+
+def test_other_kinds_in_one_column_are_a_warning(tmp_path: Path) -> None:
+    data = load_cells(tmp_path, [True, "no", "no"])
+    assert data.labels == ["True", "no"]
+    assert any("cells are of several kinds (40 × a text, 20 × true/false)" in text for text in data.warnings)
+
+
 # --- separators ------------------------------------------------------------------------------------------------
 
 
@@ -125,8 +159,8 @@ def test_another_separator_is_suggested_and_can_be_typed(tmp_path: Path, separat
     cells = [f"a{separator} b", "a", f"b{separator}c", "c"]
     data = load_cells(tmp_path, cells)
     assert data.task == "single_label"
-    note = next(note for note in data.notes if "other cells contain the same parts" in note)
-    override = note.rpartition("--set ")[2].strip("'")
+    warning = next(text for text in data.warnings if "other cells contain the same parts" in text)
+    override = warning.rpartition("--set ")[2].strip("'")
     recipe = resolve("your-data", data=str(tmp_path / "data.jsonl"), overrides=[override]).recipe
     again = load_data(recipe.data)
     assert (again.task, again.labels) == ("multi_label", ["a", "b", "c"])
@@ -134,7 +168,7 @@ def test_another_separator_is_suggested_and_can_be_typed(tmp_path: Path, separat
 
 def test_names_with_commas_are_no_lists(tmp_path: Path) -> None:
     data = load_cells(tmp_path, ["food, drinks", "arts, crafts", "sports"])
-    assert not any("parts" in note for note in data.notes)
+    assert not any("parts" in warning for warning in data.warnings)
 
 
 # --- label_map -------------------------------------------------------------------------------------------------

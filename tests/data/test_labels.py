@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune.data.label_cells import LabelFormat, parse_labels
-from finetune.data.labels import MANY_CLASSES, infer_format, separator_warnings
+from finetune.data.label_format import MANY_CLASSES, infer_format, separator_warnings
 from finetune.data.load import load_data
 from finetune.data.rows import Data, Rows
 from finetune.data.table import BadRows
@@ -24,7 +24,8 @@ def section(**settings: Any) -> DataSection:
 def told(labels: list[Any], **settings: Any) -> tuple[str, list[str]]:
     """The task, and what was said about it."""
     notes: list[str] = []
-    return infer_format(section(**settings), labels, notes).task, notes
+    warnings: list[str] = []
+    return infer_format(section(**settings), labels, notes, warnings).task, notes + warnings
 
 
 def parsed(labels: list[Any], task: str, separator: str = "|") -> list[Any]:
@@ -71,6 +72,9 @@ def advised_override(message: str) -> str:
         [True, False],
         ["TRUE", "FALSE"],
         ["-1", "0", "1"],
+        ["A1", "B2", "C1"],
+        ["topic 1", "topic 12"],
+        ["2024-05-31", "2024-06-01"],
         ["1.5", "many"],
         ["None", "NaN"],
     ],
@@ -87,6 +91,18 @@ def test_many_different_whole_numbers_are_classes_and_it_is_said() -> None:
     assert len(notes) == 1
     assert "51 different whole numbers" in notes[0]
     assert "--set data.task=regression" in notes[0]
+
+
+def test_whole_numbers_that_are_no_codes_and_have_few_rows_each_are_amounts() -> None:
+    prices = [str(100 + 7 * number) for number in range(40)]
+    assert told(prices) == (
+        "regression",
+        ["regression: labels are 40 different whole numbers in 40 rows (if they are classes: data.task=single_label)"],
+    )
+    assert told(prices * 5) == ("single_label", []), "as many rows as classes have"
+    assert told(prices[:10]) == ("single_label", [])
+    assert told([str(number + 1) for number in range(40)]) == ("single_label", []), "codes"
+    assert told(prices, label_map={price: price for price in prices})[0] == "single_label"
 
 
 @pytest.mark.parametrize("labels", [["1.5", "2"], ["0.5"], [1, 2.5], ["1e-3", "5"], ["-0.25", "0"]])
@@ -255,7 +271,7 @@ def test_the_row_that_is_no_number_is_counted_in_the_file_not_among_the_kept(tmp
     [
         ["None", "n/a", "NaN"],
         ["007", "7"],
-        ["1", "1.0", "01"],
+        ["1", "01", "+1"],
         ["TRUE", "true", "True"],
         ["null", "NULL", "na"],
         ["a", "A"],

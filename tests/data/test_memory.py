@@ -337,8 +337,7 @@ def as_objects(cells: Cells) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("column", "cells", "problem"),
     [
-        ("label", first(7, GOOD["label"]), "holds a number in row 1 and a text in row 2; make its cells alike"),
-        ("label", first(True, [0, 1] * 30), "holds true/false in row 1 and a number in row 2"),
+        ("label", first(True, [0, 1] * 30), "holds true/false in row 1 and a number in row 2; make its cells alike"),
         ("label", first("x", [["a"], ["b"]] * 30), "holds a text in row 1 and a list in row 2"),
         ("label", [[1, "a"]] * 60, "holds lists whose parts are not alike"),
         ("label", [{"a", "b"}] * 60, "holds sets, whose order is not fixed"),
@@ -359,6 +358,11 @@ def test_a_column_that_cannot_be_used_matters_where_it_is_used(
     said = [note for note in loaded.notes if "column 'other' is left out: it holds" in note]
     assert len(said) == 1
     assert "columns that are not used: other" in loaded.notes
+
+
+@pytest.mark.parametrize("form", [as_objects, as_dict, rows_of])
+def test_numbers_among_texts_are_texts_as_in_a_csv(form: Callable[[Cells], Any]) -> None:
+    assert load(form({**GOOD, "label": [1, "1", 0.0, "0", None, "1 "] * 10})).labels == ["0", "1"]
 
 
 def test_objects_inside_cells_are_no_texts() -> None:

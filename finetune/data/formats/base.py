@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.data.table import MixedColumn, Table, UnusableColumn
+from finetune.data.table import Table, UnusableColumn
 from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 
@@ -32,8 +32,7 @@ def cells_of(table: Table, name: str) -> list[Any]:
     """All cells of a column, of whatever kinds; None in the rows where the table has no such column."""
     if name not in table.columns:
         return [None] * len(table)
-    column = table.columns[name]
-    return list(column.cells()) if isinstance(column, MixedColumn) else list(column)
+    return list(table.columns[name])
 
 
 def first_cells(table: Table, name: str) -> list[Any]:
@@ -42,7 +41,7 @@ def first_cells(table: Table, name: str) -> list[Any]:
     try:
         cells = [column[row] for row in range(min(len(column), LOOKED_AT))]
     except UnusableColumn:
-        cells = cells_of(table, name)[:LOOKED_AT] if isinstance(column, MixedColumn) else []
+        return []
     return [cell for cell in cells if cell is not None and cell != ""]
 
 

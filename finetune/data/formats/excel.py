@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.dataset_sets import read_splits, refuse_split_names
-from finetune.data.formats.nested import one_kind
-from finetune.data.table import Table, refuse_repeated
+from finetune.data.table import Column, Table, refuse_repeated
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
@@ -87,7 +86,7 @@ def _table(origin: str, rows: Sequence[Sequence[Any]]) -> Table:
     refuse_repeated([name for name in header if name], origin)
     body = rows[1:]
     columns: dict[str, Sequence[Any]] = {
-        name: one_kind(origin, name, [row[index] if index < len(row) else None for row in body])
+        name: Column([[row[index] if index < len(row) else None for row in body]])
         for index, name in enumerate(header)
         if name
     }

@@ -11,8 +11,7 @@ from itertools import chain
 from typing import Any
 
 from finetune.data.formats.base import first_cells
-from finetune.data.table import Column, MixedColumn, Table, kind_of
-from finetune.errors import Problem
+from finetune.data.table import Column, Table
 
 MOST_PATHS = 64  # of one column: more are no names of fields but keys such as ids
 DEEPEST = 8
@@ -23,7 +22,7 @@ def flatten(table: Table) -> Table:
     columns: dict[str, Any] = {}
     nested = []
     for name, column in table.columns.items():
-        objects = not isinstance(column, MixedColumn) and any(_has_object(cell) for cell in first_cells(table, name))
+        objects = any(_has_object(cell) for cell in first_cells(table, name))
         paths = _paths(column) if objects else []
         if not paths or len(paths) > MOST_PATHS:
             columns.setdefault(name, column)
@@ -31,7 +30,7 @@ def flatten(table: Table) -> Table:
         nested.append(name)
         for path in paths:
             whole = ".".join((name, *path))
-            columns.setdefault(whole, one_kind(table.origin, whole, [_follow(cell, path) for cell in column]))
+            columns.setdefault(whole, Column([[_follow(cell, path) for cell in column]]))
     if not nested:
         return table
     shown = ", ".join(f"'{name}'" for name in nested[:5])
@@ -39,17 +38,6 @@ def flatten(table: Table) -> Table:
         f"{table.origin}: {shown} {'hold' if len(nested) > 1 else 'holds'} objects: their parts are columns with dots"
     )
     return replace(table, columns=columns, notes=[*table.notes, said])
-
-
-def one_kind(origin: str, name: str, values: list[Any]) -> Column:
-    """A column of these cells, which can be used where they are of one kind."""
-    kinds = {kind_of(value): row for row, value in reversed([*enumerate(values, start=1)]) if value is not None}
-    kinds.pop("nothing", None)
-    if len(kinds) < 2:
-        return Column([values])
-    (first, row), (other, later), *_ = sorted(kinds.items(), key=lambda item: item[1])
-    problem = f"{origin} row {later}: '{name}' is {other} here and {first} in row {row}. Use one kind of value."
-    return MixedColumn([values], Problem(problem))
 
 
 def _has_object(cell: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from finetune.data.columns import LABEL_NAMES
 from finetune.data.formats.base import first_cells
 from finetune.data.label_cells import NO_COMMAS, CellError, read_list
-from finetune.data.table import Column, MixedColumn, Table
+from finetune.data.table import Column, Table
 from finetune.errors import Change
 from finetune.recipe import DataSection
 
@@ -53,11 +53,10 @@ def _may_be_label(table: Table, name: str, section: DataSection) -> bool:
 
 def _list_reader(table: Table, name: str) -> Callable[[Any], Any] | None:
     """What makes a list of a cell, where the cells are lists, or lists written as text."""
-    if isinstance(table.columns[name], MixedColumn):
-        return None
     cells = first_cells(table, name)
     if cells and all(isinstance(cell, list) for cell in cells):
-        return lambda cell: cell
+        alike = all(cell is None or isinstance(cell, list) for cell in table.columns[name])
+        return (lambda cell: cell) if alike else None
     if cells and all(isinstance(cell, str) and cell[:1] == "[" and cell.rstrip()[-1:] == "]" for cell in cells):
         return _written
     return None

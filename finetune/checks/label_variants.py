@@ -1,0 +1,159 @@
+"""Classes that are no classes: spellings of one name, placeholders for no label, whole lists or JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from finetune.checks.base import EXAMPLES, NAMED, percent, show_row, verb
+from finetune.data.labels import can_drop, count_labels, drop_change
+from finetune.data.rows import Data, Rows, names_of
+from finetune.data.spellings import one_spelling, placeholders, same_spellings, shown
+from finetune.errors import shorten
+from finetune.recipe import DataSection
+from finetune.records.schema import Finding
+
+BRACKETS = ("[]", "{}", "()")
+INSIDE = ",:'\""  # what a list or an object has between its brackets, and a name such as [POS] has not
+
+
+def check_label_variants(data: Data, section: DataSection) -> list[Finding]:
+    """Warnings about the names of classes; numbers have none.
+
+    Args:
+        data: All splits are counted together.
+        section: Of the recipe, whose own `label_map` and `drop_labels` the advice keeps.
+    """
+    if data.labels is None:
+        return []
+    counts: Counter[str] = Counter()
+    for rows in data.whole_splits().values():
+        counts.update(count_labels(rows))
+    return [
+        *_spellings(data, section, counts),
+        *_placeholders(data, section, counts),
+        *_written_values(data, counts),
+        *_standing_alone(data, section, counts),
+    ]
+
+
+def _spellings(data: Data, section: DataSection, counts: Counter[str]) -> list[Finding]:
+    """Case, Unicode form, spaces, trailing full stop, quotes, spelling of a number: `spelling_key` says what counts."""
+    groups = same_spellings(counts)
+    if not groups:
+        return []
+    names = [name for group in groups for name in group]
+    listed = ["/".join(f"{shown(name)} ({counts[name]})" for name in group) for group in groups]
+    return [
+        Finding(
+            check="label_variants",
+            level="warning",
+            text=f"{len(names)} of {len(counts)} classes are spellings of {len(groups)}: {shorten(listed, NAMED)}.",
+            figures={"names": len(names), "groups": len(groups), "classes": len(counts)},
+            examples=_examples(data, names),
+            advice=f"If they mean the same: {one_spelling(section, counts, groups).for_command_line()}",
+        )
+    ]
+
+
+def _placeholders(data: Data, section: DataSection, counts: Counter[str]) -> list[Finding]:
+    """A certain one is a warning; what may be a class (`none`, `unknown`) is information."""
+    sure, maybe = placeholders(counts)
+    if data.task == "multi_label":  # beside other labels `none` is another case, see `_standing_alone`
+        maybe = [name for name in maybe if not _is_alone(data, name)]
+    findings = []
+    for names, warn in ((sure, True), (maybe, False)):
+        if not names:
+            continue
+        rows = sum(counts[name] for name in names)
+        listed = shorten([f"{shown(name)} ({counts[name]})" for name in names], NAMED)
+        stand = verb(len(names), "stands", "stand") if warn else "may stand"
+        findings.append(
+            Finding(
+                check="label_variants",
+                level="warning" if warn else "info",
+                text=f"{verb(len(names), 'Class', 'Classes')} {listed} {stand} for no label "
+                f"({percent(rows / sum(counts.values()))} of the labels).",
+                figures={"names": len(names), "rows": rows},
+                examples=_examples(data, names),
+                advice=_drop(data, section, names),
+            )
+        )
+    return findings
+
+
+def _drop(data: Data, section: DataSection, names: Sequence[str]) -> str:
+    splits = data.whole_splits()
+    left = {name for name in count_labels(splits["train"]) if name not in names}
+    if not can_drop(names, splits.values()) or len(left) < (2 if data.task == "single_label" else 1):
+        return "Label these rows: without them a split or all but one of the classes would be empty"
+    drop = drop_change([*section.drop_labels, *names]).for_command_line()
+    return f"To leave these rows out: {drop}. If it is a class of its own, nothing is to do"
+
+
+def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:
+    """Classes whose name is a list or an object written as text."""
+    names = [name for name in counts if name[:1] + name[-1:] in BRACKETS and set(name) & set(INSIDE)]
+    if not names:
+        return []
+    rows = sum(counts[name] for name in names)
+    return [
+        Finding(
+            check="label_variants",
+            level="warning",
+            text=f"{len(names)} of {len(counts)} classes are lists or JSON written as text, in {rows} rows: "
+            f"{shorten([shown(name) for name in names], NAMED)}.",
+            figures={"names": len(names), "rows": rows, "classes": len(counts)},
+            examples=_examples(data, names),
+            advice="Each is one class by its whole text. Write one label in a cell, or several joined by '|', or make "
+            "every cell a list",
+        )
+    ]
+
+
+def _standing_alone(data: Data, section: DataSection, counts: Counter[str]) -> list[Finding]:
+    """In data with several labels a row: a name for no label that never stands with another."""
+    if data.task != "multi_label":
+        return []
+    names = [name for name in placeholders(counts)[1] if _is_alone(data, name)]
+    if not names:
+        return []
+    rows = sum(counts[name] for name in names)
+    advice = _drop(data, section, names)
+    return [
+        Finding(
+            check="label_variants",
+            level="warning",
+            text=f"{verb(len(names), 'Label', 'Labels')} {shorten([shown(name) for name in names], NAMED)} never "
+            f"{verb(len(names), 'stands', 'stand')} with another one ({rows} rows), and "
+            f"{verb(len(names), 'is', 'are')} trained as a label of its own.",
+            figures={"names": len(names), "rows": rows},
+            examples=_examples(data, names),
+            advice=f"If such rows have no label, leave their cells empty: a row may have none. {advice}",
+        )
+    ]
+
+
+def _is_alone(data: Data, name: str) -> bool:
+    """Whether rows with this label have no other, where rows may have several."""
+    sets = [label for rows in data.whole_splits().values() for label in rows.labels if name in label]
+    return all(len(label) == 1 for label in sets)
+
+
+def _examples(data: Data, names: Sequence[str]) -> list[str]:
+    """A row of each of the first names."""
+    wanted = dict.fromkeys(names[:EXAMPLES])
+    found: dict[str, str] = {}
+    for split, rows in data.whole_splits().items():
+        for name, index in _first_rows(rows, wanted).items():
+            found.setdefault(name, show_row(split, rows, index, label=True))
+    return [found[name] for name in wanted if name in found]
+
+
+def _first_rows(rows: Rows, names: dict[str, None]) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for index, label in enumerate(rows.labels):
+        for name in names_of(label):
+            if name in names:
+                first.setdefault(name, index)
+    return first

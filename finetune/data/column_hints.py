@@ -1,0 +1,140 @@
+"""What columns that nobody named seem to hold: texts, official splits, an annotator's verdict, 0/1 labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.label_cells import FLAGS, is_blank
+from finetune.data.table import Table
+from finetune.errors import Change, DataError
+from finetune.recipe import DataSection
+
+SAMPLED = 200  # filled cells in which texts are recognised
+WORDS = 4  # of letters, from which a cell is a text and no name or date
+FEW_VALUES = 12  # most different values of a column that says what a row is for
+SPLIT_WORD = re.compile(
+    r"(?:^|[\W_])(?:public|private)?[\W_]?(train|training|valid|validation|val|dev|test|testing)(?:$|[\W_])"
+)
+# is_valid of fastai, is_test, test_flag: 1 means this split.
+FLAG_NAME = re.compile(r"(?:is|in)?_?(train|training|valid|validation|val|dev|test|testing)_?(?:set|flag|split)?")
+ACCEPTED = frozenset({"accept", "accepted", "approve", "approved", "submitted", "completed", "done", "valid", "ok"})
+REFUSED = frozenset(
+    {
+        *("reject", "rejected", "ignore", "ignored", "discard", "discarded", "skip", "skipped"),
+        *("cancelled", "canceled", "draft", "pending", "flagged"),
+    }
+)
+REFUSED_FLAG = re.compile(r"(?:is|was)?_?(?:rejected|ignored|discarded|skipped|cancelled|canceled|deleted|flagged)")
+
+
+def filled_cells(table: Table, name: str) -> Iterator[Any]:
+    """The cells of a column that are not empty; none of a column that cannot be used."""
+    try:
+        yield from (cell for cell in table.columns[name] if not is_blank(cell))
+    except DataError:
+        return
+
+
+def holds_texts(table: Table, name: str, words: int = WORDS) -> bool:
+    """Whether at least half of the first filled cells are texts of some words, and most of them differ."""
+    cells = list(islice(filled_cells(table, name), SAMPLED))
+    texts = [cell for cell in cells if isinstance(cell, str) and sum(map(str.isalpha, _words(cell))) >= words]
+    return bool(texts) and 2 * len(texts) >= len(cells) and 2 * len(set(texts)) > len(texts)
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word.strip(".,;:!?\"'()") for word in text.split())
+
+
+def few_values(table: Table, name: str) -> Counter[str] | None:
+    """Value (lower case) -> rows of a column with at most twelve different ones; None for any other column."""
+    counts: Counter[str] = Counter()
+    for cell in filled_cells(table, name):
+        if isinstance(cell, list | dict):
+            return None
+        counts[str(cell).strip().lower()] += 1
+        if len(counts) > FEW_VALUES:
+            return None
+    return counts
+
+
+def flag_split(name: str) -> str | None:
+    """The split that 1 stands for in a column of this name, if it is a flag of one: is_test -> test."""
+    found = FLAG_NAME.fullmatch(name.strip().lower())
+    return None if found is None else next(split for split, words in SPLIT_NAMES.items() if found[1] in words)
+
+
+def flag_columns(table: Table, names: Iterable[str]) -> list[str]:
+    """Columns of 0/1 or true/false in which both occur."""
+    found = {name: values for name in names if (values := few_values(table, name))}
+    return [
+        name for name, values in found.items() if set(values) <= set(FLAGS) and len({FLAGS[v] for v in values}) == 2
+    ]
+
+
+def hints(section: DataSection, table: Table, unused: list[str], text: str, pair: str | None) -> list[str]:
+    """Warnings about columns that are not used and seem to be meant.
+
+    Args:
+        section: What the recipe names.
+        table: Whose columns they are.
+        unused: Names of columns without a role.
+        text: The column with the text.
+        pair: The column with the second text, or None.
+    """
+    warnings = []
+    chosen = section.text is not None or section.template is not None  # who names the text knows the others
+    for name in unused:
+        values = few_values(table, name)
+        if values and _speaks_of_splits(name, values) and section.split_file is None:
+            use = Change(settings={"data.split_column": name}).for_command_line()
+            warnings.append(
+                f"column '{name}' holds {_counted(values)}: if these are the official splits, use them: {use}"
+            )
+        elif values and (kept := _kept_values(name, values)):
+            keep = Change(settings={"data.keep": {name: kept}}).for_command_line()
+            warnings.append(
+                f"column '{name}' holds {_counted(values)}: all of these rows are used. To keep some: {keep}"
+            )
+        elif values is None and not chosen and holds_texts(table, name):
+            ways = ", or ".join(change.for_command_line() for change in _text_changes(name, text, pair))
+            warnings.append(f"column '{name}' holds texts too, which are not used: {ways}")
+    return warnings
+
+
+def _text_changes(name: str, text: str, pair: str | None) -> list[Change]:
+    """What may be done with a further column of texts."""
+    if pair is not None:
+        return [Change(settings={"data.text": text, "data.text_pair": pair}, note="these two")]
+    return [
+        Change(settings={"data.text_pair": name}, note="a pair"),
+        Change(settings={"data.template": f"{{{text}}} {{{name}}}"}, note="one text"),
+        Change(settings={"data.text": text}, note=f"'{text}' alone"),
+    ]
+
+
+def _counted(values: Counter[str]) -> str:
+    return ", ".join(f"{value} ({count})" for value, count in values.most_common())
+
+
+def _speaks_of_splits(name: str, values: Counter[str]) -> bool:
+    if set(values) <= set(FLAGS):
+        return len(values) > 1 and flag_split(name) is not None
+    known = [found[1] for value in values if (found := SPLIT_WORD.search(value))]
+    return len(values) > 1 and len(known) == len(values) and any(word.startswith("train") for word in known)
+
+
+def _kept_values(name: str, values: Counter[str]) -> str | list[str] | None:
+    """What an annotator accepted, where a column says so and something was refused."""
+    if set(values) <= set(FLAGS):
+        kept = [value for value in values if not FLAGS[value]] if REFUSED_FLAG.fullmatch(name.strip().lower()) else []
+    else:
+        kept = sorted(set(values) & ACCEPTED) if set(values) <= ACCEPTED | REFUSED else []
+    if not kept or len(values) == len(kept):
+        return None
+    return kept[0] if len(kept) == 1 else kept

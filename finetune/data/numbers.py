@@ -1,0 +1,149 @@
+"""Numbers as people write them in a label column: `1,299.00`, `4,2`, `83%`, `EUR 12`. One style for the column."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_SIGN = 12  # characters of a currency, unit or % beside the digits
+GROUPERS = " '’\u00a0\u2009\u202f"  # between thousands, beside the point or comma that is not the decimal mark
+MINUS = ("-", "−")
+NO_SIGN = ("", "")
+WRITTEN = re.compile(
+    r"(?P<minus>[-+−]?)(?P<before>(?:[^-\d+−.,]+(?:\. )?)?)\s*(?P<inner>[-+−]?)"
+    rf"(?P<digits>[.,]?\d(?:[\d.,{GROUPERS}]*\d)?)(?P<after>[^-\d+−,]*)"
+)
+# A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
+AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
+AMOUNT_AFTER = re.compile(r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,4}\.?")
+PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # as pandas and spreadsheets write numbers
+
+
+def as_number(cell: Any) -> float | None:
+    """The finite number that a cell is as Python writes numbers, if it is one."""
+    if isinstance(cell, bool | list | dict) or cell is None:
+        return None
+    try:
+        number = float(cell)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True)
+class NumberStyle:
+    """How the numbers of a column are written.
+
+    Attributes:
+        decimal: The decimal mark, "." or ",".
+        sign: Currency, unit or % of most cells: what stands before and after the digits.
+        grouped: Whether thousands are set apart in a cell.
+        unclear: A cell such as `1,299` where no cell tells whether the comma is the decimal mark.
+    """
+
+    decimal: str = "."
+    sign: tuple[str, str] = NO_SIGN
+    grouped: bool = False
+    unclear: str | None = None
+
+    def read(self, cell: Any) -> float | None:
+        """The finite number that a cell is in this style; None where it is none, or has another sign."""
+        if not isinstance(cell, str) or self.decimal == "." or not {",", "."} & set(cell):
+            number = as_number(cell)
+            if number is not None or not isinstance(cell, str):
+                return number
+        written = _Written.of(cell)
+        return None if written is None or written.sign not in (NO_SIGN, self.sign) else written.value(self.decimal)
+
+    def has_sign(self, cell: Any) -> bool:
+        """Whether the cell is a number with the sign of the column."""
+        written = _Written.of(cell) if isinstance(cell, str) else None
+        return written is not None and written.sign == self.sign != NO_SIGN and self.read(cell) is not None
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether the sign is that of an amount: a currency, a unit, %."""
+        before, after = self.sign
+        if self.sign == NO_SIGN or (before and after):
+            return False
+        return bool(AMOUNT_BEFORE.fullmatch(before) if before else AMOUNT_AFTER.fullmatch(after))
+
+
+PLAIN = NumberStyle()  # as Python writes numbers
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A cell with its digits in one place: minus, what stands before and after, digits with their marks."""
+
+    minus: bool
+    sign: tuple[str, str]
+    digits: str
+
+    @staticmethod
+    def of(cell: str) -> _Written | None:
+        found = WRITTEN.fullmatch(cell.strip())
+        if found is None or (found["minus"] and found["inner"]):
+            return None
+        sign = (found["before"].strip(), found["after"].strip())
+        if len("".join(sign)) > LONGEST_SIGN:
+            return None
+        return _Written(bool(set(MINUS) & {found["minus"], found["inner"]}), sign, found["digits"])
+
+    def value(self, decimal: str) -> float | None:
+        """Thousands come in groups of three, set apart by one mark throughout, and do not start with 0."""
+        whole, mark, fraction = self.digits.partition(decimal)
+        if mark and not fraction.isdecimal():
+            return None
+        if whole and not whole.isdecimal():
+            marks = ("," if decimal == "." else ".") + GROUPERS
+            if not re.fullmatch(rf"[1-9]\d{{0,2}}([{marks}])\d{{3}}(?:\1\d{{3}})*", whole):
+                return None
+            whole = "".join(character for character in whole if character.isdecimal())
+        number = float(f"{whole or '0'}.{fraction or '0'}")
+        return (-number if self.minus else number) if math.isfinite(number) else None
+
+    def decimal(self) -> str | None:
+        """The decimal mark, where the digits are a number with one of the two only."""
+        marks = [mark for mark in ".," if self.value(mark) is not None]
+        return marks[0] if len(marks) == 1 and {",", "."} & set(self.digits) else None
+
+
+def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyle:
+    """The style in which most cells of a column are numbers.
+
+    A cell with one reading votes for the decimal mark: `4,2` and `1.299,00` for the comma, `4.2` and `1,299.00` for the
+    point. Where every cell has two readings (`1,299`), or none has a mark, it is the point.
+
+    Args:
+        cells: Filled label cells.
+        decimal: The mark, where the recipe says it.
+    """
+    counts = Counter(cell for cell in cells if isinstance(cell, str))
+    found = {cell: written for cell in counts if (written := _Written.of(cell)) is not None}
+    votes: Counter[str | None] = Counter()
+    for cell, written in found.items():
+        votes[written.decimal()] += counts[cell]
+    chosen = decimal or ("," if votes[","] > votes["."] else ".")
+    found = {cell: written for cell, written in found.items() if written.value(chosen) is not None}
+    signs: Counter[tuple[str, str]] = Counter()
+    for cell, written in found.items():
+        signs[written.sign] += counts[cell]
+    sign = next((sign for sign, count in signs.items() if sign != NO_SIGN and 2 * count > len(cells)), NO_SIGN)
+    same = {cell: written for cell, written in found.items() if written.sign in (NO_SIGN, sign)}
+    known = decimal is not None or votes[","] + votes["."] > 0
+    return NumberStyle(
+        chosen,
+        sign,
+        any(not written.digits.replace(chosen, "", 1).isdecimal() for written in same.values()),
+        None if known else next((cell for cell, written in same.items() if "," in written.digits), None),
+    )
+
+
+def is_plain_decimal(name: str) -> bool:
+    """Whether a name is a number in the usual notation: no zeros in front, no exponent, no sign but a minus."""
+    return PLAIN_DECIMAL.fullmatch(name) is not None
