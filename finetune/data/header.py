@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finetune.data.encoding import UNREADABLE
-from finetune.data.label_cells import as_number
+from finetune.data.numbers import as_number
 from finetune.data.preface import ROLE_NAMES, Preface
 from finetune.data.table import refuse_repeated
 from finetune.errors import Change, DataError

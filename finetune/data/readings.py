@@ -10,7 +10,7 @@ from itertools import islice
 
 from finetune.data.dialect import Dialect
 from finetune.data.encoding import TextFile
-from finetune.data.label_cells import as_number
+from finetune.data.numbers import as_number
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 

@@ -11,7 +11,8 @@ from typing import Any
 from finetune.data.columns import LABEL_NAMES
 from finetune.data.formats.annotations import Item, annotated_table
 from finetune.data.formats.base import Export, first_cells, holds, lone, rows_of
-from finetune.data.label_cells import as_number, is_blank
+from finetune.data.label_cells import is_blank
+from finetune.data.numbers import as_number
 from finetune.data.table import Table
 from finetune.errors import DataError
 from finetune.recipe import DataSection
