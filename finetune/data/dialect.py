@@ -198,9 +198,11 @@ def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
             record = csv.Error("a cell is not in quotes") if line.strip("\r\n") else []
         elif len(parts) > MOST_LINES:
             record = csv.Error(OPEN)
-        elif not isinstance(record, list) or len(record) < width:
-            continue
-        elif not width and len(record) == 1 and "".join(parts).count(quote) % 2:  # a first cell that goes on
+        elif (
+            not isinstance(record, list)
+            or len(record) < width
+            or (not width and len(record) == 1 and "".join(parts).count(quote) % 2)
+        ):
             continue
         else:
             width = width or len(record)

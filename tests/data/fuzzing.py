@@ -230,8 +230,8 @@ def check_valid(random_: random.Random, folder: Path) -> str:
 
 
 def check_dialect(random_: random.Random, folder: Path) -> str:
-    """A delimited file of any way of quoting, with and without a header, with comments, packed or not, arrives as it was
-    generated where the recipe says how it is written, and with the labels that it has where the recipe does not."""
+    """A delimited file of any way of quoting, with and without a header, with comments, packed or not, arrives as it
+    was generated where the recipe says how it is written, and with the labels that it has where it does not."""
     file = make_dialect(random_)
     assert load_rows(folder, file) == expected(file.rows)
     detected = {key: file.settings[key] for key in ("encoding", "columns", "comment") if key in file.settings}
@@ -251,7 +251,7 @@ def make_dialect(random_: random.Random) -> File:
     without = {"none": f"{delimiter}\r\n", "sloppy": f"{delimiter}\r\n"}.get(quoting, "")
     rows = make_rows(random_, "utf-8", without)
     if quoting == "sloppy":
-        rows = [(re.sub("\"+", "\"", text), label) for text, label in rows]
+        rows = [(re.sub('"+', '"', text), label) for text, label in rows]
     settings: dict[str, Any] = {"delimiter": delimiter, "header": random_.random() < 0.5}
     settings |= {
         "none": {"quoting": "none"},
