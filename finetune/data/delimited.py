@@ -220,7 +220,7 @@ def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Tabl
         notes=[*notes, *header.notes, *index_notes],
         warnings=[*file.warnings, *header.warnings, *index_warnings, *_long_rows(reading), *reading.bad.warnings()],
         dropped=reading.bad.dropped(),
-        lines=reading.lines,
+        lines=+reading.lines,
     )
 
 

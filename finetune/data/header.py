@@ -193,7 +193,11 @@ def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int])
     listed = ", ".join(f"'{name}'" for name in texts)
     others = [name for name in columns if name not in texts and not NAMELESS.fullmatch(name)]
     text = max(others, key=lambda name: sum(map(len, columns[name])), default="text")
-    way = Change(settings={"data.template": " ".join(f"{{{name}}}" for name in (text, *texts))})
+    names = {name: f"column {positions[name]}" for name in texts}  # a template takes no name with a colon
+    settings: dict[str, Any] = {"data.template": " ".join(f"{{{name}}}" for name in (text, *names.values()))}
+    if list(names) != list(names.values()):
+        settings["data.columns"] = [names.get(name, name) for name in columns]
+    way = Change(settings=settings)
     return notes, [
         f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs "
         f"on into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "

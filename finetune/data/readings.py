@@ -17,6 +17,7 @@ from finetune.recipe import DataSection
 DELIMITERS = ",;\t|"
 SAMPLED = 200  # rows in which the delimiter is detected
 FITTING = 0.5  # fraction of them that must fit where bad rows are to be left out
+CLEARLY = 2  # times as many lines in doubt as in another way of reading
 SAME = 0.8  # fraction of the cells of disputed lines that other rows must have too
 MOST_LINES = 500  # of a row, on average, in the first rows
 MOST_VALUES = 10_000  # different cells of a column that are counted
@@ -41,6 +42,11 @@ class Fit:
     misfits: int = 0
     doubtful: int = 0
     disputed: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def in_doubt(self) -> int:
+        """Lines that do not fit, or may be rows by themselves."""
+        return self.misfits + self.doubtful
 
     @property
     def fraction(self) -> float:
@@ -155,10 +161,8 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
 def best_reading(
     file: TextFile, skip: int, section: DataSection, dialect: Dialect
 ) -> tuple[Dialect, dict[Dialect, Fit]]:
-    """The way to read the whole file that leaves the fewest lines in doubt, and what was found of each that was tried.
-
-    The way of the first rows wins a tie.
-    """
+    """The way to read the whole file that leaves clearly the fewest lines in doubt, else that of the first rows; and
+    what was found of each way that was tried."""
     held = _marks_in(lines_from(file, skip), dialect.delimiter)
     tried = {dialect: fit(file, skip, dialect)}
     for way in ways(section):
@@ -167,7 +171,7 @@ def best_reading(
             tried[other] = fit(file, skip, other)
     best = dialect
     for other, found in tried.items():
-        if found.width < 2 or found.misfits + found.doubtful >= tried[best].misfits + tried[best].doubtful:
+        if found.width < 2 or CLEARLY * found.in_doubt > tried[best].in_doubt or not tried[best].in_doubt:
             continue
         if other.quote is None and not are_rows(file, skip, best, other):
             continue

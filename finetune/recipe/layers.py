@@ -252,8 +252,9 @@ def _instead_of_section(section: str, value: Any) -> tuple[Change, ...]:
 
 
 def _is_bare(value: str) -> bool:
-    """Neither quoted nor null, so that YAML has nothing to read in it."""
-    return value.strip()[:1] not in ("", "'", '"') and value.strip().lower() not in ("null", "~")
+    """A quote alone, or neither quoted nor null, so that YAML has nothing to read in it."""
+    starts_bare = value.strip()[:1] not in ("", "'", '"') and value.strip().lower() not in ("null", "~")
+    return starts_bare or value in ("'", '"')
 
 
 def is_preset_file(path: str) -> bool:

@@ -231,7 +231,7 @@ def check_valid(random_: random.Random, folder: Path) -> str:
 
 def check_dialect(random_: random.Random, folder: Path) -> str:
     """A delimited file of any way of quoting, with and without a header, with comments, packed or not, arrives as it
-    was generated where the recipe says how it is written, and with its own labels where the recipe does not."""
+    was generated where the recipe says how it is written, and with the labels that it has where it does not."""
     file = make_dialect(random_)
     assert load_rows(folder, file) == expected(file.rows)
     detected = {key: file.settings[key] for key in ("encoding", "columns", "comment") if key in file.settings}
