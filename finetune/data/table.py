@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,17 +59,22 @@ class Column(Sequence[Any]):
         offset = positions - self._starts[number]
         return self._decode(self._chunks[number][offset : offset + 1])[0]
 
-    def take(self, rows: Sequence[int]) -> Column:
-        """The column of these rows, in ascending order; what a chunk holds stays packed."""
-        chunks, start = [], 0
-        for chunk in self._chunks:
-            end = bisect_left(rows, start + len(chunk))
-            inside = [row - start for row in rows[bisect_left(rows, start) : end]]
-            chunks.append(
-                [chunk[row] for row in inside] if isinstance(chunk, list | Column | range) else chunk.take(inside)
-            )
-            start += len(chunk)
-        return Column(chunks, self._decode)
+
+@dataclass(frozen=True)
+class _Taken:
+    """Some rows of a column, unpacked when they are asked for."""
+
+    column: Sequence[Any]
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> _Taken:
+        return _Taken(self.column, self.rows[part])
+
+    def values(self) -> list[Any]:
+        return [self.column[row] for row in self.rows]
 
 
 def pack(values: list[Any]) -> Any:
@@ -125,10 +130,9 @@ class Table:
         return index + 1 if self.numbers is None else self.numbers[index]
 
     def take(self, rows: Sequence[int]) -> Table:
-        """The table of these rows (ascending), without what reading had to say."""
+        """The table of these rows, without what reading had to say."""
         columns: dict[str, Sequence[Any]] = {
-            name: column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
-            for name, column in self.columns.items()
+            name: Column([_Taken(column, rows)], _Taken.values) for name, column in self.columns.items()
         }
         return Table(self.origin, columns, self.label_names, numbers=[self.number(row) for row in rows])
 

@@ -257,7 +257,6 @@ def test_where_there_is_no_list_of_objects_there_are_no_splits_to_save(write: Wr
         ("a", "holds a str. Expected a list of objects"),
         ([], "holds no objects with keys"),
         ([{"text": "a"}, 5], "entry 2: expected an object {…}, found a int"),
-        ([{"label": 1}, {"label": "x"}], "entry 2: 'label' is a text here and a number in entry 1"),
     ],
 )
 def test_json_of_another_shape_is_refused(write: Write, content: Any, expected: str) -> None:
@@ -270,7 +269,6 @@ def test_json_of_another_shape_is_refused(write: Write, content: Any, expected: 
         ('[\n{"text": "a"},\n{"text" "b"}]', "line 3: not JSON"),
         ('[{"text": "a", "text": "b"}]', "key 'text' is given twice"),
         ("[" * 100_000, "not JSON"),
-        ('[{"label": 1e999}]', "1e999 is too large"),
     ],
 )
 def test_json_that_is_broken_is_refused(write: Write, content: str, expected: str) -> None:
