@@ -66,7 +66,12 @@ def test_equal_numbers_are_one_class_over_all_files_and_it_is_said(
 ) -> None:
     data = load_data(DataSection(source=str(write(tmp_path, train=train, test=test))))
     assert data.labels == ["0", "1"]
-    assert any(note.startswith("labels: equal numbers are one class: ") for note in data.notes)
+    assert any(note.startswith("labels: equal whole numbers are one class: ") for note in data.notes)
+
+
+def test_versions_are_no_numbers(tmp_path: Path) -> None:
+    data = load_data(DataSection(source=str(write(tmp_path, train=["1.1", "1.10", "1.0"])), task="single_label"))
+    assert data.labels == ["1.0", "1.1", "1.10"]
 
 
 def test_numbers_in_one_spelling_keep_it(tmp_path: Path) -> None:
