@@ -87,13 +87,14 @@ def one_spelling(section: DataSection, names: Iterable[str], groups: Iterable[li
 def placeholders(names: Collection[str]) -> tuple[list[str], list[str]]:
     """Names that stand for no label, and names that may.
 
-    -1 stands for it beside at least three classes 0, 1, 2, … (of `datasets`, Snorkel and others).
+    -1 stands for it beside at least three classes 0, 1, 2, … or 1, 2, 3, … (of `datasets`, Snorkel and others).
     """
     lowered = {name: name.strip().casefold() for name in names}
     sure = [name for name, low in lowered.items() if low in PLACEHOLDERS]
     maybe = [name for name, low in lowered.items() if low in MAYBE_PLACEHOLDERS]
-    codes = {str(code) for code in range(len(names) - 1)}
-    if "-1" in lowered and len(codes) > 2 and codes == set(names) - {"-1"}:
+    others = set(names) - {"-1"}
+    codes = [{str(code + first) for code in range(len(others))} for first in (0, 1)]
+    if "-1" in lowered and len(others) > 2 and others in codes:
         sure.append("-1")
     return sorted(sure), sorted(maybe)
 

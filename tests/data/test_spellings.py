@@ -56,6 +56,7 @@ def test_placeholders_are_known(name: str) -> None:
 def test_what_may_be_a_class_is_told_apart() -> None:
     assert placeholders(["favor", "against", "none", "Unknown"]) == ([], ["Unknown", "none"])
     assert placeholders(["0", "1", "2", "-1"]) == (["-1"], [])
+    assert placeholders(["1", "2", "3", "-1"]) == (["-1"], [])
     assert placeholders(["0", "1", "-1"]) == ([], []), "a sentiment"
     assert placeholders(["a", "b"]) == ([], [])
 
