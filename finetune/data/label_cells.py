@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from finetune.data.table import BadRows
 from finetune.errors import Change, DataError, Problem, suggest
 from finetune.tasks import Task
 
+BOXES = ("[]", "()", "{}")  # around a list, a tuple, a set
 MOSTLY = 0.95  # fraction of cells that must read as lists, for all to be read so
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 # How numpy prints an array: Python would read ['a' 'b'] as ['ab'].
@@ -145,7 +146,7 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     Raises:
         DataError: They are printed numpy arrays, in which the end of a label cannot be seen.
     """
-    boxed = [cell for cell in cells if _is_boxed(cell)]
+    boxed = [cell for cell in cells if _is_boxed(cell, BOXES)]
     if not boxed or len(boxed) < MOSTLY * len(cells):
         return False
     printed = next((cell for cell in boxed if NO_COMMAS.fullmatch(cell.strip())), None)
@@ -158,8 +159,8 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     return sum(_reads_as_list(cell) for cell in boxed) >= MOSTLY * len(cells)
 
 
-def _is_boxed(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.strip()[:1] == "[" and cell.strip()[-1:] == "]"
+def _is_boxed(cell: Any, boxes: Collection[str] = BOXES[:1]) -> bool:
+    return isinstance(cell, str) and cell.strip()[:1] + cell.strip()[-1:] in boxes
 
 
 def are_bare_lists(cells: Sequence[Any]) -> bool:
@@ -205,7 +206,7 @@ def as_written_list(cell: str) -> bool:
 
 
 def read_list(cell: Any) -> list[Any]:
-    """The list that a cell such as `["a", "b"]` or `['a', 'b']` is or spells.
+    """The list that a cell such as `["a", "b"]` or `['a', 'b']` is or spells; a tuple or set of Python is one, too.
 
     Raises:
         CellError: The cell is nothing of the kind.
@@ -219,9 +220,9 @@ def read_list(cell: Any) -> list[Any]:
             content = ast.literal_eval(str(cell).strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise CellError("is not a list of labels, although the other cells are") from error
-    if not isinstance(content, list):
+    if not isinstance(content, list | tuple | set):
         raise CellError("is not a list of labels, although the other cells are")
-    return content
+    return list(content) if isinstance(content, list | tuple) else sorted(content, key=str)
 
 
 def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[str]) -> dict[str, Rows]:

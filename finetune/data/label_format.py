@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from finetune.data.label_cells import LabelFormat, are_bare_lists, are_written_lists
@@ -138,6 +139,16 @@ def _task_of_numbers(
             notes.append(f"regression: labels are numbers {what} (if they are classes: data.task=single_label)")
             return "regression"
         return _task_of_whole_numbers([int(number) for number in numbers if number is not None], notes, warnings)
+    other = replace(plain, decimal="," if plain.decimal == "." else ".")
+    if odd and section.decimal is None and all(other.read(label) is not None for label in odd):
+        first = next(label for label, number in zip(labels, numbers, strict=True) if number is not None)
+        raise DataError(
+            f"labels are numbers, some with a decimal comma and some with a point: {len(labels) - len(odd)} are like "
+            f"{first!r}, {len(odd)} like {odd[0]!r}. Write them alike, or say that labels are classes.",
+            AS_CLASSES,
+            key="data.label",
+            found=odd[0],
+        )
     if not 0 < len(odd) <= ODD_FRACTION * len(labels):
         return "single_label"
     if fractions:
@@ -146,7 +157,7 @@ def _task_of_numbers(
             f"{len(labels) - len(odd)} of {len(labels)} labels are numbers, some with fractions, but {odd[0]!r} is "
             "not. Correct it, leave such rows out, or say that labels are classes.",
             Change(settings={"data.task": "regression", "data.skip_bad_rows": True}, note="leaves such rows out"),
-            Change(settings={"data.task": "single_label"}, note="classes"),
+            replace(AS_CLASSES, note="classes"),
             *([several] if plain.decimal == "," else []),
             key="data.label",
             found=odd[0],

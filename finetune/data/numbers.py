@@ -20,7 +20,7 @@ WRITTEN = re.compile(
 # A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
 AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
 AMOUNT_AFTER = re.compile(r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,4}\.?")
-PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # as pandas and spreadsheets write numbers
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # as programs write whole numbers: 3, and 3.0 beside a gap
 
 
 def as_number(cell: Any) -> float | None:
@@ -144,6 +144,6 @@ def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyl
     )
 
 
-def is_plain_decimal(name: str) -> bool:
-    """Whether a name is a number in the usual notation: no zeros in front, no exponent, no sign but a minus."""
-    return PLAIN_DECIMAL.fullmatch(name) is not None
+def is_whole(name: str) -> bool:
+    """Whether a name is a whole number as programs write it: 1 or 1.0, not 01. The version 1.10 is no 1.1."""
+    return WHOLE.fullmatch(name) is not None

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from finetune.data.numbers import as_number, is_plain_decimal
+from finetune.data.numbers import as_number, is_whole
 from finetune.data.rows import Rows, names_of
-from finetune.errors import Change
+from finetune.errors import Change, shorten
 from finetune.recipe import DataSection
 
+NAMED = 10  # labels in one message
 BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 TRAILING = " .,;:"
 QUOTES = "\"'“”‘’«»"
@@ -86,19 +87,20 @@ def one_spelling(section: DataSection, names: Iterable[str], groups: Iterable[li
 def placeholders(names: Collection[str]) -> tuple[list[str], list[str]]:
     """Names that stand for no label, and names that may.
 
-    -1 stands for it beside at least three classes 0, 1, 2, … (of `datasets`, Snorkel and others).
+    -1 stands for it beside at least three classes 0, 1, 2, … or 1, 2, 3, … (of `datasets`, Snorkel and others).
     """
     lowered = {name: name.strip().casefold() for name in names}
     sure = [name for name, low in lowered.items() if low in PLACEHOLDERS]
     maybe = [name for name, low in lowered.items() if low in MAYBE_PLACEHOLDERS]
-    codes = {str(code) for code in range(len(names) - 1)}
-    if "-1" in lowered and len(codes) > 2 and codes == set(names) - {"-1"}:
+    others = set(names) - {"-1"}
+    codes = [{str(code + first) for code in range(len(others))} for first in (0, 1)]
+    if "-1" in lowered and len(others) > 2 and others in codes:
         sure.append("-1")
     return sorted(sure), sorted(maybe)
 
 
 def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[str]) -> dict[str, Rows]:
-    """Give equal numbers in decimal notation one name over all tables: `1.0`, as pandas writes a column with a gap, is
+    """Give equal whole numbers one name over all tables: `1.0`, as pandas writes a column with a gap, is
     the class `1` of another file. A spelling that the recipe names wins, else the shortest.
 
     Args:
@@ -109,7 +111,7 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
     names = {name for rows in tables.values() for label in rows.labels for name in names_of(label)}
     by_value: dict[Decimal, list[str]] = defaultdict(list)
     for name in names:
-        if is_plain_decimal(name):
+        if is_whole(name):
             by_value[Decimal(name)].append(name)
     new: dict[str, str] = {}
     for spellings in by_value.values():
@@ -117,9 +119,8 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
         new.update({name: kept for name in spellings if name != kept and name not in named})
     if not new:
         return tables
-    notes.append(
-        f"labels: equal numbers are one class: {', '.join(f'{old} is {kept}' for old, kept in sorted(new.items()))}"
-    )
+    shown_names = shorten([f"{old} is {kept}" for old, kept in sorted(new.items())], NAMED)
+    notes.append(f"labels: equal whole numbers are one class: {shown_names}")
     return {
         name: replace(rows, labels=[_renamed(label, new) for label in rows.labels]) for name, rows in tables.items()
     }

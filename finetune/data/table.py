@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,21 +106,6 @@ class Column(Sequence[Any]):
         if self._last[0] != number:
             self._last = (number, chunk.unpacked())
         return self._last[1][offset]
-
-    def take(self, rows: Sequence[int]) -> Column:
-        """The column of these rows, in ascending order; what a chunk holds stays packed."""
-        chunks, start = [], 0
-        for chunk in self._chunks:
-            end = bisect_left(rows, start + len(chunk))
-            inside = [row - start for row in rows[bisect_left(rows, start) : end]]
-            values = chunk.unpacked() if isinstance(chunk, Texts) else chunk
-            if isinstance(values, list | Column | range):
-                taken = [values[row] for row in inside]
-                chunks.append(pack(taken) if self._decode is _plain else taken)
-            else:
-                chunks.append(values.take(inside))
-            start += len(chunk)
-        return Column(chunks, self._decode)
 
 
 class Picked(Sequence[Any]):
@@ -260,11 +245,8 @@ class Table:
         return index + 1 if self.numbers is None else self.numbers[index]
 
     def take(self, rows: Sequence[int]) -> Table:
-        """The table of these rows (ascending), without what reading had to say."""
-        columns: dict[str, Sequence[Any]] = {
-            name: column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
-            for name, column in self.columns.items()
-        }
+        """The table of these rows, without what reading had to say."""
+        columns = {name: pick(column, rows) for name, column in self.columns.items()}
         numbers = [self.number(row) for row in rows]
         return Table(self.origin, columns, self.label_names, roles=self.roles, numbers=numbers)
 

@@ -82,8 +82,14 @@ def test_a_missing_label_column_suggests_the_closest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "cells",
-    [['["a"]', "[]", '["a", "b"]'], ["['a']", "[]", "['a', 'b']"], ['["a"]', "[]", "['a', \"b\"]"]],
-    ids=["json", "python", "mixed"],
+    [
+        ['["a"]', "[]", '["a", "b"]'],
+        ["['a']", "[]", "['a', 'b']"],
+        ['["a"]', "[]", "['a', \"b\"]"],
+        ["('a',)", "()", "('a', 'b')"],
+        ["{'a'}", "[]", "{'b', 'a'}"],
+    ],
+    ids=["json", "python", "mixed", "tuples", "sets"],
 )
 def test_lists_written_as_text_are_lists_and_it_is_said(tmp_path: Path, cells: list[str]) -> None:
     data = load_cells(tmp_path, cells)
@@ -99,6 +105,7 @@ def test_numbers_in_written_lists_are_names(tmp_path: Path, cells: list[str]) ->
 
 def test_names_in_brackets_are_names(tmp_path: Path) -> None:
     assert load_cells(tmp_path, ["[POS]", "[NEG]"]).labels == ["[NEG]", "[POS]"]
+    assert load_cells(tmp_path, ["(a)", "(b, c)"]).labels == ["(a)", "(b, c)"]
     assert load_cells(tmp_path, ["[1]", "x", "y"]).labels == ["[1]", "x", "y"]
 
 

@@ -115,6 +115,12 @@ def test_too_many_classes_that_are_numbers_can_be_predicted_as_numbers(tmp_path:
         load(tmp_path, [f"EUR {number}.50" for number in range(60)])
 
 
+def test_both_decimal_marks_in_one_column_are_refused(tmp_path: Path) -> None:
+    with refuses(DataError, match=r"some with a decimal comma.*: 45 are like '4,2', 15 like '4\.2'") as caught:
+        load(tmp_path, ["4,2", "4.2", "1,5", "3"])
+    assert "--set data.task=single_label" in typed(caught.value)
+
+
 def test_a_number_in_another_style_names_the_row(tmp_path: Path) -> None:
     with refuses(DataError, match=r"row 21: label '3\.7' is not a number written as the others \(decimal mark ','\)"):
         load(tmp_path, ["4,2", "1,5"] * 10 + ["3.7"], task="regression")

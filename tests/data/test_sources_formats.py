@@ -321,7 +321,6 @@ def test_json_of_another_shape_is_refused(write: Write, content: Any, expected: 
         ('[\n{"text": "a"},\n{"text" "b"}]', "line 3: not JSON"),
         ('[{"text": "a", "text": "b"}]', "key 'text' is given twice"),
         ("[" * 100_000, "not JSON"),
-        ('[{"label": 1e999}]', "1e999 is too large"),
     ],
 )
 def test_json_that_is_broken_is_refused(write: Write, content: str, expected: str) -> None:

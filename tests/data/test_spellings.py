@@ -56,6 +56,7 @@ def test_placeholders_are_known(name: str) -> None:
 def test_what_may_be_a_class_is_told_apart() -> None:
     assert placeholders(["favor", "against", "none", "Unknown"]) == ([], ["Unknown", "none"])
     assert placeholders(["0", "1", "2", "-1"]) == (["-1"], [])
+    assert placeholders(["1", "2", "3", "-1"]) == (["-1"], [])
     assert placeholders(["0", "1", "-1"]) == ([], []), "a sentiment"
     assert placeholders(["a", "b"]) == ([], [])
 
@@ -66,7 +67,12 @@ def test_equal_numbers_are_one_class_over_all_files_and_it_is_said(
 ) -> None:
     data = load_data(DataSection(source=str(write(tmp_path, train=train, test=test))))
     assert data.labels == ["0", "1"]
-    assert any(note.startswith("labels: equal numbers are one class: ") for note in data.notes)
+    assert any(note.startswith("labels: equal whole numbers are one class: ") for note in data.notes)
+
+
+def test_versions_are_no_numbers(tmp_path: Path) -> None:
+    data = load_data(DataSection(source=str(write(tmp_path, train=["1.1", "1.10", "1.0"])), task="single_label"))
+    assert data.labels == ["1.0", "1.1", "1.10"]
 
 
 def test_numbers_in_one_spelling_keep_it(tmp_path: Path) -> None:
