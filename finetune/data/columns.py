@@ -200,7 +200,8 @@ def _choose(
     Raises:
         DataError: There is none.
     """
-    column, why = _recognise(known, table), "recognised by its name"
+    told = table.roles.get(role)
+    column, why = (_recognise(known, table), "recognised by its name") if told is None else (told, "as its format says")
     if column is None:
         other = LABEL_NAMES if role == "text" else TEXT_NAMES
         columns = [name for name in table.columns if name.lower().strip() not in ID_NAMES]

@@ -209,7 +209,7 @@ def _check_counts(section: DataSection, data: Data) -> None:
     used = sum(map(len, data.whole_splits().values()))
     assert used + sum(data.dropped.values()) == len(table) + sum(table.dropped.values())
     if table.lines:
-        (path,) = [path for paths in _files_of(Path(section.source)).values() for path in paths]
+        (path,) = [path for paths in _files_of(Path(section.source), section).values() for path in paths]
         with open_bytes(path) as opened:
             text = opened.read().decode(open_text(path, section).encoding, "surrogateescape").removeprefix("\ufeff")
         ends = text.replace("\r\n", "\n").replace("\r", "\n")

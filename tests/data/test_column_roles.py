@@ -243,13 +243,13 @@ def test_copies_across_the_splits_of_a_column_are_dropped_as_across_files(tmp_pa
 
 
 def test_a_column_of_verdicts_is_a_warning_and_the_advice_works(tmp_path: Path) -> None:
-    path = make(tmp_path / "data.jsonl", answer=["accept", "accept", "accept", "reject", "ignore"])
+    path = make(tmp_path / "data.jsonl", verdict=["accept", "accept", "accept", "reject", "ignore"])
     [warning] = [text for text in load(path).warnings if "all of these rows are used" in text]
-    assert warning.startswith("column 'answer' holds accept (36), reject (12), ignore (12): ")
+    assert warning.startswith("column 'verdict' holds accept (36), reject (12), ignore (12): ")
     data = advised(path, warning)
     assert data.dropped == {"not in data.keep": 24}
     assert sum(map(len, data.whole_splits().values())) == 36
-    assert not any("answer" in text for text in [*data.warnings, *data.notes])
+    assert not any("'verdict'" in text for text in [*data.warnings, *data.notes])
 
 
 @pytest.mark.parametrize("cells", [[False, False, True], ["0", "0", "1"], [0, 0, 1]])

@@ -367,7 +367,7 @@ def test_numbers_among_texts_are_texts_as_in_a_csv(form: Callable[[Cells], Any])
 
 def test_objects_inside_cells_are_no_texts() -> None:
     frame = pd.DataFrame({**GOOD, "text": [{"a": 1}] * 60})
-    with refuses(DataError, r"the DataFrame has no column .* text. Columns: text\.a, label\..*data\.text=COLUMN"):
+    with refuses(DataError, r"column 'text\.a' holds numbers, not texts .*data\.text=COLUMN"):
         load(frame)
 
 

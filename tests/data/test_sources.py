@@ -405,10 +405,10 @@ def test_a_line_that_is_no_object_is_named(write: Write, line: str, kind: str) -
 
 
 def test_cells_of_several_kinds_are_read_for_who_uses_the_column_to_judge(write: Write) -> None:
-    cells = ["null", '"a"', "1", "true", '["a"]', '{"x": 1}', "NaN", "1e400"]
+    cells = ["null", '"a"', "1", "true", '["a"]', "NaN", "1e400"]
     path = write("".join(f'{{"text": "t", "other": {cell}}}\n' for cell in cells), "data.jsonl")
     table = read_sources(DataSection(source=str(path)))["all"]
-    assert list(table.columns["other"]) == [None, "a", 1, True, ["a"], {"x": 1}, None, float("inf")]
+    assert list(table.columns["other"]) == [None, "a", 1, True, ["a"], None, float("inf")]
     assert table.dropped == {}
 
 

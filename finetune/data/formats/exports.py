@@ -29,9 +29,12 @@ EXPORTS: dict[str, Export] = {
 
 
 def find_export(table: Table, section: DataSection) -> Export | None:
-    """The export that `data.format` names, or that the content shows; a named format of files is read plainly."""
+    """The export that `data.format` names, or that the content shows. A named format of files is read plainly, and so
+    is a table of which the recipe itself says what is kept."""
     if section.format is not None:
         return next((export for name, export in EXPORTS.items() if same_name(name, section.format)), None)
+    if section.keep:
+        return None
     return next((export for export in EXPORTS.values() if export.recognises(table, section)), None)
 
 
