@@ -258,10 +258,11 @@ def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, tried: dict[D
     why = ""
     if against is not None and against.disputed:
         first, last = against.disputed[0]
-        more = f" and {len(against.disputed) - 1} more such rows" if len(against.disputed) > 1 else ""
+        more = f" (and others into {len(against.disputed) - 1} more)" if len(against.disputed) > 1 else ""
         why = f", where {described(usual, verb='reading')} would join lines {first} to {last} into one row{more}"
     elif against is not None and against.misfits:
-        why = f", where {against.misfits} do not with {described(usual, verb='reading')}"
+        others = "1 line does" if against.misfits == 1 else f"{against.misfits} lines do"
+        why = f", where {others} not with {described(usual, verb='reading')}"
     return f"{how}: {fits}{why}. If that is wrong: {Change(settings=settings_of(usual)).for_command_line()}"
 
 
