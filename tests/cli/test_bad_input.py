@@ -180,7 +180,7 @@ def test_bad_data_is_refused_in_one_line(write_recipe: Write, here: Path, conten
         ('{"text": "a", "label": "x"}\n{bad}\n', "line 2: not JSON"),
         ('{"text": "a", "label": "x"}\n[1]\n', "line 2: expected an object"),
         ('{"text": "a", "label": "x"}\n{"text": "b", "label": 1}\n', "line 2: 'label' is a number here and a text"),
-        ('{"text": "a", "label": {"x": 1}}\n{"text": "b", "label": {"x": 2}}\n', "is not a single label"),
+        ('{"text": "a", "label": {"x": 1}}\n{"text": "b", "label": {"x": 2}}\n', "A label is 1 or 0"),
         ('{"text": "a"}\n', "no column that is recognised as the label"),
     ],
     ids=["no json", "no object", "two kinds", "objects", "no label"],
