@@ -154,6 +154,8 @@ def _by_text(content: Mapping[str, Any], where: str, notes: list[str]) -> list[A
         return None
     if not all(isinstance(value, str | int | float) or _are_texts(value) for value in content.values()):
         return None
+    if 2 * sum(" " in name.strip() for name in content) < len(content):
+        return None  # names, no texts
     labels = [str(part) for value in content.values() for part in (value if isinstance(value, list) else [value])]
     if len(set(labels)) == len(labels) or sum(map(len, content)) / len(content) <= sum(map(len, labels)) / len(labels):
         return None  # labels repeat and are shorter than texts
