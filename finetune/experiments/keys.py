@@ -10,7 +10,7 @@ from typing import Any
 
 import finetune
 from finetune.errors import RecipeError
-from finetune.recipe import Recipe
+from finetune.recipe import READING_KEYS, Recipe
 from finetune.records.schema import SCHEMA_VERSION
 from finetune.techniques import own_sources
 from finetune.training.version import ALGORITHM_VERSION
@@ -26,7 +26,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     not make finished runs stale. `code_digest` tells when the code differs all the same.
 
     Args:
-        recipe: Of the run; its name, its list of seeds and the paths of its files do not count.
+        recipe: Of the run; its name, its list of seeds, the paths of its files and how they are read do not count.
         seed: Of the run.
         data: Fingerprint of the splits.
         model: Fingerprint of the pretrained model.
@@ -38,8 +38,8 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     del content["name"], content["training"]["seeds"]
     content.pop("rules", None)  # the techniques are those that the rules gave
     del content["training"]["min_steps"]  # the epochs are those that it gave
-    for path in PATHS:
-        del content["data"][path]
+    for key in (*PATHS, *READING_KEYS):
+        del content["data"][key]
     del content["model"]["id"]
     content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
     own = own_sources(recipe.techniques)

@@ -43,6 +43,10 @@ class ModelSection(Section):
     )
 
 
+# Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
+READING_KEYS = ("format", "annotations", "texts")
+
+
 class DataSection(Section):
     source: str = Field(
         min_length=1,
