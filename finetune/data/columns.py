@@ -229,5 +229,7 @@ def _recognise(known: Iterable[str], table: Table) -> str | None:
     for name in table.columns:
         by_lower.setdefault(name.lower().strip(), name)
     for name in table.columns:
-        by_lower.setdefault(name.lower().strip().rpartition(".")[2], name)
+        end = name.lower().strip().rpartition(".")[2]
+        if end != "score":  # inside an object, most often how sure a model is
+            by_lower.setdefault(end, name)
     return next((name if name in table.columns else by_lower[name] for name in known if name in by_lower), None)

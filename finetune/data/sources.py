@@ -50,14 +50,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
         DataError: An export is not what it should be, no row has a label, or a setting has nothing to act on.
     """
     if section.texts is not None:
-        path = locate(section.texts, "data.texts")
-        texts = (
-            None
-            if isinstance(path, HubName)
-            else _reader_of(path, section.model_copy(update={"format": None})).read(path, section)
-        )
-        if not isinstance(texts, Table):
-            raise DataError("expected a file with texts and their ids.", key="data.texts", found=section.texts)
+        texts = _read_texts(section.texts, section)
         tables = {split: join_texts(table, texts) for split, table in tables.items()}
     exports = {split: find_export(table, section) for split, table in tables.items()}
     default = DataSection.model_fields["annotations"].default
@@ -74,6 +67,16 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     for table in found.values():
         _require_rows(table)
     return unwrap_single(found, section)
+
+
+def _read_texts(name: str, section: DataSection) -> Table:
+    """The file of `data.texts`, whose format is recognised whatever that of the annotations is."""
+    path = locate(name, "data.texts")
+    plain = section.model_copy(update={"format": None, "split_names": {}})
+    content = None if isinstance(path, HubName) else _reader_of(path, plain).read(path, plain)
+    if not isinstance(content, Table):
+        raise DataError("expected a file with texts and their ids.", key="data.texts", found=name)
+    return content
 
 
 def _refuse_unknown_format(section: DataSection) -> None:

@@ -45,7 +45,10 @@ class ModelSection(Section):
 
 
 # Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
-READING_KEYS = ("quoting", "quote_char", "escape", "comment", "header", "columns", "decimal", "keep", "split_column")
+READING_KEYS = (
+    *("quoting", "quote_char", "escape", "comment", "header", "columns"),
+    *("format", "annotations", "texts", "decimal", "keep", "split_column"),
+)
 
 
 class DataSection(Section):

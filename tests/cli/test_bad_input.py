@@ -180,7 +180,7 @@ def test_bad_data_is_refused_in_one_line(write_recipe: Write, here: Path, conten
         ('{"text": "a", "label": "x"}\n{bad}\n', "line 2: not JSON"),
         ('{"text": "a", "label": "x"}\n[1]\n', "line 2: expected an object"),
         ('{"text": "a", "label": "x"}\n{"text": ["b"], "label": "y"}\n', "holds ['b'], which is not a text (row 2)"),
-        ('{"text": "a", "label": {"x": 1}}\n{"text": "b", "label": {"x": 2}}\n', "is not a single label"),
+        ('{"text": "a", "label": {"x": 1}}\n{"text": "b", "label": {"x": 2}}\n', "A label is 1 or 0"),
         ('{"text": "a"}\n', "no column that is recognised as the label"),
     ],
     ids=["no json", "no object", "two kinds", "objects", "no label"],
@@ -196,11 +196,11 @@ def test_bad_json_lines_are_refused_in_one_line(write_recipe: Write, here: Path,
     [
         ("bad.parquet", b"PAR1 half a file", "cannot be read as Parquet"),
         ("bad.json", b'[{"text": "a", "label": "x"}', "line 1: not JSON"),
-        ("bad.json", b'{"text": {"0": "a"}, "label": {"0": "x"}}', "is stored column by column"),
+        ("bad.json", b'{"text": "a", "label": "x"}', "is one object with no list of objects"),
         ("bad.ndjson", b'{"text": "a", "text": "b"}\n', "key 'text' is given twice"),
         ("bad.tsv", b"text\tlabel\none\n", "line 2: 1 cells where the header has 2"),
     ],
-    ids=["half a Parquet file", "half a JSON file", "JSON by column", "repeated key", "ragged TSV"],
+    ids=["half a Parquet file", "half a JSON file", "one JSON object", "repeated key", "ragged TSV"],
 )
 def test_a_bad_file_of_any_format_is_refused_in_one_line(
     write_recipe: Write, here: Path, name: str, content: bytes, expected: str
@@ -215,7 +215,7 @@ def test_a_bad_file_of_any_format_is_refused_in_one_line(
         ({"source": "nope.csv"}, "data.source: no file or folder 'nope.csv'"),
         ({"source": "package:no_such_package/x.csv"}, "package 'no_such_package' is not installed"),
         ({"source": "."}, "holds no train file"),
-        ({"source": "tiny.yaml"}, "file or a folder, found '.yaml'"),
+        ({"source": "tiny.yaml"}, "expected the NLU data of Rasa… A recipe is given without --data"),
         ({"source": "hub:nobody/nothing"}, "no data set 'nobody/nothing' from the hub"),
         ({"config": "small"}, "data.config: has no meaning"),
         ({"test": "nope.csv"}, "data.test: no file or folder 'nope.csv'"),

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from finetune.data.table import Table
-from finetune.errors import Change
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 NO_ANNOTATION = "no annotation"
@@ -56,6 +56,7 @@ def annotated_table(
         section: `annotations` says how several annotators become one label.
         text: Column with the text, where the format tells.
     """
+    _refuse_odd(items, source, label)
     items = _as_lists(items)
     decided = _decide(items, section.annotations)
     labels = [vote for _, vote in decided.rows]
@@ -81,6 +82,21 @@ def annotated_table(
         dropped=source.dropped + decided.dropped,
         roles=roles,
     )
+
+
+def _refuse_odd(items: Sequence[Item], source: Table, label: str) -> None:
+    """Raises:
+    DataError: A vote is neither a name, nor a number, nor a list of names.
+    """
+    for number, item in enumerate(items, start=1):
+        for vote in item.votes:
+            parts = vote if isinstance(vote, list) else [vote]
+            if not all(isinstance(part, str | int | float) for part in parts):
+                raise DataError(
+                    f"{source.origin} text {number}: '{label}' is {str(vote)[:60]}, which is no label: a name, a "
+                    "number or a list of names.",
+                    key="data.label",
+                )
 
 
 def _as_lists(items: Sequence[Item]) -> Sequence[Item]:

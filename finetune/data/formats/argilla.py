@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
-from finetune.data.formats.base import Export, choose_question, holds, lone, rows_of
+from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of
 from finetune.data.label_cells import NO_COMMAS, CellError, is_blank, read_list
 from finetune.data.table import Table
 from finetune.errors import DataError
@@ -47,10 +47,10 @@ def _read_nested(table: Table, section: DataSection) -> Table:
     question = choose_question(section, list(questions), table, "question")
     items = []
     for record, each in zip(records, answers, strict=True):
-        cells = {"id": record.get("id"), **(record.get("metadata") or {}), **(record.get("fields") or {})}
+        about = object_of(record, "metadata", table) | object_of(record, "fields", table)
         given = [(one.get("value"), one.get("status")) for one in each.get(question, [])]
-        items.append(_item(cells, given))
-    fields = list(dict.fromkeys(name for record in records for name in record.get("fields") or {}))
+        items.append(_item({"id": record.get("id"), **about}, given))
+    fields = list(dict.fromkeys(name for record in records for name in object_of(record, "fields", table)))
     found = annotated_table(table, "records of Argilla (nested)", items, question, section, lone(fields))
     if any("status" in one for each in answers for given in each.values() for one in given):
         return found

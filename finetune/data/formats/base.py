@@ -63,6 +63,20 @@ def rows_of(table: Table) -> Iterator[dict[str, Any]]:
         yield dict(zip(columns, cells, strict=True))
 
 
+def object_of(row: dict[str, Any], name: str, table: Table) -> dict[str, Any]:
+    """The object in a cell, also where it is written as text; an empty one where the cell is empty.
+
+    Raises:
+        DataError: The cell is anything else.
+    """
+    cell = as_json(row.get(name))
+    if cell is None or cell == "":
+        return {}
+    if not isinstance(cell, dict):
+        raise DataError(f"{table.origin}: '{name}' is an object in other rows, and {str(cell)[:60]!r} in one.")
+    return cell
+
+
 def choose_question(section: DataSection, found: Sequence[str], table: Table, what: str) -> str:
     """The question (control, schema) that is the label: the one that the recipe names, or the only one.
 

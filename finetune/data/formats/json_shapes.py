@@ -11,6 +11,7 @@ from finetune.errors import DataError
 from finetune.recipe import DataSection
 
 EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
+ROWS = ("data", "rows", "examples", "items", "records", "instances", "documents", "samples", "results")
 KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
@@ -40,10 +41,12 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
         rows = read(content, where, notes)
         if rows is not None:
             return rows
+    usual = [key for key in lists if key.lower() in ROWS]
+    lists = usual if len(usual) == 1 else lists
     if len(lists) == 1:
         notes.append(f"{where}: the rows are the list under '{lists[0]}'")
         return list(content[lists[0]])
-    for read in (_by_id, _by_text, _by_label):
+    for read in (_by_id, _pairs_by_id, _by_text, _by_label, _objects_by_label):
         rows = read(content, where, notes)
         if rows is not None:
             return rows
@@ -136,14 +139,26 @@ def _by_id(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any
     return [part if "id" in part else {"id": name, **part} for name, part in content.items()]
 
 
+def _pairs_by_id(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """{"17": ["a text", "a label"], …}: what is at one place in the pairs repeats, and at the other not."""
+    parts = list(content.values())
+    if len(parts) < 3 or not all(isinstance(part, list) and len(part) == 2 for part in parts):
+        return None
+    repeats = [len({str(part[place]) for part in parts}) < len(parts) for place in (0, 1)]
+    return None if repeats[0] == repeats[1] else _from_pairs(parts, where, notes)
+
+
 def _by_text(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
     """{"a text": "its label", …}."""
     if len(content) < 2 or any(name.lower() in KNOWN for name in content):
         return None
     if not all(isinstance(value, str | int | float) or _are_texts(value) for value in content.values()):
         return None
-    if all(isinstance(value, list) for value in content.values()) or not any(" " in name for name in content):
-        return None
+    if 2 * sum(" " in name.strip() for name in content) < len(content):
+        return None  # names, no texts
+    labels = [str(part) for value in content.values() for part in (value if isinstance(value, list) else [value])]
+    if len(set(labels)) == len(labels) or sum(map(len, content)) / len(content) <= sum(map(len, labels)) / len(labels):
+        return None  # labels repeat and are shorter than texts
     notes.append(f"{where}: the texts are keys, with their labels as values")
     return [{"text": text, "label": label} for text, label in content.items()]
 
@@ -158,6 +173,18 @@ def _by_label(content: Mapping[str, Any], where: str, notes: list[str]) -> list[
         return None  # texts do not repeat as labels do: two columns with unknown names
     notes.append(f"{where}: the labels are keys ({', '.join(list(content)[:3])}, …), with lists of their texts")
     return [{"text": text, "label": label} for label, texts in content.items() for text in texts]
+
+
+def _objects_by_label(content: Mapping[str, Any], where: str, notes: list[str]) -> list[Any] | None:
+    """{"a label": [{"text": "…"}, …], …}: objects that hold no label of their own."""
+    rows = [row for value in content.values() if _has_objects(value) for row in value if isinstance(row, dict)]
+    if len(content) < 2 or not all(_has_objects(value) for value in content.values()):
+        return None
+    common = set.intersection(*(set(row) for row in rows))
+    if not common & {*TEXT_NAMES} or any(name.lower() in LABEL_NAMES for row in rows for name in row):
+        return None
+    notes.append(f"{where}: the labels are keys ({', '.join(list(content)[:3])}, …), with lists of objects")
+    return [{**row, "label": label} for label, value in content.items() for row in value if isinstance(row, dict)]
 
 
 def _are_texts(value: Any) -> bool:

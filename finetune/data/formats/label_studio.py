@@ -19,6 +19,7 @@ from finetune.data.formats.base import (
     first_cells,
     holds,
     lone,
+    object_of,
     rows_of,
 )
 from finetune.data.table import Table
@@ -78,25 +79,24 @@ def _read_tasks(table: Table, section: DataSection) -> Table:
         verified = [answer for answer in counted if answer.get("ground_truth")]
         values = (_values(answer).get(control) for answer in verified or counted)
         cancelled = (answers and not counted) or (not answers and task.get("cancelled_annotations"))
-        cells = {"id": task.get("id"), **(task.get("data") or {})}
+        cells = {"id": task.get("id"), **object_of(task, "data", table)}
         votes = [value for value in values if value is not None]
         items.append(Item(cells, votes, CANCELLED if cancelled else NO_ANNOTATION))
-    text = lone(
-        list(
-            dict.fromkeys(
-                name for task in tasks for name, cell in (task.get("data") or {}).items() if isinstance(cell, str)
-            )
-        )
-    )
+    texts = dict.fromkeys(name for item in items for name, cell in item.cells.items() if isinstance(cell, str))
+    text = lone([name for name in texts if name != "id"])
     return annotated_table(table, "an export of Label Studio (JSON)", items, control, section, text)
 
 
 def _annotations(task: Mapping[str, Any], table: Table) -> list[dict[str, Any]]:
     """What was answered, the oldest first."""
     answers: Any = next((task[name] for name in ANNOTATIONS if task.get(name)), [])
-    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
-        raise DataError(f"{table.origin} task {task.get('id')}: its annotations are no list of objects.")
+    if not isinstance(answers, list) or not all(_is_answer(answer) for answer in answers):
+        raise DataError(f"{table.origin} task {task.get('id')}: its annotations are no list of objects with results.")
     return sorted(answers, key=lambda answer: str(answer.get("created_at") or ""))
+
+
+def _is_answer(answer: Any) -> bool:
+    return isinstance(answer, dict) and isinstance(answer.get("result") or [], list)
 
 
 def _is_cancelled(answer: Mapping[str, Any]) -> bool:
@@ -120,9 +120,10 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
 def _said(value: Mapping[str, Any], kind: str) -> Any:
     """Names, or a number. A path of a taxonomy is one name."""
     said = value[kind]
-    if kind == "taxonomy":
-        return [" / ".join(map(str, path)) if isinstance(path, list) else str(path) for path in said]
-    return [str(name) for name in said] if kind == "choices" else said
+    if kind not in ("choices", "taxonomy"):
+        return said
+    parts = said if isinstance(said, list) else [said]
+    return [" / ".join(map(str, path)) if isinstance(path, list) and kind == "taxonomy" else path for path in parts]
 
 
 def _read_flat(table: Table, section: DataSection) -> Table:
@@ -132,9 +133,9 @@ def _read_flat(table: Table, section: DataSection) -> Table:
     if "annotation_id" not in table.columns or "id" not in table.columns:
         groups = [[row] for row in rows]
     else:
-        by_id: dict[Any, list[dict[str, Any]]] = {}
+        by_id: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
-            by_id.setdefault(row["id"], []).append(row)
+            by_id.setdefault(str(row["id"]), []).append(row)
         groups = sorted(by_id.values(), key=lambda group: _place(group[0]["id"]))
     items = []
     for group in groups:

@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune.data.columns import TEXT_NAMES
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, as_json, choose_question, holds, lone, rows_of
+from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of
 from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -41,7 +41,7 @@ def _read(table: Table, section: DataSection) -> Table:
         raise DataError(f"{table.origin}: an export of Potato has instance_id, user_id, and columns schema.label.")
     rows = list(rows_of(table))
     columns = _label_columns(table)
-    answers = [_answers(row, columns) for row in rows]
+    answers = [_answers(row, columns, table) for row in rows]
     schema = choose_question(section, list(dict.fromkeys(name for each in answers for name in each)), table, "schema")
     used = {*columns, *NESTED, *WHO, "spans", "links", "span_annotations"}
     texts = [name for name in table.columns if name not in used and name != ITEM and holds(table, name, str)]
@@ -53,9 +53,9 @@ def _read(table: Table, section: DataSection) -> Table:
             Change(settings={"data.texts": "FILE"}),
             key="data.texts",
         )
-    by_text: dict[Any, list[int]] = {}
+    by_text: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
-        by_text.setdefault(row[ITEM], []).append(index)
+        by_text.setdefault(str(row[ITEM]), []).append(index)
     items = []
     for group in by_text.values():
         cells = {name: cell for name, cell in rows[group[0]].items() if name not in used}
@@ -64,13 +64,13 @@ def _read(table: Table, section: DataSection) -> Table:
     return annotated_table(table, "annotations of Potato", items, schema, section, text)
 
 
-def _answers(row: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
+def _answers(row: dict[str, Any], columns: Mapping[str, tuple[str, str]], table: Table) -> dict[str, list[str]]:
     """Schema -> the labels that an annotator set."""
     said: dict[str, list[str]] = {}
     for name, (schema, label) in columns.items():
         _add(said, schema, label, row[name])
     for nested in NESTED:
-        for schema, labels in (as_json(row.get(nested)) or {}).items():
+        for schema, labels in object_of(row, nested, table).items():
             for label, value in labels.items() if isinstance(labels, dict) else ():
                 _add(said, schema, label, value)
     return said

@@ -6,7 +6,6 @@ then a rejected text is a text without it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
@@ -46,12 +45,13 @@ def _read(table: Table, section: DataSection) -> Table:
             raise DataError(
                 f"{table.origin} row {number}: answer {row['answer']!r} is none of {', '.join(ANSWERS)}.", key="data"
             )
-    shown = {row.get("label") for row in rows if not is_blank(row.get("label"))}
+    shown = {str(row["label"]) for row in rows if not is_blank(row.get("label"))}
     chosen = "accept" in table.columns
     only = next(iter(shown)) if not chosen and len(shown) == 1 else None
-    by_text: dict[Hashable, list[dict[str, Any]]] = {}
+    by_text: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        by_text.setdefault(row.get("_input_hash", row["text"]) or row["text"], []).append(row)
+        same = row["text"] if row.get("_input_hash") is None else row["_input_hash"]
+        by_text.setdefault(str(same), []).append(row)
     items = [_item(group, only) for group in by_text.values()]
     tool = "annotations of Prodigy" + (f" (rejected texts are 'not {only}')" if only is not None else "")
     return annotated_table(table, tool, items, "label", section, "text")
@@ -59,9 +59,9 @@ def _read(table: Table, section: DataSection) -> Table:
 
 def _item(rows: list[dict[str, Any]], only: str | None) -> Item:
     """One text: the labels that each annotator accepted."""
-    votes: dict[Hashable, list[str]] = {}
+    votes: dict[str, list[Any]] = {}
     for row in rows:
-        who = next((row[name] for name in WHO if row.get(name) is not None), None)
+        who = next((str(row[name]) for name in WHO if row.get(name) is not None), "")
         said = _labels(row, only)
         if said is not None:
             votes.setdefault(who, []).extend(name for name in said if name not in votes.get(who, []))
@@ -70,17 +70,18 @@ def _item(rows: list[dict[str, Any]], only: str | None) -> Item:
     return Item(cells, list(votes.values()), max(reasons, key=reasons.count), len(rows))
 
 
-def _labels(row: dict[str, Any], only: str | None) -> list[str] | None:
+def _labels(row: dict[str, Any], only: str | None) -> list[Any] | None:
     """What the annotator said of the text; None for a row that says nothing."""
     if row["answer"] != "accept":
         return [f"not {only}"] if only is not None and row["answer"] == "reject" else None
     if "accept" not in row:
-        return None if is_blank(row.get("label")) else [str(row["label"])]
+        return None if is_blank(row.get("label")) else [row["label"]]
     accepted = as_json(row["accept"])
     if not isinstance(accepted, list):
-        return None if is_blank(accepted) else [str(accepted)]
-    several = (as_json(row.get("config")) or {}).get("choice_style") == "multiple"
-    return [str(name) for name in accepted] if accepted or several else None
+        return None if is_blank(accepted) else [accepted]
+    config = as_json(row.get("config"))
+    several = isinstance(config, dict) and config.get("choice_style") == "multiple"
+    return accepted if accepted or several else None
 
 
 PRODIGY = Export(_recognises, _read)

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.data.encoding import open_text
 from finetune.data.table import Table
-from finetune.errors import DataError, first_line
+from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
 ENTITY = re.compile(r"\[(?P<text>[^\]]+?)\](?:\((?P<old>[^)]*?)\)|(?P<new>\{[^}]*?\})(?:\[[^\]]*\])?)")
@@ -33,7 +33,8 @@ def read_rasa(path: Path, section: DataSection) -> Table:
     entries = content.get("nlu") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise DataError(
-            f"{path}: expected the NLU data of Rasa: `nlu:` with intents and examples (no stories, rules or domain)."
+            f"{path}: expected the NLU data of Rasa: `nlu:` with intents and examples (no stories, rules or domain).",
+            Change(text="A recipe is given without --data."),
         )
     rows = [(text, intent) for entry in entries for text, intent in _examples(entry, path)]
     if not rows:

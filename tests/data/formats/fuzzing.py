@@ -88,8 +88,22 @@ def _folder(rows: Rows, _: Left) -> Made:
     return "texts", json.dumps(rows), {}
 
 
+def _potato(rows: Rows, left: Left) -> Made:
+    said = [(text, {"tone": {label: "true"}}) for text, label in rows] + [(text, {}) for text, _ in left]
+    lines = [
+        {"instance_id": str(n), "user_id": "a", "text": text, "labels": labels} for n, (text, labels) in enumerate(said)
+    ]
+    return "d.jsonl", "\n".join(map(json.dumps, lines)), {NO_ANNOTATION: len(left)}
+
+
+def _argilla_nested(rows: Rows, left: Left) -> Made:
+    said = [(text, {"tone": [{"value": label}]}) for text, label in rows] + [(text, {}) for text, _ in left]
+    records = [{"id": str(n), "fields": {"text": text}, "responses": given} for n, (text, given) in enumerate(said)]
+    return "d.json", json.dumps(records), {NO_ANNOTATION: len(left)}
+
+
 MAKERS: tuple[Callable[[Rows, Left], Made], ...] = (
-    *(_label_studio, _json_min, _doccano, _prodigy, _argilla, _cats, _pairs, _by_id, _folder),
+    *(_label_studio, _json_min, _doccano, _prodigy, _argilla, _argilla_nested, _potato, _cats, _pairs, _by_id, _folder),
 )
 
 
@@ -145,4 +159,42 @@ def check_damaged_export(random_: random.Random, folder: Path) -> str:
     return "damaged export: read"
 
 
-CHECKS = (check_export, check_damaged_export)
+def check_odd_export(random_: random.Random, folder: Path) -> str:
+    """An export that is JSON and no more what it was: values are exchanged for others, keys lost."""
+    make = random_.choice([make for make in MAKERS if make is not _folder])
+    # More rows than are looked at to recognise a format.
+    name, content, _ = make(make_rows(random_, "utf-8") * 3, [("left out", "a")])
+    documents = [json.loads(content)] if name.endswith("json") else [json.loads(line) for line in content.split("\n")]
+    whole: list[Any] = [documents]
+    for _ in range(random_.randint(1, 3)):
+        _exchange(random_, whole)
+    documents = whole[0] if isinstance(whole[0], list) else [whole[0]]
+    path = folder / name
+    lines = [json.dumps(document) for document in documents]
+    path.write_text("\n".join(lines) if name.endswith("jsonl") else lines[0] if lines else "", encoding="utf-8")
+    section = DataSection(source=str(path), annotations=random_.choice(["majority", "first"]))
+    try:
+        load_data(section)
+    except FinetuneError:
+        return "odd export: refused"
+    return "odd export: read"
+
+
+def _exchange(random_: random.Random, whole: list[Any]) -> None:
+    """One value, at any depth, becomes another kind of value, or is lost."""
+    inside: list[tuple[Any, Any]] = [(whole, 0)]
+    for parent, key in inside:
+        value = parent[key]
+        if isinstance(value, dict | list):
+            inside += [(value, place) for place in (value if isinstance(value, dict) else range(len(value)))]
+    parent, key = random_.choice(inside)
+    if random_.random() < 0.2:
+        del parent[key]
+        whole[:] = whole or [[]]
+        return
+    parent[key] = random_.choice(
+        [None, True, 0, -1, 2.5, "", "a", "[", '{"choices": 5}', [], ["a"], [[1]], {}, {"a": 1}]
+    )
+
+
+CHECKS = (check_export, check_damaged_export, check_odd_export)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from finetune.data.columns import choose_columns
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection
@@ -38,6 +39,13 @@ EXPECTED = {row["text"]: row["label"] for row in ROWS}
             {name: [text for text, other in PAIRS if other == name] for name in ("pos", "neg")},
             "the labels are keys (pos, neg, …), with lists of their texts",
         ),
+        ({text: [name] for text, name in PAIRS}, "the texts are keys, with their labels as values"),
+        ({str(n): pair for n, pair in enumerate(PAIRS)}, "the rows are pairs [text, label]"),
+        (
+            {name: [{"text": text} for text, other in PAIRS if other == name] for name in ("pos", "neg")},
+            "the labels are keys (pos, neg, …), with lists of objects",
+        ),
+        ({"features": [{"name": "text"}], "rows": ROWS}, "the rows are the list under 'rows'"),
         ({"version": 2, "body": {"examples": ROWS}}, "the rows are the list under 'examples'"),
     ],
 )
@@ -45,7 +53,7 @@ def test_shapes_of_json_are_read_and_said(tmp_path: Path, content: Any, note: st
     path = write_json(tmp_path / "d.json", content)
     table = only(path)
     assert labelled(table) == EXPECTED
-    assert table.notes[-1] == f"{path}: {note}"
+    assert f"{path}: {note}" in table.notes
 
 
 @pytest.mark.parametrize("rows", [ROWS, PAIRS, {str(n): row for n, row in enumerate(ROWS)}])
@@ -110,6 +118,13 @@ def test_a_path_through_a_list_holds_what_is_in_each_part(tmp_path: Path) -> Non
     rows = [{"text": "a", "labels": [{"name": "x"}, {"name": "y"}]}, {"text": "b", "labels": []}, {"text": "c"}]
     table = only(write_json(tmp_path / "d.json", rows))
     assert list(table.columns["labels.name"]) == [["x", "y"], [], None]
+
+
+def test_a_score_inside_an_object_is_no_label(tmp_path: Path) -> None:
+    rows = [{"text": "a text", "labels": [{"name": "x", "score": 0.5}]}]
+    table = only(write_json(tmp_path / "d.json", rows))
+    with refuses(DataError, "no column that is recognised as the label. Columns: text, labels.name, labels.score"):
+        choose_columns(DataSection(source="d.json"), table)
 
 
 def test_keys_that_are_no_names_make_no_columns(tmp_path: Path) -> None:
