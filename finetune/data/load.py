@@ -19,7 +19,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
-from finetune.data.unlabelled import leave_out_unlabelled
+from finetune.data.without_labels import leave_out_unlabelled
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
