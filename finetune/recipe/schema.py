@@ -41,6 +41,11 @@ class ModelSection(Section):
         "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
         "config.json says; else cls.",
     )
+    head: Literal["auto", "new", "kept"] = Field(
+        "auto",
+        description="Of a checkpoint that is a classifier: new starts its outputs anew; kept keeps their weights. auto: "
+        "kept if it has the same classes by name, each with the weights of its name; else new.",
+    )
 
 
 class DataSection(Section):

@@ -117,6 +117,8 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
     if record.model.pooling is not None:
         entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
+    if record.model.head is not None:
+        entries.append(("Head", f"{record.model.head}: {record.model.head_reason}."))
     if record.selected.share is not None:
         entries.append(("Weights", _interpolation(record.selected.share)))
     if record.calibration is not None and record.calibration.test_nll is not None and record.selected.test is not None:

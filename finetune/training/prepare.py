@@ -17,11 +17,13 @@ from finetune.measurement.scores import Measure
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
+    find_head,
     find_pooling,
     load_config,
     load_tokenizer,
     position_limit,
 )
+from finetune.models.head import HeadStart
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
 from finetune.records.environment import has_fast_bf16
@@ -65,6 +67,7 @@ class Prepared:
         tokenizer: Of the model.
         encoder: Texts -> items.
         pooling: What the head reads of the encoder's output.
+        head: Where the outputs start.
         measured: Split -> clean items.
         meter: Logits -> scores.
         measure: The main score and loss among them.
@@ -84,6 +87,7 @@ class Prepared:
     tokenizer: Any
     encoder: Encoder
     pooling: Pooling
+    head: HeadStart
     measured: dict[str, MeasuredSet]
     meter: Meter
     measure: Measure
@@ -116,7 +120,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         data = load_data(recipe.data) if data is None else data
         recipe, data = fitted_with_notes(recipe, data)
         measure = measure_for(data, recipe.training.score)
-    tokenizer, encoder, pooling, model_problems = check_run(recipe, data)
+    tokenizer, encoder, pooling, head, model_problems = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
@@ -131,6 +135,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         tokenizer=tokenizer,
         encoder=encoder,
         pooling=pooling,
+        head=head,
         measured=measured,
         meter=meter_for(recipe, data),
         measure=measure,
@@ -154,12 +159,12 @@ def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
-def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[Problem]]:
+def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, HeadStart, list[Problem]]:
     """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Returns:
-        The tokenizer and the encoder, which had to be built for it, what the head reads, and what to know about the
-        model.
+        The tokenizer and the encoder, which had to be built for it, what the head reads and where its outputs start, and
+        what to know about the model.
 
     Raises:
         DataError, ModelError, RecipeError: With key, what was found and what to change.
@@ -177,8 +182,8 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[P
     model = _checked_model(recipe, data)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    pooling = find_pooling(recipe.model)
-    return tokenizer, encoder, pooling, model_warnings(recipe, model, pooling)
+    pooling, head = find_pooling(recipe.model), find_head(recipe.model, data.task, data.labels)
+    return tokenizer, encoder, pooling, head, model_warnings(recipe, model, pooling, head)
 
 
 def _checked_model(recipe: Recipe, data: Data) -> Any:

@@ -98,7 +98,7 @@ def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
         preset=recipe.preset,
         seed=seed,
         data=prepared.facts(),
-        model=model_facts(model, prepared.pooling),
+        model=model_facts(model, prepared.pooling, prepared.head),
         techniques=active_techniques(recipe, prepared.budget),
         budget=_run_budget(prepared),
         code=read_code().model_copy(update={"techniques": own} if own else {}),

@@ -11,6 +11,7 @@ from finetune.data.labels import count_labels
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.errors import Change, Problem
+from finetune.models.head import HeadStart
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
@@ -36,15 +37,15 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     return warnings
 
 
-def model_warnings(recipe: Recipe, model: Any, pooling: Pooling) -> list[Problem]:
-    """What its head reads that the encoder was not trained for, and what techniques say about a prepared model, with or
+def model_warnings(recipe: Recipe, model: Any, pooling: Pooling, head: HeadStart) -> list[Problem]:
+    """What its head reads that the encoder was not trained for, what of a checkpoint's head is not kept, and what techniques say about a prepared model, with or
     without weights."""
     of_techniques = (
         warning
         for name, technique in recipe.techniques.items()
         for warning in technique_problems(name, technique.model_warnings(model))
     )
-    return [*pooling.warnings, *of_techniques]
+    return [*pooling.warnings, *head.warnings, *of_techniques]
 
 
 def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
