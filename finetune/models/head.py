@@ -1,9 +1,9 @@
 """Where the outputs of a classifier start: from the head of the checkpoint, row by row, or anew.
 
 A checkpoint that was fine-tuned before has a head. transformers keeps it wherever the number of classes fits, whatever
-the classes are. Here a row is kept for the class that it was trained for: `id2label` of the checkpoint says which. Names
-such as LABEL_0 are what transformers writes where nobody named the classes: they say the number of a class and nothing
-else.
+the classes are. Here a row is kept for the class that it was trained for: `id2label` of the checkpoint says which.
+Names such as LABEL_0 are what transformers writes where nobody named the classes: they say the number of a class and
+nothing else.
 """
 
 from __future__ import annotations

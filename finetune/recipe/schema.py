@@ -43,8 +43,8 @@ class ModelSection(Section):
     )
     head: Literal["auto", "new", "kept"] = Field(
         "auto",
-        description="Of a checkpoint that is a classifier: new starts its outputs anew; kept keeps their weights. auto: "
-        "kept if it has the same classes by name, each with the weights of its name; else new.",
+        description="Of a checkpoint that is a classifier: new starts its outputs anew; kept keeps their weights. "
+        "auto: kept if it has the same classes by name, each with the weights of its name; else new.",
     )
 
 

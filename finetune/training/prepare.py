@@ -14,6 +14,7 @@ from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import Change, Problem, RecipeError, as_problem
 from finetune.measurement.scores import Measure
+from finetune.models.head import HeadStart
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
@@ -23,7 +24,6 @@ from finetune.models.load import (
     load_tokenizer,
     position_limit,
 )
-from finetune.models.head import HeadStart
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
 from finetune.records.environment import has_fast_bf16
@@ -163,8 +163,8 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, HeadSt
     """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Returns:
-        The tokenizer and the encoder, which had to be built for it, what the head reads and where its outputs start, and
-        what to know about the model.
+        The tokenizer and the encoder, which had to be built for it, what the head reads and where its outputs start,
+        and what to know about the model.
 
     Raises:
         DataError, ModelError, RecipeError: With key, what was found and what to change.

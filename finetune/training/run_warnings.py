@@ -38,8 +38,8 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
 
 
 def model_warnings(recipe: Recipe, model: Any, pooling: Pooling, head: HeadStart) -> list[Problem]:
-    """What its head reads that the encoder was not trained for, what of a checkpoint's head is not kept, and what techniques say about a prepared model, with or
-    without weights."""
+    """What its head reads that the encoder was not trained for, what of a checkpoint's head is not kept, and what
+    techniques say about a prepared model, with or without weights."""
     of_techniques = (
         warning
         for name, technique in recipe.techniques.items()
