@@ -127,7 +127,8 @@ def start_outputs(model: Any, start: HeadStart, drawn: Collection[str], seed: in
     names = {name for name, value in model.named_parameters() if any(value is own for own in output.parameters())}
     if names <= set(drawn):
         return
-    for part in (output, *output.parameters()):  # transformers passes over what it has marked as loaded
+    marked: list[Any] = [output, *output.parameters()]
+    for part in marked:  # transformers passes over what it has marked as loaded
         part._is_hf_initialized = False
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)

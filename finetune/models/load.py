@@ -16,6 +16,7 @@ from finetune.models.head import HeadStart, resolve_head, start_outputs
 from finetune.models.layers import is_in_pooling_layer
 from finetune.models.pooling import Pooling, apply_pooling, resolve_pooling, trained_pooling
 from finetune.models.pooling_layer import finish_pooling_layer
+from finetune.models.served import read_served
 from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
@@ -136,15 +137,15 @@ def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
 
 
 def load_tokenizer(section: ModelSection) -> Any:
-    """Load the fast tokenizer of the model.
+    """Load the fast tokenizer of the model, as it was before a run that saved it set its length. It cuts texts at their
+    end, as `data.long_texts: head` says, and not where the last one who saved it left it.
 
     Raises:
         ModelError: There is none, it knows no words, or it cannot pad.
     """
+    location = locate_model(section)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            locate_model(section), revision=section.revision, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(location, revision=section.revision, trust_remote_code=False)
     except loading_errors() as error:
         why = f"no tokenizer for '{section.id}': {first_line(error)}."
         raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id) from error
@@ -154,6 +155,10 @@ def load_tokenizer(section: ModelSection) -> Any:
     if tokenizer.pad_token_id is None:
         why = f"the tokenizer of '{section.id}' has no padding token, so texts cannot be batched."
         raise ModelError(why, key="model.id", found=section.id)
+    served = read_served(section, location)
+    if served is not None:
+        tokenizer.model_max_length = served.input.tokenizer_limit
+    tokenizer.truncation_side = "right"
     return tokenizer
 
 

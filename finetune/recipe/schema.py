@@ -175,7 +175,8 @@ class TrainingSection(Section):
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="balanced: the training objective weights a row by n / (classes × rows of its class).",
+        description="balanced: the training objective weights a row by n / (classes × rows of its class); of several "
+        "labels, each has n / (2 × rows with it) where a row has it and n / (2 × rows without it) elsewhere.",
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled",

@@ -1,5 +1,7 @@
 """The run record, version 1. Written by a run, read by everything after it."""
 
+import hashlib
+import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -56,6 +58,19 @@ class Calibration(Frozen):
 
     temperature: float = Field(description="Fitted on validation; above 1 means overconfident.")
     test_nll: float | None = Field(description="NLL of test after scaling, nats.")
+
+
+class Thresholds(Frozen):
+    """Above which probability each label is predicted (multi-label only), and what that gives at the selected
+    checkpoint. All other scores of a record are at 0.5."""
+
+    values: dict[str, float] = Field(description="Label -> probability, chosen on validation for the best F1.")
+    origins: dict[str, Literal["own", "shared", "default"]] = Field(
+        description="Label -> own: chosen for it; shared: for all labels with few validation rows together; default: "
+        "0.5, as there are too few."
+    )
+    validation: Scores = Field(description="micro_f1, macro_f1 and exact_match above them, which were chosen here.")
+    test: Scores | None = Field(description="The same on test.")
 
 
 class Finding(Frozen):
@@ -134,9 +149,21 @@ class RunRecord(Frozen):
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
     calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
     weights: dict[str, WeightGroup] = Field({})
     warnings: list[str] = Field([])
     time: RunTime = RunTime()
+
+    @property
+    def id(self) -> str:
+        """sha256 over what was trained on what: recipe, seed, data, code."""
+        about = {
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "data": self.data.fingerprint,
+            "code": [self.code.version, self.code.commit],
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def finish(self, **changes: Any) -> "FinishedRecord":
         """The record of the same run, finished.

@@ -140,12 +140,19 @@ def step_batches(prepared: Prepared, seed: int, lengths: Sequence[int] | None) -
 
 
 def class_weights(prepared: Prepared) -> Tensor | None:
-    """n / (K × rows of the class): mean 1 over the training rows, so that the learning rate keeps its meaning."""
+    """n / (K × rows of the class), (K,): mean 1 over the training rows, so that the learning rate keeps its meaning.
+
+    Of several labels each is a question with two answers: (2, K), the weights of rows without and with the label.
+    """
     labels = prepared.data.labels
     if prepared.recipe.training.class_weights == "none" or labels is None:
         return None
     counts = count_labels(prepared.data.train)
     rows = len(prepared.data.train)
+    if prepared.data.task == "multi_label":
+        present = torch.tensor([float(counts[name]) for name in labels])
+        # An answer that no row has is never weighted.
+        return rows / (2 * torch.stack([rows - present, present]).clamp(min=1))
     return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
 
 

@@ -53,7 +53,7 @@ def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, dev
     Args:
         prepared: Of the run.
         model: With its weights, on `device`, not wrapped for several processes; changed in place.
-        class_weights: (outputs,), or None.
+        class_weights: As in `TrainingRows`.
         device: Where the model is.
 
     Raises:

@@ -37,6 +37,7 @@ from finetune.training.record import (
     warning_texts,
 )
 from finetune.training.saving import prediction_arrays, save_model, save_predictions
+from finetune.training.served import describe_served
 from finetune.training.weights import weight_statistics
 
 logger = logging.getLogger(__name__)
@@ -203,6 +204,7 @@ class Run:
             selected=results.selected,
             last=results.last,
             calibration=results.calibration,
+            thresholds=results.thresholds,
             weights=weights,
             budget=self.record.record.budget.model_copy(update={"steps_done": self.observer.history[-1].step}),
         )
@@ -211,7 +213,8 @@ class Run:
         """The model as plain transformers loads it, and every row's logits for later statistics."""
         if not is_main():
             return
-        save_model(self.loaded.model, self.prepared.encoder, self.folder.model)
+        served = describe_served(self.prepared, self.record.record)
+        save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)
         rows = {name: split.ids for name, split in self.prepared.data.measured_splits().items()}
         save_predictions(prediction_arrays(rows, self.outputs), self.folder.predictions)
 

@@ -21,7 +21,8 @@ class TrainingRows:
         task: What is predicted.
         targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers.
         outputs: Of the head.
-        class_weights: (outputs,), mean 1 over the rows; None without class weights.
+        class_weights: (outputs,), mean 1 over the rows; for multi-label (2, outputs), of rows without and with the
+            label; None without class weights.
         features: Positions of rows -> (len, width) float32, what the head's output map reads of their clean texts, in
             eval mode. Expensive: all rows of one call pass through the encoder.
     """
