@@ -95,6 +95,13 @@ class Baseline(Frozen):
     gap: Scores = Field(description="As of a run: positive means overfitting.")
 
 
+class TargetScale(Frozen):
+    """What numbers are scaled by in training. Everything in a record but the objective is in units of the data."""
+
+    mean: float = Field(description="Of the training targets.")
+    sd: float = Field(description="Their standard deviation.")
+
+
 class DataFacts(Frozen):
     task: Task
     labels: list[str] | None
@@ -148,6 +155,7 @@ class RunRecord(Frozen):
     history: list[Evaluation] = Field([])
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
+    target: TargetScale | None = Field(None, description="Numbers only, where the head can hold their scale.")
     calibration: Calibration | None = None
     thresholds: Thresholds | None = None
     weights: dict[str, WeightGroup] = Field({})

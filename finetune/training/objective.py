@@ -12,6 +12,7 @@ from torch import Tensor
 
 from finetune.tasks import Task
 from finetune.techniques import Losses, Technique, TrainStep, implementations
+from finetune.training.scale import TargetScale
 
 
 def plain_losses(task: Task, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -41,15 +42,22 @@ class Objective:
         techniques: Of the run, in the order of the preset.
         class_weights: With mean 1 over the training rows, on the device of the labels, as of `plain_losses`; or None.
             Several labels have none where a technique replaces the losses of rows.
+        scale: What numbers are scaled by before anything sees them; None: as they are.
     """
 
     def __init__(
-        self, model: Any, task: Task, techniques: Sequence[Technique], class_weights: Tensor | None = None
+        self,
+        model: Any,
+        task: Task,
+        techniques: Sequence[Technique],
+        class_weights: Tensor | None = None,
+        scale: TargetScale | None = None,
     ) -> None:
         self.model = model
         self.task = task
         self.techniques = list(techniques)
         self._class_weights = class_weights
+        self._scale = scale
 
     def loss(self, model: Any, features: dict[str, Any], labels: Tensor) -> Tensor:
         """The mean loss of the rows of a micro-batch and what techniques add to it; a scalar.
@@ -57,9 +65,9 @@ class Objective:
         Args:
             model: What is called: the classifier, or what wraps it for several processes.
             features: Arguments of its forward pass, without labels.
-            labels: As in `TrainStep`.
+            labels: As in `TrainStep`; numbers in units of the data.
         """
-        step = self._forward(model, features, labels)
+        step = self._forward(model, features, labels if self._scale is None else self._scale.scaled(labels))
         loss = step.example_losses(step.logits).mean()
         for train_loss in implementations(self.techniques, Losses.train_loss):
             loss = train_loss(loss, step)

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune.checks import Inspection, inspect_data
 from finetune.data.load import load_data
@@ -51,6 +51,7 @@ from finetune.training.run_warnings import (
     precision_warnings,
     text_warnings,
 )
+from finetune.training.scale import TargetScale, can_hold_scale, scale_warnings, target_scale
 
 if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
@@ -68,6 +69,7 @@ class Prepared:
         encoder: Texts -> items.
         pooling: What the head reads of the encoder's output.
         head: Where the outputs start.
+        scale: What numbers are scaled by in training; None for classes, and where the head cannot hold it.
         measured: Split -> clean items.
         meter: Logits -> scores.
         measure: The main score and loss among them.
@@ -88,6 +90,7 @@ class Prepared:
     encoder: Encoder
     pooling: Pooling
     head: HeadStart
+    scale: TargetScale | None
     measured: dict[str, MeasuredSet]
     meter: Meter
     measure: Measure
@@ -120,22 +123,23 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         data = load_data(recipe.data) if data is None else data
         recipe, data = fitted_with_notes(recipe, data)
         measure = measure_for(data, recipe.training.score)
-    tokenizer, encoder, pooling, head, model_problems = check_run(recipe, data)
+    checked = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
-        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.measured_splits().items()}
-        text_problems = text_warnings(recipe, data, encoder)
+        measured = {name: MeasuredSet(rows, checked.encoder) for name, rows in data.measured_splits().items()}
+        text_problems = text_warnings(recipe, data, checked.encoder)
     with stopwatch.phase(CHECKS):
-        inspection = inspect(recipe, data, encoder)
+        inspection = inspect(recipe, data, checked.encoder)
     return Prepared(
         recipe=recipe,
         data=data,
         budget=budget,
-        tokenizer=tokenizer,
-        encoder=encoder,
-        pooling=pooling,
-        head=head,
+        tokenizer=checked.tokenizer,
+        encoder=checked.encoder,
+        pooling=checked.pooling,
+        head=checked.head,
+        scale=checked.scale,
         measured=measured,
         meter=meter_for(recipe, data),
         measure=measure,
@@ -145,7 +149,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         warnings=[
             *map(as_problem, data.warnings),
             *budget_warnings(recipe, budget),
-            *model_problems,
+            *checked.warnings,
             *text_problems,
             *balance_warnings(recipe, data),
             *precision_warnings(recipe),
@@ -159,12 +163,23 @@ def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
-def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, HeadStart, list[Problem]]:
-    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
+class Checked(NamedTuple):
+    """What had to be built and decided to see whether a run can start; as in `Prepared`.
 
-    Returns:
-        The tokenizer and the encoder, which had to be built for it, what the head reads and where its outputs start,
-        and what to know about the model.
+    Attributes:
+        warnings: What to know about the model.
+    """
+
+    tokenizer: Any
+    encoder: Encoder
+    pooling: Pooling
+    head: HeadStart
+    scale: TargetScale | None
+    warnings: list[Problem]
+
+
+def check_run(recipe: Recipe, data: Data) -> Checked:
+    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Raises:
         DataError, ModelError, RecipeError: With key, what was found and what to change.
@@ -183,7 +198,13 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, HeadSt
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
     pooling, head = find_pooling(recipe.model), find_head(recipe.model, data.task, data.labels)
-    return tokenizer, encoder, pooling, head, model_warnings(recipe, model, pooling, head)
+    warnings = model_warnings(recipe, model, pooling, head)
+    scale = None
+    if data.task == "regression":
+        found, holds = target_scale(data.train.labels), can_hold_scale(model)
+        warnings += scale_warnings(found, holds)
+        scale = found if holds else None
+    return Checked(tokenizer, encoder, pooling, head, scale, warnings)
 
 
 def _checked_model(recipe: Recipe, data: Data) -> Any:

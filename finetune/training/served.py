@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from finetune.models.served import ServedInput, ServedModel
+from finetune.models.served import ServedInput, ServedModel, TargetScale
 from finetune.records.schema import RunRecord
 from finetune.training.prepare import Prepared
 from finetune.training.version import ALGORITHM_VERSION
@@ -38,7 +38,7 @@ def describe_served(prepared: Prepared, record: RunRecord) -> ServedModel:
         pipeline_sees_the_same=section.long_texts in CUT_ALIKE,
         thresholds=None if record.thresholds is None else record.thresholds.values,
         temperature=None if record.calibration is None or is_refit else record.calibration.temperature,
-        target=None,
+        target=None if prepared.scale is None else TargetScale(**prepared.scale._asdict()),
         data_fingerprint=data.fingerprint,
         record=record.id,
         algorithm_version=ALGORITHM_VERSION,

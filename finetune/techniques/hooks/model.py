@@ -19,7 +19,8 @@ class TrainingRows:
 
     Attributes:
         task: What is predicted.
-        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers.
+        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers, scaled as
+            training scales them.
         outputs: Of the head.
         class_weights: (outputs,), mean 1 over the rows; for multi-label (2, outputs), of rows without and with the
             label; None without class weights.
