@@ -306,6 +306,8 @@ def test_other_tasks_start_there_too(task: str, write_recipe: Write, pooled_mode
     )
     run = watch(recipe, tmp_path / "run", first=spy)
     targets = np.array([run.prepared.encoder.target(label) for label in run.prepared.data.train.labels], dtype=float)
+    if run.prepared.scale is not None:
+        targets = run.prepared.scale.scaled(targets)
     features = features_of(pooled_model, run.prepared)
     outputs = 1 if task == "regression" else targets.shape[1]
     expected = closed_form_head(run.prepared.data.task, features, targets, outputs)
