@@ -19,7 +19,7 @@ ALLOWED = {
     "kernels": set(),
     "models.dropout": {"models.layers"},
     "models.layers": {"errors"},
-    "models": {"errors", "tasks", "packages", "model_files", "recipe", "models.layers"},
+    "models": {"errors", "tasks", "packages", "model_files", "recipe", "kernels", "models.layers"},
     "cache": {"atomic"},
     "data": {"atomic", "errors", "tasks", "packages", "cache", "recipe"},
     "checks": {"errors", "tasks", "cache", "measurement", "recipe", "data", "records"},

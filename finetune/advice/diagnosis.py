@@ -45,6 +45,8 @@ def _degeneration(record: FinishedRecord) -> str | None:
             f"predicting the most frequent class ({score_text('accuracy', majority)}). Train longer, or with a larger "
             "learning rate."
         )
+    if record.data.task == "regression":
+        return _no_better_than_mean(record)
     if score is None:
         return (
             f"Did not learn: validation {metric_name(measure.score)} is undefined, because all predictions are the "
@@ -53,6 +55,26 @@ def _degeneration(record: FinishedRecord) -> str | None:
     if record.data.task == "multi_label" and score == 0:
         return "Did not learn: no label is ever predicted. Train longer, or with a larger learning rate."
     return None
+
+
+def _no_better_than_mean(record: FinishedRecord) -> str | None:
+    """Of numbers: errors that are not below those of one number for every text, however well the predictions correlate.
+
+    That number is the mean of the training rows, where it was measured, or the mean of validation, of which R² is 0.
+    """
+    scores = record.selected.validation
+    mse, r2 = scores.get("mse"), scores.get("r2")
+    limits = (each.scores.get("validation", {}).get("mse") for each in record.data.baselines if each.name == "mean")
+    limit = next((limit for limit in limits if limit is not None), None)
+    if scores.get("pearson") is None:
+        why = f"{metric_name('pearson')} is undefined, because all predictions are the same"
+    elif mse is not None and limit is not None and mse >= limit:
+        why = f"RMSE {score_text('rmse', mse**0.5)} is not below {score_text('rmse', limit**0.5)}, that of the mean"
+    elif r2 is not None and r2 <= 0:
+        why = f"R² is {score_text('r2', r2)}, and 0 is that of the same number for every text"
+    else:
+        return None
+    return f"Did not learn: validation {why}. Train longer, or with a larger learning rate."
 
 
 def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:

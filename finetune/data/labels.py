@@ -1,6 +1,5 @@
 """The names and the order of the classes, and which of them the splits can have."""
 
-import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
@@ -55,7 +54,7 @@ def label_names(
         if section.labels is not None:
             no_labels = Change(settings={"data.labels": None})
             raise DataError("has no meaning for regression.", no_labels, key="data.labels", found=section.labels)
-        _check_numbers(splits["train"].labels, warnings)
+        _check_numbers(splits["train"].labels)
         return None
     trained = sorted(count_labels(splits["train"]), key=_natural_order)
     if len(trained) < (2 if task == "single_label" else 1):
@@ -137,16 +136,11 @@ def _natural_order(name: str) -> tuple[bool, float, str]:
     return (number is None, number or 0.0, name)
 
 
-def _check_numbers(values: list[float], warnings: list[str]) -> None:
+def _check_numbers(values: list[float]) -> None:
     largest = max(abs(value) for value in values)
     if largest > LARGEST_TARGET:
         why = f"the target {largest:g} is too large for fp32. Rescale the targets to about 1."
         raise DataError(why, key="data.label", found=largest)
-    mean = statistics.fmean(values)
-    spread = statistics.pstdev(values)
-    if spread == 0:
-        raise DataError(f"every training row has the value {mean:g}; there is nothing to learn.", key="data.label")
-    if not 0.05 <= spread <= 20:
-        warnings.append(
-            f"targets have a standard deviation of {spread:g}; rescale them to about 1, as the head learns slowly"
-        )
+    if min(values) == max(values):
+        why = f"every training row has the value {values[0]:g}; there is nothing to learn."
+        raise DataError(why, key="data.label", found=values[0])

@@ -129,6 +129,16 @@ class Encoder:
         """The most tokens that both tokenizer and model take: some tokenizers name no limit, or a larger one."""
         return self._limit
 
+    @property
+    def overlap(self) -> int | None:
+        """Tokens that neighbouring windows share; None without windows."""
+        return self._overlap if self._long_texts == "windows" else None
+
+    @property
+    def truncation_side(self) -> str:
+        """Where a plain tokenizer cuts to see what is nearest to this."""
+        return "left" if self._long_texts == "tail" else "right"
+
     def lengths(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
         """Tokens of each text (or pair) before anything is cut, special tokens included."""
         counts: list[int] = self.encode_once(texts, pairs).lengths.tolist()
@@ -229,8 +239,8 @@ class Encoder:
     def save_tokenizer(self, folder: Path) -> None:
         """The tokenizer, set to cut texts as here where it can: to the same length, and for `tail` at their start."""
         exported = copy.deepcopy(self._tokenizer)
-        if self._long_texts == "tail":
-            exported.truncation_side = "left"
+        exported.model_max_length = self._max_length
+        exported.truncation_side = self.truncation_side
         exported("a", truncation=True, max_length=self._max_length)  # its file keeps the settings of the last call
         exported.save_pretrained(folder)
 

@@ -58,7 +58,7 @@ class MultiLabelScores(_Scores):
 
 
 class RegressionScores(_Scores):
-    """pearson, spearman, mse, mae. predictions and references (rows,) numbers."""
+    """r2, rmse, mae, pearson, spearman, mse. predictions and references (rows,) numbers."""
 
     task = "regression"
     predictions = datasets.Value("float64")

@@ -2,7 +2,8 @@
 
 Nearly every score is a function of sums over rows (hits, false alarms, squared errors, …). `row_terms` gives the
 summands and `scores_from_sums` the function, so that a bootstrap is one matrix product (see `gap.gap_intervals`).
-All scores are in [0, 1] or [−1, 1]; losses are in nats (nll), probability² (brier) or label units (mse, mae).
+Scores are in [0, 1] or [−1, 1], R² at most 1; losses are in nats (nll), probability² (brier) or label units (rmse, mae;
+mse: squared).
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 IMBALANCED = 0.6  # fraction of the largest class above which always predicting it looks like a good accuracy
-LOSSES = frozenset({"nll", "brier", "ece", "mse", "mae"})  # lower is better; everything else: higher is better
+LOSSES = frozenset({"nll", "brier", "ece", "rmse", "mse", "mae"})  # lower is better; everything else: higher is better
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,25 @@ MEASURES = {
         shown=("micro_f1", "macro_f1", "nll"),
         names=("micro_f1", "macro_f1", "exact_match", "average_precision", "nll", "brier"),
     ),
+    # Not a correlation: it is 0.99 for predictions that are all too close to the mean, or in other units.
     "regression": Measure(
-        score="pearson",
-        selects="pearson",
-        loss="mse",
-        loss_unit="label units²",
-        shown=("pearson", "spearman", "mse"),
-        names=("pearson", "mse", "mae", "spearman"),
+        score="r2",
+        selects="r2",
+        loss="rmse",
+        loss_unit="label units",
+        shown=("r2", "rmse", "mae", "pearson", "spearman"),
+        names=("r2", "rmse", "mae", "pearson", "mse", "spearman"),
     ),
 }
+CORRELATION = Measure(
+    score="pearson",
+    selects="pearson",
+    loss="mse",
+    loss_unit="label units²",
+    shown=("pearson", "spearman", "mse"),
+    names=("pearson", "mse", "mae", "spearman"),
+)
+"""Of a regression in records before algorithm version 3."""
 
 
 def main_score(task: str, majority: float | None, requested: str) -> str:
@@ -83,7 +94,9 @@ def main_score(task: str, majority: float | None, requested: str) -> str:
 
 
 def measure_of(task: str, score: str | None) -> Measure:
-    """What is measured of a task with this main score; None, as in old records, means the task's own."""
+    """What is measured of a task with this main score; None, as in old records, means the task's own of then."""
+    if task == "regression" and score in (None, CORRELATION.score):
+        return CORRELATION
     measure = MEASURES[task]
     if score is None or score == measure.score:
         return measure
@@ -246,10 +259,14 @@ def _regression_from_sums(sums: Floats) -> dict[str, Floats]:
     variance_x, variance_y = xx / rows - (x / rows) ** 2, yy / rows - (y / rows) ** 2
     covariance = xy / rows - x * y / rows**2
     spread = np.sqrt(np.maximum(variance_x, 0) * np.maximum(variance_y, 0))
+    mse = squared / rows
     return {
-        "pearson": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1.0), np.nan),
-        "mse": squared / rows,
+        # Of the variance around the mean of these very rows; undefined where they are all alike.
+        "r2": np.where(variance_y > 0, 1 - mse / np.where(variance_y > 0, variance_y, 1.0), np.nan),
+        "rmse": np.sqrt(mse),
         "mae": absolute / rows,
+        "pearson": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1.0), np.nan),
+        "mse": mse,
     }
 
 

@@ -20,6 +20,8 @@ NAMES = {
     "nll": "log loss",
     "ece": "ECE",
     "brier": "Brier score",
+    "r2": "R²",
+    "rmse": "RMSE",
     "mse": "MSE",
     "mae": "MAE",
     "pearson": "Pearson r",

@@ -12,9 +12,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import file_digest, folder_digest, loading_errors
+from finetune.models.head import HeadStart, resolve_head, start_outputs
 from finetune.models.layers import is_in_pooling_layer
 from finetune.models.pooling import Pooling, apply_pooling, resolve_pooling, trained_pooling
 from finetune.models.pooling_layer import finish_pooling_layer
+from finetune.models.served import read_served
 from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
@@ -112,6 +114,20 @@ def find_pooling(section: ModelSection) -> Pooling:
     return resolve_pooling(section, locate_model(section), _checkpoint_config(section))
 
 
+def find_head(section: ModelSection, task: Task, labels: list[str] | None) -> HeadStart:
+    """Where the outputs start, and why. Arguments as of `load_config`.
+
+    Raises:
+        ModelError: As `load_config`, or the head cannot be kept as `model.head` says.
+    """
+    return _head_start(section, PROBLEM_TYPES[task], labels if labels is not None else ["value"])
+
+
+def _head_start(section: ModelSection, problem_type: str, names: list[str]) -> HeadStart:
+    reads_anew = find_pooling(section).adds_layer
+    return resolve_head(section, _checkpoint_config(section), problem_type, names, reads_anew)
+
+
 def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
     location = locate_model(section)
     try:
@@ -121,15 +137,15 @@ def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
 
 
 def load_tokenizer(section: ModelSection) -> Any:
-    """Load the fast tokenizer of the model.
+    """Load the fast tokenizer of the model, as it was before a run that saved it set its length. It cuts texts at their
+    end, as `data.long_texts: head` says, and not where the last one who saved it left it.
 
     Raises:
         ModelError: There is none, it knows no words, or it cannot pad.
     """
+    location = locate_model(section)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            locate_model(section), revision=section.revision, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(location, revision=section.revision, trust_remote_code=False)
     except loading_errors() as error:
         why = f"no tokenizer for '{section.id}': {first_line(error)}."
         raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id) from error
@@ -139,6 +155,10 @@ def load_tokenizer(section: ModelSection) -> Any:
     if tokenizer.pad_token_id is None:
         why = f"the tokenizer of '{section.id}' has no padding token, so texts cannot be batched."
         raise ModelError(why, key="model.id", found=section.id)
+    served = read_served(section, location)
+    if served is not None:
+        tokenizer.model_max_length = served.input.tokenizer_limit
+    tokenizer.truncation_side = "right"
     return tokenizer
 
 
@@ -162,12 +182,14 @@ def quiet_loading() -> Iterator[None]:
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     """Build the sequence classifier from `config` with the pretrained weights, in fp32.
 
-    The seed is set before the model is built, so that every preset starts from the same head.
+    The seed is set before the model is built, so that every preset starts from the same head: a new one, or that of the
+    checkpoint with its rows where `find_head` says.
 
     Raises:
         ModelError: There are no weights, or the architecture has no sequence-classification head.
     """
     location = locate_model(section)
+    head = _head_start(section, config.problem_type, list(config.id2label.values()))
     transformers.set_seed(seed)
     try:
         with quiet_loading():
@@ -185,8 +207,10 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
     # saving; a resumed Trainer would then not find them and silently keep the pretrained ones.
     model._weight_conversions = []
+    mismatched = {str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]}
+    _report_new_weights(model, section, set(report["missing_keys"]), mismatched)
+    start_outputs(model, head, {*report["missing_keys"], *mismatched}, seed)
     finish_pooling_layer(model, is_new=find_pooling(section).adds_layer)
-    _report_new_weights(model, section, set(report["missing_keys"]), report["mismatched_keys"])
     return model
 
 
@@ -245,7 +269,7 @@ def encoder_parameters(model: Any) -> dict[str, Any]:
     }
 
 
-def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mismatched: Any) -> None:
+def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mismatched: set[str]) -> None:
     head = head_names(model)
     unexpected = sorted(
         name for name in missing - head if "pooler" not in name and not is_in_pooling_layer(model, name)
@@ -258,12 +282,10 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
             len(unexpected),
             unexpected[0],
         )
-    wrong = sorted({str(key[0] if isinstance(key, tuple) else key) for key in mismatched} - head)
+    wrong = sorted(mismatched - head)
     if wrong:
         why = f"'{section.id}': {wrong[0]} has a different size than config.json says."
         raise ModelError(why, Change(text="Download or export the folder again."), key="model.id", found=section.id)
-    if mismatched:
-        logger.warning("model.id: the head of '%s' is for other labels; a new one is trained.", section.id)
 
 
 def _verify_hash(path: Path, expected: str) -> None:

@@ -10,14 +10,11 @@ Source: Reimers & Gurevych 2019, arXiv:1908.10084, and the files that its librar
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 from finetune.errors import Change, ModelError, Problem
+from finetune.models.json_files import read_json
 from finetune.models.layers import POOLING
 from finetune.models.pooling_layer import HEADS
 from finetune.recipe import ModelSection
@@ -89,7 +86,7 @@ def trained_pooling(section: ModelSection, location: str) -> str | None:
         section: The recipe's model.
         location: Folder of the model, or its hub id; without a network, its files in the cache.
     """
-    modules = _read_json(section, location, "modules.json")
+    modules = read_json(section, location, "modules.json")
     paths = [
         module["path"]
         for module in (modules if isinstance(modules, list) else [])
@@ -97,7 +94,7 @@ def trained_pooling(section: ModelSection, location: str) -> str | None:
     ]
     if not paths:
         return None
-    settings = _read_json(section, location, f"{paths[0]}/config.json")
+    settings = read_json(section, location, f"{paths[0]}/config.json")
     return _UNREADABLE if not isinstance(settings, dict) else _mode(settings)
 
 
@@ -165,19 +162,3 @@ def _mode(settings: dict[str, Any]) -> str:
         for name, is_on in flags.items()
         if name.startswith(prefix) and is_on is True
     )
-
-
-def _read_json(section: ModelSection, location: str, name: str) -> Any:
-    """The content of a file of the model; None where it is not there, or cannot be read."""
-    path = cached_file(
-        location,
-        name,
-        revision=section.revision,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    try:
-        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

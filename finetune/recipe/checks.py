@@ -7,7 +7,7 @@ from finetune.errors import Change, Problem, suggest
 from finetune.recipe.scaling import planned_rows
 from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
-from finetune.techniques import Budget, TrainingPlan, conflicts, implementations
+from finetune.techniques import Budget, Losses, TrainingPlan, conflicts, implementations, overrides
 from finetune.techniques.rates import PartBudgets
 
 
@@ -35,7 +35,12 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
             for problem in technique.problems(part_budget):
                 named = problem.below(f"techniques.{name}")
                 problems += [] if named in problems else [named]
-    return [*problems, *_class_problems(recipe.training, budget.task), *_warmup_problems(budget)]
+    return [
+        *problems,
+        *_class_problems(recipe.training, budget.task),
+        *_label_weight_problems(recipe, budget.task),
+        *_warmup_problems(budget),
+    ]
 
 
 def recipe_budget(recipe: Recipe) -> Budget:
@@ -71,10 +76,10 @@ def _class_problems(training: TrainingSection, task: str | None) -> list[Problem
     """Settings that speak of the class of a row."""
     problems = []
     weights, sampling, score = training.class_weights, training.sampling, training.score
+    if task == "regression" and weights != "none":
+        why = f"{weights} has no meaning for {task}."
+        problems.append(Problem(why, "training.class_weights", changes=(_set("training.class_weights", "none"),)))
     if task in ("regression", "multi_label"):
-        if weights != "none":
-            why = f"{weights} has no meaning for {task}."
-            problems.append(Problem(why, "training.class_weights", changes=(_set("training.class_weights", "none"),)))
         if sampling != "shuffled":
             why = f"{sampling} has no meaning for {task}, where a row has no single class."
             problems.append(Problem(why, "training.sampling", changes=(_set("training.sampling", "shuffled"),)))
@@ -88,6 +93,24 @@ def _class_problems(training: TrainingSection, task: str | None) -> list[Problem
         )
         problems.append(Problem(why, "training.sampling", changes=(_set("training.class_weights", "none"),)))
     return problems
+
+
+def _label_weight_problems(recipe: Recipe, task: str | None) -> list[Problem]:
+    """Where a row has several labels, each has weights: what replaces the loss of a whole row leaves no place."""
+    weights = recipe.training.class_weights
+    if task != "multi_label" or weights == "none":
+        return []
+    replacing = [name for name, each in recipe.techniques.items() if overrides(each, Losses.example_losses)]
+    why = "with several labels per row, {} and class weights both decide what each label counts for."
+    return [
+        Problem(
+            why.format(name),
+            "training.class_weights",
+            found=weights,
+            changes=(_set("training.class_weights", "none"), _set(f"techniques.{name}", "off")),
+        )
+        for name in replacing
+    ]
 
 
 def _warmup_problems(budget: Budget) -> list[Problem]:

@@ -42,6 +42,11 @@ class ModelSection(Section):
         "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
         "config.json says; else cls.",
     )
+    head: Literal["auto", "new", "kept"] = Field(
+        "auto",
+        description="Of a checkpoint that is a classifier: new starts its outputs anew; kept keeps their weights. "
+        "auto: kept if it has the same classes by name, each with the weights of its name; else new.",
+    )
 
 
 # Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
@@ -232,7 +237,8 @@ class TrainingSection(Section):
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="balanced: the training objective weights a row by n / (classes × rows of its class).",
+        description="balanced: the training objective weights a row by n / (classes × rows of its class); of several "
+        "labels, each has n / (2 × rows with it) where a row has it and n / (2 × rows without it) elsewhere.",
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled",

@@ -41,6 +41,10 @@ class ModelFacts(Facts):
         None, description="What the head reads: cls, mean or attention; absent before, and for trainers of your own."
     )
     pooling_reason: str | None = Field(None, description="Why, where the recipe says auto; absent as `pooling` is.")
+    head: str | None = Field(
+        None, description="How outputs start that the checkpoint has: new, kept or reordered; absent where it has none."
+    )
+    head_reason: str | None = Field(None, description="Why; absent as `head` is.")
 
 
 class CodeVersion(Facts):

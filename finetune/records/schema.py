@@ -1,5 +1,7 @@
 """The run record, version 1. Written by a run, read by everything after it."""
 
+import hashlib
+import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -58,6 +60,19 @@ class Calibration(Frozen):
     test_nll: float | None = Field(description="NLL of test after scaling, nats.")
 
 
+class Thresholds(Frozen):
+    """Above which probability each label is predicted (multi-label only), and what that gives at the selected
+    checkpoint. All other scores of a record are at 0.5."""
+
+    values: dict[str, float] = Field(description="Label -> probability, chosen on validation for the best F1.")
+    origins: dict[str, Literal["own", "shared", "default"]] = Field(
+        description="Label -> own: chosen for it; shared: for all labels with few validation rows together; default: "
+        "0.5, as there are too few."
+    )
+    validation: Scores = Field(description="micro_f1, macro_f1 and exact_match above them, which were chosen here.")
+    test: Scores | None = Field(description="The same on test.")
+
+
 class Finding(Frozen):
     """The result of a check of the data."""
 
@@ -78,6 +93,13 @@ class Baseline(Frozen):
     about: str = Field(description="What it is, in a line.")
     scores: dict[str, Scores] = Field(description="Split -> scores, with the names of the run's own.")
     gap: Scores = Field(description="As of a run: positive means overfitting.")
+
+
+class TargetScale(Frozen):
+    """What numbers are scaled by in training. Everything in a record but the objective is in units of the data."""
+
+    mean: float = Field(description="Of the training targets.")
+    sd: float = Field(description="Their standard deviation.")
 
 
 class DataFacts(Frozen):
@@ -133,10 +155,23 @@ class RunRecord(Frozen):
     history: list[Evaluation] = Field([])
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
+    target: TargetScale | None = Field(None, description="Numbers only, where the head can hold their scale.")
     calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
     weights: dict[str, WeightGroup] = Field({})
     warnings: list[str] = Field([])
     time: RunTime = RunTime()
+
+    @property
+    def id(self) -> str:
+        """sha256 over what was trained on what: recipe, seed, data, code."""
+        about = {
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "data": self.data.fingerprint,
+            "code": [self.code.version, self.code.commit],
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def finish(self, **changes: Any) -> "FinishedRecord":
         """The record of the same run, finished.

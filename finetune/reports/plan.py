@@ -88,7 +88,10 @@ def _model(model: dict[str, Any]) -> list[str]:
     lines = [f"Model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
     if model["trainable"] < model["parameters"]:
         lines[0] += f", {model['trainable'] / 1e6:.2f} M of them trained"
-    lines += [f"Pooling     {model['pooling']}: {model['pooling_reason']}", "Dropout during training:"]
+    lines.append(f"Pooling     {model['pooling']}: {model['pooling_reason']}")
+    if model["head"] is not None:
+        lines.append(f"Head        {model['head']}: {model['head_reason']}")
+    lines.append("Dropout during training:")
     grouped: dict[tuple[str, str, float, float], int] = {}
     for site in model["dropout"]:
         key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])

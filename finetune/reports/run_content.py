@@ -20,13 +20,14 @@ from finetune.measurement.units import (
     time_text,
     training_time_text,
 )
-from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores
+from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores, Thresholds
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
-from finetune.reports.numbers import log_loss_note, simple_name, split_name
+from finetune.reports.numbers import log_loss_note, shorten, simple_name, split_name
 from finetune.reports.plan import describe_technique
 
 SPLITS = ("train_probe", "validation", "test")
+SHOWN = 500  # characters of a list of labels
 GAP_NOTE = "A positive gap means overfitting."
 
 
@@ -117,6 +118,8 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
     if record.model.pooling is not None:
         entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
+    if record.model.head is not None:
+        entries.append(("Head", f"{record.model.head}: {record.model.head_reason}."))
     if record.selected.share is not None:
         entries.append(("Weights", _interpolation(record.selected.share)))
     if record.calibration is not None and record.calibration.test_nll is not None and record.selected.test is not None:
@@ -129,10 +132,38 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
                 f"{before} nats; {after} nats after scaling.",
             )
         )
+    if record.thresholds is not None:
+        entries.append(("Thresholds", _thresholds(record, record.thresholds)))
     if record.data.baselines:
         names = listed([simple_name(baseline) for baseline in record.data.baselines])
         entries.append(("Baselines", f"{names}, models without a neural network.{_beaten(record)}"))
     return entries
+
+
+def _thresholds(record: FinishedRecord, thresholds: Thresholds) -> str:
+    """What they are, where they come from, and what they give: the scores of the table are at 0.5."""
+    chosen = [
+        f"{name} {number_text(thresholds.values[name], 2)}{' (shared)' if origin == 'shared' else ''}"
+        for name, origin in thresholds.origins.items()
+        if origin != "default"
+    ]
+    if not chosen:
+        return "0.5 for each label: validation has too few rows of them to choose others, or was trained on."
+    kept = [name for name, origin in thresholds.origins.items() if origin == "default"]
+    rest = f"; 0.5 for {shorten(listed(kept), SHOWN)}, of which validation has too few rows" if kept else ""
+    split, above, plain = "validation", thresholds.validation, record.selected.validation
+    if thresholds.test is not None and record.selected.test is not None:
+        split, above, plain = "test", thresholds.test, record.selected.test
+    scores = listed(
+        [
+            f"{metric_name(name)} {score_text(name, above[name])} (at 0.5: {score_text(name, plain[name])})"
+            for name in ("micro_f1", "macro_f1")
+        ]
+    )
+    return (
+        f"Of probability, for the best F1 on validation: {shorten(listed(chosen), SHOWN)}{rest}. With them, {split} "
+        f"{scores}. All other scores are at 0.5."
+    )
 
 
 def _checkpoint(record: FinishedRecord) -> str:

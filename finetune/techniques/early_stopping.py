@@ -36,7 +36,7 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
 
     metric: str = Field(
         "score",
-        description="Of validation: score (accuracy; multi-label: average precision; Pearson r), loss, or any metric.",
+        description="Of validation: score (accuracy; multi-label: average precision; R²), loss, or any metric.",
     )
     patience: int = Field(3, ge=1, description="Evaluations in a row without a gain before stopping.")
     min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")

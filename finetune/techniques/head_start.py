@@ -76,7 +76,7 @@ def mean_loss(
         task: What is predicted.
         logits: (rows, outputs).
         targets: (rows,) classes, (rows, outputs) zeros and ones, or (rows,) numbers.
-        weights: (rows,); None: all alike.
+        weights: (rows,), or (rows, outputs) of several labels; None: all alike.
         certainty: What a class that is right counts for; the rest is spread over the others. Not for numbers.
     """
     import numpy as np
@@ -86,7 +86,9 @@ def mean_loss(
         losses = (logits[:, 0] - targets) ** 2
     elif task == "multi_label":
         sure = targets * certainty + (1 - targets) * (1 - certainty)
-        losses = -(sure * log_expit(logits) + (1 - sure) * log_expit(-logits)).mean(axis=1)
+        losses = -(sure * log_expit(logits) + (1 - sure) * log_expit(-logits))
+        if weights is None:
+            return float(losses.mean())
     else:
         logs = log_softmax(logits, axis=1)
         right = logs[np.arange(len(targets)), targets]
@@ -135,7 +137,7 @@ def fit_head(
         targets: (rows,) classes, (rows, outputs) zeros and ones, or (rows,) numbers.
         outputs: Of the head.
         strength: C.
-        weights: (rows,) weights of the losses; None: all alike.
+        weights: (rows,) weights of the losses, or (rows, outputs) of several labels; None: all alike.
     """
     import numpy as np
 
@@ -148,7 +150,8 @@ def fit_head(
         ridge = Ridge(alpha=1 / (2 * strength)).fit(scaled, targets, sample_weight=weights)
         weight, bias = ridge.coef_[None], np.array([ridge.intercept_])
     elif task == "multi_label":
-        maps = [_binary(scaled, targets[:, label], strength, weights) for label in range(outputs)]
+        own = [None] * outputs if weights is None else weights.T
+        maps = [_binary(scaled, targets[:, label], strength, own[label]) for label in range(outputs)]
         weight, bias = np.stack([one.weight for one in maps]), np.array([one.bias for one in maps])
     else:
         weight, bias = _multinomial(scaled, targets, outputs, strength, weights)
@@ -255,6 +258,13 @@ def softened(head: HeadValues, factor: float, middle: float = 0.0) -> HeadValues
     return HeadValues(head.weight * factor, middle + (head.bias - middle) * factor)
 
 
+def _weights_of(class_weights: NDArray[Any], targets: NDArray[Any]) -> NDArray[Any]:
+    """(rows,), or (rows, outputs) of several labels."""
+    import numpy as np
+
+    return class_weights[targets] if targets.ndim == 1 else np.where(targets > 0, class_weights[1], class_weights[0])
+
+
 class HeadStart(Technique, ModelChanges):
     """Start the head from the closed-form answer on the frozen features instead of at random (LP-FT without epochs).
 
@@ -308,7 +318,7 @@ class HeadStart(Technique, ModelChanges):
     def start_head(self, rows: TrainingRows) -> HeadValues:
         chosen: Sequence[int] = spread_rows(rows.targets, self.rows).tolist()
         targets = rows.targets[chosen]
-        weights = None if rows.class_weights is None else rows.class_weights[targets]
+        weights = None if rows.class_weights is None else _weights_of(rows.class_weights, targets)
         features = rows.features(chosen)
         head = closed_form_head(rows.task, features, targets, rows.outputs, self.folds, weights)
         return softened(head, self.scale, float(targets.mean()) if rows.task == "regression" else 0.0)

@@ -50,7 +50,7 @@ class RDrop(Technique, ModelChanges, Losses):
 
     z, z': logits of two passes over the same rows with masks of their own, both differentiated; p, p': their
     predictions; w_i: class weight of the row, 1 without class weights. For multi-label D is the mean over labels of
-    the Bernoulli divergence; for regression (z − z')², in squared units of the target.
+    the Bernoulli divergence; for regression (z − z')², in squared standard deviations of the target.
 
     D is averaged over the rows, so that α means the same at every batch size. The authors' code for BERT sums it over
     the batch: its α of 0.25 is 0.25 × 16 = 4 here at 16 rows. Numbers taken from elsewhere need the same care.

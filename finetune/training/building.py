@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
-from finetune.kernels.head import output_map
 from finetune.models.load import encoder_parameters, load_model
 from finetune.techniques.rates import decay_strength
 from finetune.training.arguments import build_arguments
@@ -24,6 +22,7 @@ from finetune.training.evaluations import GAP_SPLITS
 from finetune.training.objective import Objective
 from finetune.training.phases import TOKENS, Stopwatch
 from finetune.training.prepare import Prepared, configured_model
+from finetune.training.scale import take_out_of_head
 from finetune.training.selection import Selector
 from finetune.training.trainer import RegularizedTrainer
 
@@ -53,22 +52,11 @@ def build_model(prepared: Prepared, seed: int) -> LoadedModel:
     def load(config: Any) -> Any:
         model = load_model(recipe.model, config, seed)
         pretrained.update({name: value.detach().clone() for name, value in encoder_parameters(model).items()})
-        if data.task == "regression":
-            start_at(model, float(np.mean(data.train.labels)))
+        if prepared.scale is not None and prepared.head.rows is not None:
+            take_out_of_head(model, prepared.scale)
         return model
 
     return LoadedModel(configured_model(recipe, data.task, data.labels, load), pretrained)
-
-
-def start_at(model: Any, value: float) -> None:
-    """Let a regression head predict `value`, the mean of the training targets, before the first step.
-
-    From 0 a few hundred small steps would be spent on finding it. A head of another kind starts where it starts.
-    """
-    head = output_map(model)
-    if head is not None and head.bias is not None:
-        with torch.no_grad():
-            head.bias.fill_(value)
 
 
 def build_trainer(
@@ -109,12 +97,14 @@ def build_trainer(
             data.task,
             list(recipe.techniques.values()),
             None if weights is None else weights.to(arguments.device),
+            prepared.scale,
         ),
         budget=budget,
         pretrained=loaded.pretrained,
         train_loader=StepLoader(train_set, batches, collate, pin_memory=not arguments.use_cpu),
         measured={name: prepared.measured[name] for name in GAP_SPLITS},
         meter=prepared.meter,
+        scale=prepared.scale,
         collate=collate,
         bf16=prepared.bf16,
         evaluate_in_bf16=prepared.bf16 and recipe.training.kernels == "fast",
@@ -140,12 +130,19 @@ def step_batches(prepared: Prepared, seed: int, lengths: Sequence[int] | None) -
 
 
 def class_weights(prepared: Prepared) -> Tensor | None:
-    """n / (K × rows of the class): mean 1 over the training rows, so that the learning rate keeps its meaning."""
+    """n / (K × rows of the class), (K,): mean 1 over the training rows, so that the learning rate keeps its meaning.
+
+    Of several labels each is a question with two answers: (2, K), the weights of rows without and with the label.
+    """
     labels = prepared.data.labels
     if prepared.recipe.training.class_weights == "none" or labels is None:
         return None
     counts = count_labels(prepared.data.train)
     rows = len(prepared.data.train)
+    if prepared.data.task == "multi_label":
+        present = torch.tensor([float(counts[name]) for name in labels])
+        # An answer that no row has is never weighted.
+        return rows / (2 * torch.stack([rows - present, present]).clamp(min=1))
     return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
 
 

@@ -10,6 +10,7 @@ from finetune.data.load import class_counts
 from finetune.data.rows import Data
 from finetune.measurement.scores import Measure
 from finetune.models.dropout import dropout_sites
+from finetune.models.head import HeadStart
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, recipe_budget
 from finetune.records.facts import ModelFacts
@@ -37,20 +38,23 @@ def data_facts(data: Data, measure: Measure, inspection: Inspection | None = Non
     )
 
 
-def model_facts(model: Any, pooling: Pooling | None = None) -> ModelFacts:
+def model_facts(model: Any, pooling: Pooling | None = None, head: HeadStart | None = None) -> ModelFacts:
     """The model section.
 
     Args:
         model: A sequence classifier.
         pooling: What its head reads; None where that is not known.
+        head: Where its outputs start; None where that is not known.
     """
     read = {} if pooling is None else {"pooling": pooling.kind, "pooling_reason": pooling.reason}
+    started = {"head": head.kind, "head_reason": head.reason} if head is not None and head.reason else {}
     return ModelFacts(
         architecture=type(model).__name__,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         dropout={site.path: site.probability for site in dropout_sites(model)},
         **read,
+        **started,
     )
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from torch import Tensor
 
 from finetune.errors import RunFailed
+from finetune.measurement.thresholds import Threshold, choose_thresholds
 from finetune.models.outputs import Outputs
-from finetune.records.schema import Calibration, Checkpoint, Evaluation
+from finetune.records.schema import Calibration, Checkpoint, Evaluation, Thresholds
 from finetune.techniques import KeptWeights, ModelChanges, implementations
 from finetune.training.interpolation import PretrainedPath
 from finetune.training.observer import RunObserver
 from finetune.training.prepare import Prepared
-from finetune.training.results import calibration_record, checkpoint_record
-from finetune.training.run_warnings import technique_problems
+from finetune.training.results import calibration_record, checkpoint_record, threshold_record
+from finetune.training.run_warnings import technique_problems, unpredicted_warnings
 from finetune.training.selection import selected_weights, upwards
 from finetune.training.trainer import RegularizedTrainer
 
@@ -33,12 +34,14 @@ class Results:
         selected: Of the final weights.
         last: Of the last checkpoint.
         calibration: Of the final weights; None for other tasks than single_label.
+        thresholds: Of labels, chosen with the final weights on validation; None for other tasks than multi_label.
         outputs: "selected" and "last" -> split -> outputs of each row.
     """
 
     selected: Checkpoint
     last: Checkpoint
     calibration: Calibration | None
+    thresholds: Thresholds | None
     outputs: dict[str, dict[str, Outputs]]
 
 
@@ -88,6 +91,7 @@ class FinalWeights:
             selected=final,
             last=final.model_copy(update={"test": None}) if is_last else self._checkpoint(last, at_end),
             calibration=calibration_record(at_selected, self._prepared.data.task),
+            thresholds=self._thresholds(at_selected),
             outputs={"selected": at_selected, "last": at_end},
         )
 
@@ -145,6 +149,19 @@ class FinalWeights:
         for name, technique in self._prepared.recipe.techniques.items():
             for problem in technique_problems(name, technique.export_warnings(self._trainer.model)):
                 logger.warning("%s", problem.for_command_line())
+
+    def _thresholds(self, outputs: Mapping[str, Outputs]) -> Thresholds | None:
+        """Choose them on validation, unless it was trained on, and warn of labels that are never predicted."""
+        prepared = self._prepared
+        labels = prepared.data.labels
+        if prepared.data.task != "multi_label" or labels is None:
+            return None
+        validation = outputs["validation"]
+        plain = [Threshold(0.0, "default")] * len(labels)
+        chosen = plain if prepared.stop_at is not None else choose_thresholds(*validation)
+        for problem in unpredicted_warnings(prepared.recipe, labels, validation, plain, chosen):
+            logger.warning("%s", problem.for_command_line())
+        return threshold_record(outputs, labels, chosen)
 
     def _checkpoint(self, evaluation: Evaluation, outputs: dict[str, Outputs]) -> Checkpoint:
         task, measure = self._prepared.data.task, self._prepared.meter.measure

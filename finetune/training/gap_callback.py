@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from finetune.errors import Change, DataError, ModelError, OutputError
 from finetune.measurement.scores import compute_scores
+from finetune.measurement.thresholds import choose_thresholds
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
@@ -25,7 +26,7 @@ from finetune.training.facts import data_facts, model_facts
 from finetune.training.measures import measure_for
 from finetune.training.own_datasets import own_data
 from finetune.training.random_state import same_random_state
-from finetune.training.results import calibration_record, checkpoint_record
+from finetune.training.results import calibration_record, checkpoint_record, threshold_record
 from finetune.training.saving import prediction_arrays, save_predictions
 
 REGULARIZATION = ("weight_decay", "label_smoothing_factor", "neftune_noise_alpha")  # arguments of Trainer that are one
@@ -132,7 +133,12 @@ class GapCallback(TrainerCallback):
         outputs = {"selected": selected_outputs, "last": last_outputs}
         save_predictions(prediction_arrays(rows, outputs), self._folder.predictions)
         calibration = calibration_record(selected_outputs, self._data.task)
-        self._folder.write(self._record().finish(selected=selected, last=last, calibration=calibration))
+        thresholds = None
+        if self._data.task == "multi_label" and self._data.labels is not None:
+            chosen = choose_thresholds(*selected_outputs["validation"])
+            thresholds = threshold_record(selected_outputs, self._data.labels, chosen)
+        finished = self._record().finish(selected=selected, last=last, calibration=calibration, thresholds=thresholds)
+        self._folder.write(finished)
 
     # --- measuring ----------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, dev
     Args:
         prepared: Of the run.
         model: With its weights, on `device`, not wrapped for several processes; changed in place.
-        class_weights: (outputs,), or None.
+        class_weights: As in `TrainingRows`.
         device: Where the model is.
 
     Raises:
@@ -68,6 +68,8 @@ def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, dev
         return _features(prepared, model, rows, device)
 
     targets = np.asarray([prepared.encoder.target(label) for label in prepared.data.train.labels])
+    if prepared.scale is not None:
+        targets = prepared.scale.scaled(targets)
     rows = TrainingRows(
         task=prepared.data.task,
         targets=targets.astype(np.int64 if prepared.data.task == "single_label" else np.float64),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from finetune.data.labels import largest_class
 from finetune.data.rows import Data
 from finetune.errors import Problem, suggest
-from finetune.measurement.scores import Measure, main_score, measure_of
+from finetune.measurement.scores import MEASURES, Measure, main_score, measure_of
 from finetune.measurement.units import metric_name, percent_text
 from finetune.recipe import Recipe
 from finetune.techniques import KeptWeights, SelectionRule, hook_of
@@ -34,7 +34,7 @@ def measure_for(data: Data, score: str) -> Measure:
 def with_score_note(recipe: Recipe, data: Data) -> Data:
     """The data with a note, once, where its classes decided on the main score."""
     score = measure_for(data, recipe.training.score).score
-    if recipe.training.score != "auto" or score == measure_of(data.task, None).score:
+    if recipe.training.score != "auto" or score == MEASURES[data.task].score:
         return data
     name, fraction = largest_class(data.train)
     note = (

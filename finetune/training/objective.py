@@ -12,14 +12,24 @@ from torch import Tensor
 
 from finetune.tasks import Task
 from finetune.techniques import Losses, Technique, TrainStep, implementations
+from finetune.training.scale import TargetScale
 
 
-def plain_losses(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """The task's loss of each row, (batch,): cross-entropy, mean binary cross-entropy over labels, or squared error."""
+def plain_losses(task: Task, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The task's loss of each row, (batch,): cross-entropy, mean binary cross-entropy over labels, or squared error.
+
+    Args:
+        task: What is predicted.
+        logits: (batch, outputs).
+        labels: As in `TrainStep`.
+        weights: (K,) of classes, or (2, K) of the two answers for each of several labels; None: all alike.
+    """
     if task == "single_label":
-        return F.cross_entropy(logits, labels, reduction="none")
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return losses if weights is None else losses * weights[labels]
     if task == "multi_label":
-        return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=-1)
+        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        return (losses if weights is None else losses * torch.lerp(weights[0], weights[1], labels)).mean(dim=-1)
     return F.mse_loss(logits.squeeze(-1), labels, reduction="none")
 
 
@@ -30,16 +40,24 @@ class Objective:
         model: The classifier itself, not wrapped for several processes.
         task: What is predicted.
         techniques: Of the run, in the order of the preset.
-        class_weights: (K,) weights with mean 1 over the training rows, on the device of the labels; or None.
+        class_weights: With mean 1 over the training rows, on the device of the labels, as of `plain_losses`; or None.
+            Several labels have none where a technique replaces the losses of rows.
+        scale: What numbers are scaled by before anything sees them; None: as they are.
     """
 
     def __init__(
-        self, model: Any, task: Task, techniques: Sequence[Technique], class_weights: Tensor | None = None
+        self,
+        model: Any,
+        task: Task,
+        techniques: Sequence[Technique],
+        class_weights: Tensor | None = None,
+        scale: TargetScale | None = None,
     ) -> None:
         self.model = model
         self.task = task
         self.techniques = list(techniques)
         self._class_weights = class_weights
+        self._scale = scale
 
     def loss(self, model: Any, features: dict[str, Any], labels: Tensor) -> Tensor:
         """The mean loss of the rows of a micro-batch and what techniques add to it; a scalar.
@@ -47,9 +65,9 @@ class Objective:
         Args:
             model: What is called: the classifier, or what wraps it for several processes.
             features: Arguments of its forward pass, without labels.
-            labels: As in `TrainStep`.
+            labels: As in `TrainStep`; numbers in units of the data.
         """
-        step = self._forward(model, features, labels)
+        step = self._forward(model, features, labels if self._scale is None else self._scale.scaled(labels))
         loss = step.example_losses(step.logits).mean()
         for train_loss in implementations(self.techniques, Losses.train_loss):
             loss = train_loss(loss, step)
@@ -83,11 +101,11 @@ class Objective:
         replaced = (losses_of(logits, labels) for losses_of in implementations(self.techniques, Losses.example_losses))
         losses = next((losses for losses in replaced if losses is not None), None)
         if losses is None:
-            losses = plain_losses(self.task, logits, labels)
+            return plain_losses(self.task, logits, labels, self._class_weights)
         return losses if self._class_weights is None else losses * self._class_weights[labels]
 
     def _row_weights(self, labels: Tensor) -> Tensor:
-        if self._class_weights is None:
+        if self._class_weights is None or self.task == "multi_label":
             return torch.ones(len(labels), device=labels.device)
         return self._class_weights[labels]
 

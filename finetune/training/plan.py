@@ -8,7 +8,8 @@ from finetune.data.load import load_data
 from finetune.data.rows import Data
 from finetune.errors import FinetuneError, RecipeError
 from finetune.models.dropout import dropout_sites
-from finetune.models.load import build_without_weights, find_pooling, load_config
+from finetune.models.head import HeadStart
+from finetune.models.load import build_without_weights, find_head, find_pooling, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
@@ -32,7 +33,7 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             **_values(recipe, resolved.origins),
             "cost": declared_cost(recipe),
             "data": {"unavailable": error.for_command_line()},
-            "model": _model_or_reason(recipe, "single_label", ["a", "b"]),
+            "model": _model_or_reason(recipe, "single_label", ["a", "b"], are_made_up=True),
         }
     recipe, data = fitted_with_notes(recipe, data)
     budget = plan_budget(recipe, data)
@@ -67,19 +68,21 @@ def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
+def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None, are_made_up: bool = False) -> dict[str, Any]:
     try:
-        return _describe_model(recipe, task, labels)
+        # Made-up labels say nothing about the head of a checkpoint.
+        head = HeadStart(None) if are_made_up else find_head(recipe.model, task, labels)
+        return _describe_model(recipe, task, labels, head)
     except FinetuneError as error:
         return {"unavailable": error.for_command_line()}
 
 
-def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dict[str, Any]:
-    """Architecture, size, pooling, and each dropout site as in the checkpoint and as this recipe trains it."""
+def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None, head: HeadStart) -> dict[str, Any]:
+    """Architecture, size, pooling, head, and each dropout site as in the checkpoint and as this recipe trains it."""
     plain = build_without_weights(load_config(recipe.model, task, labels))
     trained = configured_model(recipe, task, labels)
     pooling = find_pooling(recipe.model)
-    facts = model_facts(trained, pooling)
+    facts = model_facts(trained, pooling, head)
     before = {site.path: site.probability for site in dropout_sites(plain)}
     return {
         "architecture": facts.architecture,
@@ -87,7 +90,9 @@ def _describe_model(recipe: Recipe, task: Task, labels: list[str] | None) -> dic
         "trainable": facts.trainable,
         "pooling": facts.pooling,
         "pooling_reason": facts.pooling_reason,
-        "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained, pooling)],
+        "head": facts.head,
+        "head_reason": facts.head_reason,
+        "warnings": [warning.for_command_line() for warning in model_warnings(recipe, trained, pooling, head)],
         "dropout": [
             # A site that appears only now was an identity in the checkpoint's configuration.
             {

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune.checks import Inspection, inspect_data
 from finetune.data.load import load_data
@@ -14,9 +14,11 @@ from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
 from finetune.errors import Change, Problem, RecipeError, as_problem
 from finetune.measurement.scores import Measure
+from finetune.models.head import HeadStart
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
+    find_head,
     find_pooling,
     load_config,
     load_tokenizer,
@@ -49,6 +51,7 @@ from finetune.training.run_warnings import (
     precision_warnings,
     text_warnings,
 )
+from finetune.training.scale import TargetScale, can_hold_scale, scale_warnings, target_scale
 
 if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
@@ -65,6 +68,8 @@ class Prepared:
         tokenizer: Of the model.
         encoder: Texts -> items.
         pooling: What the head reads of the encoder's output.
+        head: Where the outputs start.
+        scale: What numbers are scaled by in training; None for classes, and where the head cannot hold it.
         measured: Split -> clean items.
         meter: Logits -> scores.
         measure: The main score and loss among them.
@@ -84,6 +89,8 @@ class Prepared:
     tokenizer: Any
     encoder: Encoder
     pooling: Pooling
+    head: HeadStart
+    scale: TargetScale | None
     measured: dict[str, MeasuredSet]
     meter: Meter
     measure: Measure
@@ -116,21 +123,23 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         data = load_data(recipe.data) if data is None else data
         recipe, data = fitted_with_notes(recipe, data)
         measure = measure_for(data, recipe.training.score)
-    tokenizer, encoder, pooling, model_problems = check_run(recipe, data)
+    checked = check_run(recipe, data)
     budget = plan_budget(recipe, data)
     _, rule = selection_rule(recipe)
     with stopwatch.phase(TOKENS):
-        measured = {name: MeasuredSet(rows, encoder) for name, rows in data.measured_splits().items()}
-        text_problems = text_warnings(recipe, data, encoder)
+        measured = {name: MeasuredSet(rows, checked.encoder) for name, rows in data.measured_splits().items()}
+        text_problems = text_warnings(recipe, data, checked.encoder)
     with stopwatch.phase(CHECKS):
-        inspection = inspect(recipe, data, encoder)
+        inspection = inspect(recipe, data, checked.encoder)
     return Prepared(
         recipe=recipe,
         data=data,
         budget=budget,
-        tokenizer=tokenizer,
-        encoder=encoder,
-        pooling=pooling,
+        tokenizer=checked.tokenizer,
+        encoder=checked.encoder,
+        pooling=checked.pooling,
+        head=checked.head,
+        scale=checked.scale,
         measured=measured,
         meter=meter_for(recipe, data),
         measure=measure,
@@ -140,7 +149,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         warnings=[
             *map(as_problem, data.warnings),
             *budget_warnings(recipe, budget),
-            *model_problems,
+            *checked.warnings,
             *text_problems,
             *balance_warnings(recipe, data),
             *precision_warnings(recipe),
@@ -154,12 +163,23 @@ def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
-def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[Problem]]:
-    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
+class Checked(NamedTuple):
+    """What had to be built and decided to see whether a run can start; as in `Prepared`.
 
-    Returns:
-        The tokenizer and the encoder, which had to be built for it, what the head reads, and what to know about the
-        model.
+    Attributes:
+        warnings: What to know about the model.
+    """
+
+    tokenizer: Any
+    encoder: Encoder
+    pooling: Pooling
+    head: HeadStart
+    scale: TargetScale | None
+    warnings: list[Problem]
+
+
+def check_run(recipe: Recipe, data: Data) -> Checked:
+    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
 
     Raises:
         DataError, ModelError, RecipeError: With key, what was found and what to change.
@@ -177,8 +197,14 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[P
     model = _checked_model(recipe, data)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    pooling = find_pooling(recipe.model)
-    return tokenizer, encoder, pooling, model_warnings(recipe, model, pooling)
+    pooling, head = find_pooling(recipe.model), find_head(recipe.model, data.task, data.labels)
+    warnings = model_warnings(recipe, model, pooling, head)
+    scale = None
+    if data.task == "regression":
+        found, holds = target_scale(data.train.labels), can_hold_scale(model)
+        warnings += scale_warnings(found, holds)
+        scale = found if holds else None
+    return Checked(tokenizer, encoder, pooling, head, scale, warnings)
 
 
 def _checked_model(recipe: Recipe, data: Data) -> Any:

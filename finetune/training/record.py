@@ -14,7 +14,7 @@ from finetune.errors import Change, OutputError
 from finetune.recipe import Recipe
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
-from finetune.records.schema import FinishedRecord, RunRecord
+from finetune.records.schema import FinishedRecord, RunRecord, TargetScale
 from finetune.records.store import RunFolder
 from finetune.techniques import changed_sources, own_sources
 from finetune.training.distributed import is_main, world_size
@@ -98,8 +98,9 @@ def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
         preset=recipe.preset,
         seed=seed,
         data=prepared.facts(),
-        model=model_facts(model, prepared.pooling),
+        model=model_facts(model, prepared.pooling, prepared.head),
         techniques=active_techniques(recipe, prepared.budget),
+        target=_target(prepared),
         budget=_run_budget(prepared),
         code=read_code().model_copy(update={"techniques": own} if own else {}),
         versions=read_versions(),
@@ -131,6 +132,15 @@ def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folde
             Change(text="Restore the source, or start a new run."),
             key=f"techniques.{name}",
         )
+
+
+def has_scale(prepared: Prepared, record: RunRecord) -> bool:
+    """Whether a run that is resumed had scaled its numbers as they are scaled now; versions before 3 did not."""
+    return _target(prepared) == record.target
+
+
+def _target(prepared: Prepared) -> TargetScale | None:
+    return None if prepared.scale is None else TargetScale(**prepared.scale._asdict())
 
 
 def _run_budget(prepared: Prepared) -> RunBudget:

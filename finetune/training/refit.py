@@ -8,6 +8,7 @@ from dataclasses import replace
 from finetune.data.rows import Rows
 from finetune.errors import Problem, RecipeError
 from finetune.training.prepare import Prepared
+from finetune.training.scale import target_scale
 
 
 def refitted(prepared: Prepared, steps: int, interpolation: float | None = None) -> Prepared:
@@ -27,11 +28,13 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
             f"{steps} steps are not within the {scheduled} of the schedule.", argument="refit", found=True
         )
     data = prepared.data
+    train = _joined(data.train, data.validation)
     return replace(
         prepared,
         # The train sample's positions stay valid: validation is appended.
         # Its own fingerprint: a record of it must never stand beside runs that were measured on validation.
-        data=replace(data, train=_joined(data.train, data.validation), fingerprint=_refitted(data.fingerprint)),
+        data=replace(data, train=train, fingerprint=_refitted(data.fingerprint)),
+        scale=None if prepared.scale is None else target_scale(train.labels),
         rule=None,
         metric=None,
         stop_at=steps,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import compute_scores, fit_temperature
+from finetune.measurement.thresholds import Threshold, scores_above
 from finetune.models.outputs import Outputs
-from finetune.records.schema import Calibration, Checkpoint, Gap
+from finetune.records.schema import Calibration, Checkpoint, Gap, Thresholds
 
 Measuring = Callable[[NDArray[Any], NDArray[Any]], Mapping[str, float]]  # logits and targets -> name -> value
 
@@ -69,6 +70,25 @@ def calibration_record(outputs: Mapping[str, Outputs], task: str) -> Calibration
     logits, targets = outputs["test"]
     scaled = compute_scores("single_label", logits / temperature, targets)
     return Calibration(temperature=temperature, test_nll=scaled["nll"])
+
+
+def threshold_record(
+    outputs: Mapping[str, Outputs], labels: Sequence[str], thresholds: Sequence[Threshold]
+) -> Thresholds:
+    """What thresholds of labels give.
+
+    Args:
+        outputs: Of validation; of test, where there is one.
+        labels: In the order of the logits.
+        thresholds: One for each.
+    """
+    named = dict(zip(labels, thresholds, strict=True))
+    return Thresholds(
+        values={name: threshold.probability for name, threshold in named.items()},
+        origins={name: threshold.origin for name, threshold in named.items()},
+        validation=defined(scores_above(*outputs["validation"], thresholds)),
+        test=defined(scores_above(*outputs["test"], thresholds)) if "test" in outputs else None,
+    )
 
 
 def defined(scores: Mapping[str, float | None]) -> dict[str, float | None]:

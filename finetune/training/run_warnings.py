@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from finetune.data.labels import count_labels
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
-from finetune.errors import Change, Problem
+from finetune.errors import Change, Problem, shorten
+from finetune.measurement.thresholds import Threshold, never_predicted
+from finetune.measurement.units import count_text
+from finetune.models.head import HeadStart
+from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
@@ -18,6 +22,7 @@ from finetune.techniques import Budget, augments_texts
 from finetune.techniques.rates import PartBudgets
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
+NAMED = 10  # labels in one warning
 _LOST = {"head": "their end", "tail": "their start", "head_tail": "their middle"}  # by data.long_texts
 _SEEN_OF_WINDOWS = "one window of such a text unless you average the logits of all"
 
@@ -36,15 +41,15 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     return warnings
 
 
-def model_warnings(recipe: Recipe, model: Any, pooling: Pooling) -> list[Problem]:
-    """What its head reads that the encoder was not trained for, and what techniques say about a prepared model, with or
-    without weights."""
+def model_warnings(recipe: Recipe, model: Any, pooling: Pooling, head: HeadStart) -> list[Problem]:
+    """What its head reads that the encoder was not trained for, what of a checkpoint's head is not kept, and what
+    techniques say about a prepared model, with or without weights."""
     of_techniques = (
         warning
         for name, technique in recipe.techniques.items()
         for warning in technique_problems(name, technique.model_warnings(model))
     )
-    return [*pooling.warnings, *of_techniques]
+    return [*pooling.warnings, *head.warnings, *of_techniques]
 
 
 def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
@@ -106,6 +111,40 @@ def balance_warnings(recipe: Recipe, data: Data) -> list[Problem]:
         for key, (value, off) in settings.items()
         if value != off
     ]
+
+
+def unpredicted_warnings(
+    recipe: Recipe, labels: Sequence[str], validation: Outputs, plain: Sequence[Threshold], chosen: Sequence[Threshold]
+) -> list[Problem]:
+    """Labels that validation rows have and none gets.
+
+    Args:
+        recipe: Of the run.
+        labels: In the order of the logits.
+        validation: Its outputs.
+        plain: Thresholds at 0.5.
+        chosen: Thresholds that were chosen.
+    """
+    unseen = never_predicted(*validation, plain)
+    if not unseen:
+        return []
+    even_so = set(never_predicted(*validation, chosen))
+    counts = validation.targets.sum(axis=0)
+    rows = count_text(len(validation.targets), "validation row")
+    named = [
+        f"'{labels[label]}' (in {counts[label]:.0f}"
+        + ("" if label in even_so else f"; predicted above {chosen[label].probability:.3f}, its threshold")
+        + ")"
+        for label in unseen
+    ]
+    why = f"never predicted at 0.5 for any of {rows}: {shorten(named, NAMED)}."
+    weigh = Change(settings={"training.class_weights": "balanced"}, note="rare labels count more")
+    changes = (
+        (weigh,)
+        if recipe.training.class_weights == "none"
+        else (Change(text="Train longer, or add rows that have them."),)
+    )
+    return [Problem(why, "data.label", changes=changes)]
 
 
 def precision_warnings(recipe: Recipe) -> list[Problem]:

@@ -13,7 +13,7 @@ from typing import Any
 import transformers
 
 from finetune.data.split_file import write_split
-from finetune.errors import FinetuneError
+from finetune.errors import Change, FinetuneError, OutputError
 from finetune.kernels import install_kernels
 from finetune.models.outputs import Outputs
 from finetune.records.facts import RunTime
@@ -31,12 +31,15 @@ from finetune.training.phases import HEAD, MEASUREMENT, MODEL, OTHER, SAVING, WE
 from finetune.training.prepare import Prepared
 from finetune.training.record import (
     RecordFile,
+    has_scale,
     logged_warnings,
     opening_record,
     refuse_changed_techniques,
     warning_texts,
 )
 from finetune.training.saving import prediction_arrays, save_model, save_predictions
+from finetune.training.scale import put_into_head
+from finetune.training.served import describe_served
 from finetune.training.weights import weight_statistics
 
 logger = logging.getLogger(__name__)
@@ -88,6 +91,9 @@ def _run_seed(
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
         record = folder.read() if resume and is_main() else None
         refuse_changed_techniques(prepared.recipe, agree({} if record is None else record.code.techniques), folder.path)
+        if not agree(record is None or has_scale(prepared, record)):
+            why = "was started by a version that scaled the numbers to predict in another way, and cannot go on."
+            raise OutputError(why, Change(text="Start a new run."), argument="output", found=str(folder.path))
         earlier = agree(None if record is None else record.time)
         run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, started, earlier)
     run.record.write(warnings=[*warning_texts(prepared), *logged])
@@ -203,6 +209,7 @@ class Run:
             selected=results.selected,
             last=results.last,
             calibration=results.calibration,
+            thresholds=results.thresholds,
             weights=weights,
             budget=self.record.record.budget.model_copy(update={"steps_done": self.observer.history[-1].step}),
         )
@@ -211,7 +218,10 @@ class Run:
         """The model as plain transformers loads it, and every row's logits for later statistics."""
         if not is_main():
             return
-        save_model(self.loaded.model, self.prepared.encoder, self.folder.model)
+        served = describe_served(self.prepared, self.record.record)
+        if self.prepared.scale is not None:
+            put_into_head(self.loaded.model, self.prepared.scale)
+        save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)
         rows = {name: split.ids for name, split in self.prepared.data.measured_splits().items()}
         save_predictions(prediction_arrays(rows, self.outputs), self.folder.predictions)
 

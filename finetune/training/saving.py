@@ -11,11 +11,13 @@ import numpy as np
 from finetune.atomic import replaced_file, replaced_folder
 from finetune.data.tokens import Encoder
 from finetune.models.outputs import Outputs
+from finetune.models.served import FILE, ServedModel
 from finetune.training.disk import SMALL, writing_to
 
 
-def save_model(model: Any, encoder: Encoder, folder: Path) -> None:
-    """Model and tokenizer as plain transformers loads them. A kill leaves the whole folder or none.
+def save_model(model: Any, encoder: Encoder, served: ServedModel, folder: Path) -> None:
+    """Model and tokenizer as plain transformers loads them, and what they were trained to read and to say. A kill
+    leaves the whole folder or none.
 
     Raises:
         DiskFull: There is no room.
@@ -24,6 +26,7 @@ def save_model(model: Any, encoder: Encoder, folder: Path) -> None:
     with writing_to(folder.parent, size), replaced_folder(folder) as partial:
         model.save_pretrained(partial)
         encoder.save_tokenizer(partial)
+        (partial / FILE).write_text(served.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def save_predictions(arrays: Mapping[str, Any], path: Path) -> None:

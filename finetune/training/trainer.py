@@ -33,6 +33,7 @@ from finetune.training.objective import Objective
 from finetune.training.phases import BATCHES, CHECKPOINTS, EVALUATION, FORWARD_BACKWARD, Stopwatch
 from finetune.training.rates import RatePlan
 from finetune.training.repetition import RepeatablePasses, repeats_passes
+from finetune.training.scale import TargetScale
 
 
 class RegularizedTrainer(Trainer):
@@ -47,6 +48,7 @@ class RegularizedTrainer(Trainer):
         train_loader: Batches of this process.
         measured: Name -> split measured at every evaluation (train_probe, validation).
         meter: Turns logits into scores.
+        scale: What numbers are scaled by in training; outputs are measured in units of the data.
         collate: Pads the batches of measured splits.
         bf16: Whether training passes run under bf16 autocast. Weights and losses stay fp32.
         evaluate_in_bf16: Whether evaluations during training run under bf16 autocast, too: of 1,000 rows about one is
@@ -73,6 +75,7 @@ class RegularizedTrainer(Trainer):
         train_loader: StepLoader,
         measured: Mapping[str, MeasuredSet],
         meter: Meter,
+        scale: TargetScale | None,
         collate: Callable[..., Any],
         bf16: bool,
         evaluate_in_bf16: bool,
@@ -90,6 +93,7 @@ class RegularizedTrainer(Trainer):
         self.train_loader = train_loader
         self.measured = measured
         self.meter = meter
+        self.scale = scale
         self.bf16 = bf16
         self.evaluate_in_bf16 = evaluate_in_bf16
         self.run_state = run_state
@@ -234,7 +238,8 @@ class RegularizedTrainer(Trainer):
     # --- measuring ----------------------------------------------------------------------------------------------
 
     def split_outputs(self, split: MeasuredSet, bf16: bool = False) -> Outputs:
-        """Outputs of the clean model for each row of a split, in their order; of a text in windows, the mean logits."""
+        """Outputs of the clean model for each row of a split, in their order; of a text in windows, the mean logits.
+        Numbers are in units of the data."""
         outputs = model_outputs(
             self.model,
             split,
@@ -244,7 +249,9 @@ class RegularizedTrainer(Trainer):
             autocast=torch.bfloat16 if bf16 else None,
             after_batch=lambda: self.callback_handler.on_prediction_step(self.args, self.state, self.control),
         )
-        return Outputs(split.pooled(outputs.logits), split.restore(outputs.targets))
+        logits = split.pooled(outputs.logits)
+        logits = logits if self.scale is None else self.scale.restored(logits)
+        return Outputs(logits, split.restore(outputs.targets))
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

@@ -222,7 +222,7 @@ def _run_seeds(
 
 
 def _announce(prepared: Prepared, listener: Listener) -> None:
-    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}"):
+    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}", *prepared.head.notes):
         listener.notice(note)
     for warning in prepared.warnings:
         listener.notice(warning.for_command_line(), "warning")

@@ -355,7 +355,7 @@ def test_a_metric_that_does_not_import_is_refused(write_recipe: Write, here: Pat
         (["training.warmup=1000"], "training.warmup: 1000 warm-up steps in a run of 18 steps"),
         (["techniques.early_stopping={patience: 1, metric: acuracy}"], "Did you mean accuracy?"),
         (["data.task=multi_label", "techniques.label_smoothing={}"], "techniques.label_smoothing: has no meaning"),
-        (["data.task=multi_label", "training.class_weights=balanced"], "training.class_weights"),
+        (["data.task=multi_label", "training.sampling=balanced"], "training.sampling"),
     ],
 )
 def test_settings_that_cannot_act_are_refused(write_recipe: Write, overrides: list[str], expected: str) -> None:

@@ -167,6 +167,8 @@ def test_what_ships_cuts_at_the_same_length_and_for_tail_on_the_same_side(tmp_pa
         encoder.save_tokenizer(tmp_path / mode)
         shipped = AutoTokenizer.from_pretrained(tmp_path / mode)
         assert shipped.truncation_side == side
+        assert shipped.model_max_length == LIMIT
+        assert encoder.tokenizer.model_max_length == 64, "the one that training uses is as it was"
         assert shipped.backend_tokenizer.truncation["max_length"] == LIMIT
         ids = shipped(TEXTS, truncation=True, max_length=LIMIT)["input_ids"]
         assert ids == [item["input_ids"] for item in encoder.encode(TEXTS, None)]

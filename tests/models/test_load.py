@@ -130,16 +130,6 @@ def test_missing_encoder_weights_are_reported_loudly(tmp_path: Path, caplog: pyt
     assert "weights of the encoder" in caplog.text
 
 
-def test_a_head_for_other_labels_is_replaced_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = save_tiny_model(tmp_path / "tiny")
-    AutoModelForSequenceClassification.from_pretrained(folder, num_labels=5).save_pretrained(folder)
-    section = _section(folder)
-    with caplog.at_level(logging.WARNING):
-        model = load_model(section, load_config(section, "single_label", ["a", "b"]), 0)
-    assert model.classifier.weight.shape[0] == 2
-    assert "head of" in caplog.text
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_head_and_encoder_are_told_apart(architecture: str, tmp_path: Path) -> None:
     section = _section(save_tiny_model(tmp_path / architecture, architecture))

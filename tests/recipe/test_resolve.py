@@ -608,12 +608,19 @@ def test_smoothing_without_classes_is_refused(write: Write, task: str) -> None:
     assert "--set techniques.label_smoothing=off" in problem
 
 
-@pytest.mark.parametrize("task", ["regression", "multi_label"])
-def test_class_weights_without_classes_are_refused(write: Write, task: str) -> None:
-    overrides = [f"data.task={task}", "training.class_weights=balanced"]
-    assert f"training.class_weights: balanced has no meaning for {task}" in only_problem_of(
+def test_class_weights_without_classes_are_refused(write: Write) -> None:
+    overrides = ["data.task=regression", "training.class_weights=balanced"]
+    assert "training.class_weights: balanced has no meaning for regression" in only_problem_of(
         write(), overrides=overrides
     )
+
+
+def test_weights_of_labels_and_what_replaces_the_loss_of_a_row_are_refused_together(write: Write) -> None:
+    overrides = ["data.task=multi_label", "training.class_weights=balanced"]
+    assert resolve(str(write()), overrides=overrides).recipe.training.class_weights == "balanced"
+    problem = only_problem_of(write(), overrides=[*overrides, "techniques.focal={}"])
+    assert "training.class_weights: with several labels per row, focal and class weights" in problem
+    assert "--set techniques.focal=off" in problem
 
 
 def test_label_names_for_regression_are_refused(write: Write) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -355,14 +356,15 @@ def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[.
     )
 
 
-def test_a_best_epoch_with_an_undefined_score_ships_too(
-    write_recipe: Write, still_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_best_epoch_with_an_undefined_score_ships_too(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
     """An L1 penalty that empties the head makes outputs constant: loss is defined, correlation is not.
 
-    The head starts at 0, far from the training targets: moving there makes validation worse from epoch to epoch.
+    The head of the checkpoint predicts 0, far from the training targets: moving there makes validation worse from epoch
+    to epoch.
     """
-    monkeypatch.setattr("finetune.training.building.start_at", lambda model, value: None)
+    classifier = AutoModelForSequenceClassification.from_pretrained(still_model, num_labels=1)
+    torch.nn.init.zeros_(classifier.classifier.weight)
+    classifier.save_pretrained(shutil.copytree(still_model, tmp_path / "zero"))
     texts = [text for text, _ in labelled_texts(80)]
     files = {
         "source": str(
@@ -376,14 +378,14 @@ def test_a_best_epoch_with_an_undefined_score_ships_too(
             write_csv(
                 tmp_path / "validation.csv",
                 ["text", "label"],
-                [(text, f"{index / 1000:.3f}") for index, text in enumerate(texts[48:])],
+                [(text, f"{-index / 1000:.3f}") for index, text in enumerate(texts[48:])],
             )
         ),
         "validation_size": None,
         "test_size": None,
     }
     techniques = {"l1": {"strength": 1000.0}, "early_stopping": {"metric": "loss", "patience": 2}}
-    recipe = write_recipe(model=still_model, data=files, training={"epochs": 6}, techniques=techniques)
+    recipe = write_recipe(model=tmp_path / "zero", data=files, training={"epochs": 6}, techniques=techniques)
     record = train(recipe, tmp_path / "run")
     assert record.selected.step == 6
     assert record.selected.validation["pearson"] is None

@@ -306,6 +306,8 @@ def test_other_tasks_start_there_too(task: str, write_recipe: Write, pooled_mode
     )
     run = watch(recipe, tmp_path / "run", first=spy)
     targets = np.array([run.prepared.encoder.target(label) for label in run.prepared.data.train.labels], dtype=float)
+    if run.prepared.scale is not None:
+        targets = run.prepared.scale.scaled(targets)
     features = features_of(pooled_model, run.prepared)
     outputs = 1 if task == "regression" else targets.shape[1]
     expected = closed_form_head(run.prepared.data.task, features, targets, outputs)
@@ -326,6 +328,21 @@ def test_class_weights_weight_the_fit() -> None:
     np.testing.assert_array_equal(found.weight, expected.weight)
     plain = closed_form_head("single_label", features, targets, 2)
     assert head_logits(found, features)[:, 1].mean() > head_logits(plain, features)[:, 1].mean()
+
+
+def test_weights_of_labels_weight_the_fit_of_each() -> None:
+    features, classes = drawn(60, 2, 0.5)
+    targets = np.column_stack([classes, 1 - classes]).astype(np.float64)
+    weights = np.array([[0.5, 1.0], [2.0, 1.0]])
+    seen = TrainingRows("multi_label", targets, 2, weights, lambda rows: features[rows])
+    found = HeadStart().start_head(seen)
+    own = np.where(targets > 0, weights[1], weights[0])
+    fitted = fit_head("multi_label", features, targets, 2, 1.0, own)
+    alone = fit_head("multi_label", features, targets[:, :1], 1, 1.0, own[:, :1])
+    np.testing.assert_allclose(fitted.weight[0], alone.weight[0])
+    plain = HeadStart().start_head(TrainingRows("multi_label", targets, 2, None, lambda rows: features[rows]))
+    shift = (head_logits(found, features) - head_logits(plain, features)).mean(axis=0)
+    assert shift[0] > 0.1, "rows with the label count more"
 
 
 def test_no_more_rows_than_asked_for_pass_through_the_encoder() -> None:

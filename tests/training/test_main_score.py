@@ -35,7 +35,7 @@ Write = Callable[..., Path]
         ("single_label", 0.61, "accuracy", "accuracy"),
         ("single_label", 0.5, "mcc", "mcc"),
         ("multi_label", None, "auto", "micro_f1"),
-        ("regression", None, "auto", "pearson"),
+        ("regression", None, "auto", "r2"),
     ],
 )
 def test_the_rule(task: str, share: float | None, wanted: str, expected: str) -> None:
@@ -52,7 +52,15 @@ def test_a_score_that_leads_also_selects_and_comes_first() -> None:
 @pytest.mark.parametrize("task", MEASURES)
 def test_the_tasks_own_score_changes_nothing(task: str) -> None:
     """Above all for multi-label, whose F1 leads while average precision selects."""
-    assert measure_of(task, None) is measure_of(task, MEASURES[task].score) is MEASURES[task]
+    assert measure_of(task, MEASURES[task].score) is MEASURES[task]
+    if task != "regression":
+        assert measure_of(task, None) is MEASURES[task]
+
+
+def test_old_records_of_numbers_keep_the_score_that_they_have() -> None:
+    """Until algorithm version 2 a correlation led, and R² was not measured."""
+    for score in (None, "pearson"):
+        assert (measure_of("regression", score).score, measure_of("regression", score).loss) == ("pearson", "mse")
 
 
 @pytest.fixture

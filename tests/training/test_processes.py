@@ -9,6 +9,7 @@ import pytest
 
 from finetune.records.store import read_record
 from tests.cli.invoking import invoke
+from tests.conftest import labelled_texts, write_csv
 from tests.running import TORCHRUN, assert_same_weights, finetune, python, run_in_two_processes, train
 
 Write = Callable[..., Path]
@@ -33,20 +34,24 @@ EQUAL: dict[str, list[str]] = {
 
 
 def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> None:
-    settings = {name: [part for text in given for part in ("--set", text)] for name, given in EQUAL.items()}
+    values = [(text, 3.7 if label == "good" else 2.3) for text, label in labelled_texts(80)]
+    source = write_csv(tmp_path / "numbers.csv", ["text", "label"], values)
+    equal = {**EQUAL, "numbers": [f"data.source={source}"]}  # are scaled
+    settings = {name: [part for text in given for part in ("--set", text)] for name, given in equal.items()}
     done = run_in_two_processes(
         *(("run", recipe, "--output", tmp_path / "two" / name, "--json", *more) for name, more in settings.items())
     )
-    for name, given in EQUAL.items():
+    for name, given in equal.items():
         train(recipe, tmp_path / "one" / name, overrides=[text for text in given if "accumulation" not in text])
         one, two = (read_record(tmp_path / number / name / "run.json") for number in ("one", "two"))
         assert (two.status, two.budget.processes) == ("finished", 2), name
         assert_same_weights(tmp_path / "one" / name, tmp_path / "two" / name, tolerance=5e-6)
+        loss = "rmse" if name == "numbers" else "nll"
         for a, b in zip(one.history, two.history, strict=True):
             assert a.step == b.step, name
             assert a.grad_norm == pytest.approx(b.grad_norm, rel=1e-3), name
             assert a.objective == pytest.approx(b.objective, rel=1e-4), name
-            assert a.validation["nll"] == pytest.approx(b.validation["nll"], rel=1e-4), name
+            assert a.validation[loss] == pytest.approx(b.validation[loss], rel=1e-4), name
         first, second = (np.load(tmp_path / number / name / "predictions.npz") for number in ("one", "two"))
         assert {key: len(first[key]) for key in first} == {key: len(second[key]) for key in second}, name
         np.testing.assert_allclose(
@@ -56,8 +61,8 @@ def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> 
     assert stopped.last is not None
     assert stopped.last.epoch < 8, "both processes stopped early"
     printed = json.loads("[" + done.stdout.replace("]\n[", "],[") + "]")
-    assert [records[0]["status"] for records in printed] == ["finished"] * len(EQUAL), "the main process alone prints"
-    assert done.stderr.count("epoch 3/3") == len(EQUAL) - 1
+    assert [records[0]["status"] for records in printed] == ["finished"] * len(equal), "the main process alone prints"
+    assert done.stderr.count("epoch 3/3") == len(equal) - 1
 
 
 def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from finetune.errors import ModelError
 from finetune.recipe import resolve
 from finetune.recipe.library import preset_names
 from finetune.records.schema import RunRecord
-from finetune.training.building import start_at
 from finetune.training.prepare import check_run, fitted_recipe
 from tests.conftest import labelled_texts, save_tiny_model, write_csv, write_jsonl
 from tests.raising import refuses
@@ -183,14 +181,3 @@ def test_total_shrink_is_what_the_weights_lose(write_recipe: Write, tmp_path: Pa
         .output.dense.weight
     )
     torch.testing.assert_close(after, before * 0.5, rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_regression_head_starts_at_the_mean_where_it_has_a_bias(bias: bool) -> None:
-    model = torch.nn.Module()
-    model.base_model_prefix, model.config = "encoder", SimpleNamespace(num_labels=1)
-    model.encoder, model.score = torch.nn.Linear(3, 1), torch.nn.Linear(3, 1, bias=bias)
-    before = model.encoder.bias.item()
-    start_at(model, 7.0)
-    assert model.encoder.bias.item() == before
-    assert not bias or model.score.bias.item() == 7.0

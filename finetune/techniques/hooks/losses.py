@@ -18,11 +18,12 @@ class TrainStep:
 
     Attributes:
         logits: (batch, outputs), float32.
-        labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for regression.
+        labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for
+            regression, with mean 0 and standard deviation 1 over the training rows where the head can hold their scale.
         forward: Runs the same rows again with fresh dropout masks; a pass of its own, with its own logits.
         head_forward: Runs only the head again, on the encoder's output of this pass, with fresh masks; returns logits.
         losses_for: (logits, labels) -> (batch,), the losses that this run minimises, class weights included.
-        row_weights: (batch,), the class weight of each row; ones without class weights.
+        row_weights: (batch,), the class weight of each row; ones without class weights, and for multi-label.
         model: The classifier itself, not wrapped for several processes.
         task: What is predicted.
     """

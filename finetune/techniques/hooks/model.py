@@ -19,9 +19,11 @@ class TrainingRows:
 
     Attributes:
         task: What is predicted.
-        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers.
+        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers, scaled as
+            training scales them.
         outputs: Of the head.
-        class_weights: (outputs,), mean 1 over the rows; None without class weights.
+        class_weights: (outputs,), mean 1 over the rows; for multi-label (2, outputs), of rows without and with the
+            label; None without class weights.
         features: Positions of rows -> (len, width) float32, what the head's output map reads of their clean texts, in
             eval mode. Expensive: all rows of one call pass through the encoder.
     """
