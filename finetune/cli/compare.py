@@ -36,6 +36,7 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_plan_of_runs, print_report
+from finetune.errors import Change, RecipeError
 
 if TYPE_CHECKING:
     from finetune.workflows.results import CompareResult
@@ -67,10 +68,15 @@ def compare(
     jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
-    refit: Annotated[
-        bool,
-        typer.Option("--refit", help="At the end, train the recommended preset once more on train and validation."),
-    ] = False,
+    final: Annotated[
+        str,
+        typer.Option(
+            "--final",
+            help="The model to end with, of the recommended preset: best (seed on validation), refit (on train and "
+            "validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto.",
+        ),
+    ] = "best",
+    refit: Annotated[bool, typer.Option("--refit", hidden=True)] = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the model of every run, not only each preset's best.")
     ] = False,
@@ -88,6 +94,10 @@ def compare(
     from finetune.workflows import compare as workflow
     from finetune.workflows.asking import Request
 
+    if refit:
+        raise RecipeError(
+            "this option has a new name.", Change(arguments={"final": "refit"}), argument="refit", found=True
+        )
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
     asked: dict[str, Any] = {
         "presets": parse_presets(presets),
@@ -100,13 +110,14 @@ def compare(
         "output": output,
         "resume": resume,
         "command": typed_command(),
+        "final": final,
         "fail_on": fail_on,
         "listener": choose_listener(quiet),
     }
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
         return
-    _print_result(workflow.compare_request(request, refit=refit, keep_models=keep_models, **asked), as_json)
+    _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json)
 
 
 @reports_errors(interrupted=GO_ON)

@@ -24,7 +24,7 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
     scheduled = prepared.budget.steps
     if scheduled is None or not 1 <= steps <= scheduled:
         raise RecipeError(
-            f"{steps} steps are not within the {scheduled} of the schedule.", argument="refit", found=True
+            f"{steps} steps are not within the {scheduled} of the schedule.", argument="final", found="refit"
         )
     data = prepared.data
     return replace(
@@ -36,6 +36,7 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
         metric=None,
         stop_at=steps,
         interpolation=interpolation,
+        keeps_split=False,
         warnings=[
             *prepared.warnings,
             Problem(

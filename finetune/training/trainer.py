@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from finetune.data.tokens import MeasuredSet
 from finetune.errors import Change, RunFailed
 from finetune.measurement.modules import Meter
-from finetune.models.outputs import Outputs, model_outputs
+from finetune.models.outputs import Outputs
 from finetune.techniques import Budget, OptimizerSteps, has_hook
 from finetune.techniques.rates import changes_rates
 from finetune.training.averaging import WeightAverage
@@ -30,6 +30,7 @@ from finetune.training.disk import writing_to
 from finetune.training.finite import FiniteWatch, reading_delay
 from finetune.training.names import weight_names
 from finetune.training.objective import Objective
+from finetune.training.outputs import split_outputs
 from finetune.training.phases import BATCHES, CHECKPOINTS, EVALUATION, FORWARD_BACKWARD, Stopwatch
 from finetune.training.rates import RatePlan
 from finetune.training.repetition import RepeatablePasses, repeats_passes
@@ -235,7 +236,7 @@ class RegularizedTrainer(Trainer):
 
     def split_outputs(self, split: MeasuredSet, bf16: bool = False) -> Outputs:
         """Outputs of the clean model for each row of a split, in their order; of a text in windows, the mean logits."""
-        outputs = model_outputs(
+        return split_outputs(
             self.model,
             split,
             self.data_collator,
@@ -244,7 +245,6 @@ class RegularizedTrainer(Trainer):
             autocast=torch.bfloat16 if bf16 else None,
             after_batch=lambda: self.callback_handler.on_prediction_step(self.args, self.state, self.control),
         )
-        return Outputs(split.pooled(outputs.logits), split.restore(outputs.targets))
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
