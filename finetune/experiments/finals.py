@@ -94,11 +94,10 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
         runs: Its runs.
 
     Returns:
-        What can be made; of `auto`, what cannot has its reason as the entry's error and is not to be run.
+        One for each model. What cannot be made has its reason as the entry's error, and is not to be run.
 
     Raises:
         OutputError: Nothing is recommended.
-        RecipeError: What was asked for by its name cannot be made from the recommended preset.
     """
     chosen = group.recommendation
     if chosen is None:
@@ -113,10 +112,8 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
             jobs.append(_refit(folder, variant, chosen, runs))
             continue
         problem = _problem(kind, members)
-        if problem is not None and final != "auto":
-            raise RecipeError([problem])
         job = _from_all(kind, members)
-        reason = None if problem is None else problem.why
+        reason = None if problem is None else problem.for_command_line()
         jobs.append(Job(job.entry.model_copy(update={"error": reason}), job.recipe, job.work))
     return jobs
 

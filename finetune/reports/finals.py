@@ -54,9 +54,7 @@ def _row(group: Group, model: ScoredModel, splits: list[str], score: Scale, loss
         Cell(final_name(model.kind), sort=final_name(model.kind)),
         *(_level(score, level) for level in levels),
         _difference(score, model.difference.get(group.score)),
-        Cell(
-            loss.level(None if reported is None else reported.value), sort=None if reported is None else reported.value
-        ),
+        Cell(loss.level(reported), sort=reported),
         Cell(shorten(about, 400), user=True),
     ]
 

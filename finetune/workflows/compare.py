@@ -165,8 +165,10 @@ def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: L
         done = run_all(experiment, manifest, [*members, *jobs], keep, listener, others=experiment.runs)
     except FinetuneError as error:
         return [f"{asked}: {error.for_command_line()} {WITHOUT}"]
-    made = {job.entry.key for job in jobs}
-    return [f"{asked}: {entry.error} {WITHOUT}" for entry in done.jobs if entry.key in made and entry.error is not None]
+    # What auto cannot make is no failure: it makes what it can.
+    wanted = {job.entry.key for job in (jobs if experiment.final == "auto" else planned)}
+    failed = [entry.error for entry in done.jobs if entry.key in wanted and entry.error is not None]
+    return [f"{asked}: {error} {WITHOUT}" for error in failed]
 
 
 def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequence[Job], listener: Listener) -> None:
