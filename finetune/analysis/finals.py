@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.analysis.collection import FinalJob, FinishedRun
 from finetune.analysis.results import Results
-from finetune.analysis.statistics import LEVEL, Floats
+from finetune.analysis.statistics import LEVEL, NOTHING, Floats
 from finetune.measurement.ensemble import ensemble_logits
 from finetune.measurement.gap import resampled_sums
 from finetune.measurement.scores import compute_scores, row_terms, scores_from_sums
@@ -97,7 +97,9 @@ def _choose(
 
     offered = [made[kind] for kind in ("soup", "distil") if kind in made]
     best = max(offered, key=order, default=None)
-    return best.kind if best is not None and references and order(best)[0] > order(references[0])[0] else "best"
+    if best is None or not references:
+        return "best"
+    return best.kind if order(best)[0] > order(references[0])[0] + NOTHING else "best"
 
 
 class _Drawn:

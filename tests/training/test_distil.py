@@ -201,9 +201,7 @@ def test_fewer_than_two_and_failed_members_are_refused(write_recipe: Write, tmp_
     rows, folder = student_rows(prepared.data), RunFolder(tmp_path / "student")
     member = RunFolder(tmp_path / "seed0")
     record = run_seed(prepared, 0, member)
-    with refuses(
-        RecipeError, match=r"distil is made from the models of 2 seeds or more, and there is 1\. Try: --seeds"
-    ):
+    with refuses(RecipeError, match=r"from the models of 2 seeds or more, and there is 1\. Try: --seeds"):
         teacher_targets(prepared, rows, [member], folder)
     failed = RunFolder(tmp_path / "seed1")
     failed.write(record.model_copy(update={"status": "failed"}))
