@@ -27,23 +27,23 @@ FILE = "targets.npz"
 Targets = NDArray[np.float32]
 
 
-def student_rows(data: Data, texts: Sequence[str] = (), pairs: Sequence[str] | None = None) -> Rows:
+def student_rows(data: Data, unlabelled: Rows | None = None) -> Rows:
     """What a student is trained on: the training rows, and further texts without labels.
 
     Args:
         data: Of the members.
-        texts: Further texts. Their label is a placeholder until the ensemble has predicted them.
-        pairs: The second text of each, where rows are pairs.
+        unlabelled: Further texts, whose labels are not read: placeholders stand for them until the ensemble has
+            predicted these texts.
     """
     train = data.train
-    if not texts:
+    if unlabelled is None or not len(unlabelled):
         return train
     placeholder: Any = 0.0 if data.labels is None else data.labels[0] if data.task == "single_label" else []
     return Rows(
-        [*train.texts, *texts],
-        None if train.pairs is None else [*train.pairs, *(pairs or ())],
-        [*train.labels, *[placeholder] * len(texts)],
-        [*train.ids, *(f"unlabelled {number}" for number in range(1, len(texts) + 1))],
+        [*train.texts, *unlabelled.texts],
+        None if train.pairs is None or unlabelled.pairs is None else [*train.pairs, *unlabelled.pairs],
+        [*train.labels, *[placeholder] * len(unlabelled)],
+        [*train.ids, *(f"unlabelled {number}" for number in unlabelled.ids)],
     )
 
 

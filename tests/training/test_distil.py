@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForSequenceClassification
 
+from finetune.data.rows import Rows
 from finetune.errors import OutputError, RecipeError
 from finetune.measurement.scores import softmax
 from finetune.recipe import resolve
@@ -97,7 +98,8 @@ def test_texts_without_labels_are_learned_too(write_recipe: Write, tmp_path: Pat
     prepared = prepared_for("single_label", write_recipe, tmp_path)
     members = trained(prepared, tmp_path)
     texts = [text for text, _ in labelled_texts(10, start=500)]
-    rows = student_rows(prepared.data, texts)
+    rows = student_rows(prepared.data, Rows(texts, None, [None] * 10, list(map(str, range(1, 11)))))
+    assert rows.ids[-1] == "unlabelled 10"
     targets = teacher_targets(prepared, rows, members, RunFolder(tmp_path / "student"))
     known = len(prepared.data.train)
     assert targets.shape == (known + 10, 2)
