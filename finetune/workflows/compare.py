@@ -178,7 +178,7 @@ def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequ
     if gone:
         listener.notice(
             f"--final {experiment.final}: {len(gone)} finished run{'s have' if len(gone) > 1 else ' has'} no model any "
-            "more, an earlier command removed them: they are trained again"
+            f"more, which an earlier command removed, and {'are' if len(gone) > 1 else 'is'} trained again"
         )
 
 
