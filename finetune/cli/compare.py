@@ -11,15 +11,18 @@ from finetune.cli.experiment_options import (
     DryRunOption,
     ExecutorOption,
     FailOption,
+    FinalOption,
     FoldsOption,
     JobsOption,
     OutputOption,
     PerGpuOption,
     PresetsOption,
+    RefitOption,
     ResumeOption,
     SeedsOption,
     parse_presets,
     parse_seeds,
+    refuse_refit,
     typed_command,
 )
 from finetune.cli.options import (
@@ -36,7 +39,6 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_plan_of_runs, print_report
-from finetune.errors import Change, RecipeError
 
 if TYPE_CHECKING:
     from finetune.workflows.results import CompareResult
@@ -68,15 +70,8 @@ def compare(
     jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
-    final: Annotated[
-        str,
-        typer.Option(
-            "--final",
-            help="The model to end with, of the recommended preset: best (seed on validation), refit (on train and "
-            "validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto.",
-        ),
-    ] = "best",
-    refit: Annotated[bool, typer.Option("--refit", hidden=True)] = False,
+    final: FinalOption = "best",
+    refit: RefitOption = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the model of every run, not only each preset's best.")
     ] = False,
@@ -94,10 +89,7 @@ def compare(
     from finetune.workflows import compare as workflow
     from finetune.workflows.asking import Request
 
-    if refit:
-        raise RecipeError(
-            "this option has a new name.", Change(arguments={"final": "refit"}), argument="refit", found=True
-        )
+    refuse_refit(refit)
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
     asked: dict[str, Any] = {
         "presets": parse_presets(presets),

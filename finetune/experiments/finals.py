@@ -28,19 +28,15 @@ MADE: dict[FinalName, tuple[str, ...]] = {
 FEWEST = 2  # runs of a preset that a soup or a student is made from
 
 
-def check_final(name: Any, variants: Sequence[Variant], seeds: Sequence[int]) -> tuple[FinalName, list[str]]:
-    """Refuse, before anything is trained, what could not be made in the end.
+def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
+    """Refuse, before anything else is looked at, what could not be made in the end.
 
     Args:
         name: As it was asked for.
-        variants: Of the comparison.
-        seeds: Of its runs.
-
-    Returns:
-        The name, and what to know: presets of which no soup can be made.
+        seeds: Of the runs.
 
     Raises:
-        RecipeError: There is no such way to end; or it needs more seeds; or no preset's runs start alike.
+        RecipeError: There is no such way to end, or it needs more seeds.
     """
     if name not in NAMES:
         raise RecipeError(f"is not one of {', '.join(NAMES)}.{suggest(str(name), NAMES)}", argument="final", found=name)
@@ -51,14 +47,23 @@ def check_final(name: Any, variants: Sequence[Variant], seeds: Sequence[int]) ->
             argument="final",
             found=name,
         )
-    if name != "soup":
-        return name, []
+    found: FinalName = name
+    return found
+
+
+def presets_without_soup(final: FinalName, variants: Sequence[Variant]) -> list[str]:
+    """Names of presets whose runs do not start alike, where a soup was asked for.
+
+    Raises:
+        RecipeError: No preset's runs do.
+    """
+    if final != "soup":
+        return []
     problems = {variant.name: problem for variant in variants if (problem := start_problem_of(variant.recipe))}
     if len(problems) == len(variants):
         problem = next(iter(problems.values()))
         raise RecipeError([Problem(problem.why, "", "final", "soup", problem.changes)])
-    listed = ", ".join(problems)
-    return name, [f"--final soup: none can be made of {listed}, whose heads start at random"] if problems else []
+    return list(problems)
 
 
 def start_problem_of(recipe: Any) -> Problem | None:
