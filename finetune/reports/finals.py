@@ -36,22 +36,22 @@ def final_table(group: Group, final: FinalModel) -> Table:
     columns += [Column(f"{sentence(group.reported)} − mean of the seeds", note=score.unit or score.name)]
     columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("What it is", numeric=False)]
     models = [*final.references, *final.candidates]
-    rows = [_row(group, model, splits, score, loss) for model in models]
-    taken = next((number for number, model in enumerate(models) if model.kind == final.kind), None)
-    return Table(_caption(final), columns, rows, marked=taken, notes=[INTERVALS])
+    rows = [_row(group, model, splits, "exported" if model.kind == final.kind else "") for model in models]
+    return Table(_caption(final), columns, rows, notes=[INTERVALS])
 
 
 def _caption(final: FinalModel) -> str:
     return f"What is exported: the {final_name(final.kind)} (--final {final.asked})."
 
 
-def _row(group: Group, model: ScoredModel, splits: list[str], score: Scale, loss: Scale) -> list[Cell]:
+def _row(group: Group, model: ScoredModel, splits: list[str], mark: str) -> list[Cell]:
+    score, loss = scale_of(group, group.score), scale_of(group, group.loss)
     levels = [getattr(model, split).get(group.score) for split in splits]
     losses = getattr(model, group.reported)
     reported = losses[group.loss].value if group.loss in losses else None
     about = model.about if model.problem is None else f"{model.about}: not made: {model.problem}"
     return [
-        Cell(final_name(model.kind), sort=final_name(model.kind)),
+        Cell(final_name(model.kind), mark, sort=final_name(model.kind)),
         *(_level(score, level) for level in levels),
         _difference(score, model.difference.get(group.score)),
         Cell(loss.level(reported), sort=reported),
