@@ -28,7 +28,6 @@ from tests.interrupting import InterruptAt, timeless
 from tests.raising import refuses
 from tests.running import assert_same_weights, clean_items
 
-Write = Callable[..., Path]
 TASKS = ("single_label", "multi_label", "regression")
 
 
@@ -41,16 +40,37 @@ def source(task: str, folder: Path) -> Path:
     return write_csv(folder / f"{task}.csv", ["text", "label"], rows)
 
 
-def prepared_for(task: str, write_recipe: Write, folder: Path, preset: Any = "none", epochs: int = 1) -> Prepared:
-    recipe = write_recipe(task, data={"source": str(source(task, folder)), "task": task, "check": False})
-    return prepare(resolve(str(recipe), preset, overrides=[f"training.epochs={epochs}"]).recipe)
+def prepared_for(task: str, folder: Path, model: Path, preset: Any = "none", epochs: int = 1) -> Prepared:
+    recipe = {
+        "model": {"id": str(model)},
+        "data": {"source": str(source(task, folder)), "task": task, "validation_size": 12, "test_size": 12},
+        "training": {"epochs": epochs, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"},
+    }
+    return prepare(resolve(recipe, preset, overrides=["data.check=false", "data.train_size=24"]).recipe)
 
 
-def trained(prepared: Prepared, folder: Path) -> list[RunFolder]:
-    members = [RunFolder(folder / f"seed{seed}") for seed in (0, 1)]
-    for seed, member in enumerate(members):
-        run_seed(prepared, seed, member)
-    return members
+Ensemble = tuple[Prepared, list[RunFolder]]
+
+
+@pytest.fixture(scope="module")
+def ensembles(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[[str], Ensemble]:
+    """Task -> what was prepared, and two runs of it."""
+    made: dict[str, Ensemble] = {}
+
+    def ensemble(task: str) -> Ensemble:
+        if task not in made:
+            folder = tmp_path_factory.mktemp(task)
+            prepared = prepared_for(task, folder, tiny_model)
+            members = [RunFolder(folder / f"seed{seed}") for seed in (0, 1)]
+            for seed, member in enumerate(members):
+                run_seed(prepared, seed, member)
+            made[task] = prepared, members
+        return made[task]
+
+    return ensemble
+
+
+Make = Callable[[str], Ensemble]
 
 
 def by_hand(prepared: Prepared, members: list[RunFolder]) -> np.ndarray[Any, Any]:
@@ -72,9 +92,8 @@ def by_hand(prepared: Prepared, members: list[RunFolder]) -> np.ndarray[Any, Any
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_student_learns_the_mean_prediction_of_the_members(task: str, write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for(task, write_recipe, tmp_path)
-    members, folder = trained(prepared, tmp_path), RunFolder(tmp_path / "student")
+def test_a_student_learns_the_mean_prediction_of_the_members(task: str, ensembles: Make, tmp_path: Path) -> None:
+    (prepared, members), folder = ensembles(task), RunFolder(tmp_path / "student")
     rows = student_rows(prepared.data)
     targets = teacher_targets(prepared, rows, members, folder)
     np.testing.assert_allclose(targets, by_hand(prepared, members), atol=1e-5)
@@ -94,9 +113,8 @@ def test_a_student_learns_the_mean_prediction_of_the_members(task: str, write_re
     assert model.config.problem_type is not None
 
 
-def test_texts_without_labels_are_learned_too(write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for("single_label", write_recipe, tmp_path)
-    members = trained(prepared, tmp_path)
+def test_texts_without_labels_are_learned_too(ensembles: Make, tmp_path: Path) -> None:
+    prepared, members = ensembles("single_label")
     texts = [text for text, _ in labelled_texts(10, start=500)]
     rows = student_rows(prepared.data, Rows(texts, None, [None] * 10, list(map(str, range(1, 11)))))
     assert rows.ids[-1] == "unlabelled 10"
@@ -159,8 +177,8 @@ def test_the_focal_loss_of_a_probable_label_is_the_mean_over_both_values() -> No
         torch.testing.assert_close(focal_binary_cross_entropy(logits, soft, 2.0), expected)
 
 
-def test_hard_probabilities_train_what_labels_train(write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for("single_label", write_recipe, tmp_path, {"mine": {"label_smoothing": {}, "mixup": {}}})
+def test_hard_probabilities_train_what_labels_train(tiny_model: Path, tmp_path: Path) -> None:
+    prepared = prepared_for("single_label", tmp_path, tiny_model, {"mine": {"label_smoothing": {}, "mixup": {}}})
     rows = student_rows(prepared.data)
     hard = np.eye(2, dtype=np.float32)[[prepared.encoder.target(label) for label in rows.labels]]
     run_seed(prepared, 3, RunFolder(tmp_path / "labels"))
@@ -171,21 +189,21 @@ def test_hard_probabilities_train_what_labels_train(write_recipe: Write, tmp_pat
 # --- cut off, and bad input ------------------------------------------------------------------------------------
 
 
-def test_a_resumed_student_equals_one_that_never_stopped(write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for("single_label", write_recipe, tmp_path, epochs=2)
+def test_a_resumed_student_equals_one_that_never_stopped(tiny_model: Path, tmp_path: Path) -> None:
+    prepared = prepared_for("single_label", tmp_path, tiny_model, epochs=2)
     rows = student_rows(prepared.data)
     targets = softmax(np.random.default_rng(0).normal(size=(len(rows), 2))).astype(np.float32)
     student = distilled(prepared, rows, targets, 2)
     whole = run_seed(student, 0, RunFolder(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        run_seed(student, 0, RunFolder(tmp_path / "cut"), [InterruptAt(6)])
+        run_seed(student, 0, RunFolder(tmp_path / "cut"), [InterruptAt(4)])
     resumed = run_seed(student, 0, RunFolder(tmp_path / "cut"), resume=True)
     assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_kept_targets_are_learned_again_even_where_the_members_are_gone(write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for("single_label", write_recipe, tmp_path)
+def test_kept_targets_are_learned_again_even_where_the_members_are_gone(ensembles: Make, tmp_path: Path) -> None:
+    prepared, _ = ensembles("single_label")
     rows, folder = student_rows(prepared.data), RunFolder(tmp_path / "student")
     folder.path.mkdir()
     kept = np.full((len(rows), 2), 0.5, dtype=np.float32)
@@ -198,14 +216,13 @@ def test_kept_targets_are_learned_again_even_where_the_members_are_gone(write_re
         teacher_targets(prepared, rows, [], folder)
 
 
-def test_fewer_than_two_and_failed_members_are_refused(write_recipe: Write, tmp_path: Path) -> None:
-    prepared = prepared_for("single_label", write_recipe, tmp_path)
+def test_fewer_than_two_and_failed_members_are_refused(ensembles: Make, tmp_path: Path) -> None:
+    prepared, (member, _) = ensembles("single_label")
     rows, folder = student_rows(prepared.data), RunFolder(tmp_path / "student")
-    member = RunFolder(tmp_path / "seed0")
-    record = run_seed(prepared, 0, member)
     with refuses(RecipeError, match=r"from the models of 2 seeds or more, and there is 1\. Try: --seeds"):
         teacher_targets(prepared, rows, [member], folder)
-    failed = RunFolder(tmp_path / "seed1")
+    failed, record = RunFolder(tmp_path / "seed1"), member.read()
+    assert record is not None
     failed.write(record.model_copy(update={"status": "failed"}))
     with refuses(OutputError, match="seed1: this run is failed"):
         teacher_targets(prepared, rows, [member, failed], folder)

@@ -28,7 +28,8 @@ START = {"mine": {"head_start": {}}}
 
 
 def recipe_of(path: Path, preset: object = "none") -> Recipe:
-    return resolve(str(path), preset, overrides=["training.epochs=1", "data.check=false"]).recipe
+    overrides = ["training.epochs=1", "data.check=false", "data.train_size=24"]
+    return resolve(str(path), preset, overrides=overrides).recipe
 
 
 def trained(prepared: Prepared, folder: Path, seeds: tuple[int, ...] = (0, 1)) -> list[RunFolder]:
