@@ -12,6 +12,7 @@ from finetune.analysis.collection import (
     DEFAULT_BASELINE,
     CollectedRun,
     Collection,
+    FinalJob,
     collected_run,
     recorded_run,
 )
@@ -20,7 +21,7 @@ from finetune.errors import Change, OutputError, VersionError, suggest
 from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Manifest, VariantEntry
 from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import RunRecord
-from finetune.records.store import RECORD, RunFolder, read_record
+from finetune.records.store import RECORD, RunFolder
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
@@ -137,7 +138,8 @@ def _read_comparison(
         command=manifest.command,
         texts=_read_texts(folder, skipped),
         final_model=None if manifest.shipped is None else (folder.path / manifest.shipped, folder.model),
-        refit=_read_refit(folder.refit(manifest), skipped),
+        final=manifest.final or "best",
+        finals=[_read_final(folder, manifest, entry, skipped) for entry in manifest.jobs],
     )
 
 
@@ -182,14 +184,9 @@ def _read_cell(folder: ComparisonFolder, entry: JobEntry, skipped: list[str]) ->
     return collected_run(entry.variant, entry.seed, entry.fold, run, record, error, arrays)
 
 
-def _read_refit(run: RunFolder | None, skipped: list[str]) -> CollectedRun | None:
-    if run is None:
-        return None
-    try:
-        return recorded_run(run, read_record(run.record_path), {})
-    except OutputError as damaged:
-        skipped.append(damaged.for_command_line())
-        return None
+def _read_final(folder: ComparisonFolder, manifest: Manifest, entry: JobEntry, skipped: list[str]) -> FinalJob:
+    inputs = frozenset(folder.run(cell).path for cell in manifest.cells if cell.key in entry.inputs)
+    return FinalJob(entry.kind, inputs, _read_cell(folder, entry, skipped))
 
 
 def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune.records.comparison import VariantEntry
+from finetune.records.comparison import FinalName, VariantEntry
 from finetune.records.predictions import Arrays
 from finetune.records.schema import OWN, FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
@@ -69,6 +70,21 @@ def recorded_run(folder: RunFolder, record: RunRecord, arrays: Arrays) -> Collec
 
 
 @dataclass(frozen=True)
+class FinalJob:
+    """What was made, or was to be made, from runs of a comparison.
+
+    Attributes:
+        kind: refit, soup or distil.
+        inputs: Folders of the runs that it started from.
+        run: What became of it.
+    """
+
+    kind: str
+    inputs: frozenset[Path]
+    run: CollectedRun
+
+
+@dataclass(frozen=True)
 class Collection:
     """Runs of one recipe on one data set: what becomes one group of the report.
 
@@ -81,7 +97,8 @@ class Collection:
         command: What started it, or None where that is not known.
         texts: Fingerprint of the data -> row -> its text and pair; empty where they were not kept.
         final_model: A run, and where a copy of its model is kept.
-        refit: The recommended preset, trained once more on train and validation.
+        final: What it was asked to end with.
+        finals: What was made for that, now or by earlier commands.
     """
 
     name: str
@@ -92,7 +109,8 @@ class Collection:
     command: str | None
     texts: dict[str, Any]
     final_model: tuple[Path, Path] | None = None
-    refit: CollectedRun | None = None
+    final: FinalName = "best"
+    finals: Sequence[FinalJob] = ()
 
     @property
     def finished(self) -> list[FinishedRun]:

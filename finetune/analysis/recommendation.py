@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from finetune.analysis.choice import validation_order
-from finetune.analysis.collection import CollectedRun, Collection, FinishedRun
+from finetune.analysis.collection import Collection
 from finetune.analysis.differences import difference
+from finetune.analysis.finals import final_model
 from finetune.analysis.replicates import Key
 from finetune.analysis.results import Results, VariantResults, shared_keys
 from finetune.analysis.statistics import holm
 from finetune.analysis.verdicts import RULE, Candidate, best_candidate, recommend
-from finetune.records.report import Recommendation, Refit, VariantReport
+from finetune.records.report import Recommendation, VariantReport
 from finetune.records.store import RunFolder
 
 NOT_ELIGIBLE = ("underfits", "did not learn", "failed")  # verdicts
@@ -44,16 +45,16 @@ def recommendation(results: Results, reports: Sequence[VariantReport]) -> Recomm
         return None
     name, reason = chosen
     run = max(results.variants[name].runs, key=lambda run: validation_order(run.record))
-    refit = _refit_of(run, results.collection.refit)
+    final = final_model(results, run)
     return Recommendation(
         variant=name,
         seed=run.seed,
         fold=run.fold,
         run=str(run.folder.path),
-        model=_model_of(run.folder if refit is None else RunFolder(Path(refit.run)), results.collection),
+        model=_model_of(RunFolder(Path(final.run)), results.collection),
         reason=reason,
         rule=RULE,
-        refit=refit,
+        final=final,
     )
 
 
@@ -90,20 +91,6 @@ def _p_of_validation(results: Results, variant: VariantResults, best: VariantRes
     if found.p is None and len(found.values) > 1 and not any(found.values):
         return 1.0  # the same score in every replicate
     return found.p
-
-
-def _refit_of(chosen: FinishedRun, refit: CollectedRun | None) -> Refit | None:
-    """The result of the refit, if it is of the run that is recommended now."""
-    if not isinstance(refit, FinishedRun):
-        return None
-    if not refit.folder.path.name.startswith(f"{chosen.folder.path.name}-"):  # see `experiments.closing.refit`
-        return None
-    return Refit(
-        steps=refit.record.selected.step,
-        rows=refit.record.data.rows["train"],
-        run=str(refit.folder.path),
-        test=refit.record.selected.test or {},
-    )
 
 
 def _model_of(run: RunFolder, collection: Collection) -> str | None:

@@ -11,15 +11,18 @@ from finetune.cli.experiment_options import (
     DryRunOption,
     ExecutorOption,
     FailOption,
+    FinalOption,
     FoldsOption,
     JobsOption,
     OutputOption,
     PerGpuOption,
     PresetsOption,
+    RefitOption,
     ResumeOption,
     SeedsOption,
     parse_presets,
     parse_seeds,
+    refuse_refit,
     typed_command,
 )
 from finetune.cli.options import (
@@ -67,10 +70,8 @@ def compare(
     jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
-    refit: Annotated[
-        bool,
-        typer.Option("--refit", help="At the end, train the recommended preset once more on train and validation."),
-    ] = False,
+    final: FinalOption = "best",
+    refit: RefitOption = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the model of every run, not only each preset's best.")
     ] = False,
@@ -88,6 +89,7 @@ def compare(
     from finetune.workflows import compare as workflow
     from finetune.workflows.asking import Request
 
+    refuse_refit(refit)
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
     asked: dict[str, Any] = {
         "presets": parse_presets(presets),
@@ -100,13 +102,14 @@ def compare(
         "output": output,
         "resume": resume,
         "command": typed_command(),
+        "final": final,
         "fail_on": fail_on,
         "listener": choose_listener(quiet),
     }
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
         return
-    _print_result(workflow.compare_request(request, refit=refit, keep_models=keep_models, **asked), as_json)
+    _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json)
 
 
 @reports_errors(interrupted=GO_ON)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.errors import RecipeError
+from finetune.errors import Change, RecipeError
 
 DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which is slow to import
 
@@ -50,6 +50,15 @@ ResumeOption = Annotated[
     typer.Option("--resume", help="Fail if the folder holds nothing to continue. Finished runs are kept in any case."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of their time.")]
+FinalOption = Annotated[
+    str,
+    typer.Option(
+        "--final",
+        help="The model to end with, of the recommended preset: best (seed on validation), refit (on train and "
+        "validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto.",
+    ),
+]
+RefitOption = Annotated[bool, typer.Option("--refit", hidden=True)]
 FailOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -61,6 +70,17 @@ FailOption = Annotated[
         "Join with and, or. Repeatable.",
     ),
 ]
+
+
+def refuse_refit(asked: bool) -> None:
+    """Name the option that took the place of this one.
+
+    Raises:
+        RecipeError: It was asked for.
+    """
+    if asked:
+        changed = Change(arguments={"final": "refit"})
+        raise RecipeError("this option has another name now.", changed, argument="refit", found=True)
 
 
 def parse_seeds(text: str) -> int | list[int]:

@@ -31,12 +31,14 @@ def print_report(result: CompareResult, as_json: bool) -> None:
     if as_json:
         typer.echo(result.report.model_dump_json(indent=2))
         return
-    from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table
+    from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table, finals_table
 
     out = console(140)
     for group in result.report.groups:
         out.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
         out.print(comparison_summary(group), markup=False)
+        if (finals := finals_table(group)) is not None:
+            out.print(finals)
     typer.echo(f"Report      {result.paths[1]}   (also report.md and report.json)")
 
 
@@ -67,6 +69,7 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
         f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
         "starting workers)\n"
+        f"ends with --final {described['final']}\n"
         "dry run: nothing was trained"
     )
 

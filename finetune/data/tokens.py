@@ -278,6 +278,7 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         augmenters: Technique -> change of texts, in the order of the preset.
         seed: Of the run.
         token_augmenters: Technique -> change of token ids; they follow the others.
+        targets: What is learned for each row, where it is not its label.
     """
 
     def __init__(
@@ -287,6 +288,7 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         augmenters: Mapping[str, Augment],
         seed: int,
         token_augmenters: Mapping[str, AugmentTokens] = MappingProxyType({}),
+        targets: Sequence[Any] | None = None,
     ) -> None:
         self._rows = rows
         self._encoder = encoder
@@ -294,7 +296,7 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         self._token_augmenters = token_augmenters
         self._seed = seed
         self._epoch: int | None = None  # before the first, texts are clean
-        self._targets = [encoder.target(label) for label in rows.labels]
+        self._targets = [encoder.target(label) for label in rows.labels] if targets is None else targets
         self._tokens = encoder.encode_once(rows.texts, rows.pairs)
         # Tokens of each row after cutting and before any augmentation; of windows the first, which is the longest.
         self.lengths: list[int] = self._tokens.sizes[self._tokens.first[:-1]].tolist()

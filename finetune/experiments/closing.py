@@ -22,7 +22,7 @@ def export_model(group: Group, folder: ComparisonFolder) -> str:
         OutputError: Nothing is recommended, or the model was removed.
     """
     chosen = _recommended(group)
-    source = RunFolder(Path(chosen.refit.run if chosen.refit is not None else chosen.run))
+    source = RunFolder(Path(chosen.run if chosen.final is None else chosen.final.run))
     if not source.model.is_dir():
         shutil.rmtree(folder.model, ignore_errors=True)  # of an earlier choice: not what this report recommends
         raise OutputError(f"{source.model}: is missing. Delete {source.path} and run the comparison again.")

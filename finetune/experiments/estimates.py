@@ -13,21 +13,26 @@ from finetune.experiments.progress import JobState, look_up
 from finetune.records.comparison import ComparisonFolder
 
 
-def describe_jobs(folder: ComparisonFolder, jobs: Sequence[Job], executor: Executor, data: Loader) -> dict[str, Any]:
+def describe_jobs(
+    folder: ComparisonFolder, jobs: Sequence[Job], executor: Executor, data: Loader, further: int = 0
+) -> dict[str, Any]:
     """All jobs with the state of each, and the seconds that the rest will take.
+
+    `further` trainings follow in the end, of a job that is not known yet: each counts as the most expensive one.
 
     Seconds come from the finished runs of this folder where there are any, else from a few steps that are taken
     now on this machine; costs of techniques are the declared ones, and no early stop is counted.
     """
     states = [look_up(folder, job) for job in jobs]
     todo = [state for state in states if state.status == "waiting"]
+    most = max(state.weight for state in states)
     plain, source = _plain_seconds(folder, states, executor.threads, data)
     return {
         "cells": [{**state.job.entry.model_dump(), "state": state.status} for state in states],
         "to_run": len(todo),
         "jobs": executor.slots,
         "threads": executor.threads,
-        "seconds": plain * sum(state.weight for state in todo) / executor.slots,
+        "seconds": plain * sum(state.weight for state in todo) / executor.slots + further * plain * most,
         "source": source,
     }
 

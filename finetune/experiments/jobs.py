@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Task:
         recipe: What to run.
         folder: Where the run goes.
         options: Of this kind, as in the manifest.
+        inputs: Folders of the jobs that it starts from, in the order of the manifest.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Task:
     recipe: Recipe
     folder: Path
     options: dict[str, Any]
+    inputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,32 @@ class Event:
 
 
 Preparation = Callable[[Recipe], Any]  # recipe -> finetune.training.prepare.Prepared, shared between jobs
-JobKind = Callable[[Task, Preparation, Sequence[Any]], None]  # task, preparation, transformers callbacks
 
 
-def task_of(job: Job, folder: Path) -> Task:
-    """The job as it is handed to an executor; `folder` is the experiment's."""
+@dataclass(frozen=True)
+class JobKind:
+    """What is done.
+
+    Attributes:
+        run: Task, preparation and transformers callbacks -> a finished run in the task's folder.
+        reads_models: The models of its inputs are kept until it has finished, and made again where they are gone.
+    """
+
+    run: Callable[[Task, Preparation, Sequence[Any]], None]
+    reads_models: bool = False
+
+
+def task_of(job: Job, folder: Path, folders: Mapping[str, str]) -> Task:
+    """The job as it is handed to an executor.
+
+    Args:
+        job: Which one.
+        folder: Of the experiment.
+        folders: Content key -> folder below it, of all jobs.
+    """
     entry = job.entry
-    return Task(entry.key, entry.kind, job.recipe, folder / entry.folder, dict(entry.options))
+    inputs = tuple(folder / folders[key] for key in entry.inputs)
+    return Task(entry.key, entry.kind, job.recipe, folder / entry.folder, dict(entry.options), inputs)
 
 
 def train(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
@@ -89,6 +110,26 @@ def refit(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
     _run(prepared, task, callbacks)
 
 
+def soup(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
+    """Average the weights of the inputs' models; nothing is trained, and a soup that was cut off is made anew."""
+    from finetune.records.store import RunFolder
+    from finetune.training.soup import make_soup
+
+    make_soup(prepare(task.recipe), [RunFolder(path) for path in task.inputs], RunFolder(task.folder))
+
+
+def distil(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
+    """Train a student on what the inputs' models predict on average."""
+    from finetune.records.store import RunFolder
+    from finetune.training.distil import distilled, student_rows, teacher_targets
+
+    prepared = prepare(task.recipe)
+    rows = student_rows(prepared.data)
+    members = [RunFolder(path) for path in task.inputs]
+    targets = teacher_targets(prepared, rows, members, RunFolder(task.folder))
+    _run(distilled(prepared, rows, targets, len(members)), task, callbacks)
+
+
 def _run(prepared: Any, task: Task, callbacks: Sequence[Any]) -> None:
     from finetune.records.store import RunFolder
     from finetune.training.runner import run_seed
@@ -97,4 +138,9 @@ def _run(prepared: Any, task: Task, callbacks: Sequence[Any]) -> None:
 
 
 # A kind of job = a function above, one line here, and whoever plans such jobs.
-KINDS: dict[str, JobKind] = {"train": train, "refit": refit}
+KINDS = {
+    "train": JobKind(train),
+    "refit": JobKind(refit),
+    "soup": JobKind(soup, reads_models=True),
+    "distil": JobKind(distil, reads_models=True),
+}

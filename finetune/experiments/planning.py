@@ -1,27 +1,23 @@
-"""From variants, seeds and folds to jobs, and from finished jobs to those that come after them."""
+"""From variants, seeds and folds to the runs of the table, and what is written down of them."""
 
 from __future__ import annotations
 
 import json
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from finetune.atomic import write_text
 from finetune.data.loader import Loader
 from finetune.data.rows import Data
-from finetune.errors import OutputError, Problem, RecipeError
+from finetune.errors import Problem, RecipeError
 from finetune.experiments.jobs import Job
-from finetune.experiments.keys import code_digest, job_key, run_key
+from finetune.experiments.keys import code_digest, run_key
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
 from finetune.recipe import Recipe
-from finetune.records.comparison import ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
-from finetune.records.report import Group
-from finetune.records.schema import FinishedRecord
+from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
 from finetune.training.prepare import check_run
 
 
@@ -43,7 +39,7 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 if seed == seeds[0] and not fold:
                     problems += _problems(variant.name, recipe, loaded)
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
-                name = f"{_slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
+                name = f"{slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
                 jobs.append(Job(entry, recipe, _work(recipe, loaded)))
     if problems:
@@ -66,43 +62,9 @@ def _problems(variant: str, recipe: Recipe, data: Data) -> list[Problem]:
     return []
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A name as a part of a folder's."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "preset"
-
-
-def plan_refit(folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> Job:
-    """The recommended preset once more on train and validation, for the median of its selected steps.
-
-    Args:
-        folder: Of the comparison.
-        group: Its analysis.
-        runs: Its runs.
-
-    Raises:
-        OutputError: Nothing is recommended.
-    """
-    chosen = group.recommendation
-    if chosen is None:
-        raise OutputError("nothing is recommended, so there is no model to keep.")
-    place = (chosen.variant, chosen.seed, chosen.fold)
-    run = next(job for job in runs if (job.entry.variant, job.entry.seed, job.entry.fold) == place)
-    variant = next(variant for variant in group.variants if variant.name == chosen.variant)
-    steps = round(statistics.median(run.selected_step for run in variant.runs if run.selected_step is not None))
-    record = folder.run(run.entry).read()
-    fraction = record.selected.share if isinstance(record, FinishedRecord) else None
-    options: dict[str, Any] = {"steps": steps} if fraction is None else {"steps": steps, "fraction": fraction}
-    entry = JobEntry(
-        kind="refit",
-        variant=run.entry.variant,
-        seed=run.entry.seed,
-        fold=run.entry.fold,
-        key=job_key("refit", [run.entry.key], options),
-        folder=f"refits/{Path(run.entry.folder).name}-{steps}",
-        inputs=[run.entry.key],
-        options=options,
-        code=run.entry.code,
-    )
-    return Job(entry, run.recipe, run.work)
 
 
 def make_manifest(
@@ -113,6 +75,7 @@ def make_manifest(
     seeds: Sequence[int],
     folds: int | None,
     runs: Sequence[Job],
+    final: FinalName = "best",
 ) -> Manifest:
     """What this experiment was asked for, as it is written down."""
     return Manifest(
@@ -133,6 +96,7 @@ def make_manifest(
         seeds=list(seeds),
         folds=folds,
         cells=[job.entry for job in runs],
+        final=final,
     )
 
 

@@ -33,7 +33,8 @@ class JobState:
         train: Scores of the train sample at the last evaluation.
         validation: Validation scores of the last evaluation.
         message: Why it failed.
-        damaged: What an earlier command left cannot be read; the job starts again from nothing.
+        damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
+            again from nothing.
         last_event: What happened last: started, step, evaluated, finished, failed or interrupted.
     """
 
@@ -50,6 +51,10 @@ class JobState:
     message: str = ""
     damaged: bool = False
     last_event: str = ""
+
+    def restarted(self) -> JobState:
+        """The same job, which starts again from nothing."""
+        return JobState(self.job, "waiting", self.weight, damaged=True)
 
     @property
     def planned(self) -> Planned:

@@ -10,7 +10,7 @@ from typing import Literal
 from finetune.analysis.choice import validation_order
 from finetune.errors import OutputError
 from finetune.experiments.executors import Executor
-from finetune.experiments.jobs import Event, Job, Task, task_of
+from finetune.experiments.jobs import KINDS, Event, Job, Task, task_of
 from finetune.experiments.nesting import inside_experiment
 from finetune.experiments.progress import JobState, Progress, look_up
 from finetune.experiments.scheduler import Outcome, Scheduler
@@ -29,7 +29,7 @@ def run_jobs(
     executor: Executor,
     keep: Keep,
     on_change: Callable[[Progress, JobState], None],
-    earlier: Sequence[Job] = (),
+    others: Sequence[Job] = (),
 ) -> Manifest:
     """Run what is missing. A job that fails is written down and stops no other.
 
@@ -40,7 +40,8 @@ def run_jobs(
         executor: Runs them.
         keep: Which models stay: those of all runs, of each variant's best by validation, or none.
         on_change: Told about every event.
-        earlier: Jobs that were run before, among them the inputs of `jobs`.
+        others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
+            as one has not, and reads the models of its inputs, these stay.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -48,13 +49,14 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    done = [state.job.entry.key for job in earlier if (state := look_up(folder, job)).status == "finished"]
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, frozenset(done))
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others)
     folder.write(running.manifest)
     running.clear_damaged()
     if running.scheduler.left():
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
+    if others:
+        running.remove_models()
     return running.manifest
 
 
@@ -69,20 +71,33 @@ class _Running:
         slots: int,
         keep: Keep,
         on_change: Callable[[Progress, JobState], None],
-        done: frozenset[str],
+        others: Sequence[Job],
     ) -> None:
         self._folder = folder
         self._keep = keep
         self._on_change = on_change
         self._states = {job.entry.key: look_up(folder, job) for job in jobs}
+        self._others = {job.entry.key: look_up(folder, job) for job in others if job.entry.key not in self._states}
+        self._folders = {key: state.job.entry.folder for key, state in self._all()}
+        self._restart_without_models()
         states = list(self._states.values())
-        finished = frozenset(state.job.entry.key for state in states if state.status == "finished")
-        self.scheduler = Scheduler([state.planned for state in states], finished | done)
+        finished = frozenset(key for key, state in self._all() if state.status == "finished")
+        self.scheduler = Scheduler([state.planned for state in states], finished)
         self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
         self.manifest = manifest.with_errors(dict.fromkeys(self._states))
 
+    def _all(self) -> list[tuple[str, JobState]]:
+        return [*self._states.items(), *self._others.items()]
+
+    def _restart_without_models(self) -> None:
+        """A finished job whose model was removed is run again where another one reads it: nothing else is lost."""
+        needed = _needed_models(list(self._states.values()))
+        for key, state in self._states.items():
+            if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
+                self._states[key] = state.restarted()
+
     def clear_damaged(self) -> None:
-        """Remove what an earlier command left of jobs whose record cannot be read."""
+        """Remove what an earlier command left of jobs that start again from nothing."""
         for state in self._states.values():
             if state.damaged:
                 shutil.rmtree(self._folder.run(state.job.entry).path)
@@ -90,7 +105,7 @@ class _Running:
     def next(self) -> Task | None:
         """See `TaskSource.next`."""
         key = self.scheduler.next()
-        return None if key is None else task_of(self._states[key].job, self._folder.path)
+        return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
 
     def on_event(self, event: Event) -> None:
         """Take in what the executor tells."""
@@ -105,15 +120,17 @@ class _Running:
             self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
             self._folder.write(self.manifest)
         if event.kind == "finished":
-            self._remove_models(state.job.entry)
+            self._remove_models(state.job.entry.variant)
         self._on_change(self._progress, state)
 
-    def _remove_models(self, finished: JobEntry) -> None:
-        """Of the variant of a run that has just finished, remove the models that nobody needs."""
-        entries = [state.job.entry for state in self._states.values() if state.job.entry.variant == finished.variant]
-        needed = {
-            key for state in self._states.values() if state.status != "finished" for key in state.job.entry.inputs
-        }
+    def remove_models(self) -> None:
+        """Of all variants, remove the models that nobody needs."""
+        for variant in {state.job.entry.variant for _, state in self._all()}:
+            self._remove_models(variant)
+
+    def _remove_models(self, variant: str) -> None:
+        entries = [state.job.entry for _, state in self._all() if state.job.entry.variant == variant]
+        needed = _needed_models([state for _, state in self._all()])
         records = {entry.key: record for entry in entries if (record := self._finished_record(entry)) is not None}
         for entry in superfluous([entry for entry in entries if entry.key in records], records, needed, self._keep):
             shutil.rmtree(self._folder.run(entry).model, ignore_errors=True)
@@ -123,6 +140,12 @@ class _Running:
             record = self._folder.run(entry).read()
             return record if isinstance(record, FinishedRecord) else None
         return None
+
+
+def _needed_models(states: Sequence[JobState]) -> set[str]:
+    """Content keys of the jobs whose models another one, which has not finished, reads."""
+    waiting = [state.job.entry for state in states if state.status != "finished"]
+    return {key for entry in waiting if KINDS[entry.kind].reads_models for key in entry.inputs}
 
 
 def superfluous(

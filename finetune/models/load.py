@@ -214,6 +214,21 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     return model
 
 
+def load_exported(folder: Path) -> Any:
+    """The model of a finished run, as plain transformers loads it, in fp32.
+
+    Raises:
+        ModelError: The folder holds no such model.
+    """
+    try:
+        with quiet_loading():
+            return AutoModelForSequenceClassification.from_pretrained(
+                folder, trust_remote_code=False, dtype=torch.float32
+            )
+    except loading_errors() as error:
+        raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}.") from error
+
+
 def pretrained_embeddings(section: ModelSection) -> torch.Tensor:
     """The word embeddings as they were pretrained, (vocabulary, width) float32.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from finetune.records.store import RunFolder, lock_folder
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
 Kind = Literal["compare", "ablate", "curve"]
+FinalName = Literal["best", "refit", "soup", "distil", "auto"]
 
 
 class VariantEntry(Frozen):
@@ -34,7 +35,7 @@ class VariantEntry(Frozen):
 class JobEntry(Frozen):
     """One job: a run of the table, or what is computed from such runs."""
 
-    kind: str = Field("train", description="What is done: train, refit.")
+    kind: str = Field("train", description="What is done: train, refit, soup, distil.")
     variant: str
     seed: int
     fold: int | None
@@ -61,7 +62,15 @@ class Manifest(Frozen):
     cells: list[JobEntry] = Field(description="Jobs of kind train: variants × seeds × folds.")
     jobs: list[JobEntry] = Field([], description="Further jobs, which start from those.")
     refit: str | None = Field(None, description="Folder of the refit, in manifests without jobs.")
+    final: FinalName | None = Field(
+        None, description="What the comparison ends with; None in older manifests: a refit where there is one."
+    )
     shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
+
+    def with_jobs(self, entries: Sequence[JobEntry]) -> Manifest:
+        """The same with further jobs; they take the place of those with the same keys."""
+        jobs = {entry.key: entry for entry in [*self.jobs, *entries]}
+        return self.model_copy(update={"jobs": list(jobs.values())})
 
     def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:
         """The same with other errors of some jobs, named by their keys."""
@@ -83,8 +92,8 @@ class ComparisonFolder:
     cells/            one run folder per run of the table, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
     report.*          what is read (of a curve: curve.*)
-    refits/           runs of the recommended preset on train and validation
-    model/            the recommended model
+    final/            what is made from the runs of the recommended preset: refit, soup, student (older ones: refits/)
+    model/            the model that the comparison ends with
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,12 +106,6 @@ class ComparisonFolder:
     def run(self, entry: JobEntry) -> RunFolder:
         """Where a job goes."""
         return RunFolder(self.path / entry.folder)
-
-    def refit(self, manifest: Manifest) -> RunFolder | None:
-        """The newest refit, finished or not."""
-        folders = [entry.folder for entry in manifest.jobs if entry.kind == "refit"]
-        inside = folders[-1] if folders else manifest.refit
-        return None if inside is None else RunFolder(self.path / inside)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Lock the folder for this process.
@@ -131,9 +134,23 @@ class ComparisonFolder:
             version = content.get("manifest_version")
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
-            return Manifest.model_validate(content)
+            return _as_now(Manifest.model_validate(content))
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise OutputError(
                 f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and run the "
                 "command again: finished runs are kept."
             ) from error
+
+
+def _as_now(manifest: Manifest) -> Manifest:
+    """An older manifest with what later ones say: the refit as a job, and that the comparison ended with it."""
+    jobs = list(manifest.jobs)
+    if manifest.refit is not None and not jobs:
+        name = Path(manifest.refit).name
+        made_from = [entry for entry in manifest.cells if name.startswith(f"{Path(entry.folder).name}-")]
+        jobs += [
+            entry.model_copy(update={"kind": "refit", "folder": manifest.refit, "inputs": [entry.key], "key": name})
+            for entry in made_from[:1]
+        ]
+    final = manifest.final or ("refit" if any(entry.kind == "refit" for entry in jobs) else "best")
+    return manifest.model_copy(update={"jobs": jobs, "final": final, "refit": None})

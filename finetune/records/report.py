@@ -1,4 +1,4 @@
-"""report.json, version 2: everything that a comparison's report shows. Renderers read this and compute nothing.
+"""report.json, version 3: everything that a comparison's report shows. Renderers read this and compute nothing.
 
 Scores are in [0, 1] or [-1, 1], losses in nats (or label units squared), gaps positive where the model overfits.
 A number that is not defined (one seed, no test split, a constant) is null.
@@ -12,7 +12,7 @@ from finetune.records.frame import ReportFrame
 from finetune.records.frozen import Frozen
 from finetune.records.schema import Baseline
 
-REPORT_VERSION = 2  # 1 had other words in `verdict`, `change` and `kind`
+REPORT_VERSION = 3  # 1 had other words in `verdict`, `change` and `kind`; 2 had `refit` instead of `final`
 
 Verdict = Literal[
     "healthy",  # a gap of the score of 5 points or more is ruled out; the loss has none that is significant
@@ -173,13 +173,45 @@ class Disagreement(Frozen):
     right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
 
 
-class Refit(Frozen):
-    """The recommended preset, trained once more on train and validation."""
+class ModelScore(Frozen):
+    """A score of one model, or the difference of two on the same rows."""
 
-    steps: int = Field(description="Optimizer steps: the median of the selected ones.")
-    rows: int = Field(description="Training rows.")
-    run: str = Field(description="Its folder.")
-    test: dict[str, float | None] = Field(description="Metric -> test score; empty without a test split.")
+    value: float | None
+    low: float | None = Field(None, description="95 % bootstrap interval over rows, for exactly this model.")
+    high: float | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """As an estimate: see `measurement.units.Estimate`."""
+        return self.value
+
+
+class ScoredModel(Frozen):
+    """One model that the comparison could end with, or what it stands beside."""
+
+    kind: str = Field(description="best, refit, soup, distil; members (mean of their scores), ensemble.")
+    about: str = Field(description="What it is, in words.")
+    run: str | None = Field(None, description="Its folder; null where there is none.")
+    problem: str | None = Field(None, description="Why it could not be made.")
+    validation: dict[str, ModelScore] = Field(
+        {}, description="Metric -> score; empty for a refit, which trained on it."
+    )
+    test: dict[str, ModelScore] = Field({}, description="Empty without a test split.")
+    difference: dict[str, ModelScore] = Field(
+        {}, description="Metric -> score on the reported split - mean of the members' scores, paired by row."
+    )
+
+
+class FinalModel(Frozen):
+    """The model that the comparison ends with, and the others that it could have ended with."""
+
+    asked: str = Field(description="As `--final`: best, refit, soup, distil, auto.")
+    kind: str = Field(description="What was taken: best where what was asked for could not be made.")
+    run: str = Field(description="Folder of its run.")
+    rule: str
+    seeds: list[int] = Field(description="Of the members: the finished runs of the recommended preset (and fold).")
+    candidates: list[ScoredModel]
+    references: list[ScoredModel] = Field(description="Members' mean and ensemble; empty with a single member.")
 
 
 class Recommendation(Frozen):
@@ -192,7 +224,7 @@ class Recommendation(Frozen):
     model: str | None = Field(description="Folder of its model; null where it was not kept.")
     reason: str
     rule: str
-    refit: Refit | None = None
+    final: FinalModel | None = None
 
 
 class Group(ReportFrame):

@@ -20,8 +20,9 @@ from finetune.measurement.units import (
 from finetune.records.report import Group, Recommendation, Summary, VariantReport
 from finetune.records.schema import Baseline
 from finetune.reports.captions import sentence
+from finetune.reports.finals import final_name, final_table
 from finetune.reports.numbers import baseline_levels, difference, simple_name
-from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table
+from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table, rich_table
 from finetune.reports.terminal import labelled
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ def _ablation_table(group: Group, between: str) -> Table:
     return table
 
 
+def finals_table(group: Group) -> Table | None:
+    """A row per model that the comparison could end with; None where only the best seed was asked for."""
+    final = None if group.recommendation is None else group.recommendation.final
+    if final is None or len(final.candidates) == 1:
+        return None
+    return rich_table(final_table(group, final))
+
+
 def comparison_summary(group: Group) -> str:
     """The lines below the table."""
     lines = ["", labelled("Result", group.headline), *_verdicts(group)]
@@ -149,13 +158,12 @@ def comparison_summary(group: Group) -> str:
 
 def _recommended(chosen: Recommendation) -> list[str]:
     lines = [labelled("Recommended", f"{chosen.variant}. {chosen.reason}")]
-    refit = chosen.refit
-    if refit is not None:
-        scores = ", ".join(f"{metric_name(name)} {score_text(name, value)}" for name, value in refit.test.items())
-        measured = f"Test: {scores}." if scores else "No rows are left to measure it on."
-        rows, steps = count_text(refit.rows, "row"), count_text(refit.steps, "step")
-        lines.append(labelled("Refit", f"Trained on {rows} (train and validation) for {steps}. {measured}"))
+    final = chosen.final
+    kind = "best" if final is None else final.kind
+    for model in [] if final is None else final.candidates:
+        if model.problem is not None:
+            lines.append(labelled("Not made", f"{final_name(model.kind)}: {model.problem}"))
     if chosen.model is not None:
-        origin = "the refit" if refit is not None else f"seed {chosen.seed}, the best on validation"
+        origin = f"the {final_name(kind)}" if kind != "best" else f"seed {chosen.seed}, the best on validation"
         lines.append(labelled("Model", f"{chosen.model}   ({origin}; loads with plain transformers)"))
     return lines

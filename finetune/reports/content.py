@@ -10,6 +10,7 @@ from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
+from finetune.reports.finals import final_blocks
 from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.reproduce import reproduce
@@ -28,6 +29,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
     """Everything that is said about a group."""
     return [
         Section("answer", answer_title(group), answer(group)),
+        *final_section(group),
         Section("presets", "Presets side by side", presets(group, palette)),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
@@ -41,6 +43,11 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("reproduce", "Reproduce", reproduce(group, "Recipe", [tables.techniques(group)])),
         Section("failures", "Failures", _failures(group)),
     ]
+
+
+def final_section(group: Group) -> list[Section]:
+    """The model that a comparison ends with; an ablation ends with none."""
+    return [] if group.kind == "ablate" else [Section("final", "Final model", final_blocks(group))]
 
 
 def _ablated(group: Group) -> bool:

@@ -59,10 +59,16 @@ def matrix_table(progress: Progress, measure: Measure) -> Table:
     add_names(table, "Preset")
     table.add_column("Runs")
     add_numbers(table, "Train", "Validation", "Gap", f"{sentence(metric_name(measure.loss))} gap")
-    for name in dict.fromkeys(state.job.entry.variant for state in progress.states):
-        states = [state for state in progress.states if state.job.entry.variant == name]
+    rows: dict[str, list[JobState]] = {}
+    for state in progress.states:
+        rows.setdefault(_row_title(state.job.entry), []).append(state)
+    for name, states in rows.items():
         table.add_row(Text(name), _marks(states), *_means(states, measure))
     return table
+
+
+def _row_title(entry: JobEntry) -> str:
+    return entry.variant if entry.kind == "train" else f"{entry.kind} of {entry.variant}"
 
 
 def _marks(states: list[JobState]) -> Text:
@@ -121,7 +127,9 @@ def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
 
 
 def job_title(entry: JobEntry) -> str:
-    """`strong seed 0 fold 1`, `refit of strong seed 0`."""
+    """`strong seed 0 fold 1`, `refit of strong seed 0`, `soup of 5 runs of strong`."""
+    if len(entry.inputs) > 1:
+        return f"{entry.kind} of {len(entry.inputs)} runs of {entry.variant}"
     title = f"{entry.variant} seed {entry.seed}" + ("" if entry.fold is None else f" fold {entry.fold}")
     return title if entry.kind == "train" else f"{entry.kind} of {title}"
 

@@ -21,7 +21,7 @@ from finetune.reports.plan import excluded_rows
 
 
 def report_fragment(report: Report) -> str:
-    """Of a comparison: recommendation, caveats, presets side by side, score against gap, learning curves.
+    """Of a comparison: recommendation, caveats, final model, presets side by side, score against gap, learning curves.
 
     Args:
         report: Everything that is shown.
@@ -34,6 +34,7 @@ def report_fragment(report: Report) -> str:
     for group in report.groups:
         sections = [
             Section("answer", content.answer_title(group), content.answer(group)),
+            *content.final_section(group),
             Section("presets", "Presets side by side", content.presets(group, palette)),
             Section("frontier", "Score against generalization gap", content.frontier_blocks(group, palette)),
             Section("curves", "Learning curves", content.curve_blocks(group, palette)),

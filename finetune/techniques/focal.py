@@ -33,12 +33,16 @@ def focal_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
 def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
     """Mean over labels of −(1 − p_t)^γ log p_t, in nats; p_t = σ(z) where the label is 1, σ(−z) where it is 0.
 
-    Shapes: logits (batch, labels) float; labels (batch, labels) float, each 0 or 1. Returns (batch,).
+    A label between 0 and 1 is the probability of 1, and its loss is the mean over both.
+
+    Shapes: logits (batch, labels) float; labels (batch, labels) float in [0, 1]. Returns (batch,).
     """
     from torch.nn.functional import logsigmoid
 
-    towards = (2 * labels - 1) * logits
-    return (-(gamma * logsigmoid(-towards)).exp() * logsigmoid(towards)).mean(dim=-1)
+    present, absent = logsigmoid(logits), logsigmoid(-logits)
+    right = -(gamma * absent).exp() * present
+    wrong = -(gamma * present).exp() * absent
+    return (labels * right + (1 - labels) * wrong).mean(dim=-1)
 
 
 class Focal(Technique, Losses):

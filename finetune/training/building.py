@@ -82,7 +82,14 @@ def build_trainer(
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     with stopwatch.phase(TOKENS):
         texts = text_augmenters(recipe, data, prepared.tokenizer)
-        train_set = TrainSet(data.train, prepared.encoder, texts, seed, token_augmenters(recipe, prepared.tokenizer))
+        train_set = TrainSet(
+            data.train,
+            prepared.encoder,
+            texts,
+            seed,
+            token_augmenters(recipe, prepared.tokenizer),
+            targets=None if prepared.soft_targets is None else prepared.soft_targets.tolist(),
+        )
     batches = step_batches(prepared, seed, train_set.lengths if recipe.training.group_by_length else None)
     decay = decay_strength(recipe.techniques.values(), budget)
     is_cut_short = prepared.stop_at is not None

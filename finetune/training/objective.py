@@ -98,16 +98,31 @@ class Objective:
         return step
 
     def _example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self._are_probabilities(labels):
+            return self._expected_losses(logits, labels)
         replaced = (losses_of(logits, labels) for losses_of in implementations(self.techniques, Losses.example_losses))
         losses = next((losses for losses in replaced if losses is not None), None)
         if losses is None:
             return plain_losses(self.task, logits, labels, self._class_weights)
         return losses if self._class_weights is None else losses * self._class_weights[labels]
 
+    def _are_probabilities(self, labels: Tensor) -> bool:
+        return self.task == "single_label" and labels.dim() > 1
+
+    def _expected_losses(self, logits: Tensor, probabilities: Tensor) -> Tensor:
+        """Σ_k q_k loss(z, k), (batch,): the mean loss over labels drawn from q, whatever the loss of a label is.
+
+        For the plain loss this is the cross-entropy with q; techniques and class weights need not know of it.
+        """
+        rows, classes = probabilities.shape
+        labels = torch.arange(classes, device=logits.device).repeat(rows)
+        losses = self._example_losses(logits.repeat_interleave(classes, dim=0), labels)
+        return (probabilities * losses.view(rows, classes)).sum(dim=1)
+
     def _row_weights(self, labels: Tensor) -> Tensor:
         if self._class_weights is None or self.task == "multi_label":
             return torch.ones(len(labels), device=labels.device)
-        return self._class_weights[labels]
+        return labels @ self._class_weights if self._are_probabilities(labels) else self._class_weights[labels]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finetune.checks import Inspection, inspect_data
 from finetune.data.load import load_data
 from finetune.data.rows import Data
@@ -81,6 +84,9 @@ class Prepared:
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
         interpolation: Fraction of the fine-tuned weights where techniques interpolate with the pretrained ones; None:
             validation chooses.
+        soft_targets: What is learned instead of the labels of the training rows: (rows, outputs) probabilities, or
+            (rows,) numbers; None: the labels.
+        keeps_split: Whether the training rows are the split's, so that the run's split file can be used again.
     """
 
     recipe: Recipe
@@ -101,6 +107,8 @@ class Prepared:
     inspection: Inspection
     stop_at: int | None = None
     interpolation: float | None = None
+    soft_targets: NDArray[np.float32] | None = None
+    keeps_split: bool = True
 
     def facts(self) -> DataFacts:
         """What the record says of the data."""

@@ -25,7 +25,7 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
     scheduled = prepared.budget.steps
     if scheduled is None or not 1 <= steps <= scheduled:
         raise RecipeError(
-            f"{steps} steps are not within the {scheduled} of the schedule.", argument="refit", found=True
+            f"{steps} steps are not within the {scheduled} of the schedule.", argument="final", found="refit"
         )
     data = prepared.data
     train = _joined(data.train, data.validation)
@@ -39,6 +39,7 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
         metric=None,
         stop_at=steps,
         interpolation=interpolation,
+        keeps_split=False,
         warnings=[
             *prepared.warnings,
             Problem(

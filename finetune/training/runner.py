@@ -97,7 +97,7 @@ def _run_seed(
         earlier = agree(None if record is None else record.time)
         run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, started, earlier)
     run.record.write(warnings=[*warning_texts(prepared), *logged])
-    if is_main() and prepared.stop_at is None:  # a refit trains on validation: its rows are no split
+    if is_main() and prepared.keeps_split:
         write_split(prepared.data, folder.split)
     try:
         # One process looks, and tidies up; the others must not do the same at the same time.

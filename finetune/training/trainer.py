@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from finetune.data.tokens import MeasuredSet
 from finetune.errors import Change, RunFailed
 from finetune.measurement.modules import Meter
-from finetune.models.outputs import Outputs, model_outputs
+from finetune.models.outputs import Outputs
 from finetune.techniques import Budget, OptimizerSteps, has_hook
 from finetune.techniques.rates import changes_rates
 from finetune.training.averaging import WeightAverage
@@ -30,6 +30,7 @@ from finetune.training.disk import writing_to
 from finetune.training.finite import FiniteWatch, reading_delay
 from finetune.training.names import weight_names
 from finetune.training.objective import Objective
+from finetune.training.outputs import split_outputs
 from finetune.training.phases import BATCHES, CHECKPOINTS, EVALUATION, FORWARD_BACKWARD, Stopwatch
 from finetune.training.rates import RatePlan
 from finetune.training.repetition import RepeatablePasses, repeats_passes
@@ -240,7 +241,7 @@ class RegularizedTrainer(Trainer):
     def split_outputs(self, split: MeasuredSet, bf16: bool = False) -> Outputs:
         """Outputs of the clean model for each row of a split, in their order; of a text in windows, the mean logits.
         Numbers are in units of the data."""
-        outputs = model_outputs(
+        outputs = split_outputs(
             self.model,
             split,
             self.data_collator,
@@ -249,9 +250,8 @@ class RegularizedTrainer(Trainer):
             autocast=torch.bfloat16 if bf16 else None,
             after_batch=lambda: self.callback_handler.on_prediction_step(self.args, self.state, self.control),
         )
-        logits = split.pooled(outputs.logits)
-        logits = logits if self.scale is None else self.scale.restored(logits)
-        return Outputs(logits, split.restore(outputs.targets))
+        logits = outputs.logits if self.scale is None else self.scale.restored(outputs.logits)
+        return Outputs(logits, outputs.targets)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

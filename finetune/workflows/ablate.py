@@ -60,7 +60,7 @@ def ablate(
 
 def ablate_request(request: Request, *, listener: Listener, **asked: Any) -> CompareResult:
     """As `ablate`, for what is asked for in one piece; `asked` goes to `plan_ablate`."""
-    return execute(plan_ablate(request, listener=listener, **asked), "best", False, listener)
+    return execute(plan_ablate(request, listener=listener, **asked), "best", listener)
 
 
 def plan_ablate(

@@ -46,7 +46,7 @@ def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener
     for each in as_list(technique):
         use_technique(each)
     experiment = ComparisonFolder(Path(folder))
-    job = _find(experiment, key)
+    job, folders = _find(experiment, key)
     state = look_up(experiment, job)
     progress = Progress([state], 1)
     prepare = Preparations()
@@ -58,7 +58,7 @@ def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener
         listener.job_changed(progress, state, measure)
 
     try:
-        last = execute(task_of(job, experiment.path), prepare, on_event)
+        last = execute(task_of(job, experiment.path, folders), prepare, on_event)
         on_event(last)
     finally:
         listener.jobs_ended(progress, measure)
@@ -70,8 +70,9 @@ def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener
     return job.entry, record
 
 
-def _find(experiment: ComparisonFolder, key: str) -> Job:
-    """
+def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
+    """The job, and the folder of every job by its key.
+
     Raises:
         OutputError: There is no such job, or several.
     """
@@ -95,4 +96,4 @@ def _find(experiment: ComparisonFolder, key: str) -> Job:
     entry = JobEntry.model_validate(matches[0])
     if entry.kind not in KINDS:
         raise RecipeError(f"{path}: a job of kind '{entry.kind}' is unknown to this version of finetune.")
-    return Job(entry, recipe)
+    return Job(entry, recipe), {each["key"]: each["folder"] for each in content}

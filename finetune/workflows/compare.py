@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune.data.loader import Loader
-from finetune.errors import FinetuneError, OutputError
+from finetune.errors import FinetuneError
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
+from finetune.experiments.finals import check_final, plan_finals, presets_without_soup
+from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.planning import plan_refit, write_jobs
+from finetune.experiments.planning import write_jobs
+from finetune.experiments.progress import look_up
 from finetune.experiments.running import Keep
 from finetune.experiments.variants import Preset, fit_variants, preset_variants
 from finetune.listener import Listener
+from finetune.records.comparison import FinalName
 from finetune.records.report import Report
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
@@ -25,6 +30,7 @@ from finetune.workflows.publishing import publish_comparison
 from finetune.workflows.results import CompareResult, failed_runs
 
 PRESETS = ("none", "light", "medium", "strong")
+WITHOUT = "The report and the model are those without it."
 
 
 def compare(
@@ -46,7 +52,7 @@ def compare(
     jobs_per_gpu: int = 1,
     output: str | Path | None = None,
     resume: bool = False,
-    refit: bool = False,
+    final: FinalName = "best",
     keep_models: bool = False,
     fail_on: str | Sequence[str] | None = None,
     command: str | None = None,
@@ -65,7 +71,9 @@ def compare(
         jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
         output: Folder of everything; one below runs/ by default.
         resume: Refuse a folder that holds nothing to go on from.
-        refit: At the end, train the recommended preset once more on train and validation.
+        final: The model that it ends with: of the recommended preset the "best" seed on validation; a "refit" on train
+            and validation; a "soup", the mean of the weights of its seeds; "distil", a student of their ensemble; or
+            "auto", whichever of best, soup and student validation speaks for (docs/comparing.md).
         keep_models: Keep the models of all runs, not only the best of each preset.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
         command: What the report says to reproduce it with; this call by default.
@@ -82,14 +90,13 @@ def compare(
 def compare_request(
     request: Request,
     *,
-    refit: bool = False,
     keep_models: bool = False,
     listener: Listener,
     **asked: Any,
 ) -> CompareResult:
     """As `compare`, for what is asked for in one piece; `asked` goes to `plan_compare`."""
     keep: Keep = "all" if keep_models else "best"
-    return execute(plan_compare(request, listener=listener, **asked), keep, refit, listener)
+    return execute(plan_compare(request, listener=listener, **asked), keep, listener)
 
 
 def plan_compare(
@@ -105,12 +112,14 @@ def plan_compare(
     output: str | Path | None,
     resume: bool,
     command: str,
+    final: FinalName = "best",
     fail_on: str | Sequence[str] | None = None,
     listener: Listener,
 ) -> Experiment:
     """What `compare` would run. Nothing is written; the data is told to the listener."""
     refuse_nested("compare")
     listed = seed_list(seeds)
+    final = check_final(final, listed)
     options = request.options()
     variants = preset_variants(list(presets), baseline, options)
     name = experiment_name("compare", variants[0].recipe.name, request.data_name())
@@ -118,44 +127,62 @@ def plan_compare(
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted, longer = fit_variants(variants, folds, sets)
+    without = presets_without_soup(final, fitted)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
-    experiment = with_gates(planned, as_list(fail_on))
+    experiment = with_gates(replace(planned, final=final), as_list(fail_on))
     experiment.announce_data(listener)
     for text in longer:
         listener.notice(text)
+    if without:
+        listener.notice(
+            f"--final soup: none can be made of {', '.join(without)}, whose heads start at random", "warning"
+        )
     return experiment
 
 
-def execute(experiment: Experiment, keep: Keep, refit: bool, listener: Listener) -> CompareResult:
-    """Run what is missing, report, and keep the recommended model: of a comparison or an ablation."""
+def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareResult:
+    """Run what is missing, report, and end with a model: of a comparison or an ablation."""
     with experiment.folder.locked():
         carry_out(experiment, keep, listener)
         report, paths = publish_comparison(experiment.folder, listener)
-        problem = _refit(experiment, report, keep, listener) if refit else None
-        if refit and problem is None:
+        problems: list[str] = []
+        if experiment.final != "best":
+            problems = _make_finals(experiment, report, keep, listener)
             report, paths = publish_comparison(experiment.folder, listener)
     _warn_of_missing_models(experiment, keep, listener)
-    return CompareResult(report, experiment.folder.path, paths, [experiment.gates], _failures(report, problem))
+    failures = failed_runs([run for variant in report.groups[0].variants for run in variant.runs])
+    return CompareResult(report, experiment.folder.path, paths, [experiment.gates], [*failures, *problems])
 
 
-def _failures(report: Report, refit_problem: FinetuneError | None) -> list[str]:
-    texts = failed_runs([run for variant in report.groups[0].variants for run in variant.runs])
-    if refit_problem is not None:
-        texts.append(f"--refit: {refit_problem.for_command_line()} The report and the model are those without it.")
-    return texts
-
-
-def _refit(experiment: Experiment, report: Report, keep: Keep, listener: Listener) -> FinetuneError | None:
-    """Train the recommended preset once more, as a job that starts from the recommended run; returns what failed."""
+def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: Listener) -> list[str]:
+    """Run the jobs that start from the runs of the recommended preset; returns what could not be made, and why."""
+    folder, asked = experiment.folder, f"--final {experiment.final}"
     try:
-        job = plan_refit(experiment.folder, report.groups[0], experiment.runs)
-        manifest = experiment.folder.read().model_copy(update={"jobs": [job.entry]})
-        write_jobs(experiment.folder, [*experiment.runs, job])
-        done = run_all(experiment, manifest, [job], keep, listener, earlier=experiment.runs)
+        planned = plan_finals(experiment.final, folder, report.groups[0], experiment.runs)
+        jobs = [job for job in planned if job.entry.error is None]
+        keys = {key for job in jobs for key in job.entry.inputs}
+        members = [run for run in experiment.runs if run.entry.key in keys]
+        _tell_lost_models(experiment, jobs, members, listener)
+        manifest = folder.read().with_jobs([job.entry for job in planned])
+        write_jobs(folder, [*experiment.runs, *jobs])
+        done = run_all(experiment, manifest, [*members, *jobs], keep, listener, others=experiment.runs)
     except FinetuneError as error:
-        return error
-    failure = done.jobs[0].error
-    return None if failure is None else OutputError(failure)
+        return [f"{asked}: {error.for_command_line()} {WITHOUT}"]
+    # What auto cannot make is no failure: it makes what it can.
+    wanted = {job.entry.key for job in (jobs if experiment.final == "auto" else planned)}
+    failed = [entry.error for entry in done.jobs if entry.key in wanted and entry.error is not None]
+    return [f"{asked}: {error} {WITHOUT}" for error in failed]
+
+
+def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequence[Job], listener: Listener) -> None:
+    folder = experiment.folder
+    waiting = [job for job in jobs if KINDS[job.entry.kind].reads_models and look_up(folder, job).status != "finished"]
+    gone = [run for run in members if not folder.run(run.entry).model.is_dir()] if waiting else []
+    if gone:
+        listener.notice(
+            f"--final {experiment.final}: {len(gone)} finished run{'s have' if len(gone) > 1 else ' has'} no model any "
+            f"more, which an earlier command removed, and {'are' if len(gone) > 1 else 'is'} trained again"
+        )
 
 
 def _warn_of_missing_models(experiment: Experiment, keep: Keep, listener: Listener) -> None:

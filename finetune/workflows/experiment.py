@@ -10,13 +10,14 @@ from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_g
 from finetune.data.loader import Loader
 from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import Executor
+from finetune.experiments.finals import MADE, possible_finals
 from finetune.experiments.jobs import Job
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
 from finetune.experiments.running import Keep, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_head, find_pooling
-from finetune.records.comparison import ComparisonFolder, Kind, Manifest
+from finetune.records.comparison import ComparisonFolder, FinalName, Kind, Manifest
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.workflows.folders import open_experiment
@@ -43,6 +44,7 @@ class Experiment:
         executor: Runs them.
         data: Every split, loaded once.
         gates: Quality gates of its report.
+        final: What it ends with.
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Experiment:
     executor: Executor
     data: Loader
     gates: Sequence[QualityGate] = ()
+    final: FinalName = "best"
 
     def first_data(self) -> Data:
         """The data of the first run."""
@@ -66,7 +69,8 @@ class Experiment:
         return measure_for(self.first_data(), self.runs[0].recipe.training.score)
 
     def manifest(self) -> Manifest:
-        return make_manifest(self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds, self.runs)
+        asked = (self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds)
+        return make_manifest(*asked, self.runs, self.final)
 
     def announce_data(self, listener: Listener) -> None:
         """What was decided for the user about the data of the first run, and what to look at."""
@@ -74,7 +78,8 @@ class Experiment:
 
     def describe(self) -> dict[str, Any]:
         """Every run with its state, and how long what is left will take."""
-        return describe_jobs(self.folder, self.runs, self.executor, self.data)
+        further = [kind for kind in MADE[self.final] if kind != "soup"]  # which trains nothing
+        return {**describe_jobs(self.folder, self.runs, self.executor, self.data, len(further)), "final": self.final}
 
 
 def plan_experiment(
@@ -133,7 +138,8 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
     manifest = open_experiment(experiment.folder, experiment.manifest(), listener)
     write_jobs(experiment.folder, experiment.runs)
     write_texts(experiment.folder, experiment.runs, experiment.data)
-    return run_all(experiment, manifest, experiment.runs, keep, listener)
+    later = possible_finals(experiment.final, experiment.runs)
+    return run_all(experiment, manifest, experiment.runs, keep, listener, later)
 
 
 def run_all(
@@ -142,9 +148,9 @@ def run_all(
     jobs: Sequence[Job],
     keep: Keep,
     listener: Listener,
-    earlier: Sequence[Job] = (),
+    others: Sequence[Job] = (),
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener."""
+    """Run jobs with the experiment's executor, and tell the listener; `others` as of `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 
@@ -155,7 +161,7 @@ def run_all(
         listener.job_changed(progress, state, measure)
 
     try:
-        return run_jobs(experiment.folder, manifest, jobs, experiment.executor, keep, on_change, earlier)
+        return run_jobs(experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others)
     finally:
         if last:
             listener.jobs_ended(last[0], measure)

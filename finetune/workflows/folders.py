@@ -58,7 +58,7 @@ def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: List
             )
         manifest = _with_earlier_code(folder, manifest, earlier, listener)
         # Shown only if they are of what is recommended.
-        manifest = manifest.model_copy(update={"refit": earlier.refit, "jobs": earlier.jobs})
+        manifest = manifest.model_copy(update={"jobs": earlier.jobs})
     folder.write(manifest)
     return manifest
 

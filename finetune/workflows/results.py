@@ -83,7 +83,7 @@ class CompareResult:
         folder: Where report and runs lie.
         paths: report.json, report.html, report.md.
         gates: Quality gates, a list per group of the report.
-        failures: Runs that failed while they were made, and why a refit that was asked for could not be made.
+        failures: Runs that failed while they were made, and why the model that it was to end with could not be made.
     """
 
     report: Report = field(repr=False)
@@ -120,7 +120,7 @@ class CompareResult:
     def raise_failures(self) -> None:
         """
         Raises:
-            RunFailed: A quality gate does not hold, a run has failed, or the refit could not be made.
+            RunFailed: A quality gate does not hold, a run has failed, or the final model could not be made.
         """
         failed = [*(f"--fail-on {text}" for text in self.failed_gates()), *self.failures]
         if failed:

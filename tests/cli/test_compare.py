@@ -464,19 +464,21 @@ def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
 @pytest.mark.usefixtures("inline")
 def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> None:
     folder = place.copy("refitted")
-    result = invoke(*place.compare("refitted", "--refit"))
+    result = invoke(*place.compare("refitted", "--final", "refit"))
     assert result.exit_code == 0, result.stderr
     group = report_in(folder)["groups"][0]
-    refit = group["recommendation"]["refit"]
+    final = group["recommendation"]["final"]
+    assert (final["asked"], final["kind"]) == ("refit", "refit")
+    refit = next(model for model in final["candidates"] if model["kind"] == "refit")
     chosen = next(v for v in group["variants"] if v["name"] == group["recommendation"]["variant"])
     steps = sorted(run["selected_step"] for run in chosen["runs"])
-    assert refit["steps"] == round(sum(steps) / 2)
-    assert refit["rows"] == 80 - 16
-    assert refit["test"]["accuracy"] is not None
+    assert refit["about"] == f"trained on {80 - 16} rows (train and validation) for {round(sum(steps) / 2)} steps"
+    assert refit["test"]["accuracy"]["value"] is not None
+    assert refit["validation"] == {}
     trained = (place.path / refit["run"] / "model" / "model.safetensors").read_bytes()
     assert (folder / "model" / "model.safetensors").read_bytes() == trained
     before = (place.path / refit["run"] / "run.json").read_bytes()
-    again = invoke(*place.compare("refitted", "--refit"))
+    again = invoke(*place.compare("refitted", "--final", "refit"))
     assert again.exit_code == 0
     assert (place.path / refit["run"] / "run.json").read_bytes() == before
 
@@ -613,10 +615,10 @@ def test_a_refit_that_fails_leaves_report_and_model(place: Place) -> None:
     folder = place.copy("unrefitted")
     for path in (folder / "report.json", folder / "report.html"):
         path.unlink()
-    (folder / "refits").write_text("in the way", encoding="utf-8")
-    result = invoke(*place.compare("unrefitted", "--refit"))
+    (folder / "final").write_text("in the way", encoding="utf-8")
+    result = invoke(*place.compare("unrefitted", "--final", "refit"))
     assert result.exit_code == 1
-    assert "--refit: " in result.stderr
+    assert "--final refit: " in result.stderr
     assert "those without it" in result.stderr
     assert (folder / "report.html").is_file()
     assert (folder / "model" / "model.safetensors").is_file()

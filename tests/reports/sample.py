@@ -16,11 +16,14 @@ from finetune.records.report import (
     Decomposition,
     Difference,
     Disagreement,
+    FinalModel,
     Group,
+    ModelScore,
     Recommendation,
     ReliabilityBin,
     Report,
     RunEntry,
+    ScoredModel,
     Summary,
     VariantReport,
     WeightSummary,
@@ -147,6 +150,7 @@ class _Maker:
                 model="runs/tweets/medium/seed-2/model" if shape.test else None,
                 reason=NASTY[2] if shape.nasty else "Smallest gap of the presets that maintain the score.",
                 rule="Smallest loss gap among presets whose score is not significantly below the baseline's.",
+                final=self.final(score),
             )
             if finished and shape.kind != "ablate"
             else None,
@@ -169,6 +173,34 @@ class _Maker:
             precision="bf16",
             code=CodeVersion(version="0.1.0", commit="b67c98e", changed=False),
             seconds=1834.2,
+        )
+
+    def final(self, score: str) -> FinalModel:
+        """Of `--final auto`: a student could be made, a soup could not."""
+        level = {score: ModelScore(value=0.781, low=0.752, high=0.806)}
+        apart = {score: ModelScore(value=-0.004, low=-0.012, high=0.003)}
+        test = level if self.shape.test else {}
+
+        def model(kind: str, about: str, run: str | None = None) -> ScoredModel:
+            difference = {} if kind == "members" else apart
+            return ScoredModel(kind=kind, about=about, run=run, validation=level, test=test, difference=difference)
+
+        reason = NASTY[0] if self.shape.nasty else "each seed draws a head of its own"
+        return FinalModel(
+            asked="auto",
+            kind="distil",
+            run="runs/tweets/final/distil",
+            rule="The better one on validation.",
+            seeds=[0, 1, 2],
+            candidates=[
+                model("best", "seed 2, the best on validation", "runs/tweets/medium/seed-2"),
+                ScoredModel(kind="soup", about="mean of the weights of 3 seeds", problem=reason),
+                model("distil", "a student of the ensemble of 3 seeds", "runs/tweets/final/distil"),
+            ],
+            references=[
+                model("members", "mean of the scores of 3 seeds"),
+                model("ensemble", "mean prediction of 3 seeds; no single model"),
+            ],
         )
 
     def variant(self, name: str, index: int) -> VariantReport:

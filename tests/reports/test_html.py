@@ -28,6 +28,7 @@ CASES = {
 }
 SECTIONS = [
     "Recommendation",
+    "Final model",
     "Presets side by side",
     "Score against generalization gap",
     "Learning curves",

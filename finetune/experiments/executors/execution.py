@@ -53,7 +53,7 @@ def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event]
     send(Event("started", task.key))
     try:
         with inside_experiment(str(task.folder)), RunFolder(task.folder).locked():
-            KINDS[task.kind](task, prepare, [_reporter(task.key, send)])
+            KINDS[task.kind].run(task, prepare, [_reporter(task.key, send)])
     except KeyboardInterrupt:
         send(Event("interrupted", task.key))
         raise

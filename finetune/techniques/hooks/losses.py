@@ -18,8 +18,10 @@ class TrainStep:
 
     Attributes:
         logits: (batch, outputs), float32.
-        labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for
-            regression, with mean 0 and standard deviation 1 over the training rows where the head can hold their scale.
+        labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for regression, with mean 0
+            and standard deviation 1 over the training rows where the head can hold their scale. A student of an
+            ensemble learns probabilities: (batch, outputs) float also for single-label, where `example_losses` still
+            gets classes, once for each, and the mean of their losses counts.
         forward: Runs the same rows again with fresh dropout masks; a pass of its own, with its own logits.
         head_forward: Runs only the head again, on the encoder's output of this pass, with fresh masks; returns logits.
         losses_for: (logits, labels) -> (batch,), the losses that this run minimises, class weights included.

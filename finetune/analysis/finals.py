@@ -1,0 +1,189 @@
+"""The model that a comparison ends with: what could be made from the recommended preset's runs, each scored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.analysis.collection import FinalJob, FinishedRun
+from finetune.analysis.results import Results
+from finetune.analysis.statistics import LEVEL, NOTHING, Floats
+from finetune.measurement.ensemble import ensemble_logits
+from finetune.measurement.gap import resampled_sums
+from finetune.measurement.scores import compute_scores, row_terms, scores_from_sums
+from finetune.records.comparison import FinalName
+from finetune.records.predictions import Arrays
+from finetune.records.report import FinalModel, ModelScore, ScoredModel
+from finetune.tasks import Task
+
+MEMBERS, ENSEMBLE = "members", "ensemble"
+RULES: dict[FinalName, str] = {
+    "best": "The seed with the best validation score.",
+    "refit": "As asked for: one more training on train and validation. No rows are left to choose it by.",
+    "soup": "As asked for: the mean of the weights of all finished seeds.",
+    "distil": "As asked for: one student of the ensemble of all finished seeds.",
+    "auto": "Of soup and student the one with the better validation score, if that is above the mean validation score "
+    "of the seeds; else the best seed. The mean is the measure because the best seed's own score is the highest of "
+    "several, and flatters it. A refit is no candidate: it trains on validation, which would have to choose it.",
+}
+
+
+def final_model(results: Results, chosen: FinishedRun) -> FinalModel:
+    """Score the best seed, what was made from the seeds, their mean and their ensemble, on the same rows.
+
+    Args:
+        results: Of the comparison.
+        chosen: The best run of the recommended preset.
+    """
+    collection = results.collection
+    members = [run for run in results.variants[chosen.variant].runs if run.fold == chosen.fold]
+    folders = {"refit": frozenset({chosen.folder.path})}
+    everyone = frozenset(run.folder.path for run in members)
+    jobs = [job for job in collection.finals if job.inputs == folders.get(job.kind, everyone)]
+    made = {job.kind: job.run for job in jobs if isinstance(job.run, FinishedRun)}
+    scores = _Scores(results, members, {"best": chosen, **made})
+    candidates = [scores.of("best", f"seed {chosen.seed}, the best on validation", chosen)]
+    candidates += [_candidate(scores, job, len(members)) for job in jobs]
+    references = []
+    if len(members) > 1:
+        references.append(scores.of(MEMBERS, f"mean of the scores of {len(members)} seeds"))
+        references.append(scores.of(ENSEMBLE, f"mean prediction of {len(members)} seeds; no single model"))
+    kind = _choose(collection.final, candidates, references, results)
+    return FinalModel(
+        asked=collection.final,
+        kind=kind,
+        run=next(str(candidate.run) for candidate in candidates if candidate.kind == kind),
+        rule=RULES[collection.final],
+        seeds=[run.seed for run in members],
+        candidates=candidates,
+        references=references,
+    )
+
+
+def _candidate(scores: _Scores, job: FinalJob, members: int) -> ScoredModel:
+    run = job.run
+    about = {
+        "soup": f"mean of the weights of {members} seeds",
+        "distil": f"a student of the ensemble of {members} seeds",
+        "refit": "trained once more on train and validation",
+    }[job.kind]
+    if not isinstance(run, FinishedRun):
+        problem = run.error or ("not made yet" if run.record is None else run.record.status)
+        return ScoredModel(kind=job.kind, about=about, problem=problem)
+    if job.kind == "refit":
+        rows, steps = run.record.data.rows["train"], run.record.selected.step
+        about = f"trained on {rows:,} rows (train and validation) for {steps:,} steps"
+    return scores.of(job.kind, about, run)
+
+
+def _choose(
+    asked: FinalName, candidates: Sequence[ScoredModel], references: Sequence[ScoredModel], results: Results
+) -> str:
+    """See `RULES`."""
+    made = {candidate.kind: candidate for candidate in candidates if candidate.problem is None}
+    if asked != "auto":
+        return asked if asked in made else "best"
+
+    def order(model: ScoredModel) -> tuple[float, float]:
+        score, loss = (model.validation.get(name) for name in (results.measure.score, results.measure.loss))
+        worst = float("-inf")
+        return (
+            worst if score is None or score.value is None else score.value,
+            worst if loss is None or loss.value is None else -loss.value,
+        )
+
+    offered = [made[kind] for kind in ("soup", "distil") if kind in made]
+    best = max(offered, key=order, default=None)
+    if best is None or not references:
+        return "best"
+    return best.kind if order(best)[0] > order(references[0])[0] + NOTHING else "best"
+
+
+class _Drawn:
+    """A score, and the same on redrawn rows; None where it is no function of sums over rows."""
+
+    def __init__(self, value: float, draws: Floats | None) -> None:
+        self.value = value
+        self.draws = draws
+
+    def estimate(self) -> ModelScore:
+        """With the 95 % percentile interval over rows."""
+        value = float(self.value) if np.isfinite(self.value) else None
+        if value is None or self.draws is None or not np.isfinite(self.draws).any():
+            return ModelScore(value=value)
+        tail = 100 * (1 - LEVEL) / 2
+        low, high = np.nanpercentile(self.draws, [tail, 100 - tail])
+        return ModelScore(value=value, low=float(low), high=float(high))
+
+    def minus(self, other: _Drawn) -> _Drawn:
+        draws = None if self.draws is None or other.draws is None else self.draws - other.draws
+        return _Drawn(self.value - other.value, draws)
+
+
+def _mean(drawn: Sequence[_Drawn]) -> _Drawn:
+    draws = [each.draws for each in drawn if each.draws is not None]
+    value = float(np.mean([each.value for each in drawn]))
+    return _Drawn(value, np.mean(draws, axis=0) if len(draws) == len(drawn) else None)
+
+
+class _Scores:
+    """What each model scores on validation and on the reported split.
+
+    The rows of a split are redrawn in the same way for every model, so that differences are paired.
+
+    Args:
+        results: Of the comparison.
+        members: Finished runs of one preset.
+        made: Kind -> run.
+    """
+
+    def __init__(self, results: Results, members: Sequence[FinishedRun], made: Mapping[str, FinishedRun]) -> None:
+        self._reported = results.reported
+        self._measured: dict[str, dict[str, dict[str, _Drawn]]] = {}  # split -> model -> metric
+        for split in dict.fromkeys(("validation", results.reported)):
+            name, first = f"selected_{split}_logits", made["best"].arrays
+            logits = {f"{MEMBERS} {number}": run.arrays[name] for number, run in enumerate(members)}
+            logits[ENSEMBLE] = ensemble_logits(results.task, list(logits.values()))
+            # What a refit scores on validation says nothing: it has trained on it.
+            tested = [kind for kind in made if not (kind == "refit" and split == "validation")]
+            logits |= {kind: made[kind].arrays[name] for kind in tested if _same_rows(made[kind].arrays, first, split)}
+            measured = _measure(results.task, logits, first[f"{split}_targets"])
+            each = [measured.pop(f"{MEMBERS} {number}") for number in range(len(members))]
+            measured[MEMBERS] = {metric: _mean([of[metric] for of in each]) for metric in each[0]}
+            self._measured[split] = measured
+
+    def of(self, kind: str, about: str, run: FinishedRun | None = None) -> ScoredModel:
+        """The scores of one model, and how they differ from the members' mean."""
+        scores = {
+            split: {metric: drawn.estimate() for metric, drawn in measured.get(kind, {}).items()}
+            for split, measured in self._measured.items()
+        }
+        here = self._measured[self._reported]
+        against = {} if kind == MEMBERS else here.get(kind, {})
+        return ScoredModel(
+            kind=kind,
+            about=about,
+            run=None if run is None else str(run.folder.path),
+            validation=scores["validation"],
+            test=scores.get("test", {}),
+            difference={metric: drawn.minus(here[MEMBERS][metric]).estimate() for metric, drawn in against.items()},
+        )
+
+
+def _same_rows(arrays: Arrays, others: Arrays, split: str) -> bool:
+    return np.array_equal(arrays[f"{split}_rows"], others[f"{split}_rows"])
+
+
+def _measure(task: Task, logits: Mapping[str, NDArray[Any]], targets: NDArray[Any]) -> dict[str, dict[str, _Drawn]]:
+    """Model -> metric -> score. The models are redrawn side by side: drawing takes the longest."""
+    terms = np.concatenate([row_terms(task, each, targets) for each in logits.values()], axis=1)
+    sums = np.split(resampled_sums(terms, np.random.default_rng(0)), len(logits), axis=1)
+    measured = {}
+    for (name, each), own in zip(logits.items(), sums, strict=True):
+        draws = scores_from_sums(task, np.ascontiguousarray(own))
+        values = compute_scores(task, each, targets)
+        measured[name] = {metric: _Drawn(value, draws.get(metric)) for metric, value in values.items()}
+    return measured

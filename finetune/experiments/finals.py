@@ -1,0 +1,175 @@
+"""What a comparison ends with: the jobs that make one model from the runs of the recommended preset."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from finetune.errors import Change, OutputError, Problem, RecipeError, suggest
+from finetune.experiments.jobs import KINDS, Job
+from finetune.experiments.keys import job_key
+from finetune.experiments.planning import slug
+from finetune.experiments.variants import Variant, for_comparison
+from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry
+from finetune.records.report import Group, Recommendation, VariantReport
+from finetune.records.schema import FinishedRecord
+
+NAMES: tuple[FinalName, ...] = get_args(FinalName)
+# What each asks for. auto: no refit, for it has trained on the rows that would have to choose it.
+MADE: dict[FinalName, tuple[str, ...]] = {
+    "best": (),
+    "refit": ("refit",),
+    "soup": ("soup",),
+    "distil": ("distil",),
+    "auto": ("soup", "distil"),
+}
+FEWEST = 2  # runs of a preset that a soup or a student is made from
+
+
+def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
+    """Refuse, before anything else is looked at, what could not be made in the end.
+
+    Args:
+        name: As it was asked for.
+        seeds: Of the runs.
+
+    Raises:
+        RecipeError: There is no such way to end, or it needs more seeds.
+    """
+    if name not in NAMES:
+        raise RecipeError(f"is not one of {', '.join(NAMES)}.{suggest(str(name), NAMES)}", argument="final", found=name)
+    if name in ("soup", "distil") and len(seeds) < FEWEST:
+        raise RecipeError(
+            f"it is made from the runs of one preset with {FEWEST} seeds or more (of one fold, with folds).",
+            Change(arguments={"seeds": 5}),
+            argument="final",
+            found=name,
+        )
+    found: FinalName = name
+    return found
+
+
+def presets_without_soup(final: FinalName, variants: Sequence[Variant]) -> list[str]:
+    """Names of presets whose runs do not start alike, where a soup was asked for.
+
+    Raises:
+        RecipeError: No preset's runs do.
+    """
+    if final != "soup":
+        return []
+    problems = {variant.name: problem for variant in variants if (problem := start_problem_of(variant.recipe))}
+    if len(problems) == len(variants):
+        problem = next(iter(problems.values()))
+        raise RecipeError([Problem(problem.why, "", "final", "soup", problem.changes)])
+    return list(problems)
+
+
+def start_problem_of(recipe: Any) -> Problem | None:
+    """See `finetune.training.soup.start_problem`; in a comparison, presets are edited and not overridden."""
+    from finetune.training.soup import start_problem
+
+    problem = start_problem(recipe)
+    return None if problem is None else for_comparison(problem)
+
+
+def possible_finals(final: FinalName, runs: Sequence[Job]) -> list[Job]:
+    """All jobs that could follow the runs and read their models, whatever preset is recommended: one for each preset
+    (and fold). As long as they may come, models stay."""
+    kinds = [kind for kind in MADE[final] if KINDS[kind].reads_models]
+    groups: dict[tuple[str, int | None], list[Job]] = {}
+    for run in runs:
+        groups.setdefault((run.entry.variant, run.entry.fold), []).append(run)
+    return [
+        _from_all(kind, members)
+        for kind in kinds
+        for members in groups.values()
+        if len(members) >= FEWEST and not (kind == "soup" and start_problem_of(members[0].recipe))
+    ]
+
+
+def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> list[Job]:
+    """The jobs that make what the comparison is to end with.
+
+    Args:
+        final: As it was asked for.
+        folder: Of the comparison.
+        group: Its analysis.
+        runs: Its runs.
+
+    Returns:
+        One for each model. What cannot be made has its reason as the entry's error, and is not to be run.
+
+    Raises:
+        OutputError: Nothing is recommended.
+    """
+    chosen = group.recommendation
+    if chosen is None:
+        raise OutputError("nothing is recommended, so there is no model to make.")
+    variant = next(variant for variant in group.variants if variant.name == chosen.variant)
+    seeds = [run.seed for run in variant.runs if run.status == "finished" and run.fold == chosen.fold]
+    places = [(chosen.variant, seed, chosen.fold) for seed in seeds]
+    members = [run for run in runs if (run.entry.variant, run.entry.seed, run.entry.fold) in places]
+    jobs = []
+    for kind in MADE[final]:
+        if kind == "refit":
+            jobs.append(_refit(folder, variant, chosen, runs))
+            continue
+        problem = _problem(kind, members)
+        job = _from_all(kind, members)
+        reason = None if problem is None else problem.for_command_line()
+        jobs.append(Job(job.entry.model_copy(update={"error": reason}), job.recipe, job.work))
+    return jobs
+
+
+def _problem(kind: str, members: Sequence[Job]) -> Problem | None:
+    """Why no such model can be made of these runs."""
+    if len(members) < FEWEST:
+        more = Change(arguments={"seeds": 5})
+        count = f"{len(members)} run{'s' * (len(members) != 1)} of it {'has' if len(members) == 1 else 'have'} finished"
+        return Problem(f"the recommended preset has too few runs: {count}, and {FEWEST} are needed.", changes=(more,))
+    return start_problem_of(members[0].recipe) if kind == "soup" else None
+
+
+def _from_all(kind: str, members: Sequence[Job]) -> Job:
+    """A job that starts from the models of all these runs, with recipe and seed of the first in the order of seeds."""
+    members = sorted(members, key=lambda member: member.entry.seed)
+    first = members[0].entry
+    keys = [member.entry.key for member in members]
+    key = job_key(kind, keys, {})
+    place = "" if first.fold is None else f"-fold{first.fold}"
+    entry = JobEntry(
+        kind=kind,
+        variant=first.variant,
+        seed=first.seed,
+        fold=first.fold,
+        key=key,
+        folder=f"final/{kind}-{slug(first.variant)}{place}-{key[:8]}",
+        inputs=keys,
+        code=first.code,
+    )
+    return Job(entry, members[0].recipe, members[0].work if kind == "distil" else 0.0)
+
+
+def _refit(folder: ComparisonFolder, variant: VariantReport, chosen: Recommendation, runs: Sequence[Job]) -> Job:
+    """The recommended preset once more on train and validation, for the median of its selected steps."""
+    place = (chosen.variant, chosen.seed, chosen.fold)
+    run = next(job for job in runs if (job.entry.variant, job.entry.seed, job.entry.fold) == place)
+    steps = round(statistics.median(run.selected_step for run in variant.runs if run.selected_step is not None))
+    record = folder.run(run.entry).read()
+    fraction = record.selected.share if isinstance(record, FinishedRecord) else None
+    options: dict[str, Any] = {"steps": steps} if fraction is None else {"steps": steps, "fraction": fraction}
+    key = job_key("refit", [run.entry.key], options)
+    entry = JobEntry(
+        kind="refit",
+        variant=run.entry.variant,
+        seed=run.entry.seed,
+        fold=run.entry.fold,
+        key=key,
+        folder=f"final/refit-{Path(run.entry.folder).name}-{steps}",
+        inputs=[run.entry.key],
+        options=options,
+        code=run.entry.code,
+    )
+    return Job(entry, run.recipe, run.work)

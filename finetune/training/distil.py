@@ -1,0 +1,133 @@
+"""Distillation: one student is trained on what an ensemble of finished runs predicts for the training rows."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.atomic import replaced_file
+from finetune.data.rows import Data, Rows
+from finetune.data.tokens import Collator, MeasuredSet
+from finetune.errors import OutputError, Problem
+from finetune.measurement.ensemble import mean_predictions
+from finetune.records.store import RunFolder
+from finetune.training.members import device, load_member, read_members
+from finetune.training.outputs import split_outputs
+from finetune.training.prepare import Prepared, plan_budget
+
+FILE = "targets.npz"
+Targets = NDArray[np.float32]
+
+
+def student_rows(data: Data, unlabelled: Rows | None = None) -> Rows:
+    """What a student is trained on: the training rows, and further texts without labels.
+
+    Args:
+        data: Of the members.
+        unlabelled: Further texts, whose labels are not read: placeholders stand for them until the ensemble has
+            predicted these texts.
+    """
+    train = data.train
+    if unlabelled is None or not len(unlabelled):
+        return train
+    placeholder: Any = 0.0 if data.labels is None else data.labels[0] if data.task == "single_label" else []
+    return Rows(
+        [*train.texts, *unlabelled.texts],
+        None if train.pairs is None or unlabelled.pairs is None else [*train.pairs, *unlabelled.pairs],
+        [*train.labels, *[placeholder] * len(unlabelled)],
+        [*train.ids, *(f"unlabelled {number}" for number in unlabelled.ids)],
+    )
+
+
+def teacher_targets(prepared: Prepared, rows: Rows, members: Sequence[RunFolder], folder: RunFolder) -> Targets:
+    """What the ensemble predicts for the student's rows: mean probabilities of the members, or mean numbers.
+
+    They are kept in the student's folder, so that a student that is resumed learns what it learned before.
+
+    Args:
+        prepared: Of the members: task, tokenizer, and how texts are cut.
+        rows: From `student_rows`; predicted clean, in eval mode and fp32.
+        members: Finished runs with their models.
+        folder: Of the student.
+
+    Returns:
+        (rows, outputs), or (rows,) for regression.
+
+    Raises:
+        OutputError: A member has not finished, or its model is missing; or the kept targets are of other rows.
+        RecipeError: There are fewer than two members.
+    """
+    path = folder.path / FILE
+    if path.is_file():
+        return _read_targets(path, rows)
+    read_members(members, "distil")
+    split = MeasuredSet(rows, prepared.encoder)
+    collate, batch_size = Collator(prepared.tokenizer), prepared.recipe.training.eval_batch_size
+    logits = [
+        split_outputs(load_member(member), split, collate, batch_size=batch_size, device=device()).logits
+        for member in members
+    ]
+    targets = mean_predictions(prepared.data.task, logits).astype(np.float32)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with replaced_file(path) as partial:
+        np.savez_compressed(partial, rows=np.array(rows.ids), targets=targets)
+    return targets
+
+
+def _read_targets(path: Path, rows: Rows) -> Targets:
+    again = f"Delete {path.parent} and type the command again."
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            kept, targets = archive["rows"].tolist(), archive["targets"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise OutputError(f"{path}: cannot be read: {error}. {again}") from error
+    if kept != rows.ids:
+        raise OutputError(f"{path}: holds the targets of other rows. {again}")
+    return np.asarray(targets, dtype=np.float32)
+
+
+def distilled(prepared: Prepared, rows: Rows, targets: Targets, members: int) -> Prepared:
+    """Prepare the student's run: the recipe of its members, on soft targets instead of labels.
+
+    Validation selects as it did for the members, by its true labels; all splits are measured on their true labels, too.
+
+    Args:
+        prepared: Of the members.
+        rows: From `student_rows`.
+        targets: From `teacher_targets`.
+        members: Their number.
+    """
+    data, more = prepared.data, len(rows) - len(prepared.data.train)
+    if more:
+        first = len(data.train)
+        labels = [*rows.labels[:first], *(_label(data, target) for target in targets[first:])]
+        data = replace(data, train=replace(rows, labels=labels))
+    # Its own fingerprint: the same texts with other targets.
+    digest = hashlib.sha256(f"soft targets of {data.fingerprint}\n".encode() + targets.tobytes())
+    data = replace(data, fingerprint=digest.hexdigest())
+    about = f"distil: trained on what {members} runs of this recipe predict on average for {len(rows)} texts"
+    return replace(
+        prepared,
+        data=data,
+        budget=plan_budget(prepared.recipe, data),
+        soft_targets=targets,
+        keeps_split=not more,
+        warnings=[*prepared.warnings, Problem(f"{about}, {more} of them without labels" if more else about)],
+    )
+
+
+def _label(data: Data, target: NDArray[np.float32]) -> Any:
+    """What the ensemble predicts, as a label: for what counts classes, such as balanced sampling."""
+    if data.labels is None:
+        return float(target)
+    if data.task == "multi_label":
+        return [name for name, probability in zip(data.labels, target, strict=True) if probability > 0.5]
+    return data.labels[int(target.argmax())]

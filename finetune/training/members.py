@@ -1,0 +1,60 @@
+"""Finished runs whose models something is made from: a soup, or a student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from finetune.errors import Change, OutputError, RecipeError
+from finetune.models.load import load_exported
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import RunFolder
+
+FEWEST = 2
+AGAIN = Change(text="Type the comparison's command again: it runs what is missing.")
+
+
+def read_members(members: Sequence[RunFolder], kind: str) -> list[FinishedRecord]:
+    """The records of runs, each with its model.
+
+    Args:
+        members: Their folders.
+        kind: What is made from them, for messages: soup or distil.
+
+    Raises:
+        OutputError: One has not finished, or holds no model.
+        RecipeError: There are fewer than two.
+    """
+    if len(members) < FEWEST:
+        raise RecipeError(
+            f"{kind} is made from the models of {FEWEST} seeds or more, and there is {len(members)}.",
+            Change(arguments={"seeds": 5}),
+            argument="final",
+            found=kind,
+        )
+    records = []
+    for member in members:
+        record = member.read()
+        if not isinstance(record, FinishedRecord):
+            state = "was never started" if record is None else f"is {record.status}"
+            raise OutputError(f"{member.path}: this run {state}, and {kind} is made from finished runs.", AGAIN)
+        if not member.model.is_dir():
+            raise OutputError(f"{member.path}: this run has no model any more, and {kind} needs it.", AGAIN)
+        records.append(record)
+    return records
+
+
+def load_member(member: RunFolder) -> Any:
+    """The exported model of a run, as plain transformers loads it, in fp32 on this machine's device.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    return load_exported(member.model).to(device())
+
+
+def device() -> torch.device:
+    """Where models are measured: a GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

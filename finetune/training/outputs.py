@@ -1,0 +1,31 @@
+"""The clean model on a split: what evaluations, final weights and soups are measured from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from finetune.data.tokens import MeasuredSet
+from finetune.models.outputs import Outputs, model_outputs
+
+
+def split_outputs(
+    model: Any,
+    split: MeasuredSet,
+    collate: Callable[[list[Any]], Any],
+    *,
+    batch_size: int,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+    after_batch: Callable[[], None] | None = None,
+) -> Outputs:
+    """Outputs for each row of a split, in their order; of a text in windows, the mean logits.
+
+    Arguments as of `model_outputs`.
+    """
+    outputs = model_outputs(
+        model, split, collate, batch_size=batch_size, device=device, autocast=autocast, after_batch=after_batch
+    )
+    return Outputs(split.pooled(outputs.logits), split.restore(outputs.targets))

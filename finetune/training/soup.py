@@ -1,0 +1,206 @@
+"""A soup: the mean of the weights of finished runs of one recipe, saved and measured as one plain model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from finetune.data.tokens import Collator
+from finetune.errors import Change, Problem, RecipeError
+from finetune.kernels.head import output_map
+from finetune.measurement.thresholds import choose_thresholds
+from finetune.models.layers import POOLING
+from finetune.models.outputs import Outputs
+from finetune.recipe import Recipe
+from finetune.records.schema import Evaluation, FinishedRecord, Thresholds
+from finetune.records.store import RunFolder
+from finetune.techniques import ModelChanges, implementations, overrides
+from finetune.training.building import build_model
+from finetune.training.members import device, load_member, read_members
+from finetune.training.outputs import split_outputs
+from finetune.training.phases import MEASUREMENT, MODEL, SAVING, Stopwatch
+from finetune.training.prepare import Prepared
+from finetune.training.record import RecordFile, opening_record, warning_texts
+from finetune.training.results import calibration_record, checkpoint_record, threshold_record
+from finetune.training.saving import prediction_arrays, save_model, save_predictions
+from finetune.training.served import describe_served
+from finetune.training.weights import weight_statistics
+
+ALIKE = ("architectures", "model_type", "id2label", "problem_type", POOLING, "classifier_pooling")  # of config.json
+SHARED_START = Change(
+    command="finetune cp PRESET mine.yaml", note="add 'head_start: {}' to the copy, then --presets none,mine.yaml"
+)
+
+
+def mean_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The uniform mean of each tensor, summed in fp64; what is no floating point number is taken from the first.
+
+    Args:
+        members: Name -> tensor of each, with the same names and shapes.
+    """
+    first = members[0]
+    return {
+        name: torch.stack([member[name].double() for member in members]).mean(dim=0).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in first.items()
+    }
+
+
+def start_problem(recipe: Recipe) -> Problem | None:
+    """Why runs of this recipe do not start from the same weights, as far as its techniques tell."""
+    if any(overrides(technique, ModelChanges.start_head) for technique in recipe.techniques.values()):
+        return None
+    return Problem(
+        "each seed draws a head of its own at random, and the mean of the weights of models with different heads is no "
+        "better than they are. A soup needs heads that start alike.",
+        "techniques.head_start",
+        changes=(SHARED_START,),
+    )
+
+
+def refuse_different_starts(prepared: Prepared, seeds: Sequence[int]) -> None:
+    """Build the models of two seeds, and compare the weights that training would start from.
+
+    Args:
+        prepared: Of the runs.
+        seeds: Of the runs.
+
+    Raises:
+        RecipeError: They differ; names the first weights that do.
+    """
+    problem = start_problem(prepared.recipe)
+    if problem is not None:
+        raise RecipeError([problem])
+    one, other = (_start(prepared, seed) for seed in seeds[:2])
+    differing = [name for name, value in one.items() if not torch.equal(value, other[name])]
+    if differing:
+        raise RecipeError(
+            f"{len(differing)} weights are drawn at random for each seed ({differing[0]} …): the runs do not start "
+            "from the same model, so that the mean of their weights is none.",
+            Change(text="Use model.pooling=mean where it is the pooler, and no technique that draws weights (reinit)."),
+            argument="final",
+            found="soup",
+        )
+
+
+def _start(prepared: Prepared, seed: int) -> dict[str, Tensor]:
+    """The weights before the first step, in the form that is exported; without the map that a technique starts."""
+    model = build_model(prepared, seed).model
+    for finish_model in implementations(prepared.recipe.techniques.values(), ModelChanges.finish_model):
+        finish_model(model)
+    output = output_map(model)
+    started = set() if output is None else {id(value) for value in output.parameters()}
+    return {name: value.detach() for name, value in model.named_parameters() if id(value) not in started}
+
+
+def read_weights(members: Sequence[RunFolder]) -> list[dict[str, Tensor]]:
+    """The exported weights of each run.
+
+    Raises:
+        RecipeError: They are not of the same architecture, labels and pooling; names what differs.
+    """
+    configs = [json.loads((member.model / "config.json").read_text(encoding="utf-8")) for member in members]
+    weights = [_tensors(member.model) for member in members]
+    for member, config, tensors in zip(members[1:], configs[1:], weights[1:], strict=True):
+        keys = [key for key in ALIKE if config.get(key) != configs[0].get(key)]
+        if {name: value.shape for name, value in tensors.items()} != {
+            name: value.shape for name, value in weights[0].items()
+        }:
+            keys.append("the names or shapes of weights")
+        if keys:
+            raise RecipeError(
+                f"{member.path} and {members[0].path} differ in {', '.join(keys)}: their weights have no mean.",
+                argument="final",
+                found="soup",
+            )
+    return weights
+
+
+def _tensors(model: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for file in sorted(model.glob("*.safetensors")):
+        tensors |= load_file(file)
+    return tensors
+
+
+def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolder) -> FinishedRecord:
+    """Average the members' exported weights, measure the model like every run, and save it with its record.
+
+    Args:
+        prepared: Of the members.
+        members: Finished runs of different seeds, with their models.
+        folder: Where record, model and predictions go.
+
+    Raises:
+        OutputError: A member has not finished, or its model is missing.
+        ModelError: Its model cannot be loaded.
+        RecipeError: There are fewer than two; they did not start from the same weights; or they are not alike.
+    """
+    stopwatch, started = Stopwatch(), time.perf_counter()
+    seeds = [record.seed for record in read_members(members, "soup")]
+    with stopwatch.phase(MODEL):
+        refuse_different_starts(prepared, seeds)
+        model = load_member(members[0])
+        model.load_state_dict(mean_weights(read_weights(members)))
+    record = RecordFile(folder, opening_record(prepared, seeds[0], model), stopwatch, started, None)
+    about = f"soup: the mean of the weights of the runs with seeds {', '.join(map(str, seeds))}; nothing was trained"
+    warnings = [*warning_texts(prepared), about]
+    record.write(warnings=warnings)
+    collate, batch_size = Collator(prepared.tokenizer), prepared.recipe.training.eval_batch_size
+    with stopwatch.phase(MEASUREMENT):
+        outputs = {
+            name: split_outputs(model, split, collate, batch_size=batch_size, device=device())
+            for name, split in prepared.measured.items()
+        }
+    _enter(record, prepared, model, outputs)
+    with stopwatch.phase(SAVING):
+        save_model(model, prepared.encoder, describe_served(prepared, record.record), folder.model)
+        rows = {name: split.ids for name, split in prepared.data.measured_splits().items()}
+        measured = {"selected": outputs, "last": _without_test(outputs)}
+        save_predictions(prediction_arrays(rows, measured), folder.predictions)
+    return record.finish(warnings)
+
+
+def _enter(record: RecordFile, prepared: Prepared, model: Any, outputs: Mapping[str, Outputs]) -> None:
+    """What was measured, as of a run that took no step."""
+    task = prepared.data.task
+    selected = checkpoint_record(0, 0.0, outputs, task, prepared.meter.measure)
+    once = Evaluation(
+        step=0,
+        epoch=0.0,
+        objective=None,
+        learning_rate=None,
+        grad_norm=None,
+        train_probe=selected.train_probe,
+        validation=selected.validation,
+    )
+    pretrained = build_model(prepared, record.record.seed).pretrained
+    record.update(
+        history=[once],
+        selected=selected,
+        last=selected.model_copy(update={"test": None}),
+        calibration=calibration_record(outputs, task),
+        thresholds=_thresholds(prepared, outputs),
+        weights=weight_statistics(model, pretrained),
+        budget=record.record.budget.model_copy(update={"steps_done": 0}),
+    )
+
+
+def _thresholds(prepared: Prepared, outputs: Mapping[str, Outputs]) -> Thresholds | None:
+    """Chosen on validation, as those of a run."""
+    labels = prepared.data.labels
+    if prepared.data.task != "multi_label" or labels is None:
+        return None
+    return threshold_record(outputs, labels, choose_thresholds(*outputs["validation"]))
+
+
+def _without_test(outputs: Mapping[str, Outputs]) -> dict[str, Outputs]:
+    return {name: each for name, each in outputs.items() if name != "test"}
