@@ -48,6 +48,7 @@ from finetune.training.run_warnings import (
     model_warnings,
     precision_warnings,
     text_warnings,
+    unlabelled_warnings,
 )
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         bf16=_use_bf16(recipe.training.precision),
         warnings=[
             *map(as_problem, data.warnings),
+            *unlabelled_warnings(recipe),
             *budget_warnings(recipe, budget),
             *model_problems,
             *text_problems,
