@@ -235,6 +235,16 @@ def reviews(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "reviews.csv", ["text", "label"], labelled_texts(80))
 
 
+def add_unlabelled(recipe: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Name texts without labels where a technique of a recipe needs them: 40 that a tiny model can learn."""
+    from finetune.techniques import TECHNIQUES
+
+    used = [TECHNIQUES[name] for name in recipe["techniques"] if name in TECHNIQUES]
+    if any(technique.unlabelled == "needed" for technique in used):
+        texts = [[text] for text, _ in labelled_texts(40, start=1000)]
+        recipe["data"].setdefault("unlabelled", str(write_csv(folder / "unlabelled.csv", ["text"], texts)))
+
+
 @pytest.fixture
 def write_recipe(tmp_path: Path, tiny_model: Path, reviews: Path) -> Callable[..., Path]:
     """Write a recipe of the tiny model on the small CSV; keyword arguments replace keys of a section."""
@@ -248,6 +258,7 @@ def write_recipe(tmp_path: Path, tiny_model: Path, reviews: Path) -> Callable[..
         }
         for section, values in sections.items():
             recipe[section] = {**recipe[section], **values}
+        add_unlabelled(recipe, tmp_path)
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")  # JSON is YAML
         return path

@@ -12,6 +12,7 @@ from finetune.techniques.hooks import (
     ModelChanges,
     OptimizerSteps,
     TrainingPlan,
+    Unlabelled,
 )
 from finetune.techniques.hooks.augmentation import AugmentSources, BatchAugment, TokenFacts, augments_texts
 from finetune.techniques.hooks.gradients import GradientView
@@ -20,6 +21,7 @@ from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations,
 from finetune.techniques.hooks.losses import TrainStep
 from finetune.techniques.hooks.model import HeadValues, TrainingRows
 from finetune.techniques.hooks.steps import StepView
+from finetune.techniques.hooks.unlabelled import UnlabelledStep, UnlabelledTargets
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
     TECHNIQUES,
@@ -52,6 +54,9 @@ __all__ = [
     "TrainStep",
     "TrainingPlan",
     "TrainingRows",
+    "Unlabelled",
+    "UnlabelledStep",
+    "UnlabelledTargets",
     "WeightNames",
     "augments_texts",
     "carry_techniques",

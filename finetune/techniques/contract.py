@@ -22,6 +22,7 @@ FAMILIES = (
     "averaging",
     "initialisation",
     "augmentation",
+    "unlabelled texts",
 )
 _BOUNDS = {"minimum", "exclusiveMinimum"}
 
