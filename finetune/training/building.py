@@ -147,6 +147,7 @@ def unlabelled_texts(prepared: Prepared, seed: int, collate: Collator) -> Unlabe
         texts=TextViews(data.unlabelled, prepared.encoder, texts, tokens, seed),
         rows=TextViews(data.train, prepared.encoder, {}, {}, seed),
         collate=collate,
+        labels=torch.tensor([prepared.encoder.target(label) for label in data.train.labels]),
         frequencies=torch.tensor([counts[label] / len(data.train) for label in data.labels or ()]),
         batch_size=recipe.training.batch_size,
         start=hook_of(technique, Unlabelled.starts_at)(budget),

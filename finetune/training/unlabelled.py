@@ -56,7 +56,10 @@ class Draws:
 
     def _draw(self, cycle: int, place: int) -> tuple[int, int]:
         if cycle != self._cycle:
-            self._cycle, self._order = cycle, np.random.default_rng([*self._key, cycle]).permutation(self._rows).tolist()
+            self._cycle, self._order = (
+                cycle,
+                np.random.default_rng([*self._key, cycle]).permutation(self._rows).tolist(),
+            )
         return cycle, self._order[place]
 
 
@@ -69,6 +72,7 @@ class UnlabelledTexts:
         texts: Views of the unlabelled texts.
         rows: Views of the training rows, of which only those as written are used.
         collate: Pads items to a batch.
+        labels: (rows, …), targets of the training rows.
         frequencies: (outputs,), share of each class in the training rows.
         batch_size: Rows of a labelled step.
         start: First step that has unlabelled texts.
@@ -85,6 +89,7 @@ class UnlabelledTexts:
         texts: TextViews,
         rows: TextViews,
         collate: Callable[[Sequence[Item]], dict[str, Tensor]],
+        labels: Tensor,
         frequencies: Tensor,
         batch_size: int,
         start: int,
@@ -99,6 +104,7 @@ class UnlabelledTexts:
         self._draws = {kind: Draws(len(views), seed, kind) for kind, views in self._views.items()}
         self._counts = {"texts": hook_of(technique, Unlabelled.unlabelled_texts)() * batch_size, "rows": batch_size}
         self._collate = collate
+        self._labels = labels
         self._frequencies = frequencies
         self._start = start
         self._steps = steps
@@ -134,9 +140,10 @@ class UnlabelledTexts:
     def _targets(self, draws: Mapping[str, list[tuple[int, int]]], step: int, predict: CleanModel) -> UnlabelledTargets:
         items = [item for kind, drawn in draws.items() for item in self._views[kind].as_written(drawn)]
         texts, labelled = predict(items).split([len(drawn) for drawn in draws.values()])
+        labels = self._labels[[row for _, row in draws["rows"]]]
         with torch.no_grad():
             made: UnlabelledTargets = hook_of(self._technique, Unlabelled.unlabelled_targets)(
-                UnlabelledStep(texts, labelled, self._frequencies, self._memory, step, self._steps)
+                UnlabelledStep(texts, labelled, labels, self._frequencies, self._memory, step, self._steps)
             )
         self._seen += len(texts)
         self._used += int((made.weights > 0).sum())

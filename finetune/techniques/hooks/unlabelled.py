@@ -20,6 +20,7 @@ class UnlabelledStep:
     Attributes:
         logits: (texts, outputs), float32, of the unlabelled texts of this step as they are written, in eval mode.
         labelled: (rows, outputs), likewise, of training rows drawn at random.
+        labels: (rows,), (rows, outputs) or (rows,) float, of these rows.
         frequencies: (outputs,), the share of each class in the training rows.
         memory: Name -> tensor. What is put here the next step finds, also when a run is resumed.
         step: Optimizer steps that were taken before this one.
@@ -28,6 +29,7 @@ class UnlabelledStep:
 
     logits: Tensor
     labelled: Tensor
+    labels: Tensor
     frequencies: Tensor
     memory: dict[str, Tensor]
     step: int
@@ -42,7 +44,7 @@ class UnlabelledTargets(NamedTuple):
 
 
 class Unlabelled:
-    """One technique per run may have these hooks. It says `unlabelled = "needed"`, and defines all of them.
+    """One technique per run may have these hooks. It says `unlabelled = "needed"`.
 
     In each step the clean model predicts some unlabelled texts; from that the technique makes targets. Then altered
     texts are passed through the model in training mode, and the objective gets the weighted mean of their losses.
@@ -61,9 +63,14 @@ class Unlabelled:
         return 0
 
     def unlabelled_targets(self, step: UnlabelledStep) -> UnlabelledTargets:
-        """Targets for the texts of a step, without gradients. Nothing random may happen here."""
-        raise NotImplementedError
+        """Targets for the texts of a step, without gradients; by default no text counts. Nothing random may happen."""
+        return UnlabelledTargets(step.logits.argmax(dim=-1), step.logits.new_zeros(len(step.logits)))
 
     def unlabelled_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(texts,), the losses of altered texts: logits (texts, outputs) float32, targets as they were made."""
-        raise NotImplementedError
+        """(texts,), the losses of altered texts: logits (texts, outputs) float32, targets as they were made.
+
+        By default cross-entropy towards classes or probabilities.
+        """
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, targets, reduction="none")
