@@ -88,8 +88,9 @@ class Match(Technique, Unlabelled):
     runs with word-level alterations, as here: none published.
     Source: Berthelot et al. 2021, arXiv:2106.04732, and the authors' semi_supervised/adamatch.py: hard targets, running
     mean, weight 1, τ 0.9, ratio 3. Departs from it in: γ; a mean over 16 steps instead of 128; e is counted, not
-    predicted (Berthelot et al. 2019, arXiv:1911.09785, §3.1); targets come from passes without dropout; no update until `start`; no interpolation of
-    logits, which is for batch normalisation; labelled rows are not altered; no average of the weights (see `ema`).
+    predicted (Berthelot et al. 2019, arXiv:1911.09785, §3.1); targets come from passes without dropout; no update until
+    `start`; no interpolation of logits, which is for batch normalisation; labelled rows are not altered; no average of
+    the weights (see `ema`).
     """
 
     family: ClassVar[str] = "unlabelled texts"

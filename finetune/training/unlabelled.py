@@ -170,7 +170,7 @@ class UnlabelledTexts:
         """Say that the texts changed nothing, or next to nothing."""
         if is_main() and self._used < FEW * self._seen:
             why = (
-                f"of {self._seen:,} unlabelled texts in {self._steps} steps {self._used:,} had a weight: they did next to "
-                "nothing in this run."
+                f"of {self._seen:,} unlabelled texts in {self._steps} steps {self._used:,} had a weight: they did next "
+                "to nothing in this run."
             )
             logger.warning(Problem(why, f"techniques.{self._name}").for_command_line())
