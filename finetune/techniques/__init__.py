@@ -19,7 +19,7 @@ from finetune.techniques.hooks.gradients import GradientView
 from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
-from finetune.techniques.hooks.model import HeadValues, TrainingRows
+from finetune.techniques.hooks.model import Adaptation, HeadValues, TrainingRows
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.hooks.unlabelled import UnlabelledStep, UnlabelledTargets
 from finetune.techniques.parameters import Part, WeightNames
@@ -34,6 +34,7 @@ from finetune.techniques.registry import (
 
 __all__ = [
     "TECHNIQUES",
+    "Adaptation",
     "AugmentSources",
     "Augmentation",
     "BatchAugment",

@@ -14,6 +14,7 @@ from finetune.techniques.parameters import WeightNames
 
 # Of these hooks one answer counts: a technique that has one owns the thing.
 OWNED_BY_HOOK: dict[Callable[..., Any], str] = {
+    ModelChanges.adaptation: "the adaptation of the encoder",
     ModelChanges.start_head: "the start of the head",
     Losses.example_losses: "the targets",
     Unlabelled.unlabelled_targets: "the unlabelled texts",

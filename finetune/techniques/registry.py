@@ -55,6 +55,7 @@ BUILT_IN = {  # name, which is also that of its module -> class
     "synonyms": "Synonyms",
     "contextual": "Contextual",
     "back_translation": "BackTranslation",
+    "adapt": "Adapt",
     "match": "Match",
 }
 TECHNIQUES: dict[str, type[Technique]] = {

@@ -17,6 +17,7 @@ from finetune.kernels.head import output_map
 from finetune.models.load import encoder_parameters, load_model
 from finetune.techniques import Unlabelled, hook_of
 from finetune.techniques.rates import decay_strength
+from finetune.training.adaptation import adapted_encoder, apply_encoder
 from finetune.training.arguments import build_arguments
 from finetune.training.augmentation import augment_sources, text_augmenters, token_augmenters
 from finetune.training.batches import StepBatches, StepLoader
@@ -36,25 +37,28 @@ class LoadedModel(NamedTuple):
 
     Attributes:
         model: As the techniques want it.
-        pretrained: Name -> value of the encoder's parameters as loaded, before a technique or a checkpoint changed
-            them.
+        pretrained: Name -> value of the encoder's parameters as loaded, and adapted to the texts if that was asked
+            for, before another technique or a checkpoint changed them.
     """
 
     model: Any
     pretrained: Mapping[str, Tensor]
 
 
-def build_model(prepared: Prepared, seed: int) -> LoadedModel:
-    """Load the weights and let the techniques prepare the model.
+def build_model(prepared: Prepared, seed: int, stopwatch: Stopwatch | None = None) -> LoadedModel:
+    """Load the weights, adapted to the texts where a technique asks for it, and let the techniques prepare the model.
 
     Raises:
         ModelError: There are no weights, or the model does not do what a technique asks of it.
+        RunFailed, OutputError: As `adapted_encoder`.
     """
+    adapted = adapted_encoder(prepared, seed, stopwatch or Stopwatch())
     recipe, data = prepared.recipe, prepared.data
     pretrained: dict[str, Tensor] = {}
 
     def load(config: Any) -> Any:
         model = load_model(recipe.model, config, seed)
+        apply_encoder(model, adapted)
         pretrained.update({name: value.detach().clone() for name, value in encoder_parameters(model).items()})
         if data.task == "regression":
             start_at(model, float(np.mean(data.train.labels)))

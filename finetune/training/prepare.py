@@ -29,6 +29,7 @@ from finetune.records.schema import DataFacts
 from finetune.tasks import Task
 from finetune.techniques import Budget, ModelChanges, SelectionRule, Unlabelled, hook_of, implementations, refuse_idle
 from finetune.techniques.changes import turned_off
+from finetune.training.adaptation import check_adaptation
 from finetune.training.augmentation import augment_sources, check_augmentation
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
@@ -175,6 +176,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[P
     tokenizer = load_tokenizer(recipe.model)
     _check_augmentation(recipe, data, tokenizer)
     model = _checked_model(recipe, data)
+    check_adaptation(recipe, tokenizer)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
     pooling = find_pooling(recipe.model)

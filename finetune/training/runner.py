@@ -84,7 +84,7 @@ def _run_seed(
     started = time.perf_counter()
     stopwatch.switch(OTHER)
     with stopwatch.phase(MODEL):
-        loaded = build_model(prepared, seed)
+        loaded = build_model(prepared, seed, stopwatch)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
         record = folder.read() if resume and is_main() else None
         refuse_changed_techniques(prepared.recipe, agree({} if record is None else record.code.techniques), folder.path)

@@ -21,7 +21,7 @@ from finetune.training.distributed import is_main
 logger = logging.getLogger(__name__)
 
 FEW = 0.01  # share of the texts with any weight below which a run is told that they did nothing
-_PERMUTATIONS = {"texts": 0, "rows": 1}  # streams of draws
+_PERMUTATIONS = {"texts": 0, "rows": 1, "pieces": 2}  # streams of draws
 
 
 class CleanModel(Protocol):

@@ -21,7 +21,7 @@ from finetune.records.schema import RunRecord
 from finetune.records.store import read_record
 from finetune.techniques import TECHNIQUES, conflicts
 from finetune.training.prepare import check_run, prepare
-from tests.conftest import ARCHITECTURES, add_unlabelled, labelled_texts, save_tiny_model, write_csv
+from tests.conftest import ARCHITECTURES, add_masked_head, add_unlabelled, labelled_texts, save_tiny_model, write_csv
 from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, run_in_two_processes, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def model(architecture: str) -> Path:
-        return save_tiny_model(root / architecture, architecture)
+        return add_masked_head(save_tiny_model(root / architecture, architecture))
 
     return model
 
