@@ -37,9 +37,8 @@ def extract_rows(
         DataError: A column is missing or holds no texts, or no row is left.
     """
     require_columns(columns, table)
-    texts, pairs = _texts(section, table, columns)
+    texts, pairs = extract_texts(section, table, columns)
     labels = label_cells(table, columns)
-    refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     below, refused = _below_minimum(section, table), _not_kept(section, table)
     keep: Sequence[int] = (kept := array("q"))
     for index, text in enumerate(texts):
@@ -74,6 +73,17 @@ def extract_rows(
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
     )
+
+
+def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple[Sequence[str], Sequence[str] | None]:
+    """The text of each row and, for pairs, the second ones. Empty cells are empty texts.
+
+    Raises:
+        DataError: A column holds no texts.
+    """
+    texts, pairs = _texts(section, table, columns)
+    refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
+    return texts, pairs
 
 
 def label_cells(table: Table, columns: Columns) -> list[Any]:

@@ -19,6 +19,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
+from finetune.data.unlabelled import Pool, Unlabelled, choose_unlabelled, read_pool
 from finetune.data.without_labels import leave_out_unlabelled
 from finetune.errors import DataError, suggest
 from finetune.recipe import DataSection
@@ -48,6 +49,7 @@ class Source:
         dropped: Reason -> rows left out.
         read: Rows of all tables, those among them that were left out.
         counts: What the lines of each table were.
+        pool: Unlabelled texts, where the recipe names any.
     """
 
     task: Task
@@ -60,6 +62,11 @@ class Source:
     dropped: Counter[str]
     read: int
     counts: tuple[str, ...]
+    pool: Pool | None = None
+
+    def __len__(self) -> int:
+        """Rows of all tables, unlabelled ones included."""
+        return sum(map(len, self.rows.values())) + (0 if self.pool is None else len(self.pool.rows))
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,7 @@ def read_source(section: DataSection) -> Source:
         dropped,
         read,
         counts,
+        read_pool(section, columns),
     )
 
 
@@ -150,11 +158,14 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
     notes, warnings = list(splits.notes), list(splits.warnings)
     task, validation, test = splits.source.task, splits.rows["validation"], splits.rows.get("test")
     train = take_subset(section, splits.rows["train"], task, notes)
+    unlabelled = _unlabelled(section, splits, train)
     if test is None:
         warnings.append("there is no test split: the validation score is optimistic, as it was also used for selection")
     for reason in ("empty text", "empty label"):
         if splits.dropped[reason]:
             warnings.append(f"{splits.dropped[reason]} rows left out: {reason}")
+    texts = {} if unlabelled is None else {"unlabelled": unlabelled.rows}
+    dropped = splits.dropped + (Counter() if unlabelled is None else unlabelled.dropped)
     return Data(
         task=task,
         labels=splits.labels,
@@ -163,12 +174,21 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
         validation=validation,
         test=test,
         columns=splits.source.columns,
-        fingerprint=fingerprint({**splits.rows, "train": train}),
-        dropped={reason: count for reason, count in splits.dropped.items() if count},
-        notes=notes,
-        warnings=warnings,
+        fingerprint=fingerprint({**splits.rows, "train": train, **texts}),
+        dropped={reason: count for reason, count in dropped.items() if count},
+        notes=[*notes, *(() if unlabelled is None else unlabelled.notes)],
+        warnings=[*warnings, *(() if unlabelled is None else unlabelled.warnings)],
         tables=splits.tables,
+        unlabelled=texts.get("unlabelled"),
     )
+
+
+def _unlabelled(section: DataSection, splits: Splits, train: Rows) -> Unlabelled | None:
+    """The unlabelled texts that are in no split."""
+    if splits.source.pool is None:
+        return None
+    held_out = [rows for name, rows in splits.rows.items() if name != "train"]
+    return choose_unlabelled(splits.source.pool, train, held_out, section.drop_leaks)
 
 
 def _messages(tables: dict[str, Table], kind: str) -> list[str]:

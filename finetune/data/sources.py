@@ -32,9 +32,10 @@ def read_sources(section: DataSection) -> dict[str, Table]:
     readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
     on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
     of_column = ("split_names",) if section.split_column is not None else ()  # its values are names of splits, too
-    _refuse_idle_settings(
-        section, {*on_hub, *of_column, *(key for reader in readers.values() for key in reader.settings)}
-    )
+    acting = {*on_hub, *of_column, *(key for reader in readers.values() for key in reader.settings)}
+    if section.unlabelled is not None:
+        acting |= {*_reader_of(_extra_file(section, "unlabelled"), section).settings} - {"split_names"}
+    _refuse_idle_settings(section, acting)
     tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
     for split, paths in files.items():
         tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
@@ -90,6 +91,23 @@ def _refuse_unknown_format(section: DataSection) -> None:
 
 def _listed_formats() -> str:
     return f"Formats: {', '.join(typed_name(name) for name in (*EXPORTS, *known_readers()))}."
+
+
+def read_unlabelled(section: DataSection) -> Table:
+    """Read the file of `data.unlabelled`.
+
+    Raises:
+        DataError: It is missing, malformed or empty, or holds several splits.
+    """
+    path = _extra_file(section, "unlabelled")
+    content = _reader_of(path, section).read(path, section.model_copy(update={"split_names": {}}))
+    tables = content if isinstance(content, dict) else {"all": content}
+    if len(tables) > 1:
+        why = f"{path}: holds several splits ({', '.join(tables)}), and one table is expected. Save one of them alone."
+        raise DataError(why, key="data.unlabelled", found=str(path))
+    (table,) = tables.values()
+    _require_rows(table)
+    return plain_table(table, None, section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:
