@@ -17,6 +17,17 @@ class Facts(BaseModel):
         return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 
+class EarlyStop(Facts):
+    """What the rule that selects the checkpoint did, at the end of a run."""
+
+    stopped: bool = Field(description="Whether it ended the run before its last epoch.")
+    patience: int = Field(description="Evaluations without a gain that it waited for: at most the epochs - 1.")
+    learned_step: int | None = Field(
+        description="Step of the first evaluation that beat the same answer for every text beyond chance, from which "
+        "patience counts; null: none did."
+    )
+
+
 class RunBudget(Facts):
     """Optimizer steps, and what they cost."""
 
@@ -27,6 +38,9 @@ class RunBudget(Facts):
     precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
     cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
     steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+    early_stopping: EarlyStop | None = Field(
+        None, description="Absent until the run ends, where no rule selects the checkpoint, and in older records."
+    )
 
 
 class ModelFacts(Facts):

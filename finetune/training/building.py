@@ -13,7 +13,9 @@ from torch import Tensor
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
 from finetune.kernels.head import output_map
+from finetune.measurement.beyond_chance import beats_trivial
 from finetune.models.load import encoder_parameters, load_model
+from finetune.models.outputs import Outputs
 from finetune.techniques.rates import decay_strength
 from finetune.training.arguments import build_arguments
 from finetune.training.augmentation import text_augmenters, token_augmenters
@@ -115,6 +117,7 @@ def build_trainer(
         train_loader=StepLoader(train_set, batches, collate, pin_memory=not arguments.use_cpu),
         measured={name: prepared.measured[name] for name in GAP_SPLITS},
         meter=prepared.meter,
+        has_learned=learned_check(prepared),
         collate=collate,
         bf16=prepared.bf16,
         evaluate_in_bf16=prepared.bf16 and recipe.training.kernels == "fast",
@@ -147,6 +150,14 @@ def class_weights(prepared: Prepared) -> Tensor | None:
     counts = count_labels(prepared.data.train)
     rows = len(prepared.data.train)
     return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
+
+
+def learned_check(prepared: Prepared) -> Callable[[Outputs], bool] | None:
+    """Whether outputs on validation beat the same answer for every text; None where no rule asks for it."""
+    metric = prepared.metric
+    if metric is None:
+        return None
+    return lambda outputs: beats_trivial(prepared.data.task, metric, *outputs)
 
 
 def build_selector(prepared: Prepared) -> Selector | None:

@@ -109,9 +109,16 @@ def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
     )
 
 
-def warning_texts(prepared: Prepared) -> list[str]:
-    """The warnings of a preparation as a record keeps them."""
-    return [problem.for_command_line() for problem in prepared.warnings]
+def warning_texts(prepared: Prepared, ended: RunBudget | None = None) -> list[str]:
+    """The warnings of a preparation as a record keeps them.
+
+    Args:
+        prepared: Of the run.
+        ended: The budget at the end of the run. One that stopped early is not advised to have more epochs.
+    """
+    stopped = ended is not None and ended.early_stopping is not None and ended.early_stopping.stopped
+    kept = [problem for problem in prepared.warnings if not (stopped and problem.key == "training.epochs")]
+    return [problem.for_command_line() for problem in kept]
 
 
 def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folder: Path) -> None:

@@ -16,7 +16,7 @@ from finetune.data.split_file import write_split
 from finetune.errors import FinetuneError
 from finetune.kernels import install_kernels
 from finetune.models.outputs import Outputs
-from finetune.records.facts import RunTime
+from finetune.records.facts import EarlyStop, RunTime
 from finetune.records.schema import Evaluation, FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.training.building import LoadedModel, build_model, build_selector, build_trainer, class_weights
@@ -108,7 +108,7 @@ def _run_seed(
             run.record.write(status=status, error=_reason(failure))
         run.complete_checkpoint()  # takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)
-    finished = run.record.finish([*warning_texts(prepared), *logged])
+    finished = run.record.finish([*warning_texts(prepared, run.record.record.budget), *logged])
     run.remove_checkpoints()
     return finished
 
@@ -204,8 +204,19 @@ class Run:
             last=results.last,
             calibration=results.calibration,
             weights=weights,
-            budget=self.record.record.budget.model_copy(update={"steps_done": self.observer.history[-1].step}),
+            budget=self.record.record.budget.model_copy(update=self._how_it_ended()),
         )
+
+    def _how_it_ended(self) -> dict[str, Any]:
+        """Of the record's budget."""
+        step, selector = self.observer.history[-1].step, self.observer.selector
+        ended: dict[str, Any] = {"steps_done": step}
+        if selector is not None:
+            stopped = selector.state.stopped and step < (self.prepared.budget.steps or 0)
+            state = selector.state
+            rule = {"stopped": stopped, "patience": selector.rule.patience, "learned_step": state.learned_step}
+            ended["early_stopping"] = EarlyStop(**rule)
+        return ended
 
     def save(self) -> None:
         """The model as plain transformers loads it, and every row's logits for later statistics."""

@@ -27,6 +27,7 @@ from finetune.training.batches import StepLoader
 from finetune.training.callbacks import PartFreezing, StepClock, TechniqueHooks
 from finetune.training.checkpoints import CheckpointWriter, Snapshot, copy_to_host
 from finetune.training.disk import writing_to
+from finetune.training.evaluations import HAS_LEARNED
 from finetune.training.finite import FiniteWatch, reading_delay
 from finetune.training.names import weight_names
 from finetune.training.objective import Objective
@@ -47,6 +48,8 @@ class RegularizedTrainer(Trainer):
         train_loader: Batches of this process.
         measured: Name -> split measured at every evaluation (train_probe, validation).
         meter: Turns logits into scores.
+        has_learned: Outputs on validation -> whether they beat the same answer for every text beyond chance; None where
+            nobody asks.
         collate: Pads the batches of measured splits.
         bf16: Whether training passes run under bf16 autocast. Weights and losses stay fp32.
         evaluate_in_bf16: Whether evaluations during training run under bf16 autocast, too: of 1,000 rows about one is
@@ -73,6 +76,7 @@ class RegularizedTrainer(Trainer):
         train_loader: StepLoader,
         measured: Mapping[str, MeasuredSet],
         meter: Meter,
+        has_learned: Callable[[Outputs], bool] | None,
         collate: Callable[..., Any],
         bf16: bool,
         evaluate_in_bf16: bool,
@@ -90,6 +94,7 @@ class RegularizedTrainer(Trainer):
         self.train_loader = train_loader
         self.measured = measured
         self.meter = meter
+        self.has_learned = has_learned
         self.bf16 = bf16
         self.evaluate_in_bf16 = evaluate_in_bf16
         self.run_state = run_state
@@ -265,6 +270,8 @@ class RegularizedTrainer(Trainer):
                 self._refuse_infinite(name, logits)
                 scores = self.meter.measure(logits, targets)
                 metrics |= {f"{metric_key_prefix}_{name}_{score}": value for score, value in scores.items()}
+            if self.has_learned is not None:
+                metrics[HAS_LEARNED] = float(self.has_learned(outputs["validation"]))
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
             return metrics
 
