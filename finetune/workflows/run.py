@@ -222,8 +222,11 @@ def _run_seeds(
 
 
 def _announce(prepared: Prepared, listener: Listener) -> None:
-    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}"):
-        listener.notice(note)
+    from finetune.training.prepare import rate_note
+
+    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}", rate_note(prepared)):
+        if note is not None:
+            listener.notice(note)
     for warning in prepared.warnings:
         listener.notice(warning.for_command_line(), "warning")
     listener.data_checked(prepared.facts())
