@@ -165,8 +165,8 @@ class TrainingSection(Section):
     eval_batch_size: int = Field(64, ge=1, description="Rows per forward pass in evaluation.")
     learning_rate: Rate = Field(
         5e-5,
-        description="Peak learning rate of AdamW; decays linearly to 0. auto: each run chooses from 2e-5, 5e-5, 1e-4 and "
-        "2e-4 by cross-validation on its training rows, which takes about eight times as long as the run itself.",
+        description="Peak learning rate of AdamW; decays linearly to 0. auto: each run chooses from 2e-5, 5e-5, 1e-4 "
+        "and 2e-4 by cross-validation on its training rows, which takes about eight times as long as the run itself.",
     )
     warmup: float = Field(
         0.1, ge=0, description="Warm-up steps: below 1 a fraction of all steps, from 1 on a number of steps."

@@ -73,9 +73,8 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
                 f"{self.min_epochs} never acts: with patience {earliest - 1} training stops after epoch {earliest} at "
                 "the earliest."
             )
-            later = (
-                [Change(settings={".min_epochs": earliest + 1}, note="or more")] if earliest + 1 < budget.epochs else []
-            )
+            fits = earliest + 1 < budget.epochs
+            later = [Change(settings={".min_epochs": earliest + 1}, note="or more")] if fits else []
             return [Problem(why, ".min_epochs", found=self.min_epochs, changes=(never, *later))]
         return []
 

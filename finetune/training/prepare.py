@@ -43,7 +43,7 @@ from finetune.training.measures import (
 )
 from finetune.training.names import weight_names
 from finetune.training.phases import CHECKS, DATA, TOKENS, Stopwatch
-from finetune.training.rate_folds import choice_plan, rate_problems
+from finetune.training.rate_folds import rate_problems
 from finetune.training.run_warnings import (
     balance_warnings,
     budget_warnings,
@@ -220,12 +220,6 @@ def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
     if note is None or note in data.notes:
         return fitted, data
     return fitted, replace(data, notes=[*data.notes, note])
-
-
-def rate_note(prepared: Prepared) -> str | None:
-    """How the learning rate will be chosen; None where the recipe has one."""
-    plan = choice_plan(prepared.recipe, prepared.data)
-    return None if plan is None else f"training.learning_rate: {plan}"
 
 
 def configured_model(

@@ -1,4 +1,4 @@
-"""The choice of `training.learning_rate: auto`: trains every value on every fold, and compares out-of-fold predictions."""
+"""The choice of `training.learning_rate: auto`: trains every value on every fold."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""`training.learning_rate: auto` before anything is trained: which values, which folds, what could go wrong, what it costs."""
+"""`training.learning_rate: auto` before anything is trained: values, folds, what could go wrong, what it costs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from finetune.data.folds import cut_folds
 from finetune.data.labels import count_labels, drop_change
@@ -162,17 +163,36 @@ def _fit_costs(recipe: Recipe, data: Data) -> list[tuple[float, int]]:
     return costs
 
 
-def choice_plan(recipe: Recipe, data: Data) -> str | None:
-    """What will be done to choose the learning rate, in words; None where the recipe has one."""
+@dataclass(frozen=True)
+class RatePlanned:
+    """What will be done to choose a learning rate.
+
+    Attributes:
+        text: In words.
+        steps: Optimizer steps that it takes; 0 where there is nothing to choose.
+    """
+
+    text: str
+    steps: int
+
+    @property
+    def level(self) -> Literal["note", "warning"]:
+        """A setting that cannot act is worth a warning."""
+        return "note" if self.steps else "warning"
+
+
+def choice_plan(recipe: Recipe, data: Data) -> RatePlanned | None:
+    """What will be done to choose the learning rate; None where the recipe has one."""
     if not is_auto(recipe):
         return None
     fixing = fixing_techniques(recipe, plan_budget(recipe, data))
     if fixing:
-        return f"{DEFAULT_RATE:g}, {nothing_to_choose(fixing)}"
+        return RatePlanned(f"auto has {nothing_to_choose(fixing)}", 0)
     count, own = fold_count(data.train, data), recipe_budget(recipe).epochs
     steps = choice_steps(recipe, data)
     of_run = own * math.ceil(len(data.train) / recipe.training.batch_size)
-    return (
-        f"will be chosen: {', '.join(f'{rate:g}' for rate in RATES)}, each trained on {count} folds of "
-        f"{len(data.train)} training rows; {steps:,} optimizer steps before the {of_run:,} of the run"
+    text = (
+        f"will be chosen from {', '.join(f'{rate:g}' for rate in RATES)}: {count} folds of {len(data.train)} training "
+        f"rows, {steps:,} optimizer steps before the {of_run:,} of the run"
     )
+    return RatePlanned(text, steps)

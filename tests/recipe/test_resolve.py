@@ -323,7 +323,7 @@ def test_a_preset_with_an_unknown_technique_is_refused(write: Write) -> None:
         ("training.epochs='3'", "valid integer; found '3'"),
         ("training.epochs=many", "valid integer; found 'many'"),
         ("training.epochs=", "valid integer; found None"),
-        ("training.learning_rate='2e-5'", "valid number; found '2e-5'"),
+        ("training.learning_rate='2e-5'", "valid number, above 0 and below 1, or auto; found '2e-5'"),
         ("training.learning_rate=true", "valid number; found True"),
         ("training.learning_rate=[1]", "valid number; found [1]"),
         ("training.group_by_length=yes", "valid boolean; found 'yes'"),
