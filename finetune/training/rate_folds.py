@@ -118,10 +118,14 @@ def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
         part = fold_recipe(recipe, rate, kept)
         steps = math.ceil(kept / recipe.training.batch_size)
         budget = replace(recipe_budget(part), task=data.task, steps_per_epoch=steps)
-        where = f"training.learning_rate=auto, on folds with {kept} of {len(rows)} training rows"
-        found = [problem.at(where) for problem in find_budget_problems(part, budget)]
-        problems += [problem for problem in found if problem not in problems]
-    return problems
+        problems += [problem for problem in find_budget_problems(part, budget) if problem not in problems]
+    of_run = {problem.key for problem in find_budget_problems(recipe, plan_budget(recipe, data))}
+    place = f"In the folds that choose training.learning_rate, {kept} of {len(rows)} training rows:"
+    return [
+        replace(problem, why=f"{place} {problem.why}", changes=(FIXED, *problem.changes))
+        for problem in problems
+        if problem.key not in of_run  # which says it for the run itself
+    ]
 
 
 def fold_recipe(recipe: Recipe, rate: float, rows: int) -> Recipe:
