@@ -74,6 +74,7 @@ def choose_rate(
     place = folder.path / FOLDER
     known = agree(_read(place / RESULT) if resume and is_main() else None)
     if known is not None:
+        _keep_result(place)  # a kill may have come before
         return known
     fits, how = plan_fits(prepared.data, seed)
     runs = [(fit, prepared_fit(prepared, fit)) for fit in fits]
@@ -89,9 +90,16 @@ def choose_rate(
     assert choice is not None, "the main process has decided"
     if is_main():
         write_text(place / RESULT, choice.model_dump_json(indent=2) + "\n")
-        for fit in fits:
-            shutil.rmtree(place / fit.name, ignore_errors=True)
+        _keep_result(place)
     return choice
+
+
+def _keep_result(place: Path) -> None:
+    """Remove the trainings that it came from."""
+    if is_main():
+        for path in place.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _outcome(fit: Fit, run: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], train: Train) -> Outcome:

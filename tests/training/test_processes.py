@@ -28,7 +28,11 @@ EQUAL: dict[str, list[str]] = {
     "plain": [],
     "accumulated": ["training.accumulation=2"],
     "short": ["training.batch_size=44"],  # leaves one row for two processes in each epoch's last step
-    "stopped": ["training.epochs=8", "techniques.early_stopping.patience=1", "techniques.early_stopping.min_delta=0.5"],
+    "stopped": [  # once it has begun to learn: in the fifth epoch
+        "training.epochs=8",
+        "training.learning_rate=0.004",
+        "techniques.early_stopping={metric: loss, patience: 1, min_delta: 0.5}",
+    ],
 }
 
 
@@ -55,9 +59,40 @@ def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> 
     stopped = read_record(tmp_path / "two" / "stopped" / "run.json")
     assert stopped.last is not None
     assert stopped.last.epoch < 8, "both processes stopped early"
+    assert stopped.budget.early_stopping is not None
+    assert stopped.budget.early_stopping.stopped
     printed = json.loads("[" + done.stdout.replace("]\n[", "],[") + "]")
     assert [records[0]["status"] for records in printed] == ["finished"] * len(EQUAL), "the main process alone prints"
     assert done.stderr.count("epoch 3/3") == len(EQUAL) - 1
+
+
+CHOOSING = """
+import sys
+from finetune.cli.app import app
+from finetune.recipe import checks
+from finetune.training import rate_decision, rate_folds
+for module in (rate_folds, rate_decision, checks):
+    module.RATES = (5e-5, 0.001)
+rate_folds.FOLDS = 2
+app(["run", *sys.argv[1:]], standalone_mode=False)
+"""
+
+
+def test_two_processes_choose_a_learning_rate_together(recipe: Path, tmp_path: Path) -> None:
+    """Two values on two folds, which one process gives the same scores."""
+    script = tmp_path / "choosing.py"
+    script.write_text(CHOOSING, encoding="utf-8")
+    changes = ("training.learning_rate=auto", "training.epochs=1", "data.check=false")
+    options = [part for change in changes for part in ("--set", change)]
+    run_in_two_processes((script, recipe, "--output", tmp_path / "two", "--json", *options))
+    alone = finetune(recipe, "--output", tmp_path / "one", "--json", *options, launcher=(str(script),))
+    assert alone.returncode == 0, alone.stderr
+    one, two = (read_record(tmp_path / number / "run.json") for number in ("one", "two"))
+    assert (one.budget.processes, two.budget.processes) == (1, 2)
+    assert one.budget.learning_rate == two.budget.learning_rate
+    assert two.budget.learning_rate is not None
+    assert two.budget.learning_rate.steps == 2 * 2 * 3
+    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=5e-6)
 
 
 def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path, tmp_path: Path) -> None:
