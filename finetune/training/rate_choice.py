@@ -106,7 +106,10 @@ def _outcome(fit: Fit, run: Prepared, seed: int, folder: RunFolder, callbacks: S
     record = agree(_finished(folder) if is_main() else None)
     if record is None:
         try:
-            record = train(run, seed, folder, callbacks, True)
+            with contextlib.ExitStack() as around:
+                for each in callbacks:
+                    around.callback(getattr(each, "close", lambda: None))
+                record = train(run, seed, folder, callbacks, True)
         except NotFinite as failure:  # too high for this recipe: out of the choice
             left = agree(folder.read() if is_main() else None)
             steps = left.history[-1].step if left is not None and left.history else 0

@@ -101,6 +101,7 @@ def _run_seed(
     record = RecordFile(folder, stopwatch, started, agree(None if written is None else written.time))
     if is_to_choose(prepared):
         prepared = _choose_rate(prepared, seed, folder, callbacks, resume, record)
+        logged.clear()  # what the trainings of the choice had to say: it is not of this run
     with stopwatch.phase(MODEL):
         loaded = build_model(prepared, seed)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))

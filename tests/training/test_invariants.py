@@ -23,6 +23,7 @@ from finetune.records.store import RunFolder, read_record
 from finetune.training.building import build_model
 from finetune.training.phases import Stopwatch
 from finetune.training.prepare import prepare
+from finetune.training.record import RecordFile
 from finetune.training.runner import Run
 from finetune.training.trainer import RegularizedTrainer
 from tests.running import assert_same_weights, train, weights
@@ -157,7 +158,9 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
     for preset in ("none", "medium", "strong"):
         overrides = ["training.epochs=5"]
         prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
-        run = Run(prepared, 0, RunFolder(tmp_path / preset), build_model(prepared, 0), [], Stopwatch(), 0.0)
+        folder, stopwatch = RunFolder(tmp_path / preset), Stopwatch()
+        record = RecordFile(folder, stopwatch, 0.0, None)
+        run = Run(prepared, 0, folder, build_model(prepared, 0), [], stopwatch, record)
         outputs = run.trainer.split_outputs(prepared.measured["validation"])
         seen.append(prepared.meter.measure(*outputs))
     assert seen[0] == seen[1] == seen[2]

@@ -29,7 +29,7 @@ from finetune.training.runner import run_seed
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
 from tests.experiments.inline import REFERENCE
-from tests.interrupting import InterruptAt, timeless
+from tests.interrupting import InterruptAt, killed, timeless
 from tests.raising import typed
 from tests.running import assert_same_weights, train
 
@@ -323,7 +323,8 @@ def test_it_is_the_run_with_the_chosen_value_and_says_so(recipe: Path, tmp_path:
 def test_an_interrupted_choice_goes_on_and_a_finished_one_is_not_repeated(
     write_recipe: Write, still_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the second epoch of the second training, then between the choice and the run. 24 rows, 3 steps."""
+    """Signal 9 between two trainings, Ctrl-C in the second epoch of the second (24 rows, 3 steps an epoch), and again
+    between the choice and the run."""
     recipe, fit = write_recipe(model=still_model, data={"check": False}, training={**AUTO, "epochs": 2}), 1
     whole = train(recipe, tmp_path / "whole")
     prepared, folder = prepare(resolve(str(recipe)).recipe), RunFolder(tmp_path / "cut")
@@ -332,8 +333,10 @@ def test_an_interrupted_choice_goes_on_and_a_finished_one_is_not_repeated(
         def for_fit(self, title: str, done: int, total: int) -> TrainerCallback:
             return InterruptAt(5) if done == fit * 6 else super().for_fit(title, done, total)
 
+    killed(KILLER, [recipe, folder.path])
+    assert read_record(folder.record_path).status == "running"
     with pytest.raises(KeyboardInterrupt):
-        run_seed(prepared, 0, folder, [InterruptIn()])
+        run_seed(prepared, 0, folder, [InterruptIn()], resume=True)
     assert read_record(folder.record_path).status == "interrupted"
     first = Steps()
     with monkeypatch.context() as patch:
@@ -346,9 +349,35 @@ def test_an_interrupted_choice_goes_on_and_a_finished_one_is_not_repeated(
     second = Steps()
     resumed = run_seed(prepared, 0, folder, [second], resume=True)
     assert second.of_fits == 0
-    assert resumed.time.resumed == 2
+    assert resumed.time.resumed == 3
     assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+KILLER = f"""
+    import os, signal
+    from pathlib import Path
+    from finetune.recipe import checks, learning_rate
+    from finetune.training import rate_choice, rate_decision, rate_folds
+    from tests.running import train
+
+    for module in (rate_folds, rate_decision, checks):
+        module.RATES = ({SLOW}, {FAST})
+    for module in (rate_folds, rate_decision, learning_rate):
+        module.DEFAULT_RATE = {SLOW}
+    rate_folds.FOLDS = 2
+    original, calls = rate_choice._outcome, []
+
+    def on_second(*given):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*given)
+
+    def die(recipe, folder):
+        rate_choice._outcome = on_second
+        train(Path(recipe), Path(folder))
+"""
 
 
 def _raise_interrupt_once() -> Callable[..., Any]:
