@@ -42,18 +42,17 @@ def _degeneration(record: FinishedRecord) -> str | None:
     if majority is not None and accuracy is not None and accuracy <= majority + BARELY and mcc < NO_CORRELATION:
         return (
             f"Did not learn: validation accuracy {score_text('accuracy', accuracy)} is no better than always "
-            f"predicting the most frequent class ({score_text('accuracy', majority)}). Train longer, or with a larger "
-            "learning rate."
+            f"predicting the most frequent class ({score_text('accuracy', majority)}). {_remedy(record)}"
         )
     if record.data.task == "regression":
         return _no_better_than_mean(record)
     if score is None:
         return (
             f"Did not learn: validation {metric_name(measure.score)} is undefined, because all predictions are the "
-            "same. Train longer."
+            f"same. {_remedy(record)}"
         )
     if record.data.task == "multi_label" and score == 0:
-        return "Did not learn: no label is ever predicted. Train longer, or with a larger learning rate."
+        return f"Did not learn: no label is ever predicted. {_remedy(record)}"
     return None
 
 
@@ -74,7 +73,24 @@ def _no_better_than_mean(record: FinishedRecord) -> str | None:
         why = f"R² is {score_text('r2', r2)}, and 0 is that of the same number for every text"
     else:
         return None
-    return f"Did not learn: validation {why}. Train longer, or with a larger learning rate."
+    return f"Did not learn: validation {why}. {_remedy(record)}"
+
+
+def _remedy(record: FinishedRecord) -> str:
+    """More epochs change nothing where early stopping ended the run before the last one."""
+    if early_stop_text(record) is None:
+        return "Train longer, or with a larger learning rate."
+    return "Training stopped early: use more patience, or a larger learning rate."
+
+
+def early_stop_text(record: RunRecord) -> str | None:
+    """`stopped early at epoch 4 of 40`; None for a run that did not, and for records that do not tell."""
+    budget, last = record.budget, record.last
+    if last is None or budget.early_stopping is None or not budget.early_stopping.stopped:
+        return None
+    assert budget.steps is not None, "a run that trained has a number of steps"
+    epochs = budget.steps / (budget.steps_per_epoch or budget.steps)
+    return f"stopped early at epoch {last.epoch:g} of {epochs:g}"
 
 
 def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from finetune.checks.base import draw_rows
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.rows import Data, Rows, target_reader
+from finetune.measurement.beyond_chance import constant_logits
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores, log_softmax
 from finetune.records.schema import Baseline, Scores
@@ -33,7 +34,7 @@ def measure_baselines(data: Data) -> list[Baseline]:
     targets = encode_targets(data, train)
     features = TextFeatures(train)
     predict = fit_linear(data.task, features.of(train), targets, len(data.labels or [0]))
-    constant = _majority_logits(data.task, targets)
+    constant = constant_logits(data.task, targets, len(data.labels or [0]))
     fitted = "" if train is data.train else f", fitted on {FITTED:,} of {len(data.train):,} training rows"
     splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.measured_splits().items()}
     majority = {
@@ -58,17 +59,6 @@ def encode_targets(data: Data, rows: Rows) -> NDArray[Any]:
     """(rows,) class indices, (rows, labels) zeros and ones, or (rows,) numbers."""
     kind = np.int64 if data.task == "single_label" else np.float64
     return np.array(list(map(target_reader(data.task, data.labels), rows.labels)), dtype=kind)
-
-
-def _majority_logits(task: Task, targets: NDArray[Any]) -> Floats:
-    """One row of logits. A frequency is kept half a row off 0 and 1, so that its logarithm is finite."""
-    rows = len(targets)
-    if task == "regression":
-        return np.array([targets.mean()])
-    if task == "multi_label":
-        frequencies = np.clip(targets.mean(axis=0), 0.5 / rows, 1 - 0.5 / rows)
-        return np.asarray(np.log(frequencies / (1 - frequencies)))
-    return np.asarray(np.log(np.maximum(np.bincount(targets), 0.5) / rows))
 
 
 def fit_linear(

@@ -12,6 +12,7 @@ from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.keys import job_key
 from finetune.experiments.planning import slug
 from finetune.experiments.variants import Variant, for_comparison
+from finetune.recipe import Recipe, with_rate
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.records.schema import FinishedRecord
@@ -119,7 +120,9 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
         problem = _problem(kind, members)
         job = _from_all(kind, members)
         reason = None if problem is None else problem.for_command_line()
-        jobs.append(Job(job.entry.model_copy(update={"error": reason}), job.recipe, job.work))
+        first = next(run for run in members if run.entry.key == job.entry.inputs[0])
+        recipe = _at_its_rate(first, folder)
+        jobs.append(Job(job.entry.model_copy(update={"error": reason}), recipe, job.work))
     return jobs
 
 
@@ -172,4 +175,11 @@ def _refit(folder: ComparisonFolder, variant: VariantReport, chosen: Recommendat
         options=options,
         code=run.entry.code,
     )
-    return Job(entry, run.recipe, run.work)
+    return Job(entry, _at_its_rate(run, folder), run.work)
+
+
+def _at_its_rate(run: Job, folder: ComparisonFolder) -> Recipe:
+    """The recipe of a run that has finished, with the learning rate that it chose, where it was to choose one."""
+    record = folder.run(run.entry).read()
+    chosen = None if record is None else record.budget.learning_rate
+    return run.recipe if chosen is None else with_rate(run.recipe, chosen.value)

@@ -19,6 +19,7 @@ from finetune.models.load import model_fingerprint
 from finetune.recipe import Recipe
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
 from finetune.training.prepare import check_run
+from finetune.training.rate_folds import row_passes
 
 
 def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: Loader) -> list[Job]:
@@ -41,17 +42,11 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
                 name = f"{slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
-                jobs.append(Job(entry, recipe, _work(recipe, loaded)))
+                jobs.append(Job(entry, recipe, row_passes(recipe, loaded)))
     if problems:
         raise RecipeError([problem for number, problem in enumerate(problems) if problem not in problems[:number]])
     most = max(job.work for job in jobs)
     return [replace(job, work=job.work / most) for job in jobs]
-
-
-def _work(recipe: Recipe, data: Data) -> float:
-    """Forward passes of rows; a training step counts three, for its backward pass costs two."""
-    measured = len(data.probe) + len(data.validation)
-    return recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
 
 
 def _problems(variant: str, recipe: Recipe, data: Data) -> list[Problem]:

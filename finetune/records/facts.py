@@ -17,6 +17,42 @@ class Facts(BaseModel):
         return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 
+class EarlyStop(Facts):
+    """What the rule that selects the checkpoint did, at the end of a run."""
+
+    stopped: bool = Field(description="Whether it ended the run before its last epoch.")
+    patience: int = Field(description="Evaluations without a gain that it waited for: at most the epochs - 1.")
+    learned_step: int | None = Field(
+        description="Step of the first evaluation that beat the same answer for every text beyond chance, from which "
+        "patience counts; null: none did."
+    )
+
+
+class RateScore(Facts):
+    """A learning rate that was tried."""
+
+    value: float
+    score: float | None = Field(description="Over the rows of all folds together; null: diverged, or undefined.")
+    p: float | None = Field(
+        None, description="One-sided, of being better than the default, times the number of values beside the default."
+    )
+    failure: str | None = Field(None, description="Why it diverged.")
+
+
+class RateChoice(Facts):
+    """How `training.learning_rate: auto` was decided. The seconds that it took are the phase `learning_rate`."""
+
+    value: float = Field(description="Peak learning rate of the run.")
+    default: float
+    metric: str = Field(description="The score that values were compared by.")
+    folds: int = Field(description="0 where there was nothing to choose.")
+    rows: int = Field(description="Training rows that were cut into folds.")
+    how: str = Field(description="How they were cut.")
+    tried: list[RateScore]
+    steps: int = Field(description="Optimizer steps that the choice took.")
+    reason: str
+
+
 class RunBudget(Facts):
     """Optimizer steps, and what they cost."""
 
@@ -27,6 +63,12 @@ class RunBudget(Facts):
     precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
     cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
     steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+    learning_rate: RateChoice | None = Field(
+        None, description="Absent until it is chosen, and where the recipe names a learning rate."
+    )
+    early_stopping: EarlyStop | None = Field(
+        None, description="Absent until the run ends, where no rule selects the checkpoint, and in older records."
+    )
 
 
 class ModelFacts(Facts):

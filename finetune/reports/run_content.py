@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from finetune.advice.diagnosis import diagnose
+from finetune.advice.diagnosis import diagnose, early_stop_text
 from finetune.measurement.scores import Measure, measure_of
 from finetune.measurement.units import (
     DASH,
@@ -25,6 +25,7 @@ from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import log_loss_note, shorten, simple_name, split_name
 from finetune.reports.plan import describe_technique
+from finetune.reports.rate_choice import choice_text
 
 SPLITS = ("train_probe", "validation", "test")
 SHOWN = 500  # characters of a list of labels
@@ -116,6 +117,10 @@ def _spread(name: str, values: list[float | None]) -> str:
 def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    if (stopping := _early_stopping(record)) is not None:
+        entries.append(("Stopping", stopping))
+    if (choice := record.budget.learning_rate) is not None:
+        entries.append(("Rate", f"Learning rate {choice_text(choice, record.time.phases.get('learning_rate'))}"))
     if record.model.pooling is not None:
         entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
     if record.model.head is not None:
@@ -178,6 +183,19 @@ def _checkpoint(record: FinishedRecord) -> str:
         if (gap := last.gap[name]) is not None
     ]
     return f"Best on validation kept ({where}). Gap at the final checkpoint (epoch {last.epoch:g}): {', '.join(gaps)}."
+
+
+def _early_stopping(record: FinishedRecord) -> str | None:
+    """That early stopping ended the run, or why it could not begin to wait; None where there is nothing to say."""
+    rule, stopped = record.budget.early_stopping, early_stop_text(record)
+    if rule is None:
+        return None
+    if stopped is not None:
+        waited = count_text(rule.patience, "evaluation")
+        return f"{sentence(stopped)}: {waited} in a row without a gain on validation."
+    if rule.learned_step is None:
+        return "Never waited: no evaluation beat the same answer for every text beyond chance (p < 0.05)."
+    return None
 
 
 def _interpolation(fraction: float) -> str:

@@ -12,7 +12,9 @@ from torch import Tensor
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
 from finetune.data.views import TextViews
+from finetune.measurement.beyond_chance import beats_trivial
 from finetune.models.load import encoder_parameters, load_model
+from finetune.models.outputs import Outputs
 from finetune.techniques import Unlabelled, hook_of
 from finetune.techniques.rates import decay_strength
 from finetune.training.adaptation import adapted_encoder, apply_encoder
@@ -114,6 +116,7 @@ def build_trainer(
         measured={name: prepared.measured[name] for name in GAP_SPLITS},
         meter=prepared.meter,
         scale=prepared.scale,
+        has_learned=learned_check(prepared),
         collate=collate,
         bf16=prepared.bf16,
         evaluate_in_bf16=prepared.bf16 and recipe.training.kernels == "fast",
@@ -182,7 +185,16 @@ def class_weights(prepared: Prepared) -> Tensor | None:
         present = torch.tensor([float(counts[name]) for name in labels])
         # An answer that no row has is never weighted.
         return rows / (2 * torch.stack([rows - present, present]).clamp(min=1))
-    return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
+    # A class may have no rows where whole groups are left out of a fold; its weight is then used nowhere.
+    return torch.tensor([rows / (len(counts) * max(1, counts[name])) for name in labels])
+
+
+def learned_check(prepared: Prepared) -> Callable[[Outputs], bool] | None:
+    """Whether outputs on validation beat the same answer for every text; None where no rule asks for it."""
+    metric = prepared.metric
+    if metric is None:
+        return None
+    return lambda outputs: beats_trivial(prepared.data.task, metric, *outputs)
 
 
 def build_selector(prepared: Prepared) -> Selector | None:

@@ -8,6 +8,7 @@ from typing import Any
 from finetune.records.schema import Evaluation
 
 GAP_SPLITS = ("train_probe", "validation")  # measured at every evaluation
+HAS_LEARNED = "eval_has_learned"  # beside the metrics, where a rule chooses the checkpoint: 1 or 0
 
 
 def split_scores(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:

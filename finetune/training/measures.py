@@ -13,7 +13,7 @@ from finetune.data.rows import Data
 from finetune.errors import Problem, suggest
 from finetune.measurement.scores import MEASURES, Measure, main_score, measure_of
 from finetune.measurement.units import metric_name, percent_text
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, recipe_budget
 from finetune.techniques import KeptWeights, SelectionRule, hook_of
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def measured_names(recipe: Recipe, data: Data) -> list[str]:
 
 
 def selection_rule(recipe: Recipe) -> tuple[str, SelectionRule | None]:
-    """The technique that chooses the checkpoint (only one may), and its rule; ("", None) without one."""
+    """The technique that chooses the checkpoint (only one may), and its rule in this run; ("", None) without one."""
     rules = ((name, hook_of(technique, KeptWeights.selection_rule)()) for name, technique in recipe.techniques.items())
-    return next(((name, rule) for name, rule in rules if rule is not None), ("", None))
+    epochs = recipe_budget(recipe).epochs
+    return next(((name, rule.within(epochs)) for name, rule in rules if rule is not None), ("", None))
 
 
 def selecting_metric(rule: SelectionRule, measure: Measure) -> str:

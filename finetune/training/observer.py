@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from finetune.records.schema import Evaluation
 from finetune.training.distributed import is_main
-from finetune.training.evaluations import make_evaluation, split_scores
+from finetune.training.evaluations import HAS_LEARNED, make_evaluation, split_scores
 from finetune.training.selection import Selector
 
 
@@ -52,7 +52,8 @@ class RunObserver(TrainerCallback):
         scores = split_scores(kwargs["metrics"])
         self.history.append(make_evaluation(state, self._logs, scores))
         if self.selector is not None:
-            self.selector.observe(state.global_step, state.epoch, scores["validation"])
+            has_learned = bool(kwargs["metrics"][HAS_LEARNED])
+            self.selector.observe(state.global_step, state.epoch, scores["validation"], has_learned)
             control.should_training_stop = control.should_training_stop or self.selector.state.stopped
         if is_main():
             self._on_evaluation(self.history)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,14 +27,16 @@ from finetune.models.load import (
     position_limit,
 )
 from finetune.models.pooling import Pooling
-from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
+from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, with_min_steps
 from finetune.records.environment import has_fast_bf16
+from finetune.records.facts import RateChoice
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
 from finetune.techniques import Budget, ModelChanges, SelectionRule, Unlabelled, hook_of, implementations, refuse_idle
 from finetune.techniques.changes import turned_off
 from finetune.training.adaptation import check_adaptation
 from finetune.training.augmentation import augment_sources, check_augmentation
+from finetune.training.budgets import plan_budget
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
 from finetune.training.head import refuse_unknown_head
@@ -49,6 +50,7 @@ from finetune.training.measures import (
 )
 from finetune.training.names import weight_names
 from finetune.training.phases import CHECKS, DATA, TOKENS, Stopwatch
+from finetune.training.rate_folds import rate_problems
 from finetune.training.run_warnings import (
     balance_warnings,
     budget_warnings,
@@ -91,6 +93,7 @@ class Prepared:
         soft_targets: What is learned instead of the labels of the training rows: (rows, outputs) probabilities, or
             (rows,) numbers; None: the labels.
         keeps_split: Whether the training rows are the split's, so that the run's split file can be used again.
+        rate: The learning rate that was chosen, where the recipe says auto; None before, or where it names one.
     """
 
     recipe: Recipe
@@ -113,6 +116,7 @@ class Prepared:
     interpolation: float | None = None
     soft_targets: NDArray[np.float32] | None = None
     keeps_split: bool = True
+    rate: RateChoice | None = None
 
     def facts(self) -> DataFacts:
         """What the record says of the data."""
@@ -198,7 +202,7 @@ def check_run(recipe: Recipe, data: Data) -> Checked:
         DataError, ModelError, RecipeError: With key, what was found and what to change.
     """
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
-    problems += [*metric_problems(recipe, data), *_process_problems(recipe)]
+    problems += [*metric_problems(recipe, data), *_process_problems(recipe), *rate_problems(recipe, data)]
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
@@ -267,15 +271,6 @@ def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
     if note is None or note in data.notes:
         return fitted, data
     return fitted, replace(data, notes=[*data.notes, note])
-
-
-def plan_budget(recipe: Recipe, data: Data) -> Budget:
-    """Steps and learning rates of a run on this data."""
-    return replace(
-        recipe_budget(recipe),
-        task=data.task,
-        steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
-    )
 
 
 def configured_model(

@@ -16,13 +16,16 @@ class SelectionState:
     """What must survive an interruption.
 
     Attributes:
+        learned_step: Step of the first evaluation that beat the same answer for every text beyond chance; None until
+            then.
         best_step: Step of the best evaluation so far, whose weights are kept; None before the first.
         best: Its (metric, loss), both with "higher is better".
-        reference: The value a gain is counted from.
-        waited: Evaluations in a row without a gain.
+        reference: The value a gain is counted from; None until the run has begun to learn.
+        waited: Evaluations in a row without a gain, since the run has begun to learn.
         stopped: Whether the rule ended training.
     """
 
+    learned_step: int | None = None
     best_step: int | None = None
     best: tuple[float, float] | None = None
     reference: float | None = None
@@ -40,15 +43,22 @@ class Selector:
     """
 
     def __init__(self, rule: SelectionRule, metric: str, loss: str) -> None:
-        self._rule = rule
+        self.rule = rule
         self.metric = metric
         self._loss = loss
         self.state = SelectionState()
 
-    def observe(self, step: int, epoch: float, validation: dict[str, float]) -> bool:
+    def observe(self, step: int, epoch: float, validation: dict[str, float], has_learned: bool) -> bool:
         """Take in an evaluation; returns whether it is the best so far. `state.stopped` says whether to stop.
 
         An undefined metric (nan) is never a gain.
+
+        Args:
+            step: Optimizer steps done.
+            epoch: The same in epochs.
+            validation: Scores and losses.
+            has_learned: Whether it beats the same answer for every text beyond chance. From the first such evaluation
+                on patience counts, whatever the later ones say.
         """
         value = upwards(self.metric, validation[self.metric])
         loss = upwards(self._loss, validation[self._loss])
@@ -56,12 +66,16 @@ class Selector:
         is_best = state.best is None or (value, loss) > state.best
         if is_best:
             state.best, state.best_step = (value, loss), step
-        if state.reference is None or value > state.reference + self._rule.min_delta:
+        if state.learned_step is None and has_learned:
+            state.learned_step = step
+        if state.learned_step is None:
+            return is_best
+        if state.reference is None or value > state.reference + self.rule.min_delta:
             state.reference, state.waited = value, 0
         else:
             state.waited += 1
         # Epochs are counted in whole evaluations; a rounding of 1e-9 must not cost one.
-        state.stopped = state.waited >= self._rule.patience and epoch + 1e-6 >= self._rule.min_epochs
+        state.stopped = state.waited >= self.rule.patience and epoch + 1e-6 >= self.rule.min_epochs
         return is_best
 
     def to_dict(self) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
         refuse_different_starts(prepared, seeds)
         model = load_member(members[0])
         model.load_state_dict(mean_weights(read_weights(members)))
-    record = RecordFile(folder, opening_record(prepared, seeds[0], model), stopwatch, started, None)
+    record = RecordFile(folder, stopwatch, started, None)
+    record.open(opening_record(prepared, seeds[0], model))
     about = f"soup: the mean of the weights of the runs with seeds {', '.join(map(str, seeds))}; nothing was trained"
     warnings = [*warning_texts(prepared), about]
     record.write(warnings=warnings)

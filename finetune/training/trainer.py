@@ -17,7 +17,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback
 
 from finetune.data.tokens import Item, MeasuredSet
-from finetune.errors import Change, RunFailed
+from finetune.errors import Change
 from finetune.measurement.modules import Meter
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.techniques import Budget, OptimizerSteps, has_hook
@@ -27,7 +27,8 @@ from finetune.training.batches import StepLoader
 from finetune.training.callbacks import PartFreezing, StepClock, TechniqueHooks
 from finetune.training.checkpoints import CheckpointWriter, Snapshot, copy_to_host
 from finetune.training.disk import writing_to
-from finetune.training.finite import FiniteWatch, reading_delay
+from finetune.training.evaluations import HAS_LEARNED
+from finetune.training.finite import FiniteWatch, NotFinite, reading_delay
 from finetune.training.names import weight_names
 from finetune.training.objective import Objective
 from finetune.training.outputs import split_outputs
@@ -51,6 +52,8 @@ class RegularizedTrainer(Trainer):
         measured: Name -> split measured at every evaluation (train_probe, validation).
         meter: Turns logits into scores.
         scale: What numbers are scaled by in training; outputs are measured in units of the data.
+        has_learned: Outputs on validation -> whether they beat the same answer for every text beyond chance; None where
+            nobody asks.
         collate: Pads the batches of measured splits.
         bf16: Whether training passes run under bf16 autocast. Weights and losses stay fp32.
         evaluate_in_bf16: Whether evaluations during training run under bf16 autocast, too: of 1,000 rows about one is
@@ -79,6 +82,7 @@ class RegularizedTrainer(Trainer):
         measured: Mapping[str, MeasuredSet],
         meter: Meter,
         scale: TargetScale | None,
+        has_learned: Callable[[Outputs], bool] | None,
         collate: Callable[..., Any],
         bf16: bool,
         evaluate_in_bf16: bool,
@@ -98,6 +102,7 @@ class RegularizedTrainer(Trainer):
         self.measured = measured
         self.meter = meter
         self.scale = scale
+        self.has_learned = has_learned
         self.bf16 = bf16
         self.evaluate_in_bf16 = evaluate_in_bf16
         self.run_state = run_state
@@ -244,8 +249,8 @@ class RegularizedTrainer(Trainer):
             raise failure(self._get_learning_rate(), value)
         return loss
 
-    def _not_finite(self, step: int, epoch: float, rate: float, value: float | str) -> RunFailed:
-        return RunFailed(
+    def _not_finite(self, step: int, epoch: float, rate: float, value: float | str) -> NotFinite:
+        return NotFinite(
             f"the training objective became {value} in step {step} of {self.state.max_steps} (epoch {epoch:.1f}), "
             f"learning rate {rate:.1e}.",
             self._smaller_rate(),
@@ -299,12 +304,14 @@ class RegularizedTrainer(Trainer):
                 self._refuse_infinite(name, logits)
                 scores = self.meter.measure(logits, targets)
                 metrics |= {f"{metric_key_prefix}_{name}_{score}": value for score, value in scores.items()}
+            if self.has_learned is not None:
+                metrics[HAS_LEARNED] = float(self.has_learned(outputs["validation"]))
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
             return metrics
 
     def _refuse_infinite(self, split: str, logits: Any) -> None:
         if not np.isfinite(logits).all():
-            raise RunFailed(
+            raise NotFinite(
                 f"the model's outputs on {split} are not finite after step {self.state.global_step}.",
                 self._smaller_rate(),
             )

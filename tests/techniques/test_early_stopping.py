@@ -15,6 +15,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
+from finetune.records.facts import EarlyStop
+from finetune.reports.run_content import run_facts
 from finetune.techniques import Budget, SelectionRule
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.training.prepare import prepare
@@ -36,12 +38,17 @@ def selector(
     return Selector(SelectionRule("score", patience, min_delta, min_epochs), metric, loss)
 
 
-def feed(chosen: Selector, values: list[float], losses: list[float] | None = None) -> list[tuple[bool, bool]]:
-    """One evaluation an epoch, 10 steps each; returns (best so far, stopped) after each, up to the stop."""
+def feed(
+    chosen: Selector, values: list[float], losses: list[float] | None = None, learns_in: int = 1
+) -> list[tuple[bool, bool]]:
+    """One evaluation an epoch, 10 steps each; returns (best so far, stopped) after each, up to the stop.
+
+    Only the evaluation of epoch `learns_in` beats the trivial answer.
+    """
     seen = []
     for epoch, value in enumerate(values, start=1):
         validation = {"nll": 1.0 if losses is None else losses[epoch - 1], "mse": 1.0, chosen.metric: value}
-        best = chosen.observe(10 * epoch, float(epoch), validation)
+        best = chosen.observe(10 * epoch, float(epoch), validation, epoch == learns_in)
         seen.append((best, chosen.state.stopped))
         if chosen.state.stopped:
             break
@@ -115,9 +122,32 @@ def test_a_gain_before_min_epochs_is_over_saves_the_run() -> None:
 
 def test_a_rounded_epoch_does_not_cost_an_evaluation() -> None:
     chosen = selector(patience=1, min_epochs=2)
-    chosen.observe(10, 0.9999999999, {"accuracy": 0.5, "nll": 1.0})
-    chosen.observe(20, 1.9999999999, {"accuracy": 0.5, "nll": 1.0})
+    chosen.observe(10, 0.9999999999, {"accuracy": 0.5, "nll": 1.0}, True)
+    chosen.observe(20, 1.9999999999, {"accuracy": 0.5, "nll": 1.0}, True)
     assert chosen.state.stopped
+
+
+# --- when it begins to count ------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_not_begun_to_learn_is_not_stopped() -> None:
+    """Six epochs at the majority class, then it takes off, and then it waits."""
+    chosen = selector(patience=2)
+    assert [stopped for _, stopped in feed(chosen, [0.5] * 6 + [0.8, 0.8, 0.7], learns_in=7)] == [False] * 8 + [True]
+    assert (chosen.state.learned_step, chosen.state.best_step) == (70, 70)
+
+
+def test_what_came_before_is_no_mark_to_be_beaten() -> None:
+    """The first evaluation that beats the trivial answer may have less of the metric than a lucky one before it."""
+    chosen = selector(patience=2)
+    assert [stopped for _, stopped in feed(chosen, [0.7, 0.6, 0.65, 0.6, 0.6], learns_in=2)] == [False] * 4 + [True]
+    assert chosen.state.best_step == 10
+
+
+def test_a_run_that_never_begins_goes_to_its_end_and_ships_its_best() -> None:
+    chosen = selector(patience=1)
+    assert not any(stopped for _, stopped in feed(chosen, [0.5, 0.6, 0.5, 0.5, 0.4], learns_in=0))
+    assert (chosen.state.learned_step, chosen.state.best_step) == (None, 20)
 
 
 # --- what ships -------------------------------------------------------------------------------------------
@@ -208,14 +238,16 @@ def test_an_undefined_loss_loses_the_tie() -> None:
 def test_a_state_restored_from_json_goes_on_as_if_nothing_had_happened(values: list[float], cut: int) -> None:
     losses = [1.0, 0.9, 0.8, 0.85, 0.7, 0.9]
     whole, before, after = selector(patience=3), selector(patience=3), selector(patience=3)
-    expected = feed(whole, values, losses)
-    feed(before, values[:cut], losses)
+    expected = feed(whole, values, losses, learns_in=2)
+    feed(before, values[:cut], losses, learns_in=2)
     saved = json.loads(json.dumps(before.to_dict()))
     after.restore(saved)
     assert after.state == before.state
     found = [
         (
-            after.observe(10 * epoch, float(epoch), {"accuracy": values[epoch - 1], "nll": losses[epoch - 1]}),
+            after.observe(
+                10 * epoch, float(epoch), {"accuracy": values[epoch - 1], "nll": losses[epoch - 1]}, epoch == 2
+            ),
             after.state.stopped,
         )
         for epoch in range(cut + 1, len(expected) + 1)
@@ -234,29 +266,49 @@ def budget(epochs: int) -> Budget:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10])
 @pytest.mark.parametrize("patience", [1, 2, 3, 9, 10])
-def test_refused_is_what_could_never_stop(epochs: int, patience: int) -> None:
-    """Told by the rule itself, fed with a score that never moves."""
-    stopped = feed(selector(patience=patience), [0.5] * epochs)[-1][1]
-    problems = EarlyStopping(patience=patience).problems(budget(epochs))
-    assert bool(problems) is not stopped
-    assert all(problem.key == ".patience" for problem in problems)
+def test_patience_that_no_run_can_outlast_is_cut_and_said(epochs: int, patience: int) -> None:
+    """Told by the rule itself, fed with a score that never moves: what stops at the last epoch stops nothing."""
+    stopping = EarlyStopping(patience=patience)
+    rule = stopping.selection_rule().within(epochs)
+    assert stopping.problems(budget(epochs)) == []
+    seen = feed(Selector(rule, "accuracy", "nll"), [0.5] * epochs)
+    is_cut_short = seen[-1][1] and len(seen) < epochs
+    assert [problem.key for problem in stopping.warnings(budget(epochs))] == ([] if is_cut_short else [".patience"])
+    assert rule.patience == (patience if patience < epochs else max(1, epochs - 1))
+    assert (stopping.effect(budget(epochs)) is None) == (rule.patience == patience)
 
 
-def test_min_epochs_that_leave_nothing_to_stop_are_refused() -> None:
-    (problem,) = EarlyStopping(patience=1, min_epochs=5).problems(budget(5))
-    assert (problem.key, problem.found) == (".min_epochs", 5)
-    assert EarlyStopping(patience=1, min_epochs=4).problems(budget(5)) == []
+@pytest.mark.parametrize(
+    ("patience", "min_epochs", "epochs", "is_refused"),
+    [(1, 5, 5, True), (1, 4, 5, False), (1, 3, 5, False), (1, 2, 5, True), (3, 4, 10, True), (3, 5, 10, False)],
+)
+def test_min_epochs_that_never_act_are_refused(patience: int, min_epochs: int, epochs: int, is_refused: bool) -> None:
+    """Told by the rule: does a score that never moves stop later with it, and before the end?"""
+    stopping = EarlyStopping(patience=patience, min_epochs=min_epochs)
+    problems = stopping.problems(budget(epochs))
+    assert [problem.key for problem in problems] == [".min_epochs"] * is_refused
+    with_it, without = (
+        len(feed(selector(patience=patience, min_epochs=least), [0.5] * (epochs + 5))) for least in (min_epochs, 1)
+    )
+    assert (without < with_it < epochs) is not is_refused
 
 
-@pytest.mark.parametrize(("epochs", "patience"), [(3, 3), (2, 7), (1, 1)])
-def test_what_the_refusal_advises_is_accepted(write_recipe: Write, epochs: int, patience: int) -> None:
-    recipe = str(write_recipe(training={"epochs": epochs}, techniques={"early_stopping": {"patience": patience}}))
-    with pytest.raises(RecipeError, match=r"tiny\.yaml: techniques\.early_stopping\.patience: ") as caught:
+@pytest.mark.parametrize(("epochs", "patience", "min_epochs"), [(5, 1, 5), (4, 3, 4), (2, 1, 2), (10, 3, 4), (1, 1, 4)])
+def test_what_the_refusal_advises_is_accepted(write_recipe: Write, epochs: int, patience: int, min_epochs: int) -> None:
+    settings = {"early_stopping": {"patience": patience, "min_epochs": min_epochs}}
+    recipe = str(write_recipe(training={"epochs": epochs}, techniques=settings))
+    with pytest.raises(RecipeError, match=r"tiny\.yaml: techniques\.early_stopping\.min_epochs: ") as caught:
         resolve(recipe)
     advised = [part.split()[0].rstrip(",") for part in typed(caught.value).split("--set ")[1:]]
-    assert len(advised) == 2
+    assert advised
     for setting in advised:
         resolve(recipe, overrides=[setting])
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_every_preset_runs_in_a_short_budget(write_recipe: Write, epochs: int) -> None:
+    for preset in ("light", "medium", "strong", "peft"):
+        resolve(str(write_recipe(training={"epochs": epochs})), preset)
 
 
 def test_an_unknown_metric_is_refused_with_the_closest_known(write_recipe: Write) -> None:
@@ -284,8 +336,12 @@ def test_a_min_delta_that_no_gain_can_be_measured_by_is_refused(write_recipe: Wr
 
 
 @pytest.fixture
-def worsening(write_recipe: Write, tmp_path: Path) -> Callable[..., Path]:
-    """Nine in ten train rows are good, nine in ten validation rows bad: learning makes validation worse."""
+def worsening(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Nine in ten train rows are good, nine in ten validation rows bad: learning makes validation worse.
+
+    No evaluation beats the most frequent class; that they all do is planted, so that patience counts.
+    """
+    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)
     texts = [text for text, _ in labelled_texts(80)]
     train_rows = [(text, "bad" if index % 10 == 0 else "good") for index, text in enumerate(texts[:48])]
     held_rows = [(text, "good" if index % 10 == 0 else "bad") for index, text in enumerate(texts[48:])]
@@ -312,6 +368,25 @@ def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(worsening: Callable
     assert (record.selected.step, record.last.step) == (6, 18)
     assert record.selected.validation["nll"] == losses[0]
     assert record.last.validation["nll"] == losses[2]
+    assert record.budget.early_stopping == EarlyStop(stopped=True, patience=2, learned_step=6)
+    facts = dict(run_facts(record))
+    assert facts["Stopping"].startswith("Stopped early at epoch 3 of 6: 2 evaluations in a row without a gain")
+    assert "Train longer" not in facts["Diagnosis"]
+    assert not [text for text in record.warnings if "training.epochs" in text]
+    plain = train(worsening(), tmp_path / "plain")
+    assert [text for text in plain.warnings if "training.epochs" in text], "it is 36 steps long"
+    assert plain.budget.early_stopping is None
+    assert "early_stopping" not in plain.budget.model_dump()
+
+
+def test_a_run_at_the_majority_class_is_not_stopped_and_says_so(
+    worsening: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # what is planted above: the real rule
+    record = train(worsening(patience=1), tmp_path / "run")
+    assert record.budget.steps_done == record.budget.steps == 36
+    assert record.budget.early_stopping == EarlyStop(stopped=False, patience=1, learned_step=None)
+    assert dict(run_facts(record))["Stopping"].startswith("Never waited")
 
 
 def test_what_ships_gives_the_predictions_of_the_selected_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
@@ -346,8 +421,10 @@ def test_min_epochs_keeps_a_run_going(worsening: Callable[..., Path], tmp_path: 
 
 
 def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
-    record = train(worsening(patience=5, min_epochs=5), tmp_path / "run")
+    record = train(worsening(patience=5), tmp_path / "run")
     assert record.budget.steps_done == 36
+    assert record.budget.early_stopping is not None
+    assert not record.budget.early_stopping.stopped, "the last evaluation ends no run early"
     assert record.selected.step == 6
     plain = train(worsening(), tmp_path / "plain")
     assert plain.history == record.history
@@ -356,7 +433,9 @@ def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[.
     )
 
 
-def test_a_best_epoch_with_an_undefined_score_ships_too(write_recipe: Write, still_model: Path, tmp_path: Path) -> None:
+def test_a_best_epoch_with_an_undefined_score_ships_too(
+    write_recipe: Write, still_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An L1 penalty that empties the head makes outputs constant: loss is defined, correlation is not.
 
     The head of the checkpoint predicts 0, far from the training targets: moving there makes validation worse from epoch
@@ -384,6 +463,7 @@ def test_a_best_epoch_with_an_undefined_score_ships_too(write_recipe: Write, sti
         "validation_size": None,
         "test_size": None,
     }
+    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)
     techniques = {"l1": {"strength": 1000.0}, "early_stopping": {"metric": "loss", "patience": 2}}
     recipe = write_recipe(model=tmp_path / "zero", data=files, training={"epochs": 6}, techniques=techniques)
     record = train(recipe, tmp_path / "run")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finetune.techniques.budget import Budget
 
 
 @dataclass(frozen=True)
 class SelectionRule:
-    """When to stop and which checkpoint to keep; see the `early_stopping` technique for the meaning."""
+    """When to stop and which checkpoint to keep; see the `early_stopping` technique for the meaning.
+
+    Patience counts from the first evaluation that beats the same answer for every text beyond chance, whichever
+    technique the rule is of.
+    """
 
     metric: str
     patience: int
     min_delta: float
     min_epochs: int
+
+    def within(self, epochs: int) -> SelectionRule:
+        """The rule in a run of this many epochs: it cannot wait for more evaluations than follow the first."""
+        return replace(self, patience=max(1, min(self.patience, epochs - 1)))
 
 
 class KeptWeights:

@@ -1,0 +1,119 @@
+"""Whether one set of predictions scores better than another on the same rows, beyond chance; and the trivial one.
+
+The statistic is the difference of a score, its standard error the jackknife's over rows (or over groups of rows), its
+reference the t distribution with one degree of freedom less than there are rows. Of a score that is a mean over rows
+(accuracy, log loss, squared error) this is the paired t-test; macro-F1 or a correlation have no summands of their own,
+and their standard error is that of the leave-one-out values (Efron and Stein 1981, "The jackknife estimate of
+variance").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.measurement.scores import LOSSES, MEASURES, Floats, row_terms, scores_from_sums
+
+LEVEL = 0.05  # one-sided
+_LEAST = 1e-12  # a smaller difference is rounding
+# Where no answer that is the same for every text is better than label frequencies, or the mean. (To predict a label of
+# every text has a better F1 than to predict none; the median has a smaller absolute error than the mean.)
+_BEST_IN = {
+    "single_label": ("accuracy", "macro_f1", "mcc", "nll", "brier"),
+    "multi_label": ("nll", "brier"),
+    "regression": ("pearson", "mse"),
+}
+
+
+def better_p(
+    task: str,
+    metric: str,
+    first: NDArray[Any],
+    second: NDArray[Any],
+    targets: NDArray[Any],
+    groups: Sequence[Any] | None = None,
+) -> float:
+    """One-sided p-value of "the first predictions are better than the second"; 1 where they are not.
+
+    A metric that is no function of sums over rows (average precision, ECE, Spearman, one of the user's) is replaced by
+    the evaluation loss of the task. A constant has no correlation, which counts as 0.
+
+    Args:
+        task: single_label, multi_label or regression.
+        metric: What is compared.
+        first: Logits, (rows, K).
+        second: Logits of the same rows.
+        targets: As of `compute_scores`.
+        groups: Of each row, where rows of one group are no independent observations.
+    """
+    one, two = (_unit_terms(row_terms(task, logits, targets), groups) for logits in (first, second))
+    units, total_one, total_two = len(one), one.sum(axis=0), two.sum(axis=0)
+    difference = _value(task, metric, total_one) - _value(task, metric, total_two)
+    if units < 2 or not float(difference) > _LEAST:
+        return 1.0
+    left_out = _value(task, metric, total_one - one) - _value(task, metric, total_two - two)
+    error = math.sqrt((units - 1) / units * float(((left_out - left_out.mean()) ** 2).sum()))
+    if error == 0:
+        return 0.0
+    from scipy.stats import t  # slow to import, and needed here only
+
+    p = float(t.sf(float(difference) / error, units - 1))
+    return p if math.isfinite(p) else 1.0
+
+
+def beats_trivial(task: str, metric: str, logits: NDArray[Any], targets: NDArray[Any]) -> bool:
+    """Whether predictions beat the best answer that is the same for every text, with p < 0.05: see `better_p`.
+
+    That answer is made from the very rows it is measured on, so that no answer of its kind can beat it.
+
+    Args:
+        task: As above.
+        metric: What is compared; the evaluation loss in place of one in which another such answer would be better: F1,
+            exact match and average precision of several labels, absolute error and Spearman of numbers, ECE, the
+            user's own.
+        logits: (rows, K).
+        targets: As of `compute_scores`.
+    """
+    if not np.isfinite(logits).all():
+        return False
+    outputs = logits.shape[1] if logits.ndim > 1 else 1
+    trivial = np.tile(constant_logits(task, targets, outputs), (len(logits), 1))
+    compared = metric if metric in _BEST_IN[task] else MEASURES[task].loss
+    return better_p(task, compared, logits, trivial, targets) < LEVEL
+
+
+def constant_logits(task: str, targets: NDArray[Any], outputs: int) -> Floats:
+    """The same answer for every text, (outputs,): the label frequencies of these rows; of numbers, their mean.
+
+    The predicted class is the most frequent one. A frequency is kept half a row off 0 and 1, so that its logarithm is
+    finite.
+    """
+    rows = len(targets)
+    if task == "regression":
+        return np.array([targets.mean()], dtype=np.float64)
+    if task == "multi_label":
+        frequencies = np.clip(targets.mean(axis=0), 0.5 / rows, 1 - 0.5 / rows)
+        return np.asarray(np.log(frequencies / (1 - frequencies)), dtype=np.float64)
+    return np.asarray(np.log(np.maximum(np.bincount(targets, minlength=outputs), 0.5) / rows))
+
+
+def _unit_terms(terms: Floats, groups: Sequence[Any] | None) -> Floats:
+    """Terms of each row, or their sums over each group."""
+    if groups is None:
+        return terms
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((int(group.max()) + 1, terms.shape[1]))
+    np.add.at(sums, group, terms)
+    return sums
+
+
+def _value(task: str, metric: str, sums: Floats) -> Floats:
+    """With "higher is better", (…, terms) -> (…)."""
+    scores = scores_from_sums(task, sums)
+    name = metric if metric in scores else MEASURES[task].loss
+    values = np.nan_to_num(scores[name], nan=0.0) if name == "pearson" else scores[name]
+    return np.asarray(-values if name in LOSSES else values)
