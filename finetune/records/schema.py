@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
+from finetune.records.facts import CodeVersion, Decision, Device, ModelFacts, RunBudget, RunTime
 from finetune.records.frozen import Frozen
 from finetune.tasks import Task
 
@@ -137,6 +137,11 @@ class RunRecord(Frozen):
     weights: dict[str, WeightGroup] = Field({})
     warnings: list[str] = Field([])
     time: RunTime = RunTime()
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What the preset chose by the data, rule by rule; none of a preset that lists its techniques."""
+        return [Decision.model_validate(decision) for decision in self.recipe.get("decisions", [])]
 
     def finish(self, **changes: Any) -> "FinishedRecord":
         """The record of the same run, finished.

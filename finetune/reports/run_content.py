@@ -115,6 +115,7 @@ def _spread(name: str, values: list[float | None]) -> str:
 def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    entries += [("Chosen", decision.text) for decision in record.decisions]
     if record.model.pooling is not None:
         entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
     if record.selected.share is not None:

@@ -17,7 +17,7 @@ from finetune.records.store import RunFolder
 from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
-from finetune.workflows.folders import find_runs
+from finetune.workflows.folders import check_same_run, find_runs
 from finetune.workflows.results import RunResult
 
 if TYPE_CHECKING:
@@ -222,7 +222,8 @@ def _run_seeds(
 
 
 def _announce(prepared: Prepared, listener: Listener) -> None:
-    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}"):
+    decisions = (decision.text for decision in prepared.recipe.decisions)
+    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}", *decisions):
         listener.notice(note)
     for warning in prepared.warnings:
         listener.notice(warning.for_command_line(), "warning")
@@ -255,6 +256,8 @@ class _OneSeed:
         record = self.folder.read() if self.resume else None
         if record is not None:
             self._check_data(record.data.fingerprint)
+            if self.prepared.recipe.decisions:
+                check_same_run(self.folder, self.prepared.recipe, self.seed)
             if isinstance(record, FinishedRecord):
                 self.listener.notice(f"{self.folder.path} is finished already; nothing to do.")
                 return record
