@@ -48,7 +48,7 @@ def decided_origins(recipe: Recipe) -> dict[str, str]:
     """Dotted key -> the rule that set it; of a technique also its name alone, and of the chosen preset its file."""
     if recipe.choices is None:
         return {}
-    origins = {}
+    origins: dict[str, str] = {}
     for decision in recipe.decisions:
         if "preset" in decision.set:
             file = _base_preset(decision.set["preset"]).origin.text

@@ -201,7 +201,7 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     training: TrainingSection = TrainingSection()
-    techniques: dict[str, SerializeAsAny[Technique]] = {}
+    techniques: dict[str, SerializeAsAny[Technique]] = Field({})
     rules: dict[str, Any] = Field(
         {}, description="Settings as written, of all techniques, where some depend on the size of the data."
     )

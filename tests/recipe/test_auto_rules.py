@@ -76,7 +76,9 @@ def test_no_rule_fires_where_nothing_is_known(name: str) -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_evidence_is_a_row_of_the_results_or_said_to_be_missing(rule: Rule) -> None:
     if rule.evidence == NO_EVIDENCE:
-        assert not {key for key in rule.set if key != "preset"}, "a value that differs from plain training needs evidence"
+        assert not {key for key in rule.set if key != "preset"}, (
+            "a value that differs from plain training needs evidence"
+        )
         return
     assert rule.evidence.startswith("docs/results.md, ")
     named = re.findall(r"`[^`]+`", rule.evidence)
