@@ -42,6 +42,7 @@ FACTS: dict[str, Fact] = {
     "score": Fact("Main score, which selects.", ("accuracy", "macro_f1", "mcc", "other")),
     "words": Fact("Median number of words, between spaces, of the training texts."),
     "long_texts": Fact("Fraction of the training texts with more words than data.max_length; at least these are cut."),
+    "unlabelled": Fact("Texts without labels that are given beside the rows (data.unlabelled)."),
     "pooling": Fact("What the head reads.", ("cls", "mean", "attention")),
     "width": Fact("Hidden units of the encoder: 384 of MiniLM, 768 of BERT-base."),
 }

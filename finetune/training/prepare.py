@@ -212,7 +212,7 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
-    """The recipe with what its preset chooses for this data, and the settings and epochs that it asks for at its size."""
+    """The recipe with what its preset chooses for this data, and the settings and epochs that it wants at its size."""
     rows, exclusive = len(data.train), data.task == "single_label"
     if recipe.choices is not None:
         recipe = choose(recipe, measure_facts(recipe, data))

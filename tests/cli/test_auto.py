@@ -20,6 +20,7 @@ from finetune.recipe import choose, resolve
 from finetune.records.store import RunFolder
 from finetune.training.choice_facts import measure_facts
 from finetune.training.prepare import load_data, prepare
+from finetune.training.runner import run_seed
 from tests.cli.invoking import error_lines, invoke, program
 from tests.conftest import labelled_texts, write_csv
 from tests.experiments.inline import REFERENCE
@@ -110,29 +111,28 @@ def test_a_decision_is_printed_recorded_and_in_the_summary(recipe: Path) -> None
     assert said[:60] in Path("one/report.md").read_text(encoding="utf-8").replace("\\", "")
 
 
+def cut(recipe: Path, step: int) -> None:
+    """Press Ctrl-C in a run."""
+    prepared = prepare(resolve(recipe, "mine.yaml").recipe)
+    with pytest.raises(KeyboardInterrupt):
+        run_seed(prepared, 0, RunFolder(Path("cut")), [InterruptAt(step)], False)
+
+
 def test_a_run_that_chose_is_resumed_to_the_same_weights(recipe: Path) -> None:
     whole = finetune.run(recipe, preset="mine.yaml", output="whole")
-    asked = prepare(resolve(recipe, "mine.yaml").recipe)
-    from finetune.training.runner import run_seed
-
-    with pytest.raises(KeyboardInterrupt):
-        run_seed(asked, 0, RunFolder(Path("cut")), [InterruptAt(8)], False)
+    cut(recipe, 8)
     done("run", recipe, "--preset", "mine.yaml", "-o", "cut", "--resume")
     assert_same_weights(Path("whole"), Path("cut"))
     assert whole.record.decisions[0].set["training.learning_rate"] == 0.004
 
 
 def test_other_rules_or_settings_than_those_that_started_a_run_do_not_resume_it(recipe: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        from finetune.training.runner import run_seed
-
-        run_seed(prepare(resolve(recipe, "mine.yaml").recipe), 0, RunFolder(Path("cut")), [InterruptAt(6)], False)
-    changed = invoke(
-        "run", recipe, "--preset", "mine.yaml", "--set", "training.learning_rate=0.1", "-o", "cut", "--resume"
-    )
+    cut(recipe, 6)
+    command = ("run", recipe, "--preset", "mine.yaml", "-o", "cut", "--resume")
+    changed = invoke(*command, "--set", "training.learning_rate=0.1")
     assert "is a run of another recipe: --set training.learning_rate: None then, 0.1 now" in changed.stderr
     write_rules({**RULES, "more": {**RULES["more"], "when": {"rows": "from 40"}}})
-    changed = invoke("run", recipe, "--preset", "mine.yaml", "-o", "cut", "--resume")
+    changed = invoke(*command)
     assert len(error_lines(changed.stderr)) == 1
     assert "is a run of another recipe: rule more of mine: " in changed.stderr
 
@@ -163,9 +163,8 @@ def keys(recipe: Path, *presets: str) -> dict[str, str]:
 def test_keys_are_by_what_was_chosen(recipe: Path) -> None:
     before = keys(recipe, "none", "mine.yaml")
     other_reason = {**RULES["more"], "because": "For another reason."}
-    write_rules(
-        {**RULES, "more": other_reason, "idle": {"when": {"rows": "from 9999"}, "set": {"preset": "strong"}, **SAID}}
-    )
+    idle = {"when": {"rows": "from 9999"}, "set": {"preset": "strong"}, **SAID}
+    write_rules({**RULES, "more": other_reason, "idle": idle})
     assert keys(recipe, "none", "mine.yaml") == before
     write_rules({**RULES, "more": {**RULES["more"], "set": {"training.learning_rate": 0.003}}})
     after = keys(recipe, "none", "mine.yaml")
@@ -213,6 +212,7 @@ def test_facts_are_measured_on_the_training_rows(recipe: Path) -> None:
         "largest_class": 0.5,
         "score": "accuracy",
         "words": found["words"],
+        "unlabelled": 0,
         "pooling": "cls",
         "width": 16,
     }
@@ -220,9 +220,8 @@ def test_facts_are_measured_on_the_training_rows(recipe: Path) -> None:
 
 def test_facts_of_numbers_and_of_a_missing_model(recipe: Path, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "numbers.csv", ["text", "label"], [(f"text {row}", row / 7) for row in range(60)])
-    asked = resolve(
-        recipe, "auto", model="missing/model", overrides={"data.source": str(rows), "data.task": "regression"}
-    )
+    overrides = {"data.source": str(rows), "data.task": "regression"}
+    asked = resolve(recipe, "auto", model="missing/model", overrides=overrides)
     found = measure_facts(asked.recipe, load_data(asked.recipe.data))
     assert [found[name] for name in ("classes", "rarest_class", "pooling", "width", "score")] == [None] * 4 + ["other"]
     assert "other-tasks" in [decision.rule for decision in choose(asked.recipe, found).decisions]

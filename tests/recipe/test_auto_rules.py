@@ -33,6 +33,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "score": "accuracy",
         "words": 20,
         "long_texts": 0.0,
+        "unlabelled": 0,
         "pooling": "mean",
         "width": 384,
     }
