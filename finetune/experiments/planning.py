@@ -22,7 +22,8 @@ from finetune.recipe import Recipe
 from finetune.records.comparison import ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.report import Group
 from finetune.records.schema import FinishedRecord
-from finetune.training.prepare import check_run
+from finetune.training.facts import declared_cost
+from finetune.training.prepare import check_run, plan_budget
 
 
 def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: Loader) -> list[Job]:
@@ -45,7 +46,8 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
                 name = f"{_slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
-                jobs.append(Job(entry, recipe, _work(recipe, loaded)))
+                cost = declared_cost(recipe, plan_budget(recipe, loaded))
+                jobs.append(Job(entry, recipe, _work(recipe, loaded), cost))
     if problems:
         raise RecipeError([problem for number, problem in enumerate(problems) if problem not in problems[:number]])
     most = max(job.work for job in jobs)
@@ -102,7 +104,7 @@ def plan_refit(folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> J
         options=options,
         code=run.entry.code,
     )
-    return Job(entry, run.recipe, run.work)
+    return Job(entry, run.recipe, run.work, run.cost)
 
 
 def make_manifest(

@@ -46,6 +46,7 @@ def recipe_budget(recipe: Recipe) -> Budget:
         learning_rate=recipe.training.learning_rate,
         steps_per_epoch=_steps_per_epoch(recipe),
         warmup=recipe.training.warmup,
+        rows=planned_rows(recipe.data),
     )
 
 

@@ -6,6 +6,7 @@ from finetune.techniques.conflicts import conflicts, refuse_idle
 from finetune.techniques.hooks import (
     Augmentation,
     Description,
+    FirstStage,
     Gradients,
     KeptWeights,
     Losses,
@@ -19,6 +20,7 @@ from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
 from finetune.techniques.hooks.model import HeadValues, TrainingRows
+from finetune.techniques.hooks.stage import Stage
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
@@ -37,6 +39,7 @@ __all__ = [
     "BatchAugment",
     "Budget",
     "Description",
+    "FirstStage",
     "GradientView",
     "Gradients",
     "HeadValues",
@@ -46,6 +49,7 @@ __all__ = [
     "OptimizerSteps",
     "Part",
     "SelectionRule",
+    "Stage",
     "StepView",
     "Technique",
     "TokenFacts",

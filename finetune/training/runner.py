@@ -27,7 +27,7 @@ from finetune.training.failures import explain
 from finetune.training.final_weights import FinalWeights
 from finetune.training.head import start_head
 from finetune.training.observer import RunObserver
-from finetune.training.phases import HEAD, MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
+from finetune.training.phases import FIRST_STAGE, HEAD, MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
 from finetune.training.prepare import Prepared
 from finetune.training.record import (
     RecordFile,
@@ -37,6 +37,7 @@ from finetune.training.record import (
     warning_texts,
 )
 from finetune.training.saving import prediction_arrays, save_model, save_predictions
+from finetune.training.stage import run_stages
 from finetune.training.weights import weight_statistics
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class Run:
         earlier: RunTime | None = None,
     ) -> None:
         self.prepared = prepared
+        self.seed = seed
         self.folder = folder
         self.loaded = loaded
         self.stopwatch = stopwatch
@@ -171,6 +173,8 @@ class Run:
         """Train from the start, or from a complete checkpoint to where the run would have ended."""
         trainer = self.trainer
         if checkpoint is None:
+            with self.stopwatch.phase(FIRST_STAGE):
+                run_stages(self.prepared, trainer.model, self.seed, trainer.args.device)
             with self.stopwatch.phase(HEAD):
                 start_head(self.prepared, trainer.model, class_weights(self.prepared), trainer.args.device)
         else:
