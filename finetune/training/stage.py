@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,22 @@ def run_stages(prepared: Prepared, model: Any, seed: int, device: torch.device) 
             embed=lambda chosen: embeddings(model, inputs(chosen)),
             train=trainer,
         )
-        with same_random_state():
+        with same_random_state(), _without_hooks(model):
             hook_of(technique, FirstStage.before_training)(stage)
         share_weights(model)
+
+
+@contextlib.contextmanager
+def _without_hooks(model: nn.Module) -> Iterator[None]:
+    """Forward hooks of techniques change passes of the run's own objective (mixtures, noise); they do not act inside."""
+    before = [(module, module._forward_pre_hooks, module._forward_hooks) for module in model.modules()]
+    for module, _, _ in before:
+        module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+    try:
+        yield
+    finally:
+        for module, ahead, behind in before:
+            module._forward_pre_hooks, module._forward_hooks = ahead, behind
 
 
 def _has_stage(technique: Any) -> bool:
@@ -138,7 +152,7 @@ class _StageTrainer:
             return 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._prepared.bf16):
             part = loss(own) * (len(own) / len(batch))
-        part.backward()  # type: ignore[no-untyped-call]
+        part.backward()
         return float(part.detach())
 
     def _refuse_infinite(self, value: float, step: int) -> None:

@@ -223,6 +223,22 @@ def test_weights_that_do_not_train_stay_in_the_stage_too(
     assert changed <= {name for name, value in model.named_parameters() if value.requires_grad}
 
 
+def test_noise_and_mixtures_of_other_techniques_do_not_act_in_the_stage(
+    write_recipe: Write, spread_model: Path
+) -> None:
+    others: dict[str, Any] = {"mixup": {}, "fgm": {}, "neftune": {}, "hidden_noise": {}, "layer_drop": {}}
+    found = []
+    for techniques in (SMALL, {**others, **SMALL}):
+        prepared = prepare(resolve(str(write_recipe(model=spread_model, techniques=techniques))).recipe)
+        model = build_model(prepared, 0).model
+        hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+        run_stages(prepared, model, 0, CPU)
+        after = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+        assert after == hooks
+        found.append(model.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
 # --- resume and processes --------------------------------------------------------------------------------------
 
 
