@@ -134,15 +134,16 @@ def _rule_problems(rule: Rule) -> Iterator[Problem]:
     if not rule.set and not rule.advise:
         yield Problem("does nothing: give it set, advise or both.", found=rule.when)
     for field in ("because", "advise"):
-        unknown = _unknown_names(getattr(rule, field))
-        if unknown:
+        unknown = _unknown_name(getattr(rule, field))
+        if unknown is not None:
             why = f"names {{{unknown}}}, which is no fact.{suggest(unknown, FACTS)} Double a brace that is a brace."
             yield Problem(why, f".{field}", found=getattr(rule, field))
 
 
-def _unknown_names(text: str) -> str:
+def _unknown_name(text: str) -> str | None:
+    """What stands between braces and is no fact; None where all are. Formats, such as {rows:5}, are none either."""
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
-    except ValueError:
+        parts = [(name, *rest) for _, name, *rest in string.Formatter().parse(text) if name is not None]
+    except ValueError:  # a single brace
         return text
-    return next((name for name in names if name not in FACTS), "")
+    return next((name for name, form, conversion in parts if name not in FACTS or form or conversion), None)

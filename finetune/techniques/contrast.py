@@ -122,9 +122,9 @@ class Contrast(Technique, FirstStage):
     Relations: `head_start` fits the head after it. `head_first` follows it, too: the head then learns on the new
     features. `lora` and `train_only` train nothing else here, at this learning rate. With `freeze` of all layers there
     is nothing to train: refused. `dropout` and `mixout` act in this stage too; noise and mixtures of passes (`neftune`,
-    `hidden_noise`, `layer_drop`, `mixup`, `fgm`) do not. `l2_sp`, `mixout` and `wise_ft` pull towards the weights before this stage, so they
-    undo a part of it. `training.class_weights` and `sampling` do not change the pairs: a class leads as many as it has
-    rows.
+    `hidden_noise`, `layer_drop`, `mixup`, `fgm`) do not. `l2_sp`, `mixout` and `wise_ft` pull towards the weights
+    before this stage, so they undo a part of it. `training.class_weights` and `sampling` do not change the pairs: a
+    class leads as many as it has rows.
     Evidence: paraphrase-mpnet, against its own frozen features with logistic regression: +4 to +18 points on five of
     six sets at 8 rows per class, −0.3 on the other; +0.7 to +25 at 64 (SetFit's published files). OpenAutoNLU (2026)
     goes over to plain fine-tuning above 80 rows per class. Against fine-tuning of the same encoder from these defaults:

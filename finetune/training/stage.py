@@ -65,7 +65,7 @@ def run_stages(prepared: Prepared, model: Any, seed: int, device: torch.device) 
 
 @contextlib.contextmanager
 def _without_hooks(model: nn.Module) -> Iterator[None]:
-    """Forward hooks of techniques change passes of the run's own objective (mixtures, noise); they do not act inside."""
+    """Forward hooks of techniques change passes of the run's own objective (mixtures, noise): they rest inside."""
     before = [(module, module._forward_pre_hooks, module._forward_hooks) for module in model.modules()]
     for module, _, _ in before:
         module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()

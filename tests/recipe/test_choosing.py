@@ -188,6 +188,8 @@ def test_other_recipes_are_as_they_were() -> None:
         ({"set": {"training.seeds": [1]}, **SAID}, "rules.odd.set.training.seeds: seeds are the user's"),
         ({"advise": "Use {rowz}.", **SAID}, "rules.odd.advise: names {rowz}, which is no fact. Did you mean rows?"),
         ({"advise": "Use {.", **SAID}, "rules.odd.advise: names"),
+        ({"advise": "Use contrast: {}.", **SAID}, "rules.odd.advise: names {}, which is no fact."),
+        ({"advise": "Use {rows:9}.", **SAID}, "rules.odd.advise: names {rows}, which is no fact."),
         ("none", "rules.odd: expected when, set, advise, because, evidence, found 'none'."),
     ],
 )

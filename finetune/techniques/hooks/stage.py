@@ -66,7 +66,7 @@ class FirstStage:
     def before_training(self, stage: Stage) -> None:
         """Train the model in place. Several techniques act in the order of the preset.
 
-        Modules that techniques changed act in a stage (dropout, adapters), their forward hooks do not (noise, mixtures).
+        Modules that techniques changed act in it (dropout, adapters), their forward hooks do not (noise, mixtures).
         A run that is killed in a stage repeats it. Random streams are put back afterwards, so that batches and dropout
         masks of fine-tuning are those of a run without it. Its cost belongs into `training_cost`.
         """
