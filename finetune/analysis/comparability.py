@@ -1,4 +1,4 @@
-"""Which runs may be compared: those that differ in their techniques and seeds alone."""
+"""Which runs may be compared: those that differ in their techniques and seeds, and in what a preset chose, alone."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ MAY_DIFFER = (
     "model.id",
 )
 MAY_DIFFER_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve
+DECIDED_WITH = {"training.min_steps": "training.epochs"}  # what a preset's choice of a key may change beside it
 SHOWN = 5  # differences in one message
 
 
@@ -35,7 +36,7 @@ def check_comparable(collection: Collection) -> None:
         OutputError: Names both folders and what differs.
     """
     is_curve = collection.kind == "curve"
-    may_differ = (*MAY_DIFFER, *(MAY_DIFFER_BY_SIZE if is_curve else ()))
+    may_differ = (*MAY_DIFFER, *(MAY_DIFFER_BY_SIZE if is_curve else ()), *_decided(collection.records))
     first_of_replicate: dict[Hashable, Path] = {}
     settings, techniques, rows = _Agreement(), _Agreement(), _Agreement()
     for run in collection.runs:
@@ -51,6 +52,12 @@ def check_comparable(collection: Collection) -> None:
         techniques.check(run.variant, path, _techniques(record))
         fingerprint = {"the fingerprint of its rows": record.data.fingerprint}
         rows.check(_same_rows(run.fold, record, is_curve), path, fingerprint)
+
+
+def _decided(records: Sequence[RunRecord]) -> list[str]:
+    """Keys of the budget that a preset chose by the data: the report says so (`decided_budgets`)."""
+    keys = [key for record in records for decision in record.decisions for key in decision.set]
+    return [*keys, *(DECIDED_WITH[key] for key in keys if key in DECIDED_WITH)]
 
 
 class _Agreement:

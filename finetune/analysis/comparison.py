@@ -11,7 +11,7 @@ from finetune.advice.comparison import caveats, headline
 from finetune.analysis.classes import class_scores
 from finetune.analysis.collect import collect
 from finetune.analysis.collection import Collection
-from finetune.analysis.conditions import differing_conditions
+from finetune.analysis.conditions import decided_budgets, differing_conditions
 from finetune.analysis.details import learning_curve, reliability, weight_summaries
 from finetune.analysis.differences import Differences, all_differences, decompose, pairs
 from finetune.analysis.disagreements import disagreements
@@ -64,7 +64,7 @@ def _group(results: Results) -> Group:
         resolvable=_resolvable(results),
         baselines=simple_models(results),
     )
-    conditions = differing_conditions(collection.records)
+    conditions = [*decided_budgets(variants), *differing_conditions(collection.records)]
     return group.model_copy(update={"headline": headline(group), "caveats": [*conditions, *caveats(group)]})
 
 
@@ -82,6 +82,7 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         baseline=entry.baseline,
         technique=entry.technique,
         techniques=entry.techniques,
+        decisions=variant.records[0].decisions if variant.records else [],
         cost=float(variant.records[0].budget.cost) if variant.records else 1.0,
         seconds=seconds,
         seconds_ratio=ratio,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from finetune.measurement.scores import measure_of
+from finetune.records.report import VariantReport
 from finetune.records.schema import RunRecord
 
 CONDITIONS: Mapping[str, Callable[[RunRecord], object]] = {
@@ -18,6 +19,25 @@ CONDITIONS: Mapping[str, Callable[[RunRecord], object]] = {
     "versions of transformers": lambda record: record.versions.get("transformers"),
 }
 SHOWN = 4
+
+
+def decided_budgets(variants: Sequence[VariantReport]) -> list[str]:
+    """A sentence per preset that chose values of the training section, which others do not share."""
+    sentences = []
+    for variant in variants:
+        chosen = {
+            key: value
+            for decision in variant.decisions
+            for key, value in decision.set.items()
+            if key.startswith("training.")
+        }
+        if chosen and not all(other.decisions for other in variants):  # in an ablation, all share them
+            settings = ", ".join(f"{key}={value}" for key, value in chosen.items())
+            sentences.append(
+                f"{variant.name} chose {settings} by the data: its difference to presets that keep the recipe's values "
+                "is one of these values, too."
+            )
+    return sentences
 
 
 def differing_conditions(records: Sequence[RunRecord]) -> list[str]:

@@ -112,6 +112,7 @@ def _point(results: Results, variant: VariantResults, differences: Differences) 
         epochs=records[0].recipe["training"]["epochs"] if records else None,
         steps=records[0].budget.steps if records else None,
         techniques=variant.entry.techniques,
+        decisions=records[0].decisions if records else [],
         runs=[run_entry(run) for run in variant.all_runs],
         **results.summaries(variant),
         tfidf=_tfidf(records, results.reported, results.measure.score),

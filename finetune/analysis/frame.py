@@ -12,7 +12,7 @@ from finetune.measurement.units import count_text, difference_unit, higher_is_be
 from finetune.records.frame import ReportFrame, Unit
 from finetune.records.schema import Baseline, RunRecord, Scores
 
-NOT_SHOWN = ("techniques", "rules", "preset")  # keys of the recipe that differ between variants
+NOT_SHOWN = ("techniques", "rules", "choices", "decisions", "preset")  # keys of the recipe that differ between variants
 
 
 def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) -> dict[str, Any]:

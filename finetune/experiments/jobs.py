@@ -19,11 +19,13 @@ class Job:
         entry: Kind, content key, folder, inputs, options and the place in the table.
         recipe: Of the run; its only seed is the entry's.
         work: What it costs without techniques, as a fraction of the most expensive job.
+        cost: Declared training time of its techniques on its data, as a multiple of plain fine-tuning.
     """
 
     entry: JobEntry
     recipe: Recipe
     work: float = 1.0
+    cost: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     """
     content: dict[str, Any] = recipe.to_dict()
     del content["name"], content["training"]["seeds"]
-    content.pop("rules", None)  # the techniques are those that the rules gave
+    for origin in ("rules", "choices", "decisions"):
+        content.pop(origin, None)  # the values are those that they gave
     del content["training"]["min_steps"]  # the epochs are those that it gave
     for key in (*PATHS, *READING_KEYS):
         del content["data"][key]

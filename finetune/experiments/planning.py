@@ -18,6 +18,8 @@ from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
 from finetune.recipe import Recipe
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
+from finetune.training.budgets import plan_budget
+from finetune.training.facts import declared_cost
 from finetune.training.prepare import check_run
 from finetune.training.rate_folds import row_passes
 
@@ -42,7 +44,8 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
                 name = f"{slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
-                jobs.append(Job(entry, recipe, row_passes(recipe, loaded)))
+                cost = declared_cost(recipe, plan_budget(recipe, loaded))
+                jobs.append(Job(entry, recipe, row_passes(recipe, loaded), cost))
     if problems:
         raise RecipeError([problem for number, problem in enumerate(problems) if problem not in problems[:number]])
     most = max(job.work for job in jobs)

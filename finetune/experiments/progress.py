@@ -12,7 +12,6 @@ from finetune.experiments.scheduler import Planned
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord, Scores
-from finetune.training.facts import declared_cost
 
 Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
 
@@ -102,7 +101,7 @@ def _work_done(state: JobState) -> float:
 def look_up(folder: ComparisonFolder, job: Job) -> JobState:
     """What an earlier command left of a job. Changes nothing."""
     run = folder.run(job.entry)
-    state = JobState(job, "waiting", job.work * declared_cost(job.recipe))
+    state = JobState(job, "waiting", job.work * job.cost)
     if not run.record_path.exists():
         return state
     try:

@@ -138,8 +138,16 @@ def _check_presets(names: Sequence[str], least: int) -> None:
         )
 
 
-def ablation_variants(preset: Preset, options: Options) -> tuple[list[Variant], list[str]]:
+def ablation_variants(
+    preset: Preset, options: Options, folds: int | None, data: Loader
+) -> tuple[list[Variant], list[str]]:
     """`none`, the preset, the preset without each of its techniques, and each technique alone.
+
+    Args:
+        preset: Name, path or content; "own" stands for the techniques that the recipe lists itself.
+        options: Of all variants.
+        folds: Of cross-validation.
+        data: Read here for a preset that chooses by the data.
 
     Returns:
         The variants, and what had to be left out with its reason (a part that cannot stand without another).
@@ -151,14 +159,19 @@ def ablation_variants(preset: Preset, options: Options) -> tuple[list[Variant], 
     name = preset_name(preset)
     chosen = None if preset == OWN else preset
     complete = options.resolve(chosen)
+    if complete.choices is not None:  # its parts are what it chooses for this data, with the budget that goes with them
+        loaded = data.load(_on_first_fold(complete, folds).data)
+        complete = fitted_recipe(complete, loaded).model_copy(update={"rules": {}, "choices": None})
+        options, chosen = Options(complete, metrics=()), None
     if name == "none":
         raise RecipeError(
             "'none' is what the parts are compared with. Rename the file.", argument="preset", found=str(preset)
         )
     parts = list(complete.rules or complete.techniques)  # also what is on for other sizes only; `fit_variants` sees
     if len(parts) < 2:
+        here = " for this data" if complete.decisions else ""
         raise RecipeError(
-            f"has {len(parts)} technique{'s' * (len(parts) != 1)}; an ablation needs two or more.",
+            f"has {len(parts)} technique{'s' * (len(parts) != 1)}{here}; an ablation needs two or more.",
             argument="preset",
             found=name,
         )
@@ -178,6 +191,31 @@ def ablation_variants(preset: Preset, options: Options) -> tuple[list[Variant], 
             else:
                 variants.append(Variant(title, baseline, recipe.model_copy(update={"preset": title}), part))
     return variants, left_out
+
+
+def _repetitions(variants: Sequence[Variant]) -> list[str]:
+    """Where a preset chose what another one is: their runs give the same numbers twice."""
+    texts = []
+    for variant in variants:
+        same = [
+            other.name
+            for other in variants
+            if other is not variant and other.size == variant.size and _same_settings(variant.recipe, other.recipe)
+        ]
+        if variant.recipe.decisions and variant.technique is None and same:
+            texts.append(
+                f"{variant.name} chose exactly what {same[0]} is, so the two differ in nothing: leave one out, or read "
+                "their difference as 0"
+            )
+    return texts
+
+
+def _same_settings(first: Recipe, second: Recipe) -> bool:
+    return (first.training, first.techniques, first.data) == (second.training, second.techniques, second.data)
+
+
+def _on_first_fold(recipe: Recipe, folds: int | None) -> Recipe:
+    return Variant("", None, recipe).recipe_for(0, folds, 0 if folds else None)
 
 
 def _refuse_shared_settings(options: Options) -> None:
@@ -216,15 +254,18 @@ def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -
     In an ablation, parts that are off at this size are left out: there is nothing to take away.
 
     Returns:
-        The variants, and where epochs were raised, in words.
+        The variants, and in words what presets that choose by the data decided, and where epochs were raised.
     """
     fitted, notes = [], dict[str, None]()
     for variant in variants:
         loaded = data.load(variant.recipe_for(0, folds, 0 if folds else None).data)
         # Without the rules from here on: folds that differ by a row must not have settings of their own.
-        recipe = fitted_recipe(variant.recipe, loaded).model_copy(update={"rules": {}})
+        recipe = fitted_recipe(variant.recipe, loaded).model_copy(update={"rules": {}, "choices": None})
+        at = "" if variant.size is None else f"{variant.size} rows: "
+        notes |= dict.fromkeys(f"{at}{decision.text}" for decision in recipe.decisions)
         if note := longer_note(variant.recipe, recipe, len(loaded.train)):
             notes[note] = None
         fitted.append(replace(variant, recipe=recipe))
+    notes |= dict.fromkeys(_repetitions(fitted))
     present = {name for variant in fitted if variant.technique is None for name in variant.recipe.techniques}
     return [variant for variant in fitted if variant.technique is None or variant.technique in present], list(notes)

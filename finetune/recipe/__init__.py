@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.recipe.checks import find_budget_problems, recipe_budget
+    from finetune.recipe.choosing import choose
     from finetune.recipe.diff import differences
     from finetune.recipe.flat import flatten
     from finetune.recipe.layers import Overrides, PresetInput, RecipeInput, is_preset_file, preset_name
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "find_budget_problems": "checks",
     "recipe_budget": "checks",
+    "choose": "choosing",
     "differences": "diff",
     "flatten": "flat",
     "Overrides": "layers",
@@ -60,6 +62,7 @@ __all__ = [
     "Resolved",
     "TrainingSection",
     "apply_rules",
+    "choose",
     "describe_rules",
     "differences",
     "find_budget_problems",

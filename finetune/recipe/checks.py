@@ -62,6 +62,7 @@ def recipe_budget(recipe: Recipe) -> Budget:
         learning_rate=nominal_rate(recipe.training),
         steps_per_epoch=_steps_per_epoch(recipe),
         warmup=recipe.training.warmup,
+        rows=planned_rows(recipe.data),
     )
 
 

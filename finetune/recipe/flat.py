@@ -4,10 +4,10 @@ from typing import Any
 
 
 def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, down to the settings of each technique; without `rules`, which is how they came about."""
+    """Dotted key -> value, down to the settings of each technique; without what tells how they came about."""
     flat: dict[str, Any] = {}
     for section, content in recipe.items():
-        if section == "rules":
+        if section in ("rules", "choices", "decisions"):
             continue
         if not isinstance(content, dict):
             flat[section] = content

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finetune.errors import Change, Problem, RecipeError, suggest
+from finetune.recipe.choices import Choices, Decision, Rule, read_rules
 from finetune.recipe.library import SUFFIXES, find_preset, find_recipe
 from finetune.recipe.plain import to_plain
 from finetune.recipe.schema import Recipe
@@ -63,11 +64,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Named:
-    """A layer with the name of the recipe or preset that it holds, and the preset that a recipe came with."""
+    """A layer with the name of the recipe or preset that it holds.
+
+    Attributes:
+        name: Of the recipe or preset.
+        layer: Its values.
+        preset: The one that a recipe came with.
+        rules: Of a preset that chooses by the data.
+        choices: The same of a recipe that came with such a preset.
+        decisions: Of a recipe, what those rules decided.
+    """
 
     name: str
     layer: Layer
     preset: str | None = None
+    rules: dict[str, Rule] = field(default_factory=dict)
+    choices: Choices | None = None
+    decisions: list[Decision] = field(default_factory=list)
 
 
 def read_recipe(recipe: Any, problems: list[Problem]) -> Named:
@@ -94,6 +107,7 @@ def _recipe_of_dict(content: dict[str, Any], problems: list[Problem]) -> Named:
     origin = Origin("the recipe")
     name, preset = content.pop("name", "recipe"), content.pop("preset", None)
     rules = content.pop("rules", None)
+    choices, decisions = content.pop("choices", None), content.pop("decisions", None) or []
     if preset is not None and "techniques" not in content:
         change = Change(arguments={"preset": preset})
         why = "names a preset, but the recipe lists no techniques."
@@ -105,7 +119,13 @@ def _recipe_of_dict(content: dict[str, Any], problems: list[Problem]) -> Named:
         for key, text in (("name", name), ("preset", preset))
         if not (text is None and key == "preset") and not _is_name(text)
     ]
-    return Named(str(name), Layer(origin, _known_sections(content, origin, problems)), preset)
+    return Named(
+        str(name),
+        Layer(origin, _known_sections(content, origin, problems)),
+        preset,
+        choices=None if choices is None else Choices.model_validate(choices),
+        decisions=[Decision.model_validate(decision) for decision in decisions],
+    )
 
 
 _NOT_A_NAME = "expected a text that can name a folder, found {!r}."
@@ -154,6 +174,8 @@ def preset_name(preset: PresetInput) -> str:
 def read_preset(preset: Any, problems: list[Problem]) -> Named:
     """A preset by name or path, or as a dict {name: techniques}; unknown techniques go to `problems`.
 
+    One that chooses by the data has `rules` instead of techniques.
+
     Raises:
         RecipeError: There is no such preset, its file cannot be read, or the dict is not of that form.
     """
@@ -166,6 +188,11 @@ def read_preset(preset: Any, problems: list[Problem]) -> Named:
     else:
         raise RecipeError(f"expected a name, a path or a dict, found {type(preset).__name__}.", where="preset")
     name = preset_name(preset)
+    if "rules" in content:
+        found: list[Problem] = []
+        rules = read_rules(content, found)
+        problems += [origin.blame(problem) for problem in found]
+        return Named(name, Layer(origin, {"techniques": {}}), rules=rules)
     for key in content:
         if key not in TECHNIQUES:
             why = f"'{key}' is not a technique; a preset holds techniques only.{suggest(str(key), TECHNIQUES)}"

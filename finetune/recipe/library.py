@@ -22,8 +22,8 @@ def recipe_names() -> list[str]:
 
 
 def preset_names() -> list[str]:
-    """The four by strength, then the expert presets by name."""
-    by_strength = ["none", "light", "medium", "strong"]
+    """The four by strength, the one that chooses, then the expert presets by name."""
+    by_strength = ["none", "light", "medium", "strong", "auto"]
     found = {path.stem for path in (recipes_folder() / "presets").glob("*.yaml")}
     return [name for name in by_strength if name in found] + sorted(found - set(by_strength))
 

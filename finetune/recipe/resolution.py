@@ -9,6 +9,8 @@ from typing import Any
 
 from finetune.errors import Problem, RecipeError
 from finetune.recipe.checks import find_problems
+from finetune.recipe.choices import Choices
+from finetune.recipe.choosing import trial_problems
 from finetune.recipe.flat import flatten
 from finetune.recipe.layers import (
     Layer,
@@ -24,7 +26,7 @@ from finetune.recipe.layers import (
 )
 from finetune.recipe.merging import Merged
 from finetune.recipe.plain import to_plain
-from finetune.recipe.scaling import rules_of
+from finetune.recipe.scaling import OFF, rules_of
 from finetune.recipe.schema import Recipe
 from finetune.recipe.validation import build_recipe
 
@@ -71,6 +73,8 @@ def resolve(
 ) -> Resolved:
     """Build a recipe. Precedence: schema default < recipe < preset < other arguments.
 
+    A preset that chooses by the data (`auto`) leaves its rules in `choices`: `choose` applies them to the facts.
+
     Args:
         recipe: Name or path; or a dict with the sections of a recipe file and, if wanted, a "name", or what
             `Recipe.to_dict` returns; or a Recipe. Default: the embedded demo, or with `data` the template for own data.
@@ -92,10 +96,12 @@ def resolve(
     bundle = None if preset is None else _read_preset(preset, problems)
     lowest = source.layer if preset is None else without_techniques(source.layer, problems)
     merged = Merged(lowest)
+    set_by_user = read_overrides(overrides, problems)
+    choices = _choices(source, bundle, set_by_user)
     for layer in (
         *([] if bundle is None else [bundle.layer]),
         *_section_layers(model, data, problems),
-        *read_overrides(overrides, problems),
+        *(layer for layer in set_by_user if choices is None or not _turns_off(layer)),
         *_seed_layers(seeds),
     ):
         merged.add(layer)
@@ -108,7 +114,37 @@ def resolve(
     across = find_problems(built)
     if across:
         raise RecipeError([_blame_written(problem, merged) for problem in across])
+    if choices is not None:
+        built = built.model_copy(update={"choices": choices})
+        if wrong := list(trial_problems(built)):
+            raise RecipeError(wrong)
+    elif bundle is None:
+        built = built.model_copy(update={"decisions": source.decisions})
     return Resolved(built, _origins(built, merged))
+
+
+def _choices(source: Named, bundle: Named | None, set_by_user: Iterable[Layer]) -> Choices | None:
+    """The rules of the preset that chooses by the data, with what no rule may change."""
+    by_user = {layer.origin.override: _value_of(layer) for layer in set_by_user if layer.origin.override is not None}
+    if bundle is not None:
+        return Choices(origin=bundle.layer.origin.text, rules=bundle.rules, overrides=by_user) if bundle.rules else None
+    if source.choices is None:
+        return None
+    return source.choices.model_copy(update={"overrides": {**source.choices.overrides, **by_user}})
+
+
+def _value_of(layer: Layer) -> Any:
+    """The value of a layer that holds one overridden value."""
+    value: Any = layer.content
+    for part in (layer.origin.override or "").split("."):
+        value = value[part]
+    return value
+
+
+def _turns_off(layer: Layer) -> bool:
+    """A technique that a rule may turn on, once the data is known."""
+    key = layer.origin.override or ""
+    return key.startswith("techniques.") and _value_of(layer) in OFF
 
 
 def _read_preset(preset: PresetInput, problems: list[Problem]) -> Named | None:

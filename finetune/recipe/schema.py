@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, ConfigDict, Field, SerializeAsAny
 
+from finetune.recipe.choices import Choices, Decision
+from finetune.recipe.section import Section
 from finetune.techniques import Technique
 
 TaskName = Literal["auto", "single_label", "multi_label", "regression"]
@@ -28,12 +30,6 @@ SplitSize = Annotated[int | float, AfterValidator(_check_size)]
 CellValue = str | int | float | bool
 Rate = Annotated[float | str, AfterValidator(_check_rate)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator takes
-
-
-class Section(BaseModel):
-    """Strict: an unknown key or a value of the wrong kind is an error, never a guess."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -282,7 +278,8 @@ class Recipe(Section):
     """A resolved recipe: what `finetune show` prints and every run record holds. Immutable.
 
     `techniques` maps names of the registry to their settings; a technique that is not listed is off. Where `rules` make
-    settings depend on the size of the data, `apply_rules` gives the settings for one size.
+    settings depend on the size of the data, `apply_rules` gives the settings for one size. Where the preset chooses by
+    the data (`choices`), `choose` gives the recipe for one data set, with its `decisions`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
@@ -292,11 +289,16 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     training: TrainingSection = TrainingSection()
-    techniques: dict[str, SerializeAsAny[Technique]] = {}
+    techniques: dict[str, SerializeAsAny[Technique]] = Field({})
     rules: dict[str, Any] = Field(
         {}, description="Settings as written, of all techniques, where some depend on the size of the data."
     )
 
+    choices: Choices | None = Field(None, description="Rules of a preset that chooses by the data.")
+    decisions: list[Decision] = Field([], description="What those rules decided.")
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, defaults included, from which `load_recipe` gives the same recipe; `rules` if there are any."""
-        return self.model_dump(mode="json", exclude=None if self.rules else {"rules"})
+        """Plain values, defaults included, from which `load_recipe` gives the same recipe; `rules`, `choices` and
+        `decisions` if there are any."""
+        absent = {key for key in ("rules", "choices", "decisions") if not getattr(self, key)}
+        return self.model_dump(mode="json", exclude=absent)

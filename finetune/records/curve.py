@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from finetune.records.facts import Decision
 from finetune.records.frame import ReportFrame
 from finetune.records.frozen import Frozen
 from finetune.records.report import Difference, RunEntry, Summary
@@ -29,6 +30,7 @@ class Point(Frozen):
     epochs: int | None = Field(description="Of the recipe, raised for small sizes; null where no run has a record.")
     steps: int | None = Field(description="Planned optimizer steps.")
     techniques: dict[str, Any] = Field(description="Technique -> settings at this size.")
+    decisions: list[Decision] = Field([], description="Of a preset that chooses by the data: its choice at this size.")
     runs: list[RunEntry]
     train: dict[str, Summary] = Field(description="Metric -> train sample at the selected checkpoint.")
     validation: dict[str, Summary]

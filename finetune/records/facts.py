@@ -53,6 +53,19 @@ class RateChoice(Facts):
     reason: str
 
 
+class Decision(Facts):
+    """What one rule of a preset that chooses by the data did."""
+
+    rule: str
+    set: dict[str, Any] = Field({}, description="Dotted key -> value, as it acts.")
+    kept: dict[str, str] = Field({}, description="Dotted key that the rule would set -> who decided otherwise.")
+    facts: dict[str, Any] = Field({}, description="The facts that its condition names.")
+    because: str
+    advise: str = ""
+    evidence: str = Field(description="What was measured, and where it stands; or: no evidence yet.")
+    text: str = Field(description="All of it in words.")
+
+
 class RunBudget(Facts):
     """Optimizer steps, and what they cost."""
 

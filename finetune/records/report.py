@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from finetune.records.facts import RateChoice
+from finetune.records.facts import Decision, RateChoice
 from finetune.records.frame import ReportFrame
 from finetune.records.frozen import Frozen
 from finetune.records.schema import Baseline
@@ -136,6 +136,7 @@ class VariantReport(Frozen):
     baseline: str | None = Field(description="The variant it is compared with; null for the baseline.")
     technique: str | None = Field(description="Ablation: the technique taken out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
+    decisions: list[Decision] = Field([], description="Of a preset that chooses by the data: what it chose, and why.")
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     seconds: float | None = Field(description="Mean seconds of a finished run.")
     seconds_ratio: float | None = Field(description="Of these to the baseline's.")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from finetune.records.facts import CodeVersion, Device, ModelFacts, RunBudget, RunTime
+from finetune.records.facts import CodeVersion, Decision, Device, ModelFacts, RunBudget, RunTime
 from finetune.records.frozen import Frozen
 from finetune.tasks import Task
 
@@ -172,6 +172,11 @@ class RunRecord(Frozen):
             "code": [self.code.version, self.code.commit],
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What the preset chose by the data, rule by rule; none of a preset that lists its techniques."""
+        return [Decision.model_validate(decision) for decision in self.recipe.get("decisions", [])]
 
     def finish(self, **changes: Any) -> "FinishedRecord":
         """The record of the same run, finished.

@@ -1,5 +1,7 @@
 """The sections of a report, in their order, for every renderer."""
 
+from collections.abc import Sequence
+
 from finetune.measurement.units import DASH, percent_text
 from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
@@ -92,7 +94,24 @@ def presets(group: Group, palette: Palette) -> list[Block]:
         + (f" Compared with the baseline: {shorten(variant.change_reason, 300)}." if variant.baseline else "")
         for variant in group.variants
     ]
-    return [*shown, table, Bullets(reasons, title="Reasons for the verdicts", folded=True), tables.all_metrics(group)]
+    return [
+        *shown,
+        table,
+        *_decisions(group),
+        Bullets(reasons, title="Reasons for the verdicts", folded=True),
+        tables.all_metrics(group),
+    ]
+
+
+def _decisions(group: Group) -> list[Block]:
+    """What presets chose by the data, and why; each text once, for variants of an ablation share them."""
+    texts = [decision.text for variant in group.variants for decision in variant.decisions]
+    return [decisions(list(dict.fromkeys(texts)))] if texts else []
+
+
+def decisions(texts: Sequence[str]) -> Block:
+    """A list of decisions, of a comparison or of a curve."""
+    return Bullets([shorten(text, 900) for text in texts], user=True, title="Chosen by the data, by rules")
 
 
 def frontier_blocks(group: Group, palette: Palette) -> list[Block]:

@@ -9,6 +9,7 @@ from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, Pr
 from finetune.records.report import Summary
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
+from finetune.reports.content import decisions
 from finetune.reports.curve import failures, has_tfidf
 from finetune.reports.figures.learning import learning
 from finetune.reports.files import write_files
@@ -39,7 +40,7 @@ def sections(curve: CurveReport, palette: Palette) -> list[Section]:
     return [
         Section("answer", "What more rows would bring", answer(curve)),
         Section("score", _title(curve, curve.score), figure(curve, curve.score, palette)),
-        Section("sizes", "Sizes side by side", [sizes_table(curve)]),
+        Section("sizes", "Sizes side by side", [sizes_table(curve), *_decisions(curve)]),
         Section("law", "Power-law fit", _fits(curve)),
         Section("loss", _title(curve, curve.loss), figure(curve, curve.loss, palette)),
         Section("data", "Data and budget", _data(curve)),
@@ -132,6 +133,13 @@ def sizes_table(curve: CurveReport) -> Table:
     caption = f"Means of {seeds}. A seed draws its training rows; its larger sizes contain its smaller ones."
     notes = [BAND_NOTE, "A positive gap means overfitting.", log_loss_note(curve.loss)]
     return Table(caption, columns, rows, notes=[note for note in notes if note])
+
+
+def _decisions(curve: CurveReport) -> list[Block]:
+    """What presets chose by the data at each size."""
+    points = [point for preset in curve.presets for point in preset.points]
+    texts = [f"{point.size:,} rows: {decision.text}" for point in points for decision in point.decisions]
+    return [decisions(texts)] if texts else []
 
 
 def _level(scale: Scale, summary: Summary | None) -> Cell:

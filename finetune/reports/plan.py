@@ -16,6 +16,7 @@ def render_plan(plan: dict[str, Any]) -> str:
         "",
         *_values(plan["values"]),
         *_rules(plan["rules"]),
+        *_decisions(plan.get("decisions", [])),
         "",
         *_data(plan["data"]),
     ]
@@ -50,6 +51,11 @@ def _rules(rules: dict[str, str]) -> list[str]:
         return []
     width = max(len(key) for key in rules)
     return ["", "Rules of the preset"] + [f"  {key:<{width}}  {rule}" for key, rule in rules.items()]
+
+
+def _decisions(decisions: list[dict[str, Any]]) -> list[str]:
+    """What the preset chose for this data, and why."""
+    return ["", "Chosen by the data", *(f"  {decision['text']}" for decision in decisions)] if decisions else []
 
 
 def _data(data: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ PHASES = {
     "checks": "checking the data",
     "model": "loading the model and setting up training",
     "adaptation": "masked-language modelling on the texts",
+    "first_stage": "a stage before fine-tuning",
     "head": "starting the head",
     "batches": "training: assembling batches",
     "forward_backward": "training: forward and backward passes",

@@ -117,6 +117,7 @@ def _spread(name: str, values: list[float | None]) -> str:
 def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    entries += [("Chosen", decision.text) for decision in record.decisions]
     if (stopping := _early_stopping(record)) is not None:
         entries.append(("Stopping", stopping))
     if (choice := record.budget.learning_rate) is not None:

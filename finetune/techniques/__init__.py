@@ -6,6 +6,7 @@ from finetune.techniques.conflicts import conflicts, refuse_idle
 from finetune.techniques.hooks import (
     Augmentation,
     Description,
+    FirstStage,
     Gradients,
     KeptWeights,
     Losses,
@@ -20,6 +21,7 @@ from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
 from finetune.techniques.hooks.model import Adaptation, HeadValues, TrainingRows
+from finetune.techniques.hooks.stage import Stage
 from finetune.techniques.hooks.steps import StepView
 from finetune.techniques.hooks.unlabelled import UnlabelledStep, UnlabelledTargets
 from finetune.techniques.parameters import Part, WeightNames
@@ -40,6 +42,7 @@ __all__ = [
     "BatchAugment",
     "Budget",
     "Description",
+    "FirstStage",
     "GradientView",
     "Gradients",
     "HeadValues",
@@ -49,6 +52,7 @@ __all__ = [
     "OptimizerSteps",
     "Part",
     "SelectionRule",
+    "Stage",
     "StepView",
     "Technique",
     "TokenFacts",

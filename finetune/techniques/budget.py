@@ -19,6 +19,7 @@ class Budget:
         steps_per_epoch: Optimizer steps of one epoch.
         warmup: Warm-up steps: a fraction of all steps below 1, a number of steps from 1.
         rates: The learning rate of every step of one part of the model, where techniques changed it.
+        rows: Training rows.
     """
 
     task: Task | None
@@ -27,6 +28,7 @@ class Budget:
     steps_per_epoch: int | None
     warmup: float
     rates: tuple[float, ...] | None = None
+    rows: int | None = None
 
     @property
     def steps(self) -> int | None:

@@ -31,6 +31,7 @@ BUILT_IN = {  # name, which is also that of its module -> class
     "llrd": "LLRD",
     "head_first": "HeadFirst",
     "head_start": "HeadStart",
+    "contrast": "Contrast",
     "longer": "Longer",
     "dropout": "Dropout",
     "multi_sample_dropout": "MultiSampleDropout",

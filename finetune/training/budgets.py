@@ -16,4 +16,5 @@ def plan_budget(recipe: Recipe, data: Data) -> Budget:
         recipe_budget(recipe),
         task=data.task,
         steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
+        rows=len(data.train),
     )

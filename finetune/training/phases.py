@@ -21,6 +21,7 @@ CHECKS = "checks"  # of the data, baselines included
 MODEL = "model"  # building it, loading weights, setting up the trainer
 LEARNING_RATE = "learning_rate"  # choosing it, where the recipe says auto
 ADAPTATION = "adaptation"  # masked-language modelling, if a technique asks for it
+FIRST_STAGE = "first_stage"  # training before fine-tuning, if a technique has such a stage
 HEAD = "head"  # where it starts, if a technique computes that
 BATCHES = "batches"  # padding and augmentation
 FORWARD_BACKWARD = "forward_backward"
@@ -40,6 +41,7 @@ PHASES = (
     MODEL,
     LEARNING_RATE,
     ADAPTATION,
+    FIRST_STAGE,
     HEAD,
     BATCHES,
     FORWARD_BACKWARD,

@@ -11,6 +11,8 @@ from finetune.models.dropout import dropout_sites
 from finetune.models.head import HeadStart
 from finetune.models.load import build_without_weights, find_head, find_pooling, load_config
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
+from finetune.recipe.choices import describe_choices
+from finetune.recipe.choosing import decided_origins
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
 from finetune.training.budgets import plan_budget
@@ -38,6 +40,7 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "model": _model_or_reason(recipe, "single_label", ["a", "b"], are_made_up=True),
         }
     recipe, data = fitted_with_notes(recipe, data)
+    resolved = Resolved(recipe, {**resolved.origins, **decided_origins(recipe)})
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
@@ -69,7 +72,8 @@ def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:
             for key, value in flatten(recipe.to_dict()).items()
             if "." in key  # name and preset have no origin
         },
-        "rules": describe_rules(recipe.rules),
+        "rules": {**describe_rules(recipe.rules), **describe_choices(recipe.choices)},
+        "decisions": [decision.model_dump() for decision in recipe.decisions],
     }
 
 

@@ -27,7 +27,7 @@ from finetune.models.load import (
     position_limit,
 )
 from finetune.models.pooling import Pooling
-from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, with_min_steps
+from finetune.recipe import Recipe, apply_rules, choose, find_budget_problems, longer_note, with_min_steps
 from finetune.records.environment import has_fast_bf16
 from finetune.records.facts import RateChoice
 from finetune.records.schema import DataFacts
@@ -37,6 +37,7 @@ from finetune.techniques.changes import turned_off
 from finetune.training.adaptation import check_adaptation
 from finetune.training.augmentation import augment_sources, check_augmentation
 from finetune.training.budgets import plan_budget
+from finetune.training.choice_facts import measure_facts
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
 from finetune.training.head import refuse_unknown_head
@@ -258,8 +259,10 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
-    """The recipe with the settings and the epochs that it asks for at the size of this data."""
+    """The recipe with what its preset chooses for this data, and the settings and epochs that it wants at its size."""
     rows, exclusive = len(data.train), data.task == "single_label"
+    if recipe.choices is not None:
+        recipe = choose(recipe, measure_facts(recipe, data))
     return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) if exclusive else 0), rows)
 
 

@@ -28,6 +28,7 @@ from finetune.training.final_weights import FinalWeights
 from finetune.training.head import start_head
 from finetune.training.observer import RunObserver
 from finetune.training.phases import (
+    FIRST_STAGE,
     HEAD,
     LEARNING_RATE,
     MEASUREMENT,
@@ -50,6 +51,7 @@ from finetune.training.record import (
 from finetune.training.saving import prediction_arrays, save_model, save_predictions
 from finetune.training.scale import put_into_head
 from finetune.training.served import describe_served
+from finetune.training.stage import run_stages
 from finetune.training.weights import weight_statistics
 
 logger = logging.getLogger(__name__)
@@ -190,6 +192,7 @@ class Run:
         record: RecordFile,
     ) -> None:
         self.prepared = prepared
+        self.seed = seed
         self.folder = folder
         self.loaded = loaded
         self.stopwatch = stopwatch
@@ -217,6 +220,8 @@ class Run:
         """Train from the start, or from a complete checkpoint to where the run would have ended."""
         trainer = self.trainer
         if checkpoint is None:
+            with self.stopwatch.phase(FIRST_STAGE):
+                run_stages(self.prepared, trainer.model, self.seed, trainer.args.device)
             with self.stopwatch.phase(HEAD):
                 start_head(self.prepared, trainer.model, class_weights(self.prepared), trainer.args.device)
         else:

@@ -81,18 +81,18 @@ def plan_ablate(
     """What `ablate` would run. Nothing is written; data and parts that cannot stand alone are told to the listener."""
     refuse_nested("ablate")
     listed = seed_list(seeds)
-    variants, left_out = ablation_variants(preset, request.options())
+    sets = Loader()
+    variants, left_out = ablation_variants(preset, request.options(), folds, sets)
     for text in left_out:
         listener.notice(text, "warning")
     name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
     place = f"{name}-{preset_name(preset)}"
     folder = find_experiment(output, place, resume, "ablate")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
-    sets = Loader()
-    fitted, longer = fit_variants(variants, folds, sets)
+    fitted, decided = fit_variants(variants, folds, sets)
     planned = plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(planned, as_list(fail_on))
     experiment.announce_data(listener)
-    for text in longer:
+    for text in decided:
         listener.notice(text)
     return experiment

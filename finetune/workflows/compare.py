@@ -126,12 +126,12 @@ def plan_compare(
     folder = find_experiment(output, name, resume, "compare")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
-    fitted, longer = fit_variants(variants, folds, sets)
+    fitted, decided = fit_variants(variants, folds, sets)
     without = presets_without_soup(final, fitted)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(replace(planned, final=final), as_list(fail_on))
     experiment.announce_data(listener)
-    for text in longer:
+    for text in decided:
         listener.notice(text)
     if without:
         listener.notice(

@@ -107,11 +107,11 @@ def plan_curve(
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
     score = measure_for(all_rows, recipe.training.score).score
     chosen = choose_executor(executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu)
-    variants, longer = fit_variants(sized_variants(complete, chosen_sizes, score), None, sets)
+    variants, decided = fit_variants(sized_variants(complete, chosen_sizes, score), None, sets)
     experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)
     tell_data(recipe, all_rows, listener)
     experiment.announce_rates(listener)
     listener.notice(f"sizes: {', '.join(map(str, chosen_sizes))} of {len(all_rows.train)} training rows")
-    for text in longer:
+    for text in decided:
         listener.notice(text)
     return experiment

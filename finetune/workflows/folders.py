@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from finetune.errors import Change, OutputError
 from finetune.listener import Listener
@@ -12,6 +13,7 @@ from finetune.records.schema import OWN
 from finetune.records.store import RunFolder, check_no_file, is_empty
 
 RUNS = Path("runs")
+_FLOOR = "training.min_steps"  # may raise the epochs
 
 
 def experiment_name(command: str, recipe: str, data: str | None) -> str:
@@ -104,10 +106,29 @@ def find_runs(recipe: Recipe, output: str | Path | None, resume: bool) -> list[R
         raise _nothing_to_resume(folders[0])
     for folder, seed in zip(folders, seeds, strict=True):
         if resume and not folder.is_empty():
-            _check_same_run(folder, recipe, seed)
+            check_same_run(folder, recipe, seed)
         else:
             folder.check_free()
     return folders
+
+
+def _written_rules(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Key -> rule as it was written; of a preset that chooses by the data also what the user set."""
+    choices = recipe.get("choices")
+    if choices is None:
+        return {f"rules.{name}": rule for name, rule in recipe.get("rules", {}).items()}
+    rules = {f"rule {name} of {recipe['preset']}": rule for name, rule in choices["rules"].items()}
+    return {**rules, **{f"--set {key}": value for key, value in choices["overrides"].items()}}
+
+
+def _decided_later(recipe: Recipe, key: str) -> bool:
+    """Whether the data decides on the value, and has not yet."""
+    if recipe.choices is None:
+        return bool(recipe.rules) and key.startswith("techniques.")
+    if recipe.decisions:
+        return False
+    settable = recipe.choices.settable()
+    return key in settable or key.startswith("techniques.") or (key == "training.epochs" and _FLOOR in settable)
 
 
 def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
@@ -131,8 +152,11 @@ def _nothing_to_resume(folder: RunFolder) -> OutputError:
     )
 
 
-def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
+def check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     """A run is only resumed by the recipe that started it.
+
+    Where the preset chooses by the data, which is not read yet, its rules are compared; what they decided is compared
+    when this is called again, with the recipe of the prepared run.
 
     Raises:
         OutputError: There is nothing to resume, or the recipe or seed differs; names the keys.
@@ -143,17 +167,13 @@ def _check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
         raise _nothing_to_resume(folder)
     if recipe.training.min_steps:  # may have raised the epochs of the record, and will do so again
         recipe = with_epochs(recipe, max(recipe.training.epochs, record.recipe["training"]["epochs"]))
-    ours, theirs = flatten(recipe.to_dict()), flatten(record.recipe)
+    plain = recipe.to_dict()
     # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
-    written = record.recipe.get("rules", {})
-    for name in {**recipe.rules, **written}:
-        ours[f"rules.{name}"], theirs[f"rules.{name}"] = recipe.rules.get(name), written.get(name)
+    ours, theirs = ({**flatten(each), **_written_rules(each)} for each in (plain, record.recipe))
     changed = [
         key
         for key in {**ours, **theirs}
-        if ours.get(key) != theirs.get(key)
-        and key != "training.seeds"
-        and not (recipe.rules and key.startswith("techniques."))
+        if ours.get(key) != theirs.get(key) and key != "training.seeds" and not _decided_later(recipe, key)
     ]
     if changed:
         shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])

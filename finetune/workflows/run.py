@@ -17,7 +17,7 @@ from finetune.records.store import RunFolder
 from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
-from finetune.workflows.folders import find_runs
+from finetune.workflows.folders import check_same_run, find_runs
 from finetune.workflows.results import RunResult
 
 if TYPE_CHECKING:
@@ -224,7 +224,13 @@ def _run_seeds(
 def _announce(prepared: Prepared, listener: Listener) -> None:
     from finetune.training.rate_folds import choice_plan
 
-    for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}", *prepared.head.notes):
+    decisions = (decision.text for decision in prepared.recipe.decisions)
+    for note in (
+        *prepared.data.notes,
+        f"model.pooling: {prepared.pooling}",
+        *prepared.head.notes,
+        *decisions,
+    ):
         listener.notice(note)
     if (plan := choice_plan(prepared.recipe, prepared.data)) is not None:
         listener.notice(f"training.learning_rate: {plan.text}", plan.level)
@@ -259,6 +265,8 @@ class _OneSeed:
         record = self.folder.read() if self.resume else None
         if record is not None:
             self._check_data(record.data.fingerprint)
+            if self.prepared.recipe.decisions:
+                check_same_run(self.folder, self.prepared.recipe, self.seed)
             if isinstance(record, FinishedRecord):
                 self.listener.notice(f"{self.folder.path} is finished already; nothing to do.")
                 return record

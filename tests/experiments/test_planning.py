@@ -298,7 +298,9 @@ def test_folds_of_data_with_a_test_file_are_refused(write_recipe: Write, reviews
 
 
 def ablate(recipe: Path, preset: str | Path) -> tuple[list[Variant], list[str]]:
-    return ablation_variants(str(preset), Options(recipe=str(recipe), overrides=("training.epochs=6",)))
+    return ablation_variants(
+        str(preset), Options(recipe=str(recipe), overrides=("training.epochs=6",)), None, loader.Loader()
+    )
 
 
 def test_an_ablation_has_the_preset_and_each_part_left_out_and_alone(write_recipe: Write, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from finetune.techniques.hooks.kept_weights import KeptWeights
 from finetune.techniques.hooks.losses import Losses
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.hooks.stage import FirstStage
 from finetune.techniques.hooks.steps import OptimizerSteps
 from finetune.techniques.hooks.unlabelled import Unlabelled
 
 GROUPS: tuple[type, ...] = (
     Description,
     ModelChanges,
+    FirstStage,
     TrainingPlan,
     Losses,
     Unlabelled,
