@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.errors import DataError, FinetuneError, ModelError, OutputError, RecipeError, RunFailed
+    from finetune.inference.classifier import load
     from finetune.listener import Listener
     from finetune.recipe import Recipe, load_recipe
     from finetune.records.curve import CurveReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from finetune.workflows.compare import compare
     from finetune.workflows.curve import curve
     from finetune.workflows.diagnose import diagnose
+    from finetune.workflows.predict import predict
     from finetune.workflows.report import report
     from finetune.workflows.run import run
 
@@ -36,6 +38,8 @@ _HOMES = {
     "curve": "workflows.curve",
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
+    "predict": "workflows.predict",
+    "load": "inference.classifier",
     "report": "workflows.report",
     "cell": "workflows.cell",
     "load_recipe": "recipe",
@@ -75,7 +79,9 @@ __all__ = [
     "compare",
     "curve",
     "diagnose",
+    "load",
     "load_recipe",
+    "predict",
     "report",
     "run",
     "use_technique",

@@ -41,6 +41,18 @@ ALLOWED = {
         "records",
     },
     "advice": {"measurement", "records"},
+    "inference": {
+        "atomic",
+        "errors",
+        "tasks",
+        "measurement",
+        "recipe",
+        "kernels",
+        "models",
+        "model_files",
+        "data",
+        "records",
+    },
     "diagnosis": {"errors", "measurement", "records"},
     "quiet": set(),
     "allocation": set(),
@@ -75,6 +87,7 @@ ALLOWED = {
         "experiments",
         "analysis",
         "diagnosis",
+        "inference",
         "reports",
     },
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.
@@ -101,7 +114,7 @@ ALLOWED_AS_TYPES = {
     "listener": {"experiments", "measurement", "records"},
     "reports": {"experiments"},
     "cli": {"experiments", "measurement"},
-    "__init__": {"errors", "listener", "recipe", "records", "techniques", "training", "workflows"},
+    "__init__": {"errors", "inference", "listener", "recipe", "records", "techniques", "training", "workflows"},
 }
 
 

@@ -165,6 +165,24 @@ def _are_texts(table: Table, *names: str) -> bool:
     return all(holds_texts(table, name, PAIR_WORDS) for name in names)
 
 
+def choose_text_columns(section: DataSection, table: Table) -> Columns:
+    """As `choose_columns`, of rows whose labels nobody reads.
+
+    Raises:
+        DataError: A column is missing, or none is recognised; lists what the table has.
+    """
+    notes: list[str] = []
+    if section.template is None:
+        text = section.text or _choose("text", TEXT_NAMES, table, [section.text_pair], notes)
+        texts: tuple[str, ...] = (text,)
+    else:
+        text = section.template
+        texts = tuple(dict.fromkeys(name for _, name in template_parts(text) if name is not None))
+    columns = Columns(text, texts, [], section.text_pair, {}, notes)
+    require_columns(columns, table)
+    return replace(columns, shape=text_shape(table, text, section.text_pair is not None, notes, columns.warnings))
+
+
 def require_columns(columns: Columns, table: Table) -> None:
     """Raises:
     DataError: The table lacks one of them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from finetune.data.table import pick
 from finetune.tasks import Task
@@ -79,6 +79,19 @@ def target_reader(task: Task, labels: Sequence[str] | None) -> Callable[[Any], A
     return float
 
 
+class Kind(Protocol):
+    """What tokenising has to know of rows: `Data` of a training, or what a saved model was trained for."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def labels(self) -> list[str] | None: ...
+
+    @property
+    def has_pairs(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Data:
     """A loaded data set, ready to be tokenised.
@@ -112,6 +125,11 @@ class Data:
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
     unlabelled: Rows | None = None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a row holds two texts."""
+        return self.train.pairs is not None
 
     def whole_splits(self) -> dict[str, Rows]:
         """Train, validation, and test where there is one: each row once."""

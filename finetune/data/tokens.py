@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from finetune.data.long_texts import LongTexts, kept_spans
-from finetune.data.rows import Data, Rows, target_reader
+from finetune.data.rows import Kind, Rows, target_reader
 from finetune.data.token_cache import Arrays, cached_arrays
 from finetune.errors import Change, DataError, RecipeError
 
@@ -65,7 +65,7 @@ class Encoder:
 
     Args:
         tokenizer: A transformers tokenizer.
-        data: For the task, the order of the labels, and whether texts are pairs.
+        data: The task, the order of the labels, and whether texts are pairs.
         max_length: Texts are cut to this many tokens, special tokens included.
         long_texts: What is kept of a text that is longer.
         overlap: Tokens that neighbouring windows share; None: 32.
@@ -79,7 +79,7 @@ class Encoder:
     def __init__(
         self,
         tokenizer: Any,
-        data: Data,
+        data: Kind,
         max_length: int,
         long_texts: LongTexts = "head",
         overlap: int | None = None,
@@ -90,7 +90,7 @@ class Encoder:
             shorter = Change(settings={"data.max_length": limit})
             why = f"{max_length} tokens, but this model takes at most {limit}."
             raise DataError(why, shorter, key="data.max_length", found=max_length)
-        if long_texts != "head" and data.train.pairs is not None:
+        if long_texts != "head" and data.has_pairs:
             raise RecipeError(
                 f"{long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which the longer text "
                 "loses its end.",
@@ -338,18 +338,22 @@ class TrainSet(torch.utils.data.Dataset[Item]):
         return random.Random(f"{self._seed}/{epoch}/{row}/{name}/{part}")
 
 
-class MeasuredSet(torch.utils.data.Dataset[Item]):
-    """Rows that are measured: clean, and sorted by length so that batches hold little padding.
+class SortedSet(torch.utils.data.Dataset[Item]):
+    """Clean texts, sorted by length so that batches hold little padding.
 
     A row that is cut into windows is there with all of them. `restore` and `pooled` turn what was computed in sorted
     order, one value a window, into the order of the rows, one value a row.
+
+    Args:
+        tokens: Of each row.
+        targets: Of each row.
     """
 
-    def __init__(self, rows: Rows, encoder: Encoder) -> None:
-        self._tokens = encoder.encode_once(rows.texts, rows.pairs)
-        self._targets = [encoder.target(label) for label in rows.labels]
-        self._row = np.repeat(np.arange(len(rows)), np.diff(self._tokens.first))  # of each piece
-        self._order = np.argsort(self._tokens.sizes, kind="stable")
+    def __init__(self, tokens: Tokens, targets: Sequence[Any]) -> None:
+        self._tokens = tokens
+        self._targets = targets
+        self._row = np.repeat(np.arange(len(targets)), np.diff(tokens.first))  # of each piece
+        self._order = np.argsort(tokens.sizes, kind="stable")
 
     def __len__(self) -> int:
         return len(self._order)
@@ -372,6 +376,14 @@ class MeasuredSet(torch.utils.data.Dataset[Item]):
         unsorted = values.copy()
         unsorted[self._order] = values
         return unsorted
+
+
+class MeasuredSet(SortedSet):
+    """Rows that are measured, with their targets."""
+
+    def __init__(self, rows: Rows, encoder: Encoder) -> None:
+        targets = [encoder.target(label) for label in rows.labels]
+        super().__init__(encoder.encode_once(rows.texts, rows.pairs), targets)
 
 
 class Collator:

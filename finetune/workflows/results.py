@@ -245,3 +245,20 @@ class DiagnoseResult:
         from finetune.reports.notebook import diagnosis_fragment
 
         return diagnosis_fragment(self.diagnosis)
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """Of `predict`.
+
+    Attributes:
+        path: The file that was written.
+        rows: In it, as many as in the data.
+        empty: Of them without a text, and so without a prediction.
+        seconds: Reading aside.
+    """
+
+    path: Path
+    rows: int
+    empty: int
+    seconds: float

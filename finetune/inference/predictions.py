@@ -1,0 +1,102 @@
+"""What the outputs of a model say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.measurement.scores import Floats, softmax
+from finetune.tasks import Task
+
+HALF = 0.5  # probability above which one of several labels is predicted, where nothing else was chosen
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads, and what its outputs mean.
+
+    Attributes:
+        task: single_label, multi_label or regression.
+        labels: In the order of the outputs; None for regression.
+        text, template, text_pair: Columns of its training data; None where unknown, or not there.
+        temperature: Divides logits of classes for calibrated probabilities.
+        thresholds: Label -> probability above which it is predicted.
+    """
+
+    task: Task
+    labels: list[str] | None
+    text: str | None = None
+    template: str | None = None
+    text_pair: str | None = None
+    temperature: float = 1.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def has_pairs(self) -> bool:
+        return self.text_pair is not None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of several rows.
+
+    Attributes:
+        reading: What the outputs mean.
+        logits: (rows, outputs) float32, as the model gives them.
+        probabilities: (rows, labels): of classes calibrated, and 1 in sum; of several labels each by itself; None for
+            numbers.
+    """
+
+    reading: Reading
+    logits: NDArray[Any]
+    probabilities: Floats | None
+
+    @classmethod
+    def of(cls, reading: Reading, parts: Sequence[NDArray[Any]]) -> Predictions:
+        """From the logits of parts of the rows."""
+        outputs = 1 if reading.labels is None else len(reading.labels)
+        logits = np.concatenate(parts) if parts else np.zeros((0, outputs), dtype=np.float32)
+        wide = logits.astype(np.float64)
+        if reading.task == "regression":
+            return cls(reading, logits, None)
+        if reading.task == "multi_label":
+            return cls(reading, logits, 1 / (1 + np.exp(-np.clip(wide, -500, 500))))
+        return cls(reading, logits, softmax(wide / reading.temperature))
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @property
+    def labels(self) -> list[Any]:
+        """A label of each row; of several labels the list of those above their thresholds; of numbers the number."""
+        if self.probabilities is None:
+            return [float(value) for value in self.logits.reshape(len(self))]
+        names = self.reading.labels or []
+        if self.reading.task == "single_label":
+            return [names[index] for index in self.probabilities.argmax(axis=1)]
+        above = self.probabilities > np.array([self.reading.thresholds.get(name, HALF) for name in names])
+        return [[name for name, is_on in zip(names, row, strict=True) if is_on] for row in above]
+
+    @property
+    def confidence(self) -> list[float] | None:
+        """Probability of the predicted class of each row; None where several labels, or numbers, are predicted."""
+        if self.probabilities is None or self.reading.task != "single_label":
+            return None
+        return [float(value) for value in self.probabilities.max(axis=1)]
+
+    def columns(self, every_probability: bool) -> dict[str, list[Any]]:
+        """Column -> a value of each row: prediction, probability, and on request one for each label."""
+        found: dict[str, list[Any]] = {"prediction": self.labels}
+        if self.confidence is not None:
+            found["probability"] = self.confidence
+        if every_probability and self.probabilities is not None:
+            for name, values in zip(self.reading.labels or (), self.probabilities.T, strict=True):
+                found[f"probability_{name}"] = [float(value) for value in values]
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.labels)

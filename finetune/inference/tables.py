@@ -1,0 +1,208 @@
+"""Rows of any file that the trainer reads -> a file with the same rows and their predictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.atomic import replaced_file
+from finetune.data.columns import TEXT_NAMES, choose_text_columns
+from finetune.data.extract import extract_texts
+from finetune.data.sources import read_sources
+from finetune.data.table import Table, UnusableColumn
+from finetune.errors import Change, DataError, OutputError
+from finetune.inference.predictions import Reading
+from finetune.recipe import DataSection
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+Row = list[Any]
+Write = Callable[[Sequence[Row]], None]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Rows to predict.
+
+    Attributes:
+        table: All columns of the file.
+        texts: First, or only, text of each row; an empty one has nothing to predict.
+        pairs: Second text of each row, or None.
+        notes: What was recognised.
+        warnings: What the user should look at.
+    """
+
+    table: Table
+    texts: Sequence[str]
+    pairs: Sequence[str] | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def is_empty(self, row: int) -> bool:
+        """Whether there is no text to predict."""
+        return not self.texts[row].strip() and (self.pairs is None or not self.pairs[row].strip())
+
+
+def read_input(section: DataSection, reading: Reading) -> Input:
+    """Read the rows of a file, with the columns that the model was trained on.
+
+    Args:
+        section: Source, how it is read, and columns where they have other names than in training.
+        reading: Of the model.
+
+    Raises:
+        DataError: It cannot be read, holds several splits, or lacks a column with texts.
+    """
+    tables = read_sources(section)
+    if len(tables) > 1:
+        why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
+        raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)
+    (table,) = tables.values()
+    section, guessed = _with_columns(section, table, reading)
+    columns = choose_text_columns(section, table)
+    texts, pairs = extract_texts(section, table, columns)
+    return Input(table, texts, pairs, (*table.notes, *guessed, *columns.notes), tuple(table.warnings))
+
+
+def _with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[DataSection, list[str]]:
+    """Columns as in training, unless others were named, or the file does not have them and has one of a usual name."""
+    named: dict[str, Any] = {}
+    notes = []
+    if section.text is None and section.template is None:
+        if reading.template is not None:
+            named["template"] = reading.template
+        elif reading.text is not None and (reading.text in table.columns or reading.has_pairs):
+            named["text"] = reading.text
+        elif reading.text is not None and len(table.columns) == 1:
+            (only,) = table.columns
+            named["text"] = only
+            notes.append(f"column '{only}' is used as the text: there is no other one")
+        elif reading.text is not None and not any(name.lower() in TEXT_NAMES for name in table.columns):
+            named["text"] = reading.text  # an error that names it
+    if section.text_pair is None and reading.text_pair is not None:
+        named["text_pair"] = reading.text_pair
+    if section.text_pair is not None and reading.text_pair is None:
+        why = "this model reads single texts. Leave it out."
+        raise DataError(why, key="data.text_pair", found=section.text_pair)
+    return section.model_copy(update=named), notes
+
+
+def usable_columns(table: Table) -> tuple[dict[str, Sequence[Any]], dict[str, str], list[str]]:
+    """The columns that can be written again, what their cells are (see `opened`), and what is said of the others."""
+    kept: dict[str, Sequence[Any]] = {}
+    kinds: dict[str, str] = {}
+    notes = []
+    for name, values in table.columns.items():
+        try:
+            kinds[name] = _kind_of(values)
+        except UnusableColumn as error:
+            notes.append(f"column '{name}' is not written: {error.problems[0].why}")
+        else:
+            kept[name] = values
+    return kept, kinds, notes
+
+
+def _kind_of(values: Iterable[Any]) -> str:
+    """One kind for all cells: text, boolean, integer, number; other, where they differ or are lists or objects."""
+    types = {type(value) for value in values if value is not None}
+    if types <= {str}:
+        return "text"
+    kinds: tuple[tuple[set[type], str], ...] = (({bool}, "boolean"), ({int}, "integer"), ({int, float}, "number"))
+    return next((kind for known, kind in kinds if types <= known), "other")
+
+
+def free_names(wanted: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Name -> the same, or with a number where the file has such a column already."""
+    names = {}
+    used = set(taken)
+    for name in wanted:
+        free, number = name, 2
+        while free in used:
+            free, number = f"{name}_{number}", number + 1
+        names[name] = free
+        used.add(free)
+    return names
+
+
+@contextmanager
+def opened(path: Path, header: Sequence[str], kinds: Mapping[str, str]) -> Iterator[Write]:
+    """A file that rows are added to; it appears when all are there.
+
+    Args:
+        path: Its suffix says the format.
+        header: Names of the columns.
+        kinds: Column -> text, boolean, integer, number, list (of texts) or other (written as JSON).
+
+    Raises:
+        OutputError: The suffix is of no format that can be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        others = [Change(arguments={"output": f"{path.stem}{suffix}"}) for suffix in SUFFIXES]
+        raise OutputError(f"expected one of {', '.join(SUFFIXES)}.", *others, argument="output", found=str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(path) as partial:
+        how = _parquet if path.suffix.lower() == ".parquet" else _lines
+        with how(partial, path.suffix.lower(), header, kinds) as write:
+            yield write
+
+
+@contextmanager
+def _lines(path: Path, suffix: str, header: Sequence[str], kinds: Mapping[str, str]) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if suffix == ".jsonl":
+
+            def write(rows: Sequence[Row]) -> None:
+                for row in rows:
+                    file.write(json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False, default=str) + "\n")
+
+        else:
+            writer = csv.writer(file, lineterminator="\n", delimiter="\t" if suffix == ".tsv" else ",")
+            writer.writerow(header)
+
+            def write(rows: Sequence[Row]) -> None:
+                writer.writerows([_cell(value) for value in row] for row in rows)
+
+        yield write
+
+
+def _cell(value: Any) -> Any:
+    """Lists of labels as training reads them; other lists and objects as JSON."""
+    if isinstance(value, list) and all(isinstance(each, str) and "|" not in each for each in value):
+        return "|".join(value)
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+@contextmanager
+def _parquet(path: Path, suffix: str, header: Sequence[str], kinds: Mapping[str, str]) -> Iterator[Write]:
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {
+        "text": pyarrow.string(),
+        "boolean": pyarrow.bool_(),
+        "integer": pyarrow.int64(),
+        "number": pyarrow.float64(),
+        "list": pyarrow.list_(pyarrow.string()),
+        "other": pyarrow.string(),
+    }
+    schema = pyarrow.schema([(name, types[kinds[name]]) for name in header])
+
+    def prepared(name: str, value: Any) -> Any:
+        is_other = kinds[name] == "other" and value is not None and not isinstance(value, str)
+        return json.dumps(value, ensure_ascii=False, default=str) if is_other else value
+
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+
+        def write(rows: Sequence[Row]) -> None:
+            columns = zip(header, zip(*rows, strict=True), strict=True)
+            arrays = [
+                pyarrow.array([prepared(name, value) for value in values], types[kinds[name]])
+                for name, values in columns
+            ]
+            writer.write_table(pyarrow.table(arrays, schema=schema))
+
+        yield write

@@ -1,0 +1,216 @@
+"""`finetune predict` and `finetune.load`: what a saved model says is what was measured in training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pyarrow.parquet
+import pytest
+
+import finetune
+from finetune.errors import DataError, ModelError, OutputError, RecipeError
+from finetune.measurement.scores import softmax
+from finetune.records.store import RunFolder
+from tests.cli.invoking import invoke
+from tests.conftest import labelled_texts, save_tiny_model, write_csv
+from tests.raising import refuses
+from tests.running import train
+
+Write = Callable[..., Path]
+TEXTS = [text for text, _ in labelled_texts(24)]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def make_run(write_recipe: Write, folder: Path, source: Path | None = None, **data: Any) -> Path:
+    """A run of two epochs on texts whose classes are easy to tell apart."""
+    train(write_recipe(data={**({} if source is None else {"source": str(source)}), **data}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts with columns of several kinds, and none with labels."""
+    lines = [(number, text, "x" if number % 2 else "") for number, text in enumerate(TEXTS)]
+    return write_csv(tmp_path_factory.mktemp("new") / "new.csv", ["number", "text", "note"], lines)
+
+
+def test_it_says_what_was_measured_at_the_end_of_training(write_recipe: Write, tmp_path: Path) -> None:
+    """Logits of the test rows, in their order, and calibrated probabilities."""
+    run = RunFolder(make_run(write_recipe, tmp_path / "run"))
+    record = run.read()
+    assert record is not None
+    classifier = finetune.load(run.path)
+    saved = np.load(run.predictions)
+    source = read(Path(record.recipe["data"]["source"]))
+    texts = [source[int(number) - 1]["text"] for number in saved["test_rows"]]
+    found = classifier.predict(texts, batch_size=3)
+    np.testing.assert_allclose(found.logits, saved["selected_test_logits"], rtol=0, atol=1e-5)
+    assert record.calibration is not None
+    expected = softmax(saved["selected_test_logits"].astype(float) / record.calibration.temperature)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=0, atol=1e-5)
+    assert list(found) == [(record.data.labels or [])[index] for index in expected.argmax(axis=1)]
+
+
+def test_every_row_and_column_of_a_file_is_kept_in_order(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv", "--probabilities")
+    assert said.exit_code == 0, said.stderr
+    written, before = read(tmp_path / "out.csv"), read(rows)
+    labels = finetune.load(run).reading.labels or []
+    assert [{name: row[name] for name in ("number", "text", "note")} for row in written] == before
+    assert list(written[0]) == [
+        "number",
+        "text",
+        "note",
+        "prediction",
+        "probability",
+        *(f"probability_{n}" for n in labels),
+    ]
+    alone = finetune.load(run).predict([row["text"] for row in before])
+    assert [row["prediction"] for row in written] == list(alone)
+    for row in written:
+        assert sum(float(row[f"probability_{name}"]) for name in labels) == pytest.approx(1)
+        assert float(row["probability"]) == max(float(row[f"probability_{name}"]) for name in labels)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".tsv"])
+def test_other_formats_hold_the_same(write_recipe: Write, rows: Path, tmp_path: Path, suffix: str) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    path = tmp_path / f"out{suffix}"
+    finetune.predict(run, rows, output=path)
+    if suffix == ".jsonl":
+        written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    elif suffix == ".parquet":
+        written = pyarrow.parquet.read_table(path).to_pylist()
+    else:
+        written = list(csv.DictReader(path.open(encoding="utf-8", newline=""), delimiter="\t"))
+    assert [row["text"] for row in written] == TEXTS
+    assert [row["prediction"] for row in written] == list(finetune.load(run).predict(TEXTS))
+
+
+def test_rows_without_a_text_stay_and_have_no_prediction(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    new = write_csv(tmp_path / "new.csv", ["text"], [(TEXTS[0],), ("  ",), (TEXTS[1],)])
+    said = invoke("predict", run, "--data", new, "--output", tmp_path / "out.csv")
+    assert [bool(row["prediction"]) for row in read(tmp_path / "out.csv")] == [True, False, True]
+    assert "1 row without a text" in said.stderr
+
+
+def test_a_column_that_is_there_already_is_not_replaced(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    new = write_csv(tmp_path / "new.csv", ["text", "prediction"], [(TEXTS[0], "mine")])
+    said = invoke("predict", run, "--data", new, "--output", tmp_path / "out.csv")
+    (row,) = read(tmp_path / "out.csv")
+    assert row["prediction"] == "mine"
+    assert row["prediction_2"]
+    assert "predictions are in 'prediction_2'" in said.stderr
+
+
+def test_data_from_memory_and_texts_as_arguments(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    result = finetune.predict(run, pandas.DataFrame({"text": TEXTS[:3], "n": [1, 2, 3]}), output=tmp_path / "o.parquet")
+    assert result.rows == 3
+    assert pyarrow.parquet.read_table(result.path)["n"].to_pylist() == [1, 2, 3]
+    said = invoke("predict", run, TEXTS[0], TEXTS[1])
+    assert [line.split()[0] for line in said.stdout.splitlines()] == list(finetune.load(run).predict(TEXTS[:2]))
+
+
+def test_several_labels_are_those_above_their_thresholds(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [(text, "a|b" if number % 3 == 0 else "b" if number % 3 == 1 else "") for number, text in enumerate(TEXTS)]
+    source = write_csv(tmp_path / "rows.csv", ["text", "label"], lines * 2)
+    run = make_run(write_recipe, tmp_path / "run", source, task="multi_label")
+    path = run / "model" / "finetune.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "thresholds": {"a": 0.0, "b": 1.0}}), encoding="utf-8")
+    assert list(finetune.load(run).predict(TEXTS[:2])) == [["a"], ["a"]]
+    said = invoke("predict", run, "--data", source, "--output", tmp_path / "out.csv")
+    assert said.exit_code == 0, said.stderr
+    assert {row["prediction"] for row in read(tmp_path / "out.csv")} == {"a"}
+
+
+def test_numbers_are_in_units_of_the_data(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [(text, 100 + 10 * (number % 5)) for number, text in enumerate(TEXTS)]
+    source = write_csv(tmp_path / "rows.csv", ["text", "label"], lines * 2)
+    run = make_run(write_recipe, tmp_path / "run", source, task="regression")
+    found = finetune.load(run).predict(TEXTS[:4])
+    assert found.probabilities is None
+    assert list(found) == [pytest.approx(float(value)) for value in found.logits.reshape(4)]
+
+
+def test_a_pair_is_read_as_a_pair(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [(text, TEXTS[-number - 1], "ab"[number % 2]) for number, text in enumerate(TEXTS)]
+    source = write_csv(tmp_path / "rows.csv", ["first", "second", "label"], lines * 2)
+    run = make_run(write_recipe, tmp_path / "run", source, text="first", text_pair="second")
+    classifier = finetune.load(run)
+    with refuses(RecipeError, match="reads pairs"):
+        classifier.predict(TEXTS)
+    result = finetune.predict(run, source, output=tmp_path / "out.csv")
+    pairs = classifier.predict([line[0] for line in lines * 2], [line[1] for line in lines * 2])
+    assert [row["prediction"] for row in read(result.path)] == list(pairs)
+    with refuses(DataError, match="no column 'second'"):
+        finetune.predict(run, write_csv(tmp_path / "one.csv", ["first"], [("x",)]), output=tmp_path / "two.csv")
+
+
+def test_a_long_text_is_cut_as_in_training(write_recipe: Write, tmp_path: Path) -> None:
+    """Its tokens beyond data.max_length count for nothing; windows are averaged."""
+    run = make_run(write_recipe, tmp_path / "run", max_length=8)
+    classifier = finetune.load(run)
+    long = " ".join([TEXTS[0]] * 10)
+    other = " ".join([TEXTS[0]] * 10 + [TEXTS[1]] * 10)
+    assert np.array_equal(classifier.predict([long]).logits, classifier.predict([other]).logits)
+    windows = finetune.load(make_run(write_recipe, tmp_path / "w", max_length=8, long_texts="windows", overlap=1))
+    assert not np.array_equal(windows.predict([long]).logits, windows.predict([other]).logits)
+
+
+def test_a_model_of_another_program_is_read_by_its_own_files(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tiny = save_tiny_model(tmp_path / "tiny")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny, id2label={0: "no", 1: "yes"})
+    model.save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "theirs")
+    said = invoke("predict", tmp_path / "theirs", TEXTS[0])
+    assert said.exit_code == 0, said.stderr
+    assert said.stdout.split()[0] in ("no", "yes")
+    assert "has no finetune.json" in said.stderr
+    refused = invoke("predict", tiny, TEXTS[0])
+    assert refused.exit_code == 2
+    assert "is no trained classifier" in refused.stderr
+
+
+def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    with refuses(OutputError, match="expected one of .csv"):
+        finetune.predict(run, rows, output=tmp_path / "out.xlsx")
+    (tmp_path / "there.csv").touch()
+    with refuses(OutputError, match="exists"):
+        finetune.predict(run, rows, output=tmp_path / "there.csv")
+    with refuses(DataError, match="no column 'text'"):
+        finetune.predict(run, write_csv(tmp_path / "a.csv", ["a", "b"], [("x y z", "z")]), output=tmp_path / "o.csv")
+    with refuses(RecipeError, match=r"data\.label"):
+        finetune.predict(run, rows, overrides={"data.label": "x"}, output=tmp_path / "o.csv")
+    with refuses(ModelError, match="no model"):
+        (tmp_path / "nothing").mkdir()
+        finetune.load(tmp_path / "nothing")
+    for arguments in ((), (TEXTS[0], "--data", str(rows))):
+        assert "name texts, or a file" in invoke("predict", run, *arguments).stderr
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_damaged_model_is_an_error(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    shutil.copytree(run / "model", tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
+    with refuses(ModelError, match="cannot be loaded"):
+        finetune.load(tmp_path / "model")
