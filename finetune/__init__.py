@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finetune.workflows.check import check
     from finetune.workflows.compare import compare
     from finetune.workflows.curve import curve
+    from finetune.workflows.diagnose import diagnose
     from finetune.workflows.report import report
     from finetune.workflows.run import run
 
@@ -34,6 +35,7 @@ _HOMES = {
     "ablate": "workflows.ablate",
     "curve": "workflows.curve",
     "check": "workflows.check",
+    "diagnose": "workflows.diagnose",
     "report": "workflows.report",
     "cell": "workflows.cell",
     "load_recipe": "recipe",
@@ -72,6 +74,7 @@ __all__ = [
     "check",
     "compare",
     "curve",
+    "diagnose",
     "load_recipe",
     "report",
     "run",

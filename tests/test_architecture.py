@@ -41,6 +41,7 @@ ALLOWED = {
         "records",
     },
     "advice": {"measurement", "records"},
+    "diagnosis": {"errors", "measurement", "records"},
     "quiet": set(),
     "allocation": set(),
     "analysis": {"errors", "tasks", "measurement", "recipe", "records", "advice"},
@@ -73,6 +74,7 @@ ALLOWED = {
         "training",
         "experiments",
         "analysis",
+        "diagnosis",
         "reports",
     },
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.

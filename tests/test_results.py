@@ -72,6 +72,17 @@ def test_rivals_read_the_rows_as_the_product_does(data: Data, tmp_path: Path) ->
     assert problem.measured["train_probe"].texts == [drawn.train.texts[row] for row in drawn.probe]
 
 
+def test_rows_of_train_and_validation_together(data: Data, tmp_path: Path) -> None:
+    place = sets.make_rows(tmp_path / "data", data, sets.Cell("set", 20, 0))
+    both = load_data(DataSection(source=str(sets.rows_with_validation(place))))
+    drawn = load_data(DataSection(source=str(place)))
+    assert both.train.texts == [*drawn.train.texts, *drawn.validation.texts]
+    assert both.train.labels == [*drawn.train.labels, *drawn.validation.labels]
+    assert both.test is not None
+    assert drawn.test is not None
+    assert both.test.texts == drawn.test.texts
+
+
 def test_targets_of_several_labels_and_of_numbers() -> None:
     assert rivals._targets(["b|a", "b", ""], "multi_label", ["a", "b"]).tolist() == [[1, 1], [0, 1], [0, 0]]
     assert rivals._targets(["1.5", "2"], "regression", None).tolist() == [1.5, 2.0]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import cell, check, compare, curve, environment, inspection, library, report, run
+from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, report, run
 from finetune.cli.process import prepare_process
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
 app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
 app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
+app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
 app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)

@@ -89,14 +89,23 @@ class Merged:
         if not isinstance(present, dict):
             self.problems.append(self.blame(no_settings(dotted, present)))
         elif dotted.startswith("techniques.") and origin.override and "" in rules_of(present) and not has_rule(value):
-            # One value of a technique that a rule switches: it holds wherever the technique is on.
-            if list(rule_problems(present)):
-                return  # there is nothing to merge with; validation says what is wrong with the rule
-            (table,) = present.values()
-            for settings in (settings for settings in table.values() if isinstance(settings, dict)):
-                self._merge(settings, value, origin, f"{dotted}.")
+            # One value of a technique that a rule switches: what is set for a run wins over the rule.
+            if not list(
+                rule_problems(present)
+            ):  # else there is nothing to merge with, and validation says what is wrong
+                self._merge_into_ranges(present, value, origin, dotted)
         else:
             self._merge(present, value, origin, f"{dotted}.")
+
+    def _merge_into_ranges(self, rule: dict[str, Any], value: dict[str, Any], origin: Origin, dotted: str) -> None:
+        """Set it in every range, also where the technique is off: a setting that does nothing would not be seen."""
+        (table,) = rule.values()
+        for start, entry in table.items():
+            table[start] = {} if entry in OFF else entry
+            if "" in rules_of(table[start]):
+                self._merge_into_ranges(table[start], value, origin, dotted)
+            else:
+                self._merge(table[start], value, origin, f"{dotted}.")
 
 
 def no_settings(dotted: str, value: Any) -> Problem:

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from finetune.records.curve import CurveReport
+from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
 from finetune.records.report import Report
 from finetune.records.schema import DataFacts, FinishedRecord
-from finetune.reports import content, curve_page, data_tables, encoders, run_content
+from finetune.reports import content, curve_page, data_tables, diagnosis, encoders, run_content
 from finetune.reports.blocks import Block, Bullets, Facts, Prose, Section
 from finetune.reports.findings import count_findings, describe_columns, describe_data
 from finetune.reports.html import render_fragment
@@ -92,6 +93,12 @@ def facts_fragment(facts: DataFacts, compared: EncoderComparison | None = None) 
         sections.append(Section("encoders", "Frozen encoders", encoders.encoder_blocks(compared)))
     models: list[BaseModel] = [facts] if compared is None else [facts, compared]
     return render_fragment([("", facts, sections)], Palette([]), _prefix(models))
+
+
+def diagnosis_fragment(found: Diagnosis) -> str:
+    """Of a diagnosis: verdict, scores, look-alikes, plan."""
+    sections = [Section("diagnosis", found.verdict.capitalize(), diagnosis.diagnosis_blocks(found))]
+    return render_fragment([("", found, sections)], Palette([]), _prefix([found]))
 
 
 def _prefix(models: Sequence[BaseModel]) -> str:

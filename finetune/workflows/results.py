@@ -12,6 +12,7 @@ from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
 from finetune.measurement.units import listed
 from finetune.records.curve import CurveReport
+from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
 from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
@@ -212,3 +213,35 @@ class CheckResult:
         from finetune.reports.notebook import facts_fragment
 
         return facts_fragment(self.facts, self.encoders)
+
+
+@dataclass(frozen=True, repr=False)
+class DiagnoseResult:
+    """Of `diagnose`.
+
+    Attributes:
+        diagnosis: Verdict, what else could look like it, and the plan.
+        fail_on: Verdicts that count as failures.
+    """
+
+    diagnosis: Diagnosis
+    fail_on: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        return self.diagnosis.model_dump_json(indent=2)
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: The verdict is one of `fail_on`.
+        """
+        if self.diagnosis.verdict in self.fail_on:
+            raise RunFailed(f"--fail-on: the verdict is '{self.diagnosis.verdict}'.")
+
+    def __repr__(self) -> str:
+        return f"DiagnoseResult({self.diagnosis.verdict})"
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import diagnosis_fragment
+
+        return diagnosis_fragment(self.diagnosis)

@@ -26,6 +26,7 @@ class Arm:
     set: dict[str, Any] = field(default_factory=dict)
     where_known: dict[str, Any] = field(default_factory=dict)
     min_steps: int | None = None
+    with_validation: bool = False
     rival: str | None = None
     venv: str | None = None
     by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Arm:
             "set": self.set,
             "by_task": self.by_task,
             "min_steps": self.min_steps,
+            "with_validation": self.with_validation,
             "rival": self.rival,
         }
         return shared | {key: value for key, value in own.items() if value}

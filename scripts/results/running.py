@@ -26,7 +26,7 @@ from scripts.results import rivals
 from scripts.results.arms import Arm
 from scripts.results.costs import Clock, processor
 from scripts.results.records import measures
-from scripts.results.sets import Cell, half_of
+from scripts.results.sets import Cell, half_of, rows_with_validation
 
 RECIPE = "your-data"
 REASON = 600  # characters of an error
@@ -95,6 +95,7 @@ def _gaps(found: dict[str, Any]) -> dict[str, Any]:
 def _run_ours(place: Place, cell: Cell, arm: Arm, rows: Path, task: str) -> dict[str, Any]:
     """Through the Python API. Nothing is kept of the run's folder."""
     overrides = arm.overrides(cell.n, rows, task)
+    rows = rows_with_validation(rows) if arm.with_validation else rows
     with tempfile.TemporaryDirectory(dir=place.output, prefix=f"run-{os.getpid()}-") as folder, Clock() as clock:
         result = finetune.run(
             RECIPE,

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ SETS = (*HALVES["choosing"], *HALVES["confirming"])
 SIZES = (100, 300, 1000)
 SEEDS = (0, 1, 2)
 VALIDATION, TEST, UNLABELLED = 300, 1000, 2000  # rows at most
+SEEN = ("train", "validation")  # by a run that has selected nothing
 DRAW = 0  # seed of validation and test
 PER_CLASS = 2  # training rows at least
 
@@ -138,6 +140,21 @@ def make_rows(folder: Path, data: Data, cell: Cell) -> Path:
             write_csv(partial / f"{name}.csv", rows)
         write_csv(partial / "unlabelled" / "texts.csv", data.train.take(unlabelled), with_labels=False)
         (partial / "about" / "rows.json").write_text(json.dumps(_about(partial, data)), encoding="utf-8")
+    return place
+
+
+def rows_with_validation(folder: Path) -> Path:
+    """A folder like this one that trains on the rows of train and validation together; made if it is not there."""
+    place = folder.with_name(f"{folder.name}-refit")
+    if place.exists():
+        return place
+    with replaced_folder(place) as partial:
+        partial.mkdir(parents=True, exist_ok=True)
+        for name in ("validation", "test"):
+            shutil.copy(folder / f"{name}.csv", partial)
+        both = [list(csv.reader((folder / f"{name}.csv").open(encoding="utf-8", newline=""))) for name in SEEN]
+        with (partial / "train.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([*both[0], *both[1][1:]])
     return place
 
 

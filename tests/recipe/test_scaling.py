@@ -181,14 +181,31 @@ def test_large_data_gets_the_settings_of_large_data(tmp_path: Path, write_recipe
     assert prepare(resolve(str(recipe)).recipe).recipe.techniques == {"dropout": Dropout(classifier=0.4)}
 
 
-def test_one_value_may_be_overridden_wherever_the_technique_is_on(write_recipe: Write) -> None:
+def test_a_value_set_for_a_run_wins_over_the_rule_that_turns_its_technique_off(write_recipe: Write) -> None:
     recipe = str(write_recipe(techniques={"dropout": HEAD}))
     resolved = resolve(recipe, overrides=["techniques.dropout.classifier=0.4"])
     assert apply_rules(resolved.recipe, 50, 2).techniques == {"dropout": Dropout(classifier=0.4)}
-    assert apply_rules(resolved.recipe, 10, 2).techniques == {}
+    assert apply_rules(resolved.recipe, 10, 2).techniques == {"dropout": Dropout(classifier=0.4)}
+    assert apply_rules(resolve(recipe).recipe, 10, 2).techniques == {}
     assert resolve(recipe).recipe.rules == {"dropout": HEAD}  # the next command starts from the file again
     off = resolve(recipe, overrides=["techniques.dropout=off"]).recipe
     assert apply_rules(off, 50, 2).techniques == {}
+
+
+def test_a_value_set_for_a_run_reaches_into_nested_rules(write_recipe: Write) -> None:
+    nested = {"by_rows": {"from 0": "off", "from 100": {"by_classes": {"from 2": {}, "from 3": "off"}}}}
+    recipe = str(write_recipe(techniques={"label_smoothing": nested}))
+    resolved = resolve(recipe, overrides=["techniques.label_smoothing.smoothing=0.3"]).recipe
+    for rows, classes in ((10, 2), (100, 2), (100, 3)):
+        assert apply_rules(resolved, rows, classes).techniques == {"label_smoothing": LabelSmoothing(smoothing=0.3)}
+
+
+def test_label_smoothing_set_for_numbers_is_refused_though_the_preset_leaves_it_out(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "numbers.csv", ["text", "label"], [(f"text {row}", row / 7) for row in range(60)])
+    overrides = ["techniques.label_smoothing.smoothing=0.2", "data.task=regression"]
+    with refuses(RecipeError, match="label_smoothing"):
+        prepare(resolve(None, "strong", data=str(source), overrides=overrides).recipe)
+    assert "label_smoothing" not in prepare(resolve(None, "strong", data=str(source)).recipe).recipe.techniques
 
 
 def test_rules_of_two_kinds_may_switch_one_technique() -> None:

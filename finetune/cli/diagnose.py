@@ -1,0 +1,83 @@
+"""`finetune diagnose`: what scores mean, and what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finetune.cli.options import JsonOption, reports_errors
+
+EXAMPLES = (
+    "Examples:  finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 "
+    "--validation-size 200   |   "
+    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200"
+)
+
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run, or a transformers Trainer: its folder or trainer_state.json. Default: the numbers below.",
+    ),
+]
+TrainAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of training rows, in eval mode: 0.98.")]
+ValidationAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of validation rows: 0.75.")]
+TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Training rows.")]
+ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Validation rows.")]
+Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
+Majority = Annotated[float | None, typer.Option(metavar="FRACTION", help="Fraction of the largest class.")]
+TrainLoss = Annotated[float | None, typer.Option(help="Mean log loss of training rows, in eval mode.")]
+ValidationLoss = Annotated[float | None, typer.Option(help="Mean log loss of validation rows.")]
+Epochs = Annotated[float | None, typer.Option(help="Epochs trained.")]
+EvaluationSet = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of several evaluation sets, the one to go by.")
+]
+LogMetric = Annotated[str | None, typer.Option(metavar="NAME", help="Of a log, the score to go by. Default: accuracy.")]
+FailOn = Annotated[
+    list[str] | None, typer.Option(metavar="VERDICT", help="Exit with code 1 on this verdict. Repeatable.")
+]
+EveryDetail = Annotated[bool, typer.Option("--all", help="All steps of the plan in detail.")]
+
+
+@reports_errors()
+def diagnose(
+    source: RunArgument = None,
+    train_accuracy: TrainAccuracy = None,
+    validation_accuracy: ValidationAccuracy = None,
+    train_size: TrainSize = None,
+    validation_size: ValidationSize = None,
+    classes: Classes = None,
+    majority: Majority = None,
+    train_loss: TrainLoss = None,
+    validation_loss: ValidationLoss = None,
+    epochs: Epochs = None,
+    evaluation: EvaluationSet = None,
+    metric: LogMetric = None,
+    fail_on: FailOn = None,
+    every_detail: EveryDetail = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a model overfits, how sure that is, what else it could be, and what to do."""
+    from finetune.workflows.diagnose import diagnose as workflow
+
+    result = workflow(
+        source,
+        train_accuracy=train_accuracy,
+        validation_accuracy=validation_accuracy,
+        train_size=train_size,
+        validation_size=validation_size,
+        classes=classes,
+        majority=majority,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        epochs=epochs,
+        evaluation=evaluation,
+        metric=metric,
+        fail_on=fail_on,
+    )
+    from finetune.reports.diagnosis import render_diagnosis
+
+    typer.echo(result.to_json() if as_json else render_diagnosis(result.diagnosis, every_detail))
+    result.raise_failures()

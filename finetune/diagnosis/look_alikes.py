@@ -1,0 +1,91 @@
+"""What else gives the same numbers as a verdict, and what speaks for or against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from finetune.diagnosis.observations import Observed
+from finetune.diagnosis.trend import score_fell
+from finetune.measurement.units import integer_text, scale, score_text
+from finetune.records.diagnosis import LookAlike, VerdictName
+
+NEAR = 0.02  # a baseline within two points of the model shows what texts and labels allow
+FEW_ROWS = 300  # of validation
+Rule = Callable[[Observed], LookAlike]
+
+
+def look_alikes_of(verdict: VerdictName, observed: Observed) -> list[LookAlike]:
+    """Those of a verdict, the likely ones first."""
+    found = [rule(observed) for rule in _RULES.get(verdict, ())]
+    order = ("likely", "possible", "not checked", "ruled out")
+    return sorted(found, key=lambda each: order.index(each.status))
+
+
+def _small_validation(observed: Observed) -> LookAlike:
+    name, rows = "an unlucky validation split", observed.validation_rows
+    gap = observed.gap
+    if gap is not None and gap.low is not None and gap.low > 0:
+        return LookAlike(name=name, status="ruled out", why="the whole interval of the gap is above 0")
+    why = "the rows of validation are not known" if rows is None else f"validation has {integer_text(rows)} rows"
+    status = "possible" if rows is None or rows < FEW_ROWS else "ruled out"
+    return LookAlike(
+        name=name, status=status, why=why, check=f"finetune compare {observed.data} --presets none,strong --folds 5"
+    )
+
+
+def _by_finding(name: str, checks: tuple[str, ...], clean: str) -> Rule:
+    """A look-alike that checks of the data find, or rule out."""
+
+    def rule(observed: Observed) -> LookAlike:
+        texts = [text for check, text in observed.findings if check in checks]
+        if texts:
+            return LookAlike(name=name, status="likely", why=texts[0], check=f"finetune check {observed.data}")
+        if observed.checked:
+            return LookAlike(name=name, status="ruled out", why=clean)
+        why = "no check of the data is known"
+        return LookAlike(name=name, status="not checked", why=why, check=f"finetune check {observed.data}")
+
+    return rule
+
+
+def _noise(observed: Observed) -> LookAlike:
+    found = _by_finding("wrong labels", ("label_errors", "conflicts"), "the checks found no suspicious labels")
+    fell = score_fell(observed.curve, observed.validation_rows)
+    known = found(observed)
+    if fell is None or known.status == "likely":
+        return known
+    unit = scale(observed.score)
+    why = f"validation {unit.name} has fallen by {unit.amount(fell)} from its best, as when wrong labels are learned"
+    return known.model_copy(update={"status": "possible", "why": why})
+
+
+def _ceiling(observed: Observed) -> LookAlike:
+    name = "a limit of texts and labels"
+    validation = None if observed.validation is None else observed.validation.mean
+    check = f"finetune check {observed.data}"
+    if observed.tfidf is None or validation is None:
+        why = "no baseline is known: TF-IDF with logistic regression on the same rows tells it"
+        return LookAlike(name=name, status="not checked", why=why, check=check)
+    text = f"TF-IDF with logistic regression reaches {score_text(observed.score, observed.tfidf)} on the same rows"
+    if observed.tfidf >= validation - NEAR:
+        return LookAlike(name=name, status="likely", why=f"{text}, as much as the model", check=check)
+    return LookAlike(name=name, status="ruled out", why=f"{text}, and the model more")
+
+
+_SHIFT = _by_finding(
+    "a shift between the splits",
+    ("adversarial", "label_shift", "length_shift", "language", "tokens"),
+    "the checks found no shift",
+)
+_LEAK = _by_finding(
+    "a leak: rows of validation in training", ("leaks", "duplicates", "groups"), "the checks found none"
+)
+_RULES: dict[VerdictName, tuple[Rule, ...]] = {
+    "overfits": (_small_validation, _SHIFT, _noise, _ceiling),
+    "overconfident": (_noise,),
+    "underfits": (_ceiling, _noise),
+    "over-regularized": (_ceiling, _noise),
+    "validation above training": (_LEAK, _SHIFT),
+    "no sign of overfitting": (_LEAK, _small_validation),
+    "did not learn": (_noise, _ceiling),
+}

@@ -1,0 +1,211 @@
+"""What is known of a training run, whoever measured it: scores with intervals, rows, evaluations over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from finetune.diagnosis.intervals import difference_interval, proportion_interval
+from finetune.errors import Change, Problem, RecipeError
+from finetune.records.diagnosis import Estimate
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation.
+
+    Attributes:
+        step: Optimizer steps done.
+        epoch: Passes over the training rows; None where the log has none.
+        score: Of validation; None where only a loss was measured.
+        loss: Log loss of validation.
+        train: Score of training rows, in eval mode.
+        objective: Training loss as it was logged since the evaluation before: in training mode, with smoothing and
+            scale as they were.
+    """
+
+    step: int
+    epoch: float | None
+    score: float | None
+    loss: float | None
+    train: float | None = None
+    objective: float | None = None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Of one run.
+
+    Attributes:
+        source: What was read.
+        score: Name of the score.
+        train, validation: Its values; None where unknown.
+        gap: train − validation.
+        train_rows, validation_rows: None where unknown.
+        classes: None where unknown, and for tasks without.
+        chance: Score of one answer for all texts; None where unknown.
+        epochs: Trained; None where unknown.
+        train_loss, validation_loss: Log losses in eval mode, which can be compared.
+        curve: Evaluations in their order.
+        diverged: How and where the training broke; empty if it did not.
+        stopped_early: Ended before its planned steps, on purpose.
+        is_at_least: `train` and `gap` are lower bounds.
+        techniques: Regularization that was on, as far as known.
+        tfidf: Validation score of TF-IDF with logistic regression; None where nobody measured it.
+        findings: Check -> what a check of the data found.
+        checked: Whether the checks of the data ran.
+        data: What to type for the data.
+        notes: What to know about the numbers.
+        missing: What would make a verdict surer.
+    """
+
+    source: str
+    score: str = "accuracy"
+    train: Estimate | None = None
+    validation: Estimate | None = None
+    gap: Estimate | None = None
+    train_rows: int | None = None
+    validation_rows: int | None = None
+    classes: int | None = None
+    chance: float | None = None
+    epochs: float | None = None
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    curve: tuple[Point, ...] = ()
+    diverged: str = ""
+    stopped_early: bool = False
+    is_at_least: bool = False
+    techniques: tuple[str, ...] = ()
+    tfidf: float | None = None
+    findings: tuple[tuple[str, str], ...] = ()
+    checked: bool = False
+    data: str = "DATA"
+    notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def per_class(self) -> float | None:
+        """Training rows for each class; None where unknown."""
+        return None if self.train_rows is None or not self.classes else self.train_rows / self.classes
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Accuracies as somebody tells them, with their rows.
+
+    Attributes:
+        train_accuracy, validation_accuracy: Fractions.
+        train_size, validation_size: Rows.
+        classes: Number of classes.
+        majority: Fraction of the largest class.
+        train_loss, validation_loss: Mean log losses in eval mode, nats.
+        epochs: Trained.
+    """
+
+    train_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    train_size: int | None = None
+    validation_size: int | None = None
+    classes: int | None = None
+    majority: float | None = None
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    epochs: float | None = None
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> Numbers:
+        """Those of the arguments of a call that are numbers of a run."""
+        return cls(**{field.name: arguments[field.name] for field in fields(cls)})
+
+    def given(self) -> dict[str, Any]:
+        """Those that are known."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def observed(self) -> Observed:
+        """Raises:
+        RecipeError: Numbers are missing or impossible; names all of them.
+        """
+        problems = [*self._missing(), *self._impossible()]
+        if problems:
+            raise RecipeError(problems)
+        assert self.train_accuracy is not None  # checked above, as the next three
+        assert self.validation_accuracy is not None
+        assert self.validation_size is not None
+        assert self.train_size is not None
+        notes, missing = [], []
+        chance = self.majority
+        if chance is None and self.classes is not None:
+            chance = 1 / self.classes
+            notes.append(
+                f"chance is taken as 1 in {self.classes}, as for classes of equal size; --majority says how large the "
+                "largest is"
+            )
+        if chance is None:
+            missing.append("the number of classes (--classes) and the fraction of the largest (--majority)")
+        return Observed(
+            source="the numbers given",
+            train=accuracy_estimate(self.train_accuracy, self.train_size),
+            validation=accuracy_estimate(self.validation_accuracy, self.validation_size),
+            gap=gap_estimate(self.train_accuracy, self.train_size, self.validation_accuracy, self.validation_size),
+            train_rows=self.train_size,
+            validation_rows=self.validation_size,
+            classes=self.classes,
+            chance=chance,
+            epochs=self.epochs,
+            train_loss=self.train_loss,
+            validation_loss=self.validation_loss,
+            notes=tuple(notes),
+            missing=tuple(missing),
+        )
+
+    def _missing(self) -> list[Problem]:
+        needed = {
+            "train_accuracy": (0.98, "measured on the training rows in eval mode"),
+            "validation_accuracy": (0.75, "of the rows that were not trained on"),
+            "train_size": (1000, "rows that were trained on"),
+            "validation_size": (200, "rows that the validation accuracy is of; it decides how sure a verdict is"),
+        }
+        return [
+            Problem(f"is missing: {what}.", argument=name, found="?", changes=(Change(arguments={name: example}),))
+            for name, (example, what) in needed.items()
+            if getattr(self, name) is None
+        ]
+
+    def _impossible(self) -> list[Problem]:
+        problems = []
+        for name in ("train_accuracy", "validation_accuracy", "majority"):
+            value = getattr(self, name)
+            if value is None or (math.isfinite(value) and 0 <= value <= 1):
+                continue
+            percent = math.isfinite(value) and 1 < value <= 100
+            changes = (Change(arguments={name: round(value / 100, 6)}),) if percent else ()
+            why = "is a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
+            problems.append(Problem(why, argument=name, found=value, changes=changes))
+        for name, least in (("train_size", 1), ("validation_size", 1), ("classes", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                problems.append(Problem(f"is at least {least}.", argument=name, found=value))
+        for name in ("train_loss", "validation_loss", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                problems.append(Problem("is a number of at least 0.", argument=name, found=value))
+        if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes:
+            why = f"the largest of {self.classes} classes has at least {1 / self.classes:.3f} of the rows."
+            problems.append(Problem(why, argument="majority", found=self.majority))
+        return problems
+
+
+def accuracy_estimate(accuracy: float, rows: int) -> Estimate:
+    """With its Wilson interval."""
+    low, high = proportion_interval(accuracy, rows, CONFIDENCE)
+    return Estimate(mean=accuracy, low=low, high=high)
+
+
+def gap_estimate(train: float, train_rows: int | None, validation: float, validation_rows: int) -> Estimate:
+    """train − validation, with Newcombe's interval; for unknown training rows that of validation alone."""
+    low, high = difference_interval(train, train_rows, validation, validation_rows, CONFIDENCE)
+    return Estimate(mean=train - validation, low=low, high=high)

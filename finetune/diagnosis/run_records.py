@@ -1,0 +1,101 @@
+"""Observations of a run of this program: everything was measured alike, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finetune.diagnosis.observations import Observed, Point
+from finetune.errors import OutputError
+from finetune.measurement.scores import measure_of
+from finetune.records.diagnosis import Estimate
+from finetune.records.schema import Evaluation, FinishedRecord, RunRecord
+
+LEVELS = ("warning", "problem")
+
+
+def observe_record(record: RunRecord, folder: Path) -> Observed:
+    """What the record of a run says, of the selected checkpoint and over time.
+
+    Raises:
+        OutputError: The run has measured nothing yet.
+    """
+    measure = measure_of(record.data.task, record.data.score)
+    curve = tuple(_point(evaluation, measure.score, measure.loss) for evaluation in record.history)
+    rows = record.data.rows
+    shared: dict[str, Any] = {
+        "source": str(folder),
+        "score": measure.score,
+        "train_rows": rows.get("train"),
+        "validation_rows": rows.get("validation"),
+        "classes": None if record.data.task != "single_label" else len(record.data.labels or ()),
+        "chance": _baseline(record, "majority", measure.score),
+        "curve": curve,
+        "techniques": tuple(record.techniques),
+        "tfidf": _baseline(record, "tfidf", measure.score),
+        "findings": tuple((each.check, each.text) for each in record.data.findings if each.level in LEVELS),
+        "checked": bool(record.data.findings or record.data.baselines),
+        "data": _data(record),
+    }
+    if isinstance(record, FinishedRecord):
+        return Observed(**shared, **_selected(record, measure.score, measure.loss))
+    if record.status == "failed" and "not finite" in (record.error or ""):
+        return Observed(**shared, diverged=record.error or "")
+    if not curve:
+        raise OutputError(f"{folder}: the run is {record.status} and has measured nothing that could be diagnosed.")
+    last = record.history[-1]
+    note = f"the run is {record.status}: its last evaluation is diagnosed, without intervals of rows"
+    train, validation = (_level(scores.get(measure.score)) for scores in (last.train_probe, last.validation))
+    gap = None if train is None or validation is None else _level(_minus(train.mean, validation.mean))
+    return Observed(**shared, train=train, validation=validation, gap=gap, epochs=last.epoch, notes=(note,))
+
+
+def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
+    selected, planned = record.selected, record.budget.steps
+    gap = selected.gap[score]
+    return {
+        "train": _level(selected.train_probe.get(score)),
+        "validation": _level(selected.validation.get(score)),
+        "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
+        "epochs": record.last.epoch,
+        "train_loss": selected.train_probe.get(loss),
+        "validation_loss": selected.validation.get(loss),
+        "stopped_early": planned is not None and record.last.step < planned,
+        "notes": (
+            f"train and validation were measured alike, at the selected checkpoint (epoch {selected.epoch:g} of "
+            f"{record.last.epoch:g} trained)",
+        ),
+    }
+
+
+def _point(evaluation: Evaluation, score: str, loss: str) -> Point:
+    return Point(
+        step=evaluation.step,
+        epoch=evaluation.epoch,
+        score=evaluation.validation.get(score),
+        loss=evaluation.validation.get(loss),
+        train=evaluation.train_probe.get(score),
+        objective=evaluation.objective,
+    )
+
+
+def _level(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(mean=value)
+
+
+def _minus(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _baseline(record: RunRecord, name: str, score: str) -> float | None:
+    """Its score on validation."""
+    for baseline in record.data.baselines:
+        if baseline.name == name:
+            return baseline.scores.get("validation", {}).get(score)
+    return None
+
+
+def _data(record: RunRecord) -> str:
+    """What to type: the recipe's name, or its data."""
+    name, source = str(record.recipe.get("name", "")), str(record.recipe["data"]["source"])
+    return name if name == "tweets" or source.startswith("package:") else source

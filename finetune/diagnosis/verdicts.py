@@ -1,0 +1,259 @@
+"""Observations -> a verdict. Each rule states its numbers; none compares a training loss with an evaluation loss."""
+
+from __future__ import annotations
+
+from finetune.diagnosis.observations import Observed, Point
+from finetune.diagnosis.trend import (
+    FEW,
+    best_score,
+    loss_rose,
+    lowest_loss,
+    score_fell,
+    score_is_constant,
+    score_rises,
+    scored,
+)
+from finetune.measurement.units import Scale, count_text, integer_text, listed, multiple_text, number_text, scale
+from finetune.records.diagnosis import Estimate, VerdictName
+
+MATTERS = 0.05  # a gap below 5 points is what models that generalise well have, too
+TOO_WIDE = 0.10  # half of an interval of the gap that leaves everything open
+LOSS_GAP = 1.5  # a validation loss this many times the training loss, both in eval mode: more than scores explain
+FEW_EPOCHS = 3
+UNKNOWN = 0.10  # a gap that stands out where the rows of validation are not known: as for 60 of them
+FITTED = 0.90  # a training score from which on the model has fitted its rows
+Verdict = tuple[VerdictName, str]
+
+
+def judge(observed: Observed) -> Verdict:
+    """The first rule that holds; the order is part of the rules."""
+    for rule in (
+        _diverged,
+        _did_not_learn,
+        _above_training,
+        _overfits,
+        _by_loss_alone,
+        _by_two_losses,
+        _without_gap,
+        _small_gap,
+    ):
+        verdict = rule(observed)
+        if verdict is not None:
+            return verdict
+    raise AssertionError("the last rule always holds")
+
+
+def _diverged(observed: Observed) -> Verdict | None:
+    if not observed.diverged:
+        return None
+    return "diverged", f"The training broke: {observed.diverged}. What was measured after that says nothing."
+
+
+def _did_not_learn(observed: Observed) -> Verdict | None:
+    unit, validation = scale(observed.score), observed.validation
+    if validation is None or validation.mean is None:
+        return None
+    if score_is_constant(observed.curve):
+        return (
+            "did not learn",
+            f"All {len(scored(observed.curve))} evaluations gave exactly {unit.level(validation.mean)}: most likely "
+            "the same answer for every text.",
+        )
+    chance = observed.chance
+    if chance is None or validation.low is None or validation.low > chance:
+        return None
+    train = observed.train
+    if train is not None and train.low is not None and train.low > chance + MATTERS:
+        return None  # it has learned the training rows by heart: a gap
+    if validation.mean > chance + MATTERS:
+        return None  # too few rows to say
+    return (
+        "did not learn",
+        f"Validation {unit.name} {_level(unit, validation)} does not exceed one answer for every text "
+        f"({unit.level(chance)})" + ("" if train is None else f", nor does training ({unit.level(train.mean)})") + ".",
+    )
+
+
+def _above_training(observed: Observed) -> Verdict | None:
+    gap = observed.gap
+    if gap is None or observed.is_at_least or gap.high is None or gap.high >= 0:
+        return None
+    unit = scale(observed.score)
+    return (
+        "validation above training",
+        f"Validation {unit.name} is above training by more than chance explains (gap {unit.estimated_change(gap)}). "
+        "Either the training score was measured with dropout on or on changed texts, or validation is easier or "
+        "overlaps with the training rows.",
+    )
+
+
+def _overfits(observed: Observed) -> Verdict | None:
+    gap = observed.gap
+    if gap is None or gap.mean is None or gap.mean < (MATTERS if gap.low is not None else UNKNOWN):
+        return None
+    if gap.low is not None and gap.low <= 0:
+        return None
+    if loss_rose(observed.curve) is not None and score_rises(observed.curve, observed.validation_rows):
+        return None  # the score is still gaining: told by `_by_loss_alone`
+    unit = scale(observed.score)
+    least = "at least " if observed.is_at_least else ""
+    sentences = [
+        f"Training {unit.name} is {least}{unit.amount(gap.mean)} above validation{_interval(unit, gap)}"
+        + (", which chance does not explain." if gap.low is not None else "; how many rows that is of is not known.")
+    ]
+    sentences += _validation_sentence(observed, unit) + _trend_sentences(observed, unit)
+    if observed.train_loss is not None and observed.validation_loss is not None:
+        sentences.append(f"{_loss_gap(observed)[:1].upper()}{_loss_gap(observed)[1:]}")
+    return "overfits", " ".join(sentences)
+
+
+def _by_loss_alone(observed: Observed) -> Verdict | None:
+    """The validation loss has risen, and no gap of scores is known, or none that matters."""
+    ratio = loss_rose(observed.curve)
+    lowest, last = lowest_loss(observed.curve), observed.curve[-1] if observed.curve else None
+    if ratio is None or lowest is None or last is None:
+        return None
+    rise = (
+        f"The validation loss has risen to {multiple_text(ratio, 1)} its lowest value "
+        f"({number_text(lowest.loss, 3)} at {_when(lowest)})"
+    )
+    fell = score_fell(observed.curve, observed.validation_rows)
+    unit = scale(observed.score)
+    if observed.validation is None:
+        return "overfits", f"{rise}. Whether the score suffers was not measured."
+    if fell is not None:
+        return "overfits", f"{rise}, and validation {unit.name} has fallen by {unit.amount(fell)} from its best."
+    return (
+        "overconfident",
+        f"{rise}, while validation {unit.name} has not fallen ({unit.level(observed.validation.mean)}): the model is "
+        "too sure of its errors, and makes no more of them.",
+    )
+
+
+def _by_two_losses(observed: Observed) -> Verdict | None:
+    """Both losses were measured alike, and the gap of scores is none that matters."""
+    train, validation = observed.train_loss, observed.validation_loss
+    if train is None or validation is None or observed.gap is None or validation - train < MATTERS:
+        return None
+    if validation < LOSS_GAP * train:
+        return None
+    unit = scale(observed.score)
+    return (
+        "overconfident",
+        f"The gap of {unit.name} is {unit.estimated_change(observed.gap)}, but {_loss_gap(observed)} The model is too "
+        "sure of its errors, and makes few more of them on new texts.",
+    )
+
+
+def _without_gap(observed: Observed) -> Verdict | None:
+    if observed.gap is not None and not observed.is_at_least:
+        return None
+    unit = scale(observed.score)
+    if observed.validation is None:
+        return "cannot tell", "No score of validation was measured, and its loss has not risen."
+    fell = score_fell(observed.curve, observed.validation_rows)
+    if fell is not None:
+        best = best_score(observed.curve)
+        assert best is not None  # there is none better otherwise
+        return (
+            "overfits",
+            f"Validation {unit.name} was {unit.level(best.score)} at {_when(best)} and has fallen by "
+            f"{unit.amount(fell)} since.",
+        )
+    if score_rises(observed.curve, observed.validation_rows):
+        return "still learning", _rising(observed, unit)
+    if len(observed.curve) < FEW:
+        few = count_text(len(observed.curve), "evaluation")
+        return "cannot tell", f"The training score was not measured, and there is no trend in {few}."
+    return (
+        "no sign of overfitting",
+        f"Validation {unit.name} {_level(unit, observed.validation)} has not fallen, nor has its loss risen. The "
+        "training score was not measured: a constant gap would not show.",
+    )
+
+
+def _small_gap(observed: Observed) -> Verdict:
+    unit, gap, train = scale(observed.score), observed.gap, observed.train
+    assert gap is not None  # the rule before
+    assert train is not None
+    gap_text = unit.estimated_change(gap)
+    if gap.low is not None and gap.high is not None and gap.low <= 0 and (gap.high - gap.low) / 2 > TOO_WIDE:
+        rows = "" if observed.validation_rows is None else f" of {integer_text(observed.validation_rows)} rows"
+        return (
+            "cannot tell",
+            f"The gap is {gap_text}: validation{rows} is too small to tell overfitting from none.",
+        )
+    if score_rises(observed.curve, observed.validation_rows):
+        return "still learning", f"{_rising(observed, unit)} The gap is {gap_text}."
+    if unit.fraction and train.mean is not None and train.mean < FITTED:
+        name: VerdictName = "over-regularized" if observed.techniques else "underfits"
+        with_what = (
+            f" With {listed(observed.techniques)} on, too much regularization is the first suspect."
+            if (observed.techniques)
+            else ""
+        )
+        return (
+            name,
+            f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}: the model does not fit "
+            f"its training rows.{_few_epochs(observed)}{with_what} Regularization can only lower the training score "
+            "further.",
+        )
+    small = "differs from 0, but is below 5 points" if (gap.low or 0.0) > 0 else "does not differ from 0 beyond chance"
+    return "no sign of overfitting", f"The gap is {gap_text}: it {small}."
+
+
+def _few_epochs(observed: Observed) -> str:
+    if observed.epochs is None or observed.epochs > FEW_EPOCHS:
+        return ""
+    return f" It was trained for {observed.epochs:g} epochs only, which may be too few."
+
+
+def _loss_gap(observed: Observed) -> str:
+    train, validation = number_text(observed.train_loss, 3), number_text(observed.validation_loss, 3)
+    return f"the loss is {validation} on validation and {train} on training rows."
+
+
+def _rising(observed: Observed, unit: Scale) -> str:
+    known = scored(observed.curve)
+    middle = known[(len(known) - 1) // 2]
+    return (
+        f"Validation {unit.name} was still rising when training ended: {unit.level(middle.score)} at {_when(middle)}, "
+        f"{unit.level(known[-1].score)} at {_when(known[-1])}."
+    )
+
+
+def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
+    validation, rows = observed.validation, observed.validation_rows
+    if validation is None or validation.low is None or rows is None:
+        return []
+    text = f"The validation score itself, of {integer_text(rows)} rows, is known to {unit.range(validation)}."
+    if observed.chance is not None and validation.low <= observed.chance:
+        text += " It does not exceed one answer for every text: the model has learned its rows by heart, no more."
+    return [text]
+
+
+def _trend_sentences(observed: Observed, unit: Scale) -> list[str]:
+    """What longer training did."""
+    texts = []
+    ratio, lowest = loss_rose(observed.curve), lowest_loss(observed.curve)
+    fell, best = score_fell(observed.curve, observed.validation_rows), best_score(observed.curve)
+    if ratio is not None and lowest is not None:
+        texts.append(f"The validation loss was lowest at {_when(lowest)} and is now {multiple_text(ratio, 1)} that.")
+    if fell is not None and best is not None:
+        texts.append(f"Validation {unit.name} was best at {_when(best)}, and has fallen by {unit.amount(fell)} since.")
+    elif ratio is not None:
+        texts.append(f"Validation {unit.name} has not fallen beyond chance: training longer costs confidence only.")
+    return texts
+
+
+def _level(unit: Scale, estimate: Estimate) -> str:
+    return f"{unit.level(estimate.mean)} {unit.range(estimate)}".rstrip()
+
+
+def _interval(unit: Scale, estimate: Estimate) -> str:
+    text = unit.interval(estimate)
+    return f" {text}" if text else ""
+
+
+def _when(point: Point) -> str:
+    return f"step {point.step}" if point.epoch is None else f"epoch {point.epoch:g}"

@@ -1,0 +1,71 @@
+"""A diagnosis: what scores say, how sure that is, what else could look like it, and what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from finetune.records.frozen import Frozen
+
+VerdictName = Literal[
+    "overfits",
+    "overconfident",
+    "underfits",
+    "over-regularized",
+    "did not learn",
+    "still learning",
+    "diverged",
+    "validation above training",
+    "cannot tell",
+    "no sign of overfitting",
+]
+
+
+class Estimate(Frozen):
+    """A value with the ends of its 95 % interval."""
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class LookAlike(Frozen):
+    """Something else that gives the same numbers."""
+
+    name: str
+    status: Literal["likely", "possible", "ruled out", "not checked"]
+    why: str = Field(description="What speaks for or against it here.")
+    check: str = Field("", description="A command that tells it apart.")
+
+
+class Step(Frozen):
+    """One thing to do, in the order in which to try it."""
+
+    action: str
+    technique: str | None = Field(None, description="Name in the library of techniques.")
+    mechanism: str = Field(description="Why it works.")
+    setting: str = Field("", description="Value to begin with.")
+    see: str = Field("", description="What changes if it works.")
+    too_much: str = Field("", description="How to see that there is too much of it.")
+    evidence: str = Field("", description="What was measured, by whom.")
+    strength: Literal["strong", "moderate", "weak", "none"] = Field("none", description="Of the evidence.")
+    command: str = Field("", description="What to type.")
+
+
+class Diagnosis(Frozen):
+    """What `finetune diagnose` returns."""
+
+    source: str = Field(description="What was read.")
+    verdict: VerdictName
+    text: str = Field(description="The verdict in one or two sentences, with its numbers.")
+    score: str = Field(description="Name of the score.")
+    train: Estimate | None = Field(description="Score of training rows; None where it is unknown.")
+    validation: Estimate | None
+    gap: Estimate | None = Field(description="train − validation.")
+    train_rows: int | None
+    validation_rows: int | None
+    notes: list[str] = Field([], description="What the numbers are, and which of them cannot be compared.")
+    missing: list[str] = Field([], description="What would make the verdict surer.")
+    look_alikes: list[LookAlike] = Field([])
+    plan: list[Step] = Field([])

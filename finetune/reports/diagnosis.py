@@ -1,0 +1,105 @@
+"""A diagnosis: as lines on a terminal, and as blocks of a page."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from finetune.measurement.units import Scale, integer_text, scale
+from finetune.records.diagnosis import Diagnosis, Estimate, LookAlike, Step
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Prose, Table
+from finetune.reports.numbers import shorten
+
+WIDTH = 80  # columns of the terminal text
+WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}  # commands can be copied
+STEPS = 3  # that are shown with all their fields; the others in a line
+
+
+def render_diagnosis(found: Diagnosis, every_detail: bool = False) -> str:
+    """Verdict, scores, look-alikes, and the plan.
+
+    Args:
+        found: What is shown.
+        every_detail: All steps with mechanism, setting, effect and evidence; else the first three.
+    """
+    lines = [*_wrapped(f"{found.verdict.upper()}: {found.text}"), ""]
+    lines += [line for label, text in _facts(found) for line in _labelled(label, text)]
+    lines += [line for text in found.notes for line in _labelled("Note", f"{text}.")]
+    lines += [line for text in found.missing for line in _labelled("Not known", f"{text}.")]
+    if found.look_alikes:
+        lines += ["", "What else gives such numbers"]
+        lines += [line for each in found.look_alikes for line in _wrapped(f"- {_look_alike(each)}", "  ")]
+    if found.plan:
+        lines += ["", "What to do, in this order"]
+    for number, step in enumerate(found.plan, 1):
+        lines += _step_lines(number, step, every_detail or number <= STEPS)
+    if len(found.plan) > STEPS and not every_detail:
+        lines += ["", "Mechanism, setting, effect and evidence of every step: --all"]
+    return "\n".join(lines)
+
+
+def diagnosis_blocks(found: Diagnosis) -> list[Block]:
+    """The same as parts of a page."""
+    blocks: list[Block] = [Prose(shorten(found.text, 600), lead=True), Facts(_facts(found))]
+    for title, texts in (("Notes", found.notes), ("Not known", found.missing)):
+        if texts:
+            blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))
+    if found.look_alikes:
+        items = [shorten(_look_alike(each), 500) for each in found.look_alikes]
+        blocks.append(Bullets(items, user=True, title="What else gives such numbers"))
+    if found.plan:
+        titles = ("What to do, in this order", "Why", "Setting", "What you see", "Too much", "Evidence", "Command")
+        rows = [[Cell(text, user=True) for text in _step_cells(step)] for step in found.plan]
+        blocks.append(Table("The plan", [Column(title, numeric=False, sortable=False) for title in titles], rows))
+    return blocks
+
+
+def _facts(found: Diagnosis) -> list[tuple[str, str]]:
+    unit = scale(found.score)
+    entries = [("Read", shorten(found.source, 300))]
+    for label, estimate, rows in (
+        ("Training", found.train, found.train_rows),
+        ("Validation", found.validation, found.validation_rows),
+    ):
+        if estimate is not None:
+            of_rows = "" if rows is None else f", {integer_text(rows)} rows"
+            entries.append((label, f"{unit.name} {_level(unit, estimate)}{of_rows}"))
+    if found.gap is not None:
+        entries.append(("Gap", unit.estimated_change(found.gap)))
+    return entries
+
+
+def _level(unit: Scale, estimate: Estimate) -> str:
+    return unit.estimated_level(estimate)
+
+
+def _look_alike(each: LookAlike) -> str:
+    check = f" {each.check}" if each.check else ""
+    return f"{each.name}: {each.status} ({each.why}).{check}"
+
+
+def _step_lines(number: int, step: Step, in_detail: bool) -> list[str]:
+    lines = (
+        ["", *_wrapped(f"{number}. {step.action}", "   ")] if in_detail else _wrapped(f"{number}. {step.action}", "   ")
+    )
+    if in_detail:
+        for label, text in zip(_LABELS, _step_cells(step)[1:-1], strict=True):
+            if text:
+                lines += _wrapped(f"   {label}: {text}", "      ")
+    return [*lines, f"   $ {step.command}"] if step.command else lines
+
+
+_LABELS = ("Why", "Setting", "You will see", "Too much", "Evidence")
+
+
+def _step_cells(step: Step) -> list[str]:
+    evidence = f"{step.strength}: {step.evidence}" if step.evidence else ""
+    return [step.action, step.mechanism, step.setting, step.see, step.too_much, evidence, step.command]
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return _wrapped(f"{label:<12}{text}", " " * 12)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, **WHOLE)

@@ -1,0 +1,225 @@
+"""Numbers and logs whose truth is known, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import binomtest
+
+from finetune import diagnose
+from finetune.diagnosis.intervals import difference_interval, proportion_interval
+from finetune.errors import OutputError, RecipeError
+from tests.diagnosis.logs import NAN, closing, history, write
+from tests.raising import refuses
+
+SIZES = {"train_size": 1000, "validation_size": 200}
+
+
+def verdict(source: Any = None, **numbers: Any) -> str:
+    return diagnose(source, **numbers).diagnosis.verdict
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 7), (150, 200), (200, 200), (1, 3000)])
+def test_an_interval_of_an_accuracy_is_scipys(hits: int, rows: int) -> None:
+    known = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
+    assert proportion_interval(hits / rows, rows, 0.95) == pytest.approx((known.low, known.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((56, 70), (48, 80), (0.0524, 0.3339)), ((9, 10), (3, 10), (0.1705, 0.8090)), ((10, 10), (0, 20), (0.6791, 1.0))],
+)
+def test_an_interval_of_a_difference_is_that_of_the_paper(
+    first: tuple[int, int], second: tuple[int, int], expected: tuple[float, float]
+) -> None:
+    """Table II of Newcombe 1998, method 10."""
+    found = difference_interval(first[0] / first[1], first[1], second[0] / second[1], second[1], 0.95)
+    assert found == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "further", "expected"),
+    [
+        (0.98, 0.75, {}, "overfits"),
+        (0.98, 0.75, {"validation_size": 20}, "overfits"),
+        (0.70, 0.69, {}, "underfits"),
+        (0.70, 0.69, {"validation_size": 20}, "cannot tell"),
+        (0.95, 0.93, {}, "no sign of overfitting"),
+        (0.999, 0.995, {"train_size": 9000, "validation_size": 5000}, "no sign of overfitting"),
+        (0.90, 0.90, {"majority": 0.9}, "did not learn"),
+        (0.52, 0.50, {"classes": 2}, "did not learn"),
+        (0.99, 0.50, {"classes": 2}, "overfits"),
+        (0.80, 0.92, {}, "validation above training"),
+        (0.95, 0.93, {"train_loss": 0.1, "validation_loss": 0.5}, "overconfident"),
+        (0.95, 0.93, {"train_loss": 0.18, "validation_loss": 0.22}, "no sign of overfitting"),
+    ],
+)
+def test_of_numbers(train: float, validation: float, further: dict[str, Any], expected: str) -> None:
+    numbers = {"train_accuracy": train, "validation_accuracy": validation, **SIZES, **further}
+    assert verdict(**numbers) == expected
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss", "accuracy", "further", "expected"),
+    [
+        # The five runs and some of the cases of public tools that most of them miss.
+        ([0.6, 0.2, 0.02], [0.50, 0.75, 1.1], [0.77, 0.77, 0.76], {}, "overfits"),
+        ([0.4, 0.1, 0.02, 0.001], [0.62, 0.9, 1.3, 1.6], [0.62, 0.62, 0.61, 0.62], {}, "overfits"),
+        ([0.1, 0.05, 0.02, 0.01], [0.87, 0.87, 0.88, 0.88], [0.70, 0.70, 0.70, 0.70], {}, "did not learn"),
+        ([0.1, 0.05, 0.02, 0.01], [0.87, 0.87, 0.88, 0.88], [0.70, 0.71, 0.70, 0.70], {}, "overfits"),
+        ([0.7, 0.62, 0.6, 0.58], [0.6, 0.54, 0.51, 0.5], [0.7, 0.82, 0.84, 0.85], {}, "no sign of overfitting"),
+        ([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84], {}, "no sign of overfitting"),
+        ([0.6, 0.3, 0.1, 0.05], [0.4, 0.42, 0.5, 0.6], [0.70, 0.75, 0.80, 0.875], {}, "overconfident"),
+        ([0.68, 0.66, 0.64, 0.63], [0.68, 0.66, 0.64, 0.62], [0.55, 0.60, 0.64, 0.70], {}, "still learning"),
+        ([0.6, 0.3, 0.1, 0.02], [0.5, 0.45, 0.8, 1.2], [0.75, 0.80, 0.74, 0.68], {}, "overfits"),
+        ([0.33, 0.32, 0.32, 0.32], [0.33, 0.33, 0.32, 0.32], [0.9, 0.9, 0.9, 0.9], {}, "did not learn"),
+        ([0.6, 0.2, 0.4, 1.4], [0.5, 0.45, 0.8, 1.9], [0.75, 0.80, 0.7, 0.5], {}, "diverged"),
+        ([2.4, 1.6, 1.2, 1.1], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84], {}, "no sign of overfitting"),
+        ([0.6, 0.2, 0.02], [0.50, 0.75, 1.1], None, {}, "overfits"),
+        ([0.6, 0.5], [0.6, 0.55], [0.7, 0.72], {}, "cannot tell"),
+        ([0.6, 0.5], [0.6, 0.55], [0.7, 0.72], {"train_accuracy": 0.98, "train_size": 640}, "overfits"),
+    ],
+)
+def test_of_logs(
+    tmp_path: Path, objective: list[float], loss: list[float], accuracy: list[float] | None, further: Any, expected: str
+) -> None:
+    assert verdict(write(tmp_path, history(objective, loss, accuracy)), **further) == expected
+
+
+def test_a_training_loss_bounds_the_training_accuracy_whatever_its_scale(tmp_path: Path) -> None:
+    """An error costs ln 2 at least, so 0.02 nats leave room for 2.9 % of errors; four times 0.02 for 11.5 %."""
+    for times, least in ((1, 0.971), (4, 0.885)):
+        path = write(tmp_path / str(times), history([0.6, 0.3, 0.02 * times], [0.5, 0.5, 0.5], [0.7, 0.71, 0.7]))
+        found = diagnose(path).diagnosis
+        assert found.train is not None
+        assert found.train.mean == pytest.approx(least, abs=1e-3)
+        assert any("at least" in note for note in found.notes)
+
+
+def test_losses_of_training_and_evaluation_are_never_compared(tmp_path: Path) -> None:
+    """With accumulation the logged training loss is a multiple; the same run must give the same verdict."""
+    plain = history([0.6, 0.5, 0.45, 0.44], [0.5, 0.45, 0.44, 0.44], [0.75, 0.82, 0.84, 0.84])
+    scaled = [{**record, **({"loss": 4 * record["loss"]} if "loss" in record else {})} for record in plain]
+    assert verdict(write(tmp_path / "a", plain)) == verdict(write(tmp_path / "b", scaled)) == "no sign of overfitting"
+
+
+def test_a_test_evaluation_after_training_is_no_evaluation_of_validation(tmp_path: Path) -> None:
+    records = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84])
+    records.append({"eval_loss": 0.9, "eval_accuracy": 0.6, "step": 160, "epoch": 4.0})
+    found = diagnose(write(tmp_path, records)).diagnosis
+    assert found.verdict == "no sign of overfitting"
+    assert any("1 evaluation after the end" in note for note in found.notes)
+
+
+def test_a_clean_training_score_in_the_log_is_used(tmp_path: Path) -> None:
+    records = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84])
+    records.append({"train_accuracy": 0.99, "train_loss": 0.03, "train_runtime": 1.0, "step": 160, "epoch": 4.0})
+    found = diagnose(write(tmp_path, records)).diagnosis
+    assert found.verdict == "overfits"
+    assert found.gap is not None
+    assert found.gap.mean == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("broken", [{"grad_norm": NAN}, {"loss": NAN}, {"loss": 0.0, "grad_norm": 0.0}])
+def test_a_nan_is_a_divergence_whatever_the_loss_says(tmp_path: Path, broken: dict[str, float]) -> None:
+    records = history([0.6, 0.4, 0.2, 0.1], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84])
+    records[4] |= broken
+    found = diagnose(write(tmp_path, records)).diagnosis
+    assert found.verdict == "diverged"
+    assert "at step 120" in found.text
+
+
+def test_early_stopping_is_an_end_and_a_checkpoint_is_none(tmp_path: Path) -> None:
+    records = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84])
+    control = {"args": {"should_training_stop": True}, "attributes": {}}
+    callbacks = {"EarlyStoppingCallback": {"args": {}, "attributes": {}}, "TrainerControl": control}
+    stopped = diagnose(write(tmp_path / "a", records, max_steps=400, stateful_callbacks=callbacks)).diagnosis
+    assert "early stopping ended the training at step 160 of 400" in stopped.notes
+    cut = diagnose(write(tmp_path / "b", records[:-1], max_steps=400)).diagnosis
+    assert any("of a checkpoint, most likely" in note for note in cut.notes)
+
+
+def test_of_a_folder_the_longest_history_is_read(tmp_path: Path) -> None:
+    whole = history([0.6, 0.2, 0.02], [0.50, 0.75, 1.1], [0.77, 0.77, 0.76])
+    write(tmp_path / "checkpoint-40", whole[:2], max_steps=120)
+    write(tmp_path / "checkpoint-120", whole[:-1], max_steps=120)
+    found = diagnose(tmp_path).diagnosis
+    assert found.source.endswith("checkpoint-120/trainer_state.json")
+    assert found.validation_rows == 200  # by rate and time
+
+
+def test_of_several_evaluation_sets_one_must_be_named(tmp_path: Path) -> None:
+    records = [{"eval_a_loss": 0.5, "eval_a_accuracy": 0.7, "eval_b_loss": 0.9, "step": 40}, closing(40, 1.0)]
+    path = write(tmp_path, records)
+    with refuses(OutputError, match="has 2 evaluation sets"):
+        diagnose(path)
+    with refuses(OutputError, match="no evaluation set"):
+        diagnose(path, evaluation="c")
+    assert diagnose(path, evaluation="a").diagnosis.validation is not None
+
+
+@pytest.mark.parametrize(
+    ("records", "complaint"),
+    [
+        ([{"loss": 0.5, "step": 10}], "no evaluation is in the log"),
+        ([{"embedding_loss": 0.2, "step": 10}], "SetFit"),
+        ([], "no evaluation is in the log"),
+    ],
+)
+def test_a_log_that_says_nothing_of_new_texts_is_refused(
+    tmp_path: Path, records: list[dict[str, Any]], complaint: str
+) -> None:
+    with refuses(OutputError, match=complaint):
+        diagnose(write(tmp_path, records))
+
+
+def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
+    with refuses(OutputError, match="no such file"):
+        diagnose(tmp_path / "nowhere")
+    with refuses(OutputError, match="Known: a run folder of finetune"):
+        diagnose(tmp_path)
+    (tmp_path / "trainer_state.json").write_text('{"log_history": [', encoding="utf-8")
+    with refuses(OutputError, match="cannot be read as JSON"):
+        diagnose(tmp_path)
+    (tmp_path / "trainer_state.json").write_text("[]", encoding="utf-8")
+    with refuses(OutputError, match="not the state of a Trainer"):
+        diagnose(tmp_path)
+    good = write(tmp_path, history([0.6], [0.5], [0.7]))
+    with refuses(OutputError, match="no score has this name"):
+        diagnose(good, metric="f1")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "complaint"),
+    [
+        ({"train_accuracy": 98}, "looks like a percentage"),
+        ({"validation_accuracy": -0.1}, "between 0 and 1"),
+        ({"validation_size": 0}, "is at least 1"),
+        ({"classes": 1}, "is at least 2"),
+        ({"majority": 0.3, "classes": 2}, "the largest of 2 classes"),
+        ({"train_loss": -1.0}, "at least 0"),
+        ({"train_size": None}, "is missing: rows that were trained on"),
+        ({"fail_on": "overfitting"}, "is no verdict. Did you mean"),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(numbers: dict[str, Any], complaint: str) -> None:
+    good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
+    with refuses(RecipeError, match=complaint):
+        diagnose(**{**good, **numbers})
+
+
+def test_losses_and_epochs_that_are_given_are_said() -> None:
+    losses = {"train_loss": 0.05, "validation_loss": 0.9}
+    found = diagnose(train_accuracy=0.98, validation_accuracy=0.75, **SIZES, **losses).diagnosis
+    assert "The loss is 0.900 on validation and 0.050 on training rows." in found.text
+    short = diagnose(train_accuracy=0.70, validation_accuracy=0.69, epochs=2, **SIZES).diagnosis
+    assert "trained for 2 epochs only" in short.text
+
+
+def test_every_missing_number_is_named_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        diagnose()
+    missing = {problem.argument for problem in caught.value.problems}
+    assert missing == {"train_accuracy", "validation_accuracy", *SIZES}
