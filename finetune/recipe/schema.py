@@ -98,8 +98,8 @@ class DataSection(Section):
     quoting: Literal["auto", "none", "minimal", "all"] = Field(
         "auto",
         description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that "
-        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines; a note "
-        "says so where it is not minimal.",
+        "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines; a "
+        "note says so where it is not minimal.",
     )
     quote_char: str | None = Field(
         None, min_length=1, max_length=1, description='CSV: what encloses a cell. Default: ", or what fits the lines.'
