@@ -26,8 +26,9 @@ RULES: dict[FinalName, str] = {
     "soup": "As asked for: the mean of the weights of all finished seeds.",
     "distil": "As asked for: one student of the ensemble of all finished seeds.",
     "auto": "Of soup and student the one with the better validation score, if that is above the mean validation score "
-    "of the seeds; else the best seed. The mean is the measure because the best seed's own score is the highest of "
-    "several, and flatters it. A refit is no candidate: it trains on validation, which would have to choose it.",
+    "of the seeds and its loss is not above their mean loss; else the best seed. The means are the measure because the "
+    "best seed's own score is the highest of several, and flatters it. A refit is no candidate: it trains on "
+    "validation, which would have to choose it.",
 }
 
 
@@ -95,11 +96,12 @@ def _choose(
             worst if loss is None or loss.value is None else -loss.value,
         )
 
-    offered = [made[kind] for kind in ("soup", "distil") if kind in made]
-    best = max(offered, key=order, default=None)
-    if best is None or not references:
+    if not references:
         return "best"
-    return best.kind if order(best)[0] > order(references[0])[0] + NOTHING else "best"
+    score, loss = order(references[0])
+    offered = [made[kind] for kind in ("soup", "distil") if kind in made]
+    better = [each for each in offered if order(each)[0] > score + NOTHING and order(each)[1] >= loss - NOTHING]
+    return max(better, key=order).kind if better else "best"
 
 
 class _Drawn:

@@ -52,27 +52,17 @@ def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
     return found
 
 
-def presets_without_soup(final: FinalName, variants: Sequence[Variant]) -> list[str]:
-    """Names of presets whose runs do not start alike, where a soup was asked for.
-
-    Raises:
-        RecipeError: No preset's runs do.
-    """
+def soup_warnings(final: FinalName, variants: Sequence[Variant]) -> list[str]:
+    """What is to know, before anything is trained, of presets whose runs do not start alike."""
     if final != "soup":
         return []
-    problems = {variant.name: problem for variant in variants if (problem := start_problem_of(variant.recipe))}
-    if len(problems) == len(variants):
-        problem = next(iter(problems.values()))
-        raise RecipeError([Problem(problem.why, "", "final", "soup", problem.changes)])
-    return list(problems)
-
-
-def start_problem_of(recipe: Any) -> Problem | None:
-    """See `finetune.training.soup.start_problem`; in a comparison, presets are edited and not overridden."""
     from finetune.training.soup import start_problem
 
-    problem = start_problem(recipe)
-    return None if problem is None else for_comparison(problem)
+    problems = {variant.name: problem for variant in variants if (problem := start_problem(variant.recipe))}
+    return [
+        for_comparison(problem).at(f"--final soup: {', '.join(problems)}").for_command_line()
+        for problem in list(problems.values())[:1]
+    ]
 
 
 def possible_finals(final: FinalName, runs: Sequence[Job]) -> list[Job]:
@@ -82,12 +72,7 @@ def possible_finals(final: FinalName, runs: Sequence[Job]) -> list[Job]:
     groups: dict[tuple[str, int | None], list[Job]] = {}
     for run in runs:
         groups.setdefault((run.entry.variant, run.entry.fold), []).append(run)
-    return [
-        _from_all(kind, members)
-        for kind in kinds
-        for members in groups.values()
-        if len(members) >= FEWEST and not (kind == "soup" and start_problem_of(members[0].recipe))
-    ]
+    return [_from_all(kind, members) for kind in kinds for members in groups.values() if len(members) >= FEWEST]
 
 
 def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> list[Job]:
@@ -117,7 +102,7 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
         if kind == "refit":
             jobs.append(_refit(folder, variant, chosen, runs))
             continue
-        problem = _problem(kind, members)
+        problem = _problem(members)
         job = _from_all(kind, members)
         reason = None if problem is None else problem.for_command_line()
         first = next(run for run in members if run.entry.key == job.entry.inputs[0])
@@ -126,13 +111,13 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
     return jobs
 
 
-def _problem(kind: str, members: Sequence[Job]) -> Problem | None:
-    """Why no such model can be made of these runs."""
-    if len(members) < FEWEST:
-        more = Change(arguments={"seeds": 5})
-        count = f"{len(members)} run{'s' * (len(members) != 1)} of it {'has' if len(members) == 1 else 'have'} finished"
-        return Problem(f"the recommended preset has too few runs: {count}, and {FEWEST} are needed.", changes=(more,))
-    return start_problem_of(members[0].recipe) if kind == "soup" else None
+def _problem(members: Sequence[Job]) -> Problem | None:
+    """Why neither a soup nor a student can be made of these runs."""
+    if len(members) >= FEWEST:
+        return None
+    count = f"{len(members)} run{'s' * (len(members) != 1)} of it {'has' if len(members) == 1 else 'have'} finished"
+    more = Change(arguments={"seeds": 5})
+    return Problem(f"the recommended preset has too few runs: {count}, and {FEWEST} are needed.", changes=(more,))
 
 
 def _from_all(kind: str, members: Sequence[Job]) -> Job:

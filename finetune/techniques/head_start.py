@@ -279,8 +279,8 @@ class HeadStart(Technique, ModelChanges):
     out-of-fold logits have the least loss, where a class that is right counts (n + 1) / (n + 2); for numbers T divides
     the distance from their mean. Classes of one row are fitted and never held out. A head that the checkpoint brought
     along is replaced. No random number is drawn: batches and dropout masks are those of a run without it. Validation
-    and test are not read; a refit fits to validation too, as it trains on it. Seeds start from the same head, so that a
-    soup can be made of them (`finetune compare --final soup`).
+    and test are not read; a refit fits to validation too, as it trains on it. Seeds start from the same head, which
+    a soup of them wants (`finetune compare --final soup`).
 
     Range: scale: near 0 the head predicts the same for all, 1 what the fit says. rows: a few per class are enough to
     start with; the fit takes seconds at 2,000 rows and more with many classes. folds: 3 to 10.

@@ -55,44 +55,42 @@ def mean_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def start_problem(recipe: Recipe) -> Problem | None:
-    """Why runs of this recipe do not start from the same weights, as far as its techniques tell."""
+    """What a soup of runs of this recipe loses because their heads start at random, as far as its techniques tell.
+
+    The mean of k heads that were drawn on their own keeps about 1/k of what the encoder has learned towards each of
+    them: predictions stay, confidence goes.
+    """
     if any(overrides(technique, ModelChanges.start_head) for technique in recipe.techniques.values()):
         return None
-    return Problem(
-        "each seed draws a head of its own at random, and the mean of the weights of models with different heads is no "
-        "better than they are. A soup needs heads that start alike.",
-        "techniques.head_start",
-        changes=(SHARED_START,),
+    why = (
+        "each seed draws a head of its own at random. The mean of their weights predicts as they do but with less "
+        "confidence, so that the loss is higher. Heads that start alike avoid it."
     )
+    return Problem(why, "techniques.head_start", changes=(SHARED_START,))
 
 
-def refuse_different_starts(prepared: Prepared, seeds: Sequence[int]) -> None:
-    """Build the models of two seeds, and compare the weights that training would start from.
+def start_warnings(prepared: Prepared, seeds: Sequence[int]) -> list[Problem]:
+    """Build the models of two seeds, and say in which weights they differ before training.
 
     Args:
         prepared: Of the runs.
         seeds: Of the runs.
-
-    Raises:
-        RecipeError: They differ; names the first weights that do.
     """
     problem = start_problem(prepared.recipe)
-    if problem is not None:
-        raise RecipeError([problem])
+    warnings = [] if problem is None else [problem]
     one, other = (_start(prepared, seed) for seed in seeds[:2])
     differing = [name for name, value in one.items() if not torch.equal(value, other[name])]
     if differing:
-        raise RecipeError(
-            f"{len(differing)} weights are drawn at random for each seed ({differing[0]} …): the runs do not start "
-            "from the same model, so that the mean of their weights is none.",
-            Change(text="Use model.pooling=mean where it is the pooler, and no technique that draws weights (reinit)."),
-            argument="final",
-            found="soup",
+        why = (
+            f"{len(differing)} weights beside the head's output map are drawn at random for each seed "
+            f"({differing[0]} …), so that the mean of the weights may be a worse model than its members."
         )
+        warnings.append(Problem(why, "soup"))
+    return warnings
 
 
 def _start(prepared: Prepared, seed: int) -> dict[str, Tensor]:
-    """The weights before the first step, in the form that is exported; without the map that a technique starts."""
+    """The weights before the first step, in the form that is exported, without the head's output map."""
     model = build_model(prepared, seed).model
     for finish_model in implementations(prepared.recipe.techniques.values(), ModelChanges.finish_model):
         finish_model(model)
@@ -142,18 +140,18 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
     Raises:
         OutputError: A member has not finished, or its model is missing.
         ModelError: Its model cannot be loaded.
-        RecipeError: There are fewer than two; they did not start from the same weights; or they are not alike.
+        RecipeError: There are fewer than two, or they are not alike.
     """
     stopwatch, started = Stopwatch(), time.perf_counter()
     seeds = [record.seed for record in read_members(members, "soup")]
     with stopwatch.phase(MODEL):
-        refuse_different_starts(prepared, seeds)
+        starts = start_warnings(prepared, seeds)
         model = load_member(members[0])
         model.load_state_dict(mean_weights(read_weights(members)))
     record = RecordFile(folder, stopwatch, started, None)
     record.open(opening_record(prepared, seeds[0], model))
     about = f"soup: the mean of the weights of the runs with seeds {', '.join(map(str, seeds))}; nothing was trained"
-    warnings = [*warning_texts(prepared), about]
+    warnings = [*warning_texts(prepared), about, *(problem.for_command_line() for problem in starts)]
     record.write(warnings=warnings)
     collate, batch_size = Collator(prepared.tokenizer), prepared.recipe.training.eval_batch_size
     with stopwatch.phase(MEASUREMENT):

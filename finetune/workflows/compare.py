@@ -11,7 +11,7 @@ from finetune.data.loader import Loader
 from finetune.errors import FinetuneError
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
-from finetune.experiments.finals import check_final, plan_finals, presets_without_soup
+from finetune.experiments.finals import check_final, plan_finals, soup_warnings
 from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import write_jobs
@@ -127,16 +127,13 @@ def plan_compare(
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
     fitted, decided = fit_variants(variants, folds, sets)
-    without = presets_without_soup(final, fitted)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(replace(planned, final=final), as_list(fail_on))
     experiment.announce_data(listener)
     for text in decided:
         listener.notice(text)
-    if without:
-        listener.notice(
-            f"--final soup: none can be made of {', '.join(without)}, whose heads start at random", "warning"
-        )
+    for text in soup_warnings(final, fitted):
+        listener.notice(text, "warning")
     return experiment
 
 

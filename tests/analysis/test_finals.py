@@ -144,6 +144,7 @@ def test_what_was_made_from_other_runs_is_not_shown(tmp_path: Path) -> None:
         (made(3, 9, margin=2.0), made(3, 9, margin=1.0), "soup"),  # right as often; the lower loss
         (made(4, 0), made(5, 0), "best"),  # not above the mean
         (made(6, 0), "failed", "best"),
+        (made(3, 9, margin=0.1), made(4, 9), "best"),  # more often right, and hardly sure of anything
         ("no start", made(3, 9), "distil"),
     ],
 )

@@ -36,7 +36,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "small.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     (path / "start.yaml").write_text(json.dumps({"head_start": {}}), encoding="utf-8")
     (path / "smooth.yaml").write_text(json.dumps({"head_start": {}, "label_smoothing": {}}), encoding="utf-8")
-    (path / "plain.yaml").write_text(json.dumps({"label_smoothing": {}}), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("finetune.reports.figures.canvas.to_svg", lambda *_: BLANK_SVG)
         patch.setattr("finetune.reports.figures.canvas.to_png", lambda *_: BLANK_PNG)
@@ -187,7 +186,6 @@ def refused(*arguments: object) -> str:
         (("--refit",), "--refit: this option has another name now. Try: --final refit"),
         (("--final", "soup", "--seeds", "1"), "with 2 seeds or more (of one fold, with folds). Try: --seeds 5"),
         (("--final", "distil", "--seeds", "1"), "with 2 seeds or more"),
-        (("--final", "soup", "--presets", "none,plain.yaml", "--seeds", "2"), "add 'head_start: {}' to the copy"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(arguments: tuple[str, ...], told: str) -> None:
@@ -195,9 +193,9 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(arguments: tuple[s
 
 
 @pytest.mark.usefixtures("made")
-def test_a_soup_that_only_some_presets_can_make_is_announced() -> None:
+def test_presets_whose_heads_start_at_random_are_named_before_anything_is_trained() -> None:
     presets = ("--presets", "none,start.yaml", "--seeds", "2", "-o", "mixed", "--dry-run")
     result = invoke("compare", "small.yaml", *presets, "--final", "soup")
     assert result.exit_code == 0
-    assert "--final soup: none can be made of none, whose heads start at random" in result.stderr
+    assert "--final soup: none: techniques.head_start: each seed draws a head of its own at random" in result.stderr
     assert "ends with --final soup" in result.stdout

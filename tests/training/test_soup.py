@@ -18,7 +18,7 @@ from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import run_seed
-from finetune.training.soup import make_soup, mean_weights, refuse_different_starts, start_problem
+from finetune.training.soup import make_soup, mean_weights, start_problem, start_warnings
 from tests.conftest import save_tiny_model
 from tests.raising import refuses
 from tests.running import clean_items, weights
@@ -95,24 +95,22 @@ def test_adapters_are_averaged_as_they_are_exported(write_recipe: Write, tmp_pat
 # --- what it needs ---------------------------------------------------------------------------------------------
 
 
-def test_heads_that_are_drawn_at_random_are_refused_by_name(write_recipe: Write) -> None:
-    prepared = prepare(recipe_of(write_recipe()))
-    problem = start_problem(prepared.recipe)
+def test_heads_that_start_at_random_are_warned_of_and_what_avoids_them_is_named(write_recipe: Write) -> None:
+    problem = start_problem(recipe_of(write_recipe()))
     assert problem is not None
     assert problem.key == "techniques.head_start"
-    with refuses(RecipeError, match=r"each seed draws a head of its own"):
-        refuse_different_starts(prepared, [0, 1])
+    assert "less confidence" in problem.for_command_line()
+    assert "add 'head_start: {}'" in problem.for_command_line()
 
 
-def test_runs_that_start_alike_are_accepted(start: Prepared) -> None:
-    assert start_problem(start.recipe) is None
-    refuse_different_starts(start, [0, 1])
+def test_runs_that_start_alike_are_not_warned_of(start: Prepared) -> None:
+    assert start_warnings(start, [0, 1]) == []
 
 
 def test_other_weights_that_are_drawn_at_random_are_found_and_named(write_recipe: Write) -> None:
     prepared = prepare(recipe_of(write_recipe(), {"mine": {"head_start": {}, "reinit": {"layers": 1}}}))
-    with refuses(RecipeError, match=r"drawn at random for each seed \(bert\.encoder\.layer\.1"):
-        refuse_different_starts(prepared, [0, 1])
+    (warning,) = start_warnings(prepared, [0, 1])
+    assert "(bert.encoder.layer.1" in warning.why
 
 
 def copies(member: RunFolder, folder: Path, count: int = 2) -> list[RunFolder]:
