@@ -46,14 +46,11 @@ def predict(
 
     listener = WarningListener(notes=not quiet)
     if texts:
-        from finetune.inference.classifier import load
         from finetune.reports.predictions import render_predictions
+        from finetune.workflows.predict import predict_texts
 
-        classifier = load(model)
-        for note in classifier.notes:
-            listener.notice(note)
-        found = classifier.predict(texts, batch_size=batch_size)
-        typer.echo(render_predictions(texts, found.columns(probabilities)))
+        columns = predict_texts(model, texts, probabilities=probabilities, batch_size=batch_size, listener=listener)
+        typer.echo(render_predictions(texts, columns))
         return
     from finetune.reports.predictions import render_written
     from finetune.workflows.predict import predict as workflow

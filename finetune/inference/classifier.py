@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.data.long_texts import LongTexts
-from finetune.data.tokens import Collator, Encoder, SortedSet
+from finetune.data.sorted_sets import SortedSet
+from finetune.data.tokens import Collator, Encoder
 from finetune.errors import Change, ModelError, RecipeError, first_line
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels

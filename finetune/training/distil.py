@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from finetune.atomic import replaced_file
 from finetune.data.rows import Data, Rows
-from finetune.data.tokens import Collator, MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Collator
 from finetune.errors import OutputError, Problem
 from finetune.measurement.ensemble import mean_predictions
 from finetune.records.store import RunFolder

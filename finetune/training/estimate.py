@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from finetune.data.tokens import Collator, MeasuredSet, TrainSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Collator, TrainSet
 from finetune.kernels import install_kernels
 from finetune.models.load import load_config, load_model
 from finetune.models.outputs import model_outputs

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune.data.tokens import Collator, MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Collator
 from finetune.errors import ModelError, RunFailed
 from finetune.kernels.head import output_map
 from finetune.models.outputs import model_outputs

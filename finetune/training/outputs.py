@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from finetune.data.tokens import MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
 from finetune.models.outputs import Outputs, model_outputs
 
 

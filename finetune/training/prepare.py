@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from finetune.checks import Inspection, inspect_data
 from finetune.data.load import load_data
 from finetune.data.rows import Data
-from finetune.data.tokens import Encoder, MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Encoder
 from finetune.errors import Change, FinetuneError, Problem, RecipeError, as_problem
 from finetune.measurement.scores import Measure
 from finetune.models.head import HeadStart

@@ -15,7 +15,7 @@ import numpy as np
 
 from finetune.atomic import write_text
 from finetune.checks import Inspection
-from finetune.data.tokens import MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
 from finetune.errors import FinetuneError
 from finetune.recipe import is_auto
 from finetune.records.facts import RateChoice

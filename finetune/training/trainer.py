@@ -16,7 +16,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback
 
-from finetune.data.tokens import Item, MeasuredSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Item
 from finetune.errors import Change
 from finetune.measurement.modules import Meter
 from finetune.models.outputs import Outputs, model_outputs

@@ -69,6 +69,20 @@ def predict(
     return PredictResult(target, len(found.texts), empty, time.monotonic() - started)
 
 
+def predict_texts(
+    model: str | PathLike[str], texts: Sequence[str], *, probabilities: bool, batch_size: int, listener: Listener
+) -> dict[str, list[Any]]:
+    """New columns, as `predict` writes them, of a few texts.
+
+    Raises:
+        FinetuneError: The model cannot be read, or it reads pairs.
+    """
+    classifier = load(fspath(model))
+    for note in classifier.notes:
+        listener.notice(note)
+    return classifier.predict(texts, batch_size=batch_size).columns(probabilities)
+
+
 def data_section(data: Any, overrides: Any) -> DataSection:
     """What is read, and how.
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from finetune.data.rows import Data, Rows
-from finetune.data.tokens import Encoder, Item, MeasuredSet, TrainSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Encoder, Item, TrainSet
 from finetune.errors import DataError, RecipeError
 from tests.conftest import MARKS, SPECIAL, WORDS
 from tests.raising import refuses

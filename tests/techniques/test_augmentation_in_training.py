@@ -10,7 +10,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from finetune.data.rows import Data, Rows
-from finetune.data.tokens import Encoder, MeasuredSet, TrainSet
+from finetune.data.sorted_sets import MeasuredSet
+from finetune.data.tokens import Encoder, TrainSet
 from finetune.techniques.aeda import AEDA
 from finetune.techniques.eda import EDA
 from tests.conftest import labelled_texts
