@@ -153,7 +153,7 @@ def test_every_value_of_every_section_has_an_origin(write: Write) -> None:
 def test_model_option_replaces_the_whole_section(write: Write) -> None:
     recipe = write("model: {id: m, revision: abc, sha256: " + "0" * 64 + "}\ndata: {source: d.csv}\n")
     resolved = resolve(recipe, model="other")
-    plain = {"id": "other", "revision": None, "sha256": None, "pooling": "auto"}
+    plain = {"id": "other", "revision": None, "sha256": None, "pooling": "auto", "head": "auto"}
     assert resolved.recipe.model.model_dump() == plain
     assert resolved.origins["model.id"] == "--model"
     assert resolved.origins["model.sha256"] == "default"
