@@ -16,6 +16,7 @@ PHASES = {
     "tokens": "tokenizing",
     "checks": "checking the data",
     "model": "loading the model and setting up training",
+    "learning_rate": "choosing the learning rate",
     "adaptation": "masked-language modelling on the texts",
     "first_stage": "a stage before fine-tuning",
     "head": "starting the head",

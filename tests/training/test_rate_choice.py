@@ -449,11 +449,14 @@ def test_every_preset_of_a_comparison_chooses_its_own_and_the_refit_takes_it(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(EXECUTORS, "local", REFERENCE)
     recipe = write_recipe(model=still_model, data={"check": False}, training={**AUTO, "epochs": 2})
+    monkeypatch.setattr("finetune.training.estimate._step_seconds", lambda *_: 1.0)
+    monkeypatch.setattr("finetune.training.estimate._evaluation_seconds", lambda *_: 0.0)
     (tmp_path / "mine.yaml").write_text('{"l2": {"strength": 0.001}}', encoding="utf-8")
     asked = ("compare", recipe, "--presets", "none,mine.yaml", "--seeds", 1, "-o", "out")
     planned = json.loads(invoke(*asked, "--dry-run", "--json").stdout)
     plain = json.loads(invoke(*asked, "--dry-run", "--json", "--set", "training.learning_rate=5e-5").stdout)
-    assert planned["seconds"] > 1.3 * plain["seconds"], "the choice takes 1.8 times as long as the run"
+    own, choice = 2 * (3 * 48 + 32) + 16, 2 * 2 * 2 * (3 * 24 + 24)  # passes of rows
+    assert planned["seconds"] == pytest.approx(plain["seconds"] * (own + choice) / own)
     done = invoke(*asked, "--refit")
     assert done.exit_code == 0, done.stderr
     assert "training.learning_rate (none, mine): will be chosen" in done.stderr
