@@ -16,6 +16,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dropout": {"hidden": 0.2, "attention": 0.1, "classifier": 0.3},
     "max_norm": {"head": 0.05},
     "lora": {"dropout": 0.0},
+    "contrast": {"most": 48},
     "layer_drop": {"probability": 0.5},
     "ema": {"horizon": 0.4},
     "swa": {"start": 0.0},

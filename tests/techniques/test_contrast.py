@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.data.tokens import Collator
 from finetune.errors import DataError, ModelError, RecipeError, RunFailed
 from finetune.models.load import load_config, load_model
 from finetune.recipe import resolve
 from finetune.techniques import Budget
 from finetune.techniques import contrast as contrast_module
 from finetune.techniques.contrast import Contrast, pair_loss, sampled_pairs
+from finetune.training import stage as stage_module
 from finetune.training.building import build_model
 from finetune.training.prepare import prepare
 from finetune.training.stage import embeddings, rate_at, run_stages
 from tests.conftest import ARCHITECTURES, name_pooling, save_tiny_model, write_csv
 from tests.interrupting import interrupted_and_resumed, timeless
 from tests.raising import refuses
-from tests.running import assert_same_weights, run_in_two_processes, train, weights
+from tests.running import assert_same_weights, train
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -269,22 +271,32 @@ def test_a_run_that_is_stopped_later_does_not_repeat_it(write_recipe: Write, tmp
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_two_processes_share_the_pairs_of_a_step(write_recipe: Write, spread_model: Path, tmp_path: Path) -> None:
-    """The last step has one pair for one process and none for the other. The bias of keys changes no attention: its
-    gradient is rounding alone, which AdamW scales up."""
-    stage = {"contrast": {"most": 18, "batch_size": 17, "learning_rate": 0.002}}
-    training = {"epochs": 1, "learning_rate": 1e-5}
-    recipe = write_recipe(model=spread_model, techniques=stage, training=training)
-    train(recipe, tmp_path / "one")
-    train(write_recipe(name="without", model=spread_model, training=training), tmp_path / "without")
-    run_in_two_processes(["run", recipe, "--output", tmp_path / "two", "--quiet"])
-    one, two, without = (weights(tmp_path / name) for name in ("one", "two", "without"))
-    compared = [name for name in one if not name.endswith("key.bias")]
-    for name in compared:
-        torch.testing.assert_close(
-            two[name], one[name], rtol=0, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
-        )
-    assert max(float((one[name] - without[name]).abs().max()) for name in compared) > 1e-3
+@pytest.mark.parametrize("pairs", [1, 2, 5])
+def test_processes_share_the_pairs_of_a_step(
+    pairs: int, write_recipe: Write, spread_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their gradients sum to that of one; of a single pair the second has none. Real processes: the contract tests."""
+    prepared = prepare(resolve(str(write_recipe(model=spread_model, techniques=SMALL))).recipe)
+    tokens = prepared.encoder.encode(["good movie", "bad plot", "nice film", "poor actor", "fine scene"], None)
+    inputs = Collator(prepared.tokenizer)([{**tokens[row], "labels": 0} for row in range(5)])
+    del inputs["labels"]
+
+    def gradient(world: int) -> list[torch.Tensor]:
+        model = build_model(prepared, 0).model
+        trainer = stage_module._StageTrainer(prepared, model, "contrast", CPU)
+
+        def loss(part: Any) -> torch.Tensor:
+            found = embeddings(model, inputs)
+            return pair_loss(found[list(part)], found[[(row + 1) % 5 for row in part]], torch.ones(len(part)))
+
+        monkeypatch.setattr(stage_module, "world_size", lambda: world)
+        for rank in range(world):
+            monkeypatch.setattr(stage_module, "rank", lambda rank=rank: rank)
+            trainer._backward(range(pairs), loss)
+        return [value.grad for value in model.parameters() if value.grad is not None]
+
+    for one, two in zip(gradient(1), gradient(2), strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-7)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------
