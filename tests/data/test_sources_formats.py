@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from finetune.data.sources import read_sources
-from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.data.table import CHUNK, Column, RowNumbers, Table, pack, pick
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_jsonl
@@ -67,6 +67,42 @@ def test_a_column_is_a_sequence_over_its_chunks() -> None:
     assert "é" in column
     with pytest.raises(IndexError):
         column[7]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"text {i} é漢😀" for i in range(50)],
+        ["a", "b"] * 30,
+        ["a\0b", "c", "d"],
+        ["", "", "x"],
+        [""],
+        ["a", None],
+        [1, "a"],
+        [True, 2.5],
+        [],
+    ],
+    ids=ascii,
+)
+def test_what_is_packed_comes_back_as_it_was(values: list[Any]) -> None:
+    column = Column([pack(values), pack(values[:1])] if values else [pack(values)])
+    assert list(column) == [column[i] for i in range(len(column))] == values + values[:1]
+
+
+def test_equal_texts_of_a_chunk_are_one_object() -> None:
+    packed = pack(["".join(["la", "bel"]) for _ in range(50)])
+    assert len({id(value) for value in packed}) == 1
+
+
+def test_picked_values_are_those_at_the_positions() -> None:
+    column = Column([pack([f"t{i}" for i in range(start, start + 20)]) for start in (0, 20)])
+    assert column.holds_texts()
+    assert not Column([["a", 1]]).holds_texts()
+    picked = pick(pick(column, range(40)), [39, 3, 3, 20])
+    assert list(picked) == [picked[i] for i in range(4)] == picked[:] == ["t39", "t3", "t3", "t20"]
+    assert list(pick(picked, [1, 0])) == ["t3", "t39"]
+    assert list(pick(RowNumbers(5), [4, 0])) == ["5", "1"]
+    assert pick(["a", "b"], [1]) == ["b"]
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
