@@ -137,6 +137,21 @@ def save_tiny_model(folder: Path, architecture: str = "bert", **changes: Any) ->
     return folder
 
 
+def add_masked_head(folder: Path) -> Path:
+    """Add a head for masked words to the weights of a model folder; those of the encoder stay as they are."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    torch.manual_seed(1)
+    whole = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder))
+    prefix = f"{whole.base_model_prefix}."
+    weights = {f"{prefix}{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    head = {name: value.clone() for name, value in whole.state_dict().items() if not name.startswith(prefix)}
+    save_file(weights | head, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 def name_pooling(folder: Path, mode: str = "mean_tokens") -> Path:
     """Say in a model folder, as sentence-transformers does, which pooling the encoder was trained with."""
     names = {"Transformer": "", "Pooling": "1_Pooling"}
@@ -176,23 +191,20 @@ def _short_runs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny BERT with dropout 0.1."""
-    return save_tiny_model(tmp_path_factory.mktemp("model") / "tiny-bert")
+    return add_masked_head(save_tiny_model(tmp_path_factory.mktemp("model") / "tiny-bert"))
 
 
 @pytest.fixture(scope="session")
 def pooled_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny BERT, said to have been trained with mean pooling."""
-    return name_pooling(save_tiny_model(tmp_path_factory.mktemp("model") / "pooled-bert"))
+    return name_pooling(add_masked_head(save_tiny_model(tmp_path_factory.mktemp("model") / "pooled-bert")))
 
 
 @pytest.fixture(scope="session")
 def still_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny BERT without dropout: its training is the same whatever the number of passes."""
-    return save_tiny_model(
-        tmp_path_factory.mktemp("model") / "still-bert",
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+    folder = tmp_path_factory.mktemp("model") / "still-bert"
+    return add_masked_head(save_tiny_model(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
 
 
 def labelled_texts(rows: int, start: int = 0) -> list[tuple[str, str]]:
@@ -235,6 +247,16 @@ def reviews(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "reviews.csv", ["text", "label"], labelled_texts(80))
 
 
+def add_unlabelled(recipe: dict[str, dict[str, Any]], folder: Path) -> None:
+    """Name texts without labels where a technique of a recipe needs them: 40 that a tiny model can learn."""
+    from finetune.techniques import TECHNIQUES
+
+    used = [TECHNIQUES[name] for name in recipe["techniques"] if name in TECHNIQUES]
+    if any(technique.unlabelled == "needed" for technique in used):
+        texts = [[text] for text, _ in labelled_texts(40, start=1000)]
+        recipe["data"].setdefault("unlabelled", str(write_csv(folder / "unlabelled.csv", ["text"], texts)))
+
+
 @pytest.fixture
 def write_recipe(tmp_path: Path, tiny_model: Path, reviews: Path) -> Callable[..., Path]:
     """Write a recipe of the tiny model on the small CSV; keyword arguments replace keys of a section."""
@@ -248,6 +270,7 @@ def write_recipe(tmp_path: Path, tiny_model: Path, reviews: Path) -> Callable[..
         }
         for section, values in sections.items():
             recipe[section] = {**recipe[section], **values}
+        add_unlabelled(recipe, tmp_path)
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")  # JSON is YAML
         return path

@@ -20,7 +20,7 @@ from finetune.measurement.units import higher_is_better
 from finetune.records.curve import CurveReport, FittedLaw, Point, PresetCurve
 from finetune.records.schema import RunRecord
 
-DEPENDS_ON_SIZE = ("train", "train_probe")  # splits
+DEPENDS_ON_SIZE = ("train", "train_probe", "unlabelled")  # rows that are not those of every size
 
 
 def curve_of(path: Path, baseline: str | None = None) -> CurveReport:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CHECKED = 300  # texts, drawn with a fixed seed
 LONG_ENOUGH = 40  # characters from which a language is detected reliably
 ENOUGH = 20  # such texts
+UNLIKE = 0.5  # of the share that the language of the training texts has among them
 UNKNOWN = 0.02  # fraction of tokens that are [UNK]: the words behind them cannot be learned
 # Letters per piece of a word. English texts with the tokenizer of MiniLM have 3.4 to 4.7 (20 sets), German ones 2.65.
 BROKEN = 3.0  # Latin, Greek, Cyrillic
@@ -32,11 +33,12 @@ def check_language(data: Data, encoder: Encoder) -> list[Finding]:
     A warning where the main language is not English and words fall into pieces of less than 3 letters (1.5 in scripts
     other than Latin, Greek and Cyrillic; skipped where words are not spaced), and where more than 2 % of the tokens are
     [UNK]. Both on at most 300 training texts; the language by py3langid, on texts of at least 40 characters, of which
-    there must be 20.
+    there must be 20. A warning also where unlabelled texts are less than half as often in the main language of the
+    training texts as those are.
     """
     rows = draw_rows(data.train, CHECKED)
     texts = full_texts(rows)
-    return [*_unknown_tokens(rows, texts, encoder), *_foreign(rows, texts, encoder)]
+    return [*_unknown_tokens(rows, texts, encoder), *_foreign(rows, texts, encoder), *_unlike(data)]
 
 
 def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
@@ -62,16 +64,13 @@ def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[
 
 
 def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
-    positions = [index for index, text in enumerate(texts) if len(text) >= LONG_ENOUGH]
-    if len(positions) < ENOUGH:
+    languages = _languages(texts)
+    if not languages:
         return []
-    from py3langid import classify  # reads its model at the first call
-
-    languages = {index: classify(texts[index])[0] for index in positions}
     language, texts_in_it = Counter(languages.values()).most_common(1)[0]
     if language == "en" or language in UNSPACED:
         return []
-    own = [index for index in positions if languages[index] == language]
+    own = [index for index, other in languages.items() if other == language]
     words = [word for index in own for word in WORD.findall(texts[index])]
     pieces = encoder.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
     letters = "".join(words)
@@ -79,7 +78,7 @@ def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding
     spaced_alphabet = sum(letter <= LAST_CYRILLIC for letter in letters) > len(letters) / 2
     if per_piece >= (BROKEN if spaced_alphabet else SPELT):
         return []
-    fraction = texts_in_it / len(positions)
+    fraction = texts_in_it / len(languages)
     return [
         Finding(
             check="language",
@@ -91,3 +90,40 @@ def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding
             advice="Use a multilingual encoder, or one of this language: --model …",
         )
     ]
+
+
+def _unlike(data: Data) -> list[Finding]:
+    """Unlabelled texts in another language than the training texts."""
+    if data.unlabelled is None:
+        return []
+    rows = draw_rows(data.unlabelled, CHECKED)
+    known, found = _languages(full_texts(draw_rows(data.train, CHECKED))), _languages(full_texts(rows))
+    if not known or not found:
+        return []
+    language, count = Counter(known.values()).most_common(1)[0]
+    others = [index for index, other in found.items() if other != language]
+    expected, fraction = count / len(known), 1 - len(others) / len(found)
+    if fraction >= UNLIKE * expected:
+        return []
+    most, _ = Counter(found[index] for index in others).most_common(1)[0]
+    return [
+        Finding(
+            check="language",
+            level="warning",
+            text=f"Of the training texts {percent(expected)} are in '{language}', of the unlabelled texts "
+            f"{percent(fraction)}; most of the others are in '{most}'.",
+            figures={"share": fraction, "expected": expected},
+            examples=[show_row("unlabelled", rows, index) for index in others[:EXAMPLES]],
+            advice="Leave texts in other languages out of the file of data.unlabelled",
+        )
+    ]
+
+
+def _languages(texts: Sequence[str]) -> dict[int, str]:
+    """Position -> language, of texts that are long enough; empty where too few are."""
+    positions = [index for index, text in enumerate(texts) if len(text) >= LONG_ENOUGH]
+    if len(positions) < ENOUGH:
+        return {}
+    from py3langid import classify  # reads its model at the first call
+
+    return {index: classify(texts[index])[0] for index in positions}

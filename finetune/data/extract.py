@@ -36,10 +36,8 @@ def extract_rows(
         DataError: A column is missing or holds no texts, or no row is left.
     """
     require_columns(columns, table)
-    texts = _texts(table, columns.text, "text") if section.template is None else _joined_texts(table, section.template)
-    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair, "text_pair")
+    texts, pairs = extract_texts(section, table, columns)
     labels = label_cells(table, columns)
-    _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     below = _below_minimum(section, table)
     keep: list[int] = []
     for index, text in enumerate(texts):
@@ -70,6 +68,18 @@ def extract_rows(
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
     )
+
+
+def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple[list[str], list[str] | None]:
+    """The text of each row and, for pairs, the second ones. Empty cells are empty texts.
+
+    Raises:
+        DataError: A column holds no texts.
+    """
+    texts = _texts(table, columns.text, "text") if section.template is None else _joined_texts(table, section.template)
+    pairs = None if columns.text_pair is None else _texts(table, columns.text_pair, "text_pair")
+    _refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
+    return texts, pairs
 
 
 def label_cells(table: Table, columns: Columns) -> list[Any]:

@@ -15,6 +15,7 @@ from finetune.data.split_file import read_split
 from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
+from finetune.data.unlabelled import Pool, Unlabelled, choose_unlabelled, read_pool
 from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
@@ -42,6 +43,7 @@ class Source:
         rows: Table -> rows.
         notes, warnings: What reading and cleaning have to say.
         dropped: Reason -> rows left out.
+        pool: Unlabelled texts, where the recipe names any.
     """
 
     task: Task
@@ -51,6 +53,11 @@ class Source:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     dropped: Counter[str]
+    pool: Pool | None = None
+
+    def __len__(self) -> int:
+        """Rows of all tables, unlabelled ones included."""
+        return sum(map(len, self.rows.values())) + (0 if self.pool is None else len(self.pool.rows))
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ def read_source(section: DataSection) -> Source:
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, warnings)
     declared = _declared_names(section, columns, first)
-    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped)
+    pool = read_pool(section, columns)
+    return Source(form.task, columns.as_dict(), declared, rows, tuple(notes), tuple(warnings), dropped, pool)
 
 
 def split_source(section: DataSection, source: Source) -> Splits:
@@ -121,11 +129,14 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
     notes, warnings = list(splits.notes), list(splits.warnings)
     task, validation, test = splits.source.task, splits.rows["validation"], splits.rows.get("test")
     train = take_subset(section, splits.rows["train"], task, notes)
+    unlabelled = _unlabelled(section, splits, train)
     if test is None:
         warnings.append("there is no test split: the validation score is optimistic, as it was also used for selection")
     for reason in ("empty text", "empty label"):
         if splits.dropped[reason]:
             warnings.append(f"{splits.dropped[reason]} rows left out: {reason}")
+    texts = {} if unlabelled is None else {"unlabelled": unlabelled.rows}
+    dropped = splits.dropped + (Counter() if unlabelled is None else unlabelled.dropped)
     return Data(
         task=task,
         labels=splits.labels,
@@ -134,12 +145,21 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
         validation=validation,
         test=test,
         columns=splits.source.columns,
-        fingerprint=fingerprint({**splits.rows, "train": train}),
-        dropped={reason: count for reason, count in splits.dropped.items() if count},
-        notes=notes,
-        warnings=warnings,
+        fingerprint=fingerprint({**splits.rows, "train": train, **texts}),
+        dropped={reason: count for reason, count in dropped.items() if count},
+        notes=[*notes, *(() if unlabelled is None else unlabelled.notes)],
+        warnings=[*warnings, *(() if unlabelled is None else unlabelled.warnings)],
         tables=splits.tables,
+        unlabelled=texts.get("unlabelled"),
     )
+
+
+def _unlabelled(section: DataSection, splits: Splits, train: Rows) -> Unlabelled | None:
+    """The unlabelled texts that are in no split."""
+    if splits.source.pool is None:
+        return None
+    held_out = [rows for name, rows in splits.rows.items() if name != "train"]
+    return choose_unlabelled(splits.source.pool, train, held_out, section.drop_leaks)
 
 
 def _unused(section: DataSection, columns: Columns, table: Table) -> list[str]:

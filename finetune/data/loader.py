@@ -30,7 +30,7 @@ class Loader:
     """
 
     def __init__(self) -> None:
-        self._sources: _Recent[Source] = _Recent(lambda source: sum(map(len, source.rows.values())))
+        self._sources: _Recent[Source] = _Recent(len)
         self._splits: _Recent[Splits] = _Recent(lambda splits: sum(map(len, splits.rows.values())))
         self._loaded = _Recent(_rows_of)
 
@@ -71,7 +71,7 @@ class _Recent(Generic[Result]):
 
 
 def _rows_of(data: Data) -> int:
-    return sum(map(len, data.whole_splits().values()))
+    return sum(map(len, data.whole_splits().values())) + len(data.unlabelled or ())
 
 
 def _key(section: DataSection, idle: frozenset[str]) -> str:

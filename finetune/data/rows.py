@@ -16,7 +16,7 @@ class Rows:
     Attributes:
         texts: First (or only) text.
         pairs: Second text of a pair, or None.
-        labels: str for single-label, list[str] for multi-label, float for regression.
+        labels: str for single-label, list[str] for multi-label, float for regression; None for unlabelled texts.
         ids: Row number in its source, from 1, for messages and for the split file.
         groups: Group of each row (`data.group`), or None.
         order: What rows are ordered by (`data.order_by`), or None.
@@ -88,8 +88,9 @@ class Data:
         dropped: Reason -> number of rows left out.
         notes: What was decided for the user.
         warnings: What the user should look at.
-        fingerprint: sha256 over all splits, texts and labels.
+        fingerprint: sha256 over texts and labels of all splits, and over the unlabelled texts.
         tables: Split -> table that its rows and their ids came from: all, train, validation or test.
+        unlabelled: Texts without labels, none of which is in a split; None where the recipe names none.
     """
 
     task: Task
@@ -104,6 +105,7 @@ class Data:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
+    unlabelled: Rows | None = None
 
     def whole_splits(self) -> dict[str, Rows]:
         """Train, validation, and test where there is one: each row once."""

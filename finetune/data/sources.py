@@ -25,13 +25,33 @@ def read_sources(section: DataSection) -> dict[str, Table]:
     files = {**_files_of(source), **extra}
     readers = {path: _reader_of(path) for paths in files.values() for path in paths}
     on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
-    _refuse_idle_settings(section, {*on_hub, *(key for reader in readers.values() for key in reader.settings)})
+    acting = {*on_hub, *(key for reader in readers.values() for key in reader.settings)}
+    if section.unlabelled is not None:
+        acting |= {*_reader_of(_extra_file(section, "unlabelled")).settings} - {"split_names"}
+    _refuse_idle_settings(section, acting)
     tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
     for split, paths in files.items():
         tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
     for table in tables.values():
         _require_rows(table)
     return _name_alone(tables)
+
+
+def read_unlabelled(section: DataSection) -> Table:
+    """Read the file of `data.unlabelled`.
+
+    Raises:
+        DataError: It is missing, malformed or empty, or holds several splits.
+    """
+    path = _extra_file(section, "unlabelled")
+    content = _reader_of(path).read(path, section.model_copy(update={"split_names": {}}))
+    tables = content if isinstance(content, dict) else {"all": content}
+    if len(tables) > 1:
+        why = f"{path}: holds several splits ({', '.join(tables)}), and one table is expected. Save one of them alone."
+        raise DataError(why, key="data.unlabelled", found=str(path))
+    (table,) = tables.values()
+    _require_rows(table)
+    return table
 
 
 def _extra_file(section: DataSection, split: str) -> Path:

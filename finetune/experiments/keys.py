@@ -16,7 +16,7 @@ from finetune.techniques import own_sources
 from finetune.training.version import ALGORITHM_VERSION
 
 DECIDES_NUMBERS = ("data", "kernels", "measurement", "models", "recipe", "techniques", "training")  # folders of code
-PATHS = ("source", "validation", "test")  # where the data lay; what it was is in its fingerprint
+PATHS = ("source", "validation", "test", "unlabelled")  # where the data lay; what it was is in its fingerprint
 
 
 def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:

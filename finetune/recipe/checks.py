@@ -22,6 +22,7 @@ def find_problems(recipe: Recipe) -> list[Problem]:
         *_fold_problems(recipe.data.folds, recipe.data.fold),
         *_split_problems(recipe.data),
         *_subset_problems(recipe.data),
+        *_unlabelled_problems(recipe),
     ]
 
 
@@ -228,3 +229,15 @@ def _subset_problems(data: DataSection) -> list[Problem]:
         fewer = _set("data.subset", data.train_size, "or less")
         return [Problem(why, "data.subset", found=data.subset, changes=(fewer,))]
     return []
+
+
+def _unlabelled_problems(recipe: Recipe) -> list[Problem]:
+    """Techniques that learn from texts which the recipe does not name."""
+    if recipe.data.unlabelled is not None:
+        return []
+    why = "learns from unlabelled texts, and data.unlabelled names no file with any."
+    return [
+        Problem(why, f"techniques.{name}", changes=(_set("data.unlabelled", "FILE"), _set(f"techniques.{name}", "off")))
+        for name, technique in recipe.techniques.items()
+        if technique.unlabelled == "needed"
+    ]

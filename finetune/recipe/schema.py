@@ -58,6 +58,12 @@ class DataSection(Section):
     )
     validation: str | None = Field(None, description="File with the validation split, if it is not part of source.")
     test: str | None = Field(None, description="File with the test split, if it is not part of source.")
+    unlabelled: str | None = Field(
+        None,
+        min_length=1,
+        description="File with texts that have no labels, in the columns of the labelled ones, for techniques that "
+        "learn from such texts. Texts of validation, test and train are left out of it.",
+    )
     text: str | None = Field(None, description="Column with the text. Default: recognised by its name.")
     template: str | None = Field(
         None, min_length=1, description="Builds the text from several columns, as in '{title}: {body}'; replaces text."

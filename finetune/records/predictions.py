@@ -43,7 +43,7 @@ def _read_arrays(folder: RunFolder, record: RunRecord) -> Arrays:
 
 def _expected_rows(record: RunRecord) -> dict[str, int]:
     """Array -> rows, for all that a finished run leaves."""
-    splits = {name: rows for name, rows in record.data.rows.items() if name != "train"}
+    splits = {name: rows for name, rows in record.data.rows.items() if name not in ("train", "unlabelled")}
     expected = {f"last_{name}_logits": rows for name, rows in splits.items() if name != "test"}
     for name, rows in splits.items():
         expected |= {f"{name}_rows": rows, f"{name}_targets": rows, f"selected_{name}_logits": rows}

@@ -84,12 +84,12 @@ class DataFacts(Frozen):
     task: Task
     labels: list[str] | None
     columns: dict[str, str]
-    rows: dict[str, int] = Field(description="Split -> rows, train sample included.")
+    rows: dict[str, int] = Field(description="Split -> rows, train sample and unlabelled texts included.")
     classes: dict[str, dict[str, int]]
     dropped: dict[str, int]
     notes: list[str]
     warnings: list[str]
-    fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
+    fingerprint: str = Field(description="sha256 over texts and labels of all splits, and over unlabelled texts.")
     score: str | None = Field(None, description="Main score: it selects, and reports lead with it.")
     findings: list[Finding] = Field([])
     baselines: list[Baseline] = Field([])

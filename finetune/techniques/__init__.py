@@ -12,14 +12,16 @@ from finetune.techniques.hooks import (
     ModelChanges,
     OptimizerSteps,
     TrainingPlan,
+    Unlabelled,
 )
 from finetune.techniques.hooks.augmentation import AugmentSources, BatchAugment, TokenFacts, augments_texts
 from finetune.techniques.hooks.gradients import GradientView
 from finetune.techniques.hooks.kept_weights import SelectionRule
 from finetune.techniques.hooks.lookup import has_hook, hook_of, implementations, overrides
 from finetune.techniques.hooks.losses import TrainStep
-from finetune.techniques.hooks.model import HeadValues, TrainingRows
+from finetune.techniques.hooks.model import Adaptation, HeadValues, TrainingRows
 from finetune.techniques.hooks.steps import StepView
+from finetune.techniques.hooks.unlabelled import UnlabelledStep, UnlabelledTargets
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.registry import (
     TECHNIQUES,
@@ -32,6 +34,7 @@ from finetune.techniques.registry import (
 
 __all__ = [
     "TECHNIQUES",
+    "Adaptation",
     "AugmentSources",
     "Augmentation",
     "BatchAugment",
@@ -52,6 +55,9 @@ __all__ = [
     "TrainStep",
     "TrainingPlan",
     "TrainingRows",
+    "Unlabelled",
+    "UnlabelledStep",
+    "UnlabelledTargets",
     "WeightNames",
     "augments_texts",
     "carry_techniques",

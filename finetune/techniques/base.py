@@ -8,7 +8,7 @@ No module of this package imports torch at its top, so that `finetune ls` and `v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,3 +25,4 @@ class Technique(BaseModel, Description):
     cost: ClassVar[float] = 1.0  # training time with the default settings, as a multiple of plain fine-tuning
     owns: ClassVar[frozenset[str]] = frozenset()  # what only one technique of a run may control
     excludes: ClassVar[Mapping[str, str]] = {}  # name of another technique -> why it could not act together with this
+    unlabelled: ClassVar[Literal["ignored", "read", "needed"]] = "ignored"  # what it does with data.unlabelled

@@ -8,14 +8,16 @@ from typing import Any
 from finetune.errors import ModelError, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
-from finetune.techniques.hooks import KeptWeights, Losses, ModelChanges, TrainingPlan
+from finetune.techniques.hooks import KeptWeights, Losses, ModelChanges, TrainingPlan, Unlabelled
 from finetune.techniques.hooks.lookup import overrides
 from finetune.techniques.parameters import WeightNames
 
 # Of these hooks one answer counts: a technique that has one owns the thing.
 OWNED_BY_HOOK: dict[Callable[..., Any], str] = {
+    ModelChanges.adaptation: "the adaptation of the encoder",
     ModelChanges.start_head: "the start of the head",
     Losses.example_losses: "the targets",
+    Unlabelled.unlabelled_targets: "the unlabelled texts",
     TrainingPlan.schedule: "the learning-rate schedule",
     KeptWeights.averaging_rate: "the exported weights",
     KeptWeights.selection_rule: "checkpoint selection",

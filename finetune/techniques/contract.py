@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from finetune.errors import suggest
 from finetune.techniques.base import Technique
-from finetune.techniques.hooks import HOOKS
+from finetune.techniques.hooks import HOOKS, Unlabelled
 
 FAMILIES = (
     "penalty",
@@ -22,6 +22,7 @@ FAMILIES = (
     "averaging",
     "initialisation",
     "augmentation",
+    "unlabelled texts",
 )
 _BOUNDS = {"minimum", "exclusiveMinimum"}
 
@@ -39,6 +40,9 @@ def contract_problems(technique: Any) -> list[str]:
         problems.append(f"{title}: has no docstring; `finetune ls techniques` shows its first line.")
     if not technique.cost > 0:
         problems.append(f"{title}.cost: {technique.cost} is not above 0; 1.0 is the time of plain fine-tuning.")
+    makes_targets = getattr(technique, "unlabelled_targets", default := Unlabelled.unlabelled_targets) is not default
+    if makes_targets and technique.unlabelled != "needed":
+        problems.append(f"{title}.unlabelled: makes targets for unlabelled texts, so it must be 'needed'.")
     return problems + list(_field_problems(technique)) + list(_hook_problems(technique))
 
 

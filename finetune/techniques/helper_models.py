@@ -32,7 +32,7 @@ def load_part(part: str, location: str, key: str, advice: Change) -> Any:
     return _guarded(lambda: getattr(transformers, part).from_pretrained(_expanded(location)), location, key, advice)
 
 
-def load_weights(kind: str, location: str, key: str, advice: Change) -> Any:
+def load_weights(kind: str, location: str, key: str, advice: Change, revision: str | None = None) -> Any:
     """A model in fp32 and eval mode, on the GPU if there is one. No random state is moved.
 
     Args:
@@ -40,6 +40,7 @@ def load_weights(kind: str, location: str, key: str, advice: Change) -> Any:
         location: Folder or hub id.
         key: The setting that names it, for messages.
         advice: What to change if it cannot be loaded.
+        revision: Commit or tag of a hub id.
 
     Raises:
         ModelError: It cannot be loaded, or the checkpoint has not all of its weights: the rest would be random.
@@ -54,7 +55,7 @@ def load_weights(kind: str, location: str, key: str, advice: Change) -> Any:
         with torch.random.fork_rng(devices=[]):
             model, report = _guarded(
                 lambda: getattr(transformers, kind).from_pretrained(
-                    _expanded(location), dtype=torch.float32, output_loading_info=True
+                    _expanded(location), revision=revision, dtype=torch.float32, output_loading_info=True
                 ),
                 location,
                 key,

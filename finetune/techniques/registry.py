@@ -55,6 +55,8 @@ BUILT_IN = {  # name, which is also that of its module -> class
     "synonyms": "Synonyms",
     "contextual": "Contextual",
     "back_translation": "BackTranslation",
+    "adapt": "Adapt",
+    "match": "Match",
 }
 TECHNIQUES: dict[str, type[Technique]] = {
     name: getattr(importlib.import_module(f"finetune.techniques.{name}"), title) for name, title in BUILT_IN.items()

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
+from finetune.data.views import TextViews
 from finetune.kernels.head import output_map
 from finetune.models.load import encoder_parameters, load_model
+from finetune.techniques import Unlabelled, hook_of
 from finetune.techniques.rates import decay_strength
+from finetune.training.adaptation import adapted_encoder, apply_encoder
 from finetune.training.arguments import build_arguments
-from finetune.training.augmentation import text_augmenters, token_augmenters
+from finetune.training.augmentation import augment_sources, text_augmenters, token_augmenters
 from finetune.training.batches import StepBatches, StepLoader
 from finetune.training.callbacks import StopAt
 from finetune.training.distributed import rank, world_size
@@ -26,6 +29,7 @@ from finetune.training.phases import TOKENS, Stopwatch
 from finetune.training.prepare import Prepared, configured_model
 from finetune.training.selection import Selector
 from finetune.training.trainer import RegularizedTrainer
+from finetune.training.unlabelled import UnlabelledTexts, learns_unlabelled
 
 
 class LoadedModel(NamedTuple):
@@ -33,25 +37,28 @@ class LoadedModel(NamedTuple):
 
     Attributes:
         model: As the techniques want it.
-        pretrained: Name -> value of the encoder's parameters as loaded, before a technique or a checkpoint changed
-            them.
+        pretrained: Name -> value of the encoder's parameters as loaded, and adapted to the texts if that was asked
+            for, before another technique or a checkpoint changed them.
     """
 
     model: Any
     pretrained: Mapping[str, Tensor]
 
 
-def build_model(prepared: Prepared, seed: int) -> LoadedModel:
-    """Load the weights and let the techniques prepare the model.
+def build_model(prepared: Prepared, seed: int, stopwatch: Stopwatch | None = None) -> LoadedModel:
+    """Load the weights, adapted to the texts where a technique asks for it, and let the techniques prepare the model.
 
     Raises:
         ModelError: There are no weights, or the model does not do what a technique asks of it.
+        RunFailed, OutputError: As `adapted_encoder`.
     """
+    adapted = adapted_encoder(prepared, seed, stopwatch or Stopwatch())
     recipe, data = prepared.recipe, prepared.data
     pretrained: dict[str, Tensor] = {}
 
     def load(config: Any) -> Any:
         model = load_model(recipe.model, config, seed)
+        apply_encoder(model, adapted)
         pretrained.update({name: value.detach().clone() for name, value in encoder_parameters(model).items()})
         if data.task == "regression":
             start_at(model, float(np.mean(data.train.labels)))
@@ -93,15 +100,10 @@ def build_trainer(
     """
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     with stopwatch.phase(TOKENS):
-        texts = text_augmenters(recipe, data, prepared.tokenizer)
-        train_set = TrainSet(
-            data.train,
-            prepared.encoder,
-            texts,
-            seed,
-            token_augmenters(recipe, prepared.tokenizer),
-            targets=None if prepared.soft_targets is None else prepared.soft_targets.tolist(),
-        )
+        texts = text_augmenters(recipe.techniques, lambda: augment_sources(recipe, data, prepared.tokenizer))
+        tokens = token_augmenters(recipe.techniques, prepared.tokenizer)
+        soft = None if prepared.soft_targets is None else prepared.soft_targets.tolist()
+        train_set = TrainSet(data.train, prepared.encoder, texts, seed, tokens, targets=soft)
     batches = step_batches(prepared, seed, train_set.lengths if recipe.training.group_by_length else None)
     decay = decay_strength(recipe.techniques.values(), budget)
     is_cut_short = prepared.stop_at is not None
@@ -128,6 +130,36 @@ def build_trainer(
         callbacks=[*([] if prepared.stop_at is None else [StopAt(prepared.stop_at)]), *callbacks],
         run_state=run_state,
         stopwatch=stopwatch,
+        unlabelled=unlabelled_texts(prepared, seed, collate),
+    )
+
+
+def unlabelled_texts(prepared: Prepared, seed: int, collate: Collator) -> UnlabelledTexts | None:
+    """The unlabelled part of the steps, where a technique asks for it."""
+    recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
+    asking = learns_unlabelled(recipe.techniques)
+    if asking is None:
+        return None
+    assert data.unlabelled is not None, "asked for when the recipe was resolved"
+    name, technique = asking
+    view = hook_of(technique, Unlabelled.altered_view)()
+    texts = text_augmenters(view, lambda: augment_sources(recipe, data, prepared.tokenizer))
+    tokens = token_augmenters(view, prepared.tokenizer)
+    counts, steps = count_labels(data.train), budget.steps or 0
+    return UnlabelledTexts(
+        name,
+        technique,
+        texts=TextViews(data.unlabelled, prepared.encoder, texts, tokens, seed),
+        rows=TextViews(data.train, prepared.encoder, {}, {}, seed),
+        collate=collate,
+        labels=torch.tensor([prepared.encoder.target(label) for label in data.train.labels]),
+        frequencies=torch.tensor([counts[label] / len(data.train) for label in data.labels or ()]),
+        batch_size=recipe.training.batch_size,
+        start=hook_of(technique, Unlabelled.starts_at)(budget),
+        steps=steps,
+        seed=seed,
+        rank=rank(),
+        world=world_size(),
     )
 
 

@@ -21,6 +21,7 @@ from finetune.techniques.rates import PartBudgets
 def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:
     """The data section; without an inspection, with neither findings nor baselines."""
     splits = {"train": data.train, **data.measured_splits()}
+    splits |= {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
     return DataFacts(
         task=data.task,
         labels=data.labels,

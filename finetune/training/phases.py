@@ -19,6 +19,7 @@ DATA = "data"  # reading and splitting
 TOKENS = "tokens"  # of all splits
 CHECKS = "checks"  # of the data, baselines included
 MODEL = "model"  # building it, loading weights, setting up the trainer
+ADAPTATION = "adaptation"  # masked-language modelling, if a technique asks for it
 HEAD = "head"  # where it starts, if a technique computes that
 BATCHES = "batches"  # padding and augmentation
 FORWARD_BACKWARD = "forward_backward"
@@ -36,6 +37,7 @@ PHASES = (
     TOKENS,
     CHECKS,
     MODEL,
+    ADAPTATION,
     HEAD,
     BATCHES,
     FORWARD_BACKWARD,

@@ -15,7 +15,7 @@ from finetune.tasks import Task
 from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
 from finetune.training.measures import measure_for
 from finetune.training.prepare import configured_model, fitted_with_notes, plan_budget
-from finetune.training.run_warnings import budget_warnings, model_warnings
+from finetune.training.run_warnings import budget_warnings, model_warnings, unlabelled_warnings
 
 
 def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any]:
@@ -48,7 +48,8 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
         "learning_rate_sum": budget.learning_rate_sum,
     }
     plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
-    plan["warnings"] = [warning.for_command_line() for warning in budget_warnings(recipe, budget)]
+    warnings = [*unlabelled_warnings(recipe), *budget_warnings(recipe, budget)]
+    plan["warnings"] = [warning.for_command_line() for warning in warnings]
     plan["model"] = _model_or_reason(recipe, data.task, data.labels)
     return plan
 

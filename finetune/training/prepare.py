@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from finetune.checks import Inspection, inspect_data
 from finetune.data.load import load_data
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder, MeasuredSet
-from finetune.errors import Change, Problem, RecipeError, as_problem
+from finetune.errors import Change, FinetuneError, Problem, RecipeError, as_problem
 from finetune.measurement.scores import Measure
 from finetune.models.load import (
     build_without_weights,
@@ -30,8 +30,10 @@ from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_no
 from finetune.records.environment import has_fast_bf16
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
-from finetune.techniques import Augmentation, Budget, ModelChanges, SelectionRule, implementations, refuse_idle
-from finetune.training.augmentation import augment_sources, token_facts
+from finetune.techniques import Budget, ModelChanges, SelectionRule, Unlabelled, hook_of, implementations, refuse_idle
+from finetune.techniques.changes import turned_off
+from finetune.training.adaptation import check_adaptation
+from finetune.training.augmentation import augment_sources, check_augmentation
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
 from finetune.training.head import refuse_unknown_head
@@ -51,7 +53,9 @@ from finetune.training.run_warnings import (
     model_warnings,
     precision_warnings,
     text_warnings,
+    unlabelled_warnings,
 )
+from finetune.training.unlabelled import learns_unlabelled
 
 if TYPE_CHECKING:
     from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
@@ -147,6 +151,7 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
         bf16=_use_bf16(recipe.training.precision),
         warnings=[
             *map(as_problem, data.warnings),
+            *unlabelled_warnings(recipe),
             *budget_warnings(recipe, budget),
             *model_problems,
             *text_problems,
@@ -177,16 +182,28 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[P
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
-    techniques = recipe.techniques.values()
-    for check_sources in implementations(techniques, Augmentation.check_sources):
-        check_sources(augment_sources(recipe, data, tokenizer))  # to locate the model may mean to hash it
-    for augment_tokens in implementations(techniques, Augmentation.augment_tokens):
-        augment_tokens([], random.Random(0), token_facts(tokenizer))  # refuses what a tokenizer lacks
+    _check_augmentation(recipe, data, tokenizer)
     model = _checked_model(recipe, data)
+    check_adaptation(recipe, tokenizer)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
     pooling = find_pooling(recipe.model)
     return tokenizer, encoder, pooling, model_warnings(recipe, model, pooling)
+
+
+def _check_augmentation(recipe: Recipe, data: Data, tokenizer: Any) -> None:
+    """Of the training rows, and of the unlabelled texts of the technique that learns from them."""
+    sources = functools.partial(augment_sources, recipe, data, tokenizer)
+    check_augmentation(recipe.techniques, sources, tokenizer)
+    asking = learns_unlabelled(recipe.techniques)
+    if asking is None:
+        return
+    name, technique = asking
+    try:
+        check_augmentation(hook_of(technique, Unlabelled.altered_view)(), sources, tokenizer)
+    except FinetuneError as error:
+        blamed = (replace(each, key=f"techniques.{name}", changes=(turned_off(name),)) for each in error.problems)
+        raise type(error)(list(blamed)) from error
 
 
 def _checked_model(recipe: Recipe, data: Data) -> Any:

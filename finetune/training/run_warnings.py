@@ -14,7 +14,7 @@ from finetune.errors import Change, Problem
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
-from finetune.techniques import Budget, augments_texts
+from finetune.techniques import TECHNIQUES, Budget, augments_texts
 from finetune.techniques.rates import PartBudgets
 
 FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
@@ -34,6 +34,17 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     for name, technique in recipe.techniques.items():
         warnings += technique_problems(name, technique.warnings(parts.budgets_for(technique)[0]))
     return warnings
+
+
+def unlabelled_warnings(recipe: Recipe) -> list[Problem]:
+    """Unlabelled texts that nothing learns from."""
+    if recipe.data.unlabelled is None or any(each.unlabelled != "ignored" for each in recipe.techniques.values()):
+        return []
+    able = [name for name, technique in TECHNIQUES.items() if technique.unlabelled != "ignored"]
+    add = [Change(settings={f"techniques.{name}": {}}) for name in able]
+    why = "does nothing: no technique of this run reads unlabelled texts. The run is the same without them."
+    without = Change(settings={"data.unlabelled": None})
+    return [Problem(why, "data.unlabelled", found=recipe.data.unlabelled, changes=(*add, without))]
 
 
 def model_warnings(recipe: Recipe, model: Any, pooling: Pooling) -> list[Problem]:

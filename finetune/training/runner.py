@@ -84,7 +84,7 @@ def _run_seed(
     started = time.perf_counter()
     stopwatch.switch(OTHER)
     with stopwatch.phase(MODEL):
-        loaded = build_model(prepared, seed)
+        loaded = build_model(prepared, seed, stopwatch)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
         record = folder.read() if resume and is_main() else None
         refuse_changed_techniques(prepared.recipe, agree({} if record is None else record.code.techniques), folder.path)
@@ -174,14 +174,19 @@ class Run:
             with self.stopwatch.phase(HEAD):
                 start_head(self.prepared, trainer.model, class_weights(self.prepared), trainer.args.device)
         else:
-            self.observer.restore(read_state(checkpoint))
+            state = read_state(checkpoint)
+            self.observer.restore(state)
             trainer.average.restore(checkpoint)
+            if trainer.unlabelled is not None:
+                trainer.unlabelled.restore(state["unlabelled"])
         if checkpoint is not None and self._is_over():
             trainer.load_parameters(checkpoint / WEIGHTS)
         else:
             with self.stopwatch.phase(MODEL):  # until the first epoch begins
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.average.replace_weights()
+        if trainer.unlabelled is not None:
+            trainer.unlabelled.warn_if_unused()
         first = trainer.clock.first_step
         from_call = {} if first is None else {"first_step": self.record.since_start(first)}
         self.record.update_time(training_seconds=self.record.seconds(), **from_call)

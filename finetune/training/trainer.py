@@ -16,10 +16,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback
 
-from finetune.data.tokens import MeasuredSet
+from finetune.data.tokens import Item, MeasuredSet
 from finetune.errors import Change, RunFailed
 from finetune.measurement.modules import Meter
-from finetune.models.outputs import Outputs
+from finetune.models.outputs import Outputs, model_outputs
 from finetune.techniques import Budget, OptimizerSteps, has_hook
 from finetune.techniques.rates import changes_rates
 from finetune.training.averaging import WeightAverage
@@ -34,6 +34,7 @@ from finetune.training.outputs import split_outputs
 from finetune.training.phases import BATCHES, CHECKPOINTS, EVALUATION, FORWARD_BACKWARD, Stopwatch
 from finetune.training.rates import RatePlan
 from finetune.training.repetition import RepeatablePasses, repeats_passes
+from finetune.training.unlabelled import UnlabelledTexts
 
 
 class RegularizedTrainer(Trainer):
@@ -55,6 +56,7 @@ class RegularizedTrainer(Trainer):
         callbacks: Further callbacks.
         run_state: What a checkpoint keeps of the run itself: history and selection.
         stopwatch: Is told what the time goes into.
+        unlabelled: Texts without labels that are trained on beside the batches; None: there are none.
     """
 
     # Ours is a mean over the rows of a micro-batch, rescaled in `compute_loss`: Trainer divides by accumulation.
@@ -80,6 +82,7 @@ class RegularizedTrainer(Trainer):
         callbacks: Sequence[TrainerCallback],
         run_state: Callable[[], dict[str, Any]],
         stopwatch: Stopwatch,
+        unlabelled: UnlabelledTexts | None = None,
     ) -> None:
         # Before Trainer looks at it: encoder heads accept loss arguments and then ignore them, which would multiply
         # the loss by the accumulation steps and by the number of processes (transformers #47688).
@@ -95,6 +98,7 @@ class RegularizedTrainer(Trainer):
         self.evaluate_in_bf16 = evaluate_in_bf16
         self.run_state = run_state
         self.stopwatch = stopwatch
+        self.unlabelled = unlabelled
         self.clock = StepClock(stopwatch)
         self.writer = CheckpointWriter()
         self.average = WeightAverage(_trainable(model))
@@ -130,11 +134,31 @@ class RegularizedTrainer(Trainer):
         if self.accelerator.num_processes > 1:
             rows = torch.tensor(self._rows_in_step, device=self.args.device)
             self._rows_in_step = int(self.accelerator.reduce(rows, "sum").item())
+        if self.unlabelled is not None:
+            with self.stopwatch.phase(FORWARD_BACKWARD):
+                self.unlabelled.add_to(batches, self.state.global_step, self._clean_logits)
         return batches, None
 
-    def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _clean_logits(self, items: Sequence[Item]) -> Tensor:
+        """(items, outputs) float32, of the model in eval mode; computed by all processes together."""
+        outputs = model_outputs(
+            self.model,
+            [{**item, "labels": 0} for item in items],
+            self.data_collator,
+            batch_size=self.args.per_device_eval_batch_size,
+            device=self.args.device,
+            autocast=torch.bfloat16 if self.evaluate_in_bf16 else None,
+        )
+        return torch.from_numpy(outputs.logits)
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Onto the device; from pinned memory without waiting for what a GPU is at."""
-        return {key: value.to(self.args.device, non_blocking=True) for key, value in inputs.items()}
+        return {
+            key: self._prepare_inputs(value)
+            if isinstance(value, dict)
+            else value.to(self.args.device, non_blocking=True)
+            for key, value in inputs.items()
+        }
 
     # --- optimizer ----------------------------------------------------------------------------------------------
 
@@ -169,13 +193,16 @@ class RegularizedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The training objective of one micro-batch, scaled so that a step is the mean over its rows."""
-        features = {key: value for key, value in inputs.items() if key != "labels"}
+        features = {key: value for key, value in inputs.items() if key not in ("labels", "unlabelled")}
         loss = self.objective.loss(model, features, inputs["labels"])
         # Trainer divides by the micro-batches and DDP by the processes; both are undone here, exactly 1 in the
         # plain case, because parts of a step may differ by a row.
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
         weight = len(inputs["labels"]) * parts / self._rows_in_step
-        return loss * weight if weight != 1 else loss
+        loss = loss * weight if weight != 1 else loss
+        if self.unlabelled is None or "unlabelled" not in inputs:
+            return loss
+        return loss + self.unlabelled.loss(model, inputs["unlabelled"])
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One micro-batch: forward and backward, and what techniques add to its gradients.
@@ -301,7 +328,7 @@ class RegularizedTrainer(Trainer):
             states={name: copy_to_host(state) for name, state in states.items()},
             parameters=[name for name, _ in self.model.named_parameters()],
             average=self.average.copy_to_host(),
-            run=self.run_state(),
+            run=self.run_state() | ({} if self.unlabelled is None else {"unlabelled": self.unlabelled.to_dict()}),
         )
 
     def load_parameters(self, path: Path) -> None:

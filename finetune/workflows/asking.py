@@ -24,7 +24,8 @@ class Request:
         model: Hub id, folder or package path, instead of the recipe's model.
         data: File, folder or hub id instead of the recipe's data section; or the data itself: a `datasets.Dataset` or
             `DatasetDict`, a pandas DataFrame, texts and labels (see `finetune.data.memory`).
-        overrides: Settings that replace those of recipe and preset, `{"training.epochs": 5}` or `training.epochs=5`.
+        overrides: Settings that replace those of recipe and preset, `{"training.epochs": 5}` or `training.epochs=5`;
+            "data.unlabelled" takes data from memory, too, or a list of texts.
         skip_bad_rows: Leave out rows that cannot be read.
         drop_leaks: Leave out of training what is (nearly) a validation or test row.
         metric: Paths of evaluate modules of the user's.
@@ -60,7 +61,7 @@ class Request:
             use_technique(technique)
         recipe = fspath(self.recipe) if isinstance(self.recipe, PathLike) else self.recipe
         model = None if self.model is None else fspath(self.model)
-        overrides = self.overrides if isinstance(self.overrides, Mapping) else list(self.overrides)
+        overrides = _stored(self.overrides) if isinstance(self.overrides, Mapping) else list(self.overrides)
         switches = {"data.skip_bad_rows": self.skip_bad_rows, "data.drop_leaks": self.drop_leaks}
         wanted: dict[str, Any] = {key: True for key, is_on in switches.items() if is_on}
         if not isinstance(overrides, Mapping):
@@ -70,13 +71,7 @@ class Request:
 
     def _data_reference(self) -> str | None:
         """A path or name; data from memory is stored first, so that workers and --resume find it."""
-        if self.data is None or isinstance(self.data, str):
-            return self.data
-        if isinstance(self.data, PathLike):
-            return fspath(self.data)
-        from finetune.data.memory import store
-
-        return store(self.data)
+        return _reference(self.data)
 
     def data_name(self) -> str | None:
         """What folders are called after: the stem of a path, or `memory`."""
@@ -101,6 +96,24 @@ class Request:
         parts += [part for path in as_list(self.metric) for part in ("--metric", str(path))]
         parts += [part for each in as_list(self.technique) if isinstance(each, str) for part in ("--technique", each)]
         return shlex.join(parts) if parts else "tweets"
+
+
+def _reference(data: Any) -> str | None:
+    if data is None or isinstance(data, str):
+        return data
+    if isinstance(data, PathLike):
+        return fspath(data)
+    from finetune.data.memory import store
+
+    return store(data)
+
+
+def _stored(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides in which unlabelled texts from memory are named by their reference."""
+    data = overrides.get("data.unlabelled")
+    if isinstance(data, list) and all(isinstance(text, str) for text in data):
+        data = {str(overrides.get("data.text") or "text"): data}
+    return {**overrides, **({} if data is None else {"data.unlabelled": _reference(data)})}
 
 
 def _is_of_techniques(override: str) -> bool:

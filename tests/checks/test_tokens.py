@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -114,3 +115,16 @@ def test_unknown_tokens_are_a_warning_in_any_language() -> None:
     [finding] = check_language(make_data(table, table), Pieces(1))  # type: ignore[arg-type]
     assert finding.figures == {"unknown": 0.25}
     assert finding.examples[0] == "train row 1: ABC abc"
+
+
+def test_unlabelled_texts_in_another_language_are_a_warning() -> None:
+    english = make_rows([("The trains to the city leave every hour from the old station", "a")] * 30)
+    data = make_data(english, english)
+    foreign = replace(data, unlabelled=german().train)
+    [finding] = check_language(foreign, Pieces(5))  # type: ignore[arg-type]
+    assert finding.text == (
+        "Of the training texts 100 % are in 'en', of the unlabelled texts 0 %; most of the others are in 'de'."
+    )
+    assert finding.examples[0].startswith("unlabelled row 1: Der Zug nach")
+    assert "data.unlabelled" in finding.advice
+    assert check_language(replace(data, unlabelled=english), Pieces(5)) == []  # type: ignore[arg-type]

@@ -21,6 +21,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "swa": {"start": 0.0},
     "wise_ft": {"shares": [0.5]},
     "early_stopping": {"patience": 1},
+    "adapt": {"steps": 2},
+    "match": {"threshold": 0.1, "start": 0.0, "full": 0.1, "ratio": 2},
     "synonyms": {"thesaurus": "embeddings", "similarity": 0.05},
     "contextual": {"model": str(HELPERS / "masked")},
     "back_translation": {"forward": str(HELPERS / "forward"), "backward": str(HELPERS / "backward")},

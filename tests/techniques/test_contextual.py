@@ -17,7 +17,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, contextual
 from finetune.techniques.contextual import Contextual, choose_words, draw_word
-from tests.conftest import MARKS, SPECIAL, WORDS
+from tests.conftest import MARKS, SPECIAL, WORDS, save_tiny_model
 from tests.raising import refuses
 from tests.running import assert_same_weights, clean_items, train
 from tests.techniques.helper_folders import save_masked_model
@@ -246,10 +246,10 @@ def test_masked_language_models_of_other_architectures(architecture: str, tmp_pa
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_without_a_trained_head_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_trained_head_is_refused(tmp_path: Path) -> None:
     """As every sentence encoder is: what a random head says is noise."""
     with refuses(ModelError, match=r"no trained weights for cls\..*--set techniques\.contextual\.model=NAME"):
-        Contextual().augmenter(sources(TEXTS, tmp_path, tiny_model))
+        Contextual().augmenter(sources(TEXTS, tmp_path, save_tiny_model(tmp_path / "headless")))
 
 
 @pytest.mark.parametrize("model", ["no/such-model", "/no/such/folder"])

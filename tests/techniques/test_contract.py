@@ -39,7 +39,7 @@ from finetune.techniques import (
 )
 from finetune.techniques.conflicts import owned
 from finetune.techniques.contract import FAMILIES
-from tests.conftest import labelled_texts, write_csv
+from tests.conftest import add_unlabelled, labelled_texts, write_csv
 from tests.raising import refuses, typed
 from tests.running import assert_same_weights, train, weights
 from tests.techniques.models import loaded
@@ -312,6 +312,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, pooled_model: Path, still_
             },
             "techniques": {} if name is None else {name: settings_of(name)},
         }
+        add_unlabelled(recipe, root)
         path = root / f"{folder.name}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")
         return folder, train(path, folder)

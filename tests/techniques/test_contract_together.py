@@ -21,7 +21,7 @@ from finetune.records.schema import RunRecord
 from finetune.records.store import read_record
 from finetune.techniques import TECHNIQUES, conflicts
 from finetune.training.prepare import check_run, prepare
-from tests.conftest import ARCHITECTURES, labelled_texts, save_tiny_model, write_csv
+from tests.conftest import ARCHITECTURES, add_masked_head, add_unlabelled, labelled_texts, save_tiny_model, write_csv
 from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, run_in_two_processes, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def model(architecture: str) -> Path:
-        return save_tiny_model(root / architecture, architecture)
+        return add_masked_head(save_tiny_model(root / architecture, architecture))
 
     return model
 
@@ -73,6 +73,7 @@ def recipe_of(tmp_path_factory: pytest.TempPathFactory, models: Callable[[str], 
             "training": {**budget, **training},
             "techniques": named,
         }
+        add_unlabelled(recipe, root)
         path = root / f"recipe-{next(counter)}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")
         return path
@@ -195,6 +196,7 @@ STEPS_OF_ONE: dict[str, dict[str, Any]] = {
     "r_drop": {"dropout": {"hidden": 1e-12}, "r_drop": {}},
     "head_first": {"head_first": {"learning_rate": 0.01}},
     "head_start": {"head_start": {}},
+    "match": {"match": settings_of("match")},
 }
 
 

@@ -27,6 +27,7 @@ from finetune.techniques import (
 from finetune.techniques.hooks import GROUPS, HOOKS
 from finetune.training.prepare import prepare
 from finetune.training.runner import run_seed
+from tests.conftest import labelled_texts, write_csv
 from tests.techniques.settings import make
 
 Write = Callable[..., Path]
@@ -47,7 +48,8 @@ def make_probe(calls: Counter[str]) -> Technique:
         return method
 
     hooks = {name: counted(name, hook) for name, hook in HOOKS.items()}
-    attributes = {"__module__": "finetune.techniques.probe", "family": "penalty", "source": "test"}
+    about = {"family": "penalty", "source": "test", "unlabelled": "needed"}
+    attributes = {"__module__": "finetune.techniques.probe", **about}
     probe: type[Technique] = type("Probe", (Technique, *GROUPS[1:]), {**attributes, **hooks})
     return probe()
 
@@ -58,7 +60,9 @@ def make_probe(calls: Counter[str]) -> Technique:
 def test_a_run_calls_every_hook_of_every_group(write_recipe: Write, tmp_path: Path) -> None:
     """Two epochs of 6 steps in two micro-batches each; settings that count epochs are scaled for a learning curve."""
     calls: Counter[str] = Counter()
-    resolved = resolve(str(write_recipe(training={"epochs": 2, "accumulation": 2}))).recipe
+    texts = write_csv(tmp_path / "texts.csv", ["text"], [[text] for text, _ in labelled_texts(20, start=1000)])
+    written = write_recipe(training={"epochs": 2, "accumulation": 2}, data={"unlabelled": str(texts)})
+    resolved = resolve(str(written)).recipe
     recipe = resolved.model_copy(update={"techniques": {"probe": make_probe(calls)}})
     prepared = prepare(recipe)
     longer = recipe.training.model_copy(update={"min_steps": 100})
@@ -69,8 +73,9 @@ def test_a_run_calls_every_hook_of_every_group(write_recipe: Write, tmp_path: Pa
     steps = prepared.budget.steps
     assert steps is not None
     per_step = ("before_optimizer_step", "after_optimizer_step", "after_gradients", "averaging_rate")
+    per_step += ("unlabelled_targets",)
     assert {name: calls[name] for name in per_step} == dict.fromkeys(per_step, steps)
-    per_pass = ("change_pass", "train_loss", "example_losses", "after_backward")
+    per_pass = ("change_pass", "train_loss", "example_losses", "after_backward", "unlabelled_losses")
     assert {name: calls[name] for name in per_pass} == dict.fromkeys(per_pass, 2 * steps)
     rows = 2 * len(prepared.data.train)
     assert (calls["augment"], calls["augment_tokens"]) == (

@@ -12,12 +12,14 @@ from finetune.techniques.hooks.losses import Losses
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.hooks.steps import OptimizerSteps
+from finetune.techniques.hooks.unlabelled import Unlabelled
 
 GROUPS: tuple[type, ...] = (
     Description,
     ModelChanges,
     TrainingPlan,
     Losses,
+    Unlabelled,
     Gradients,
     OptimizerSteps,
     KeptWeights,

@@ -33,6 +33,20 @@ class TrainingRows:
     features: Callable[[Sequence[int]], NDArray[Any]]
 
 
+class Adaptation(NamedTuple):
+    """How an encoder is adapted to the texts of a run by predicting hidden tokens.
+
+    Attributes:
+        steps: Optimizer steps.
+        learning_rate: The highest.
+        probability: Of each token to be predicted.
+    """
+
+    steps: int
+    learning_rate: float
+    probability: float
+
+
 class HeadValues(NamedTuple):
     """Of the head's output map: weight (outputs, width), bias (outputs,)."""
 
@@ -41,7 +55,12 @@ class HeadValues(NamedTuple):
 
 
 class ModelChanges:
-    """Each hook is called once per run; the first two once more for a model without weights when a run is checked."""
+    """Each hook is called once per run; `configure_model` and `prepare_model` once more for a model without weights
+    when a run is checked, and `adaptation` whenever somebody asks."""
+
+    def adaptation(self) -> Adaptation | None:
+        """Masked-language modelling before everything else; None for none. One technique per run may have it."""
+        return None
 
     def configure_model(self, config: Any) -> None:
         """Change the configuration before the model is built. `config` is a `transformers.PretrainedConfig`.
