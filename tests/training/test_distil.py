@@ -43,7 +43,13 @@ def source(task: str, folder: Path) -> Path:
 def prepared_for(task: str, folder: Path, model: Path, preset: Any = "none", epochs: int = 1) -> Prepared:
     recipe = {
         "model": {"id": str(model)},
-        "data": {"source": str(source(task, folder)), "task": task, "validation_size": 12, "test_size": 12},
+        "data": {
+            "source": str(source(task, folder)),
+            "task": task,
+            "validation_size": 12,
+            "test_size": 12,
+            "max_length": 32,
+        },
         "training": {"epochs": epochs, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"},
     }
     return prepare(resolve(recipe, preset, overrides=["data.check=false", "data.train_size=24"]).recipe)
