@@ -121,12 +121,12 @@ def soup(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
 
 
 def distil(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
-    """Train a student on what the inputs' models predict on average."""
+    """Train a student on what the inputs' models predict on average for training rows and unlabelled texts."""
     from finetune.records.store import RunFolder
     from finetune.training.distil import distilled, student_rows, teacher_targets
 
     prepared = prepare(task.recipe)
-    rows = student_rows(prepared.data)
+    rows = student_rows(prepared.data, prepared.data.unlabelled)
     members = [RunFolder(path) for path in task.inputs]
     targets = teacher_targets(prepared, rows, members, RunFolder(task.folder))
     _run(distilled(prepared, rows, targets, len(members)), task, callbacks)

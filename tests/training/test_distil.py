@@ -1,6 +1,7 @@
 """A student of an ensemble: what it learns, by which loss, and that it can be cut off and taken up again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from finetune.data.rows import Rows
 from finetune.errors import OutputError, RecipeError
+from finetune.experiments.jobs import KINDS, Task
 from finetune.measurement.scores import softmax
 from finetune.recipe import resolve
 from finetune.records.schema import FinishedRecord
@@ -43,7 +45,13 @@ def source(task: str, folder: Path) -> Path:
 def prepared_for(task: str, folder: Path, model: Path, preset: Any = "none", epochs: int = 1) -> Prepared:
     recipe = {
         "model": {"id": str(model)},
-        "data": {"source": str(source(task, folder)), "task": task, "validation_size": 12, "test_size": 12},
+        "data": {
+            "source": str(source(task, folder)),
+            "task": task,
+            "validation_size": 12,
+            "test_size": 12,
+            "max_length": 32,
+        },
         "training": {"epochs": epochs, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32"},
     }
     return prepare(resolve(recipe, preset, overrides=["data.check=false", "data.train_size=24"]).recipe)
@@ -131,6 +139,17 @@ def test_texts_without_labels_are_learned_too(ensembles: Make, tmp_path: Path) -
     record = run_seed(student, 0, RunFolder(tmp_path / "student"))
     assert record.data.rows["train"] == known + 10
     assert not RunFolder(tmp_path / "student").split.exists(), "its rows are no split of the data"
+
+
+def test_the_job_reads_the_unlabelled_texts_of_the_data(ensembles: Make, tmp_path: Path) -> None:
+    prepared, members = ensembles("single_label")
+    texts = Rows([text for text, _ in labelled_texts(10, start=500)], None, [None] * 10, list(map(str, range(10))))
+    more = replace(prepared, data=replace(prepared.data, unlabelled=texts))
+    task = Task("key", "distil", prepared.recipe, tmp_path / "student", {}, tuple(member.path for member in members))
+    KINDS["distil"].run(task, lambda _: more, [])
+    with np.load(tmp_path / "student" / FILE) as kept:
+        assert kept["targets"].shape == (len(prepared.data.train) + 10, 2)
+    assert (tmp_path / "student" / "model" / "model.safetensors").is_file()
 
 
 # --- the loss --------------------------------------------------------------------------------------------------
