@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.analysis.results import Results
-from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
+from finetune.measurement.units import count_text, difference_unit, higher_is_better, is_fraction, listed
 from finetune.records.frame import ReportFrame, Unit
 from finetune.records.schema import Baseline, RunRecord, Scores
 
@@ -37,7 +38,7 @@ def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) ->
         rows=dict(rows),
         columns=record.data.columns,
         findings=record.data.findings,
-        notes=record.data.notes,
+        notes=[*record.data.notes, *_chosen_rates(results)],
         warnings=list(dict.fromkeys(text for each in records for text in each.warnings)),
         recipe={key: value for key, value in record.recipe.items() if key not in NOT_SHOWN},
         command=collection.command,
@@ -48,6 +49,18 @@ def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) ->
         seconds=sum(each.time.seconds for each in records),
     )
     return dict(frame)
+
+
+def _chosen_rates(results: Results) -> list[str]:
+    """A sentence per variant whose runs chose their learning rates."""
+    notes = []
+    for name, variant in results.variants.items():
+        choices = [run.record.budget.learning_rate for run in variant.all_runs if run.record is not None]
+        counts = Counter(choice.value for choice in choices if choice is not None)
+        if counts:
+            chosen = listed([f"{rate:g} in {count_text(count, 'run')}" for rate, count in sorted(counts.items())])
+            notes.append(f"training.learning_rate: auto chose for {name}: {chosen}")
+    return notes
 
 
 def _unit(metric: str) -> Unit:

@@ -145,5 +145,7 @@ def run_entry(run: CollectedRun) -> RunEntry:
         last_step=record.last.step if record.last else None,
         planned_steps=record.budget.steps,
         seconds=record.time.seconds,
+        learning_rate=record.budget.learning_rate,
+        choice_seconds=record.time.phases.get("learning_rate"),
         degenerate=isinstance(run, FinishedRun) and is_degenerate(run.record),
     )

@@ -205,6 +205,8 @@ def _small_gap(observed: Observed) -> Verdict:
 def _few_epochs(observed: Observed) -> str:
     if observed.epochs is None or observed.epochs > FEW_EPOCHS:
         return ""
+    if observed.stopped_early:
+        return f" Training was stopped early, after {observed.epochs:g} epochs."
     return f" It was trained for {observed.epochs:g} epochs only, which may be too few."
 
 

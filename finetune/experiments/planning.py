@@ -18,11 +18,12 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.keys import code_digest, job_key, run_key
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, with_rate
 from finetune.records.comparison import ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.report import Group
 from finetune.records.schema import FinishedRecord
 from finetune.training.prepare import check_run
+from finetune.training.rate_folds import row_passes
 
 
 def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: Loader) -> list[Job]:
@@ -45,17 +46,11 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
                 name = f"{_slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
-                jobs.append(Job(entry, recipe, _work(recipe, loaded)))
+                jobs.append(Job(entry, recipe, row_passes(recipe, loaded)))
     if problems:
         raise RecipeError([problem for number, problem in enumerate(problems) if problem not in problems[:number]])
     most = max(job.work for job in jobs)
     return [replace(job, work=job.work / most) for job in jobs]
-
-
-def _work(recipe: Recipe, data: Data) -> float:
-    """Forward passes of rows; a training step counts three, for its backward pass costs two."""
-    measured = len(data.probe) + len(data.validation)
-    return recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
 
 
 def _problems(variant: str, recipe: Recipe, data: Data) -> list[Problem]:
@@ -90,6 +85,8 @@ def plan_refit(folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> J
     steps = round(statistics.median(run.selected_step for run in variant.runs if run.selected_step is not None))
     record = folder.run(run.entry).read()
     fraction = record.selected.share if isinstance(record, FinishedRecord) else None
+    chosen_rate = None if record is None else record.budget.learning_rate
+    recipe = run.recipe if chosen_rate is None else with_rate(run.recipe, chosen_rate.value)
     options: dict[str, Any] = {"steps": steps} if fraction is None else {"steps": steps, "fraction": fraction}
     entry = JobEntry(
         kind="refit",
@@ -102,7 +99,7 @@ def plan_refit(folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> J
         options=options,
         code=run.entry.code,
     )
-    return Job(entry, run.recipe, run.work)
+    return Job(entry, recipe, run.work)
 
 
 def make_manifest(

@@ -3,7 +3,8 @@
 The statistic is the difference of a score, its standard error the jackknife's over rows (or over groups of rows), its
 reference the t distribution with one degree of freedom less than there are rows. Of a score that is a mean over rows
 (accuracy, log loss, squared error) this is the paired t-test; macro-F1 or a correlation have no summands of their own,
-and their standard error is that of the leave-one-out values (Efron and Stein 1981, "The jackknife estimate of variance").
+and their standard error is that of the leave-one-out values (Efron and Stein 1981, "The jackknife estimate of
+variance").
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def beats_trivial(task: str, metric: str, logits: NDArray[Any], targets: NDArray
     Args:
         task: As above.
         metric: What is compared; the evaluation loss in place of one in which another such answer would be better: F1,
-            exact match and average precision of several labels, absolute error and Spearman of numbers, ECE, the user's.
+            exact match and average precision of several labels, absolute error and Spearman of numbers, ECE, the
+            user's own.
         logits: (rows, K).
         targets: As of `compute_scores`.
     """

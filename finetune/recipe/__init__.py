@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from finetune.recipe.diff import differences
     from finetune.recipe.flat import flatten
     from finetune.recipe.layers import Overrides, PresetInput, RecipeInput, is_preset_file, preset_name
+    from finetune.recipe.learning_rate import DEFAULT_RATE, FOLDS, RATES, is_auto, with_rate
     from finetune.recipe.length import longer_note, with_epochs, with_min_steps
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
     from finetune.recipe.scaling import apply_rules, describe_rules
@@ -25,6 +26,11 @@ _HOMES = {
     "RecipeInput": "layers",
     "is_preset_file": "layers",
     "preset_name": "layers",
+    "DEFAULT_RATE": "learning_rate",
+    "FOLDS": "learning_rate",
+    "RATES": "learning_rate",
+    "is_auto": "learning_rate",
+    "with_rate": "learning_rate",
     "longer_note": "length",
     "with_epochs": "length",
     "with_min_steps": "length",
@@ -40,6 +46,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEFAULT_RATE",
+    "FOLDS",
+    "RATES",
     "DataSection",
     "ModelSection",
     "Overrides",
@@ -53,6 +62,7 @@ __all__ = [
     "differences",
     "find_budget_problems",
     "flatten",
+    "is_auto",
     "is_preset_file",
     "load_recipe",
     "longer_note",
@@ -61,6 +71,7 @@ __all__ = [
     "resolve",
     "with_epochs",
     "with_min_steps",
+    "with_rate",
 ]
 
 

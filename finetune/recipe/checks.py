@@ -1,9 +1,11 @@
 """Checks across keys that need the recipe alone: what could never act, and what fights over one thing."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from finetune.errors import Change, Problem, suggest
+from finetune.recipe.learning_rate import RATES, is_auto, nominal_rate
 from finetune.recipe.scaling import planned_rows
 from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
@@ -28,14 +30,22 @@ def find_problems(recipe: Recipe) -> list[Problem]:
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
     """Problems that depend on task and number of steps: looked for in the recipe alone, and again with its data."""
     problems = conflicts(recipe.techniques)
+    for rate in RATES if is_auto(recipe) else (budget.learning_rate,):  # any of them may be chosen
+        found = _technique_problems(recipe, replace(budget, learning_rate=rate))
+        problems += [problem for problem in found if problem not in problems]
+    return [*problems, *_class_problems(recipe.training, budget.task), *_warmup_problems(budget)]
+
+
+def _technique_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
+    """A strength may be too much for one part of the model only; what holds for both parts is said once."""
+    problems: list[Problem] = []
     parts = PartBudgets.of(recipe.techniques.values(), budget)
     for name, technique in recipe.techniques.items():
-        # A strength may be too much for one part of the model only; what holds for both parts is said once.
         for part_budget in parts.budgets_for(technique):
             for problem in technique.problems(part_budget):
                 named = problem.below(f"techniques.{name}")
                 problems += [] if named in problems else [named]
-    return [*problems, *_class_problems(recipe.training, budget.task), *_warmup_problems(budget)]
+    return problems
 
 
 def recipe_budget(recipe: Recipe) -> Budget:
@@ -43,7 +53,7 @@ def recipe_budget(recipe: Recipe) -> Budget:
     return Budget(
         task=None if recipe.data.task == "auto" else recipe.data.task,
         epochs=_planned_epochs(recipe),
-        learning_rate=recipe.training.learning_rate,
+        learning_rate=nominal_rate(recipe.training),
         steps_per_epoch=_steps_per_epoch(recipe),
         warmup=recipe.training.warmup,
     )

@@ -28,6 +28,31 @@ class EarlyStop(Facts):
     )
 
 
+class RateScore(Facts):
+    """A learning rate that was tried."""
+
+    value: float
+    score: float | None = Field(description="Over the rows of all folds together; null: diverged, or undefined.")
+    p: float | None = Field(
+        None, description="One-sided, of being better than the default, times the number of values beside the default."
+    )
+    failure: str | None = Field(None, description="Why it diverged.")
+
+
+class RateChoice(Facts):
+    """How `training.learning_rate: auto` was decided. The seconds that it took are the phase `learning_rate`."""
+
+    value: float = Field(description="Peak learning rate of the run.")
+    default: float
+    metric: str = Field(description="The score that values were compared by.")
+    folds: int = Field(description="0 where there was nothing to choose.")
+    rows: int = Field(description="Training rows that were cut into folds.")
+    how: str = Field(description="How they were cut.")
+    tried: list[RateScore]
+    steps: int = Field(description="Optimizer steps that the choice took.")
+    reason: str
+
+
 class RunBudget(Facts):
     """Optimizer steps, and what they cost."""
 
@@ -38,6 +63,9 @@ class RunBudget(Facts):
     precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
     cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
     steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+    learning_rate: RateChoice | None = Field(
+        None, description="Absent until it is chosen, and where the recipe names a learning rate."
+    )
     early_stopping: EarlyStop | None = Field(
         None, description="Absent until the run ends, where no rule selects the checkpoint, and in older records."
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from finetune.records.facts import RateChoice
 from finetune.records.frame import ReportFrame
 from finetune.records.frozen import Frozen
 from finetune.records.schema import Baseline
@@ -88,6 +89,8 @@ class RunEntry(Frozen):
     planned_steps: int | None = None
     seconds: float | None = None
     degenerate: bool = Field(False, description="No better than the same prediction for every text.")
+    learning_rate: RateChoice | None = Field(None, description="How it was chosen, where the recipe says auto.")
+    choice_seconds: float | None = Field(None, description="That the choice took; part of `seconds`.")
 
 
 class Curve(Frozen):

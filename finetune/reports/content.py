@@ -12,6 +12,7 @@ from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
 from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
+from finetune.reports.rate_choice import choices_table
 from finetune.reports.reproduce import reproduce
 
 CHANGE = "What closed the gap: lower train or higher validation"
@@ -32,6 +33,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
         Section("curves", "Learning curves", curve_blocks(group, palette)),
+        *([Section("rates", "Learning rates", [rates])] if (rates := choices_table(group)) is not None else []),
         Section("change", CHANGE, _decomposition(group, palette)),
         Section("confidence", "Calibration", _confidence(group, palette)),
         Section("weights", "Weights", _weights(group, palette)),

@@ -27,6 +27,10 @@ def render_plan(plan: dict[str, Any]) -> str:
             f"{count_text(budget['warmup_steps'], 'warm-up step')}, cumulative learning rate "
             f"{budget['learning_rate_sum']:.4g}"
         )
+        if "learning_rate" in plan:
+            rate = plan["learning_rate"]["nominal"]
+            lines[-1] += f" (at {rate:g}, the default)"
+            lines.append(f"Rate        {plan['learning_rate']['plan']}")
         lines += ["", *_techniques(plan["techniques"])]
     lines += ["", *_model(plan["model"])]
     lines += [f"warning: {warning}" for warning in plan.get("warnings", [])]

@@ -16,6 +16,7 @@ PHASES = {
     "tokens": "tokenizing",
     "checks": "checking the data",
     "model": "loading the model and setting up training",
+    "learning_rate": "choosing the learning rate",
     "head": "starting the head",
     "batches": "training: assembling batches",
     "forward_backward": "training: forward and backward passes",

@@ -25,6 +25,7 @@ from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import log_loss_note, simple_name, split_name
 from finetune.reports.plan import describe_technique
+from finetune.reports.rate_choice import choice_text
 
 SPLITS = ("train_probe", "validation", "test")
 GAP_NOTE = "A positive gap means overfitting."
@@ -117,6 +118,8 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
     if (stopping := _early_stopping(record)) is not None:
         entries.append(("Stopping", stopping))
+    if (choice := record.budget.learning_rate) is not None:
+        entries.append(("Rate", f"Learning rate {choice_text(choice, record.time.phases.get('learning_rate'))}"))
     if record.model.pooling is not None:
         entries.append(("Pooling", f"{record.model.pooling}: {record.model.pooling_reason}."))
     if record.selected.share is not None:

@@ -73,7 +73,8 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
                 f"{self.min_epochs} never acts: with patience {earliest - 1} training stops after epoch {earliest} at "
                 "the earliest."
             )
-            later = [Change(settings={".min_epochs": earliest + 1}, note="or more")] if earliest + 1 < budget.epochs else []
+            fits = earliest + 1 < budget.epochs
+            later = [Change(settings={".min_epochs": earliest + 1}, note="or more")] if fits else []
             return [Problem(why, ".min_epochs", found=self.min_epochs, changes=(never, *later))]
         return []
 
@@ -92,8 +93,10 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return None if patience == self.patience else f"patience {patience} in {_epochs(budget)}"
 
     def with_epochs_scaled(self, factor: float) -> Self:
-        longer = {"patience": round(self.patience * factor), "min_epochs": round(self.min_epochs * factor)}
-        return self.model_copy(update=longer)
+        least = (
+            self.min_epochs if self.min_epochs == 1 else round(self.min_epochs * factor)
+        )  # 1: patience alone decides
+        return self.model_copy(update={"patience": round(self.patience * factor), "min_epochs": least})
 
     def selection_rule(self) -> SelectionRule:
         return SelectionRule(self.metric, self.patience, self.min_delta, self.min_epochs)

@@ -18,7 +18,7 @@ def build_arguments(
 
     Args:
         training: The recipe's section.
-        budget: For the number of warm-up steps.
+        budget: For epochs, warm-up steps and the learning rate.
         seed: Of head, batch order and dropout.
         decay: Decoupled weight decay; 0 for none.
         checkpoints: Folder of this run's checkpoints, fresh or being resumed.
@@ -34,7 +34,7 @@ def build_arguments(
         per_device_train_batch_size=math.ceil(training.batch_size / (processes * training.accumulation)),
         per_device_eval_batch_size=training.eval_batch_size,
         gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
+        learning_rate=budget.learning_rate,
         warmup_steps=budget.warmup_steps,
         max_grad_norm=training.max_grad_norm,
         weight_decay=decay,

@@ -149,7 +149,8 @@ def class_weights(prepared: Prepared) -> Tensor | None:
         return None
     counts = count_labels(prepared.data.train)
     rows = len(prepared.data.train)
-    return torch.tensor([rows / (len(counts) * counts[name]) for name in labels])
+    # A class may have no rows where whole groups are left out of a fold; its weight is then used nowhere.
+    return torch.tensor([rows / (len(counts) * max(1, counts[name])) for name in labels])
 
 
 def learned_check(prepared: Prepared) -> Callable[[Outputs], bool] | None:

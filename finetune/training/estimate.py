@@ -13,9 +13,11 @@ from finetune.data.tokens import Collator, MeasuredSet, TrainSet
 from finetune.kernels import install_kernels
 from finetune.models.load import load_config, load_model
 from finetune.models.outputs import model_outputs
+from finetune.recipe import DEFAULT_RATE, with_rate
 from finetune.training.objective import plain_losses
 from finetune.training.prepare import Prepared
 from finetune.training.random_state import same_random_state
+from finetune.training.rate_folds import row_passes
 
 STEPS = 3  # timed, after one that is not
 EVALUATED = 64  # rows
@@ -35,7 +37,9 @@ def estimate_seconds(prepared: Prepared, threads: int) -> float:
         step = _step_seconds(prepared, model, device)
         # Of the recipe's epochs: what a technique adds to them is in its declared cost.
         steps = (budget.steps or 0) * recipe.training.epochs / budget.epochs
-        return steps * step + _evaluation_seconds(prepared, model, device)
+        own = steps * step + _evaluation_seconds(prepared, model, device)
+        plain = with_rate(recipe, DEFAULT_RATE)
+        return own * row_passes(recipe, prepared.data) / row_passes(plain, prepared.data)  # with the choice of a rate
 
 
 @contextlib.contextmanager

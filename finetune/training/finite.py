@@ -9,6 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from finetune.errors import RunFailed
+
+
+class NotFinite(RunFailed):
+    """The objective, or the model's outputs, became nan or infinite: training diverged."""
+
 
 def reading_delay(device: torch.device) -> int:
     """How many passes after its own an objective is read.

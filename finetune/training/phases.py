@@ -19,6 +19,7 @@ DATA = "data"  # reading and splitting
 TOKENS = "tokens"  # of all splits
 CHECKS = "checks"  # of the data, baselines included
 MODEL = "model"  # building it, loading weights, setting up the trainer
+LEARNING_RATE = "learning_rate"  # choosing it, where the recipe says auto
 HEAD = "head"  # where it starts, if a technique computes that
 BATCHES = "batches"  # padding and augmentation
 FORWARD_BACKWARD = "forward_backward"
@@ -36,6 +37,7 @@ PHASES = (
     TOKENS,
     CHECKS,
     MODEL,
+    LEARNING_RATE,
     HEAD,
     BATCHES,
     FORWARD_BACKWARD,

@@ -12,9 +12,11 @@ from finetune.models.load import build_without_weights, find_pooling, load_confi
 from finetune.recipe import Recipe, Resolved, find_budget_problems, flatten
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
+from finetune.training.budgets import plan_budget
 from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
 from finetune.training.measures import measure_for
-from finetune.training.prepare import configured_model, fitted_with_notes, plan_budget
+from finetune.training.prepare import configured_model, fitted_with_notes
+from finetune.training.rate_folds import choice_plan
 from finetune.training.run_warnings import budget_warnings, model_warnings
 
 
@@ -47,6 +49,8 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
         "warmup_steps": budget.warmup_steps,
         "learning_rate_sum": budget.learning_rate_sum,
     }
+    if (choice := choice_plan(recipe, data)) is not None:
+        plan["learning_rate"] = {"plan": choice.text, "steps": choice.steps, "nominal": budget.learning_rate}
     plan["techniques"] = {name: active.model_dump() for name, active in active_techniques(recipe, budget).items()}
     plan["warnings"] = [warning.for_command_line() for warning in budget_warnings(recipe, budget)]
     plan["model"] = _model_or_reason(recipe, data.task, data.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,12 +22,14 @@ from finetune.models.load import (
     position_limit,
 )
 from finetune.models.pooling import Pooling
-from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, recipe_budget, with_min_steps
+from finetune.recipe import Recipe, apply_rules, find_budget_problems, longer_note, with_min_steps
 from finetune.records.environment import has_fast_bf16
+from finetune.records.facts import RateChoice
 from finetune.records.schema import DataFacts
 from finetune.tasks import Task
 from finetune.techniques import Augmentation, Budget, ModelChanges, SelectionRule, implementations, refuse_idle
 from finetune.training.augmentation import augment_sources, token_facts
+from finetune.training.budgets import plan_budget
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
 from finetune.training.head import refuse_unknown_head
@@ -42,6 +43,7 @@ from finetune.training.measures import (
 )
 from finetune.training.names import weight_names
 from finetune.training.phases import CHECKS, DATA, TOKENS, Stopwatch
+from finetune.training.rate_folds import rate_problems
 from finetune.training.run_warnings import (
     balance_warnings,
     budget_warnings,
@@ -76,6 +78,7 @@ class Prepared:
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
         interpolation: Fraction of the fine-tuned weights where techniques interpolate with the pretrained ones; None:
             validation chooses.
+        rate: The learning rate that was chosen, where the recipe says auto; None before, or where it names one.
     """
 
     recipe: Recipe
@@ -94,6 +97,7 @@ class Prepared:
     inspection: Inspection
     stop_at: int | None = None
     interpolation: float | None = None
+    rate: RateChoice | None = None
 
     def facts(self) -> DataFacts:
         """What the record says of the data."""
@@ -165,7 +169,7 @@ def check_run(recipe: Recipe, data: Data) -> tuple[Any, Encoder, Pooling, list[P
         DataError, ModelError, RecipeError: With key, what was found and what to change.
     """
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
-    problems += [*metric_problems(recipe, data), *_process_problems(recipe)]
+    problems += [*metric_problems(recipe, data), *_process_problems(recipe), *rate_problems(recipe, data)]
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)
@@ -216,15 +220,6 @@ def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
     if note is None or note in data.notes:
         return fitted, data
     return fitted, replace(data, notes=[*data.notes, note])
-
-
-def plan_budget(recipe: Recipe, data: Data) -> Budget:
-    """Steps and learning rates of a run on this data."""
-    return replace(
-        recipe_budget(recipe),
-        task=data.task,
-        steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
-    )
 
 
 def configured_model(

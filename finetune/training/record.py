@@ -28,27 +28,31 @@ class RecordFile:
 
     Args:
         folder: Of the run; written by the main process only.
-        opening: The record at the start.
         stopwatch: Of the run.
         started: When the run, or its present segment, began, by time.perf_counter.
         earlier: The time of a run that is resumed; None where it starts. It counts, too: what a run cost is what all
             its segments took.
 
     Attributes:
-        record: As it is now; every process has it.
+        record: As it is now, once it is open; every process has it.
+        stopwatch: Of the run.
     """
 
-    def __init__(
-        self, folder: RunFolder, opening: RunRecord, stopwatch: Stopwatch, started: float, earlier: RunTime | None
-    ) -> None:
-        self.record = opening
+    record: RunRecord
+
+    def __init__(self, folder: RunFolder, stopwatch: Stopwatch, started: float, earlier: RunTime | None) -> None:
+        self.stopwatch = stopwatch
         self._folder = folder
-        self._stopwatch = stopwatch
         self._started = started
-        self._earlier = 0.0 if earlier is None else earlier.seconds
+        self._earlier = earlier
         if earlier is not None:
             stopwatch.add(earlier.phases)
-            self.update_time(resumed=earlier.resumed + 1)
+
+    def open(self, opening: RunRecord) -> None:
+        """Begin with what is known before the first step; a choice of the learning rate begins with less."""
+        self.record = opening
+        if self._earlier is not None:
+            self.update_time(resumed=self._earlier.resumed + 1)
 
     def update(self, **changes: Any) -> None:
         """Replace fields."""
@@ -60,7 +64,7 @@ class RecordFile:
 
     def write(self, **changes: Any) -> None:
         """Replace fields, and the file."""
-        with self._stopwatch.phase(SAVING):
+        with self.stopwatch.phase(SAVING):
             self.update(**changes)
             self._add_phases()
             if is_main():
@@ -68,7 +72,7 @@ class RecordFile:
 
     def finish(self, warnings: list[str]) -> FinishedRecord:
         """Write the record of the finished run, and return it."""
-        with self._stopwatch.phase(SAVING):
+        with self.stopwatch.phase(SAVING):
             self._add_phases()
             self.record = record = self.record.finish(warnings=warnings)
             if is_main():
@@ -76,12 +80,13 @@ class RecordFile:
         return record
 
     def _add_phases(self) -> None:
-        phases = {name: round(seconds, 3) for name, seconds in self._stopwatch.seconds().items()}
+        phases = {name: round(seconds, 3) for name, seconds in self.stopwatch.seconds().items()}
         self.update_time(seconds=self.seconds(), total_seconds=round(sum(phases.values()), 3), phases=phases)
 
     def seconds(self) -> float:
         """Of all segments of the run until now."""
-        return round(time.perf_counter() - self._started + self._earlier, 2)
+        earlier = 0.0 if self._earlier is None else self._earlier.seconds
+        return round(time.perf_counter() - self._started + earlier, 2)
 
     def since_start(self, moment: float) -> float:
         """Seconds from the start of this segment to a moment of time.perf_counter."""
@@ -149,6 +154,7 @@ def _run_budget(prepared: Prepared) -> RunBudget:
         processes=world_size(),
         precision="bf16" if prepared.bf16 else "fp32",
         cost=declared_cost(prepared.recipe, budget),
+        **({} if prepared.rate is None else {"learning_rate": prepared.rate}),
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from finetune.data.split_file import write_split
 from finetune.errors import FinetuneError
 from finetune.kernels import install_kernels
 from finetune.models.outputs import Outputs
-from finetune.records.facts import EarlyStop, RunTime
+from finetune.records.facts import EarlyStop
 from finetune.records.schema import Evaluation, FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.training.building import LoadedModel, build_model, build_selector, build_trainer, class_weights
@@ -27,8 +27,18 @@ from finetune.training.failures import explain
 from finetune.training.final_weights import FinalWeights
 from finetune.training.head import start_head
 from finetune.training.observer import RunObserver
-from finetune.training.phases import HEAD, MEASUREMENT, MODEL, OTHER, SAVING, WEIGHT_STATISTICS, Stopwatch
-from finetune.training.prepare import Prepared
+from finetune.training.phases import (
+    HEAD,
+    LEARNING_RATE,
+    MEASUREMENT,
+    MODEL,
+    OTHER,
+    SAVING,
+    WEIGHT_STATISTICS,
+    Stopwatch,
+)
+from finetune.training.prepare import Prepared, configured_model
+from finetune.training.rate_choice import choose_rate, is_to_choose, with_choice
 from finetune.training.record import (
     RecordFile,
     logged_warnings,
@@ -84,16 +94,22 @@ def _run_seed(
     started = time.perf_counter()
     stopwatch.switch(OTHER)
     with stopwatch.phase(MODEL):
+        written = folder.read() if resume and is_main() else None
+        refuse_changed_techniques(
+            prepared.recipe, agree({} if written is None else written.code.techniques), folder.path
+        )
+    record = RecordFile(folder, stopwatch, started, agree(None if written is None else written.time))
+    if is_to_choose(prepared):
+        prepared = _choose_rate(prepared, seed, folder, callbacks, resume, record)
+        logged.clear()  # what the trainings of the choice had to say: it is not of this run
+    with stopwatch.phase(MODEL):
         loaded = build_model(prepared, seed)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
-        record = folder.read() if resume and is_main() else None
-        refuse_changed_techniques(prepared.recipe, agree({} if record is None else record.code.techniques), folder.path)
-        earlier = agree(None if record is None else record.time)
-        run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, started, earlier)
-    run.record.write(warnings=[*warning_texts(prepared), *logged])
+        run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, record)
+    record.write(warnings=[*warning_texts(prepared), *logged])
     if is_main() and prepared.stop_at is None:  # a refit trains on validation: its rows are no split
         write_split(prepared.data, folder.split)
-    try:
+    with _failure_recorded(record, prepared, folder, run.complete_checkpoint):
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
         with stopwatch.phase(MEASUREMENT):
@@ -101,16 +117,41 @@ def _run_seed(
         with stopwatch.phase(SAVING):
             run.save()
             run.trainer.writer.finish()
+    finished = run.record.finish([*warning_texts(prepared, run.record.record.budget), *logged])
+    run.remove_checkpoints()
+    return finished
+
+
+def _choose_rate(
+    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], resume: bool, record: RecordFile
+) -> Prepared:
+    """The run at the learning rate that folds of its training rows choose. The record is there from the start on, so
+    that an interrupted choice can be resumed."""
+    bare = configured_model(prepared.recipe, prepared.data.task, prepared.data.labels)
+    record.open(opening_record(prepared, seed, bare))
+    record.write()
+    with record.stopwatch.phase(LEARNING_RATE), _failure_recorded(record, prepared, folder):
+        choice = choose_rate(prepared, seed, folder, callbacks, resume, run_seed)
+    for told in callbacks:
+        if hasattr(told, "rate_chosen"):
+            told.rate_chosen(choice)
+    return with_choice(prepared, choice)
+
+
+@contextlib.contextmanager
+def _failure_recorded(
+    record: RecordFile, prepared: Prepared, folder: RunFolder, last: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Write into the record why the run ended, and raise it in the user's words; `last` comes in between."""
+    try:
+        yield
     except BaseException as error:
         failure = explain(error, prepared.recipe, folder.path)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError):  # a full disk must not hide the reason
-            run.record.write(status=status, error=_reason(failure))
-        run.complete_checkpoint()  # takes long where the disk is slow: who does not wait for it has the record
+            record.write(status=status, error=_reason(failure))
+        last()  # completing a checkpoint takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)
-    finished = run.record.finish([*warning_texts(prepared, run.record.record.budget), *logged])
-    run.remove_checkpoints()
-    return finished
 
 
 def _reason(failure: BaseException) -> str:
@@ -129,8 +170,7 @@ class Run:
         loaded: The model.
         callbacks: transformers callbacks.
         stopwatch: Is told what the time goes into.
-        started: When this segment of the run began, by time.perf_counter.
-        earlier: The time of a run that is resumed.
+        record: Where the record goes.
     """
 
     def __init__(
@@ -141,15 +181,15 @@ class Run:
         loaded: LoadedModel,
         callbacks: Sequence[Any],
         stopwatch: Stopwatch,
-        started: float,
-        earlier: RunTime | None = None,
+        record: RecordFile,
     ) -> None:
         self.prepared = prepared
         self.folder = folder
         self.loaded = loaded
         self.stopwatch = stopwatch
         self.outputs: dict[str, dict[str, Outputs]] = {}  # selected, last -> split -> outputs of each row
-        self.record = RecordFile(folder, opening_record(prepared, seed, loaded.model), stopwatch, started, earlier)
+        self.record = record
+        record.open(opening_record(prepared, seed, loaded.model))
         self.observer = RunObserver(build_selector(prepared), self._keep_history)
         callbacks = [self.observer, *callbacks]
         run_state = self.observer.to_dict

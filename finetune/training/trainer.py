@@ -17,7 +17,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback
 
 from finetune.data.tokens import MeasuredSet
-from finetune.errors import Change, RunFailed
+from finetune.errors import Change
 from finetune.measurement.modules import Meter
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.techniques import Budget, OptimizerSteps, has_hook
@@ -28,7 +28,7 @@ from finetune.training.callbacks import PartFreezing, StepClock, TechniqueHooks
 from finetune.training.checkpoints import CheckpointWriter, Snapshot, copy_to_host
 from finetune.training.disk import writing_to
 from finetune.training.evaluations import HAS_LEARNED
-from finetune.training.finite import FiniteWatch, reading_delay
+from finetune.training.finite import FiniteWatch, NotFinite, reading_delay
 from finetune.training.names import weight_names
 from finetune.training.objective import Objective
 from finetune.training.phases import BATCHES, CHECKPOINTS, EVALUATION, FORWARD_BACKWARD, Stopwatch
@@ -217,8 +217,8 @@ class RegularizedTrainer(Trainer):
             raise failure(self._get_learning_rate(), value)
         return loss
 
-    def _not_finite(self, step: int, epoch: float, rate: float, value: float | str) -> RunFailed:
-        return RunFailed(
+    def _not_finite(self, step: int, epoch: float, rate: float, value: float | str) -> NotFinite:
+        return NotFinite(
             f"the training objective became {value} in step {step} of {self.state.max_steps} (epoch {epoch:.1f}), "
             f"learning rate {rate:.1e}.",
             self._smaller_rate(),
@@ -277,7 +277,7 @@ class RegularizedTrainer(Trainer):
 
     def _refuse_infinite(self, split: str, logits: Any) -> None:
         if not np.isfinite(logits).all():
-            raise RunFailed(
+            raise NotFinite(
                 f"the model's outputs on {split} are not finite after step {self.state.global_step}.",
                 self._smaller_rate(),
             )

@@ -19,6 +19,7 @@ from finetune.models.load import find_pooling
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
+from finetune.training.rate_folds import RatePlanned, choice_plan
 from finetune.workflows.folders import open_experiment
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class Experiment:
     def announce_data(self, listener: Listener) -> None:
         """What was decided for the user about the data of the first run, and what to look at."""
         tell_data(self.runs[0].recipe, self.first_data(), listener)
+        self.announce_rates(listener)
+
+    def announce_rates(self, listener: Listener) -> None:
+        """How learning rates will be chosen, where the recipe says auto: once for all presets that choose alike."""
+        plans: dict[RatePlanned, list[str]] = {}
+        for variant in self.variants:
+            job = next(job for job in self.runs if job.entry.variant == variant.name)
+            if (plan := choice_plan(job.recipe, self.data.load(job.recipe.data))) is not None:
+                plans.setdefault(plan, []).append(variant.name)
+        for plan, names in plans.items():
+            listener.notice(f"training.learning_rate ({', '.join(names)}): {plan.text}", plan.level)
 
     def describe(self) -> dict[str, Any]:
         """Every run with its state, and how long what is left will take."""

@@ -222,8 +222,12 @@ def _run_seeds(
 
 
 def _announce(prepared: Prepared, listener: Listener) -> None:
+    from finetune.training.rate_folds import choice_plan
+
     for note in (*prepared.data.notes, f"model.pooling: {prepared.pooling}"):
         listener.notice(note)
+    if (plan := choice_plan(prepared.recipe, prepared.data)) is not None:
+        listener.notice(f"training.learning_rate: {plan.text}", plan.level)
     for warning in prepared.warnings:
         listener.notice(warning.for_command_line(), "warning")
     listener.data_checked(prepared.facts())

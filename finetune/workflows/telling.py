@@ -8,6 +8,9 @@ from transformers import TrainerCallback
 
 from finetune.listener import Listener, RunProgress
 from finetune.measurement.scores import Measure
+from finetune.records.facts import RateChoice
+from finetune.reports.rate_choice import choice_text
+from finetune.training.distributed import is_main
 from finetune.training.evaluations import split_scores
 
 
@@ -31,6 +34,15 @@ class ListenerCallback(TrainerCallback):
         if self._running is not None:
             self._listener.run_ended(self._running)
             self._running = None
+
+    def for_fit(self, title: str, done: int, total: int) -> ListenerCallback:
+        """For one of the trainings that choose a learning rate."""
+        return FitCallback(f"{self._title}, {title}", self._measure, self._listener)
+
+    def rate_chosen(self, choice: RateChoice) -> None:
+        """The learning rate has been chosen."""
+        if is_main():
+            self._listener.notice(f"training.learning_rate: {choice_text(choice)}")
 
     def _progress(self, args: Any, state: Any) -> RunProgress:
         epochs = float(args.num_train_epochs)
@@ -57,3 +69,10 @@ class ListenerCallback(TrainerCallback):
         if state.is_world_process_zero:
             self._running = self._progress(args, state)
             self.close()
+
+
+class FitCallback(ListenerCallback):
+    """Tells of the steps of a training that is none of the user's runs, and not of its scores."""
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Nothing: its rows are some of the training rows."""

@@ -76,7 +76,7 @@ def only_problem_of_run(*arguments: object, output: object = "out") -> str:
         (["tweets", "--set", "training.seeds=[1"], "not valid YAML"),
         (["tweets", "--set", "techniques.dropot.hidden=0.1"], "Did you mean dropout or r_drop?"),
         (["tweets", "--seed", "1", "--seed", "1"], "--seed: training.seeds: [1, 1] repeats a seed"),
-        (["tweets", "--preset", "light", "--set", "training.epochs=3"], "techniques.early_stopping.patience"),
+        (["tweets", "-p", "strong", "--set", "techniques.early_stopping.min_epochs=4"], "early_stopping.min_epochs"),
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line(arguments: list[str], expected: str) -> None:

@@ -63,7 +63,9 @@ def test_other_scores_are_jackknifed_over_rows(task: str, metric: str) -> None:
     (first, targets), (second, _) = made_up(task, 1, skill=1.5), made_up(task, 1, skill=0.7)
 
     def difference(kept: Any) -> float:
-        return float(np.subtract(*(compute_scores(task, each[kept], targets[kept])[metric] for each in (first, second))))
+        return float(
+            np.subtract(*(compute_scores(task, each[kept], targets[kept])[metric] for each in (first, second)))
+        )
 
     whole = difference(np.arange(ROWS))
     left_out = np.array([difference(np.delete(np.arange(ROWS), row)) for row in range(ROWS)])
@@ -86,7 +88,9 @@ def test_rows_of_a_group_count_once() -> None:
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "micro_f1", "mcc", "nll", "brier", "ece", "pearson", "mse", "mae"])
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "macro_f1", "micro_f1", "mcc", "nll", "brier", "ece", "pearson", "mse", "mae"]
+)
 def test_no_answer_that_is_the_same_for_every_text_beats_the_trivial_one(task: str, metric: str) -> None:
     targets = made_up(task, 3)[1]
     outputs = 1 if task == "regression" else 3

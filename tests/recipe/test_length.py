@@ -56,12 +56,12 @@ def test_what_was_raised_is_said() -> None:
 
 
 def test_what_counts_epochs_is_stretched_with_them() -> None:
-    recipe = recipe_of(early_stopping=EarlyStopping(patience=3, min_epochs=4), head_first=HeadFirst(epochs_alone=2))
+    recipe = recipe_of(early_stopping=EarlyStopping(patience=3, min_epochs=5), head_first=HeadFirst(epochs_alone=2))
     techniques = with_min_steps(recipe, 100).techniques
     stopping, head = techniques["early_stopping"], techniques["head_first"]
     assert isinstance(stopping, EarlyStopping)
     assert isinstance(head, HeadFirst)
-    assert (stopping.patience, stopping.min_epochs, head.epochs_alone) == (9, 12, 6)  # × 2.9
+    assert (stopping.patience, stopping.min_epochs, head.epochs_alone) == (9, 14, 6)  # × 2.9
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 7])

@@ -244,7 +244,9 @@ def test_a_state_restored_from_json_goes_on_as_if_nothing_had_happened(values: l
     assert after.state == before.state
     found = [
         (
-            after.observe(10 * epoch, float(epoch), {"accuracy": values[epoch - 1], "nll": losses[epoch - 1]}, epoch == 2),
+            after.observe(
+                10 * epoch, float(epoch), {"accuracy": values[epoch - 1], "nll": losses[epoch - 1]}, epoch == 2
+            ),
             after.state.stopped,
         )
         for epoch in range(cut + 1, len(expected) + 1)
@@ -291,9 +293,7 @@ def test_min_epochs_that_never_act_are_refused(patience: int, min_epochs: int, e
 
 
 @pytest.mark.parametrize(("epochs", "patience", "min_epochs"), [(5, 1, 5), (4, 3, 4), (2, 1, 2), (10, 3, 4), (1, 1, 4)])
-def test_what_the_refusal_advises_is_accepted(
-    write_recipe: Write, epochs: int, patience: int, min_epochs: int
-) -> None:
+def test_what_the_refusal_advises_is_accepted(write_recipe: Write, epochs: int, patience: int, min_epochs: int) -> None:
     settings = {"early_stopping": {"patience": patience, "min_epochs": min_epochs}}
     recipe = str(write_recipe(training={"epochs": epochs}, techniques=settings))
     with pytest.raises(RecipeError, match=r"tiny\.yaml: techniques\.early_stopping\.min_epochs: ") as caught:

@@ -43,9 +43,9 @@ def test_it_is_the_same_as_writing_more_epochs(write_recipe: Write, tmp_path: Pa
 
 
 def test_other_techniques_see_the_longer_run(write_recipe: Write, tmp_path: Path) -> None:
-    """Patience 4 can only run out in more than 4 epochs; a third of them is for the head."""
-    patient = {"early_stopping": {"patience": 4}}
-    with pytest.raises(RecipeError, match="patience: 4 evaluations"):
+    """Only in more than 4 epochs can training go on for 4 at least; a third of them is for the head."""
+    patient = {"early_stopping": {"patience": 2, "min_epochs": 4}}
+    with pytest.raises(RecipeError, match="min_epochs: 4 of 3 epochs"):
         resolve(str(write_recipe(techniques=patient)))
     techniques = {**patient, "longer": {}, "head_first": {"epochs_alone": 0.34}}
     record = train(write_recipe(techniques=techniques), tmp_path / "run")

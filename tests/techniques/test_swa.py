@@ -175,8 +175,11 @@ def test_values_out_of_range_are_refused(settings: dict[str, float]) -> None:
         SWA(**settings)
 
 
-def test_early_stopping_may_select_plain_weights_before_averaging(write_recipe: Write, tmp_path: Path) -> None:
+def test_early_stopping_may_select_plain_weights_before_averaging(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is measured is what ships: the first epochs of this run are evaluated, and may be best, without a mean."""
+    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)  # so that patience counts
     spy = Spy()
     techniques = {"swa": {"start": 0.7}, "early_stopping": {"metric": "loss", "patience": 1, "min_delta": 0.5}}
     run = watch(write_recipe(techniques=techniques, training={"epochs": 8}), tmp_path / "run", last=spy)

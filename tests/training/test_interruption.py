@@ -17,7 +17,7 @@ from tests.raising import refuses
 from tests.running import assert_same_weights, finetune, train
 
 Write = Callable[..., Path]
-STOPPABLE = ["training.epochs=5"]  # strong has patience 3 and at least 4 epochs
+STOPPABLE = ["training.epochs=5"]  # strong has patience 3
 
 
 @pytest.mark.parametrize("step", [3, 6, 15])  # before the first checkpoint (6 steps an epoch), at one, between two

@@ -23,6 +23,7 @@ from finetune.records.store import RunFolder, read_record
 from finetune.training.building import build_model
 from finetune.training.phases import Stopwatch
 from finetune.training.prepare import prepare
+from finetune.training.record import RecordFile
 from finetune.training.runner import Run
 from finetune.training.trainer import RegularizedTrainer
 from tests.running import assert_same_weights, train, weights
@@ -157,7 +158,9 @@ def test_evaluation_is_the_clean_model_whatever_the_techniques(write_recipe: Wri
     for preset in ("none", "medium", "strong"):
         overrides = ["training.epochs=5"]
         prepared = prepare(resolve(str(recipe), preset, overrides=overrides).recipe)
-        run = Run(prepared, 0, RunFolder(tmp_path / preset), build_model(prepared, 0), [], Stopwatch(), 0.0)
+        folder, stopwatch = RunFolder(tmp_path / preset), Stopwatch()
+        record = RecordFile(folder, stopwatch, 0.0, None)
+        run = Run(prepared, 0, folder, build_model(prepared, 0), [], stopwatch, record)
         outputs = run.trainer.split_outputs(prepared.measured["validation"])
         seen.append(prepared.meter.measure(*outputs))
     assert seen[0] == seen[1] == seen[2]
@@ -191,6 +194,7 @@ def test_a_bf16_run_measures_what_it_reports_in_fp32(
         return outputs
 
     monkeypatch.setattr(RegularizedTrainer, "split_outputs", watched)
+    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)  # so that patience counts
     techniques = {"early_stopping": {"patience": 1, "min_delta": 0.5, "metric": "nll"}}
     training = {"precision": "bf16", "epochs": 3, "learning_rate": 0.02}
     recipe = write_recipe(training=training, techniques=techniques)

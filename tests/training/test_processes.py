@@ -30,12 +30,26 @@ EQUAL: dict[str, list[str]] = {
     "short": ["training.batch_size=44"],  # leaves one row for two processes in each epoch's last step
     "stopped": ["training.epochs=8", "techniques.early_stopping.patience=1", "techniques.early_stopping.min_delta=0.5"],
 }
+# So few steps teach nothing: that it has begun to learn is planted, so that patience counts.
+LEARNED = """
+import sys
+from finetune.cli.app import app
+from finetune.training import building
+building.beats_trivial = lambda *_: True
+app(sys.argv[1:], standalone_mode=False)
+"""
 
 
-def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)
+    script = tmp_path / "learned.py"
+    script.write_text(LEARNED, encoding="utf-8")
     settings = {name: [part for text in given for part in ("--set", text)] for name, given in EQUAL.items()}
     done = run_in_two_processes(
-        *(("run", recipe, "--output", tmp_path / "two" / name, "--json", *more) for name, more in settings.items())
+        *(
+            (script, "run", recipe, "--output", tmp_path / "two" / name, "--json", *more)
+            for name, more in settings.items()
+        )
     )
     for name, given in EQUAL.items():
         train(recipe, tmp_path / "one" / name, overrides=[text for text in given if "accumulation" not in text])
@@ -55,14 +69,44 @@ def test_two_processes_give_the_numbers_of_one(recipe: Path, tmp_path: Path) -> 
     stopped = read_record(tmp_path / "two" / "stopped" / "run.json")
     assert stopped.last is not None
     assert stopped.last.epoch < 8, "both processes stopped early"
+    assert stopped.budget.early_stopping is not None
+    assert stopped.budget.early_stopping.stopped
     printed = json.loads("[" + done.stdout.replace("]\n[", "],[") + "]")
     assert [records[0]["status"] for records in printed] == ["finished"] * len(EQUAL), "the main process alone prints"
     assert done.stderr.count("epoch 3/3") == len(EQUAL) - 1
 
 
+CHOOSING = """
+import sys
+from finetune.cli.app import app
+from finetune.recipe import checks
+from finetune.training import rate_decision, rate_folds
+for module in (rate_folds, rate_decision, checks):
+    module.RATES = (5e-5, 0.001)
+rate_folds.FOLDS = 2
+app(["run", *sys.argv[1:]], standalone_mode=False)
+"""
+
+
+def test_two_processes_choose_a_learning_rate_together(recipe: Path, tmp_path: Path) -> None:
+    """Two values on two folds, which one process gives the same scores."""
+    script = tmp_path / "choosing.py"
+    script.write_text(CHOOSING, encoding="utf-8")
+    changes = ("training.learning_rate=auto", "training.epochs=1", "data.check=false")
+    options = [part for change in changes for part in ("--set", change)]
+    run_in_two_processes((script, recipe, "--output", tmp_path / "two", "--json", *options))
+    alone = finetune(recipe, "--output", tmp_path / "one", "--json", *options, launcher=(str(script),))
+    assert alone.returncode == 0, alone.stderr
+    one, two = (read_record(tmp_path / number / "run.json") for number in ("one", "two"))
+    assert (one.budget.processes, two.budget.processes) == (1, 2)
+    assert one.budget.learning_rate == two.budget.learning_rate
+    assert two.budget.learning_rate is not None
+    assert two.budget.learning_rate.steps == 2 * 2 * 3
+    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=5e-6)
+
+
 def test_launch_passes_everything_to_accelerate_and_runs_every_seed(recipe: Path, tmp_path: Path) -> None:
-    changes = ("--set", "training.epochs=1", "--set", "techniques.early_stopping=off")  # for which one epoch is too few
-    options = ("--preset", "light", *changes, "--seed", 1, "--seed", 2)
+    options = ("--preset", "light", "--set", "training.epochs=1", "--seed", 1, "--seed", 2)
     run = finetune("run", recipe, "--launch", 2, "--output", tmp_path / "two", "--json", *options)
     assert run.returncode == 0, run.stderr
     printed = [(record["status"], record["seed"], record["preset"]) for record in json.loads(run.stdout)]

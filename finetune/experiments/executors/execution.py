@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from finetune.errors import FinetuneError
@@ -70,17 +71,36 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
     from finetune.training.evaluations import split_scores
 
     class Reporter(TrainerCallback):
-        """Sends a step now and then, and every evaluation."""
+        """Sends a step now and then, and every evaluation.
 
-        def __init__(self) -> None:
+        Args:
+            before: Steps that the choice of a learning rate has done before.
+            total: Steps of the whole choice, where this is one of its trainings, whose evaluations nobody is told.
+        """
+
+        def __init__(self, before: int = 0, total: int | None = None) -> None:
             self._sent = 0.0
+            self._before = before
+            self._total = total
+
+        def for_fit(self, title: str, done: int, total: int) -> Reporter:
+            """Counts the steps of the choice and those of the run as one."""
+            self._before = total
+            return Reporter(done, total)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if time.monotonic() - self._sent > SECONDS_BETWEEN_STEPS:
                 self._sent = time.monotonic()
-                send(Event("step", key, state.global_step, state.max_steps))
+                send(self._event("step", state))
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            send(Event("evaluated", key, state.global_step, state.max_steps, split_scores(kwargs["metrics"])))
+            if self._total is None:
+                send(replace(self._event("evaluated", state), scores=split_scores(kwargs["metrics"])))
+
+        def _event(self, kind: str, state: Any) -> Event:
+            if self._total is None:
+                return Event(kind, key, self._before + state.global_step, self._before + state.max_steps)
+            own = state.max_steps * 3 // 2  # of the run that follows: it has a third more rows, of three folds
+            return Event(kind, key, self._before + state.global_step, self._total + own)
 
     return Reporter()

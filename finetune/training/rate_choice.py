@@ -1,0 +1,170 @@
+"""The choice of `training.learning_rate: auto`: trains every value on every fold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.atomic import write_text
+from finetune.checks import Inspection
+from finetune.data.tokens import MeasuredSet
+from finetune.errors import FinetuneError
+from finetune.recipe import is_auto
+from finetune.records.facts import RateChoice
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import RunFolder
+from finetune.training.budgets import plan_budget
+from finetune.training.distributed import agree, is_main
+from finetune.training.finite import NotFinite
+from finetune.training.prepare import Prepared
+from finetune.training.rate_decision import Outcome, decide, refuse_divergence, unchosen
+from finetune.training.rate_folds import Fit, fixing_techniques, fold_recipe, plan_fits
+from finetune.training.run_warnings import budget_warnings
+
+FOLDER = "learning_rate"  # in that of the run: what has been trained for the choice so far, and then its result
+RESULT = "choice.json"
+PROBE = 8  # training rows that are measured in a fold; nothing looks at them, and an evaluation needs some
+Train = Callable[[Prepared, int, RunFolder, Sequence[Any], bool], FinishedRecord]  # of `runner.run_seed`
+
+
+def is_to_choose(prepared: Prepared) -> bool:
+    """Whether the learning rate has not been chosen yet."""
+    return prepared.rate is None and is_auto(prepared.recipe)
+
+
+def with_choice(prepared: Prepared, choice: RateChoice) -> Prepared:
+    """The run at the chosen learning rate; its recipe says auto, as it was written."""
+    budget = replace(prepared.budget, learning_rate=choice.value)
+    nominal = budget_warnings(prepared.recipe, prepared.budget)
+    others = [problem for problem in prepared.warnings if problem not in nominal]
+    return replace(prepared, budget=budget, rate=choice, warnings=[*others, *budget_warnings(prepared.recipe, budget)])
+
+
+def choose_rate(
+    prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], resume: bool, train: Train
+) -> RateChoice:
+    """Train every value on every fold, and take the best: the default, unless another is better beyond chance.
+
+    Every training is a run in a folder of its own: one that is complete is not repeated, one that was interrupted goes
+    on from its checkpoint, and each is seeded as the run itself is. The folder keeps the result alone.
+
+    Args:
+        prepared: Of the run.
+        seed: Of the run, and of the folds.
+        folder: Of the run.
+        callbacks: Of the run. Those with a method `for_fit(title, done, total)` give a callback for one of the
+            trainings, which has taken `done` of `total` optimizer steps of the choice before.
+        resume: Go on from what is there.
+        train: Trains a prepared run.
+
+    Raises:
+        RunFailed: A training could not go on; or all values diverged.
+    """
+    fixing = fixing_techniques(prepared.recipe, prepared.budget)
+    if fixing:
+        return unchosen(prepared, fixing)
+    place = folder.path / FOLDER
+    known = agree(_read(place / RESULT) if resume and is_main() else None)
+    if known is not None:
+        _keep_result(place)  # a kill may have come before
+        return known
+    fits, how = plan_fits(prepared.data, seed)
+    runs = [(fit, prepared_fit(prepared, fit)) for fit in fits]
+    total, done = sum(run.budget.steps or 0 for _, run in runs), 0
+    outcomes: list[Outcome] = []
+    for fit, run in runs:
+        if not any(each.failure for each in outcomes if each.fit.rate == fit.rate):  # out of the choice already
+            heard = [each.for_fit(fit.title, done, total) for each in callbacks if hasattr(each, "for_fit")]
+            outcomes.append(_outcome(fit, run, seed, RunFolder(place / fit.name), heard, train))
+        done += run.budget.steps or 0
+    refuse_divergence(outcomes)
+    choice = agree(decide(prepared, outcomes, how) if is_main() else None)
+    assert choice is not None, "the main process has decided"
+    if is_main():
+        write_text(place / RESULT, choice.model_dump_json(indent=2) + "\n")
+        _keep_result(place)
+    return choice
+
+
+def _keep_result(place: Path) -> None:
+    """Remove the trainings that it came from."""
+    if is_main():
+        for path in place.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _outcome(fit: Fit, run: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], train: Train) -> Outcome:
+    record = agree(_finished(folder) if is_main() else None)
+    if record is None:
+        try:
+            with contextlib.ExitStack() as around:
+                for each in callbacks:
+                    around.callback(getattr(each, "close", lambda: None))
+                record = train(run, seed, folder, callbacks, True)
+        except NotFinite as failure:  # too high for this recipe: out of the choice
+            left = agree(folder.read() if is_main() else None)
+            steps = left.history[-1].step if left is not None and left.history else 0
+            return Outcome(fit, None, steps, failure.for_command_line())
+    logits = None
+    if is_main():
+        with np.load(folder.predictions) as arrays:
+            logits = arrays["selected_validation_logits"]
+        shutil.rmtree(folder.model, ignore_errors=True)  # nobody needs it
+    return Outcome(fit, logits, record.budget.steps_done or 0)
+
+
+def _finished(folder: RunFolder) -> FinishedRecord | None:
+    """The record of a training that is complete; a damaged one is trained again."""
+    try:
+        record = folder.read()
+        is_complete = isinstance(record, FinishedRecord) and folder.predictions.is_file()
+    except FinetuneError:
+        shutil.rmtree(folder.path)
+        return None
+    return record if is_complete and isinstance(record, FinishedRecord) else None
+
+
+def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
+    """A run on the training rows of one fold. The rows left out are its validation; it has no test split.
+
+    What selects a checkpoint selects it on the rows left out, as it does on validation in the run itself.
+    """
+    data = prepared.data
+    left_out = set(fit.left_out)
+    kept = [row for row in range(len(data.train)) if row not in left_out]
+    table = data.tables.get("train", "all")
+    part = replace(
+        data,
+        train=data.train.take(kept),
+        validation=data.train.take(list(fit.left_out)),
+        test=None,
+        probe=list(range(min(PROBE, len(kept)))),
+        fingerprint=hashlib.sha256(f"{fit.name} of {data.fingerprint}".encode()).hexdigest(),
+        tables={"train": table, "validation": table},
+    )
+    recipe = fold_recipe(prepared.recipe, fit.rate, len(kept))
+    return replace(
+        prepared,
+        recipe=recipe,
+        data=part,
+        budget=plan_budget(recipe, part),
+        measured={name: MeasuredSet(rows, prepared.encoder) for name, rows in part.measured_splits().items()},
+        warnings=[],
+        inspection=Inspection(findings=[], baselines=[]),
+    )
+
+
+def _read(path: Path) -> RateChoice | None:
+    """The result of an earlier segment of the run; None if there is none, or if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return RateChoice.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    return None

@@ -1,0 +1,202 @@
+"""`training.learning_rate: auto` before anything is trained: values, folds, what could go wrong, what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from finetune.data.folds import cut_folds
+from finetune.data.labels import count_labels, drop_change
+from finetune.data.rows import Data, Rows
+from finetune.errors import Change, Problem, shorten
+from finetune.measurement.units import listed
+from finetune.recipe import (
+    DEFAULT_RATE,
+    FOLDS,
+    RATES,
+    Recipe,
+    find_budget_problems,
+    is_auto,
+    recipe_budget,
+    with_min_steps,
+    with_rate,
+)
+from finetune.techniques import Budget, TrainingPlan, has_hook
+from finetune.techniques.rates import HEAD, TOP_LAYER, part_budget
+from finetune.training.budgets import plan_budget
+
+NAMED = 5  # classes in a message
+FIXED = Change(settings={"training.learning_rate": DEFAULT_RATE})
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training of the choice.
+
+    Attributes:
+        rate: Learning rate.
+        fold: From 0.
+        left_out: Positions of the training rows that it is measured on; it is trained on the others.
+    """
+
+    rate: float
+    fold: int
+    left_out: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.rate:g}-fold{self.fold}"
+
+    @property
+    def title(self) -> str:
+        return f"learning rate {self.rate:g}, fold {self.fold + 1}"
+
+
+def plan_fits(data: Data, seed: int) -> tuple[list[Fit], str]:
+    """All trainings of a choice, value by value, and in words how the folds were cut.
+
+    Rows of one group are in one fold. The folds depend on the seed and the rows alone: presets share them.
+    """
+    folds, how = cut_folds(data.train, fold_count(data.train, data), data.task, seed)
+    measured = [left_out for left_out in folds if left_out]  # of a few large groups, one may be empty
+    return [Fit(rate, number, left_out) for rate in RATES for number, left_out in enumerate(measured)], how
+
+
+def fold_count(rows: Rows, data: Data) -> int:
+    """Three, or two where a class has two rows or there are two groups; less than two if there can be no folds."""
+    units = len(rows) // 2 if rows.groups is None else len(set(rows.groups))
+    fewest = min(count_labels(rows).values()) if data.task == "single_label" else FOLDS
+    return min(FOLDS, units, fewest)
+
+
+def fixing_techniques(recipe: Recipe, budget: Budget) -> list[str]:
+    """Techniques that set the learning rate of all that trains, whatever the recipe's is; empty where it matters."""
+    if budget.steps is None:
+        return []
+    techniques = recipe.techniques.values()
+    ends = [replace(budget, learning_rate=rate) for rate in (RATES[0], RATES[-1])]
+    for part in (TOP_LAYER, HEAD):
+        low, high = (part_budget(techniques, part, end).learning_rates() for end in ends)
+        if not all(math.isclose(*pair) for pair in zip(low, high, strict=True)):
+            return []
+    return [
+        name
+        for name, technique in recipe.techniques.items()
+        if has_hook([technique], TrainingPlan.schedule, TrainingPlan.rate_factor)
+    ]
+
+
+def nothing_to_choose(fixing: Sequence[str]) -> str:
+    """Why, in words."""
+    return f"nothing to choose: the learning rate of all that trains is set by {listed(fixing)}"
+
+
+def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
+    """Why a choice by folds of these rows could not be made, or could not be trained."""
+    if not is_auto(recipe) or fixing_techniques(recipe, plan_budget(recipe, data)):
+        return []
+    rows, key = data.train, "training.learning_rate"
+    if data.task == "single_label":
+        alone = sorted(name for name, count in count_labels(rows).items() if count < 2)
+        if alone:
+            why = (
+                "auto trains on folds of the training rows, which takes 2 rows of each class; these have one: "
+                f"{shorten(alone, NAMED)}."
+            )
+            return [Problem(why, key, found="auto", changes=(FIXED, drop_change(alone)))]
+    count = fold_count(rows, data)
+    if count < 2:
+        what = f"{len(rows)} training rows" if rows.groups is None else "training rows of a single group (data.group)"
+        why = f"auto trains on folds of the training rows, and {what} cannot be cut into any."
+        return [Problem(why, key, found="auto", changes=(FIXED,))]
+    kept = len(rows) - math.ceil(len(rows) / count)
+    problems: list[Problem] = []
+    for rate in RATES:
+        part = fold_recipe(recipe, rate, kept)
+        steps = math.ceil(kept / recipe.training.batch_size)
+        budget = replace(recipe_budget(part), task=data.task, steps_per_epoch=steps)
+        problems += [problem for problem in find_budget_problems(part, budget) if problem not in problems]
+    of_run = {problem.key for problem in find_budget_problems(recipe, plan_budget(recipe, data))}
+    place = f"In the folds that choose training.learning_rate, {kept} of {len(rows)} training rows:"
+    return [
+        replace(problem, why=f"{place} {problem.why}", changes=(FIXED, *problem.changes))
+        for problem in problems
+        if problem.key not in of_run  # which says it for the run itself
+    ]
+
+
+def fold_recipe(recipe: Recipe, rate: float, rows: int) -> Recipe:
+    """The recipe with this learning rate, on this many of its training rows.
+
+    Techniques are those of the whole: settings that go by the number of rows are not looked up again. Epochs are the
+    same, or more where `training.min_steps` asks for more of them.
+    """
+    return with_min_steps(with_rate(recipe, rate).model_copy(update={"rules": {}}), rows)
+
+
+def row_passes(recipe: Recipe, data: Data) -> float:
+    """Forward passes of rows in a whole run; a training step counts three, for its backward pass costs two.
+
+    The choice of a learning rate is part of it.
+    """
+    measured = len(data.probe) + len(data.validation)
+    own = recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
+    return own + sum(passes for passes, _ in _fit_costs(recipe, data))
+
+
+def choice_steps(recipe: Recipe, data: Data) -> int:
+    """Optimizer steps that the choice takes, without early stopping; 0 where there is nothing to choose."""
+    return sum(steps for _, steps in _fit_costs(recipe, data))
+
+
+def _fit_costs(recipe: Recipe, data: Data) -> list[tuple[float, int]]:
+    """Forward passes and optimizer steps of each training of the choice."""
+    if not is_auto(recipe) or fixing_techniques(recipe, plan_budget(recipe, data)):
+        return []
+    rows, count = len(data.train), fold_count(data.train, data)
+    costs = []
+    for fold in range(max(0, count)):
+        left_out = rows // count + (fold < rows % count)
+        part = fold_recipe(recipe, DEFAULT_RATE, rows - left_out)
+        passes = part.training.epochs * (3.0 * (rows - left_out) + left_out)
+        steps = recipe_budget(part).epochs * math.ceil((rows - left_out) / recipe.training.batch_size)
+        costs += [(passes, steps)] * len(RATES)
+    return costs
+
+
+@dataclass(frozen=True)
+class RatePlanned:
+    """What will be done to choose a learning rate.
+
+    Attributes:
+        text: In words.
+        steps: Optimizer steps that it takes; 0 where there is nothing to choose.
+    """
+
+    text: str
+    steps: int
+
+    @property
+    def level(self) -> Literal["note", "warning"]:
+        """A setting that cannot act is worth a warning."""
+        return "note" if self.steps else "warning"
+
+
+def choice_plan(recipe: Recipe, data: Data) -> RatePlanned | None:
+    """What will be done to choose the learning rate; None where the recipe has one."""
+    if not is_auto(recipe):
+        return None
+    fixing = fixing_techniques(recipe, plan_budget(recipe, data))
+    if fixing:
+        return RatePlanned(f"auto has {nothing_to_choose(fixing)}", 0)
+    count, own = fold_count(data.train, data), recipe_budget(recipe).epochs
+    steps = choice_steps(recipe, data)
+    of_run = own * math.ceil(len(data.train) / recipe.training.batch_size)
+    text = (
+        f"will be chosen from {', '.join(f'{rate:g}' for rate in RATES)}: {count} folds of {len(data.train)} training "
+        f"rows, {steps:,} optimizer steps before the {of_run:,} of the run"
+    )
+    return RatePlanned(text, steps)
