@@ -53,7 +53,7 @@ ALLOWED = {
         "data",
         "records",
     },
-    "diagnosis": {"errors", "measurement", "records"},
+    "diagnosis": {"advice", "errors", "measurement", "records"},
     "quiet": set(),
     "allocation": set(),
     "analysis": {"errors", "tasks", "measurement", "recipe", "records", "advice"},

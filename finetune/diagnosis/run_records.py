@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.observations import Observed, Point
+from finetune.advice.diagnosis import diagnose, is_degenerate
+from finetune.diagnosis.observations import Observed, Point, accuracy_estimate
 from finetune.errors import OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.diagnosis import Estimate
@@ -51,16 +52,16 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
 
 
 def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
-    selected, planned = record.selected, record.budget.steps
+    selected = record.selected
     gap = selected.gap[score]
     return {
         "train": _level(selected.train_probe.get(score)),
-        "validation": _level(selected.validation.get(score)),
+        "validation": _with_interval(score, selected.validation.get(score), record.data.rows["validation"]),
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
         "epochs": record.last.epoch,
+        "did_not_learn": diagnose(record) if is_degenerate(record) else "",
         "train_loss": selected.train_probe.get(loss),
         "validation_loss": selected.validation.get(loss),
-        "stopped_early": planned is not None and record.last.step < planned,
         "notes": (
             f"train and validation were measured alike, at the selected checkpoint (epoch {selected.epoch:g} of "
             f"{record.last.epoch:g} trained)",
@@ -77,6 +78,11 @@ def _point(evaluation: Evaluation, score: str, loss: str) -> Point:
         train=evaluation.train_probe.get(score),
         objective=evaluation.objective,
     )
+
+
+def _with_interval(score: str, value: float | None, rows: int) -> Estimate | None:
+    """Of an accuracy; other scores have none."""
+    return accuracy_estimate(value, rows) if score == "accuracy" and value is not None else _level(value)
 
 
 def _level(value: float | None) -> Estimate | None:

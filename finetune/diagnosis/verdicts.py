@@ -50,6 +50,8 @@ def _diverged(observed: Observed) -> Verdict | None:
 
 
 def _did_not_learn(observed: Observed) -> Verdict | None:
+    if observed.did_not_learn:
+        return "did not learn", observed.did_not_learn.removeprefix("Did not learn: ")
     unit, validation = scale(observed.score), observed.validation
     if validation is None or validation.mean is None:
         return None

@@ -23,7 +23,7 @@ def measure_facts(recipe: Recipe, data: Data) -> dict[str, Any]:
         **_class_facts(data),
         "score": score if score in ("accuracy", "macro_f1", "mcc") else "other",
         **_text_facts(data.train, recipe.data.max_length),
-        "unlabelled": len(getattr(data, "unlabelled", None) or ()),  # 0 in versions that read no such texts
+        "unlabelled": len(data.unlabelled or ()),
         **_model_facts(recipe, data),
     }
 
