@@ -52,6 +52,7 @@ class Observed:
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
         diverged: How and where the training broke; empty if it did not.
+        stopped_early: Ended before its planned steps, on purpose.
         did_not_learn: Why a record counts as no better than one answer for every text; empty if it does not.
         is_at_least: `train` and `gap` are lower bounds.
         techniques: Regularization that was on, as far as known.
@@ -77,6 +78,7 @@ class Observed:
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
     diverged: str = ""
+    stopped_early: bool = False
     did_not_learn: str = ""
     is_at_least: bool = False
     techniques: tuple[str, ...] = ()

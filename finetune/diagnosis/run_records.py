@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetune.advice.diagnosis import diagnose, is_degenerate
+from finetune.advice.diagnosis import diagnose, early_stop_text, is_degenerate
 from finetune.diagnosis.observations import Observed, Point, accuracy_estimate
 from finetune.errors import OutputError
 from finetune.measurement.scores import measure_of
@@ -59,6 +59,7 @@ def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
         "validation": _with_interval(score, selected.validation.get(score), record.data.rows["validation"]),
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
         "epochs": record.last.epoch,
+        "stopped_early": early_stop_text(record) is not None,
         "did_not_learn": diagnose(record) if is_degenerate(record) else "",
         "train_loss": selected.train_probe.get(loss),
         "validation_loss": selected.validation.get(loss),

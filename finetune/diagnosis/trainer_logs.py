@@ -75,6 +75,7 @@ def observe_state(path: Path, numbers: Numbers, evaluation: str | None = None, m
         epochs=points[-1].epoch,
         curve=tuple(points),
         diverged=_divergence(history),
+        stopped_early=log.stopped_on_purpose(),
         notes=(*notes, *log.notes_on_the_end()),
     )
     return _with_scores(observed, numbers, train)
