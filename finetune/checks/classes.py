@@ -66,8 +66,8 @@ def check_rare_labels(data: Data) -> list[Finding]:
             text=f"{len(rare)} of {len(data.labels)} labels are in fewer than {percent(RARE)} of the training rows: "
             f"{shorten(listed, NAMED)}. Above 0.5 they may never be predicted.",
             figures={"rare": len(rare), "classes": len(data.labels)},
-            advice="Look at average precision, which needs no threshold, and at the F1 of these labels; add rows that "
-            "have them",
+            advice="Read their F1 at the thresholds that validation chooses; to weigh them more: --set "
+            "training.class_weights=balanced",
         )
     ]
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from finetune.records.facts import CodeVersion, Decision, Device, ModelFacts, RunBudget, RunTime
 from finetune.records.frozen import Frozen
@@ -162,6 +162,12 @@ class RunRecord(Frozen):
     warnings: list[str] = Field([])
     time: RunTime = RunTime()
 
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A record of a version that did not have these fields stays what it is."""
+        later = {"target", "thresholds"} - self.model_fields_set
+        return {name: value for name, value in serialize(self).items() if name not in later}
+
     @property
     def id(self) -> str:
         """sha256 over what was trained on what: recipe, seed, data, code."""
@@ -184,7 +190,8 @@ class RunRecord(Frozen):
         Args:
             changes: Field -> value, as in `model_copy`.
         """
-        return FinishedRecord.model_validate({**dict(self), **changes, "status": "finished"})
+        given = {name: value for name, value in self if name in self.model_fields_set}
+        return FinishedRecord.model_validate({**given, **changes, "status": "finished"})
 
 
 class FinishedRecord(RunRecord):

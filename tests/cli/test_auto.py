@@ -234,5 +234,5 @@ def test_a_wrong_rule_is_named_before_anything_is_loaded(recipe: Path) -> None:
         assert refused.exit_code == 2
         [line] = error_lines(refused.stderr)
         assert line.startswith(
-            "error: presets/mine.yaml, rule odd: training.learning_rate: input should be less than 1"
+            "error: presets/mine.yaml, rule odd: training.learning_rate: expected a valid number, above 0"
         )

@@ -124,7 +124,10 @@ def watch(recipe: Path, folder: Path, first: Spy | None = None, last: Spy | None
 
 def pretrained_weights(folder: Path) -> dict[str, Tensor]:
     """The encoder's weights as they lie in a tiny BERT's folder, under the classifier's names."""
-    return {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    tensors = load_file(folder / "model.safetensors")
+    if "embeddings.word_embeddings.weight" in tensors:  # saved without a head
+        return {f"bert.{name}": value for name, value in tensors.items()}
+    return {name: value for name, value in tensors.items() if name.startswith("bert.")}
 
 
 UNUSED_ROWS = slice(40, 64)  # of the word embeddings: no token of the tiny tokenizer has these ids

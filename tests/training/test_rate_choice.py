@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, r2_score
 from transformers import TrainerCallback
 
 from finetune.data.load import load_data
@@ -133,7 +133,7 @@ def test_a_value_that_diverged_is_out_and_without_the_default_the_best_is_taken(
         refuse_divergence(outcomes(prepared, dict.fromkeys(RATES)))
 
 
-def test_numbers_are_compared_by_their_correlation(write_recipe: Write, tmp_path: Path) -> None:
+def test_numbers_are_compared_by_r2(write_recipe: Write, tmp_path: Path) -> None:
     texts = [text for text, _ in labelled_texts(80)]
     source = write_csv(tmp_path / "numbers.csv", ["text", "label"], zip(texts, np.linspace(0.25, 9.5, 80), strict=True))
     prepared = prepare(resolve(str(write_recipe(data={"source": str(source)}, training=AUTO))).recipe)
@@ -142,9 +142,9 @@ def test_numbers_are_compared_by_their_correlation(write_recipe: Write, tmp_path
     logits = {rate: (truth + spread * noise).reshape(-1, 1) for rate, spread in zip(RATES, (20, 9, 1, 2), strict=True)}
     logits[2e-5][:] = 3.0
     choice = decide(prepared, outcomes(prepared, logits), "")
-    assert (choice.metric, choice.value) == ("pearson", 1e-4)
-    assert choice.tried[0].score is None, "a constant has no correlation"
-    assert choice.tried[2].score == pytest.approx(stats.pearsonr(logits[1e-4][:, 0], truth).statistic)
+    assert (choice.metric, choice.value) == ("r2", 1e-4)
+    for tried in choice.tried:
+        assert tried.score == pytest.approx(r2_score(truth, logits[tried.value][:, 0]))
 
 
 # --- what is trained and measured -----------------------------------------------------------------------------
@@ -384,10 +384,10 @@ def _raise_interrupt_once() -> Callable[..., Any]:
     """The last model to be built is that of the run; it is not built. All others are."""
     from finetune.training.building import build_model
 
-    def build(prepared: Prepared, seed: int) -> Any:
+    def build(prepared: Prepared, seed: int, stopwatch: Any) -> Any:
         if prepared.rate is not None:
             raise KeyboardInterrupt
-        return build_model(prepared, seed)
+        return build_model(prepared, seed, stopwatch)
 
     return build
 
@@ -422,7 +422,7 @@ def test_the_other_tasks_choose_too(write_recipe: Write, tmp_path: Path, task: s
     record = train(write_recipe(data=data, training={**AUTO, "epochs": 1}), tmp_path / "run")
     choice = record.budget.learning_rate
     assert choice is not None
-    assert choice.metric == {"multi_label": "micro_f1", "regression": "pearson"}[task]
+    assert choice.metric == {"multi_label": "micro_f1", "regression": "r2"}[task]
     assert choice.value in (SLOW, FAST)
 
 
@@ -457,7 +457,7 @@ def test_every_preset_of_a_comparison_chooses_its_own_and_the_refit_takes_it(
     plain = json.loads(invoke(*asked, "--dry-run", "--json", "--set", "training.learning_rate=5e-5").stdout)
     own, choice = 2 * (3 * 48 + 32) + 16, 2 * 2 * 2 * (3 * 24 + 24)  # passes of rows
     assert planned["seconds"] == pytest.approx(plain["seconds"] * (own + choice) / own)
-    done = invoke(*asked, "--refit")
+    done = invoke(*asked, "--final", "refit")
     assert done.exit_code == 0, done.stderr
     assert "training.learning_rate (none, mine): will be chosen" in done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["groups"][0]
@@ -470,7 +470,7 @@ def test_every_preset_of_a_comparison_chooses_its_own_and_the_refit_takes_it(
         )
     page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "## Learning rates" in page
-    (refit,) = (tmp_path / "out" / "refits").iterdir()
+    (refit,) = (tmp_path / "out" / "final").iterdir()
     chosen = runs[report["recommendation"]["variant"]]["learning_rate"]["value"]
     assert read_record(refit / "run.json").recipe["training"]["learning_rate"] == chosen
     again = invoke(*asked)

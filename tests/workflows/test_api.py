@@ -170,7 +170,8 @@ def test_an_interrupted_run_says_what_the_same_command_lacks(
 
     monkeypatch.setattr("finetune.training.runner.run_seed", interrupt)
     monkeypatch.setattr("finetune.workflows.run._OneSeed._check_data", lambda *_: None)
-    monkeypatch.setattr("finetune.workflows.folders._check_same_run", lambda *_: None)
+    for module in ("folders", "run"):
+        monkeypatch.setattr(f"finetune.workflows.{module}.check_same_run", lambda *_: None)
     if resume:
         folder.write(left)
     heard = Heard()
