@@ -183,6 +183,7 @@ def test_a_named_encoding_that_does_not_fit_is_answered_by_others(write: Write) 
         (gzip.compress(b"text,label\n"), "is a .gz file by its first bytes, not text"),
         (b"PAR1" + bytes(20), "is a .parquet file by its first bytes"),
     ],
+    ids=["gz", "parquet"],  # a packed file holds the time
 )
 def test_a_file_that_is_no_text_is_told_by_its_first_bytes(write: Write, content: bytes, expected: str) -> None:
     assert expected in problem(write(content, "d.csv"))
