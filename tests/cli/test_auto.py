@@ -73,7 +73,7 @@ def test_auto_on_twenty_rows_changes_nothing_and_says_what_to_do(recipe: Path, t
     assert "12 training and 4 validation rows cannot tell settings apart" in chosen
     assert "finetune compare --folds 5" in chosen
     assert re.search(r"training\.learning_rate +0\.005 +tiny\.yaml", shown.stdout)
-    assert re.search(r"rule rate-of-the-mean +task single_label, pooling mean, rows from 150 below 600", shown.stdout)
+    assert re.search(r"rule steps-for-many-classes +task single_label, pooling cls, classes from 6", shown.stdout)
 
 
 def test_show_names_the_rule_behind_each_value(recipe: Path) -> None:

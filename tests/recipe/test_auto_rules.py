@@ -102,12 +102,6 @@ def test_without_evidence_it_is_plain_fine_tuning() -> None:
         assert (chosen.training, chosen.techniques) == (plain.training, {})
 
 
-def test_the_rate_of_the_mean_is_set_at_about_the_size_that_was_measured() -> None:
-    assert fired()["rate-of-the-mean"] == {"training.learning_rate": 1e-4}
-    assert all("rate-of-the-mean" not in fired(rows=rows) for rows in (149, 600))
-    assert "rate-of-the-mean" not in fired(pooling="cls")
-
-
 def test_more_steps_are_for_many_classes_and_the_first_token() -> None:
     assert fired(pooling="cls", classes=6)["steps-for-many-classes"] == {"training.min_steps": 600}
     assert "steps-for-many-classes" not in fired(pooling="cls", classes=3)
