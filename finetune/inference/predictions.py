@@ -23,6 +23,7 @@ class Reading:
         task: single_label, multi_label or regression.
         labels: In the order of the outputs; None for regression.
         text, template, text_pair: Columns of its training data; None where unknown, or not there.
+        has_pairs: A row is two texts.
         temperature: Divides logits of classes for calibrated probabilities.
         thresholds: Label -> probability above which it is predicted.
     """
@@ -32,12 +33,9 @@ class Reading:
     text: str | None = None
     template: str | None = None
     text_pair: str | None = None
+    has_pairs: bool = False
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def has_pairs(self) -> bool:
-        return self.text_pair is not None
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,18 @@ def test_a_pair_is_read_as_a_pair(write_recipe: Write, tmp_path: Path) -> None:
         finetune.predict(run, write_csv(tmp_path / "one.csv", ["first"], [("x",)]), output=tmp_path / "two.csv")
 
 
+def test_a_pair_in_one_cell_is_read_as_in_training(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [{"text": [text, TEXTS[-number - 1]], "label": "ab"[number % 2]} for number, text in enumerate(TEXTS)]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines * 2), encoding="utf-8")
+    run = make_run(write_recipe, tmp_path / "run", source)
+    result = finetune.predict(run, source, output=tmp_path / "out.jsonl")
+    firsts, seconds = zip(*(line["text"] for line in lines * 2), strict=True)
+    expected = finetune.load(run).predict(firsts, seconds)
+    written = [json.loads(line) for line in result.path.read_text(encoding="utf-8").splitlines()]
+    assert [row["prediction"] for row in written] == list(expected)
+
+
 def test_a_long_text_is_cut_as_in_training(write_recipe: Write, tmp_path: Path) -> None:
     """Its tokens beyond data.max_length count for nothing; windows are averaged."""
     run = make_run(write_recipe, tmp_path / "run", max_length=8)

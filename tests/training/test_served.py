@@ -119,6 +119,7 @@ def test_the_file_says_how_a_text_becomes_tokens(write_recipe: Write, tmp_path: 
         "text": None,
         "template": "{second}: {text}",
         "text_pair": None,
+        "pairs": False,
         "max_length": 12,
         "long_texts": "windows",
         "overlap": 4,
