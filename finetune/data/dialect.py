@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -220,14 +221,24 @@ def _opens(line: str, quote: str) -> bool:
 
 
 def _enclosed_cells(text: str, dialect: Dialect) -> list[str] | None:
-    """The cells of `"a","b"`; None where it does not start and end with a quote."""
+    """The cells of `"a","b"`; None where it does not start and end with a quote. Where all quotes inside are doubled,
+    none of them ends a cell, whatever stands beside it."""
     quote = dialect.quote or '"'
     body = text.rstrip("\r\n")
     if len(body) < 2 or not body.startswith(quote) or not body.endswith(quote):
         return None
+    if dialect.escape is None and quote * 2 in body and _all_doubled(quote, dialect.delimiter).fullmatch(body):
+        return next(csv.reader([body], delimiter=dialect.delimiter, quotechar=quote, strict=True))
     cells = body[1:-1].split(f"{quote}{dialect.delimiter}{quote}")
     if quote in body[1:-1]:
         if dialect.escape is not None:
             cells = [cell.replace(dialect.escape + quote, quote) for cell in cells]
         cells = [cell.replace(quote * 2, quote) for cell in cells]
     return cells
+
+
+@functools.cache
+def _all_doubled(quote: str, delimiter: str) -> re.Pattern[str]:
+    q = re.escape(quote)
+    cell = f"{q}(?:[^{q}]++|{q}{q})*+{q}"
+    return re.compile(f"{cell}(?:{re.escape(delimiter)}{cell})*+")

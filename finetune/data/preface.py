@@ -55,6 +55,8 @@ def find_preface(file: TextFile, section: DataSection) -> Preface:
         if last is not None and _is_header(above[last], lines[end]):
             mark = next(mark for mark in MARKS if above[last].startswith(mark))
             mark = mark if _names_roles(above[last].lstrip("#/% ")) else ""
+            while not mark and section.columns is not None and last and _is_header(above[last - 1], lines[end]):
+                last -= 1  # without a header, these are rows that happen to start so
             above = above[:last]
     blank = sum(not line.strip("\r\n") for line in above)
     sep = None if found is None else found[1]

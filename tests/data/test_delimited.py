@@ -333,3 +333,19 @@ def test_an_index_and_empty_columns_without_a_name_are_left_out(write: Write) ->
     assert said(table, "column 1 has no name and is left out (an index")
     assert said(table, "column 4 has no name and is left out (it is empty)")
     assert table.warnings == []
+
+
+# --- what the fuzzer found ---------------------------------------------------------------------------------------
+
+
+def test_doubled_quotes_beside_a_delimiter_end_no_cell(write: Write) -> None:
+    rows = [('say "a"|"b" twice', "pos"), ("plain", "neg"), ('"|"', "pos")]
+    lines = ['"' + '"|"'.join(cell.replace('"', '""') for cell in row) + '"' for row in rows]
+    table = only(write(lines), quoting="all", delimiter="|", columns=["text", "label"], header=False)
+    assert list(zip(texts(table), labels(table), strict=True)) == rows
+
+
+def test_rows_that_start_as_comments_do_are_rows_in_a_file_without_a_header(write: Write) -> None:
+    lines = ["%one,pos", "%two,neg", "three,pos", "four,neg"]
+    table = only(write(lines), columns=["text", "label"], header=False, delimiter=",", quoting="none")
+    assert texts(table) == ["%one", "%two", "three", "four"]
