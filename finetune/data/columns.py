@@ -119,11 +119,10 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     pair = section.text_pair
     if section.template is None:
         text, second = _choose_texts(section, table, notes)
-        texts: tuple[str, ...] = (text,)
         pair = pair or second
     else:
         text = section.template
-        texts = tuple(dict.fromkeys(name for _, name in template_parts(text) if name is not None))
+    texts = _joined_columns(section, text)
     label = section.label
     if label is None:
         label = _choose("label", LABEL_NAMES, table, [*texts, pair], notes)
@@ -132,6 +131,13 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     require_columns(columns, table)
     _refuse_twice([name for key, name in columns.by_role() if key not in others], table)
     return replace(columns, shape=text_shape(table, text, pair is not None, notes, columns.warnings))
+
+
+def _joined_columns(section: DataSection, text: str) -> tuple[str, ...]:
+    """The columns that the text is made of: one, or those that the template names."""
+    if section.template is None:
+        return (text,)
+    return tuple(dict.fromkeys(name for _, name in template_parts(text) if name is not None))
 
 
 def look_at_unused(section: DataSection, columns: Columns, table: Table) -> tuple[list[str], list[str]]:
@@ -172,13 +178,8 @@ def choose_text_columns(section: DataSection, table: Table) -> Columns:
         DataError: A column is missing, or none is recognised; lists what the table has.
     """
     notes: list[str] = []
-    if section.template is None:
-        text = section.text or _choose("text", TEXT_NAMES, table, [section.text_pair], notes)
-        texts: tuple[str, ...] = (text,)
-    else:
-        text = section.template
-        texts = tuple(dict.fromkeys(name for _, name in template_parts(text) if name is not None))
-    columns = Columns(text, texts, [], section.text_pair, {}, notes)
+    text = section.template or section.text or _choose("text", TEXT_NAMES, table, [section.text_pair], notes)
+    columns = Columns(text, _joined_columns(section, text), [], section.text_pair, {}, notes)
     require_columns(columns, table)
     return replace(columns, shape=text_shape(table, text, section.text_pair is not None, notes, columns.warnings))
 

@@ -99,7 +99,7 @@ def _open_text(path: Path, section: DataSection, head: bytes) -> TextFile:
     warnings: list[str] = []
     if section.encoding is not None:
         encoding = section.encoding
-        _check_encoding(encoding)
+        check_encoding(encoding)
     else:
         encoding = marked or _utf16_by_nul(path, head, warnings) or "utf-8"
     is_noted = section.encoding is None and marked not in (None, "utf-8")
@@ -146,7 +146,10 @@ def _refuse_disguised(path: Path, head: bytes) -> None:
     )
 
 
-def _check_encoding(encoding: str) -> None:
+def check_encoding(encoding: str) -> None:
+    """Raises:
+    DataError: Python knows no text encoding of this name.
+    """
     try:
         codecs.getincrementaldecoder(encoding)
         bytes(4).decode(encoding)  # refuses codecs that do not make text; four bytes are whole in UTF-16 and UTF-32

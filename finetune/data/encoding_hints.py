@@ -156,21 +156,26 @@ def guess(path: Path, line: int, at_end: bool) -> tuple[str, str] | None:
     )
 
 
-def _readings(path: Path) -> list[tuple[str, str]]:
-    """(encoding, what it makes of the first line beyond ASCII), the likeliest first; each reads that line in its own
-    way."""
+def likely_encodings(sample: bytes) -> list[str]:
+    """Encodings that lines beyond ASCII may be in, the likeliest first; empty where none makes sense of them."""
     from charset_normalizer import from_bytes
 
-    lines = _lines_beyond_ascii(path)
-    matches = from_bytes(b"".join(lines), cp_isolation=GUESSES)
+    matches = from_bytes(sample, cp_isolation=GUESSES)
     best = matches.best()
     if best is None:
         return []
     tied = {name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset}
     first = GUESSES[0] if GUESSES[0] in tied else best.encoding
-    names = dict.fromkeys([first, *(name for match in matches for name in match.could_be_from_charset), *GUESSES])
+    return list(dict.fromkeys([first, *(name for match in matches for name in match.could_be_from_charset)]))
+
+
+def _readings(path: Path) -> list[tuple[str, str]]:
+    """(encoding, what it makes of the first line beyond ASCII), the likeliest first; each reads that line in its own
+    way."""
+    lines = _lines_beyond_ascii(path)
+    likely = likely_encodings(b"".join(lines))
     readings: dict[str, str] = {}
-    for name in names:
+    for name in dict.fromkeys([*likely, *GUESSES]) if likely else ():
         try:
             read = [line.decode(name) for line in lines]
         except UnicodeDecodeError:

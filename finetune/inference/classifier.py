@@ -17,7 +17,7 @@ from finetune.errors import Change, ModelError, RecipeError, first_line
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
 from finetune.model_files import loading_errors
-from finetune.models.load import load_tokenizer, locate_model, position_limit, quiet_loading
+from finetune.models.load import load_quietly, load_tokenizer, locate_model, position_limit
 from finetune.models.outputs import model_outputs
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
@@ -115,8 +115,6 @@ def load(path: str | Path) -> Classifier:
     location = locate_model(section)
     served = read_served(section, location)
     tokenizer = load_tokenizer(section)
-    if served is not None:
-        tokenizer.model_max_length = served.input.tokenizer_limit
     model = _load_classifier(section, location)
     positions = position_limit(model.config)
     reading, notes = (_read_config(section, model), _assumed(section)) if served is None else (_read_served(served), ())
@@ -151,14 +149,7 @@ def _model_folder(path: str) -> str:
 
 def _load_classifier(section: ModelSection, location: str) -> Any:
     try:
-        with quiet_loading():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                location,
-                revision=section.revision,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+        model, report = load_quietly(AutoModelForSequenceClassification, location, revision=section.revision)
     except loading_errors() as error:
         why = f"'{section.id}' cannot be loaded as a classifier: {first_line(error)}."
         raise ModelError(why, argument="model", found=section.id) from error

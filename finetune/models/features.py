@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import (
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import loading_errors
 from finetune.models.layers import POOLING
-from finetune.models.load import WITHOUT_HUB, locate_model, quiet_loading
+from finetune.models.load import WITHOUT_HUB, load_quietly, locate_model
 from finetune.models.pooling import Pooling, resolve_pooling
 from finetune.recipe import ModelSection
 
@@ -52,7 +52,7 @@ class FrozenEncoder:
         # A checkpoint of ours has pooled already: its first token is the mean.
         self._averages = self.pooling.kind != "cls" and getattr(self.config, POOLING, None) is None
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, missing = _load_quietly(section, location)
+        model, missing = _load_encoder(section, location)
         self._model = model.to(self._device).eval()
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.dimension = int(getattr(self.config, "hidden_size", 0) or self.config.dim)
@@ -126,17 +126,10 @@ def encoder_config(section: ModelSection) -> Any:
     return config
 
 
-def _load_quietly(section: ModelSection, location: str) -> tuple[Any, set[str]]:
+def _load_encoder(section: ModelSection, location: str) -> tuple[Any, set[str]]:
     """The encoder, and names of the weights that it lacks."""
     try:
-        with quiet_loading():
-            model, report = AutoModel.from_pretrained(
-                location,
-                revision=section.revision,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+        model, report = load_quietly(AutoModel, location, revision=section.revision)
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
     return model, set(report["missing_keys"])

@@ -1,8 +1,6 @@
 """Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,14 +165,29 @@ def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
     return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
 
 
-@contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Without transformers' report of weights and its progress bar: what matters of it is said by us."""
+def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """A pretrained model in fp32 and transformers' report of its weights, which is not printed, nor its progress bar.
+
+    Args:
+        auto: A class of transformers with `from_pretrained`.
+        location: Folder or hub id.
+        options: More of its arguments.
+
+    Raises:
+        Exception: One of `loading_errors`.
+    """
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        yield
+        model, report = auto.from_pretrained(
+            location,
+            trust_remote_code=False,
+            dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
+            output_loading_info=True,
+            **options,
+        )
+        return model, report
     finally:
         transformers.logging.set_verbosity(verbosity)
 
@@ -192,16 +205,13 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     head = _head_start(section, config.problem_type, list(config.id2label.values()))
     transformers.set_seed(seed)
     try:
-        with quiet_loading():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                location,
-                config=config,
-                revision=section.revision,
-                trust_remote_code=False,
-                dtype=torch.float32,  # the default is the checkpoint's: an fp16 checkpoint would train in fp16
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+        model, report = load_quietly(
+            AutoModelForSequenceClassification,
+            location,
+            config=config,
+            revision=section.revision,
+            ignore_mismatched_sizes=True,
+        )
     except loading_errors() as error:
         raise _not_loaded(section, error) from error
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
@@ -221,10 +231,7 @@ def load_exported(folder: Path) -> Any:
         ModelError: The folder holds no such model.
     """
     try:
-        with quiet_loading():
-            return AutoModelForSequenceClassification.from_pretrained(
-                folder, trust_remote_code=False, dtype=torch.float32
-            )
+        return load_quietly(AutoModelForSequenceClassification, folder)[0]
     except loading_errors() as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {first_line(error)}.") from error
 

@@ -1,12 +1,12 @@
 """A preset that chooses by the data: its rules as they stand in a YAML file, and what they decided.
 
 rules:
-  rate-of-the-mean:
-    when: {pooling: mean, rows: from 150 below 600}    # facts: finetune/recipe/conditions.py
-    set: {training.learning_rate: 1.0e-4}              # preset, training.KEY, techniques.NAME or techniques.NAME.KEY
+  steps-for-many-classes:
+    when: {classes: from 6, rows: from 150 below 600}  # facts: finetune/recipe/conditions.py
+    set: {training.min_steps: 600}                     # preset, training.KEY, techniques.NAME or techniques.NAME.KEY
     advise: "Compare it: finetune compare …"           # instead of `set`, or beside it
-    because: "Three sets with 300 rows …"              # {rows} and other facts may be named
-    evidence: "docs/results.md, `none-mean-1e-4`"      # or: no evidence yet
+    because: "With six classes and {rows} rows …"      # {rows} and other facts may be named
+    evidence: "docs/results.md, `none-cls-5e-5-600`"   # or: no evidence yet
 
 Rules act in their order: a later one wins over an earlier one. What the user sets wins over all.
 """

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.dataset_sets import SPLIT_NAMES, read_splits, refuse_split_names
-from finetune.data.encoding_hints import GUESSES, SAMPLE
+from finetune.data.encoding import check_encoding
+from finetune.data.encoding_hints import SAMPLE, likely_encodings
 from finetune.data.table import CHUNK, Column, Table, pack
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -107,14 +108,14 @@ def _decode(files: list[Path], origin: str, section: DataSection) -> tuple[list[
         raw = [file.read_bytes() for file in files]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    if section.encoding is not None:
+        check_encoding(section.encoding)
     texts: list[str] = []
     odd: list[int] = []
     for index, content in enumerate(raw):
         try:
             texts.append(content.decode(section.encoding or "utf-8-sig"))
-        except LookupError as error:
-            raise DataError(f"Python has no text encoding {section.encoding!r}.", key="data.encoding") from error
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             if section.encoding is not None:
                 raise _undecodable(files[index], section.encoding, error) from error
             odd.append(index)
@@ -137,15 +138,8 @@ def _lines(text: str) -> str:
 
 def _guess(contents: Sequence[bytes]) -> str:
     """The encoding of lines beyond ASCII; Latin-1, where all bytes are characters, if the likeliest does not fit."""
-    from charset_normalizer import from_bytes
-
     lines = [line for content in contents for line in content.splitlines(keepends=True) if not line.isascii()]
-    matches = from_bytes(b"".join(lines)[:SAMPLE], cp_isolation=GUESSES)
-    best = matches.best()
-    if best is None:
-        return "latin-1"
-    tied = {name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset}
-    name = GUESSES[0] if GUESSES[0] in tied else best.encoding
+    name = next(iter(likely_encodings(b"".join(lines)[:SAMPLE])), "latin-1")
     try:
         for content in contents:
             content.decode(name)
@@ -154,8 +148,10 @@ def _guess(contents: Sequence[bytes]) -> str:
     return name
 
 
-def _undecodable(file: Path, encoding: str, error: UnicodeDecodeError) -> DataError:
+def _undecodable(file: Path, encoding: str, error: UnicodeError) -> DataError:
+    # Some codecs of Python say no position.
+    what = f"byte 0x{error.object[error.start]:02x}" if isinstance(error, UnicodeDecodeError) else "what it holds"
     return DataError(
-        f"{file}: byte 0x{error.object[error.start]:02x} is not {encoding}. Name the encoding of the files.",
+        f"{file}: {what} is not {encoding}. Name the encoding of the files.",
         Change(settings={"data.encoding": "latin-1"}),
     )

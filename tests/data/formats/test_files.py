@@ -140,6 +140,13 @@ def test_a_folder_like_20_newsgroups(tmp_path: Path) -> None:
         read_sources(DataSection(source=str(tmp_path), encoding="ascii"))
 
 
+@pytest.mark.parametrize("name", ["no-such", "punycode", "base64"])
+def test_a_folder_in_an_encoding_that_python_does_not_have(tmp_path: Path, name: str) -> None:
+    write_folder(tmp_path, {"pos": ["né", "a"], "neg": ["b"]})
+    with refuses(DataError, f"data.encoding: .*no text encoding '{name}'.*data.encoding=utf-8"):
+        read_sources(DataSection(source=str(tmp_path), encoding=name))
+
+
 def test_a_folder_of_classes_alone_is_split(tmp_path: Path) -> None:
     write_folder(tmp_path, {name: [f"{name} {text}" for text in texts(20)] for name in ("a", "b")})
     data = loaded(tmp_path)
