@@ -101,6 +101,7 @@ def resolve(
     for layer in (
         *([] if bundle is None else [bundle.layer]),
         *_section_layers(model, data, problems),
+        *_floor_layers(source.layer, set_by_user),
         *(layer for layer in set_by_user if choices is None or not _turns_off(layer)),
         *_seed_layers(seeds),
     ):
@@ -166,6 +167,15 @@ def _section_layers(model: Any, data: Any, problems: list[Problem]) -> list[Laye
             why = f"expected a name or a path, found {type(value).__name__}."
             problems.append(origin.blame(Problem(why, f"{section}.{key}")))
     return layers
+
+
+def _floor_layers(source: Layer, set_by_user: Iterable[Layer]) -> list[Layer]:
+    """Epochs that are set for a run are the length of it: the floor of steps of the recipe does not raise them."""
+    origins = {layer.origin.override: layer.origin for layer in set_by_user}
+    has_floor = "min_steps" in source.content.get("training", {})
+    if not has_floor or "training.epochs" not in origins or "training.min_steps" in origins:
+        return []
+    return [Layer(origins["training.epochs"], {"training": {"min_steps": 0}})]
 
 
 def _seed_layers(seeds: Iterable[int]) -> list[Layer]:

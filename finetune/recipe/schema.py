@@ -221,7 +221,7 @@ class TrainingSection(Section):
         ge=0,
         le=100_000,
         description="Fewest optimizer steps: with few training rows the epochs are raised to reach them, but not above "
-        "100. 0: the epochs stay as they are.",
+        "100. 0: the epochs stay as they are. Epochs that are set for a run (--set training.epochs=3) are not raised.",
     )
     batch_size: int = Field(
         16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetune.recipe import Recipe, longer_note, with_min_steps
+from finetune.recipe import Recipe, longer_note, resolve, with_min_steps
 from finetune.records.store import read_record
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.head_first import HeadFirst
@@ -106,3 +106,33 @@ def test_a_run_and_a_comparison_say_it_and_train_as_long(
     described = json.loads(plan.stdout)
     assert described["budget"]["steps"] == 12
     assert described["data"]["notes"].count(note) == 1
+
+
+FLOORED: dict[str, Any] = {
+    "model": {"id": "m"},
+    "data": {"source": "d.csv"},
+    "training": {"epochs": 10, "min_steps": 200},
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "expected"),
+    [
+        (FLOORED, {"training.epochs": 3}, (3, 0)),
+        (FLOORED, ["training.epochs=3"], (3, 0)),
+        (FLOORED, {"training.epochs": 3, "training.min_steps": 50}, (3, 50)),
+        (FLOORED, {"training.batch_size": 8}, (10, 200)),
+        ({**FLOORED, "training": {}}, {"training.epochs": 3}, (3, 0)),
+    ],
+)
+def test_epochs_that_are_set_for_a_run_are_not_raised_by_the_floor_of_the_recipe(
+    recipe: dict[str, Any], overrides: Any, expected: tuple[int, int]
+) -> None:
+    training = resolve(recipe, overrides=overrides).recipe.training
+    assert (training.epochs, training.min_steps) == expected
+
+
+def test_it_is_shown_what_dropped_the_floor() -> None:
+    assert resolve(FLOORED, overrides=["training.epochs=3"]).origins["training.min_steps"] == "--set training.epochs"
+    unfloored = {**FLOORED, "training": {}}
+    assert resolve(unfloored, overrides=["training.epochs=3"]).origins["training.min_steps"] == "default"
