@@ -14,6 +14,7 @@ from finetune.recipe.schema import DataSection, ModelSection, TrainingSection
 FILE = Path(__file__).with_name("arms.yaml")
 REFERENCE = "none-cls-5e-5"
 MOST_EPOCHS = 60
+BUDGET = ("training.epochs", "training.learning_rate")  # what a value set for a run keeps from being chosen
 SECTIONS = {"model": ModelSection, "data": DataSection, "training": TrainingSection}
 
 
@@ -27,6 +28,7 @@ class Arm:
     where_known: dict[str, Any] = field(default_factory=dict)
     min_steps: int | None = None
     with_validation: bool = False
+    chooses_budget: bool = False
     rival: str | None = None
     venv: str | None = None
     by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Arm:
             "by_task": self.by_task,
             "min_steps": self.min_steps,
             "with_validation": self.with_validation,
+            "chooses_budget": self.chooses_budget,
             "rival": self.rival,
         }
         return shared | {key: value for key, value in own.items() if value}
@@ -51,8 +54,9 @@ class Arm:
         """Dotted key -> value, for n training rows in this folder."""
         of_task = {**self.base_by_task.get(task, {}), **self.by_task.get(task, {})}
         known = {key: value for key, value in self.where_known.items() if is_known(key)}
-        values = {"training.min_steps": 0}  # the arm says how long it trains, not the recipe
-        values |= {**self.base, **known, **of_task, "data.task": task, **self.set}
+        base = {key: value for key, value in self.base.items() if not (self.chooses_budget and key in BUDGET)}
+        values = {} if self.chooses_budget else {"training.min_steps": 0}  # else the arm says how long it trains
+        values |= {**base, **known, **of_task, "data.task": task, **self.set}
         values = {key: _filled(value, rows) for key, value in values.items()}
         if self.min_steps:
             values["training.epochs"] = epochs_of_steps(
