@@ -15,12 +15,11 @@ from torch import Tensor
 from finetune.data.tokens import Collator
 from finetune.errors import Change, Problem, RecipeError
 from finetune.kernels.head import output_map
-from finetune.measurement.thresholds import choose_thresholds
 from finetune.models.head import HeadStart
 from finetune.models.layers import POOLING
 from finetune.models.outputs import Outputs
 from finetune.recipe import Recipe
-from finetune.records.schema import Evaluation, FinishedRecord, Thresholds, WeightGroup
+from finetune.records.schema import Evaluation, FinishedRecord, WeightGroup
 from finetune.records.store import RunFolder
 from finetune.techniques import ModelChanges, has_hook, implementations
 from finetune.training.building import build_model
@@ -190,18 +189,10 @@ def _enter(
         selected=selected,
         last=selected.model_copy(update={"test": None}),
         calibration=calibration_record(outputs, task),
-        thresholds=_thresholds(prepared, outputs),
+        thresholds=threshold_record(outputs, task, prepared.data.labels),
         weights=weights,
         budget=record.record.budget.model_copy(update={"steps_done": 0}),
     )
-
-
-def _thresholds(prepared: Prepared, outputs: Mapping[str, Outputs]) -> Thresholds | None:
-    """Chosen on validation, as those of a run."""
-    labels = prepared.data.labels
-    if prepared.data.task != "multi_label" or labels is None:
-        return None
-    return threshold_record(outputs, labels, choose_thresholds(*outputs["validation"]))
 
 
 def _without_test(outputs: Mapping[str, Outputs]) -> dict[str, Outputs]:
