@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from finetune.checks.baselines import encode_targets
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Collator
 from finetune.errors import ModelError, RunFailed
@@ -68,12 +69,12 @@ def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, dev
     def features(rows: Sequence[int]) -> NDArray[Any]:
         return _features(prepared, model, rows, device)
 
-    targets = np.asarray([prepared.encoder.target(label) for label in prepared.data.train.labels])
+    targets = encode_targets(prepared.data, prepared.data.train)
     if prepared.scale is not None:
         targets = prepared.scale.scaled(targets)
     rows = TrainingRows(
         task=prepared.data.task,
-        targets=targets.astype(np.int64 if prepared.data.task == "single_label" else np.float64),
+        targets=targets,
         outputs=output.out_features,
         class_weights=None if class_weights is None else class_weights.cpu().numpy(),
         features=features,
