@@ -24,13 +24,14 @@ def find_problems(recipe: Recipe) -> list[Problem]:
         *_fold_problems(recipe.data.folds, recipe.data.fold),
         *_split_problems(recipe.data),
         *_subset_problems(recipe.data),
-        *_unlabelled_problems(recipe),
-        *_head_problems(recipe),
     ]
 
 
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
-    """Problems that depend on task and number of steps: looked for in the recipe alone, and again with its data."""
+    """Problems that depend on task, number of steps, or techniques that the size of the data turns on.
+
+    They are looked for in the recipe alone, and again with its data.
+    """
     problems = conflicts(recipe.techniques)
     for rate in RATES if is_auto(recipe) else (budget.learning_rate,):  # any of them may be chosen
         found = _technique_problems(recipe, replace(budget, learning_rate=rate))
@@ -40,6 +41,8 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
         *_class_problems(recipe.training, budget.task),
         *_label_weight_problems(recipe, budget.task),
         *_warmup_problems(budget),
+        *_unlabelled_problems(recipe),
+        *_head_problems(recipe),
     ]
 
 
