@@ -16,6 +16,8 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
+# RuntimeError: an entry of which one bit is wrong seems to be encrypted, or packed in an unknown way. TypeError: .npy.
+DAMAGE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
@@ -43,7 +45,7 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise OutputError(f"{path}: cannot be read: {error}") from error
     for name, rows in expected.items():
         if name not in arrays:
