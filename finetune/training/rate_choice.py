@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 from finetune.atomic import write_text
 from finetune.checks import Inspection
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.errors import OutputError
+from finetune.errors import OutputError, first_line
 from finetune.recipe import is_auto
 from finetune.records.facts import RateChoice
 from finetune.records.predictions import read_run
@@ -166,7 +165,11 @@ def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
 
 
 def _read(path: Path) -> RateChoice | None:
-    """The result of an earlier segment of the run; None if there is none, or if it cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return RateChoice.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    return None
+    """The result of an earlier segment of the run; None if there is none, or if it cannot be read, which is said."""
+    if not path.exists():
+        return None
+    try:
+        return RateChoice.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        logger.warning("%s: cannot be read: %s. The learning rate is chosen again", path, first_line(error))
+        return None

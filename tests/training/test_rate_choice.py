@@ -371,6 +371,17 @@ def test_a_damaged_training_of_the_choice_is_said_and_done_again(
     assert "is done again" in caplog.text
 
 
+def test_a_damaged_choice_is_said_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / rate_choice.RESULT
+    assert rate_choice._read(path) is None
+    assert not caplog.text, "there was none"
+    for damage in ("{", "[]", '{"value": 5e-5}'):
+        path.write_text(damage, encoding="utf-8")
+        assert rate_choice._read(path) is None
+        assert f"{path}: cannot be read: " in caplog.text
+        caplog.clear()
+
+
 def test_progress_counts_the_steps_of_the_choice_and_of_the_run_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "SECONDS_BETWEEN_STEPS", -1.0)
     events: list[Event] = []
