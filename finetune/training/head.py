@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Collator
 from finetune.errors import ModelError, RunFailed
 from finetune.kernels.head import output_map
+from finetune.models.head import HeadStart as ModelHead
 from finetune.models.outputs import model_outputs
 from finetune.techniques import HeadValues, ModelChanges, Technique, TrainingRows, hook_of, overrides
 from finetune.techniques.changes import turned_off
@@ -47,6 +49,14 @@ def refuse_unknown_head(techniques: Mapping[str, Technique], model: Any) -> None
             turned_off(name),
             key=f"techniques.{name}",
         )
+
+
+def described_head(techniques: Mapping[str, Technique], head: ModelHead) -> ModelHead:
+    """Where the outputs start, and with what a technique makes of them in its reason."""
+    name = _starting(techniques)
+    if name is None or head.kind == "new":
+        return head
+    return replace(head, reason=f"{head.reason}; techniques.{name} then replaces the outputs")
 
 
 def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, device: torch.device) -> None:

@@ -41,7 +41,7 @@ from finetune.training.budgets import plan_budget
 from finetune.training.choice_facts import measure_facts
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
-from finetune.training.head import refuse_unknown_head
+from finetune.training.head import described_head, refuse_unknown_head
 from finetune.training.measures import (
     measure_for,
     meter_for,
@@ -235,7 +235,8 @@ def check_run(recipe: Recipe, data: Data) -> Checked:
     check_adaptation(recipe, tokenizer)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    pooling, head = find_pooling(recipe.model), find_head(recipe.model, data.task, data.labels)
+    pooling = find_pooling(recipe.model)
+    head = described_head(recipe.techniques, find_head(recipe.model, data.task, data.labels))
     warnings = model_warnings(recipe, model, pooling, head)
     scale = None
     if data.task == "regression":
