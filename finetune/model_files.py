@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
@@ -29,6 +30,20 @@ def file_digest(path: Path) -> str:
 def _digest_of_version(path: Path, version: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Inside, transformers tells nothing of the weights that it loads, and shows no progress bar."""
+    import transformers  # who loads a model has loaded it
+
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
 
 
 def loading_errors() -> tuple[type[Exception], ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.analysis.collection import Collection
 from finetune.errors import OutputError
-from finetune.recipe import READING_KEYS, flatten
+from finetune.recipe import PATH_KEYS, READING_KEYS, flatten
 from finetune.records.schema import RunRecord
 
 # Between runs of one table, beside techniques. Where data and model lay does not matter: rows have a fingerprint.
@@ -18,10 +18,7 @@ MAY_DIFFER = (
     "preset",
     "training.seeds",
     "data.fold",
-    "data.source",
-    "data.validation",
-    "data.test",
-    *(f"data.{key}" for key in READING_KEYS),
+    *(f"data.{key}" for key in (*PATH_KEYS, *READING_KEYS)),
     "model.id",
 )
 MAY_DIFFER_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve

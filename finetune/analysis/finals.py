@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from finetune.analysis.collection import FinalJob, FinishedRun
 from finetune.analysis.results import Results
-from finetune.analysis.statistics import LEVEL, NOTHING, Floats
+from finetune.analysis.statistics import NOTHING, Floats
 from finetune.measurement.ensemble import ensemble_logits
-from finetune.measurement.gap import resampled_sums
-from finetune.measurement.scores import compute_scores, row_terms, scores_from_sums
+from finetune.measurement.gap import percentile_interval, resampled_scores
+from finetune.measurement.scores import compute_scores, row_terms
 from finetune.records.comparison import FinalName
 from finetune.records.predictions import Arrays
 from finetune.records.report import FinalModel, ModelScore, ScoredModel
@@ -114,11 +114,8 @@ class _Drawn:
     def estimate(self) -> ModelScore:
         """With the 95 % percentile interval over rows."""
         value = float(self.value) if np.isfinite(self.value) else None
-        if value is None or self.draws is None or not np.isfinite(self.draws).any():
-            return ModelScore(value=value)
-        tail = 100 * (1 - LEVEL) / 2
-        low, high = np.nanpercentile(self.draws, [tail, 100 - tail])
-        return ModelScore(value=value, low=float(low), high=float(high))
+        ends = None if value is None or self.draws is None else percentile_interval(self.draws)
+        return ModelScore(value=value) if ends is None else ModelScore(value=value, low=ends[0], high=ends[1])
 
     def minus(self, other: _Drawn) -> _Drawn:
         draws = None if self.draws is None or other.draws is None else self.draws - other.draws
@@ -180,12 +177,11 @@ def _same_rows(arrays: Arrays, others: Arrays, split: str) -> bool:
 
 
 def _measure(task: Task, logits: Mapping[str, NDArray[Any]], targets: NDArray[Any]) -> dict[str, dict[str, _Drawn]]:
-    """Model -> metric -> score. The models are redrawn side by side: drawing takes the longest."""
-    terms = np.concatenate([row_terms(task, each, targets) for each in logits.values()], axis=1)
-    sums = np.split(resampled_sums(terms, np.random.default_rng(0)), len(logits), axis=1)
+    """Model -> metric -> score."""
+    terms = [row_terms(task, each, targets) for each in logits.values()]
+    drawn = resampled_scores(task, terms, np.random.default_rng(0))
     measured = {}
-    for (name, each), own in zip(logits.items(), sums, strict=True):
-        draws = scores_from_sums(task, np.ascontiguousarray(own))
+    for (name, each), draws in zip(logits.items(), drawn, strict=True):
         values = compute_scores(task, each, targets)
         measured[name] = {metric: _Drawn(value, draws.get(metric)) for metric, value in values.items()}
     return measured

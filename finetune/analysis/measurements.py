@@ -9,13 +9,13 @@ import numpy as np
 
 from finetune.analysis.collection import FinishedRun
 from finetune.analysis.statistics import Floats
-from finetune.measurement.scores import LOSSES, row_terms, scores_from_sums
+from finetune.measurement.gap import resampled_scores
+from finetune.measurement.scores import LOSSES, row_terms
 from finetune.records.schema import Checkpoint
 from finetune.tasks import Task
 
 DRAWS = 2000  # enough for a variance: its own error is 3 %
 KINDS = ("train", "validation", "test", "gap", "gap_last")
-_CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,12 @@ class RowDraws:
         ]
         if not measured:
             return
-        # Side by side, as one product of matrices: one for each run took four times as long.
-        terms = np.concatenate(
-            [
-                row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
-                for run, name in measured
-            ],
-            axis=1,
-        )
-        per_run = np.split(_resampled_sums(terms, rng), len(measured), axis=1)
-        for (run, name), sums in zip(measured, per_run, strict=True):
-            self._draws[(id(run), name)] = scores_from_sums(self._task, np.ascontiguousarray(sums))
-
-
-def _resampled_sums(terms: Floats, rng: np.random.Generator) -> Floats:
-    """Column sums of DRAWS resamples with replacement, (DRAWS, columns)."""
-    rows = len(terms)
-    sums: list[Floats] = []
-    at_once = max(1, _CELLS_AT_ONCE // rows)
-    for start in range(0, DRAWS, at_once):
-        times = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, DRAWS - start)).astype(np.float64)
-        sums.append(times @ terms)
-    return np.concatenate(sums)
+        terms = [
+            row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
+            for run, name in measured
+        ]
+        for (run, name), scores in zip(measured, resampled_scores(self._task, terms, rng, DRAWS), strict=True):
+            self._draws[(id(run), name)] = scores
 
 
 def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:

@@ -16,7 +16,8 @@ from finetune.data.folds import cut_folds
 from finetune.data.labels import count_labels, drop_change
 from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, shorten
-from finetune.measurement.gap import LEVEL, resampled_sums
+from finetune.measurement.beyond_chance import unit_terms
+from finetune.measurement.gap import percentile_interval, resampled_scores
 from finetune.measurement.scores import compute_scores, row_terms, scores_from_sums
 from finetune.records.encoders import Interval
 from finetune.records.schema import Scores
@@ -95,14 +96,9 @@ class FoldedRows:
 
         Whole groups are drawn where there are groups, as rows of one are no independent observations.
         """
-        terms = row_terms(self.task, logits, self.targets)
-        if self.rows.groups is not None:
-            _, group = np.unique(self.rows.groups, return_inverse=True)
-            sums = np.zeros((group.max() + 1, terms.shape[1]))
-            np.add.at(sums, group, terms)
-            terms = sums
-        drawn = resampled_sums(terms, np.random.default_rng(self._seed))
-        return np.asarray(scores_from_sums(self.task, drawn)[score], dtype=np.float64)
+        terms = unit_terms(row_terms(self.task, logits, self.targets), self.rows.groups)
+        (drawn,) = resampled_scores(self.task, [terms], np.random.default_rng(self._seed))
+        return np.asarray(drawn[score], dtype=np.float64)
 
     def _over_folds(self, fit: Callable[[list[int]], Callable[[list[int]], Floats]]) -> Floats:
         from threadpoolctl import threadpool_limits
@@ -144,11 +140,8 @@ def compute_loss(task: Task, logits: Floats, targets: NDArray[Any], loss: str) -
 
 def interval(value: float | None, draws: Floats) -> Interval:
     """A value with the 95 % percentile interval of its bootstrap draws."""
-    if value is None or not np.isfinite(draws).any():
-        return Interval(mean=value)
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.nanpercentile(draws, [tail, 100 - tail])
-    return Interval(mean=value, low=float(low), high=float(high))
+    ends = None if value is None else percentile_interval(draws)
+    return Interval(mean=value) if ends is None else Interval(mean=value, low=ends[0], high=ends[1])
 
 
 def fold_count(rows: Rows, task: Task) -> int:

@@ -12,6 +12,7 @@ from finetune.errors import Change, Problem, RecipeError
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
+ROUNDED = 0.005  # of a fraction with two digits: 0.33 for one of three classes
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Numbers:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 problems.append(Problem("is a number of at least 0.", argument=name, found=value))
-        if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes:
+        if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes - ROUNDED:
             why = f"the largest of {self.classes} classes has at least {1 / self.classes:.3f} of the rows."
             problems.append(Problem(why, argument="majority", found=self.majority))
         return problems

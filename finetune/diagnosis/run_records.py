@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from finetune.diagnosis.observations import Observed, Point, accuracy_estimate
 from finetune.errors import OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.diagnosis import Estimate
-from finetune.records.schema import Evaluation, FinishedRecord, RunRecord
+from finetune.records.schema import OWN_TRAINER, Evaluation, FinishedRecord, RunRecord
 
 LEVELS = ("warning", "problem")
 
@@ -103,6 +104,8 @@ def _baseline(record: RunRecord, name: str, score: str) -> float | None:
 
 
 def _data(record: RunRecord) -> str:
-    """What to type: the recipe's name, or its data."""
+    """What to type: the name of a recipe whose data is embedded, else its data."""
     name, source = str(record.recipe.get("name", "")), str(record.recipe["data"]["source"])
-    return name if name == "tweets" or source.startswith("package:") else source
+    if name == OWN_TRAINER:
+        return Observed.data
+    return shlex.quote(name if source.startswith("package:") else source)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from finetune.data.rows import Data
 from finetune.errors import Change, OutputError, Problem, RecipeError, suggest
 from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.keys import job_key
 from finetune.experiments.planning import slug
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.recipe import Recipe, with_rate
-from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry
+from finetune.records.comparison import FEWEST_MEMBERS, ComparisonFolder, FinalName, JobEntry
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.records.schema import FinishedRecord
 
@@ -26,7 +27,6 @@ MADE: dict[FinalName, tuple[str, ...]] = {
     "distil": ("distil",),
     "auto": ("soup", "distil"),
 }
-FEWEST = 2  # runs of a preset that a soup or a student is made from
 
 
 def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
@@ -41,9 +41,9 @@ def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
     """
     if name not in NAMES:
         raise RecipeError(f"is not one of {', '.join(NAMES)}.{suggest(str(name), NAMES)}", argument="final", found=name)
-    if name in ("soup", "distil") and len(seeds) < FEWEST:
+    if name in ("soup", "distil") and len(seeds) < FEWEST_MEMBERS:
         raise RecipeError(
-            f"it is made from the runs of one preset with {FEWEST} seeds or more (of one fold, with folds).",
+            f"it is made from the runs of one preset with {FEWEST_MEMBERS} seeds or more (of one fold, with folds).",
             Change(arguments={"seeds": 5}),
             argument="final",
             found=name,
@@ -52,13 +52,18 @@ def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
     return found
 
 
-def soup_warnings(final: FinalName, variants: Sequence[Variant]) -> list[str]:
+def soup_warnings(final: FinalName, variants: Sequence[Variant], data: Data) -> list[str]:
     """What is to know, before anything is trained, of presets whose runs do not start alike."""
     if final != "soup":
         return []
+    from finetune.models.load import find_head
     from finetune.training.soup import start_problem
 
-    problems = {variant.name: problem for variant in variants if (problem := start_problem(variant.recipe))}
+    found = {
+        variant.name: start_problem(variant.recipe, find_head(variant.recipe.model, data.task, data.labels))
+        for variant in variants
+    }
+    problems = {name: problem for name, problem in found.items() if problem is not None}
     return [
         for_comparison(problem).at(f"--final soup: {', '.join(problems)}").for_command_line()
         for problem in list(problems.values())[:1]
@@ -72,7 +77,7 @@ def possible_finals(final: FinalName, runs: Sequence[Job]) -> list[Job]:
     groups: dict[tuple[str, int | None], list[Job]] = {}
     for run in runs:
         groups.setdefault((run.entry.variant, run.entry.fold), []).append(run)
-    return [_from_all(kind, members) for kind in kinds for members in groups.values() if len(members) >= FEWEST]
+    return [_from_all(kind, members) for kind in kinds for members in groups.values() if len(members) >= FEWEST_MEMBERS]
 
 
 def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> list[Job]:
@@ -113,11 +118,13 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
 
 def _problem(members: Sequence[Job]) -> Problem | None:
     """Why neither a soup nor a student can be made of these runs."""
-    if len(members) >= FEWEST:
+    if len(members) >= FEWEST_MEMBERS:
         return None
     count = f"{len(members)} run{'s' * (len(members) != 1)} of it {'has' if len(members) == 1 else 'have'} finished"
     more = Change(arguments={"seeds": 5})
-    return Problem(f"the recommended preset has too few runs: {count}, and {FEWEST} are needed.", changes=(more,))
+    return Problem(
+        f"the recommended preset has too few runs: {count}, and {FEWEST_MEMBERS} are needed.", changes=(more,)
+    )
 
 
 def _from_all(kind: str, members: Sequence[Job]) -> Job:

@@ -10,13 +10,12 @@ from typing import Any
 
 import finetune
 from finetune.errors import RecipeError
-from finetune.recipe import READING_KEYS, Recipe
+from finetune.recipe import PATH_KEYS, READING_KEYS, Recipe
 from finetune.records.schema import SCHEMA_VERSION
 from finetune.techniques import own_sources
 from finetune.training.version import ALGORITHM_VERSION
 
 DECIDES_NUMBERS = ("data", "kernels", "measurement", "models", "recipe", "techniques", "training")  # folders of code
-PATHS = ("source", "validation", "test", "unlabelled")  # where the data lay; what it was is in its fingerprint
 
 
 def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
@@ -39,7 +38,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     for origin in ("rules", "choices", "decisions"):
         content.pop(origin, None)  # the values are those that they gave
     del content["training"]["min_steps"]  # the epochs are those that it gave
-    for key in (*PATHS, *READING_KEYS):
+    for key in (*PATH_KEYS, *READING_KEYS):
         del content["data"][key]
     del content["model"]["id"]
     content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]

@@ -50,7 +50,7 @@ def better_p(
         targets: As of `compute_scores`.
         groups: Of each row, where rows of one group are no independent observations.
     """
-    one, two = (_unit_terms(row_terms(task, logits, targets), groups) for logits in (first, second))
+    one, two = (unit_terms(row_terms(task, logits, targets), groups) for logits in (first, second))
     units, total_one, total_two = len(one), one.sum(axis=0), two.sum(axis=0)
     difference = _value(task, metric, total_one) - _value(task, metric, total_two)
     if units < 2 or not float(difference) > _LEAST:
@@ -101,8 +101,8 @@ def constant_logits(task: str, targets: NDArray[Any], outputs: int) -> Floats:
     return np.asarray(np.log(np.maximum(np.bincount(targets, minlength=outputs), 0.5) / rows))
 
 
-def _unit_terms(terms: Floats, groups: Sequence[Any] | None) -> Floats:
-    """Terms of each row, or their sums over each group."""
+def unit_terms(terms: Floats, groups: Sequence[Any] | None) -> Floats:
+    """What is drawn or left out as one, (units, terms): each row, or the sum over the rows of each group."""
     if groups is None:
         return terms
     _, group = np.unique(np.asarray(groups), return_inverse=True)

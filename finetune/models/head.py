@@ -60,6 +60,17 @@ class HeadStart:
         return [] if not self.reason or self.warnings else [f"{_KEY}: {self}"]
 
 
+def is_classifier(checkpoint: Any) -> bool:
+    """Whether a configuration, as it was saved, is that of a sequence classifier."""
+    return any(name.endswith("ForSequenceClassification") for name in checkpoint.architectures or ())
+
+
+def head_names(model: Any) -> frozenset[str]:
+    """Names of the parameters that are not the encoder's."""
+    prefix = f"{model.base_model_prefix}."
+    return frozenset(name for name, _ in model.named_parameters() if not name.startswith(prefix))
+
+
 def resolve_head(
     section: ModelSection, checkpoint: Any, problem_type: str, names: Sequence[str], reads_anew: bool
 ) -> HeadStart:
@@ -75,7 +86,7 @@ def resolve_head(
     Raises:
         ModelError: `model.head` keeps what is not there, or does not fit.
     """
-    if not any(name.endswith("ForSequenceClassification") for name in checkpoint.architectures or ()):
+    if not is_classifier(checkpoint):
         if section.head == "kept":
             raise _not_kept("the checkpoint has no head of a classifier")
         return HeadStart(None)
@@ -109,11 +120,9 @@ def start_outputs(model: Any, start: HeadStart, drawn: Collection[str], seed: in
     """
     if start.kind == "kept":
         return
-    prefix = f"{model.base_model_prefix}."
     output = output_map(model)
     if output is None:
-        loaded = sorted({name for name, _ in model.named_parameters() if not name.startswith(prefix)} - set(drawn))
-        if not loaded:
+        if head_names(model) <= set(drawn):
             return
         why = f"the head of architecture '{model.config.model_type}' does not end in a linear map, and cannot be {{}}."
         keep = Change(settings={_KEY: "kept"}, note="its outputs keep their order")

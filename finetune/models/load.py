@@ -9,8 +9,8 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.errors import Change, ModelError, first_line
-from finetune.model_files import file_digest, folder_digest, loading_errors
-from finetune.models.head import HeadStart, resolve_head, start_outputs
+from finetune.model_files import file_digest, folder_digest, loading_errors, quiet_loading
+from finetune.models.head import HeadStart, head_names, resolve_head, start_outputs
 from finetune.models.layers import is_in_pooling_layer
 from finetune.models.pooling import Pooling, apply_pooling, resolve_pooling, trained_pooling
 from finetune.models.pooling_layer import finish_pooling_layer
@@ -176,10 +176,7 @@ def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, 
     Raises:
         Exception: One of `loading_errors`.
     """
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
+    with quiet_loading():
         model, report = auto.from_pretrained(
             location,
             trust_remote_code=False,
@@ -187,9 +184,7 @@ def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, 
             output_loading_info=True,
             **options,
         )
-        return model, report
-    finally:
-        transformers.logging.set_verbosity(verbosity)
+    return model, report
 
 
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
@@ -273,12 +268,6 @@ def build_without_weights(config: Any) -> Any:
         raise ModelError(why, key="model.id") from error
     finish_pooling_layer(model, is_new=False)
     return model
-
-
-def head_names(model: Any) -> frozenset[str]:
-    """Names of the parameters that are not the encoder's."""
-    prefix = f"{model.base_model_prefix}."
-    return frozenset(name for name, _ in model.named_parameters() if not name.startswith(prefix))
 
 
 def encoder_parameters(model: Any) -> dict[str, Any]:

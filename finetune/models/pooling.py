@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune.errors import Change, ModelError, Problem
+from finetune.models.head import is_classifier
 from finetune.models.json_files import read_json
 from finetune.models.layers import POOLING
 from finetune.models.pooling_layer import HEADS
@@ -109,7 +110,7 @@ def apply_pooling(config: Any, pooling: Pooling) -> None:
 
 def _by_training(section: ModelSection, location: str, config: Any) -> Pooling:
     own = getattr(config, _SETTING, "cls")
-    if any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+    if is_classifier(config):
         return Pooling(own, "the checkpoint is a classifier, and was trained with it")
     trained = trained_pooling(section, location)
     if trained is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from finetune.recipe.length import longer_note, with_epochs, with_min_steps
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
     from finetune.recipe.scaling import apply_rules, describe_rules
-    from finetune.recipe.schema import READING_KEYS, DataSection, ModelSection, Recipe, TrainingSection
+    from finetune.recipe.schema import PATH_KEYS, READING_KEYS, DataSection, ModelSection, Recipe, TrainingSection
 
 _HOMES = {
     "find_budget_problems": "checks",
@@ -41,6 +41,7 @@ _HOMES = {
     "resolve": "resolution",
     "apply_rules": "scaling",
     "describe_rules": "scaling",
+    "PATH_KEYS": "schema",
     "READING_KEYS": "schema",
     "DataSection": "schema",
     "ModelSection": "schema",
@@ -51,6 +52,7 @@ _HOMES = {
 __all__ = [
     "DEFAULT_RATE",
     "FOLDS",
+    "PATH_KEYS",
     "RATES",
     "READING_KEYS",
     "DataSection",

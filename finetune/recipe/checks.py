@@ -9,7 +9,7 @@ from finetune.recipe.learning_rate import RATES, is_auto, nominal_rate
 from finetune.recipe.scaling import planned_rows
 from finetune.recipe.schema import DataSection, Recipe, TrainingSection
 from finetune.recipe.template import template_parts
-from finetune.techniques import Budget, Losses, TrainingPlan, conflicts, implementations, overrides
+from finetune.techniques import Budget, Losses, ModelChanges, TrainingPlan, conflicts, implementations, overrides
 from finetune.techniques.rates import PartBudgets
 
 
@@ -24,12 +24,14 @@ def find_problems(recipe: Recipe) -> list[Problem]:
         *_fold_problems(recipe.data.folds, recipe.data.fold),
         *_split_problems(recipe.data),
         *_subset_problems(recipe.data),
-        *_unlabelled_problems(recipe),
     ]
 
 
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
-    """Problems that depend on task and number of steps: looked for in the recipe alone, and again with its data."""
+    """Problems that depend on task, number of steps, or techniques that the size of the data turns on.
+
+    They are looked for in the recipe alone, and again with its data.
+    """
     problems = conflicts(recipe.techniques)
     for rate in RATES if is_auto(recipe) else (budget.learning_rate,):  # any of them may be chosen
         found = _technique_problems(recipe, replace(budget, learning_rate=rate))
@@ -39,6 +41,8 @@ def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
         *_class_problems(recipe.training, budget.task),
         *_label_weight_problems(recipe, budget.task),
         *_warmup_problems(budget),
+        *_unlabelled_problems(recipe),
+        *_head_problems(recipe),
     ]
 
 
@@ -283,4 +287,20 @@ def _unlabelled_problems(recipe: Recipe) -> list[Problem]:
         Problem(why, f"techniques.{name}", changes=(_set("data.unlabelled", "FILE"), _set(f"techniques.{name}", "off")))
         for name, technique in recipe.techniques.items()
         if technique.unlabelled == "needed"
+    ]
+
+
+def _head_problems(recipe: Recipe) -> list[Problem]:
+    """A head that is to be kept, and is replaced before the first step."""
+    if recipe.model.head != "kept":
+        return []
+    return [
+        Problem(
+            f"does nothing beside techniques.{name}, which replaces the outputs that would be kept.",
+            "model.head",
+            found="kept",
+            changes=(_set("model.head", "auto"), _set(f"techniques.{name}", "off")),
+        )
+        for name, technique in recipe.techniques.items()
+        if overrides(technique, ModelChanges.start_head)
     ]

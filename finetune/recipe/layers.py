@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.recipe.choices import Choices, Decision, Rule, read_rules
@@ -23,6 +25,7 @@ TEXTS = (
 )
 LIST_TECHNIQUES = Change(command="finetune ls techniques")
 
+T = TypeVar("T")
 RecipeInput = str | Path | Mapping[str, Any] | Recipe
 PresetInput = str | Path | Mapping[str, Mapping[str, Any]]
 Overrides = Mapping[str, Any] | Iterable[str]
@@ -123,9 +126,21 @@ def _recipe_of_dict(content: dict[str, Any], problems: list[Problem]) -> Named:
         str(name),
         Layer(origin, _known_sections(content, origin, problems)),
         preset,
-        choices=None if choices is None else Choices.model_validate(choices),
-        decisions=[Decision.model_validate(decision) for decision in decisions],
+        choices=None if choices is None else _recorded(Choices, choices, "choices", origin, problems),
+        decisions=_recorded(list[Decision], decisions, "decisions", origin, problems) or [],
     )
+
+
+def _recorded(kind: type[T], value: Any, key: str, origin: Origin, problems: list[Problem]) -> T | None:
+    """What a preset chose by the data, as a recipe keeps it; None where it is damaged, which is a problem."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, (key, *first["loc"])))
+        why = f"expected what Recipe.to_dict writes: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}."
+        problems.append(origin.blame(Problem(why, key, found=value)))
+        return None
 
 
 _NOT_A_NAME = "expected a text that can name a folder, found {!r}."

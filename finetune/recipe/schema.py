@@ -55,6 +55,8 @@ class ModelSection(Section):
     )
 
 
+# Keys of `data` that say where its files lie. What they hold has a fingerprint, so paths make no run another.
+PATH_KEYS = ("source", "validation", "test", "unlabelled")
 # Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
 READING_KEYS = (
     *("quoting", "quote_char", "escape", "comment", "header", "columns"),

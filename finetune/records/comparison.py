@@ -19,6 +19,7 @@ MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
 Kind = Literal["compare", "ablate", "curve"]
 FinalName = Literal["best", "refit", "soup", "distil", "auto"]
+FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
 
 
 class VariantEntry(Frozen):

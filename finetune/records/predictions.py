@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
+# RuntimeError: an entry of which one bit is wrong seems to be encrypted, or packed in an unknown way. TypeError: .npy.
+DAMAGE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
@@ -23,17 +27,27 @@ def read_run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
         OutputError: One of them is damaged, or the predictions do not fit the record.
     """
     record = read_record(folder.record_path)
-    return record, _read_arrays(folder, record) if isinstance(record, FinishedRecord) else {}
+    if not isinstance(record, FinishedRecord):
+        return record, {}
+    return record, read_arrays(folder.predictions, _expected_rows(record))
 
 
-def _read_arrays(folder: RunFolder, record: RunRecord) -> Arrays:
-    path = folder.predictions
+def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
+    """The arrays of an .npz file.
+
+    Args:
+        path: Of the file.
+        expected: Array -> rows, for those that must be there.
+
+    Raises:
+        OutputError: It is damaged, or does not hold what is expected.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise OutputError(f"{path}: cannot be read: {error}") from error
-    for name, rows in _expected_rows(record).items():
+    for name, rows in expected.items():
         if name not in arrays:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found nothing.")
         if len(arrays[name]) != rows:

@@ -17,6 +17,7 @@ Scores = dict[str, float | None]  # None: undefined, such as the correlation of 
 
 
 OWN = "own"  # what a run without a preset is called: the techniques that the recipe itself lists
+OWN_TRAINER = "own-trainer"  # name of the recipe of a run by a Trainer of the user's, whose data has no name to type
 
 
 class Evaluation(Frozen):

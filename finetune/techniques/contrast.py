@@ -159,13 +159,21 @@ class Contrast(Technique, FirstStage):
         return []
 
     def warnings(self, budget: Budget) -> list[Problem]:
-        if budget.rows is None or self._pairs(budget.rows) >= budget.rows:
+        if budget.rows is None:
+            return []
+        rows, pairs = budget.rows, self._pairs(budget.rows)
+        if pairs < rows:
+            why = f"{pairs} pairs leave some of the {rows} training rows without one of their own."
+            more = Change(settings={".most": 2 * rows})
+            return [Problem(why, ".most", found=self.most, changes=(more,))]
+        asked = self.per_row * rows
+        if self.per_row == type(self).model_fields["per_row"].default or asked <= self.most:
             return []
         why = (
-            f"{self._pairs(budget.rows)} pairs leave some of the {budget.rows} training rows without one of their own."
+            f"does nothing: {self.per_row} pairs per training row are {asked:,} of {rows:,} rows, and most keeps "
+            f"{pairs:,} of them, {pairs / rows:.3g} per row."
         )
-        more = Change(settings={".most": 2 * budget.rows})
-        return [Problem(why, ".most", found=self.most, changes=(more,))]
+        return [Problem(why, ".per_row", found=self.per_row, changes=(Change(settings={".most": asked}),))]
 
     def effect(self, budget: Budget) -> str | None:
         if budget.rows is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finetune.errors import Change, ModelError, first_line
-from finetune.model_files import folder_digest, loading_errors
+from finetune.model_files import folder_digest, loading_errors, quiet_loading
 
 T = TypeVar("T")
 
@@ -29,7 +29,10 @@ def load_part(part: str, location: str, key: str, advice: Change) -> Any:
     """
     import transformers
 
-    return _guarded(lambda: getattr(transformers, part).from_pretrained(_expanded(location)), location, key, advice)
+    def load() -> Any:
+        return getattr(transformers, part).from_pretrained(_expanded(location), trust_remote_code=False)
+
+    return _guarded(load, location, key, advice)
 
 
 def load_weights(kind: str, location: str, key: str, advice: Change, revision: str | None = None) -> Any:
@@ -48,21 +51,17 @@ def load_weights(kind: str, location: str, key: str, advice: Change, revision: s
     import torch
     import transformers
 
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            model, report = _guarded(
-                lambda: getattr(transformers, kind).from_pretrained(
-                    _expanded(location), revision=revision, dtype=torch.float32, output_loading_info=True
-                ),
-                location,
-                key,
-                advice,
-            )
-    finally:
-        transformers.logging.set_verbosity(verbosity)
+    def load() -> Any:
+        return getattr(transformers, kind).from_pretrained(
+            _expanded(location),
+            revision=revision,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+
+    with quiet_loading(), torch.random.fork_rng(devices=[]):
+        model, report = _guarded(load, location, key, advice)
     missing = sorted(name for name in report["missing_keys"] if name.endswith("weight"))
     if missing:
         why = f"'{location}' has no trained weights for {missing[0]} ({len(missing)} missing), so its output is random."

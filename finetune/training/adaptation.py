@@ -25,9 +25,9 @@ from finetune.recipe import ModelSection, Recipe
 from finetune.techniques import Adaptation, ModelChanges, Technique, hook_of
 from finetune.techniques.changes import turned_off
 from finetune.techniques.helper_models import load_weights
+from finetune.training.draws import STREAMS, Draws
 from finetune.training.phases import ADAPTATION, Stopwatch
 from finetune.training.random_state import same_random_state
-from finetune.training.unlabelled import Draws
 from finetune.training.version import ALGORITHM_VERSION
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class MaskedTexts:
         seed: int,
     ) -> None:
         self._tokens = encoder.encode_once(texts, pairs)
-        self._draws = Draws(len(self._tokens), seed, "pieces")
+        self._draws = Draws(len(self._tokens), seed, STREAMS["pieces"])
         self._batch_size = batch_size
         self._collate = Collator(encoder.tokenizer)
         self._special = torch.tensor(encoder.tokenizer.all_special_ids)

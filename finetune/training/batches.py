@@ -6,11 +6,11 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from finetune.data.tokens import Collator, TrainSet
+from finetune.training.draws import Draws
 
 
 class StepBatches(Sampler[list[int]]):
@@ -84,7 +84,12 @@ class StepBatches(Sampler[list[int]]):
             return
         parts = self._micro_batches(len(rows)) * self._world
         for part in range(self._rank, parts, self._world):
-            yield rows[math.ceil(part * len(rows) / parts) : math.ceil((part + 1) * len(rows) / parts)]
+            yield rows[share(len(rows), part, parts)]
+
+
+def share(rows: int, part: int, parts: int) -> slice:
+    """The rows of one of `parts` parts; they differ by at most one row."""
+    return slice(math.ceil(part * rows / parts), math.ceil((part + 1) * rows / parts))
 
 
 def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[int]:
@@ -110,13 +115,10 @@ def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[i
     for index, of_class in enumerate(members.values()):
         # Counted over all epochs, draw d is of class d mod K; it is this class's draw number d // K.
         places = range((index - epoch * rows) % count, rows, count)
-        permutations: dict[int, list[int]] = {}
-        for place in places:
-            cycle, position = divmod((epoch * rows + place) // count, len(of_class))
-            if cycle not in permutations:
-                random_stream = np.random.default_rng([seed, index, cycle])
-                permutations[cycle] = random_stream.permutation(of_class).tolist()
-            drawn[place] = permutations[cycle][position]
+        before = (epoch * rows + places.start) // count
+        draws = Draws(len(of_class), seed, index).part(before, len(places))
+        for place, (_, member) in zip(places, draws, strict=True):
+            drawn[place] = of_class[member]
     return drawn
 
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from finetune.data.rows import Data
 from finetune.recipe import Recipe, recipe_budget
+from finetune.tasks import Task
 from finetune.techniques import Budget
 
 
 def plan_budget(recipe: Recipe, data: Data) -> Budget:
     """Steps and learning rates of a run on this data."""
-    return replace(
-        recipe_budget(recipe),
-        task=data.task,
-        steps_per_epoch=math.ceil(len(data.train) / recipe.training.batch_size),
-        rows=len(data.train),
-    )
+    return budget_for(recipe, data.task, len(data.train))
+
+
+def budget_for(recipe: Recipe, task: Task, rows: int) -> Budget:
+    """Steps and learning rates of a run on this many training rows."""
+    steps_per_epoch = math.ceil(rows / recipe.training.batch_size)
+    return replace(recipe_budget(recipe), task=task, steps_per_epoch=steps_per_epoch, rows=rows)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.atomic import replaced_file
 from finetune.data.rows import Data, Rows
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Collator
-from finetune.errors import OutputError, Problem
+from finetune.errors import Change, OutputError, Problem
 from finetune.measurement.ensemble import mean_predictions
+from finetune.records.predictions import read_arrays
 from finetune.records.store import RunFolder
 from finetune.training.members import device, load_member, read_members
 from finetune.training.outputs import split_outputs
-from finetune.training.prepare import Prepared, plan_budget
+from finetune.training.prepare import Prepared, with_training_rows
+from finetune.training.run_warnings import unlabelled_warnings
+from finetune.training.saving import save_predictions
 
 FILE = "targets.npz"
 Targets = NDArray[np.float32]
@@ -78,20 +78,19 @@ def teacher_targets(prepared: Prepared, rows: Rows, members: Sequence[RunFolder]
     ]
     targets = mean_predictions(prepared.data.task, logits).astype(np.float32)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with replaced_file(path) as partial:
-        np.savez_compressed(partial, rows=np.array(rows.ids), targets=targets)
+    save_predictions({"rows": np.array(rows.ids), "targets": targets}, path)
     return targets
 
 
 def _read_targets(path: Path, rows: Rows) -> Targets:
-    again = f"Delete {path.parent} and type the command again."
+    again = Change(text=f"Delete {path.parent} and type the command again.")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            kept, targets = archive["rows"].tolist(), archive["targets"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise OutputError(f"{path}: cannot be read: {error}. {again}") from error
-    if kept != rows.ids:
-        raise OutputError(f"{path}: holds the targets of other rows. {again}")
+        arrays = read_arrays(path, {})
+    except OutputError as error:
+        raise OutputError([replace(problem, changes=(again,)) for problem in error.problems]) from error
+    kept, targets = (arrays.get(name, np.zeros(0)) for name in ("rows", "targets"))
+    if kept.tolist() != rows.ids or len(targets) != len(rows):
+        raise OutputError(f"{path}: holds the targets of other rows.", again)
     return np.asarray(targets, dtype=np.float32)
 
 
@@ -111,6 +110,7 @@ def distilled(prepared: Prepared, rows: Rows, targets: Targets, members: int) ->
         first = len(data.train)
         labels = [*rows.labels[:first], *(_label(data, target) for target in targets[first:])]
         data = replace(data, train=replace(rows, labels=labels))
+        prepared = _without_unread(with_training_rows(prepared, data))
     # Its own fingerprint: the same texts with other targets.
     digest = hashlib.sha256(f"soft targets of {data.fingerprint}\n".encode() + targets.tobytes())
     data = replace(data, fingerprint=digest.hexdigest())
@@ -118,11 +118,16 @@ def distilled(prepared: Prepared, rows: Rows, targets: Targets, members: int) ->
     return replace(
         prepared,
         data=data,
-        budget=plan_budget(prepared.recipe, data),
         soft_targets=targets,
         keeps_split=not more,
         warnings=[*prepared.warnings, Problem(f"{about}, {more} of them without labels" if more else about)],
     )
+
+
+def _without_unread(prepared: Prepared) -> Prepared:
+    """Without the warning that nothing reads the unlabelled texts: the student does."""
+    unread = unlabelled_warnings(prepared.recipe)
+    return replace(prepared, warnings=[problem for problem in prepared.warnings if problem not in unread])
 
 
 def _label(data: Data, target: NDArray[np.float32]) -> Any:

@@ -161,7 +161,7 @@ class FinalWeights:
         chosen = plain if prepared.stop_at is not None else choose_thresholds(*validation)
         for problem in unpredicted_warnings(prepared.recipe, labels, validation, plain, chosen):
             logger.warning("%s", problem.for_command_line())
-        return threshold_record(outputs, labels, chosen)
+        return threshold_record(outputs, prepared.data.task, labels, chosen)
 
     def _checkpoint(self, evaluation: Evaluation, outputs: dict[str, Outputs]) -> Checkpoint:
         task, measure = self._prepared.data.task, self._prepared.meter.measure

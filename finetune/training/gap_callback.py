@@ -15,11 +15,10 @@ from transformers import TrainerCallback
 
 from finetune.errors import Change, DataError, ModelError, OutputError
 from finetune.measurement.scores import compute_scores
-from finetune.measurement.thresholds import choose_thresholds
 from finetune.models.outputs import Outputs, model_outputs
 from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
-from finetune.records.schema import OWN, Checkpoint, Evaluation, RunRecord
+from finetune.records.schema import OWN, OWN_TRAINER, Checkpoint, Evaluation, RunRecord
 from finetune.records.store import RunFolder
 from finetune.training.evaluations import make_evaluation
 from finetune.training.facts import data_facts, model_facts
@@ -133,10 +132,7 @@ class GapCallback(TrainerCallback):
         outputs = {"selected": selected_outputs, "last": last_outputs}
         save_predictions(prediction_arrays(rows, outputs), self._folder.predictions)
         calibration = calibration_record(selected_outputs, self._data.task)
-        thresholds = None
-        if self._data.task == "multi_label" and self._data.labels is not None:
-            chosen = choose_thresholds(*selected_outputs["validation"])
-            thresholds = threshold_record(selected_outputs, self._data.labels, chosen)
+        thresholds = threshold_record(selected_outputs, self._data.task, self._data.labels)
         finished = self._record().finish(selected=selected, last=last, calibration=calibration, thresholds=thresholds)
         self._folder.write(finished)
 
@@ -234,7 +230,7 @@ class GapCallback(TrainerCallback):
         args = self._trainer.args
         chosen = {name: getattr(args, name, None) for name in REGULARIZATION}
         return {
-            "name": "own-trainer",
+            "name": OWN_TRAINER,
             "preset": self._preset,
             "model": {"id": self._trainer.model.config._name_or_path or type(self._trainer.model).__name__},
             "data": {"source": f"datasets {self._data.fingerprint[:12]}", "task": self._data.task},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from finetune.checks.baselines import encode_targets
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Collator
 from finetune.errors import ModelError, RunFailed
 from finetune.kernels.head import output_map
+from finetune.models.head import HeadStart as ModelHead
 from finetune.models.outputs import model_outputs
 from finetune.techniques import HeadValues, ModelChanges, Technique, TrainingRows, hook_of, overrides
 from finetune.techniques.changes import turned_off
@@ -48,6 +51,14 @@ def refuse_unknown_head(techniques: Mapping[str, Technique], model: Any) -> None
         )
 
 
+def described_head(techniques: Mapping[str, Technique], head: ModelHead) -> ModelHead:
+    """Where the outputs start, and with what a technique makes of them in its reason."""
+    name = _starting(techniques)
+    if name is None or head.kind == "new":
+        return head
+    return replace(head, reason=f"{head.reason}; techniques.{name} then replaces the outputs")
+
+
 def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, device: torch.device) -> None:
     """Let the technique that does so, if any, start the head. Every process of a run calls it.
 
@@ -68,12 +79,12 @@ def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, dev
     def features(rows: Sequence[int]) -> NDArray[Any]:
         return _features(prepared, model, rows, device)
 
-    targets = np.asarray([prepared.encoder.target(label) for label in prepared.data.train.labels])
+    targets = encode_targets(prepared.data, prepared.data.train)
     if prepared.scale is not None:
         targets = prepared.scale.scaled(targets)
     rows = TrainingRows(
         task=prepared.data.task,
-        targets=targets.astype(np.int64 if prepared.data.task == "single_label" else np.float64),
+        targets=targets,
         outputs=output.out_features,
         class_weights=None if class_weights is None else class_weights.cpu().numpy(),
         features=features,

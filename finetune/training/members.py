@@ -9,10 +9,10 @@ import torch
 
 from finetune.errors import Change, OutputError, RecipeError
 from finetune.models.load import load_exported
+from finetune.records.comparison import FEWEST_MEMBERS
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 
-FEWEST = 2
 AGAIN = Change(text="Type the comparison's command again: it runs what is missing.")
 
 
@@ -27,9 +27,9 @@ def read_members(members: Sequence[RunFolder], kind: str) -> list[FinishedRecord
         OutputError: One has not finished, or holds no model.
         RecipeError: There are fewer than two.
     """
-    if len(members) < FEWEST:
+    if len(members) < FEWEST_MEMBERS:
         raise RecipeError(
-            f"{kind} is made from the models of {FEWEST} seeds or more, and there is {len(members)}.",
+            f"{kind} is made from the models of {FEWEST_MEMBERS} seeds or more, and there is {len(members)}.",
             Change(arguments={"seeds": 5}),
             argument="final",
             found=kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from finetune.models.load import head_names
+from finetune.models.head import head_names
 from finetune.techniques import WeightNames
 
 

@@ -94,8 +94,12 @@ def _label_names(model: Any) -> list[str]:
 def _task(model: Any, label: Any) -> Task:
     """As transformers decides it: by the configuration, else by the number and kind of the labels."""
     configured = getattr(model.config, "problem_type", None)
+    known: dict[Any, Task] = {problem: task for task, problem in PROBLEM_TYPES.items()}
+    if configured in known:
+        return known[configured]
     if configured is not None:
-        return next(task for task, problem in PROBLEM_TYPES.items() if problem == configured)
+        why = f"model.config.problem_type is {configured!r}, which is none of {', '.join(known)}."
+        raise ModelError(why, Change(text="Set it to the one that the labels are of, or to None."))
     if model.config.num_labels == 1:
         return "regression"
     return "single_label" if isinstance(label, int) else "multi_label"

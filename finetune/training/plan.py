@@ -17,6 +17,7 @@ from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
 from finetune.training.budgets import plan_budget
 from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
+from finetune.training.head import described_head
 from finetune.training.measures import measure_for
 from finetune.training.prepare import configured_model, fitted_with_notes
 from finetune.training.rate_folds import choice_plan
@@ -81,6 +82,7 @@ def _model_or_reason(recipe: Recipe, task: Task, labels: list[str] | None, are_m
     try:
         # Made-up labels say nothing about the head of a checkpoint.
         head = HeadStart(None) if are_made_up else find_head(recipe.model, task, labels)
+        head = described_head(recipe.techniques, head)
         return _describe_model(recipe, task, labels, head)
     except FinetuneError as error:
         return {"unavailable": error.for_command_line()}

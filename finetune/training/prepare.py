@@ -41,7 +41,7 @@ from finetune.training.budgets import plan_budget
 from finetune.training.choice_facts import measure_facts
 from finetune.training.distributed import world_size
 from finetune.training.facts import data_facts
-from finetune.training.head import refuse_unknown_head
+from finetune.training.head import described_head, refuse_unknown_head
 from finetune.training.measures import (
     measure_for,
     meter_for,
@@ -95,6 +95,7 @@ class Prepared:
         soft_targets: What is learned instead of the labels of the training rows: (rows, outputs) probabilities, or
             (rows,) numbers; None: the labels.
         keeps_split: Whether the training rows are the split's, so that the run's split file can be used again.
+        keeps_model: Whether the trained model is saved.
         rate: The learning rate that was chosen, where the recipe says auto; None before, or where it names one.
     """
 
@@ -118,6 +119,7 @@ class Prepared:
     interpolation: float | None = None
     soft_targets: NDArray[np.float32] | None = None
     keeps_split: bool = True
+    keeps_model: bool = True
     rate: RateChoice | None = None
 
     def facts(self) -> DataFacts:
@@ -182,6 +184,26 @@ def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
+def with_budget(prepared: Prepared, budget: Budget) -> Prepared:
+    """The run with another budget, and with the warnings that go by it."""
+    stale = budget_warnings(prepared.recipe, prepared.budget)
+    others = [problem for problem in prepared.warnings if problem not in stale]
+    return replace(prepared, budget=budget, warnings=[*others, *budget_warnings(prepared.recipe, budget)])
+
+
+def with_training_rows(prepared: Prepared, data: Data) -> Prepared:
+    """The run on data with other training rows, and with the budget and the warnings that go by them."""
+    recipe, encoder = prepared.recipe, prepared.encoder
+
+    def of_rows(data: Data) -> list[Problem]:
+        return [*text_warnings(recipe, data, encoder), *balance_warnings(recipe, data)]
+
+    stale = of_rows(prepared.data)
+    others = [problem for problem in prepared.warnings if problem not in stale]
+    changed = replace(prepared, data=data, warnings=[*others, *of_rows(data)])
+    return with_budget(changed, plan_budget(recipe, data))
+
+
 class Checked(NamedTuple):
     """What had to be built and decided to see whether a run can start; as in `Prepared`.
 
@@ -213,7 +235,8 @@ def check_run(recipe: Recipe, data: Data) -> Checked:
     check_adaptation(recipe, tokenizer)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    pooling, head = find_pooling(recipe.model), find_head(recipe.model, data.task, data.labels)
+    pooling = find_pooling(recipe.model)
+    head = described_head(recipe.techniques, find_head(recipe.model, data.task, data.labels))
     warnings = model_warnings(recipe, model, pooling, head)
     scale = None
     if data.task == "regression":

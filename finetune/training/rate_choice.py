@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from finetune.atomic import write_text
 from finetune.checks import Inspection
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.errors import FinetuneError
+from finetune.errors import OutputError, first_line
 from finetune.recipe import is_auto
 from finetune.records.facts import RateChoice
+from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.training.budgets import plan_budget
 from finetune.training.distributed import agree, is_main
 from finetune.training.finite import NotFinite
-from finetune.training.prepare import Prepared
+from finetune.training.prepare import Prepared, with_budget
 from finetune.training.rate_decision import Outcome, decide, refuse_divergence, unchosen
 from finetune.training.rate_folds import Fit, fixing_techniques, fold_recipe, plan_fits
-from finetune.training.run_warnings import budget_warnings
 from finetune.training.scale import target_scale
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "learning_rate"  # in that of the run: what has been trained for the choice so far, and then its result
 RESULT = "choice.json"
@@ -44,9 +44,7 @@ def is_to_choose(prepared: Prepared) -> bool:
 def with_choice(prepared: Prepared, choice: RateChoice) -> Prepared:
     """The run at the chosen learning rate; its recipe says auto, as it was written."""
     budget = replace(prepared.budget, learning_rate=choice.value)
-    nominal = budget_warnings(prepared.recipe, prepared.budget)
-    others = [problem for problem in prepared.warnings if problem not in nominal]
-    return replace(prepared, budget=budget, rate=choice, warnings=[*others, *budget_warnings(prepared.recipe, budget)])
+    return replace(with_budget(prepared, budget), rate=choice)
 
 
 def choose_rate(
@@ -61,8 +59,8 @@ def choose_rate(
         prepared: Of the run.
         seed: Of the run, and of the folds.
         folder: Of the run.
-        callbacks: Of the run. Those with a method `for_fit(title, done, total)` give a callback for one of the
-            trainings, which has taken `done` of `total` optimizer steps of the choice before.
+        callbacks: Of the run. Those with a method `for_fit(title, done, total, of_run)` give a callback for one of the
+            trainings, before which `done` of `total` optimizer steps of the choice were taken; `of_run` follow it.
         resume: Go on from what is there.
         train: Trains a prepared run.
 
@@ -79,11 +77,11 @@ def choose_rate(
         return known
     fits, how = plan_fits(prepared.data, seed)
     runs = [(fit, prepared_fit(prepared, fit)) for fit in fits]
-    total, done = sum(run.budget.steps or 0 for _, run in runs), 0
+    total, done, of_run = sum(run.budget.steps or 0 for _, run in runs), 0, prepared.budget.steps or 0
     outcomes: list[Outcome] = []
     for fit, run in runs:
         if not any(each.failure for each in outcomes if each.fit.rate == fit.rate):  # out of the choice already
-            heard = [each.for_fit(fit.title, done, total) for each in callbacks if hasattr(each, "for_fit")]
+            heard = [each.for_fit(fit.title, done, total, of_run) for each in callbacks if hasattr(each, "for_fit")]
             outcomes.append(_outcome(fit, run, seed, RunFolder(place / fit.name), heard, train))
         done += run.budget.steps or 0
     refuse_divergence(outcomes)
@@ -117,21 +115,21 @@ def _outcome(fit: Fit, run: Prepared, seed: int, folder: RunFolder, callbacks: S
             return Outcome(fit, None, steps, failure.for_command_line())
     logits = None
     if is_main():
-        with np.load(folder.predictions) as arrays:
-            logits = arrays["selected_validation_logits"]
-        shutil.rmtree(folder.model, ignore_errors=True)  # nobody needs it
+        logits = read_run(folder)[1]["selected_validation_logits"]
     return Outcome(fit, logits, record.budget.steps_done or 0)
 
 
 def _finished(folder: RunFolder) -> FinishedRecord | None:
-    """The record of a training that is complete; a damaged one is trained again."""
+    """The record of a training that is complete; a damaged one is said, and trained again."""
+    if not folder.record_path.exists():
+        return None
     try:
-        record = folder.read()
-        is_complete = isinstance(record, FinishedRecord) and folder.predictions.is_file()
-    except FinetuneError:
+        record, _ = read_run(folder)
+    except OutputError as error:
+        logger.warning("%s This training of the choice is done again", error.for_command_line())
         shutil.rmtree(folder.path)
         return None
-    return record if is_complete and isinstance(record, FinishedRecord) else None
+    return record if isinstance(record, FinishedRecord) else None
 
 
 def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
@@ -142,7 +140,6 @@ def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
     data = prepared.data
     left_out = set(fit.left_out)
     kept = [row for row in range(len(data.train)) if row not in left_out]
-    table = data.tables.get("train", "all")
     part = replace(
         data,
         train=data.train.take(kept),
@@ -150,7 +147,7 @@ def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
         test=None,
         probe=list(range(min(PROBE, len(kept)))),
         fingerprint=hashlib.sha256(f"{fit.name} of {data.fingerprint}".encode()).hexdigest(),
-        tables={"train": table, "validation": table},
+        tables={},
     )
     recipe = fold_recipe(prepared.recipe, fit.rate, len(kept))
     return replace(
@@ -160,13 +157,19 @@ def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
         budget=plan_budget(recipe, part),
         measured={name: MeasuredSet(rows, prepared.encoder) for name, rows in part.measured_splits().items()},
         scale=None if prepared.scale is None else target_scale(part.train.labels),
+        keeps_split=False,
+        keeps_model=False,
         warnings=[],
         inspection=Inspection(findings=[], baselines=[]),
     )
 
 
 def _read(path: Path) -> RateChoice | None:
-    """The result of an earlier segment of the run; None if there is none, or if it cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return RateChoice.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    return None
+    """The result of an earlier segment of the run; None if there is none, or if it cannot be read, which is said."""
+    if not path.exists():
+        return None
+    try:
+        return RateChoice.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        logger.warning("%s: cannot be read: %s. The learning rate is chosen again", path, first_line(error))
+        return None

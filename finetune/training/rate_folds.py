@@ -19,13 +19,12 @@ from finetune.recipe import (
     Recipe,
     find_budget_problems,
     is_auto,
-    recipe_budget,
     with_min_steps,
     with_rate,
 )
 from finetune.techniques import Budget, TrainingPlan, has_hook
 from finetune.techniques.rates import HEAD, TOP_LAYER, part_budget
-from finetune.training.budgets import plan_budget
+from finetune.training.budgets import budget_for, plan_budget
 
 NAMED = 5  # classes in a message
 FIXED = Change(settings={"training.learning_rate": DEFAULT_RATE})
@@ -89,6 +88,11 @@ def fixing_techniques(recipe: Recipe, budget: Budget) -> list[str]:
     ]
 
 
+def _is_open(recipe: Recipe, data: Data) -> bool:
+    """Whether there is a learning rate to choose."""
+    return is_auto(recipe) and not fixing_techniques(recipe, plan_budget(recipe, data))
+
+
 def nothing_to_choose(fixing: Sequence[str]) -> str:
     """Why, in words."""
     return f"nothing to choose: the learning rate of all that trains is set by {listed(fixing)}"
@@ -96,7 +100,7 @@ def nothing_to_choose(fixing: Sequence[str]) -> str:
 
 def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
     """Why a choice by folds of these rows could not be made, or could not be trained."""
-    if not is_auto(recipe) or fixing_techniques(recipe, plan_budget(recipe, data)):
+    if not _is_open(recipe, data):
         return []
     rows, key = data.train, "training.learning_rate"
     if data.task == "single_label":
@@ -113,12 +117,8 @@ def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
         why = f"auto trains on folds of the training rows, and {what} cannot be cut into any."
         return [Problem(why, key, found="auto", changes=(FIXED,))]
     kept = len(rows) - math.ceil(len(rows) / count)
-    problems: list[Problem] = []
-    for rate in RATES:
-        part = fold_recipe(recipe, rate, kept)
-        steps = math.ceil(kept / recipe.training.batch_size)
-        budget = replace(recipe_budget(part), task=data.task, steps_per_epoch=steps)
-        problems += [problem for problem in find_budget_problems(part, budget) if problem not in problems]
+    part = with_min_steps(recipe, kept)  # at every rate
+    problems = find_budget_problems(part, budget_for(part, data.task, kept))
     of_run = {problem.key for problem in find_budget_problems(recipe, plan_budget(recipe, data))}
     place = f"In the folds that choose training.learning_rate, {kept} of {len(rows)} training rows:"
     return [
@@ -134,7 +134,7 @@ def fold_recipe(recipe: Recipe, rate: float, rows: int) -> Recipe:
     Techniques are those of the whole: settings that go by the number of rows are not looked up again. Epochs are the
     same, or more where `training.min_steps` asks for more of them.
     """
-    return with_min_steps(with_rate(recipe, rate).model_copy(update={"rules": {}}), rows)
+    return with_min_steps(with_rate(recipe, rate), rows)
 
 
 def row_passes(recipe: Recipe, data: Data) -> float:
@@ -154,7 +154,7 @@ def choice_steps(recipe: Recipe, data: Data) -> int:
 
 def _fit_costs(recipe: Recipe, data: Data) -> list[tuple[float, int]]:
     """Forward passes and optimizer steps of each training of the choice."""
-    if not is_auto(recipe) or fixing_techniques(recipe, plan_budget(recipe, data)):
+    if not _is_open(recipe, data):
         return []
     rows, count = len(data.train), fold_count(data.train, data)
     costs = []
@@ -162,8 +162,7 @@ def _fit_costs(recipe: Recipe, data: Data) -> list[tuple[float, int]]:
         left_out = rows // count + (fold < rows % count)
         part = fold_recipe(recipe, DEFAULT_RATE, rows - left_out)
         passes = part.training.epochs * (3.0 * (rows - left_out) + left_out)
-        steps = recipe_budget(part).epochs * math.ceil((rows - left_out) / recipe.training.batch_size)
-        costs += [(passes, steps)] * len(RATES)
+        costs += [(passes, budget_for(part, data.task, rows - left_out).steps or 0)] * len(RATES)
     return costs
 
 
@@ -189,14 +188,13 @@ def choice_plan(recipe: Recipe, data: Data) -> RatePlanned | None:
     """What will be done to choose the learning rate; None where the recipe has one."""
     if not is_auto(recipe):
         return None
-    fixing = fixing_techniques(recipe, plan_budget(recipe, data))
+    budget = plan_budget(recipe, data)
+    fixing = fixing_techniques(recipe, budget)
     if fixing:
         return RatePlanned(f"auto has {nothing_to_choose(fixing)}", 0)
-    count, own = fold_count(data.train, data), recipe_budget(recipe).epochs
-    steps = choice_steps(recipe, data)
-    of_run = own * math.ceil(len(data.train) / recipe.training.batch_size)
+    count, steps = fold_count(data.train, data), choice_steps(recipe, data)
     text = (
         f"will be chosen from {', '.join(f'{rate:g}' for rate in RATES)}: {count} folds of {len(data.train)} training "
-        f"rows, {steps:,} optimizer steps before the {of_run:,} of the run"
+        f"rows, {steps:,} optimizer steps before the {budget.steps or 0:,} of the run"
     )
     return RatePlanned(text, steps)

@@ -7,8 +7,8 @@ from dataclasses import astuple
 from typing import Any
 
 from finetune.errors import ModelError
+from finetune.models.head import head_names
 from finetune.models.layers import depth_of, encoder_layers
-from finetune.models.load import head_names
 from finetune.techniques import Budget, Part, Technique, TrainingPlan, has_hook
 from finetune.techniques.rates import decay_strength, learning_rate, part_budget, scheduled_rate
 

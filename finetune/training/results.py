@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.measurement.gap import compute_gap, gap_intervals
 from finetune.measurement.scores import compute_scores, fit_temperature
-from finetune.measurement.thresholds import Threshold, scores_above
+from finetune.measurement.thresholds import Threshold, choose_thresholds, scores_above
 from finetune.models.outputs import Outputs
 from finetune.records.schema import Calibration, Checkpoint, Gap, Thresholds
 
@@ -73,15 +73,22 @@ def calibration_record(outputs: Mapping[str, Outputs], task: str) -> Calibration
 
 
 def threshold_record(
-    outputs: Mapping[str, Outputs], labels: Sequence[str], thresholds: Sequence[Threshold]
-) -> Thresholds:
-    """What thresholds of labels give.
+    outputs: Mapping[str, Outputs],
+    task: str,
+    labels: Sequence[str] | None,
+    chosen: Sequence[Threshold] | None = None,
+) -> Thresholds | None:
+    """What thresholds of labels give; None for other tasks than multi_label.
 
     Args:
         outputs: Of validation; of test, where there is one.
+        task: As above.
         labels: In the order of the logits.
-        thresholds: One for each.
+        chosen: One for each; None: they are chosen on validation.
     """
+    if task != "multi_label" or labels is None:
+        return None
+    thresholds = choose_thresholds(*outputs["validation"]) if chosen is None else chosen
     named = dict(zip(labels, thresholds, strict=True))
     return Thresholds(
         values={name: threshold.probability for name, threshold in named.items()},

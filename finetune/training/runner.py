@@ -279,10 +279,11 @@ class Run:
         """The model as plain transformers loads it, and every row's logits for later statistics."""
         if not is_main():
             return
-        served = describe_served(self.prepared, self.record.record)
-        if self.prepared.scale is not None:
-            put_into_head(self.loaded.model, self.prepared.scale)
-        save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)
+        if self.prepared.keeps_model:
+            served = describe_served(self.prepared, self.record.record)
+            if self.prepared.scale is not None:
+                put_into_head(self.loaded.model, self.prepared.scale)
+            save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)
         rows = {name: split.ids for name, split in self.prepared.data.measured_splits().items()}
         save_predictions(prediction_arrays(rows, self.outputs), self.folder.predictions)
 

@@ -15,13 +15,13 @@ from torch import Tensor
 from finetune.data.tokens import Collator
 from finetune.errors import Change, Problem, RecipeError
 from finetune.kernels.head import output_map
-from finetune.measurement.thresholds import choose_thresholds
+from finetune.models.head import HeadStart
 from finetune.models.layers import POOLING
 from finetune.models.outputs import Outputs
 from finetune.recipe import Recipe
-from finetune.records.schema import Evaluation, FinishedRecord, Thresholds
+from finetune.records.schema import Evaluation, FinishedRecord, WeightGroup
 from finetune.records.store import RunFolder
-from finetune.techniques import ModelChanges, implementations, overrides
+from finetune.techniques import ModelChanges, has_hook, implementations
 from finetune.training.building import build_model
 from finetune.training.members import device, load_member, read_members
 from finetune.training.outputs import split_outputs
@@ -54,13 +54,14 @@ def mean_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def start_problem(recipe: Recipe) -> Problem | None:
-    """What a soup of runs of this recipe loses because their heads start at random, as far as its techniques tell.
+def start_problem(recipe: Recipe, head: HeadStart) -> Problem | None:
+    """What a soup of runs of this recipe loses because their heads start at random; None where all start alike, from
+    the training rows or from the head of the checkpoint.
 
     The mean of k heads that were drawn on their own keeps about 1/k of what the encoder has learned towards each of
     them: predictions stay, confidence goes.
     """
-    if any(overrides(technique, ModelChanges.start_head) for technique in recipe.techniques.values()):
+    if head.kind != "new" or has_hook(recipe.techniques.values(), ModelChanges.start_head):
         return None
     why = (
         "each seed draws a head of its own at random. The mean of their weights predicts as they do but with less "
@@ -69,16 +70,16 @@ def start_problem(recipe: Recipe) -> Problem | None:
     return Problem(why, "techniques.head_start", changes=(SHARED_START,))
 
 
-def start_warnings(prepared: Prepared, seeds: Sequence[int]) -> list[Problem]:
-    """Build the models of two seeds, and say in which weights they differ before training.
+def start_warnings(prepared: Prepared, models: tuple[Any, Any]) -> list[Problem]:
+    """What is lost because runs do not start alike: their heads, or other weights.
 
     Args:
         prepared: Of the runs.
-        seeds: Of the runs.
+        models: Of two seeds, from `build_model`; as they are exported afterwards.
     """
-    problem = start_problem(prepared.recipe)
+    problem = start_problem(prepared.recipe, prepared.head)
     warnings = [] if problem is None else [problem]
-    one, other = (_start(prepared, seed) for seed in seeds[:2])
+    one, other = (_start(prepared, model) for model in models)
     differing = [name for name, value in one.items() if not torch.equal(value, other[name])]
     if differing:
         why = (
@@ -89,9 +90,8 @@ def start_warnings(prepared: Prepared, seeds: Sequence[int]) -> list[Problem]:
     return warnings
 
 
-def _start(prepared: Prepared, seed: int) -> dict[str, Tensor]:
+def _start(prepared: Prepared, model: Any) -> dict[str, Tensor]:
     """The weights before the first step, in the form that is exported, without the head's output map."""
-    model = build_model(prepared, seed).model
     for finish_model in implementations(prepared.recipe.techniques.values(), ModelChanges.finish_model):
         finish_model(model)
     output = output_map(model)
@@ -145,7 +145,8 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
     stopwatch, started = Stopwatch(), time.perf_counter()
     seeds = [record.seed for record in read_members(members, "soup")]
     with stopwatch.phase(MODEL):
-        starts = start_warnings(prepared, seeds)
+        first = build_model(prepared, seeds[0])
+        starts = start_warnings(prepared, (first.model, build_model(prepared, seeds[1]).model))
         model = load_member(members[0])
         model.load_state_dict(mean_weights(read_weights(members)))
     record = RecordFile(folder, stopwatch, started, None)
@@ -159,7 +160,7 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
             name: split_outputs(model, split, collate, batch_size=batch_size, device=device())
             for name, split in prepared.measured.items()
         }
-    _enter(record, prepared, model, outputs)
+    _enter(record, prepared, outputs, weight_statistics(model, first.pretrained))
     with stopwatch.phase(SAVING):
         save_model(model, prepared.encoder, describe_served(prepared, record.record), folder.model)
         rows = {name: split.ids for name, split in prepared.data.measured_splits().items()}
@@ -168,7 +169,9 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
     return record.finish(warnings)
 
 
-def _enter(record: RecordFile, prepared: Prepared, model: Any, outputs: Mapping[str, Outputs]) -> None:
+def _enter(
+    record: RecordFile, prepared: Prepared, outputs: Mapping[str, Outputs], weights: dict[str, WeightGroup]
+) -> None:
     """What was measured, as of a run that took no step."""
     task = prepared.data.task
     selected = checkpoint_record(0, 0.0, outputs, task, prepared.meter.measure)
@@ -181,24 +184,15 @@ def _enter(record: RecordFile, prepared: Prepared, model: Any, outputs: Mapping[
         train_probe=selected.train_probe,
         validation=selected.validation,
     )
-    pretrained = build_model(prepared, record.record.seed).pretrained
     record.update(
         history=[once],
         selected=selected,
         last=selected.model_copy(update={"test": None}),
         calibration=calibration_record(outputs, task),
-        thresholds=_thresholds(prepared, outputs),
-        weights=weight_statistics(model, pretrained),
+        thresholds=threshold_record(outputs, task, prepared.data.labels),
+        weights=weights,
         budget=record.record.budget.model_copy(update={"steps_done": 0}),
     )
-
-
-def _thresholds(prepared: Prepared, outputs: Mapping[str, Outputs]) -> Thresholds | None:
-    """Chosen on validation, as those of a run."""
-    labels = prepared.data.labels
-    if prepared.data.task != "multi_label" or labels is None:
-        return None
-    return threshold_record(outputs, labels, choose_thresholds(*outputs["validation"]))
 
 
 def _without_test(outputs: Mapping[str, Outputs]) -> dict[str, Outputs]:

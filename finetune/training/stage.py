@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finetune.checks.baselines import encode_targets
 from finetune.data.tokens import Collator, TrainSet
 from finetune.errors import Change, RunFailed
 from finetune.kernels.head import output_map
@@ -40,7 +41,6 @@ def run_stages(prepared: Prepared, model: Any, seed: int, device: torch.device) 
         return
     rows = TrainSet(prepared.data.train, prepared.encoder, {}, seed)
     collate = Collator(prepared.tokenizer)
-    targets = np.asarray([prepared.encoder.target(label) for label in prepared.data.train.labels])
 
     def inputs(chosen: Sequence[int]) -> dict[str, Tensor]:
         batch = collate([rows[index] for index in chosen])
@@ -51,7 +51,7 @@ def run_stages(prepared: Prepared, model: Any, seed: int, device: torch.device) 
         stage = Stage(
             technique=name,
             task=prepared.data.task,
-            targets=targets.astype(np.int64 if prepared.data.task == "single_label" else np.float64),
+            targets=encode_targets(prepared.data, prepared.data.train),
             seed=seed,
             model=model,
             inputs=inputs,

@@ -4,11 +4,9 @@ name."""
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,12 +14,13 @@ from finetune.data.tokens import Item
 from finetune.data.views import TextViews
 from finetune.errors import Problem
 from finetune.techniques import Technique, Unlabelled, UnlabelledStep, UnlabelledTargets, hook_of, overrides
+from finetune.training.batches import share
 from finetune.training.distributed import is_main
+from finetune.training.draws import STREAMS, Draws
 
 logger = logging.getLogger(__name__)
 
 FEW = 0.01  # share of the texts with any weight below which a run is told that they did nothing
-_PERMUTATIONS = {"texts": 0, "rows": 1, "pieces": 2}  # streams of draws
 
 
 class CleanModel(Protocol):
@@ -33,34 +32,6 @@ class CleanModel(Protocol):
 def learns_unlabelled(techniques: Mapping[str, Technique]) -> tuple[str, Technique] | None:
     """Name and technique that trains on unlabelled texts; two of them are a conflict."""
     return next((item for item in techniques.items() if overrides(item[1], Unlabelled.unlabelled_targets)), None)
-
-
-class Draws:
-    """An endless sequence of permutations of some rows. Any part can be had without those before it.
-
-    Args:
-        rows: How many there are.
-        seed: Of the run.
-        kind: What is drawn; each kind has a stream of its own.
-    """
-
-    def __init__(self, rows: int, seed: int, kind: str) -> None:
-        self._rows = rows
-        self._key = (seed, _PERMUTATIONS[kind])
-        self._cycle = -1
-        self._order: list[int] = []
-
-    def part(self, start: int, count: int) -> list[tuple[int, int]]:
-        """Draws number `start` to `start + count`: (permutation, row) each."""
-        return [self._draw(*divmod(number, self._rows)) for number in range(start, start + count)]
-
-    def _draw(self, cycle: int, place: int) -> tuple[int, int]:
-        if cycle != self._cycle:
-            self._cycle, self._order = (
-                cycle,
-                np.random.default_rng([*self._key, cycle]).permutation(self._rows).tolist(),
-            )
-        return cycle, self._order[place]
 
 
 class UnlabelledTexts:
@@ -101,7 +72,7 @@ class UnlabelledTexts:
         self._name = name
         self._technique = technique
         self._views = {"texts": texts, "rows": rows}
-        self._draws = {kind: Draws(len(views), seed, kind) for kind, views in self._views.items()}
+        self._draws = {kind: Draws(len(views), seed, STREAMS[kind]) for kind, views in self._views.items()}
         self._counts = {"texts": hook_of(technique, Unlabelled.unlabelled_texts)() * batch_size, "rows": batch_size}
         self._collate = collate
         self._labels = labels
@@ -128,8 +99,7 @@ class UnlabelledTexts:
         made = self._targets(draws, step, predict)
         count, parts = len(draws["texts"]), len(batches) * self._world
         for index, batch in enumerate(batches):
-            part = index * self._world + self._rank
-            chosen = slice(math.ceil(part * count / parts), math.ceil((part + 1) * count / parts))
+            chosen = share(count, index * self._world + self._rank, parts)
             items = self._views["texts"].altered(draws["texts"][chosen])
             features = self._collate([{**item, "labels": 0} for item in items])
             del features["labels"]

@@ -132,7 +132,7 @@ def plan_compare(
     experiment.announce_data(listener)
     for text in decided:
         listener.notice(text)
-    for text in soup_warnings(final, fitted):
+    for text in soup_warnings(final, fitted, experiment.first_data()):
         listener.notice(text, "warning")
     return experiment
 

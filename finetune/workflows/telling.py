@@ -35,7 +35,7 @@ class ListenerCallback(TrainerCallback):
             self._listener.run_ended(self._running)
             self._running = None
 
-    def for_fit(self, title: str, done: int, total: int) -> ListenerCallback:
+    def for_fit(self, title: str, done: int, total: int, of_run: int) -> ListenerCallback:
         """For one of the trainings that choose a learning rate."""
         return FitCallback(f"{self._title}, {title}", self._measure, self._listener)
 

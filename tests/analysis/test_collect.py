@@ -224,6 +224,12 @@ def test_records_of_different_schema_versions_are_refused(tmp_path: Path) -> Non
     assert "schema version 2; this program reads version 1" in told
 
 
+@pytest.mark.parametrize("key", ["validation", "test", "unlabelled"])
+def test_rows_that_were_moved_are_the_same_rows(tmp_path: Path, key: str) -> None:
+    here, elsewhere = ({"data": {key: f"{folder}/rows.csv"}} for folder in ("here", "elsewhere"))
+    assert len(collect(loose(tmp_path, Run("none", recipe=here), Run("strong", recipe=elsewhere)))[0][0].runs) == 2
+
+
 def test_folds_and_seeds_and_names_may_differ(tmp_path: Path) -> None:
     runs = [
         Run(name, seed, fold, fingerprint=f"f{fold}") for name in ("none", "l") for seed in (0, 1) for fold in (0, 1)

@@ -56,6 +56,21 @@ def test_a_dict_has_the_keys_of_a_file(write_recipe: Write) -> None:
     assert resolve({**sections, "name": "mine"}).recipe.name == "mine"
 
 
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"choices": "auto"}, "choices"),
+        ({"choices": {"origin": "mine.yaml", "rules": {"more": {"when": {}}}}}, "choices.rules.more.because"),
+        ({"decisions": {"rule": "more"}}, "decisions"),
+        ({"decisions": [5]}, "decisions.0"),
+    ],
+)
+def test_a_damaged_record_of_what_a_preset_chose_is_a_problem_by_key(part: dict[str, Any], place: str) -> None:
+    problem = only_problem_of({**MINIMAL, **part})
+    assert problem.key == next(iter(part))
+    assert f"expected what Recipe.to_dict writes: {place}: " in problem.why
+
+
 def test_a_dict_is_not_changed() -> None:
     given: dict[str, Any] = {**MINIMAL, "name": "mine", "techniques": {"dropout": {"hidden": 0.2}}}
     resolve(given, overrides={"techniques.dropout.hidden": 0.3, "data.text": "t"})

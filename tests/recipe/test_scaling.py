@@ -12,7 +12,7 @@ import pytest
 
 from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
-from finetune.recipe import apply_rules, recipe_budget, resolve
+from finetune.recipe import apply_rules, find_budget_problems, recipe_budget, resolve
 from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.label_smoothing import LabelSmoothing
@@ -264,3 +264,16 @@ def test_overrides_that_write_a_rule_beside_a_value_are_refused(write_recipe: Wr
 def test_a_technique_named_like_a_rule_is_unknown(write_recipe: Write) -> None:
     with refuses(RecipeError, match="techniques.by_rows: unknown technique"):
         resolve(str(write_recipe(techniques={"by_rows": 3})), overrides=["techniques.l2.strength=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("technique", "model", "key"),
+    [("match", {}, "techniques.match"), ("head_start", {"head": "kept"}, "model.head")],
+)
+def test_what_a_size_turns_on_is_checked_as_what_is_always_on(technique: str, model: dict[str, str], key: str) -> None:
+    """On below 500 rows, and off at the 1,000 of a recipe whose data is not read yet."""
+    sections = {"model": {"id": "m", **model}, "data": {"source": "d.csv"}}
+    recipe = resolve(sections, {"mine": {technique: {"by_rows": {"from 0": {}, "from 500": "off"}}}}).recipe
+    assert find_budget_problems(recipe, recipe_budget(recipe)) == []
+    small = apply_rules(recipe, 48, 2)
+    assert [problem.key for problem in find_budget_problems(small, recipe_budget(small))] == [key]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from finetune.errors import DataError, ModelError
 from finetune.techniques import AugmentSources, contextual
 from finetune.techniques.contextual import Contextual, choose_words, draw_word
+from finetune.techniques.helper_models import load_part, load_weights
 from tests.conftest import MARKS, SPECIAL, WORDS, save_tiny_model
 from tests.raising import refuses
 from tests.running import assert_same_weights, clean_items, train
@@ -256,6 +259,22 @@ def test_a_checkpoint_without_a_trained_head_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_refused_with_what_to_type(model: str, masked: Path, tmp_path: Path) -> None:
     with refuses(ModelError, match=rf"techniques\.contextual\.model: '{model}' cannot be loaded: .*NAME_OR_FOLDER"):
         Contextual(model=model).augmenter(sources(TEXTS, tmp_path, masked))
+
+
+@pytest.mark.parametrize("load", [partial(load_part, "AutoConfig"), partial(load_weights, "AutoModelForMaskedLM")])
+def test_code_of_a_checkpoint_is_never_run_nor_asked_for(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers asks at the terminal whether to run it, unless it is told not to."""
+    settings = {"model_type": "own", "auto_map": {name: f"own.Own{name}" for name in ("AutoConfig", "AutoModel")}}
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w').close()\n", encoding="utf-8")
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+    with refuses(ModelError, match="cannot be loaded"):
+        load(str(tmp_path), "techniques.contextual.model", contextual.ANOTHER_MODEL)
+    assert not asked
+    assert not (tmp_path / "was-run").exists()
 
 
 @pytest.mark.parametrize("texts", [[""], ["😀 12", "not never"]])

@@ -349,4 +349,9 @@ def test_cost_and_warning_go_by_the_rows() -> None:
     assert Contrast().warnings(budget(2000)) == []
     [warning] = Contrast().warnings(budget(2001))
     assert warning.changes[0].settings == {".most": 4002}
+    assert Contrast(per_row=20).warnings(budget(100)) == []
+    [bound] = Contrast(per_row=20).warnings(budget(1000))
+    assert (bound.key, bound.found, bound.changes[0].settings) == (".per_row", 20, {".most": 20_000})
+    assert "20 pairs per training row are 20,000 of 1,000 rows, and most keeps 2,000 of them, 2 per row" in bound.why
+    assert Contrast(per_row=20, most=20_000).warnings(budget(1000)) == []
     assert Contrast(most=3).effect(budget(50)) == "2 pairs in 1 steps before fine-tuning"

@@ -17,6 +17,7 @@ from transformers import AutoConfig
 
 from finetune.errors import ModelError, RecipeError
 from finetune.kernels.head import output_map
+from finetune.models import head as model_head
 from finetune.models.load import build_without_weights
 from finetune.models.pooling_layer import HEADS
 from finetune.recipe import resolve
@@ -33,9 +34,10 @@ from finetune.techniques.head_start import (
     softened,
     spread_rows,
 )
-from finetune.training.head import refuse_unknown_head
+from finetune.training.head import described_head, refuse_unknown_head
 from tests.conftest import WORDS, write_csv
 from tests.interrupting import interrupted_and_resumed
+from tests.raising import typed
 from tests.running import clean_items
 from tests.techniques.models import loaded, tiny_folder, without_weights
 from tests.techniques.watching import Spy, watch
@@ -379,6 +381,24 @@ def test_a_head_without_a_bias_is_refused_by_name() -> None:
 def test_head_first_does_the_same_in_another_way(write_recipe: Write) -> None:
     with pytest.raises(RecipeError, match="cannot be used with head_first: both fit the head to the frozen encoder"):
         resolve(str(write_recipe(techniques={"head_first": {}, "head_start": {}})))
+
+
+def test_what_is_told_of_a_kept_head_says_that_it_is_replaced() -> None:
+    kept, new = model_head.HeadStart((1, 0), "as set"), model_head.HeadStart(None, "as set")
+    assert described_head({}, kept) == kept
+    assert described_head({"head_start": HeadStart()}, new) == new
+    told = described_head({"head_start": HeadStart()}, kept)
+    assert told.notes == ["model.head: reordered: as set; techniques.head_start then replaces the outputs"]
+    assert told.rows == kept.rows
+
+
+def test_a_head_that_is_to_be_kept_cannot_be_replaced(write_recipe: Write) -> None:
+    recipe, overrides = write_recipe(techniques={"head_start": {}}), ["model.head=kept"]
+    with pytest.raises(RecipeError, match=r"model\.head: does nothing beside techniques\.head_start") as refused:
+        resolve(str(recipe), overrides=overrides)
+    assert "Try: --set model.head=auto, or --set techniques.head_start=off" in typed(refused.value)
+    resolve(str(recipe), overrides=[*overrides, "techniques.head_start=off"])
+    resolve(str(recipe), overrides=["model.head=auto"])
 
 
 @pytest.mark.parametrize("settings", [{"scale": 0.0}, {"scale": 1.1}, {"rows": 9}, {"folds": 1}, {"folds": 21}])

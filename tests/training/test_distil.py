@@ -152,6 +152,22 @@ def test_the_job_reads_the_unlabelled_texts_of_the_data(ensembles: Make, tmp_pat
     assert (tmp_path / "student" / "model" / "model.safetensors").is_file()
 
 
+def test_warnings_of_a_student_are_those_of_its_own_rows(tmp_path: Path, tiny_model: Path) -> None:
+    """24 rows in batches of 8 are 150 steps, and with 120 further texts 900: no longer few."""
+    pool = write_csv(tmp_path / "pool.csv", ["text"], [(text,) for text, _ in labelled_texts(120, start=500)])
+    recipe = prepared_for("single_label", tmp_path, tiny_model).recipe
+    of_pool = recipe.data.model_copy(update={"unlabelled": str(pool)})
+    of_50 = recipe.training.model_copy(update={"epochs": 50})
+    prepared = prepare(recipe.model_copy(update={"data": of_pool, "training": of_50}))
+    assert {"data.unlabelled", "training.epochs"} <= {problem.key for problem in prepared.warnings}
+    rows = student_rows(prepared.data, prepared.data.unlabelled)
+    student = distilled(prepared, rows, np.full((len(rows), 2), 0.5, np.float32), 2)
+    assert student.budget.steps == 900
+    assert not {"data.unlabelled", "training.epochs"} & {problem.key for problem in student.warnings}
+    alone = distilled(prepared, student_rows(prepared.data), np.full((24, 2), 0.5, np.float32), 2)
+    assert {"data.unlabelled", "training.epochs"} <= {problem.key for problem in alone.warnings}
+
+
 # --- the loss --------------------------------------------------------------------------------------------------
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -0.3]])

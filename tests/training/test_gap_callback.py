@@ -356,6 +356,10 @@ def test_a_model_that_is_no_sequence_classifier_is_refused(tiny_model: Path, tmp
     with refuses(ModelError, match=r"Linear has no config.num_labels"):
         GapCallback(trainer)
     trainer.model = plain
+    plain.config.problem_type = "multi_label"
+    with refuses(ModelError, match=r"problem_type is 'multi_label', which is none of single_label_classification, "):
+        GapCallback(trainer)
+    plain.config.problem_type = None
     callback = GapCallback(trainer)
     plain.classifier = torch.nn.Sequential(plain.classifier, torch.nn.Unflatten(-1, (1, -1)))
     with refuses(ModelError, match="one prediction for each row"):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,18 @@ from transformers import TrainerCallback
 
 from finetune.data.load import load_data
 from finetune.errors import RecipeError, RunFailed
-from finetune.experiments.executors import EXECUTORS
+from finetune.experiments.executors import EXECUTORS, execution
+from finetune.experiments.jobs import Event
 from finetune.recipe import RATES, resolve
 from finetune.records.store import RunFolder, read_record
 from finetune.reports.run_content import run_facts
+from finetune.training import rate_choice
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.rate_choice import prepared_fit
 from finetune.training.rate_decision import Outcome, decide, refuse_divergence
 from finetune.training.rate_folds import Fit, choice_steps, plan_fits, rate_problems, row_passes
 from finetune.training.runner import run_seed
+from tests.analysis.making import Run, write_run
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
 from tests.experiments.inline import REFERENCE
@@ -278,7 +282,7 @@ class Steps(TrainerCallback):
         self.of_run = 0
         self.of = "run"
 
-    def for_fit(self, title: str, done: int, total: int) -> TrainerCallback:
+    def for_fit(self, title: str, done: int, total: int, of_run: int) -> TrainerCallback:
         outer = self
 
         class Fits(TrainerCallback):
@@ -330,28 +334,62 @@ def test_an_interrupted_choice_goes_on_and_a_finished_one_is_not_repeated(
     prepared, folder = prepare(resolve(str(recipe)).recipe), RunFolder(tmp_path / "cut")
 
     class InterruptIn(Steps):
-        def for_fit(self, title: str, done: int, total: int) -> TrainerCallback:
-            return InterruptAt(5) if done == fit * 6 else super().for_fit(title, done, total)
+        def for_fit(self, title: str, done: int, total: int, of_run: int) -> TrainerCallback:
+            return InterruptAt(5) if done == fit * 6 else super().for_fit(title, done, total, of_run)
 
     killed(KILLER, [recipe, folder.path])
     assert read_record(folder.record_path).status == "running"
     with pytest.raises(KeyboardInterrupt):
         run_seed(prepared, 0, folder, [InterruptIn()], resume=True)
     assert read_record(folder.record_path).status == "interrupted"
+    kept = {path.name for path in (folder.path / "learning_rate" / f"{SLOW:g}-fold0").iterdir()}
+    assert kept == {"run.json", "predictions.npz"}, "nobody needs its model, or its rows"
     first = Steps()
     with monkeypatch.context() as patch:
         patch.setattr("finetune.training.runner.build_model", _raise_interrupt_once())
         with pytest.raises(KeyboardInterrupt):
             run_seed(prepared, 0, folder, [first], resume=True)
-    assert first.of_fits < (6 - fit) * 8, (
-        "what was complete is not repeated, nor the first epoch of the one that was not"
-    )
+    whole_fits = 4 - fit  # of 6 steps each
+    assert first.of_fits == whole_fits * 6 - 3, "neither what was complete is repeated, nor the epoch that was"
     second = Steps()
     resumed = run_seed(prepared, 0, folder, [second], resume=True)
     assert second.of_fits == 0
     assert resumed.time.resumed == 3
     assert timeless(resumed) == timeless(whole)
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_damaged_training_of_the_choice_is_said_and_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(write_run(tmp_path / "5e-05-fold0", Run()))
+    assert rate_choice._finished(folder) == folder.read()
+    folder.predictions.write_bytes(folder.predictions.read_bytes()[:90])
+    assert rate_choice._finished(folder) is None
+    assert not folder.path.exists()
+    assert "predictions.npz: cannot be read" in caplog.text
+    assert "is done again" in caplog.text
+
+
+def test_a_damaged_choice_is_said_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / rate_choice.RESULT
+    assert rate_choice._read(path) is None
+    assert not caplog.text, "there was none"
+    for damage in ("{", "[]", '{"value": 5e-5}'):
+        path.write_text(damage, encoding="utf-8")
+        assert rate_choice._read(path) is None
+        assert f"{path}: cannot be read: " in caplog.text
+        caplog.clear()
+
+
+def test_progress_counts_the_steps_of_the_choice_and_of_the_run_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "SECONDS_BETWEEN_STEPS", -1.0)
+    events: list[Event] = []
+    reporter = execution._reporter("key", events.append)
+    fit = reporter.for_fit("learning rate 5e-5, fold 2", 12, 48, 24)  # two folds: of 48 rows the run has all
+    fit.on_step_end(None, SimpleNamespace(global_step=2, max_steps=12), None)
+    reporter.on_step_end(None, SimpleNamespace(global_step=1, max_steps=24), None)
+    assert [(event.step, event.steps) for event in events] == [(14, 72), (49, 72)]
 
 
 KILLER = f"""

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from finetune.errors import OutputError, RecipeError
+from finetune.models.head import HeadStart
 from finetune.recipe import Recipe, resolve
 from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
+from finetune.training.building import build_model
 from finetune.training.prepare import Prepared, prepare
 from finetune.training.runner import run_seed
 from finetune.training.soup import make_soup, mean_weights, start_problem, start_warnings
@@ -96,20 +99,27 @@ def test_adapters_are_averaged_as_they_are_exported(write_recipe: Write, tmp_pat
 
 
 def test_heads_that_start_at_random_are_warned_of_and_what_avoids_them_is_named(write_recipe: Write) -> None:
-    problem = start_problem(recipe_of(write_recipe()))
+    recipe = recipe_of(write_recipe())
+    problem = start_problem(recipe, HeadStart(None))
     assert problem is not None
     assert problem.key == "techniques.head_start"
     assert "less confidence" in problem.for_command_line()
     assert "add 'head_start: {}'" in problem.for_command_line()
+    kept = HeadStart((1, 0), "of the checkpoint")
+    assert start_problem(recipe, kept) is None, "a head that every seed takes from the checkpoint is not random"
+
+
+def models_of(prepared: Prepared) -> tuple[Any, Any]:
+    return build_model(prepared, 0).model, build_model(prepared, 1).model
 
 
 def test_runs_that_start_alike_are_not_warned_of(start: Prepared) -> None:
-    assert start_warnings(start, [0, 1]) == []
+    assert start_warnings(start, models_of(start)) == []
 
 
 def test_other_weights_that_are_drawn_at_random_are_found_and_named(write_recipe: Write) -> None:
     prepared = prepare(recipe_of(write_recipe(), {"mine": {"head_start": {}, "reinit": {"layers": 1}}}))
-    (warning,) = start_warnings(prepared, [0, 1])
+    (warning,) = start_warnings(prepared, models_of(prepared))
     assert "(bert.encoder.layer.1" in warning.why
 
 

@@ -75,7 +75,8 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
 
         Args:
             before: Steps that the choice of a learning rate has done before.
-            total: Steps of the whole choice, where this is one of its trainings, whose evaluations nobody is told.
+            total: Steps of the choice and of the run that follows it, where this is one of the trainings of the choice,
+                whose evaluations nobody is told.
         """
 
         def __init__(self, before: int = 0, total: int | None = None) -> None:
@@ -83,10 +84,10 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
             self._before = before
             self._total = total
 
-        def for_fit(self, title: str, done: int, total: int) -> Reporter:
+        def for_fit(self, title: str, done: int, total: int, of_run: int) -> Reporter:
             """Counts the steps of the choice and those of the run as one."""
             self._before = total
-            return Reporter(done, total)
+            return Reporter(done, total + of_run)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if time.monotonic() - self._sent > SECONDS_BETWEEN_STEPS:
@@ -98,9 +99,7 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
                 send(replace(self._event("evaluated", state), scores=split_scores(kwargs["metrics"])))
 
         def _event(self, kind: str, state: Any) -> Event:
-            if self._total is None:
-                return Event(kind, key, self._before + state.global_step, self._before + state.max_steps)
-            own = state.max_steps * 3 // 2  # of the run that follows: it has a third more rows, of three folds
-            return Event(kind, key, self._before + state.global_step, self._total + own)
+            total = self._before + state.max_steps if self._total is None else self._total
+            return Event(kind, key, self._before + state.global_step, total)
 
     return Reporter()

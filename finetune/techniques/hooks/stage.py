@@ -61,7 +61,13 @@ class Stage:
 
 
 class FirstStage:
-    """Called once per run, before the head is started; not when a run is resumed from a checkpoint."""
+    """Called once per run, before the head is started; not when a run is resumed from a checkpoint.
+
+    It trains the classifier as the techniques prepared it: with its frozen layers, adapters and dropout, on labels.
+    `ModelChanges.adaptation` is another thing: it trains the checkpoint by its own head for masked words before a
+    technique touches it, and what `pretrained` means to other techniques is its result. A run that is resumed needs
+    that result again, so it is kept in the cache; that of a stage lies in the checkpoint.
+    """
 
     def before_training(self, stage: Stage) -> None:
         """Train the model in place. Several techniques act in the order of the preset.
