@@ -14,7 +14,7 @@ from pathlib import Path
 
 from finetune.data.arrow_files import read_parquet
 from finetune.data.compressed import SUFFIXES as COMPRESSED
-from finetune.data.compressed import data_suffix, is_compressed
+from finetune.data.compressed import data_suffix, is_archive, is_compressed
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
@@ -125,10 +125,11 @@ def named_reader(name: str | None) -> Reader | None:
 
 def find_reader(path: Path, named: str | None = None) -> Reader | None:
     """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or
-    of a file or folder that one recognises."""
+    of a file or folder that one recognises. None for a folder or archive where a reader of files is named: it is that
+    of the files in it."""
     chosen = named_reader(named)
-    if chosen is not None and not (path.is_dir() and chosen.suffixes):
-        return chosen
+    if chosen is not None:
+        return None if chosen.suffixes and (path.is_dir() or is_archive(path)) else chosen
     readers = known_readers().values()
     suffix = "" if path.is_dir() else data_suffix(path)
     able = (reader for reader in readers if reader.streams or not is_compressed(path))

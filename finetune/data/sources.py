@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
@@ -30,18 +31,29 @@ def read_sources(section: DataSection) -> dict[str, Table]:
     source = locate(section.source, "data.source")
     files = {**_files_of(source, section), **extra}
     readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
-    on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
-    of_column = ("split_names",) if section.split_column is not None else ()  # its values are names of splits, too
-    acting = {*on_hub, *of_column, *(key for reader in readers.values() for key in reader.settings)}
+    of_source = [readers[path] for split, paths in files.items() if split not in extra for path in paths]
+    others = [readers[path] for paths in extra.values() for path in paths]
     if section.unlabelled is not None:
-        acting |= {*_reader_of(_extra_file(section, "unlabelled"), section).settings} - {"split_names"}
-    _refuse_idle_settings(section, acting)
-    tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
+        others.append(_reader_of(_extra_file(section, "unlabelled"), section))
+    _refuse_idle_settings(section, _acting(section, source, of_source, others))
+    alone = section.model_copy(update={"split_names": {}})  # for what is one table, whatever the source is
+    whole = section if section.split_column is None else alone  # the names are values of that column
+    tables = read_hub_set(source.name, whole) if isinstance(source, HubName) else {}
     for split, paths in files.items():
-        tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
+        tables |= _read_parts(split, {path: readers[path] for path in paths}, alone if split in extra else whole)
     for table in tables.values():
         _require_rows(table)
     return _name_alone(_labelled(tables, section))
+
+
+def _acting(
+    section: DataSection, source: Path | HubName, of_source: Sequence[Reader], others: Sequence[Reader]
+) -> set[str]:
+    """Keys of `data` that change how a file is read; `split_names` is about the source, or about its split column."""
+    acting = {key for reader in others for key in reader.settings} - {"split_names"}
+    acting |= {key for reader in of_source for key in reader.settings}
+    acting |= {*HUB_SETTINGS} if isinstance(source, HubName) else set()
+    return acting if section.split_column is None else acting | {"split_names"}
 
 
 def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
@@ -114,7 +126,7 @@ def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
     if not isinstance(path, HubName) and is_archive(path) and find_reader(path, section.format) is None:
-        files = split_files(path)
+        files = split_files(path, section.format)
         if list(files) == ["all"]:
             return files["all"][0]
     is_folder = not isinstance(path, HubName) and (path.is_dir() or is_archive(path))
@@ -134,7 +146,7 @@ def _files_of(source: Path | HubName, section: DataSection) -> dict[str, list[Pa
         return {}
     is_folder = is_archive(source) or source.is_dir()
     by_split = is_folder and find_reader(source, section.format) is None
-    return split_files(source) if by_split else {"all": [source]}
+    return split_files(source, section.format) if by_split else {"all": [source]}
 
 
 def _reader_of(path: Path, section: DataSection) -> Reader:
