@@ -6,7 +6,7 @@ with several `{"choices": […]}`; each annotator has a row, the newest first; c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
@@ -14,13 +14,13 @@ from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_tab
 from finetune.data.formats.base import (
     Export,
     as_json,
-    cells_of,
     choose_question,
     first_cells,
     holds,
     lone,
     object_of,
     rows_of,
+    text_columns,
 )
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -52,14 +52,14 @@ def _is_flat(table: Table) -> bool:
 
 def _with_choices(table: Table) -> list[str]:
     """Columns in which a cell is `{"choices": […]}`, as an object or as text."""
-    return [name for name in table.columns if _may_hold_choices(table, name) and _holds_choices(cells_of(table, name))]
+    return [name for name in table.columns if _may_hold_choices(table, name) and _holds_choices(table.columns[name])]
 
 
 def _may_hold_choices(table: Table, name: str) -> bool:
     return any(isinstance(cell, str | dict) for cell in first_cells(table, name))
 
 
-def _holds_choices(cells: Sequence[Any]) -> bool:
+def _holds_choices(cells: Iterable[Any]) -> bool:
     return any(
         (isinstance(cell, dict) and set(cell) == {"choices"})
         or (isinstance(cell, str) and cell.startswith('{"choices":') and isinstance(as_json(cell), dict))
@@ -142,7 +142,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
         cells = {name: cell for name, cell in group[0].items() if name not in (control, *ABOUT)}
         votes = [vote for row in group if (vote := _vote(row.get(control), table, control)) is not None]
         items.append(Item(cells, votes, rows=len(group)))
-    texts = [name for name in table.columns if name not in (control, "id", *ABOUT) and holds(table, name, str)]
+    texts = text_columns(table, (control, "id", *ABOUT))
     return annotated_table(table, "an export of Label Studio", items, control, section, lone(texts))
 
 
