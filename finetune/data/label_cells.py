@@ -108,9 +108,12 @@ def parse_name(cell: Any) -> str:
     if isinstance(cell, list | dict):
         several = Change(settings={"data.task": "multi_label"}, note="for lists of labels")
         raise CellError("is not a single label", several)
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+    return cell_name(cell)
+
+
+def cell_name(cell: Any) -> str:
+    """A cell as a text: whole numbers without a fraction, and no spaces around it."""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
 
 
 def _parse_names(cell: Any, separator: str) -> list[str]:

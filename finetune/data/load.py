@@ -144,7 +144,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
     splits = {name: rows.unpacked() for name, rows in splits.items()}
     _refuse_empty(splits, dropped)
-    labels = label_names(section, splits, source.task, source.declared, notes, warnings)
+    labels = label_names(section, splits, source.task, source.declared, notes)
     notes += [*source.counts, rows_note(source.read, splits, dropped)]
     return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
 

@@ -196,6 +196,11 @@ def pack(values: Sequence[Any]) -> Sequence[Any]:
     return pyarrow.array(values, pyarrow.large_string())
 
 
+def packed(values: Sequence[Any]) -> Column:
+    """A column of these values, in chunks as `pack` makes them."""
+    return Column([pack(values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)])
+
+
 def kind_of(value: Any) -> str:
     """What a cell is, in words; cells of one column must be of one kind. Empty cells are "nothing"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from finetune.data.rows import label_identity
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -163,9 +164,5 @@ def _account(source: Table, tool: str, items: Sequence[Item], decided: _Decided,
 
 def _agreement(votes: Sequence[Any]) -> float:
     """The fraction of pairs of annotators that said the same."""
-    pairs = list(combinations([_identity(vote) for vote in votes], 2))
+    pairs = list(combinations([label_identity(vote) for vote in votes], 2))
     return sum(first == second for first, second in pairs) / len(pairs)
-
-
-def _identity(vote: Any) -> Hashable:
-    return frozenset(vote) if isinstance(vote, list) else vote

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
-from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of
+from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of, text_columns
 from finetune.data.label_cells import NO_COMMAS, CellError, is_blank, read_list
 from finetune.data.table import Table
 from finetune.errors import DataError
@@ -90,7 +90,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
         statuses = _as_list(row.get(f"{question}{ANSWERS}.status"), table)
         paired = list(zip(given, [*statuses, *[None] * len(given)], strict=False))
         items.append(_item({name: cell for name, cell in row.items() if name not in about}, paired))
-    texts = [name for name in table.columns if name not in about and name != "id" and holds(table, name, str)]
+    texts = text_columns(table, {*about, "id"})
     return annotated_table(table, "records of Argilla", items, question, section, lone(texts))
 
 

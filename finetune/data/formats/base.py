@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,11 @@ def as_json(cell: Any) -> Any:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
+
+
+def text_columns(table: Table, apart: Collection[str]) -> list[str]:
+    """The columns that hold texts, beside those whose meaning is known."""
+    return [name for name in table.columns if name not in apart and holds(table, name, str)]
 
 
 def lone(names: Sequence[str]) -> str | None:

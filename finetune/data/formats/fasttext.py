@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finetune.data.encoding import TextFile, open_text
-from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.data.table import Table, packed
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -61,15 +61,11 @@ def read_fasttext(path: Path, section: DataSection) -> Table:
     cells = [names[0] for names in labels] if alone else labels
     return Table(
         str(path),
-        {"text": _packed(texts), "label": _packed(cells)},
+        {"text": packed(texts), "label": packed(cells)},
         notes=[*file.notes, note],
         warnings=file.warnings,
         dropped=dropped,
     )
-
-
-def _packed(cells: list[str] | list[list[str]]) -> Column:
-    return Column([pack(list(cells[start : start + CHUNK])) for start in range(0, len(cells), CHUNK)])
 
 
 def _is_label(token: str) -> bool:

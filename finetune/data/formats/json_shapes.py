@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
-from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
@@ -20,7 +20,7 @@ def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     parts = {name: part for name, part in content.items() if isinstance(part, list | dict)}
-    usual = [name for name in parts if any(name.lower() in names for names in SPLIT_NAMES.values())]
+    usual = [name for name in parts if name.lower() in KNOWN_SPLITS]
     named = [name for name in section.split_names.values() if name in parts]
     has_train = any(name.lower() in SPLIT_NAMES["train"] for name in usual)
     return parts if named or has_train or len(usual) > 1 else None

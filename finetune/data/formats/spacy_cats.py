@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, as_json, first_cells, holds, lone, may_be_label, rows_of
+from finetune.data.formats.base import Export, as_json, first_cells, lone, may_be_label, rows_of, text_columns
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
@@ -54,7 +54,7 @@ def _read(table: Table, section: DataSection) -> Table:
         sizes[len(flags or {})] += 1
         cells = {name: cell for name, cell in row.items() if name != column}
         items.append(Item(cells, [_names(flags, f"{table.origin} row {number}", column)] if flags else []))
-    texts = [name for name in table.columns if name != column and holds(table, name, str)]
+    texts = text_columns(table, [column])
     found = annotated_table(table, f"texts with {column} of spaCy", items, column, section, lone(texts))
     most = max(sizes)
     fewer = sum(count for size, count in sizes.items() if 0 < size < most)
