@@ -51,6 +51,7 @@ CODE = (
     "data/table.py",
     "data/token_cache.py",
     "data/tokens.py",
+    "data/votes.py",
     "errors.py",
     "measurement/beyond_chance.py",
     "measurement/gap.py",

@@ -72,6 +72,7 @@ def extract_rows(
         pick(RowNumbers(len(texts)), keep) if table.numbers is None else [str(table.number(i)) for i in keep],
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
+        None if table.votes is None else [table.votes[i] for i in keep],
     )
 
 

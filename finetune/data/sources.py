@@ -77,9 +77,23 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
             found=section.annotations,
         )
     found = {split: plain_table(table, exports[split], section) for split, table in tables.items()}
+    _refuse_single_votes(next(iter(found.values())), section)
     for table in found.values():
         _require_rows(table)
     return unwrap_single(found, section)
+
+
+def _refuse_single_votes(train: Table, section: DataSection) -> None:
+    """Raises:
+    DataError: `data.annotations` is soft, and no training text has several annotators.
+    """
+    if section.annotations == "soft" and not any(len(votes) > 1 for votes in train.votes or ()):
+        raise DataError(
+            f"no text of {train.origin} has several annotators, whose distribution could be learned.",
+            Change(settings={"data.annotations": "majority"}),
+            key="data.annotations",
+            found=section.annotations,
+        )
 
 
 def _read_texts(name: str, section: DataSection) -> Table:

@@ -75,10 +75,10 @@ class DataSection(Section):
         description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by "
         "suffix and content.",
     )
-    annotations: Literal["majority", "first", "all"] = Field(
+    annotations: Literal["majority", "first", "all", "soft"] = Field(
         "majority",
         description="Label of a text that several annotators labelled, in exports of annotation tools: the most "
-        "frequent (ties are left out), the first, or a row for each.",
+        "frequent (ties are left out), the first, or a row for each; soft trains on the distribution of their labels.",
     )
     texts: str | None = Field(
         None, description="File with the texts, joined by id, for exports that hold ids only (Potato)."
