@@ -182,6 +182,7 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
         problem = _problem(reading, first, last, cells)
         if problem is not None or isinstance(cells, csv.Error):
             _doubt(reading)
+            _refuse_lone_cr(reading, first)
             reading.bad.add(problem or "")
             reading.lines["left out"] += last + 1 - first
             continue
@@ -293,6 +294,24 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
     if file.damaged and any(UNREADABLE.search(cell) for cell in cells):
         return Problem(f"{file.path} line {first}: holds bytes that are not {file.encoding} text.")
     return None
+
+
+def _refuse_lone_cr(reading: _Reading, line: int) -> None:
+    """Raises:
+    DataError: The row, or the one above it, ends with CR where others end with LF: both may be halves of one row.
+    """
+    file = reading.file
+    if not file.has_lone_cr:
+        return
+    start = max(0, line - 2)
+    for number, text in enumerate(islice(file.lines(newline=""), start, line), start=start + 1):
+        if text.endswith("\r"):
+            mended = file.path.with_name(f"{file.path.stem}-mended{file.path.suffix}").name
+            raise DataError(
+                f"{file.path} line {number}: ends with a carriage return alone (CR), where other lines of the file end "
+                "with LF. Inside a text it must be in quotes, or a space.",
+                Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {file.path} > {mended}", note="makes it a space"),
+            )
 
 
 def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:

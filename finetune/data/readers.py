@@ -32,8 +32,8 @@ from finetune.errors import Change, DataError, FinetuneError, suggest
 from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
-# Suffixes of other files, so that `mine/rows.xls` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".xls", ".arrow", ".md", *COMPRESSED)
+# Suffixes of other files, so that `mine/rows.md` is a missing file and not the name of a set on the hub.
+OTHER_FILES = (".arrow", ".md", *COMPRESSED)
 
 OF_DELIMITED = ("delimiter", "encoding", "quoting", "quote_char", "escape", "comment", "header", "columns")
 
@@ -88,11 +88,11 @@ READERS: dict[str, Reader] = {
         streams=True,
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
-    "Excel": Reader(read_excel, (".xlsx", ".xlsm"), settings=("split_names",)),
+    "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
     "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
     "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",), streams=True),
     "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
-    "DocBin": Reader(read_docbin, (".spacy",)),
+    "DocBin": Reader(read_docbin, (".spacy",), streams=True),
     "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune.data.compressed import open_bytes
 from finetune.data.formats.annotations import Item, annotated_table
 from finetune.data.formats.base import Export, as_json, first_cells, lone, may_be_label, rows_of, text_columns
 from finetune.data.table import Table
@@ -97,7 +98,10 @@ def read_docbin(path: Path, _: DataSection) -> Table:
             Change(text='save the texts as JSON lines: {"text": doc.text, "cats": doc.cats}'),
         ) from error
     try:
-        docs = list(DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))
+        with open_bytes(path) as file:
+            docs = list(DocBin().from_bytes(file.read()).get_docs(spacy.blank("xx").vocab))
+    except DataError:
+        raise
     except Exception as error:  # whatever msgpack, zlib and spaCy raise of a damaged file
         raise DataError(f"{path}: is no DocBin that spaCy can read: {first_line(error)}.") from error
     if not any(doc.cats for doc in docs):
