@@ -66,8 +66,8 @@ class DataSection(Section):
     source: str = Field(
         min_length=1,
         description="A .csv, .tsv, .json, .jsonl, .parquet, .xlsx or .xls file, or the export of an annotation tool, "
-        "also as .gz, .bz2, .xz or .zst; a folder or .zip with train, validation and test files; a folder with one file a "
-        "text, or saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        "also as .gz, .bz2, .xz or .zst; a folder or .zip with train, validation and test files; a folder with one "
+        "file a text, or saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
     )
     format: str | None = Field(
         None,

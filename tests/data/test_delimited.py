@@ -71,10 +71,8 @@ def test_a_carriage_return_inside_a_text_is_named_and_makes_no_rows_of_halves(wr
 
 def test_quoted_carriage_returns_and_files_that_end_lines_so_are_read(write: Write) -> None:
     quoted = write(["text,label", '"one\rtwo",pos', "three,neg"])
-    assert list(next(iter(read_sources(DataSection(source=str(quoted))).values())).columns["text"]) == [
-        "one\rtwo",
-        "three",
-    ]
+    (table,) = read_sources(DataSection(source=str(quoted))).values()
+    assert texts(table) == ["one\rtwo", "three"]
     assert len(only(write(["text,label", *(",".join(row) for row in ROWS)], "old.csv", end="\r"))) == 40
 
 
