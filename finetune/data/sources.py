@@ -7,7 +7,7 @@ from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
-from finetune.data.formats.exports import EXPORTS, find_export, plain_table
+from finetune.data.formats.exports import EXPORTS, find_export, plain_table, text_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
 from finetune.data.formats.single_lists import unwrap_single
@@ -19,8 +19,12 @@ from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 
-def read_sources(section: DataSection) -> dict[str, Table]:
+def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table]:
     """Read what a recipe names. Keys: train, validation, test; or "all" where one table must be split.
+
+    Args:
+        section: Of the recipe.
+        labelled: One row a labelled text; else every row of the files, whose labels nobody reads.
 
     Raises:
         DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
@@ -43,7 +47,7 @@ def read_sources(section: DataSection) -> dict[str, Table]:
         tables |= _read_parts(split, {path: readers[path] for path in paths}, alone if split in extra else whole)
     for table in tables.values():
         _require_rows(table)
-    return _name_alone(_labelled(tables, section))
+    return _name_alone(_labelled(tables, section) if labelled else _unlabelled(tables, section))
 
 
 def _acting(
@@ -62,9 +66,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     Raises:
         DataError: An export is not what it should be, no row has a label, or a setting has nothing to act on.
     """
-    if section.texts is not None:
-        texts = _read_texts(section.texts, section)
-        tables = {split: join_texts(table, texts) for split, table in tables.items()}
+    tables = _with_texts(tables, section)
     exports = {split: find_export(table, section) for split, table in tables.items()}
     default = DataSection.model_fields["annotations"].default
     if section.annotations != default and not any(exports.values()):
@@ -81,6 +83,17 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     for table in found.values():
         _require_rows(table)
     return unwrap_single(found, section)
+
+
+def _unlabelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
+    return {split: text_table(table, section) for split, table in _with_texts(tables, section).items()}
+
+
+def _with_texts(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
+    if section.texts is None:
+        return tables
+    texts = _read_texts(section.texts, section)
+    return {split: join_texts(table, texts) for split, table in tables.items()}
 
 
 def _refuse_single_votes(train: Table, section: DataSection) -> None:
@@ -133,7 +146,7 @@ def read_unlabelled(section: DataSection) -> Table:
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
-    return plain_table(table, None, section)
+    return text_table(table, section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:

@@ -7,6 +7,7 @@ with several `{"choices": […]}`; each annotator has a row, the newest first; c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
@@ -15,6 +16,7 @@ from finetune.data.formats.base import (
     Export,
     as_json,
     choose_question,
+    columns_of,
     first_cells,
     holds,
     lone,
@@ -79,12 +81,25 @@ def _read_tasks(table: Table, section: DataSection) -> Table:
         verified = [answer for answer in counted if answer.get("ground_truth")]
         values = (_values(answer).get(control) for answer in verified or counted)
         cancelled = (answers and not counted) or (not answers and task.get("cancelled_annotations"))
-        cells = {"id": task.get("id"), **object_of(task, "data", table)}
+        cells = _cells(task, table)
         votes = [value for value in values if value is not None]
         items.append(Item(cells, votes, CANCELLED if cancelled else NO_ANNOTATION))
     texts = dict.fromkeys(name for item in items for name, cell in item.cells.items() if isinstance(cell, str))
     text = lone([name for name in texts if name != "id"])
     return annotated_table(table, "an export of Label Studio (JSON)", items, control, section, text)
+
+
+def _texts(table: Table) -> Table:
+    """All tasks of raw JSON, annotated or not; the flat forms are as they are."""
+    if not _is_raw(table):
+        return table
+    rows = [_cells(task, table) for task in rows_of(table)]
+    note = f"{table.origin}: read as tasks of Label Studio (JSON): {len(rows)} rows, none left out"
+    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
+
+
+def _cells(task: dict[str, Any], table: Table) -> dict[str, Any]:
+    return {"id": task.get("id"), **object_of(task, "data", table)}
 
 
 def _annotations(task: Mapping[str, Any], table: Table) -> list[dict[str, Any]]:
@@ -199,4 +214,4 @@ def _vote(cell: Any, table: Table, control: str) -> Any | None:
     return names or said[0]
 
 
-LABEL_STUDIO = Export(_recognises, _read)
+LABEL_STUDIO = Export(_recognises, _read, _texts)
