@@ -182,7 +182,7 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
         problem = _problem(reading, first, last, cells)
         if problem is not None or isinstance(cells, csv.Error):
             _doubt(reading)
-            _refuse_lone_cr(reading, first)
+            _refuse_stray_return(reading, first, last)
             reading.bad.add(problem or "")
             reading.lines["left out"] += last + 1 - first
             continue
@@ -296,22 +296,19 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
     return None
 
 
-def _refuse_lone_cr(reading: _Reading, line: int) -> None:
+def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
     """Raises:
     DataError: The row, or the one above it, ends with CR where others end with LF: both may be halves of one row.
     """
-    file = reading.file
-    if not file.has_lone_cr:
-        return
-    start = max(0, line - 2)
-    for number, text in enumerate(islice(file.lines(newline=""), start, line), start=start + 1):
-        if text.endswith("\r"):
-            mended = file.path.with_name(f"{file.path.stem}-mended{file.path.suffix}").name
-            raise DataError(
-                f"{file.path} line {number}: ends with a carriage return alone (CR), where other lines of the file end "
-                "with LF. Inside a text it must be in quotes, or a space.",
-                Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {file.path} > {mended}", note="makes it a space"),
-            )
+    path, strays = reading.file.path, reading.file.stray_returns
+    line = next((number for number in range(first - 1, last + 1) if number in strays), None)
+    if line is not None:
+        mended = f"{path.stem}-mended{path.suffix}"
+        raise DataError(
+            f"{path} line {line}: ends with a carriage return alone (CR), where other lines of the file end with LF. "
+            "Inside a text it must be in quotes, or a space.",
+            Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {path} > {mended}", note="makes it a space"),
+        )
 
 
 def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from finetune.data.compressed import disguise, is_compressed, open_bytes
@@ -35,7 +36,7 @@ class TextFile:
     Attributes:
         path: Where it is.
         encoding: What it is in.
-        has_lone_cr: Some lines end with CR alone and others with LF or CRLF: the first may be no ends of lines.
+        has_lone_cr: Some lines end with CR alone and others with LF or CRLF.
         damaged: Some lines hold what UNREADABLE finds; only where such rows are to be left out.
         notes: What was detected.
         warnings: What was guessed.
@@ -57,6 +58,17 @@ class TextFile:
             if first is not None:
                 yield first.removeprefix("\ufeff")
             yield from lines
+
+    @cached_property
+    def stray_returns(self) -> frozenset[int]:
+        """Numbers of the lines that end with CR alone, where most end with LF: such a CR may be inside a text."""
+        if not self.has_lone_cr:
+            return frozenset()
+        total, found = 0, set()
+        for total, line in enumerate(self.lines(newline=""), start=1):
+            if line.endswith("\r"):
+                found.add(total)
+        return frozenset(found) if 2 * len(found) < total else frozenset()
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, a
     how = f"{file.path}: {described(dialect)}"
     all_but = f"all but {found.misfits} of" if found.misfits else "all"
     fits = f"{all_but} {found.lines} lines fit so"
-    whole = against is not None and against.lines + against.misfits >= found.lines
+    whole = against is not None and against.lines >= found.lines
     why = ""
     if against is not None and against.disputed:
         first, last = against.disputed[0]

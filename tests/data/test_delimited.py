@@ -74,6 +74,9 @@ def test_quoted_carriage_returns_and_files_that_end_lines_so_are_read(write: Wri
     (table,) = read_sources(DataSection(source=str(quoted))).values()
     assert texts(table) == ["one\rtwo", "three"]
     assert len(only(write(["text,label", *(",".join(row) for row in ROWS)], "old.csv", end="\r"))) == 40
+    mostly = write(["text,label", *(",".join(row) for row in ROWS), "one cell"], "mostly.csv", end="\r")
+    mostly.write_bytes(mostly.read_bytes() + b"last,pos\n")
+    assert "line 42: 1 cells where the header has 2" in problem(mostly)
 
 
 # --- quotes that enclose no cells ------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def _without_labels(line: str) -> str:
 def _lines(file: TextFile) -> Iterator[str]:
     """Lines that are not blank; of a line in quotes, what is in them."""
     waiting = ""
-    for raw in file.lines(newline="\n" if file.has_lone_cr else None):  # of fastText, CR is a space
+    for raw in file.lines(newline="\n" if file.stray_returns else None):  # of fastText, CR is a space
         line = f"{waiting}{raw}"
         if not line.startswith(f'"{PREFIX}'):
             if line.strip():

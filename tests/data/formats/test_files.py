@@ -40,6 +40,8 @@ def test_a_carriage_return_ends_no_line_of_fasttext(tmp_path: Path) -> None:
     path = tmp_path / "d.txt"
     path.write_bytes(b"__label__a one\rtwo\n__label__b three\n")
     assert labelled(only(path)) == {"one\rtwo": "a", "three": "b"}
+    path.write_bytes(b"__label__a one\r__label__b two\r__label__b three\n")  # but where most lines end so, it does
+    assert labelled(only(path)) == {"one": "a", "two": "b", "three": "b"}
 
 
 def test_a_text_file_without_labels_says_how_to_read_a_table(tmp_path: Path) -> None:
