@@ -38,9 +38,12 @@ def measure_baselines(data: Data) -> list[Baseline]:
     fitted = "" if train is data.train else f", fitted on {FITTED:,} of {len(data.train):,} training rows"
     splits = {name: (rows, encode_targets(data, rows)) for name, rows in data.measured_splits().items()}
     majority = {
-        name: _scores(data.task, np.tile(constant, (len(rows), 1)), truth) for name, (rows, truth) in splits.items()
+        name: finite_scores(data.task, np.tile(constant, (len(rows), 1)), truth)
+        for name, (rows, truth) in splits.items()
     }
-    linear = {name: _scores(data.task, predict(features.of(rows)), truth) for name, (rows, truth) in splits.items()}
+    linear = {
+        name: finite_scores(data.task, predict(features.of(rows)), truth) for name, (rows, truth) in splits.items()
+    }
     regression = "ridge" if data.labels is None else "logistic"
     return [
         _baseline("mean", "mean of the training rows", majority)
@@ -118,6 +121,7 @@ def _fit_classes(features: Any, targets: NDArray[Any], classes: int, strength: f
     return predict
 
 
-def _scores(task: Task, logits: Floats, targets: NDArray[Any]) -> Scores:
+def finite_scores(task: Task, logits: Floats, targets: NDArray[Any]) -> Scores:
+    """All scores; None for one that has no value on these rows."""
     scores = compute_scores(task, logits, targets)
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from finetune.checks.base import EXAMPLES, NAMED, percent, show_row, verb
+from finetune.data.label_cells import BOXES
 from finetune.data.labels import can_drop, count_labels, drop_change
 from finetune.data.rows import Data, Rows, names_of
 from finetune.data.spellings import one_spelling, placeholders, same_spellings, shown
@@ -13,7 +14,6 @@ from finetune.errors import shorten
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
 
-BRACKETS = ("[]", "{}", "()")
 INSIDE = ",:'\""  # what a list or an object has between its brackets, and a name such as [POS] has not
 
 
@@ -93,7 +93,7 @@ def _drop(data: Data, section: DataSection, names: Sequence[str]) -> str:
 
 def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:
     """Classes whose name is a list or an object written as text."""
-    names = [name for name in counts if name[:1] + name[-1:] in BRACKETS and set(name) & set(INSIDE)]
+    names = [name for name in counts if name[:1] + name[-1:] in BOXES and set(name) & set(INSIDE)]
     if not names:
         return []
     rows = sum(counts[name] for name in names)

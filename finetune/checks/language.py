@@ -38,7 +38,12 @@ def check_language(data: Data, encoder: Encoder) -> list[Finding]:
     """
     rows = draw_rows(data.train, CHECKED)
     texts = full_texts(rows)
-    return [*_unknown_tokens(rows, texts, encoder), *_foreign(rows, texts, encoder), *_unlike(data)]
+    languages = _languages(texts)
+    return [
+        *_unknown_tokens(rows, texts, encoder),
+        *_foreign(rows, texts, languages, encoder),
+        *_unlike(data, languages),
+    ]
 
 
 def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
@@ -63,8 +68,7 @@ def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[
     ]
 
 
-def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
-    languages = _languages(texts)
+def _foreign(rows: Rows, texts: Sequence[str], languages: dict[int, str], encoder: Encoder) -> list[Finding]:
     if not languages:
         return []
     language, texts_in_it = Counter(languages.values()).most_common(1)[0]
@@ -92,12 +96,12 @@ def _foreign(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding
     ]
 
 
-def _unlike(data: Data) -> list[Finding]:
-    """Unlabelled texts in another language than the training texts."""
+def _unlike(data: Data, known: dict[int, str]) -> list[Finding]:
+    """Unlabelled texts in another language than the training texts, whose languages are known."""
     if data.unlabelled is None:
         return []
     rows = draw_rows(data.unlabelled, CHECKED)
-    known, found = _languages(full_texts(draw_rows(data.train, CHECKED))), _languages(full_texts(rows))
+    found = _languages(full_texts(rows))
     if not known or not found:
         return []
     language, count = Counter(known.values()).most_common(1)[0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.baselines import encode_targets, fit_linear
+from finetune.checks.baselines import encode_targets, finite_scores, fit_linear
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.folds import cut_folds
 from finetune.data.labels import count_labels, drop_change
@@ -18,7 +18,7 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import DataError, shorten
 from finetune.measurement.beyond_chance import unit_terms
 from finetune.measurement.gap import percentile_interval, resampled_scores
-from finetune.measurement.scores import compute_scores, row_terms, scores_from_sums
+from finetune.measurement.scores import row_terms, scores_from_sums
 from finetune.records.encoders import Interval
 from finetune.records.schema import Scores
 from finetune.tasks import Task
@@ -88,8 +88,7 @@ class FoldedRows:
 
     def scores(self, logits: Floats) -> Scores:
         """All scores, over the rows of all folds together."""
-        found = compute_scores(self.task, logits, self.targets)
-        return {name: value if math.isfinite(value) else None for name, value in found.items()}
+        return finite_scores(self.task, logits, self.targets)
 
     def draws(self, logits: Floats, score: str) -> Floats:
         """The score in each bootstrap sample. Samples are the same for every model: differences are paired.

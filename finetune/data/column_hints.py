@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.label_cells import FLAGS, is_blank
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -17,11 +17,10 @@ from finetune.recipe import DataSection
 SAMPLED = 200  # filled cells in which texts are recognised
 WORDS = 4  # of letters, from which a cell is a text and no name or date
 FEW_VALUES = 12  # most different values of a column that says what a row is for
-SPLIT_WORD = re.compile(
-    r"(?:^|[\W_])(?:public|private)?[\W_]?(train|training|valid|validation|val|dev|test|testing)(?:$|[\W_])"
-)
+OF_SPLIT = "|".join(sorted(KNOWN_SPLITS, key=len, reverse=True))
+SPLIT_WORD = re.compile(rf"(?:^|[\W_])(?:public|private)?[\W_]?({OF_SPLIT})(?:$|[\W_])")
 # is_valid of fastai, is_test, test_flag: 1 means this split.
-FLAG_NAME = re.compile(r"(?:is|in)?_?(train|training|valid|validation|val|dev|test|testing)_?(?:set|flag|split)?")
+FLAG_NAME = re.compile(rf"(?:is|in)?_?({OF_SPLIT})_?(?:set|flag|split)?")
 ACCEPTED = frozenset({"accept", "accepted", "approve", "approved", "submitted", "completed", "done", "valid", "ok"})
 REFUSED = frozenset(
     {

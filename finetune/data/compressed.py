@@ -21,6 +21,7 @@ from finetune.errors import Change, DataError, first_line
 ARCHIVE = ".zip"
 IGNORED = ("__MACOSX", ".")  # starts of names that no one put into an archive on purpose
 # First bytes of a file -> the suffix that says what it is.
+OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # of Excel before 2007, and of Word
 MAGIC = {
     b"\x1f\x8b": ".gz",
     b"BZh": ".bz2",
@@ -28,6 +29,7 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
     b"PK\x03\x04": ".zip",
     b"PAR1": ".parquet",
+    OLD_OFFICE: ".xls",
 }
 # What the libraries make of a file that is damaged or not whole. OSError has a number where the disk is to blame.
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)

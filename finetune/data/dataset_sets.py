@@ -16,6 +16,7 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+KNOWN_SPLITS = frozenset(name for names in SPLIT_NAMES.values() for name in names)
 HUB_SETTINGS = ("config", "revision", "split_names")  # keys of `data` that act on a set of the hub
 
 

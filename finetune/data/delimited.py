@@ -18,13 +18,15 @@ from typing import Any
 from finetune.data.dialect import OPEN, Block, Dialect
 from finetune.data.encoding import LINE_END, UNREADABLE, TextFile
 from finetune.data.header import NAMELESS, Header, find_header, name_nameless
-from finetune.data.preface import Preface, find_preface
+from finetune.data.preface import MARKS, Preface, find_preface
 from finetune.data.readings import (
+    DELIMITERS,
     SAMPLED,
     Fit,
     are_rows,
     best_reading,
     described,
+    fit,
     is_disputed,
     lines_from,
     reading_note,
@@ -37,6 +39,7 @@ from finetune.errors import Change, DataError, Problem
 from finetune.recipe import DataSection
 
 MANY_LINES = 100  # lines of one row, from which a quote was probably left open
+OF_ROWS = ("row", "header", "further line of a row", "left out")  # kinds of lines
 NAMED = 5  # rows of many lines that are named
 QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
 
@@ -97,12 +100,18 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
         notes.append(f"{file.path}: {preface.comments} lines above the header are comments and left out")
-    plain = Dialect(dialect.delimiter, first_way.quote, first_way.escape, first_way.every, first_way.comment)
+    plain = replace(first_way, delimiter=dialect.delimiter)
     if dialect != plain:
-        if not tried:
-            _, tried = best_reading(file, preface.lines, section, dialect)
-        notes.append(reading_note(file, dialect, plain, tried))
+        found = tried.get(dialect) or _fit_of(reading)
+        against = tried.get(plain) if tried else fit(file, preface.lines, plain, SAMPLED + 1)
+        notes.append(reading_note(file, dialect, plain, found, against))
     return _table(reading, packed, notes)
+
+
+def _fit_of(reading: _Reading) -> Fit:
+    """How the file looks in the way in which it was read."""
+    lines = {kind: count for kind, count in reading.lines.items() if kind in OF_ROWS}
+    return Fit(sum(lines.values()), reading.width, lines.get("left out", 0))
 
 
 def _read(
@@ -173,6 +182,7 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
         problem = _problem(reading, first, last, cells)
         if problem is not None or isinstance(cells, csv.Error):
             _doubt(reading)
+            _refuse_stray_return(reading, first, last)
             reading.bad.add(problem or "")
             reading.lines["left out"] += last + 1 - first
             continue
@@ -229,7 +239,7 @@ def _long_rows(reading: _Reading) -> list[str]:
     path, plain = reading.file.path, Change(settings={"data.quoting": "none"}).for_command_line()
     rows = reading.long
     without_quotes = replace(reading.dialect, quote=None, every=False)
-    if reading.disputed and are_rows(reading.file, reading.preface.lines, reading.dialect, without_quotes):
+    if reading.disputed and are_rows(reading.file, reading.preface.lines, reading.disputed, without_quotes):
         rows = sorted([*rows, *reading.disputed])
     said = [
         f"{path}: lines {first} to {last} are one row. Is a quote left open in line {first}? If quotes enclose no "
@@ -257,8 +267,8 @@ def _shown(delimiter: str) -> str:
 def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
     """A header that is one cell, and would be several by another delimiter."""
     delimiter = reading.dialect.delimiter
-    other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
-    if len(header) == 1 and other is not None and reading.section.delimiter is None:
+    other = max((mark for mark in DELIMITERS if mark != delimiter), key=header[0].count)
+    if len(header) == 1 and other in header[0] and reading.section.delimiter is None:
         raise DataError(
             f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, "
             "but then not all rows have as many cells as the header.",
@@ -286,13 +296,28 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
     return None
 
 
+def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
+    """Raises:
+    DataError: The row, or the one above it, ends with CR where others end with LF: both may be halves of one row.
+    """
+    path, strays = reading.file.path, reading.file.stray_returns
+    line = next((number for number in range(first - 1, last + 1) if number in strays), None)
+    if line is not None:
+        mended = f"{path.stem}-mended{path.suffix}"
+        raise DataError(
+            f"{path} line {line}: ends with a carriage return alone (CR), where other lines of the file end with LF. "
+            "Inside a text it must be in quotes, or a space.",
+            Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {path} > {mended}", note="makes it a space"),
+        )
+
+
 def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
     assert reading.header is not None, "found with the first row"
     names, delimiter = reading.header.names, reading.dialect.delimiter
     why = f"{reading.file.path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
     if len(cells) > len(names) and reading.dialect.quote is not None:
         return Problem(f'{why} Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".')
-    mark = next((mark for mark in ("#", "//", "%") if cells[0].startswith(mark)), None)
+    mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
     if mark is not None and len(cells) < len(names):
         return Problem(why, changes=(Change(settings={"data.comment": mark}, note="if such lines are comments"),))
     if len(names) == 1 and len(cells) > 1:

@@ -90,7 +90,7 @@ class Dialect:
                 yield from self._slow_blocks(chain(taken, lines), first)
                 return
             rows: list[list[str]] = []
-            reader = self._reader(chain(taken[:], _kept(lines, taken)))
+            reader = self._reader(chain(taken[:], keep_lines(lines, taken)))
             try:
                 rows.extend(islice(reader, len(taken)))
                 whole = True
@@ -104,7 +104,7 @@ class Dialect:
     def _slow_blocks(self, lines: Iterator[str], first: int) -> Iterator[Block]:
         """One block for each row: where a comment may stand between any two."""
         kept: list[str] = []
-        for start, last, cells in self.records(_kept(lines, kept), first):
+        for start, last, cells in self.records(keep_lines(lines, kept), first):
             yield Block(start, kept[:], None, self, [(start, last, cells)])
             kept.clear()
 
@@ -136,7 +136,8 @@ class Block:
         return self.lines[first - self.first : last + 1 - self.first]
 
 
-def _kept(lines: Iterable[str], into: list[str]) -> Iterator[str]:
+def keep_lines(lines: Iterable[str], into: list[str]) -> Iterator[str]:
+    """The lines, each of which is added to a list when it is taken."""
     for line in lines:
         into.append(line)
         yield line
@@ -194,7 +195,9 @@ def _enclosed_records(feed: _Feed, dialect: Dialect) -> Iterator[Record]:
             yield from feed.comments()
             first = feed.number
         parts.append(line)
-        record: list[str] | csv.Error | None = alone if len(parts) == 1 else _enclosed_cells("".join(parts), dialect)
+        record: list[str] | csv.Error | None = alone
+        if len(parts) > 1 and line.rstrip("\r\n").endswith(quote):  # else the row goes on, however long it is
+            record = _enclosed_cells("".join(parts), dialect)
         if len(parts) == 1 and not line.startswith(quote):
             record = csv.Error("a cell is not in quotes") if line.strip("\r\n") else []
         elif len(parts) > MOST_LINES:

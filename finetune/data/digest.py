@@ -11,11 +11,12 @@ BLOCK = 10_000  # rows whose JSON is held at a time
 
 
 def fingerprint(splits: dict[str, Rows]) -> str:
-    """sha256 over texts and labels of all splits."""
+    """sha256 over texts and labels of all splits, and over the votes of annotators that are learned."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         rows = splits[name]
-        for part in _json_list(_json(name), rows.texts, rows.pairs, rows.labels):
+        votes = [] if rows.votes is None else [rows.votes]
+        for part in _json_list(_json(name), rows.texts, rows.pairs, rows.labels, *votes):
             digest.update(part)
     return digest.hexdigest()
 

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from finetune.data.compressed import disguise, is_compressed, open_bytes
@@ -35,6 +36,7 @@ class TextFile:
     Attributes:
         path: Where it is.
         encoding: What it is in.
+        has_lone_cr: Some lines end with CR alone and others with LF or CRLF.
         damaged: Some lines hold what UNREADABLE finds; only where such rows are to be left out.
         notes: What was detected.
         warnings: What was guessed.
@@ -43,6 +45,7 @@ class TextFile:
     path: Path
     encoding: str
     damaged: bool = False
+    has_lone_cr: bool = False
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -56,11 +59,23 @@ class TextFile:
                 yield first.removeprefix("\ufeff")
             yield from lines
 
+    @cached_property
+    def stray_returns(self) -> frozenset[int]:
+        """Numbers of the lines that end with CR alone, where most end with LF: such a CR may be inside a text."""
+        if not self.has_lone_cr:
+            return frozenset()
+        total, found = 0, set()
+        for total, line in enumerate(self.lines(newline=""), start=1):
+            if line.endswith("\r"):
+                found.add(total)
+        return frozenset(found) if 2 * len(found) < total else frozenset()
+
 
 @dataclass(frozen=True)
 class _Scan:
     blank: bool
     nul_line: int | None
+    has_lone_cr: bool
 
 
 class _UndecodableError(Exception):
@@ -128,7 +143,7 @@ def _open_text(path: Path, section: DataSection, head: bytes) -> TextFile:
             Change(settings={"data.encoding": "utf-16"}, note="if it is UTF-16"),
             Change(settings={"data.skip_bad_rows": True}, note="leaves such rows out"),
         )
-    return TextFile(path, encoding, damaged or scan.nul_line is not None, notes, warnings)
+    return TextFile(path, encoding, damaged or scan.nul_line is not None, scan.has_lone_cr, notes, warnings)
 
 
 def _refuse_disguised(path: Path, head: bytes) -> None:
@@ -136,7 +151,7 @@ def _refuse_disguised(path: Path, head: bytes) -> None:
     suffix = None if is_compressed(path) else disguise(path, head)
     if suffix is None:
         return
-    if suffix == ".xlsx":
+    if suffix in (".xlsx", ".xls"):
         way = Change(text="In Excel: Save As, CSV UTF-8.")
         raise DataError(f"{path}: is an Excel workbook by its first bytes, not text.", way)
     name = path.with_suffix(suffix) if suffix in (".zip", ".parquet") else path.with_name(path.name + suffix)
@@ -218,7 +233,8 @@ def _scan(path: Path, encoding: str, errors: str = "strict") -> _Scan:
                 nul_line = line + text.count("\n", 0, text.index("\0"))
             line += text.count("\n")
             if not block:
-                return _Scan(blank, nul_line)
+                ends = decoder.newlines
+                return _Scan(blank, nul_line, isinstance(ends, tuple) and "\r" in ends)
 
 
 def _line_ends(text: str) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from finetune.data.columns import Columns, require_columns
-from finetune.data.label_cells import is_blank
+from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.numbers import as_number
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows, RowNumbers, Table, pick
@@ -72,6 +72,7 @@ def extract_rows(
         pick(RowNumbers(len(texts)), keep) if table.numbers is None else [str(table.number(i)) for i in keep],
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
+        None if table.votes is None else [table.votes[i] for i in keep],
     )
 
 
@@ -152,8 +153,7 @@ def _not_kept(section: DataSection, table: Table) -> set[int]:
 def _cell_value(cell: Any) -> str:
     """What makes cells equal to a value of the recipe: case and spaces around it do not count, nor whether a number
     or truth value is written as a text."""
-    whole = isinstance(cell, float) and cell.is_integer()
-    return "" if cell is None else str(int(cell) if whole else cell).strip().casefold()
+    return "" if cell is None else cell_name(cell).casefold()
 
 
 def _read_cells(

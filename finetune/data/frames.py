@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finetune.data.arrow_files import READING_ERRORS, features_of, load_dataset_rows, why_unreadable
-from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.label_cells import parse_name
 from finetune.data.table import kind_of, refuse_repeated
 from finetune.errors import DataError, suggest
@@ -29,7 +29,6 @@ UNLIKE = {
     "a list": "lists whose parts are not alike",
     "an object": "dicts whose parts are not alike",
 }
-KNOWN_SPLITS = {name for names in SPLIT_NAMES.values() for name in names}
 
 
 @dataclass(frozen=True)

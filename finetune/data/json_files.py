@@ -71,7 +71,7 @@ def _read_entries(file: TextFile, content: Any, origin: str, section: DataSectio
     return replace(table, origin=origin, notes=[*table.notes, *notes])
 
 
-def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file.lines(newline=None), start=1):
         if not line.strip():
             lines["blank"] += 1
@@ -87,26 +87,26 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
         except ValueError as error:
             bad.add(f"{file.path} line {number}: {error}.")
         else:
-            yield number, row
+            yield row
 
 
-def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterator[dict[str, Any]]:
     for number, entry in enumerate(entries, start=1):
         try:
             row = _as_object(entry)
         except ValueError as error:
             bad.add(f"{origin} entry {number}: {error}.")
         else:
-            yield number, row
+            yield row
 
 
-def _collect(file: TextFile, rows: Iterable[tuple[int, dict[str, Any]]], bad: BadRows) -> Table:
+def _collect(file: TextFile, rows: Iterable[dict[str, Any]], bad: BadRows) -> Table:
     """Columns of all keys. A key that a row lacks is None there; who uses a column looks at the kinds of its cells."""
     keys: dict[str, None] = {}
     packed: dict[str, list[Any]] = {}
     waiting: list[dict[str, Any]] = []
     done = 0
-    for _, row in rows:
+    for row in rows:
         keys.update(dict.fromkeys(row))
         waiting.append(row)
         if len(waiting) == CHUNK:

@@ -6,11 +6,13 @@ import re
 from array import array
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 from finetune.data.numbers import PLAIN, NumberStyle
 from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
+from finetune.data.votes import renamed
 from finetune.errors import Change, DataError, Problem, suggest
 from finetune.tasks import Task
 
@@ -73,7 +75,8 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
     if not keep:
         raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
     kept = rows if len(keep) == len(rows) else rows.take(keep)
-    return replace(kept, labels=labels)
+    votes = None if kept.votes is None else [[parse_name(vote) for vote in each] for each in kept.votes]
+    return replace(kept, labels=labels, votes=votes)
 
 
 def _parser(form: LabelFormat) -> Callable[[Any], Any]:
@@ -108,9 +111,12 @@ def parse_name(cell: Any) -> str:
     if isinstance(cell, list | dict):
         several = Change(settings={"data.task": "multi_label"}, note="for lists of labels")
         raise CellError("is not a single label", several)
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+    return cell_name(cell)
+
+
+def cell_name(cell: Any) -> str:
+    """A cell as a text: whole numbers without a fraction, and no spaces around it."""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
 
 
 def _parse_names(cell: Any, separator: str) -> list[str]:
@@ -235,9 +241,9 @@ def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[
     mapped = {}
     for split, rows in splits.items():
         labels: list[Any] = []
-        for label, row_id in zip(rows.labels, rows.ids, strict=True):
+        for label, row_id, votes in zip(rows.labels, rows.ids, rows.votes or repeat(()), strict=False):
             names = names_of(label)
-            for name in names:
+            for name in (*names, *votes):
                 if name not in mapping:
                     where = "" if split == "all" else f" of {split}"
                     raise DataError(
@@ -246,11 +252,11 @@ def map_labels(splits: dict[str, Rows], mapping: dict[str, str], warnings: list[
                         key="data.label_map",
                         found=name,
                     )
-            used.update(names)
+            used.update(names, votes)
             # Two labels may get one name: a row has it once.
             new = list(dict.fromkeys(mapping[name] for name in names))
             labels.append(new if isinstance(label, list) else new[0])
-        mapped[split] = replace(rows, labels=labels)
+        mapped[split] = renamed(replace(rows, labels=labels), mapping)
     idle = [name for name in mapping if name not in used]
     if idle:
         warnings.append(f"data.label_map: no row has the label {', '.join(map(repr, idle[:10]))}")

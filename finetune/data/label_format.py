@@ -41,6 +41,15 @@ def infer_format(
     Raises:
         DataError: The cells are printed numpy arrays, or numbers with fractions and a few cells that are none.
     """
+    form = _find_format(section, labels, notes, warnings, declared)
+    if form.task != "regression" and section.decimal is not None:
+        warnings.append("data.decimal: labels are not read as numbers, so it has no effect")
+    return form
+
+
+def _find_format(
+    section: DataSection, labels: list[Any], notes: list[str], warnings: list[str], declared: bool
+) -> LabelFormat:
     if isinstance(section.label, list):
         return LabelFormat("multi_label", columns=tuple(section.label))
     style = number_style(labels, None if section.decimal is None else MARKS[section.decimal])
@@ -56,8 +65,6 @@ def infer_format(
         warnings += _separator_warnings(section, labels)
     if task == "regression":
         _tell_of_style(style, labels, notes, warnings)
-    elif section.decimal is not None:
-        warnings.append("data.decimal: labels are not read as numbers, so it has no effect")
     return LabelFormat(task, section.label_separator, numbers=style)
 
 

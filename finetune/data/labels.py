@@ -42,7 +42,6 @@ def label_names(
     task: Task,
     declared: list[str] | None,
     notes: list[str],
-    warnings: list[str],
 ) -> list[str] | None:
     """Fix the order of the logits: as the recipe has it, else as the data declares it, else numbers by value, else by
     name. None for regression.

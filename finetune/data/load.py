@@ -20,8 +20,9 @@ from finetune.data.splits import make_splits, thin_out
 from finetune.data.subset import probe_positions, take_subset
 from finetune.data.table import BadRows, Table
 from finetune.data.unlabelled import Pool, Unlabelled, choose_unlabelled, read_pool
+from finetune.data.votes import leave_out_ties, votes_note, with_majorities
 from finetune.data.without_labels import leave_out_unlabelled
-from finetune.errors import DataError, suggest
+from finetune.errors import Change, DataError, suggest
 from finetune.recipe import DataSection
 from finetune.tasks import Task
 
@@ -114,6 +115,8 @@ def read_source(section: DataSection) -> Source:
     cells = filled_labels(first, columns)
     declared = _declared_names(section, columns, first)
     form = infer_format(section, cells, notes, warnings, declared is not None)
+    if section.annotations == "soft" and form.task != "single_label":
+        raise _no_classes(form.task)
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, notes, warnings)
     return Source(
@@ -139,12 +142,15 @@ def split_source(section: DataSection, source: Source) -> Splits:
     """
     notes, warnings, dropped = list(source.notes), list(source.warnings), Counter(source.dropped)
     splits, tables = _split(section, source, notes, warnings)
+    splits = leave_out_ties(splits, dropped)
     if section.drop_leaks:
         splits = drop_leaks(splits, dropped, notes)
     splits = {**splits, "train": thin_out(section, splits["train"], "train", source.task)}
     splits = {name: rows.unpacked() for name, rows in splits.items()}
     _refuse_empty(splits, dropped)
-    labels = label_names(section, splits, source.task, source.declared, notes, warnings)
+    labels = label_names(section, splits, source.task, source.declared, notes)
+    if splits["train"].votes is not None and labels is not None:
+        notes.append(votes_note(splits["train"], labels))
     notes += [*source.counts, rows_note(source.read, splits, dropped)]
     return Splits(source, splits, tables, labels, tuple(notes), tuple(warnings), dropped)
 
@@ -207,6 +213,16 @@ def _declared_names(section: DataSection, columns: Columns, table: Table) -> lis
     return list(dict.fromkeys(section.label_map.get(name, name) for name in names))
 
 
+def _no_classes(task: Task) -> DataError:
+    return DataError(
+        f"learns a distribution over classes, and the task is {task}.",
+        Change(settings={"data.annotations": "majority"}),
+        Change(settings={"data.task": "single_label"}, note="if the labels are classes"),
+        key="data.annotations",
+        found="soft",
+    )
+
+
 def _clean(
     section: DataSection,
     tables: dict[str, Table],
@@ -233,6 +249,7 @@ def _clean(
         rows = unite_numbers(rows, named, notes)
     if section.label_map:
         rows = map_labels(rows, section.label_map, warnings)
+    rows = {name: with_majorities(part) for name, part in rows.items()}
     warnings += _drop_warnings(section, rows)
     rows = {name: drop_labelled(part, section.drop_labels, dropped) for name, part in rows.items()}
     if section.deduplicate:

@@ -10,12 +10,14 @@ from finetune.data.compressed import data_stem, data_suffix, is_archive, is_memb
 from finetune.data.dataset_sets import SPLIT_NAMES
 from finetune.data.memory import PREFIX as MEMORY_PREFIX
 from finetune.data.memory import stored_folder
-from finetune.data.readers import OTHER_FILES, find_reader, known_suffixes
-from finetune.errors import Change, DataError
+from finetune.data.readers import OTHER_FILES, find_reader, known_readers, known_suffixes, named_reader
+from finetune.errors import Change, DataError, shorten
 from finetune.packages import PREFIX, PackageError, package_path
 
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+ABOUT = ("readme", "license", "licence", "copying", "notice", "citation")  # names of files that are no data
+SHOWN = 8  # files in a message
 SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
 
@@ -68,14 +70,18 @@ def _hub_name(reference: str, key: str) -> HubName:
     return HubName(name)
 
 
-def split_files(folder: Path) -> dict[str, list[Path]]:
+def split_files(folder: Path, named: str | None = None) -> dict[str, list[Path]]:
     """Split -> its file, or its parts in order (`train-00000-of-00003.parquet`), in the folder and in data/ below it;
-    in an archive wherever they are. "all" for the only file of an archive.
+    in an archive wherever they are. "all" for the only data file of an archive.
+
+    Args:
+        folder: Or an archive.
+        named: `data.format`, in which files that no suffix tells are read.
 
     Raises:
         DataError: No file is for train, several are for one split, or a part is missing.
     """
-    candidates = [path for path in _files_in(folder) if find_reader(path) is not None]
+    candidates = _data_files(folder, named)
     if len(candidates) == 1 and is_archive(folder):
         return {"all": candidates}
     by_split: dict[str, list[Path]] = {}
@@ -93,20 +99,43 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
         if files:
             by_split[split] = files
     if "train" not in by_split:
-        one_file = [Change(arguments={"data": str(path)}, note="that file alone") for path in candidates[:1]]
-        raise DataError(
-            f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
-            f"{', '.join(known_suffixes())}.",
-            *one_file,
-            key="data.source",
-            found=str(folder),
-        )
+        raise _no_train(folder, candidates, named)
     return by_split
 
 
+def _data_files(folder: Path, named: str | None) -> list[Path]:
+    """The files that can be read: where a format is named those with its suffix, else those with a known one, else
+    all."""
+    files = _files_in(folder)
+    known = [path for path in files if find_reader(path) is not None]
+    reader = named_reader(named)
+    if reader is not None:
+        known = [path for path in files if data_suffix(path) in reader.suffixes] or known or files
+    return known
+
+
+def _no_train(folder: Path, candidates: list[Path], named: str | None) -> DataError:
+    """The error of a folder or archive with no file called train: what it holds, and how one of its files is read."""
+    files = candidates or (_files_in(folder) if is_archive(folder) else [])  # those of a folder may be any
+    held = f" It holds {shorten([str(path.relative_to(folder)) for path in files], SHOWN)}." if files else ""
+    kind = next((name for name, each in known_readers().items() if each.recognises and each.recognises(folder)), None)
+    as_kind = [Change(settings={"data.format": None}, note=f"it is a {kind}")] if kind and named else []
+    as_table = {} if candidates else {"data.format": "tsv"}
+    alone = [Change(settings=as_table, arguments={"data": str(path)}, note="that file alone") for path in files[:2]]
+    return DataError(
+        f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
+        f"{', '.join(known_suffixes())}.{held}",
+        *as_kind,
+        *alone,
+        key="data.source",
+        found=str(folder),
+    )
+
+
 def _files_in(folder: Path) -> list[Path]:
+    """Those that may be data, and do not only tell about it."""
     if is_archive(folder):
-        return members(folder)
+        return [path for path in members(folder) if data_stem(path).lower() not in ABOUT]
     parents = [parent for parent in (folder, folder / "data") if parent.is_dir()]
     return [path for parent in parents for path in sorted(parent.iterdir()) if path.is_file() and not is_archive(path)]
 

@@ -8,12 +8,13 @@ from itertools import islice
 
 from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES
 from finetune.data.encoding import TextFile
+from finetune.data.readings import DELIMITERS
 from finetune.recipe import DataSection
 
 SEP = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 MARKS = ("#", "//", "%")  # of comments
 MOST_LINES = 1000
-CELL_ENDS = re.compile("[,;\t|]")
+CELL_ENDS = re.compile(f"[{DELIMITERS}]")
 ROLE_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES, *PAIR_NAMES})
 
 
@@ -70,7 +71,7 @@ def _is_header(line: str, following: str) -> bool:
         return False
     if _names_roles(line.lstrip("#/% ")):
         return True
-    return any(line.count(mark) == following.count(mark) > 0 for mark in ",;\t|")
+    return any(line.count(mark) == following.count(mark) > 0 for mark in DELIMITERS)
 
 
 def _names_roles(line: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from finetune.data.arrow_files import read_parquet
 from finetune.data.compressed import SUFFIXES as COMPRESSED
-from finetune.data.compressed import data_suffix, is_compressed
+from finetune.data.compressed import data_suffix, is_archive, is_compressed
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
 from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
@@ -32,8 +32,8 @@ from finetune.errors import Change, DataError, FinetuneError, suggest
 from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
-# Suffixes of other files, so that `mine/rows.xls` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".xls", ".arrow", ".md", *COMPRESSED)
+# Suffixes of other files, so that `mine/rows.md` is a missing file and not the name of a set on the hub.
+OTHER_FILES = (".arrow", ".md", *COMPRESSED)
 
 OF_DELIMITED = ("delimiter", "encoding", "quoting", "quote_char", "escape", "comment", "header", "columns")
 
@@ -88,11 +88,11 @@ READERS: dict[str, Reader] = {
         streams=True,
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
-    "Excel": Reader(read_excel, (".xlsx", ".xlsm"), settings=("split_names",)),
+    "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
     "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
     "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",), streams=True),
     "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
-    "DocBin": Reader(read_docbin, (".spacy",)),
+    "DocBin": Reader(read_docbin, (".spacy",), streams=True),
     "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
@@ -125,10 +125,11 @@ def named_reader(name: str | None) -> Reader | None:
 
 def find_reader(path: Path, named: str | None = None) -> Reader | None:
     """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or
-    of a file or folder that one recognises."""
+    of a file or folder that one recognises. None for a folder or archive where a reader of files is named: it is that
+    of the files in it."""
     chosen = named_reader(named)
-    if chosen is not None and not (path.is_dir() and chosen.suffixes):
-        return chosen
+    if chosen is not None:
+        return None if chosen.suffixes and (path.is_dir() or is_archive(path)) else chosen
     readers = known_readers().values()
     suffix = "" if path.is_dir() else data_suffix(path)
     able = (reader for reader in readers if reader.streams or not is_compressed(path))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from finetune.data.dialect import Dialect
+from finetune.data.dialect import Dialect, keep_lines
 from finetune.data.encoding import TextFile
 from finetune.data.numbers import as_number
 from finetune.errors import Change, DataError
@@ -60,7 +60,7 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None) ->
     kept: list[str] = []
     most = None if rows is None else skip + rows * MOST_LINES
     lines_read = islice(file.lines(newline=""), skip, most)
-    records = dialect.records(_remember(lines_read, kept), skip + 1)
+    records = dialect.records(keep_lines(lines_read, kept), skip + 1)
     taken = 0
     for first, last, cells in records:
         lines = kept[-(last + 1 - first) :]
@@ -91,12 +91,6 @@ def is_disputed(lines: list[str], dialect: Dialect, width: int) -> bool:
     filled = [line for line in lines if line.strip()]
     alone = sum(line.count(dialect.delimiter) == width - 1 for line in filled)
     return width > 1 and 2 * alone > len(filled) and alone > 1
-
-
-def _remember(lines: Iterator[str], into: list[str]) -> Iterator[str]:
-    for line in lines:
-        into.append(line)
-        yield line
 
 
 def lines_from(file: TextFile, skip: int) -> Iterator[str]:
@@ -152,7 +146,11 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
         if way is kinds[0] and len(kinds) > 1 and _all_in_single_quotes(file, skip, chosen):
             return replace(chosen, quote="'")
         quoted = replace(kinds[0], delimiter=mark)
-        if way.quote is None and way is not kinds[0] and not are_rows(file, skip, quoted, chosen):
+        if (
+            way.quote is None
+            and way is not kinds[0]
+            and not are_rows(file, skip, fit(file, skip, quoted).disputed, chosen)
+        ):
             continue
         return chosen
     return replace(kinds[0], delimiter=delimiter or usual)
@@ -173,7 +171,7 @@ def best_reading(
     for other, found in tried.items():
         if found.width < 2 or CLEARLY * found.in_doubt > tried[best].in_doubt or not tried[best].in_doubt:
             continue
-        if other.quote is None and not are_rows(file, skip, best, other):
+        if other.quote is None and not are_rows(file, skip, tried[best].disputed, other):
             continue
         best = other
     return best, tried
@@ -218,10 +216,9 @@ def _all_in_single_quotes(file: TextFile, skip: int, dialect: Dialect) -> bool:
     return any(all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in column) for column in columns)
 
 
-def are_rows(file: TextFile, skip: int, quoted: Dialect, plain: Dialect) -> bool:
-    """Whether lines that the quoted reading joins are rows: in some column (the label's, or one of numbers) they have
-    cells as the other rows do."""
-    disputed = fit(file, skip, quoted).disputed
+def are_rows(file: TextFile, skip: int, disputed: Sequence[tuple[int, int]], plain: Dialect) -> bool:
+    """Whether the lines from the first to the last of each of `disputed`, which another reading joins, are rows: in
+    some column (the label's, or one of numbers) they have cells as the other rows do."""
     inside = {number for first, last in disputed for number in range(first, last + 1)}
     if not inside:
         return True
@@ -248,21 +245,29 @@ def are_rows(file: TextFile, skip: int, quoted: Dialect, plain: Dialect) -> bool
     return False
 
 
-def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, tried: dict[Dialect, Fit]) -> str:
-    """Which way was taken and why, and what to type for the other."""
+def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, against: Fit | None) -> str:
+    """Which way was taken and why, and what to type for the other.
+
+    Args:
+        file: What is read.
+        dialect, usual: The way that was taken, and the one of most files.
+        found: What the whole file is in the first.
+        against: What it, or its first rows, are in the second; None where that was not tried.
+    """
     how = f"{file.path}: {described(dialect)}"
-    found = tried[dialect]
     all_but = f"all but {found.misfits} of" if found.misfits else "all"
     fits = f"{all_but} {found.lines} lines fit so"
-    against = tried.get(usual)
+    whole = against is not None and against.lines >= found.lines
     why = ""
     if against is not None and against.disputed:
         first, last = against.disputed[0]
-        more = f" (and others into {len(against.disputed) - 1} more)" if len(against.disputed) > 1 else ""
-        why = f", where {described(usual, verb='reading')} would join lines {first} to {last} into one row{more}"
+        several = whole and len(against.disputed) > 1
+        more = f" (and others into {len(against.disputed) - 1} more)" if several else ""
+        why = f", where {described(usual, as_reading=True)} would join lines {first} to {last} into one row{more}"
     elif against is not None and against.misfits:
         others = "1 line does" if against.misfits == 1 else f"{against.misfits} lines do"
-        why = f", where {others} not with {described(usual, verb='reading')}"
+        of_first = "" if whole else f"of the first {against.lines} "
+        why = f", where {of_first}{others} not with {described(usual, as_reading=True)}"
     return f"{how}: {fits}{why}. If that is wrong: {Change(settings=settings_of(usual)).for_command_line()}"
 
 
@@ -276,17 +281,19 @@ def settings_of(dialect: Dialect) -> dict[str, str]:
     return {**settings, **({"data.escape": dialect.escape} if dialect.escape else {})}
 
 
-def described(dialect: Dialect, verb: str = "") -> str:
-    """The way quotes are read, in words."""
+def described(dialect: Dialect, as_reading: bool = False) -> str:
+    """The way quotes are read: as a sentence, or as what one does who reads so."""
     if dialect.quote is None:
-        return "reading quotes as characters" if verb else "quotes are characters of the texts and enclose no cells"
+        return (
+            "reading quotes as characters" if as_reading else "quotes are characters of the texts and enclose no cells"
+        )
     if dialect.every:
-        return "reading every cell as enclosed" if verb else f"every cell is enclosed in {dialect.quote}"
+        return "reading every cell as enclosed" if as_reading else f"every cell is enclosed in {dialect.quote}"
     name = "single quotes" if dialect.quote == "'" else f"{dialect.quote}"
     if dialect.escape is not None:
         return (
             f"reading {dialect.escape}{dialect.quote} as a quote"
-            if verb
+            if as_reading
             else f"quotes inside cells are written {dialect.escape}{dialect.quote}"
         )
-    return f"cells in {name}" if verb else f"cells are enclosed in {name}"
+    return f"cells in {name}" if as_reading else f"cells are enclosed in {name}"

@@ -21,6 +21,8 @@ class Rows:
         ids: Row number in its source, from 1, for messages and for the split file.
         groups: Group of each row (`data.group`), or None.
         order: What rows are ordered by (`data.order_by`), or None.
+        votes: What the annotators of each text said, oldest first, where training learns their distribution
+            (`data.annotations=soft`); else None.
     """
 
     texts: Sequence[str]
@@ -29,6 +31,7 @@ class Rows:
     ids: Sequence[str]
     groups: list[str] | None = None
     order: list[float] | None = None
+    votes: list[list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,6 +44,7 @@ class Rows:
             pick(self.ids, indices),
             None if self.groups is None else [self.groups[i] for i in indices],
             None if self.order is None else [self.order[i] for i in indices],
+            None if self.votes is None else [self.votes[i] for i in indices],
         )
 
     def unpacked(self) -> Rows:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
-from finetune.data.formats.exports import EXPORTS, find_export, plain_table
+from finetune.data.formats.exports import EXPORTS, find_export, plain_table, text_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
 from finetune.data.formats.single_lists import unwrap_single
@@ -18,8 +19,12 @@ from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 
-def read_sources(section: DataSection) -> dict[str, Table]:
+def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table]:
     """Read what a recipe names. Keys: train, validation, test; or "all" where one table must be split.
+
+    Args:
+        section: Of the recipe.
+        labelled: One row a labelled text; else every row of the files, whose labels nobody reads.
 
     Raises:
         DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
@@ -30,18 +35,29 @@ def read_sources(section: DataSection) -> dict[str, Table]:
     source = locate(section.source, "data.source")
     files = {**_files_of(source, section), **extra}
     readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
-    on_hub = HUB_SETTINGS if isinstance(source, HubName) else ()
-    of_column = ("split_names",) if section.split_column is not None else ()  # its values are names of splits, too
-    acting = {*on_hub, *of_column, *(key for reader in readers.values() for key in reader.settings)}
+    of_source = [readers[path] for split, paths in files.items() if split not in extra for path in paths]
+    others = [readers[path] for paths in extra.values() for path in paths]
     if section.unlabelled is not None:
-        acting |= {*_reader_of(_extra_file(section, "unlabelled"), section).settings} - {"split_names"}
-    _refuse_idle_settings(section, acting)
-    tables = read_hub_set(source.name, section) if isinstance(source, HubName) else {}
+        others.append(_reader_of(_extra_file(section, "unlabelled"), section))
+    _refuse_idle_settings(section, _acting(section, source, of_source, others))
+    alone = section.model_copy(update={"split_names": {}})  # for what is one table, whatever the source is
+    whole = section if section.split_column is None else alone  # the names are values of that column
+    tables = read_hub_set(source.name, whole) if isinstance(source, HubName) else {}
     for split, paths in files.items():
-        tables |= _read_parts(split, {path: readers[path] for path in paths}, section)
+        tables |= _read_parts(split, {path: readers[path] for path in paths}, alone if split in extra else whole)
     for table in tables.values():
         _require_rows(table)
-    return _name_alone(_labelled(tables, section))
+    return _name_alone(_labelled(tables, section) if labelled else _unlabelled(tables, section))
+
+
+def _acting(
+    section: DataSection, source: Path | HubName, of_source: Sequence[Reader], others: Sequence[Reader]
+) -> set[str]:
+    """Keys of `data` that change how a file is read; `split_names` is about the source, or about its split column."""
+    acting = {key for reader in others for key in reader.settings} - {"split_names"}
+    acting |= {key for reader in of_source for key in reader.settings}
+    acting |= {*HUB_SETTINGS} if isinstance(source, HubName) else set()
+    return acting if section.split_column is None else acting | {"split_names"}
 
 
 def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
@@ -50,9 +66,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
     Raises:
         DataError: An export is not what it should be, no row has a label, or a setting has nothing to act on.
     """
-    if section.texts is not None:
-        texts = _read_texts(section.texts, section)
-        tables = {split: join_texts(table, texts) for split, table in tables.items()}
+    tables = _with_texts(tables, section)
     exports = {split: find_export(table, section) for split, table in tables.items()}
     default = DataSection.model_fields["annotations"].default
     if section.annotations != default and not any(exports.values()):
@@ -65,9 +79,34 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
             found=section.annotations,
         )
     found = {split: plain_table(table, exports[split], section) for split, table in tables.items()}
+    _refuse_single_votes(next(iter(found.values())), section)
     for table in found.values():
         _require_rows(table)
     return unwrap_single(found, section)
+
+
+def _unlabelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
+    return {split: text_table(table, section) for split, table in _with_texts(tables, section).items()}
+
+
+def _with_texts(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
+    if section.texts is None:
+        return tables
+    texts = _read_texts(section.texts, section)
+    return {split: join_texts(table, texts) for split, table in tables.items()}
+
+
+def _refuse_single_votes(train: Table, section: DataSection) -> None:
+    """Raises:
+    DataError: `data.annotations` is soft, and no training text has several annotators.
+    """
+    if section.annotations == "soft" and not any(len(votes) > 1 for votes in train.votes or ()):
+        raise DataError(
+            f"no text of {train.origin} has several annotators, whose distribution could be learned.",
+            Change(settings={"data.annotations": "majority"}),
+            key="data.annotations",
+            found=section.annotations,
+        )
 
 
 def _read_texts(name: str, section: DataSection) -> Table:
@@ -107,14 +146,14 @@ def read_unlabelled(section: DataSection) -> Table:
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
-    return plain_table(table, None, section)
+    return text_table(table, section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:
     key = f"data.{split}"
     path = locate(getattr(section, split), key)
     if not isinstance(path, HubName) and is_archive(path) and find_reader(path, section.format) is None:
-        files = split_files(path)
+        files = split_files(path, section.format)
         if list(files) == ["all"]:
             return files["all"][0]
     is_folder = not isinstance(path, HubName) and (path.is_dir() or is_archive(path))
@@ -134,7 +173,7 @@ def _files_of(source: Path | HubName, section: DataSection) -> dict[str, list[Pa
         return {}
     is_folder = is_archive(source) or source.is_dir()
     by_split = is_folder and find_reader(source, section.format) is None
-    return split_files(source) if by_split else {"all": [source]}
+    return split_files(source, section.format) if by_split else {"all": [source]}
 
 
 def _reader_of(path: Path, section: DataSection) -> Reader:

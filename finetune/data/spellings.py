@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from finetune.data.numbers import as_number, is_whole
 from finetune.data.rows import Rows, names_of
+from finetune.data.votes import renamed
 from finetune.errors import Change, shorten
 from finetune.recipe import DataSection
 
@@ -108,7 +109,9 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
         named: Names in `data.label_map`, `data.labels` and `data.drop_labels`.
         notes: Is told.
     """
-    names = {name for rows in tables.values() for label in rows.labels for name in names_of(label)}
+    names = {
+        name for rows in tables.values() for label in (*rows.labels, *(rows.votes or ())) for name in names_of(label)
+    }
     by_value: dict[Decimal, list[str]] = defaultdict(list)
     for name in names:
         if is_whole(name):
@@ -122,7 +125,8 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
     shown_names = shorten([f"{old} is {kept}" for old, kept in sorted(new.items())], NAMED)
     notes.append(f"labels: equal whole numbers are one class: {shown_names}")
     return {
-        name: replace(rows, labels=[_renamed(label, new) for label in rows.labels]) for name, rows in tables.items()
+        name: renamed(replace(rows, labels=[_renamed(label, new) for label in rows.labels]), new)
+        for name, rows in tables.items()
     }
 
 

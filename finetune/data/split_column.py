@@ -6,7 +6,7 @@ from collections import Counter
 
 from finetune.data.column_hints import flag_split
 from finetune.data.dataset_sets import choose_splits
-from finetune.data.label_cells import FLAGS, is_blank
+from finetune.data.label_cells import FLAGS, cell_name, is_blank
 from finetune.data.table import Table
 from finetune.data.texts import cells_of
 from finetune.errors import Change, DataError, shorten, suggest
@@ -37,7 +37,7 @@ def split_by_column(
     if name not in table.columns:
         why = f"{table.origin} has no column '{name}'.{suggest(name, table.columns)}"
         raise DataError(why, key="data.split_column", found=name)
-    values = ["" if is_blank(cell) else _as_value(cell) for cell in cells_of(table, name, "split_column")]
+    values = ["" if is_blank(cell) else cell_name(cell) for cell in cells_of(table, name, "split_column")]
     counts = Counter(values)
     counted = shorten([f"{value or 'empty'} ({count})" for value, count in counts.most_common()], SHOWN)
     listed = f"Its values: {counted}."
@@ -54,11 +54,6 @@ def split_by_column(
         f"splits are those of column '{name}': {counted} rows" + (f"; {left_out} left out" if left_out else "")
     )
     return parts if len(parts) > 1 else {"all": parts["train"]}
-
-
-def _as_value(cell: object) -> str:
-    whole = isinstance(cell, float) and cell.is_integer()
-    return str(int(cell) if whole and isinstance(cell, float) else cell).strip()
 
 
 def _splits_of(section: DataSection, name: str, values: list[str], origin: str, listed: str) -> dict[str, str]:

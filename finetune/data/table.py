@@ -196,6 +196,11 @@ def pack(values: Sequence[Any]) -> Sequence[Any]:
     return pyarrow.array(values, pyarrow.large_string())
 
 
+def packed(values: Sequence[Any]) -> Column:
+    """A column of these values, in chunks as `pack` makes them."""
+    return Column([pack(values[start : start + CHUNK]) for start in range(0, len(values), CHUNK)])
+
+
 def kind_of(value: Any) -> str:
     """What a cell is, in words; cells of one column must be of one kind. Empty cells are "nothing"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -225,6 +230,7 @@ class Table:
             formats without lines.
         roles: text or label -> its column, where the format tells.
         numbers: Row number in the source, from 1, of each row; None: they count through.
+        votes: What the annotators of each row said, where training learns their distribution; else None.
     """
 
     origin: str
@@ -236,6 +242,7 @@ class Table:
     lines: Counter[str] = field(default_factory=Counter)
     roles: dict[str, str] = field(default_factory=dict)
     numbers: Sequence[int] | None = None
+    votes: Sequence[list[Any]] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -248,7 +255,8 @@ class Table:
         """The table of these rows, without what reading had to say."""
         columns = {name: pick(column, rows) for name, column in self.columns.items()}
         numbers = [self.number(row) for row in rows]
-        return Table(self.origin, columns, self.label_names, roles=self.roles, numbers=numbers)
+        votes = None if self.votes is None else [self.votes[row] for row in rows]
+        return Table(self.origin, columns, self.label_names, roles=self.roles, numbers=numbers, votes=votes)
 
 
 class BadRows:

@@ -57,7 +57,7 @@ def read_input(section: DataSection, reading: Reading) -> Input:
     Raises:
         DataError: It cannot be read, holds several splits, or lacks a column with texts.
     """
-    tables = read_sources(section)
+    tables = read_sources(section, labelled=False)
     if len(tables) > 1:
         why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
         raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)

@@ -67,9 +67,9 @@ READING_KEYS = (
 class DataSection(Section):
     source: str = Field(
         min_length=1,
-        description="A .csv, .tsv, .json, .jsonl, .parquet or .xlsx file, or the export of an annotation tool, also "
-        "as .gz, .bz2, .xz or .zst; a folder or .zip with train, validation and test files; a folder with one file a "
-        "text, or saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
+        description="A .csv, .tsv, .json, .jsonl, .parquet, .xlsx or .xls file, or the export of an annotation tool, "
+        "also as .gz, .bz2, .xz or .zst; a folder or .zip with train, validation and test files; a folder with one "
+        "file a text, or saved by datasets; a hub id (hub:NAME); or package:NAME/file.",
     )
     format: str | None = Field(
         None,
@@ -77,10 +77,10 @@ class DataSection(Section):
         description="Format of the files, such as label_studio, doccano, fasttext or csv. Default: recognised by "
         "suffix and content.",
     )
-    annotations: Literal["majority", "first", "all"] = Field(
+    annotations: Literal["majority", "first", "all", "soft"] = Field(
         "majority",
         description="Label of a text that several annotators labelled, in exports of annotation tools: the most "
-        "frequent (ties are left out), the first, or a row for each.",
+        "frequent (ties are left out), the first, or a row for each; soft trains on the distribution of their labels.",
     )
     texts: str | None = Field(
         None, description="File with the texts, joined by id, for exports that hold ids only (Potato)."

@@ -12,6 +12,7 @@ from torch import Tensor
 from finetune.data.labels import count_labels
 from finetune.data.tokens import Collator, TrainSet
 from finetune.data.views import TextViews
+from finetune.data.votes import vote_targets
 from finetune.measurement.beyond_chance import beats_trivial
 from finetune.models.load import encoder_parameters, load_model
 from finetune.models.outputs import Outputs
@@ -90,10 +91,7 @@ def build_trainer(
     """
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     with stopwatch.phase(TOKENS):
-        texts = text_augmenters(recipe.techniques, lambda: augment_sources(recipe, data, prepared.tokenizer))
-        tokens = token_augmenters(recipe.techniques, prepared.tokenizer)
-        soft = None if prepared.soft_targets is None else prepared.soft_targets.tolist()
-        train_set = TrainSet(data.train, prepared.encoder, texts, seed, tokens, targets=soft)
+        train_set = training_set(prepared, seed)
     batches = step_batches(prepared, seed, train_set.lengths if recipe.training.group_by_length else None)
     decay = decay_strength(recipe.techniques.values(), budget)
     is_cut_short = prepared.stop_at is not None
@@ -125,6 +123,16 @@ def build_trainer(
         stopwatch=stopwatch,
         unlabelled=unlabelled_texts(prepared, seed, collate),
     )
+
+
+def training_set(prepared: Prepared, seed: int) -> TrainSet:
+    """The training rows with what is learned for each: its label, what annotators said, or an ensemble's prediction."""
+    recipe, data = prepared.recipe, prepared.data
+    texts = text_augmenters(recipe.techniques, lambda: augment_sources(recipe, data, prepared.tokenizer))
+    tokens = token_augmenters(recipe.techniques, prepared.tokenizer)
+    predicted = None if prepared.soft_targets is None else prepared.soft_targets.tolist()
+    targets = vote_targets(data.train, data.labels) if predicted is None else predicted
+    return TrainSet(data.train, prepared.encoder, texts, seed, tokens, targets=targets)
 
 
 def unlabelled_texts(prepared: Prepared, seed: int, collate: Collator) -> UnlabelledTexts | None:

@@ -56,4 +56,7 @@ def _refitted(fingerprint: str) -> str:
 def _joined(first: Rows, second: Rows) -> Rows:
     pairs = None if first.pairs is None or second.pairs is None else [*first.pairs, *second.pairs]
     texts, ids = [*first.texts, *second.texts], [*first.ids, *second.ids]
-    return Rows(texts, pairs, first.labels + second.labels, ids)
+    votes = None
+    if first.votes is not None:
+        votes = [*first.votes, *(second.votes or [[label] for label in second.labels])]
+    return Rows(texts, pairs, first.labels + second.labels, ids, votes=votes)

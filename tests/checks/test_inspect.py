@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from finetune.checks import Inspection, inspect_data
 from finetune.checks.base import CHECKS
+from finetune.checks.inspect import CODE
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.models.load import load_tokenizer
@@ -19,7 +21,8 @@ from finetune.recipe import DataSection, ModelSection
 from tests import planting
 from tests.planting import make_data, make_rows
 
-CHECKS_FOLDER = Path(__file__).parent.parent.parent / "finetune" / "checks"
+PACKAGE = Path(__file__).parent.parent.parent / "finetune"
+CHECKS_FOLDER = PACKAGE / "checks"
 SECTION = DataSection(source="x.csv")
 
 
@@ -126,15 +129,40 @@ def test_a_damaged_file_that_cannot_be_replaced_costs_time_only(
     assert inspect_data(data, SECTION, None) == EMPTY
 
 
-def test_the_code_that_decides_what_equal_rows_are_is_part_of_the_key(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_all_code_that_decides_a_finding_is_part_of_the_key() -> None:
+    """What the checks import, and what that imports of data and measurement; the rest holds what was found."""
+    needed: set[str] = set()
+    waiting = [*CHECKS_FOLDER.glob("*.py")]
+    while waiting:
+        for name in _imports(waiting.pop()) - needed:
+            needed.add(name)
+            waiting += [PACKAGE / name] if name.startswith(("data/", "measurement/")) else []
+    apart = {name for name in needed if name.startswith(("checks/", "records/", "recipe/"))} | {"cache.py"}
+    assert set(CODE) == needed - apart
+
+
+def test_every_file_of_that_code_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     really_read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), really_read(path))[1])
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), really_read(path))[1])
     monkeypatch.setattr("finetune.checks.inspect._inspect", lambda *given: EMPTY)
     inspect_data(planting.clean_data(1, rows=60), SECTION, None)
-    assert {"rows.py", "labels.py", "duplicates.py", "tokens.py", "copies.py"} <= set(read)
+    assert set(read) >= {*CHECKS_FOLDER.glob("*.py"), *(PACKAGE / name for name in CODE)}
+
+
+def _imports(path: Path) -> set[str]:
+    """The files of this package that a file of it imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("finetune"):
+            folder = PACKAGE.joinpath(*node.module.split(".")[1:])
+            modules = [folder / f"{alias.name}.py" for alias in node.names]
+            files = [file for file in modules if file.is_file()]
+            files = files or [
+                folder.with_suffix(".py") if folder.with_suffix(".py").is_file() else folder / "__init__.py"
+            ]
+            found |= {str(file.relative_to(PACKAGE)) for file in files}
+    return found
 
 
 EMPTY = Inspection(findings=[], baselines=[])

@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pandas
 import pytest
 
 from finetune.data.load import load_data
+from finetune.data.memory import store
 from finetune.data.rows import Data
+from finetune.data.sources import read_sources
 from finetune.data.split_file import write_split
 from finetune.errors import DataError, RecipeError
 from finetune.recipe import DataSection, resolve
@@ -216,6 +220,50 @@ def test_split_names_say_what_other_values_mean(tmp_path: Path) -> None:
         "validation": 5,
         "test": 15,
     }
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "xlsx", "saved", "memory"])
+def test_split_names_are_those_of_the_source_whatever_its_format(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the values of its split column; and of its splits, beside a further file that is one table."""
+    monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "cache"))
+    frame = pandas.DataFrame(
+        {"text": [f"text {row}" for row in range(40)], "label": ["a", "b"] * 20, "part": ["x"] * 30 + ["y"] * 10}
+    )
+    path = _saved_as(frame, kind, tmp_path / f"d.{kind}")
+    names = {"train": "x", "test": "y"}
+    data = load(path, split_column="part", split_names=names, validation_size=5)
+    assert {split: len(rows) for split, rows in data.whole_splits().items()} == {
+        "train": 25,
+        "validation": 5,
+        "test": 10,
+    }
+    document = tmp_path / "splits.json"
+    document.write_text(json.dumps({"x": frame.to_dict("records"), "y": frame[:3].to_dict("records")}))
+    if kind != "memory":
+        found = read_sources(DataSection(source=str(document), test=str(path), split_names={"train": "x"}))
+        assert {split: len(table) for split, table in found.items()} == {"train": 40, "test": 40}
+
+
+def _saved_as(frame: Any, kind: str, path: Path) -> str:
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "json":
+        frame.to_json(path, orient="records")
+    elif kind == "xlsx":
+        frame.to_excel(path, index=False)
+    elif kind == "saved":
+        datasets.Dataset.from_pandas(frame).save_to_disk(path)
+    else:
+        return store(frame)
+    return str(path)
+
+
+def test_split_names_of_a_folder_of_files_act_on_nothing(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('[{"text": "a", "label": "b"}]')
+    with refuses(DataError, "data.split_names: .*train.json is one set without splits"):
+        read_sources(DataSection(source=str(tmp_path), split_names={"train": "x"}))
 
 
 def test_a_column_of_splits_beside_other_splits_is_refused(tmp_path: Path) -> None:

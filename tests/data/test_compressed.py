@@ -122,6 +122,24 @@ def test_archives_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "no file or folder" in problem(archive(tmp_path / "f.zip", a_csv=CSV) / "b.csv")
 
 
+def test_what_tells_about_an_archive_is_no_data(tmp_path: Path) -> None:
+    path = archive(tmp_path / "d.zip", all_jsonl=FORMATS[".jsonl"], README_txt=b"read me", LICENSE_txt=b"free")
+    assert rows(tables(path)["all"]) == (TEXTS, LABELS)
+
+
+def test_a_named_format_is_that_of_the_files_in_an_archive(tmp_path: Path) -> None:
+    path = archive(tmp_path / "d.zip", rows_dat=CSV, readme_txt=b"read me")
+    assert rows(tables(archive(tmp_path / "e.zip", rows_csv=CSV), format="csv")["all"]) == (TEXTS, LABELS)
+    assert rows(tables(archive(tmp_path / "f.zip", rows_dat=CSV), format="csv")["all"]) == (TEXTS, LABELS)
+    assert "It holds rows.dat." in problem(path)
+    said = problem(archive(tmp_path / "g.zip", SMSSpam=CSV, readme=b"read me"))
+    assert "It holds SMSSpam." in said
+    assert f"--set data.format=tsv --data {tmp_path}/g.zip/SMSSpam" in said
+    two = problem(archive(tmp_path / "h.zip", a_csv=CSV, b_csv=CSV))
+    assert "It holds a.csv, b.csv." in two
+    assert f"--data {tmp_path}/h.zip/a.csv (that file alone), or --data {tmp_path}/h.zip/b.csv" in two
+
+
 def test_an_encrypted_archive_is_named(tmp_path: Path) -> None:
     path = archive(tmp_path / "d.zip", a_csv=CSV)
     content = bytearray(path.read_bytes())

@@ -2,6 +2,7 @@
 
 import csv
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,31 @@ def problem(path: Path, **settings: Any) -> str:
 def said(table: Table, text: str) -> str:
     (note,) = [note for note in (*table.notes, *table.warnings) if text in note]
     return note
+
+
+# --- ends of lines ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ["one\rtwo,pos", "pos,one\rtwo"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_carriage_return_inside_a_text_is_named_and_makes_no_rows_of_halves(write: Write, row: str, end: str) -> None:
+    path = write(["text,label", *(",".join(cells) for cells in ROWS), row], end=end)
+    for settings in ({}, {"skip_bad_rows": True}, {"quoting": "none"}):
+        said = problem(path, **settings)
+        assert said.startswith(f"{path} line 42: ends with a carriage return alone (CR)")
+    mended = subprocess.run(shlex.split(said.split("Try: ")[1].split(" > ")[0]), capture_output=True, check=True).stdout
+    path.write_bytes(mended)
+    assert len(only(path)) == 41
+
+
+def test_quoted_carriage_returns_and_files_that_end_lines_so_are_read(write: Write) -> None:
+    quoted = write(["text,label", '"one\rtwo",pos', "three,neg"])
+    (table,) = read_sources(DataSection(source=str(quoted))).values()
+    assert texts(table) == ["one\rtwo", "three"]
+    assert len(only(write(["text,label", *(",".join(row) for row in ROWS)], "old.csv", end="\r"))) == 40
+    mostly = write(["text,label", *(",".join(row) for row in ROWS), "one cell"], "mostly.csv", end="\r")
+    mostly.write_bytes(mostly.read_bytes() + b"last,pos\n")
+    assert "line 42: 1 cells where the header has 2" in problem(mostly)
 
 
 # --- quotes that enclose no cells ------------------------------------------------------------------------------

@@ -130,10 +130,9 @@ def test_a_decimal_mark_that_cannot_act_is_refused_or_said(tmp_path: Path) -> No
     with refuses(RecipeError, match=r"data\.decimal: reads numbers") as caught:
         resolve("your-data", overrides=["data.decimal=comma", "data.task=single_label"])
     assert "--set data.decimal=null" in typed(caught.value)
-    assert any(
-        "data.decimal: labels are not read as numbers" in text
-        for text in load(tmp_path, ["a", "b"], decimal="comma").warnings
-    )
+    for cells in (["a", "b"], ["['a', 'b']", "['b']"], ["[a, b]", "[b]"]):
+        warnings = load(tmp_path, cells, decimal="comma").warnings
+        assert sum("data.decimal: labels are not read as numbers" in text for text in warnings) == 1
 
 
 def test_declared_classes_are_no_numbers(tmp_path: Path) -> None:

@@ -429,9 +429,7 @@ def test_a_line_that_only_python_or_nobody_reads_is_named(write: Write, line: st
 
 def test_objects_without_keys_are_refused(write: Write) -> None:
     path = write("{}\n{}\n", "data.jsonl")
-    problem = problem_of(path)
-    assert problem.startswith(f"{path}: ")
-    assert "mixes kinds" not in problem
+    assert problem_of(path).startswith(f"{path}: holds no objects with keys. Expected a list of objects")
 
 
 # --- locations -------------------------------------------------------------------------------------------------
@@ -465,7 +463,7 @@ def test_the_home_folder_is_understood(write: Write, tmp_path: Path, monkeypatch
     assert read("~/data.csv")["text"] == ["one"]
 
 
-@pytest.mark.parametrize("name", ["data.xls", "data.dat", "data"])
+@pytest.mark.parametrize("name", ["data.dat", "data"])
 def test_another_kind_of_file_is_refused(write: Write, name: str) -> None:
     path = write("text,label\none,a\n", name)
     assert problem_of(path).startswith(f"{path}: expected a .csv, .tsv, .json, .jsonl, .ndjson, .parquet, ")

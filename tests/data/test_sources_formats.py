@@ -484,6 +484,14 @@ def test_splits_are_taken_as_the_recipe_names_them(saved: Path) -> None:
     assert {name: len(table) for name, table in found.items()} == {"train": 2, "validation": 3}
 
 
+@pytest.mark.parametrize("name", ["csv", "excel", "json_lines"])
+def test_a_format_of_files_is_not_that_of_a_saved_set(saved: Path, name: str) -> None:
+    said = problem(saved, format=name)
+    assert "holds no train file" in said
+    assert "--set data.format=null (it is a saved set)" in said
+    assert list(tables(saved, format="saved_set")) == ["train", "validation", "test"]
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

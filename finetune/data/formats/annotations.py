@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from finetune.data.rows import label_identity
 from finetune.data.table import Table
+from finetune.data.votes import TIE, most_frequent
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 NO_ANNOTATION = "no annotation"
-TIE = "annotators disagree (tie)"
 FURTHER = "further annotation of a text"  # rows of the file that are one text
 ITEM = "annotated_text"  # column with the number of the text, where every annotation is a row
 
@@ -37,9 +38,10 @@ class Item:
 
 @dataclass(frozen=True)
 class _Decided:
-    """Rows with their labels, and reason -> rows of the file that were left out."""
+    """Rows with their labels, what their annotators said, and reason -> rows of the file that were left out."""
 
     rows: list[tuple[Mapping[str, Any], Any]] = field(default_factory=list)
+    votes: list[list[Any]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -58,6 +60,8 @@ def annotated_table(
     """
     _refuse_odd(items, source, label)
     items = _as_lists(items)
+    if section.annotations == "soft":
+        _refuse_lists(items, source, section)
     decided = _decide(items, section.annotations)
     labels = [vote for _, vote in decided.rows]
     if labels and all(isinstance(vote, list) and len(vote) == 1 for vote in labels):
@@ -81,6 +85,7 @@ def annotated_table(
         warnings=warnings,
         dropped=source.dropped + decided.dropped,
         roles=roles,
+        votes=decided.votes if section.annotations == "soft" else None,
     )
 
 
@@ -99,6 +104,21 @@ def _refuse_odd(items: Sequence[Item], source: Table, label: str) -> None:
                 )
 
 
+def _refuse_lists(items: Sequence[Item], source: Table, section: DataSection) -> None:
+    """Raises:
+    DataError: An annotator gave several labels to a text.
+    """
+    listed = next((vote for item in items for vote in item.votes if isinstance(vote, list)), None)
+    if listed is not None:
+        raise DataError(
+            f"learns a distribution over classes of which a text has one, and in {source.origin} a text may have "
+            f"several, such as {listed}.",
+            Change(settings={"data.annotations": "majority"}),
+            key="data.annotations",
+            found=section.annotations,
+        )
+
+
 def _as_lists(items: Sequence[Item]) -> Sequence[Item]:
     """Where any annotator gave several labels, every vote is a list."""
     if not any(isinstance(vote, list) and len(vote) != 1 for item in items for vote in item.votes):
@@ -113,15 +133,25 @@ def _alone(vote: Any) -> Any:
 def _decide(items: Sequence[Item], how: str) -> _Decided:
     decided = _Decided()
     for item in items:
-        label = None if not item.votes else item.votes[0] if how != "majority" else _majority(item.votes)
+        label = _label(item.votes, how)
         if label is None:
             decided.dropped[TIE if item.votes else item.missing] += item.rows
             continue
         given = item.votes if how == "all" else [label]
         decided.rows.extend((item.cells, vote) for vote in given)
+        decided.votes.append(list(item.votes))
         if item.rows > len(given):
             decided.dropped[FURTHER] += item.rows - len(given)
     return decided
+
+
+def _label(votes: Sequence[Any], how: str) -> Any | None:
+    """The label of a text; None where it has none. With soft labels a tie is left to whoever measures with it."""
+    if not votes:
+        return None
+    if how == "majority":
+        return _majority(votes)
+    return most_frequent(votes)[0] if how == "soft" else votes[0]
 
 
 def _majority(votes: Sequence[Any]) -> Any | None:
@@ -133,8 +163,8 @@ def _majority(votes: Sequence[Any]) -> Any | None:
         kept = [name for name, count in counts.items() if 2 * count > len(votes)]
         nothing = sum(not vote for vote in votes)
         return kept if kept or 2 * nothing > len(votes) else None
-    (first, most), *others = Counter(votes).most_common(2)
-    return None if others and others[0][1] == most else first
+    first, tied = most_frequent(votes)
+    return None if tied else first
 
 
 def _numbers(cells: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -153,7 +183,12 @@ def _account(source: Table, tool: str, items: Sequence[Item], decided: _Decided,
     if several:
         same = [_agreement(votes) for votes in several]
         whole, mean = sum(share == 1 for share in same) / len(same), sum(same) / len(same)
-        rule = {"majority": "the majority decides", "first": "the first decides", "all": "all are rows"}
+        rule = {
+            "majority": "the majority decides",
+            "first": "the first decides",
+            "all": "all are rows",
+            "soft": "their distribution is learned",
+        }
         parts.append(
             f"{len(several)} texts have several annotations: all agree in {whole:.0%}, two of them in {mean:.0%}; "
             f"{rule[section.annotations]} (data.annotations)"
@@ -163,9 +198,5 @@ def _account(source: Table, tool: str, items: Sequence[Item], decided: _Decided,
 
 def _agreement(votes: Sequence[Any]) -> float:
     """The fraction of pairs of annotators that said the same."""
-    pairs = list(combinations([_identity(vote) for vote in votes], 2))
+    pairs = list(combinations([label_identity(vote) for vote in votes], 2))
     return sum(first == second for first, second in pairs) / len(pairs)
-
-
-def _identity(vote: Any) -> Hashable:
-    return frozenset(vote) if isinstance(vote, list) else vote

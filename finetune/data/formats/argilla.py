@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_table
-from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of
+from finetune.data.formats.base import (
+    Export,
+    choose_question,
+    columns_of,
+    holds,
+    lone,
+    object_of,
+    rows_of,
+    text_columns,
+)
 from finetune.data.label_cells import NO_COMMAS, CellError, is_blank, read_list
 from finetune.data.table import Table
 from finetune.errors import DataError
@@ -38,6 +47,19 @@ def _read(table: Table, section: DataSection) -> Table:
     return _read_nested(table, section) if _is_nested(table) else _read_flat(table, section)
 
 
+def _texts(table: Table) -> Table:
+    """All records of the nested form, answered or not; the flat one is as it is."""
+    if not _is_nested(table):
+        return table
+    rows = [_cells(record, table) for record in rows_of(table)]
+    note = f"{table.origin}: read as records of Argilla (nested): {len(rows)} rows, none left out"
+    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
+
+
+def _cells(record: dict[str, Any], table: Table) -> dict[str, Any]:
+    return {"id": record.get("id"), **object_of(record, "metadata", table), **object_of(record, "fields", table)}
+
+
 def _read_nested(table: Table, section: DataSection) -> Table:
     records = list(rows_of(table))
     answers = [_responses(record, table) for record in records]
@@ -47,9 +69,8 @@ def _read_nested(table: Table, section: DataSection) -> Table:
     question = choose_question(section, list(questions), table, "question")
     items = []
     for record, each in zip(records, answers, strict=True):
-        about = object_of(record, "metadata", table) | object_of(record, "fields", table)
         given = [(one.get("value"), one.get("status")) for one in each.get(question, [])]
-        items.append(_item({"id": record.get("id"), **about}, given))
+        items.append(_item(_cells(record, table), given))
     fields = list(dict.fromkeys(name for record in records for name in object_of(record, "fields", table)))
     found = annotated_table(table, "records of Argilla (nested)", items, question, section, lone(fields))
     if any("status" in one for each in answers for given in each.values() for one in given):
@@ -90,7 +111,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
         statuses = _as_list(row.get(f"{question}{ANSWERS}.status"), table)
         paired = list(zip(given, [*statuses, *[None] * len(given)], strict=False))
         items.append(_item({name: cell for name, cell in row.items() if name not in about}, paired))
-    texts = [name for name in table.columns if name not in about and name != "id" and holds(table, name, str)]
+    texts = text_columns(table, {*about, "id"})
     return annotated_table(table, "records of Argilla", items, question, section, lone(texts))
 
 
@@ -124,4 +145,4 @@ def _as_list(cell: Any, table: Table) -> list[Any]:
         raise DataError(f"{table.origin}: {str(cell)[:60]!r} is no list of answers.") from error
 
 
-ARGILLA = Export(_recognises, _read)
+ARGILLA = Export(_recognises, _read, _texts)

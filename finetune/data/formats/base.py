@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,12 @@ class Export:
         recognises: (table, section) -> whether it is one; looks at names, and at few cells.
         read: (table, section) -> one row a labelled text. Raises DataError where the content is not what the format
             says.
+        texts: Table -> every row with the columns that `read` gives its texts, labels unread; None: they have them.
     """
 
     recognises: Callable[[Table, DataSection], bool]
     read: Callable[[Table, DataSection], Table]
+    texts: Callable[[Table], Table] | None = None
 
 
 def cells_of(table: Table, name: str) -> list[Any]:
@@ -77,6 +79,12 @@ def object_of(row: dict[str, Any], name: str, table: Table) -> dict[str, Any]:
     return cell
 
 
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """The columns of all rows, in the order in which they come; None where a row lacks one."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
 def choose_question(section: DataSection, found: Sequence[str], table: Table, what: str) -> str:
     """The question (control, schema) that is the label: the one that the recipe names, or the only one.
 
@@ -114,6 +122,11 @@ def as_json(cell: Any) -> Any:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
+
+
+def text_columns(table: Table, apart: Collection[str]) -> list[str]:
+    """The columns that hold texts, beside those whose meaning is known."""
+    return [name for name in table.columns if name not in apart and holds(table, name, str)]
 
 
 def lone(names: Sequence[str]) -> str | None:

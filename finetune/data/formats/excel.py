@@ -1,49 +1,33 @@
-"""Excel workbooks (.xlsx), by openpyxl: one sheet, or sheets named like splits."""
+"""Excel workbooks, by openpyxl (.xlsx) and xlrd (.xls): one sheet, or sheets named like splits."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from finetune.data.compressed import OLD_OFFICE as OLD
+from finetune.data.compressed import open_bytes
 from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.table import Column, Table, refuse_repeated
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
+
+Sheets = dict[str, list[list[Any]]]  # name -> rows with anything in them
 
 
 def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
     """The sheet with rows, or split -> sheet (`data.split_names` says which); its first filled row names the columns.
 
     Raises:
-        DataError: openpyxl is not installed, the file is none of Excel, a cell holds an error of Excel, or a formula
-            whose result is not in the file.
+        DataError: openpyxl (for .xls: xlrd) is not installed, the file is none of Excel, a cell holds an error of
+            Excel, or a formula whose result is not in the file.
     """
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise DataError(
-            f"{path}: a workbook of Excel is read by openpyxl, which is not installed.",
-            Change(command='pip install "finetune[excel]"'),
-            Change(text="save it as CSV UTF-8"),
-        ) from error
-    try:
-        values = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        formulas = openpyxl.load_workbook(path, read_only=True)
-    except Exception as error:  # of zip, XML, and an older format
-        raise DataError(
-            f"{path}: is no workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
-        ) from error
-    try:
-        sheets = {sheet.title: _cells(sheet, formulas[sheet.title], path) for sheet in values.worksheets}
-    except DataError:
-        raise
-    except Exception as error:  # XML that is cut or not what it should be
-        raise DataError(f"{path}: is damaged: {type(error).__name__}: {first_line(error)}. Save it again.") from error
-    finally:
-        values.close()
-        formulas.close()
+    with open_bytes(path) as file:
+        content = file.read()
+    sheets = _old_sheets(content, path) if content.startswith(OLD) else _sheets(content, path)
     filled = {name: rows for name, rows in sheets.items() if rows}
     if not filled:
         raise DataError(f"{path}: is empty.")
@@ -51,6 +35,88 @@ def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
         refuse_split_names(str(path), section)
         return _table(str(path), next(iter(filled.values())))
     return read_splits(list(filled), str(path), section, lambda name, title: _table(title, filled[name]))
+
+
+def _sheets(content: bytes, path: Path) -> Sheets:
+    """The sheets of a workbook since Excel 2007."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise _missing(path, "openpyxl") from error
+    try:
+        values = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
+        formulas = openpyxl.load_workbook(BytesIO(content), read_only=True)
+    except Exception as error:  # of zip and XML
+        raise DataError(
+            f"{path}: is no workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8.",
+            Change(settings={"data.format": "tsv"}, note="if it is a text file, as websites export them"),
+        ) from error
+    try:
+        return {sheet.title: _cells(sheet, formulas[sheet.title], path) for sheet in values.worksheets}
+    except DataError:
+        raise
+    except Exception as error:  # XML that is cut or not what it should be
+        raise DataError(f"{path}: is damaged: {type(error).__name__}: {first_line(error)}. Save it again.") from error
+    finally:
+        values.close()
+        formulas.close()
+
+
+def _old_sheets(content: bytes, path: Path) -> Sheets:
+    """The sheets of a workbook of Excel 97 to 2003."""
+    try:
+        import xlrd
+    except ImportError as error:
+        raise _missing(path, "xlrd") from error
+    try:
+        book = xlrd.open_workbook(file_contents=content, logfile=StringIO(), on_demand=True)
+        found = {sheet.name: [sheet.row(number) for number in range(sheet.nrows)] for sheet in book.sheets()}
+    except Exception as error:  # whatever a damaged file makes of its reader
+        raise DataError(
+            f"{path}: is no workbook that xlrd can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
+        ) from error
+    sheets: Sheets = {}
+    for name, rows in found.items():
+        values = [
+            [
+                _old_value(cell, book.datemode, f"{path} sheet {name}: cell {xlrd.colname(place)}{number}")
+                for place, cell in enumerate(row)
+            ]
+            for number, row in enumerate(rows, start=1)
+        ]
+        sheets[name] = [row for row in values if any(value is not None for value in row)]
+    return sheets
+
+
+def _old_value(cell: Any, datemode: int, where: str) -> Any:
+    """As `_value`; all numbers of the format are fractions, so those that are whole are taken for such.
+
+    Raises:
+        DataError: An error of Excel.
+    """
+    import xlrd
+
+    if cell.ctype == xlrd.XL_CELL_ERROR:
+        name = xlrd.error_text_from_code.get(cell.value, "of Excel")
+        raise DataError(f"{where} holds the error {name}. Correct or empty it.")
+    if cell.ctype in (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK) or cell.value == "":
+        return None
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return bool(cell.value)
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        try:
+            return _plain(xlrd.xldate.xldate_as_datetime(cell.value, datemode))
+        except (ValueError, OverflowError, xlrd.xldate.XLDateError) as error:
+            raise DataError(f"{where} holds {cell.value}, which is no date. Correct or empty it.") from error
+    return int(cell.value) if cell.ctype == xlrd.XL_CELL_NUMBER and cell.value.is_integer() else cell.value
+
+
+def _missing(path: Path, package: str) -> DataError:
+    return DataError(
+        f"{path}: this workbook of Excel is read by {package}, which is not installed.",
+        Change(command='pip install "finetune[excel]"'),
+        Change(text="save it as CSV UTF-8"),
+    )
 
 
 def _cells(sheet: Any, formulas: Any, path: Path) -> list[list[Any]]:
@@ -76,6 +142,11 @@ def _value(cell: Any, source: Any, sheet: str, path: Path) -> Any:
             f"{path} sheet {sheet}: cell {source.coordinate} is a formula whose result is not in the file. Open it in "
             "Excel or LibreOffice and save it, or save it as CSV UTF-8."
         )
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """A date or time as ISO text; everything else as it is."""
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date().isoformat()
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value

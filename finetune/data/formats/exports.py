@@ -38,6 +38,16 @@ def find_export(table: Table, section: DataSection) -> Export | None:
     return next((export for export in EXPORTS.values() if export.recognises(table, section)), None)
 
 
+def text_table(table: Table, section: DataSection) -> Table:
+    """Every row with its texts in the columns in which `plain_table` has them; labels are not read.
+
+    Raises:
+        DataError: The content is not what the format says.
+    """
+    export = find_export(table, section)
+    return flatten(table if export is None or export.texts is None else export.texts(table))
+
+
 def plain_table(table: Table, export: Export | None, section: DataSection) -> Table:
     """One row a labelled text, and no objects in cells.
 

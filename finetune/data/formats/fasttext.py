@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finetune.data.encoding import TextFile, open_text
-from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.data.table import Table, packed
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -61,15 +61,11 @@ def read_fasttext(path: Path, section: DataSection) -> Table:
     cells = [names[0] for names in labels] if alone else labels
     return Table(
         str(path),
-        {"text": _packed(texts), "label": _packed(cells)},
+        {"text": packed(texts), "label": packed(cells)},
         notes=[*file.notes, note],
         warnings=file.warnings,
         dropped=dropped,
     )
-
-
-def _packed(cells: list[str] | list[list[str]]) -> Column:
-    return Column([pack(list(cells[start : start + CHUNK])) for start in range(0, len(cells), CHUNK)])
 
 
 def _is_label(token: str) -> bool:
@@ -85,7 +81,7 @@ def _without_labels(line: str) -> str:
 def _lines(file: TextFile) -> Iterator[str]:
     """Lines that are not blank; of a line in quotes, what is in them."""
     waiting = ""
-    for raw in file.lines(newline=None):
+    for raw in file.lines(newline="\n" if file.stray_returns else None):  # of fastText, CR is a space
         line = f"{waiting}{raw}"
         if not line.startswith(f'"{PREFIX}'):
             if line.strip():

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.data.formats.base import cells_of
 from finetune.data.table import Table
-from finetune.errors import DataError
+from finetune.errors import Change, DataError
 
 IDS = ("instance_id", "id", "task_id", "item_id", "text_id", "doc_id")
 
@@ -17,7 +17,8 @@ def join_texts(table: Table, texts: Table) -> Table:
     """The table with the columns of `texts` that it lacks, joined by the id of each row.
 
     Raises:
-        DataError: One of them has no ids, an id is there twice or in no row of `texts`.
+        DataError: One of them has no ids, an id is there twice or in no row of `texts`, or `texts` has nothing that the
+            table lacks.
     """
     own, theirs = _id_column(table), _id_column(texts)
     if own in texts.columns:
@@ -34,12 +35,19 @@ def join_texts(table: Table, texts: Table) -> Table:
             f"{next(iter(unknown))!r}.",
             key="data.texts",
         )
+    new = [name for name in texts.columns if name not in table.columns and name != theirs]
+    if not new:
+        raise DataError(
+            f"{texts.origin}: all of its columns ({', '.join(texts.columns)}) are in {table.origin} already, whose "
+            "cells are used. Leave it out, or rename the column that is meant.",
+            Change(settings={"data.texts": None}),
+            key="data.texts",
+        )
     added: dict[str, list[Any]] = {}
-    for name in texts.columns:
-        if name not in table.columns and name != theirs:
-            cells = cells_of(texts, name)
-            added[name] = [cells[places[each]] for each in ids]
-    note = f"{table.origin}: texts are those of {texts.origin} with the same '{own}'"
+    for name in new:
+        cells = cells_of(texts, name)
+        added[name] = [cells[places[each]] for each in ids]
+    note = f"{table.origin}: {', '.join(new)} of {texts.origin} is joined to each row by the same '{own}'"
     return replace(table, columns={**table.columns, **added}, notes=[*table.notes, note])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
-from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
@@ -20,7 +20,7 @@ def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     parts = {name: part for name, part in content.items() if isinstance(part, list | dict)}
-    usual = [name for name in parts if any(name.lower() in names for names in SPLIT_NAMES.values())]
+    usual = [name for name in parts if name.lower() in KNOWN_SPLITS]
     named = [name for name in section.split_names.values() if name in parts]
     has_train = any(name.lower() in SPLIT_NAMES["train"] for name in usual)
     return parts if named or has_train or len(usual) > 1 else None
@@ -120,7 +120,7 @@ def _column_frame(content: Mapping[str, Any], where: str, notes: list[str]) -> l
     if all(isinstance(part, list) for part in parts) and len({len(part) for part in parts}) == 1 and parts[0]:
         cells: list[Sequence[Any]] = parts
     elif all(isinstance(part, dict) and part and part.keys() == parts[0].keys() for part in parts):
-        cells = [list(part.values()) for part in parts]
+        cells = [[part[index] for index in parts[0]] for part in parts]  # whatever the order of the indices
     else:
         return None
     notes.append(f"{where}: is stored column by column: {', '.join(content)}")
@@ -184,7 +184,10 @@ def _objects_by_label(content: Mapping[str, Any], where: str, notes: list[str]) 
     if not common & {*TEXT_NAMES} or any(name.lower() in LABEL_NAMES for row in rows for name in row):
         return None
     notes.append(f"{where}: the labels are keys ({', '.join(list(content)[:3])}, …), with lists of objects")
-    return [{**row, "label": label} for label, value in content.items() for row in value if isinstance(row, dict)]
+    # What is no object stays, and is an error or a row left out as in any other list.
+    return [
+        {**row, "label": label} if isinstance(row, dict) else row for label, value in content.items() for row in value
+    ]
 
 
 def _are_texts(value: Any) -> bool:

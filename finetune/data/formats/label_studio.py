@@ -6,7 +6,8 @@ with several `{"choices": […]}`; each annotator has a row, the newest first; c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
@@ -14,13 +15,14 @@ from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_tab
 from finetune.data.formats.base import (
     Export,
     as_json,
-    cells_of,
     choose_question,
+    columns_of,
     first_cells,
     holds,
     lone,
     object_of,
     rows_of,
+    text_columns,
 )
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -52,14 +54,14 @@ def _is_flat(table: Table) -> bool:
 
 def _with_choices(table: Table) -> list[str]:
     """Columns in which a cell is `{"choices": […]}`, as an object or as text."""
-    return [name for name in table.columns if _may_hold_choices(table, name) and _holds_choices(cells_of(table, name))]
+    return [name for name in table.columns if _may_hold_choices(table, name) and _holds_choices(table.columns[name])]
 
 
 def _may_hold_choices(table: Table, name: str) -> bool:
     return any(isinstance(cell, str | dict) for cell in first_cells(table, name))
 
 
-def _holds_choices(cells: Sequence[Any]) -> bool:
+def _holds_choices(cells: Iterable[Any]) -> bool:
     return any(
         (isinstance(cell, dict) and set(cell) == {"choices"})
         or (isinstance(cell, str) and cell.startswith('{"choices":') and isinstance(as_json(cell), dict))
@@ -79,12 +81,25 @@ def _read_tasks(table: Table, section: DataSection) -> Table:
         verified = [answer for answer in counted if answer.get("ground_truth")]
         values = (_values(answer).get(control) for answer in verified or counted)
         cancelled = (answers and not counted) or (not answers and task.get("cancelled_annotations"))
-        cells = {"id": task.get("id"), **object_of(task, "data", table)}
+        cells = _cells(task, table)
         votes = [value for value in values if value is not None]
         items.append(Item(cells, votes, CANCELLED if cancelled else NO_ANNOTATION))
     texts = dict.fromkeys(name for item in items for name, cell in item.cells.items() if isinstance(cell, str))
     text = lone([name for name in texts if name != "id"])
     return annotated_table(table, "an export of Label Studio (JSON)", items, control, section, text)
+
+
+def _texts(table: Table) -> Table:
+    """All tasks of raw JSON, annotated or not; the flat forms are as they are."""
+    if not _is_raw(table):
+        return table
+    rows = [_cells(task, table) for task in rows_of(table)]
+    note = f"{table.origin}: read as tasks of Label Studio (JSON): {len(rows)} rows, none left out"
+    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
+
+
+def _cells(task: dict[str, Any], table: Table) -> dict[str, Any]:
+    return {"id": task.get("id"), **object_of(task, "data", table)}
 
 
 def _annotations(task: Mapping[str, Any], table: Table) -> list[dict[str, Any]]:
@@ -142,7 +157,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
         cells = {name: cell for name, cell in group[0].items() if name not in (control, *ABOUT)}
         votes = [vote for row in group if (vote := _vote(row.get(control), table, control)) is not None]
         items.append(Item(cells, votes, rows=len(group)))
-    texts = [name for name in table.columns if name not in (control, "id", *ABOUT) and holds(table, name, str)]
+    texts = text_columns(table, (control, "id", *ABOUT))
     return annotated_table(table, "an export of Label Studio", items, control, section, lone(texts))
 
 
@@ -199,4 +214,4 @@ def _vote(cell: Any, table: Table, control: str) -> Any | None:
     return names or said[0]
 
 
-LABEL_STUDIO = Export(_recognises, _read)
+LABEL_STUDIO = Export(_recognises, _read, _texts)

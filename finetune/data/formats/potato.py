@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune.data.columns import TEXT_NAMES
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of
+from finetune.data.formats.base import Export, choose_question, holds, lone, object_of, rows_of, text_columns
 from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -44,7 +44,7 @@ def _read(table: Table, section: DataSection) -> Table:
     answers = [_answers(row, columns, table) for row in rows]
     schema = choose_question(section, list(dict.fromkeys(name for each in answers for name in each)), table, "schema")
     used = {*columns, *NESTED, *WHO, "spans", "links", "span_annotations"}
-    texts = [name for name in table.columns if name not in used and name != ITEM and holds(table, name, str)]
+    texts = text_columns(table, {*used, ITEM})
     text = lone(texts) or next((name for name in texts if name in (*TEXT_NAMES, "displayed_text")), None)
     if text is None and not texts:
         raise DataError(

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune.data.compressed import open_bytes
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, as_json, first_cells, holds, lone, may_be_label, rows_of
+from finetune.data.formats.base import Export, as_json, first_cells, lone, may_be_label, rows_of, text_columns
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
@@ -54,7 +55,7 @@ def _read(table: Table, section: DataSection) -> Table:
         sizes[len(flags or {})] += 1
         cells = {name: cell for name, cell in row.items() if name != column}
         items.append(Item(cells, [_names(flags, f"{table.origin} row {number}", column)] if flags else []))
-    texts = [name for name in table.columns if name != column and holds(table, name, str)]
+    texts = text_columns(table, [column])
     found = annotated_table(table, f"texts with {column} of spaCy", items, column, section, lone(texts))
     most = max(sizes)
     fewer = sum(count for size, count in sizes.items() if 0 < size < most)
@@ -97,7 +98,10 @@ def read_docbin(path: Path, _: DataSection) -> Table:
             Change(text='save the texts as JSON lines: {"text": doc.text, "cats": doc.cats}'),
         ) from error
     try:
-        docs = list(DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))
+        with open_bytes(path) as file:
+            docs = list(DocBin().from_bytes(file.read()).get_docs(spacy.blank("xx").vocab))
+    except DataError:
+        raise
     except Exception as error:  # whatever msgpack, zlib and spaCy raise of a damaged file
         raise DataError(f"{path}: is no DocBin that spaCy can read: {first_line(error)}.") from error
     if not any(doc.cats for doc in docs):

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from finetune.data.dataset_sets import SPLIT_NAMES, read_splits, refuse_split_names
+from finetune.data.dataset_sets import KNOWN_SPLITS, read_splits, refuse_split_names
 from finetune.data.encoding import check_encoding
 from finetune.data.encoding_hints import SAMPLE, likely_encodings
-from finetune.data.table import CHUNK, Column, Table, pack
+from finetune.data.table import Table, packed
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -44,7 +43,7 @@ def _splits(folder: Path) -> dict[str, Path]:
     for place in _folders(folder):
         match = SPLIT.fullmatch(place.name)
         name = match["split"].lower() if match else ""
-        if any(name in names for names in SPLIT_NAMES.values()) and _classes(place):
+        if name in KNOWN_SPLITS and _classes(place):
             found[name if name not in found else place.name] = place
     return found
 
@@ -86,11 +85,7 @@ def _read(folder: Path, origin: str, section: DataSection) -> Table:
     )
     names = [str(file.relative_to(folder)) for file, _ in files]
     columns = {"text": texts, "label": [label for _, label in files], "file": names}
-    packed: dict[str, Sequence[Any]] = {
-        name: Column([pack(cells[start : start + CHUNK]) for start in range(0, len(cells), CHUNK)])
-        for name, cells in columns.items()
-    }
-    table = Table(origin, packed, notes=[note], warnings=warnings)
+    table = Table(origin, {name: packed(cells) for name, cells in columns.items()}, notes=[note], warnings=warnings)
     table.dropped.update({"text without a class": sum(dropped.values())} if dropped else {})
     return table
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune.data.columns import LABEL_NAMES
 from finetune.data.formats.annotations import Item, annotated_table
-from finetune.data.formats.base import Export, first_cells, holds, lone, rows_of
+from finetune.data.formats.base import Export, first_cells, lone, rows_of, text_columns
 from finetune.data.label_cells import is_blank
 from finetune.data.numbers import as_number
 from finetune.data.table import Table
@@ -75,7 +75,7 @@ def _read(table: Table, section: DataSection, voters: list[str], tool: str, miss
     for row in rows_of(table):
         votes = [_plain(row[name]) for name in voters if not is_blank(row[name]) and as_number(row[name]) != ABSTAIN]
         items.append(Item({name: cell for name, cell in row.items() if name not in voters}, votes, missing))
-    texts = [name for name in table.columns if name not in voters and holds(table, name, str)]
+    texts = text_columns(table, voters)
     named = f"{tool} ({', '.join(voters)})" if len(voters) < 6 else f"{tool} ({len(voters)} columns)"
     return annotated_table(table, named, items, LABEL, section, lone(texts))
 

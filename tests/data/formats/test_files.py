@@ -1,8 +1,10 @@
 """Files that are no CSV, JSON or Parquet: fastText, Rasa, Excel, ARFF, folders of texts, DocBin."""
 
+import base64
 import datetime
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,14 @@ def test_fasttext_lines_that_doccano_quoted(tmp_path: Path) -> None:
     path = tmp_path / "d.txt"
     path.write_text('"__label__a say ""yes"", now"\n"__label__b two\nlines"\n__label__a plain\n', encoding="utf-8")
     assert labelled(only(path)) == {'say "yes", now': "a", "two\nlines": "b", "plain": "a"}
+
+
+def test_a_carriage_return_ends_no_line_of_fasttext(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_bytes(b"__label__a one\rtwo\n__label__b three\n")
+    assert labelled(only(path)) == {"one\rtwo": "a", "three": "b"}
+    path.write_bytes(b"__label__a one\r__label__b two\r__label__b three\n")  # but where most lines end so, it does
+    assert labelled(only(path)) == {"one": "a", "two": "b", "three": "b"}
 
 
 def test_a_text_file_without_labels_says_how_to_read_a_table(tmp_path: Path) -> None:
@@ -225,6 +235,71 @@ def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with refuses(DataError, r"not installed. Try: pip install \"finetune\[excel\]\", or save it as CSV UTF-8"):
         only(path)
+
+
+# Workbooks of Excel 97, written by xlwt 1.3: the texts and cells of `test_an_old_sheet_of_excel`, and one error.
+OLD_BOOK = (
+    "c-rk)O=uHA6#iy+lO`p<wG~>S#DG<6a*$rUw5yWZQ%d#X4}xym2-29An1k`4)taLqcv8F+>cLCZi$AEK7x5re^dJaAqNmc6px~j+`sQWVCbfkI"
+    "YO%84GH+(y%)EI!@6DUpeK#8}O+D-=V;TCOqGEdCuHgwvUb_+kwVS3a+PR04>0ndA>mftBU3lhy+azr$?Old~2ihy5z!yp<F^<8pY&x=mILJB}"
+    "Lh8^fH1a(KcPItW&U&>l9cH?P>3#0|oauh%TxZ%#eM{m5X7$1DeU={|Q=;4!AS&>f$9!VWUbNwj^yAAnM76IA2XbeP%qDB-)O?r*nRFnXP3L4i"
+    "h`VS8juYa^WIT~5p_R-%jUQ$N_-^m(ml21*v3vpI|E%XXt-|+^5ts9CDjF~W^R$r8T!asCO}1!A7<r=zKelreccK5>c)qZJ9^U0{?t*;!Lf!>r"
+    "j8r<K0wYF&Xd!)`0{yUYW-b<q8c}ksRI?2J94tb0!NSj5$VYSpK`w`RBZWxUg?r!LCsRZEDdtS@0Z~0hc1WFJ;))zWg9E5)Y}0NYv4`nZmb#70"
+    "9ZXy4T`2DwYO@N5Cb`cwZtbFZdKe${oi*iMR4&dRe$rX|s_&-q%s}~K>&!=e3Q;=NMrgczCJ_@car>6UQ{B#m6>vT?ZT}<qc$AQ(yJ?-3K`hGc"
+    "MhG*l*5vAl-!;Wrt7=W9nrg`sE65ToORmlf(nhc>H;2N&YlY;v6c6!Ko<Yh`d4_r!D$5{y<B}q4QpP+n`;-<ulB!VXT*CU<9IM)V37gI4yk=Nw"
+    "%^Wyz;J|?c2M+#W2)-nOFNPX_Bvh|>P1b*%MM@RtH_3mCBN(G6PoI?i$Wop|p&|d-3YV~Di8YR~{})OerP*^BMT+$pZP<V5iY{v3XUzjc>$im("
+    "oxjqEo_~4%UmaKj&H"
+)
+OLD_ERROR = (
+    "c-rk)Jxmlq6#izp<$eOk9v&t@LM|jC9yG?r1{O_}N`hKI2#M~=7KY0~E?0n!C|+q|Vx_Smp|L@2{0SD?S(sq7ATcqy(~`<W6AHNH&D&XWpaquz"
+    "K{MZGzIpfN&Ca`-H*a_L(@LVW@S?4ZUFb(0Dqa-zRXRZ>8vL+8?VcyappH=SH2x_>Bean9CYBpNhUFT{^)AD}^U!-@;5(IZOk-#&=cW!3=h+8G"
+    "NFVx$1)h*5j#l=nnfV6uG3IA%`IdQrHTRkO$hIWLuwoCT&#EXMH9EO14td{K+~+H6PNM}MWE9_iAbeXB=khn5?9puK2sL04v~GiL&dod75|Xrl"
+    "i}>xOfM3B*eV5Yu!_^CretoAt{1^R0BLvLByUqb#q~y9>=P&Tp4YWhbvXD{1ohg_=*2%b8iUB7kQ!#H{Ysc1Y<dAM4o<I}J2@Y(FlJmyXpPw&f"
+    "hV5&tnd5ZrC-oE34|upEdr;>%w;0=;X6|9W%Xe*Oxs5qV;YfAYaElTy&a=%uZtbFR&M>~%C#&Rcl8bAXUw0IL*r!Nd8Z6&RF0I-N=%jg=p#Jij"
+    "N3ZA=j~_|Av4dKu1n`Zy^^ar_F)Zb~r=DC**hGxQ1hfB3&W=#_Vwb&XL|B(VT1acLJ(vAPGhXuK3{*WFW6;ph(9qD((9qC0@(}73U!61P4c<RU"
+    "gw=PQO)3@rndHC46-?1ppo8fJ<fzVLwx;+w4pRj85_{|ud@qz3q0#f0M27vCtT}$^ASkN;&z?J4`?rN^9luhGp9eht7U~zheE"
+)
+
+
+def old_book(path: Path, packed: str) -> Path:
+    path.write_bytes(zlib.decompress(base64.b85decode(packed)))
+    return path
+
+
+def test_an_old_sheet_of_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xlrd")
+    path = old_book(tmp_path / "d.xls", OLD_BOOK)
+    table = only(path)
+    assert {name: list(column) for name, column in table.columns.items()} == {
+        "text": ['café, "a"', "b"],
+        "label": [1, 2.5],
+        "day": ["2024-05-31", None],
+        "yes": [True, None],
+    }
+    assert "read as a sheet of Excel: 2 rows, none left out" in table.notes[-1]
+    path.rename(tmp_path / "new.xlsx")  # what it is and not what it is called
+    assert len(only(tmp_path / "new.xlsx")) == 2
+    (tmp_path / "new.xlsx").rename(tmp_path / "d.csv")
+    with refuses(DataError, "d.csv: is an Excel workbook by its first bytes"):
+        only(tmp_path / "d.csv")
+    with refuses(DataError, "d.xls sheet S: cell A2 holds the error #N/A"):
+        only(old_book(path, OLD_ERROR))
+    path.write_bytes(path.read_bytes()[:3000])
+    with refuses(DataError, "is no workbook that xlrd can read: .*Save it as .xlsx or as CSV UTF-8"):
+        only(path)
+    path.write_text("text\tlabel\na\tb\n", encoding="utf-8")
+    with refuses(DataError, r"--set data.format=tsv \(if it is a text file, as websites export them\)"):
+        only(path)
+    assert labelled(only(path, format="tsv")) == {"a": "b"}
+    monkeypatch.setitem(sys.modules, "xlrd", None)
+    with refuses(DataError, r"read by xlrd, which is not installed. Try: pip install \"finetune\[excel\]\""):
+        only(old_book(path, OLD_BOOK))
+
+
+def test_a_sheet_of_excel_in_an_archive(tmp_path: Path) -> None:
+    book = write_book(tmp_path / "d.xlsx", Data=sheet(6))
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(book, "export/d.xlsx")
+    assert len(only(tmp_path / "d.zip")) == 6
 
 
 # --- ARFF, DocBin ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from finetune.data.sources import read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 from tests.conftest import write_csv
-from tests.data.formats.making import labelled, loaded, names, only, texts, write_json, write_lines
+from tests.data.formats.making import labelled, loaded, names, only, rows_in_file, texts, write_json, write_lines
 from tests.raising import refuses
 
 ROWS = [{"text": text, "label": name} for text, name in zip(texts(4), names(4), strict=True)]
@@ -56,6 +56,21 @@ def test_shapes_of_json_are_read_and_said(tmp_path: Path, content: Any, note: st
     assert f"{path}: {note}" in table.notes
 
 
+def test_columns_of_pandas_are_joined_by_index_and_not_by_order(tmp_path: Path) -> None:
+    columns = {"text": {"0": "a b", "1": "c d"}, "label": {"1": "y", "0": "x"}}
+    assert labelled(only(write_json(tmp_path / "d.json", columns))) == {"a b": "x", "c d": "y"}
+
+
+def test_what_is_no_object_in_a_list_of_a_label_is_refused_or_counted(tmp_path: Path) -> None:
+    by_label = {"pos": [{"text": "a b"}, "c d", {"text": "e f"}], "neg": [{"text": "g h"}, None]}
+    path = write_json(tmp_path / "d.json", by_label)
+    with refuses(DataError, "entry 2: expected an object {…}, found a str"):
+        only(path)
+    table = only(path, skip_bad_rows=True)
+    assert labelled(table) == {"a b": "pos", "e f": "pos", "g h": "neg"}
+    assert (table.dropped, rows_in_file(table)) == ({"row that cannot be read": 2}, 5)
+
+
 @pytest.mark.parametrize("rows", [ROWS, PAIRS, {str(n): row for n, row in enumerate(ROWS)}])
 def test_splits_in_one_document(tmp_path: Path, rows: Any) -> None:
     path = write_json(
@@ -85,16 +100,18 @@ def test_named_splits_of_a_document_without_any_are_refused(tmp_path: Path) -> N
         ({"first": ["a", "b"], "second": ["x", "x"]}, "is one object with no list of objects"),
         ({}, "is one object with no list of objects"),
         ({"train": []}, "split train: holds no objects with keys"),
-        ({"train": 5, "test": ROWS}, "no split is recognised as train|rows are the list"),
     ],
 )
 def test_json_that_is_no_rows_is_refused(tmp_path: Path, content: Any, problem: str) -> None:
     path = write_json(tmp_path / "d.json", content)
-    if content == {"train": 5, "test": ROWS}:
-        assert len(only(path)) == 4
-        return
     with refuses(DataError, problem):
         only(path)
+
+
+def test_a_number_called_train_is_no_split(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "d.json", {"train": 5, "test": ROWS})
+    table = only(path)
+    assert (labelled(table), table.notes) == (EXPECTED, [f"{path}: the rows are the list under 'test'"])
 
 
 # --- objects in cells ------------------------------------------------------------------------------------------

@@ -268,6 +268,9 @@ def test_potato_texts_are_joined_by_id(tmp_path: Path) -> None:
     short = write_csv(tmp_path / "short.csv", ["id", "text"], [("t1", "a")])
     with refuses(DataError, r"lacks 2 of the ids of .*, such as 't2'"):
         only(path, label="tone", texts=str(short))
+    own = write_csv(tmp_path / "own.csv", [*HEADER, "text"], [(*row, "own text") for row in POTATO])
+    with refuses(DataError, r"data.texts: .*texts.csv: all of its columns \(id, text\) are in .* already"):
+        only(own, label="tone", texts=str(file))
     twice = write_csv(tmp_path / "twice.csv", ["id", "text"], [("t1", "a"), ("t1", "b")])
     with refuses(DataError, "'id' is 't1' in two rows"):
         only(path, label="tone", texts=str(twice))

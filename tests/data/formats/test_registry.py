@@ -1,0 +1,142 @@
+"""Every format of the registries: a small file of it is read for training, and again, whole, for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas
+import pytest
+
+from finetune.data.formats.exports import EXPORTS
+from finetune.data.memory import store
+from finetune.data.readers import READERS
+from finetune.inference.predictions import Reading
+from finetune.inference.tables import read_input
+from finetune.recipe import DataSection
+from tests.conftest import write_csv
+from tests.data.formats import fuzzing
+from tests.data.formats.making import loaded, names, texts, write_json, write_lines
+
+ROWS = list(zip(texts(40), names(40), strict=True))
+OBJECTS = [{"text": text, "label": label} for text, label in ROWS]
+LEFT = [("nobody labelled this", "pos")]  # a row without a label: no row of training, and one that is predicted
+
+
+def _table(folder: Path, suffix: str) -> Path:
+    path = folder / f"d{suffix}"
+    frame = pandas.DataFrame(OBJECTS)
+    if suffix in (".csv", ".tsv"):
+        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    elif suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_excel(path, index=False)
+    return path
+
+
+def _text(path: Path, content: str) -> Path:
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def _rasa(folder: Path) -> Path:
+    intents = [
+        {"intent": name, "examples": "\n".join(f"- {text}" for text, label in ROWS if label == name)}
+        for name in ("pos", "neg")
+    ]
+    return write_json(folder / "nlu.yml", {"version": "3.1", "nlu": intents})  # JSON is YAML
+
+
+def _arff(folder: Path) -> Path:
+    pytest.importorskip("arff")
+    rows = "\n".join(f"'{text}',{label}" for text, label in ROWS)
+    head = "@relation d\n@attribute text string\n@attribute label {pos, neg}\n@data\n"
+    return _text(folder / "d.arff", head + rows)
+
+
+def _docbin(folder: Path) -> Path:
+    spacy, tokens = pytest.importorskip("spacy"), pytest.importorskip("spacy.tokens")
+    docs = list(spacy.blank("en").pipe(text for text, _ in ROWS))
+    for doc, (_, label) in zip(docs, ROWS, strict=True):
+        doc.cats = {name: float(name == label) for name in ("pos", "neg")}
+    tokens.DocBin(docs=docs).to_disk(folder / "d.spacy")
+    return folder / "d.spacy"
+
+
+def _folders(folder: Path) -> Path:
+    for number, (text, label) in enumerate(ROWS):
+        (folder / "d" / label).mkdir(parents=True, exist_ok=True)
+        _text(folder / "d" / label / f"{number}.txt", text)
+    return folder / "d"
+
+
+def _saved(folder: Path) -> Path:
+    datasets.Dataset.from_list(OBJECTS).save_to_disk(str(folder / "d"))
+    return folder / "d"
+
+
+def _made(folder: Path, make: Callable[[Any, Any], tuple[str, str, Any]]) -> Path:
+    name, content, _ = make(ROWS, LEFT)
+    return _text(folder / name, content)
+
+
+def _votes(folder: Path, header: list[str], cell: Callable[[str], Any], nothing: Any) -> Path:
+    rows = [(text, cell(label), cell(label)) for text, label in ROWS]
+    return write_csv(folder / "d.csv", ["text", *header], [*rows, (LEFT[0][0], nothing, nothing)])
+
+
+FILES: dict[str, Callable[[Path], Any]] = {
+    "CSV": lambda folder: _table(folder, ".csv"),
+    "TSV": lambda folder: _table(folder, ".tsv"),
+    "JSON": lambda folder: write_json(folder / "d.json", OBJECTS),
+    "JSON lines": lambda folder: write_lines(folder / "d.jsonl", OBJECTS),
+    "Parquet": lambda folder: _table(folder, ".parquet"),
+    "Excel": lambda folder: _table(folder, ".xlsx"),
+    "fastText": lambda folder: _text(folder / "d.txt", "".join(f"__label__{label} {text}\n" for text, label in ROWS)),
+    "Rasa": _rasa,
+    "ARFF": _arff,
+    "DocBin": _docbin,
+    "text folder": _folders,
+    "saved set": _saved,
+    "data from memory": lambda folder: store(OBJECTS),
+    "Label Studio": lambda folder: _made(folder, fuzzing._label_studio),
+    "Argilla": lambda folder: _made(folder, fuzzing._argilla),
+    "Argilla (nested)": lambda folder: _made(folder, fuzzing._argilla_nested),
+    "Prodigy": lambda folder: _made(folder, fuzzing._prodigy),
+    "Potato": lambda folder: _made(folder, fuzzing._potato),
+    "doccano": lambda folder: _made(folder, fuzzing._doccano),
+    "spaCy": lambda folder: _made(folder, fuzzing._cats),
+    "Snorkel": lambda folder: _votes(folder, ["lf_1", "lf_2"], lambda name: int(name == "pos"), -1),
+    "annotators": lambda folder: _votes(folder, ["annotator_1", "annotator_2"], str, ""),
+}
+
+
+def _format(name: str) -> str:
+    return name.partition(" (")[0]
+
+
+def test_every_format_has_a_file_here() -> None:
+    assert {_format(name) for name in FILES} == {*READERS, *EXPORTS}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_format_is_read_for_training_and_for_prediction(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "cache"))
+    path = FILES[name](tmp_path)
+    data = loaded(path)
+    classes = {"1": "pos", "0": "neg", "pos": "pos", "neg": "neg"}
+    read = {
+        text: classes[label]
+        for rows in data.whole_splits().values()
+        for text, label in zip(rows.texts, rows.labels, strict=True)
+    }
+    assert (data.task, read) == ("single_label", dict(ROWS))
+    # What a model of this training says of its input, as `training/served.py` writes it.
+    reading = Reading(data.task, data.labels, text=data.columns["text"])
+    predicted = read_input(DataSection(source=str(path)), reading)
+    assert sorted(predicted.texts) == sorted([*dict(ROWS), *(text for text, _ in LEFT if _format(name) in EXPORTS)])
