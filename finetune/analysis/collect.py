@@ -18,10 +18,12 @@ from finetune.analysis.collection import (
 )
 from finetune.analysis.comparability import check_comparable
 from finetune.errors import Change, OutputError, VersionError, suggest
-from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Manifest, VariantEntry
+from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import RunRecord
 from finetune.records.store import RECORD, RunFolder
+
+APART = {"curve": "learning curve", "sweep": "sweep"}  # kinds with a report of their own
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
@@ -44,8 +46,8 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     single = [path for _, runs in found for path in runs]
     for folder in map(ComparisonFolder, _each_once(path for comparisons, _ in found for path in comparisons)):
         manifest = folder.read()
-        if manifest.kind == "curve":
-            skipped.append(f"{folder.path}: is a learning curve. Its report: finetune report {folder.path}")
+        if manifest.kind in APART:
+            skipped.append(f"{folder.path}: is a {APART[manifest.kind]}. Its report: finetune report {folder.path}")
         else:
             collections.append(_read_comparison(folder, manifest, baseline, skipped))
     collections += _group_single_runs(single, baseline, skipped)
@@ -56,14 +58,27 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     return _with_distinct_names(collections), skipped
 
 
-def is_curve(path: Path) -> bool:
-    """Whether a folder is that of a curve.
+def kind_of(path: Path) -> Kind | None:
+    """What a folder is of; None where it is of no experiment.
 
     Raises:
         OutputError: It has a manifest that cannot be read.
     """
     folder = ComparisonFolder(path)
-    return folder.exists() and folder.read().kind == "curve"
+    return folder.read().kind if folder.exists() else None
+
+
+def collect_sweep(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
+    """The runs of a sweep, as one collection whose variants are its points; and what was skipped.
+
+    Raises:
+        OutputError: It cannot be read, a baseline is missing, or records do not belong together.
+    """
+    skipped: list[str] = []
+    folder = ComparisonFolder(path)
+    collection = _read_comparison(folder, folder.read(), baseline, skipped)
+    check_comparable(collection)
+    return _with_distinct_names([collection])[0], skipped
 
 
 def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:

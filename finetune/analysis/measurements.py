@@ -14,7 +14,8 @@ from finetune.records.schema import Checkpoint
 from finetune.tasks import Task
 
 DRAWS = 2000  # enough for a variance: its own error is 3 %
-KINDS = ("train", "validation", "test", "gap", "gap_last")
+GAPS = ("gap", "gap_last")
+KINDS = ("train", "validation", "test", *GAPS)
 _CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
 
 
