@@ -110,7 +110,7 @@ class _Agreement:
             shown = "; ".join(f"{name}: {first.values.get(name)} and {values.get(name)}" for name in differing[:SHOWN])
             raise OutputError(
                 f"{first.path} and {path} cannot be compared, because they differ in {shown}. Report them separately, "
-                "or run both in one finetune compare."
+                "or run both in one finetune compare, as presets or with --variant."
             )
 
 

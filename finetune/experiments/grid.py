@@ -118,11 +118,12 @@ def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Op
 
 
 def point_name(point: Mapping[str, Any]) -> str:
-    """`l1.strength=0.1`, with further keys after a comma."""
+    """`l1.strength=0.1`, with further keys after a comma; what can name a folder."""
     parts = []
     for key, value in point.items():
         section = next((section for section in SECTIONS if key.startswith(section)), "")
-        parts.append(f"{key.removeprefix(section)}={f'{value:g}' if isinstance(value, float) else value}")
+        written = f"{value:g}" if isinstance(value, float) else str(value).replace("/", "-").replace("\\", "-")
+        parts.append(f"{key.removeprefix(section)}={written}")
     return ", ".join(parts)
 
 

@@ -135,7 +135,8 @@ def compared_variants(
             settings = _set_values(each, recipe)
             start = preset_name(each.preset) if settings else None
             against = None if each.name == baseline else baseline
-            variants.append(Variant(each.name, against, recipe, None, start, None, settings, each.typed))
+            own = {"preset": start, "settings": settings, "typed": each.typed}
+            variants.append(Variant(each.name, against, recipe, **own))
     if problems:
         raise RecipeError(problems)
     return sorted(variants, key=lambda variant: variant.baseline is not None)

@@ -33,8 +33,8 @@ def write_sweep(sweep: SweepReport, folder: Path) -> list[Path]:
 
 
 def palette_of(sweep: SweepReport) -> Palette:
-    """A mark per line of the picture; a single line has that of the preset it starts from."""
-    return Palette(point.line or sweep.preset for point in sweep.points)
+    """A mark per line of the picture."""
+    return Palette(point.line for point in sweep.points if point.line)
 
 
 def sections(sweep: SweepReport, palette: Palette) -> list[Section]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import finetune
+from finetune.experiments.asked import separate
 from finetune.experiments.executors import EXECUTORS
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
@@ -143,6 +144,14 @@ def test_what_cannot_be_a_variant_is_refused_before_anything_is_written(
     assert result.exit_code == 2
     assert told in "\n".join(error_lines(result.stderr))
     assert not (place / "refused").exists()
+
+
+def test_a_name_before_a_key_is_told_from_a_key_with_a_colon() -> None:
+    given = {"training.epochs": 3, "strong:techniques.dropout.hidden": 0.3, "data.keep.a:b": "yes"}
+    shared = {"training.epochs": 3, "data.keep.a:b": "yes"}
+    assert separate(given) == (shared, {"strong": [{"techniques.dropout.hidden": 0.3}]})
+    texts = ["training.epochs=3", "mine.yaml:training.epochs=4", "data.template={a}: {b}"]
+    assert separate(texts) == ([texts[0], texts[2]], {"mine": ["training.epochs=4"]})
 
 
 def test_a_run_refuses_settings_of_a_preset_and_says_what_to_type(place: Path) -> None:

@@ -57,8 +57,12 @@ RUN = Outcome(
             {"smoothing": 0.1},
             "targets for 4 classes: [0.025, 0.025, 0.925, 0.025] where class 3 is right",
         ),
-        ("dropout", {"hidden": 0.3, "classifier": 0.2}, "hidden 0.1 → 0.3, classifier 0.1 → 0.2"),
-        ("dropout", {"attention": 0.2}, "attention 0.2"),  # several in the checkpoint: there is no single one before
+        ("dropout", {"hidden": 0.3, "attention": None, "classifier": 0.2}, "hidden 0.1 → 0.3, classifier 0.1 → 0.2"),
+        (
+            "dropout",
+            {"hidden": None, "attention": 0.2, "classifier": None},
+            "attention 0.2",
+        ),  # several in the checkpoint: there is no single one before
         ("early_stopping", {}, "stopped early at epoch 4 of 40; the weights of epoch 2 are kept"),
         ("freeze", {}, "25 of 1,000 parameters trained (2.5 %)"),
         ("max_norm", {"head": 1.0}, "1 of 3 rows of the head are at their limit"),

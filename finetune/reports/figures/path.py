@@ -13,7 +13,7 @@ from finetune.records.sweep import SweepPoint, SweepReport
 from finetune.reports.captions import sentence
 from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
 from finetune.reports.numbers import scale_of
-from finetune.reports.palette import BLACK, BLUE, MUTED, VERMILION, ZERO, Palette
+from finetune.reports.palette import BLACK, BLUE, GREEN, GREY, MUTED, VERMILION, ZERO, Mark, Palette
 from finetune.reports.sweep import value_text, zero_part
 
 WIDTH, HEIGHT = 420, 320
@@ -21,7 +21,7 @@ BOX = (50, 14, 30, 46)
 TRAIN: Any = (0, (4, 2))
 APART = 0.35  # of the width between two values: how far 0 stands before the first one on a logarithmic axis
 
-Value = Callable[[SweepPoint], float | None]
+SINGLE = Mark(GREEN, "o")
 
 
 def path(sweep: SweepReport, palette: Palette) -> Picture:
@@ -39,10 +39,11 @@ def path(sweep: SweepReport, palette: Palette) -> Picture:
     panels = [
         Panel(title, text, WIDTH, HEIGHT, partial(draw, sweep=sweep, palette=palette)) for title, text, draw in drawn
     ]
-    ink = MUTED.light
+    names = [line for line in dict.fromkeys(point.line for point in sweep.points) if line]
+    ink, train = (MUTED.light, MUTED.light) if names else (SINGLE.ink.light, GREY.light)
     lines: list[tuple[dict[str, Any], str]] = [
         ({"color": ink, "linewidth": 2}, "validation"),
-        ({"color": ink, "linewidth": 1.4, "linestyle": TRAIN}, "train (sample)"),
+        ({"color": train, "linewidth": 1.4, "linestyle": TRAIN}, "train (sample)"),
     ]
     if any(summary.low is not None for point in sweep.points for summary in point.validation.values()):
         lines.append(({"color": ink, "linewidth": 8, "alpha": 0.18}, "95 % interval"))
@@ -51,8 +52,12 @@ def path(sweep: SweepReport, palette: Palette) -> Picture:
             lines.append(({"color": color.light, "linewidth": 8, "alpha": 0.15}, words))
     if sweep.chosen is not None:
         lines.append(({"color": BLACK.light, "linewidth": 1.2, "linestyle": ":"}, "chosen by validation"))
-    names = [line for line in dict.fromkeys(point.line for point in sweep.points) if line]
     return Picture(panels, columns=2, presets=names, lines=lines)
+
+
+def _mark(line: str, palette: Palette) -> Mark:
+    """Of a line; a single one has none of its own in the palette."""
+    return palette[line] if line else SINGLE
 
 
 def _by(sweep: SweepReport, what: str) -> str:
@@ -191,9 +196,9 @@ def _draw_levels(paper: Any, scale: Scale, sweep: SweepReport, palette: Palette)
     plot, axis = _plot(paper, sweep)
     values: list[float | None] = []
     for line, points in _lines(sweep).items():
-        mark = palette[line or sweep.preset]
+        mark = _mark(line, palette)
+        values += _draw_line(plot, axis, points, "train", scale, mark if line else Mark(GREY, mark.shape), TRAIN)
         values += _draw_line(plot, axis, points, "validation", scale, mark, "-")
-        values += _draw_line(plot, axis, points, "train", scale, mark, TRAIN)
     span = limits(values, possible=possible_ends(scale))
     _finish(plot, axis, span, f"{sentence(scale.title)}: validation, train (sample)")
 
@@ -202,7 +207,7 @@ def _draw_gaps(paper: Any, scale: Scale, sweep: SweepReport, palette: Palette) -
     plot, axis = _plot(paper, sweep)
     values: list[float | None] = [0.0]
     for line, points in _lines(sweep).items():
-        values += _draw_line(plot, axis, points, "gap", scale, palette[line or sweep.preset], "-")
+        values += _draw_line(plot, axis, points, "gap", scale, _mark(line, palette), "-")
     plot.axhline(0, color=ZERO.light, linewidth=1)
     span = limits(values, possible=possible_ends(scale, 1))
     _finish(plot, axis, span, f"Gap of {scale.change_title} (positive: overfitting)")
@@ -240,7 +245,7 @@ def _draw_weights(paper: Any, zeros: str | None, sweep: SweepReport, palette: Pa
     plot, axis = _plot(paper, sweep)
     values: list[float | None] = [0.0]
     for line, points in _lines(sweep).items():
-        mark = palette[line or sweep.preset]
+        mark = _mark(line, palette)
         for part, style in ((zeros, "-"),) if zeros else (("encoder", "-"), ("head", TRAIN)):
             found = [(axis.place(each), _weight(sweep, each, part, zeros)) for each in points if part in each.weights]
             joined = [pair for pair in found if not (axis.is_log and pair[0] == axis.zero)]
