@@ -76,12 +76,20 @@ def analyse_sweep(collection: Collection, skipped: Sequence[str]) -> SweepReport
 def _in_order(entries: Sequence[VariantEntry]) -> list[VariantEntry]:
     """As they were asked for, whichever of them is the reference: line by line, numbers ascending."""
 
-    def order(entry: VariantEntry) -> tuple[str, bool, float]:
-        first = next(iter(entry.point.values()))
-        is_number = isinstance(first, int | float) and not isinstance(first, bool)
-        return settings_text(dict(list(entry.point.items())[1:])), is_number, float(first) if is_number else 0.0
+    def place(value: object) -> tuple[bool, float, str]:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number, float(str(value)) if is_number else 0.0, "" if is_number else str(value)
 
+    def order(entry: VariantEntry) -> tuple[Any, ...]:
+        first, *others = entry.point.values()
+        return (*map(place, others), place(first) if is_ordered else True)
+
+    is_ordered = all(place(next(iter(entry.point.values())))[0] or _is_off(entry) for entry in entries)
     return sorted(entries, key=order)
+
+
+def _is_off(entry: VariantEntry) -> bool:
+    return next(iter(entry.point.values())) == "off"
 
 
 def _best(results: Results) -> VariantResults | None:
@@ -128,7 +136,7 @@ def _point(
 
 def _axis(values: Sequence[Any]) -> Axis:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) < sum(value not in ("off", False) for value in values) or min(numbers, default=-1) < 0:
+    if len(numbers) < sum(value != "off" for value in values) or min(numbers, default=-1) < 0:
         return "names"
     positive = [value for value in numbers if value > 0]
     return "log" if positive and max(positive) / min(positive) >= WIDE else "linear"

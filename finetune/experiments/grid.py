@@ -79,7 +79,7 @@ def _sorted(values: list[Any]) -> list[Any]:
     """Numbers ascending, with `off` before them; anything else in its order."""
     numbers = [value for value in values if _is_number(value)]
     rest = [value for value in values if not _is_number(value)]
-    return [*rest, *sorted(numbers)] if numbers and rest in ([OFF], [False], []) else values
+    return [*rest, *sorted(numbers)] if numbers and rest in ([OFF], []) else values
 
 
 def _is_number(value: Any) -> bool:
@@ -153,7 +153,8 @@ def _apart(options: Options) -> tuple[Any, list[Any]]:
 def _settings(key: str, value: Any, on: set[str]) -> dict[str, Any]:
     """What a value sets: nothing, or a technique off, for a strength of 0 that stands for its absence."""
     section, *parts = key.split(".")
-    if section == "techniques" and (value in (OFF, False) or (value == 0 and len(parts) == 2 and _refuses_0(*parts))):
+    is_zero = _is_number(value) and value == 0
+    if section == "techniques" and (value == OFF or (is_zero and len(parts) == 2 and _refuses_0(*parts))):
         return {f"techniques.{parts[0]}": OFF} if parts[0] in on else {}
     return {key: value}
 

@@ -31,7 +31,7 @@ def failures(sweep: SweepReport) -> list[str]:
 
 def value_text(value: object) -> str:
     """A value of a key: `0.01`, `off`."""
-    return "off" if value is False else f"{value:g}" if isinstance(value, float) else setting_text(value)
+    return f"{value:g}" if isinstance(value, float) else setting_text(value)
 
 
 def region(point: SweepPoint) -> str:
