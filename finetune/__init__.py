@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from finetune.records.curve import CurveReport
     from finetune.records.report import Report
     from finetune.records.schema import RunRecord
+    from finetune.records.sweep import SweepReport
     from finetune.techniques import Technique, use_technique
     from finetune.training.gap_callback import GapCallback
     from finetune.workflows.ablate import ablate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from finetune.workflows.predict import predict
     from finetune.workflows.report import report
     from finetune.workflows.run import run
+    from finetune.workflows.sweep import sweep
 
 __version__ = "0.1.0"
 
@@ -36,6 +38,7 @@ _HOMES = {
     "compare": "workflows.compare",
     "ablate": "workflows.ablate",
     "curve": "workflows.curve",
+    "sweep": "workflows.sweep",
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
     "predict": "workflows.predict",
@@ -47,6 +50,7 @@ _HOMES = {
     "RunRecord": "records.schema",
     "Report": "records.report",
     "CurveReport": "records.curve",
+    "SweepReport": "records.sweep",
     "Technique": "techniques",
     "use_technique": "techniques",
     "GapCallback": "training.gap_callback",
@@ -72,6 +76,7 @@ __all__ = [
     "Report",
     "RunFailed",
     "RunRecord",
+    "SweepReport",
     "Technique",
     "ablate",
     "cell",
@@ -84,6 +89,7 @@ __all__ = [
     "predict",
     "report",
     "run",
+    "sweep",
     "use_technique",
 ]
 

@@ -23,7 +23,7 @@ class Change:
     Attributes:
         settings: Dotted key of the recipe -> value; "off" takes a technique out, None unsets a key.
         arguments: Argument of the command or function -> value; True for a switch. Names are those of Python: `jobs`,
-            `drop_leaks`; the command line writes `--jobs`, `--drop-leaks`.
+            `drop_leaks`; the command line writes `--jobs`, `--drop-leaks`, and of a mapping an option per entry.
         command: A command of the shell, the same on every surface.
         text: What is none of these, as a sentence with its full stop, or in a list of ways as a clause without one.
         note: Said in brackets after settings, arguments or command.
@@ -40,6 +40,9 @@ class Change:
         parts = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.settings.items()]
         for name, value in self.arguments.items():
             option = f"--{name.replace('_', '-')}"
+            if isinstance(value, Mapping):  # variants={"l1": {…}}: --variant l1=…
+                parts += [f"{option.removesuffix('s')} {shlex.quote(_named(*entry))}" for entry in value.items()]
+                continue
             parts.append(option if value is True else f"{option} {shlex.quote(_typed(value))}")
         return self._noted(" ".join(parts))
 
@@ -107,7 +110,7 @@ class Problem:
         )
 
     def _render(self, where: str, argument: str, ways: Sequence[tuple[Change, str]]) -> str:
-        key = "" if where.endswith(f" {self.key}") else self.key  # --set training.epochs: …
+        key = "" if where.endswith((f" {self.key}", f":{self.key}")) else self.key  # --set training.epochs: …
         start = "".join(f"{part}: " for part in (where, key or argument) if part)
         typed = [text for change, text in ways if text != change.text]
         said = [text for change, text in ways if text == change.text and text]
@@ -130,6 +133,13 @@ def _typed(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) + ("," if len(value) == 1 else "")
     return str(value)
+
+
+def _named(name: str, settings: Mapping[str, Any] | Sequence[Any]) -> str:
+    """`l1=techniques.l1.strength=0.5`, or the values of a key: `techniques.l1.strength=0,0.1`."""
+    if not isinstance(settings, Mapping):
+        return f"{name}={','.join(map(_yaml, settings))}"
+    return f"{name}={','.join(f'{key}={_yaml(value)}' for key, value in settings.items())}"
 
 
 # What YAML would read as something other than a text.

@@ -56,7 +56,7 @@ class Listener:
         """A single run has trained its last step, or stopped."""
 
     def jobs_started(self, progress: Progress, measure: Measure) -> None:
-        """Several runs begin: of a comparison, an ablation or a curve."""
+        """Several runs begin: of a comparison, an ablation, a curve or a sweep."""
 
     def job_changed(self, progress: Progress, job: JobState, measure: Measure) -> None:
         """One of several runs started, stepped, was evaluated, finished or failed: `job.last_event` says which."""

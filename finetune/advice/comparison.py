@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune.advice.evidence import data_problems, did_not_learn, few_seeds, no_test_split, unfinished
+from finetune.advice.evidence import adjusted_note, data_problems, did_not_learn, few_seeds, no_test_split, unfinished
 from finetune.measurement.units import (
     change_text,
     count_text,
@@ -65,7 +65,9 @@ def _why_not(group: Group, variant: VariantReport) -> str:
 def _significance(difference: Difference, variant: VariantReport) -> str:
     if variant.change == "smaller gap, score maintained":
         return ", maintained"
-    return ", not significant" if difference.distinguishable is False else ""
+    if difference.distinguishable is not False:
+        return ""
+    return "; ".join(filter(None, (", not significant", adjusted_note(difference))))
 
 
 def _gap_change(group: Group, variant: VariantReport) -> str:
@@ -76,7 +78,8 @@ def _gap_change(group: Group, variant: VariantReport) -> str:
     before = baseline.gap.get(group.loss)
     if parts is None or before is None or before.mean is None or parts.closed.mean is None:
         return f"{name} cannot be compared"
-    significance = " (not significant)" if parts.closed.distinguishable is False else ""
+    words = "; ".join(filter(None, ("not significant", adjusted_note(parts.closed))))
+    significance = f" ({words})" if parts.closed.distinguishable is False else ""
     # The baseline's gap on the same pairs: mean over pairs of (gap of the variant + what it closed).
     paired = parts.closed.mean + _paired_gap(variant, group.loss)
     closed = parts.closed.mean / paired if before.low is not None and before.low > 0 and paired > 0 else None
@@ -203,7 +206,7 @@ def _beaten_by_simple(group: Group) -> list[str]:
 def _needed(group: Group) -> str:
     """Seeds to detect the largest difference that is not significant yet."""
     candidates = [
-        (abs(difference.mean), difference.seeds_needed, variant.name, difference.mean)
+        (abs(difference.mean), difference.seeds_needed, variant.name, difference.mean, difference.tests or 1)
         for variant in group.variants
         if (difference := variant.differences.get(group.reported, {}).get(group.score)) is not None
         and difference.mean is not None
@@ -212,12 +215,13 @@ def _needed(group: Group) -> str:
     ]
     if not candidates:
         return ""
-    size, seeds, name, mean = max(candidates)
+    size, seeds, name, mean, tests = max(candidates)
     if size < 0.5 * 10.0 ** -scale(group.score).digits / scale(group.score).factor:  # shown as 0
         return ""
     enough = f"about {count_text(seeds, 'seed')}" if seeds < MOST_SEEDS else f"{MOST_SEEDS:,} seeds or more"
+    adjusted = f", adjusted for {tests} tests" if tests > 1 else ""
     unit = "" if is_fraction(group.score) else f" {metric_name(group.score)}"
     return (
-        f" To detect {change_text(group.score, mean)}{unit} of `{name}` with 80 % power takes {enough} (on these rows, "
-        "before any adjustment)."
+        f" To detect {change_text(group.score, mean)}{unit} of `{name}` with 80 % power takes {enough} (on these "
+        f"rows{adjusted})."
     )

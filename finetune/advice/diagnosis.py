@@ -1,6 +1,7 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
 import shlex
+from collections.abc import Sequence
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
@@ -93,26 +94,22 @@ def early_stop_text(record: RunRecord) -> str | None:
     return f"stopped early at epoch {last.epoch:g} of {epochs:g}"
 
 
-def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:
+def next_command(record: RunRecord, recipe: str, preset: str | None, changed: Sequence[str] = ()) -> tuple[str, str]:
     """A command worth typing next, and why.
 
     Args:
         record: Of the run.
         recipe: As the user typed it, options included.
         preset: As the user typed it.
-        is_changed: Whether settings beside the preset changed its techniques: a comparison takes them from a file only.
+        changed: Settings beside the preset that changed its techniques, as `key=value`.
     """
     if not record.techniques:
         return f"finetune run {recipe} --preset strong --seed {record.seed}", "the effect of regularization on this gap"
-    if is_changed:
-        return (
-            f"finetune cp {shlex.quote(preset or 'strong')} mine.yaml",
-            f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
-        )
-    return (
-        f"finetune compare {recipe} --presets none,{preset or OWN}",
-        "is the effect significant? 5 seeds, against no regularization",
-    )
+    why = "is the effect significant? 5 seeds, against no regularization"
+    if changed:
+        variant = f"mine={preset or OWN}:{','.join(changed)}"
+        return f"finetune compare {recipe} --variant {shlex.quote(variant)}", why
+    return f"finetune compare {recipe} --presets none,{preset or OWN}", why
 
 
 def _majority_fraction(record: RunRecord) -> float | None:

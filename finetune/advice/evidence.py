@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from finetune.measurement.units import count_text
 from finetune.records.frame import ReportFrame
+from finetune.records.report import Difference
 
+TWO = 2
 FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where many leave 2.0
 
 
@@ -17,7 +19,26 @@ def data_problems(report: ReportFrame) -> list[str]:
 
 def few_seeds(seeds: int) -> str:
     """Of two seeds and more; empty where they are enough."""
-    return f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended." if seeds < FEW_SEEDS else ""
+    if seeds >= FEW_SEEDS:
+        return ""
+    if seeds == TWO:
+        return f"2 seeds are too few for an interval that says much; at least {FEW_SEEDS} are recommended."
+    return f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended."
+
+
+def adjusted_note(difference: Difference | None) -> str:
+    """Why an interval that excludes 0 is not called significant: p, and p adjusted for the number of tests."""
+    if (
+        difference is None
+        or difference.low is None
+        or difference.high is None
+        or difference.distinguishable is not False
+    ):
+        return ""
+    if difference.low <= 0 <= difference.high or difference.p is None or difference.p_holm is None:
+        return ""
+    tests = "" if difference.tests is None else f" for {difference.tests} tests"
+    return f"p {difference.p:.2g}, adjusted{tests} {difference.p_holm:.2g}"
 
 
 def no_test_split(report: ReportFrame) -> list[str]:

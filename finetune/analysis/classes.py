@@ -35,7 +35,7 @@ def class_scores(variant: VariantResults, baseline: VariantResults | None, task:
             ClassScore(
                 label=label,
                 support=_support(variant.runs, split, label),
-                f1=summarise(list(values.values()), variant.replicates),
+                f1=summarise(list(values.values()), variant.replicates, (0.0, 1.0)),
                 difference=_difference(values, baseline_values, variant),
             )
         )
@@ -67,7 +67,7 @@ def _difference(
     if not replicates:
         return None
     changes = [ours[replicate.key].minus(theirs[replicate.key]) for replicate in replicates]
-    return paired_difference(changes, replicates)
+    return paired_difference(changes, replicates, (-1.0, 1.0))
 
 
 def _support(runs: Sequence[FinishedRun], split: str, label: str) -> int:

@@ -18,10 +18,14 @@ from finetune.analysis.collection import (
 )
 from finetune.analysis.comparability import check_comparable
 from finetune.errors import Change, OutputError, VersionError, suggest
-from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Manifest, VariantEntry
+from finetune.measurement.units import settings_text
+from finetune.recipe import flatten
+from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import RunRecord
 from finetune.records.store import RECORD, RunFolder
+
+APART = {"curve": "learning curve", "sweep": "sweep"}  # kinds with a report of their own
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:
@@ -44,8 +48,8 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     single = [path for _, runs in found for path in runs]
     for folder in map(ComparisonFolder, _each_once(path for comparisons, _ in found for path in comparisons)):
         manifest = folder.read()
-        if manifest.kind == "curve":
-            skipped.append(f"{folder.path}: is a learning curve. Its report: finetune report {folder.path}")
+        if manifest.kind in APART:
+            skipped.append(f"{folder.path}: is a {APART[manifest.kind]}. Its report: finetune report {folder.path}")
         else:
             collections.append(_read_comparison(folder, manifest, baseline, skipped))
     collections += _group_single_runs(single, baseline, skipped)
@@ -56,14 +60,27 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     return _with_distinct_names(collections), skipped
 
 
-def is_curve(path: Path) -> bool:
-    """Whether a folder is that of a curve.
+def kind_of(path: Path) -> Kind | None:
+    """What a folder is of; None where it is of no experiment.
 
     Raises:
         OutputError: It has a manifest that cannot be read.
     """
     folder = ComparisonFolder(path)
-    return folder.exists() and folder.read().kind == "curve"
+    return folder.read().kind if folder.exists() else None
+
+
+def collect_sweep(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
+    """The runs of a sweep, as one collection whose variants are its points; and what was skipped.
+
+    Raises:
+        OutputError: It cannot be read, a baseline is missing, or records do not belong together.
+    """
+    skipped: list[str] = []
+    folder = ComparisonFolder(path)
+    collection = _read_comparison(folder, folder.read(), baseline, skipped)
+    check_comparable(collection)
+    return _with_distinct_names([collection])[0], skipped
 
 
 def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
@@ -205,10 +222,9 @@ def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:
 
 @dataclass
 class _Group:
-    """Runs of one recipe on one data set, and the recipe of each variant's first run."""
+    """Runs of one recipe on one data set, each with its recipe."""
 
-    runs: list[CollectedRun] = field(default_factory=list)
-    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: list[tuple[CollectedRun, dict[str, Any]]] = field(default_factory=list)
 
 
 def _group_single_runs(paths: Iterable[Path], baseline: str | None, skipped: list[str]) -> list[Collection]:
@@ -224,19 +240,45 @@ def _group_single_runs(paths: Iterable[Path], baseline: str | None, skipped: lis
             continue
         run, recipe = recorded_run(folder, record, arrays), record.recipe
         identity = (recipe["name"], str(recipe["data"]["source"]), str(recipe["model"]["id"]))
-        group = groups.setdefault(identity, _Group())
-        group.runs.append(run)
-        group.recipes.setdefault(run.variant, recipe)
+        groups.setdefault(identity, _Group()).runs.append((run, recipe))
     return [_collection_of(group, baseline) for group in groups.values()]
 
 
+def _named_by_settings(
+    runs: Sequence[tuple[CollectedRun, dict[str, Any]]],
+) -> list[tuple[CollectedRun, dict[str, Any]]]:
+    """Runs of one preset whose techniques were changed for some of them (`--set`) are of variants of their own, named
+    by what differs: `strong dropout.hidden=0.3`."""
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for run, recipe in runs:
+        ours = _technique_settings(recipe)
+        if ours not in settings.setdefault(run.variant, []):
+            settings[run.variant].append(ours)
+    named = []
+    for run, recipe in runs:
+        ours, known = _technique_settings(recipe), settings[run.variant]
+        differing = {key: value for key, value in ours.items() if any(other.get(key, run) != value for other in known)}
+        name = f"{run.variant} {settings_text(differing)}" if differing else run.variant
+        named.append((replace(run, variant=name), recipe))
+    return named
+
+
+def _technique_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    flat = flatten({"techniques": recipe["techniques"]})
+    return {key.removeprefix("techniques."): value for key, value in flat.items()}
+
+
 def _collection_of(group: _Group, baseline: str | None) -> Collection:
-    baseline = _baseline_of(list(group.recipes), baseline)
+    named = _named_by_settings(group.runs)
+    recipes: dict[str, dict[str, Any]] = {}
+    for run, recipe in named:
+        recipes.setdefault(run.variant, recipe)
+    baseline = _baseline_of(list(recipes), baseline)
     variants = [
-        VariantEntry(name=name, baseline=None, techniques=recipe["techniques"])
-        for name, recipe in group.recipes.items()
+        VariantEntry(name=name, baseline=None, techniques=recipe["techniques"]) for name, recipe in recipes.items()
     ]
-    return Collection("", "runs", baseline, _compared_with(baseline, variants), group.runs, None, {})
+    runs = [run for run, _ in named]
+    return Collection("", "runs", baseline, _compared_with(baseline, variants), runs, None, {})
 
 
 def _baseline_of(names: Sequence[str], asked: str | None) -> str:

@@ -102,7 +102,7 @@ class Collection:
     """
 
     name: str
-    kind: Literal["compare", "ablate", "curve", "runs"]
+    kind: Literal["compare", "ablate", "curve", "sweep", "runs"]
     baseline: str
     variants: list[VariantEntry]
     runs: list[CollectedRun]

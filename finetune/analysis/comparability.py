@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.collection import Collection
-from finetune.errors import OutputError
+from finetune.analysis.collection import Collection, FinishedRun
+from finetune.errors import Change, OutputError
 from finetune.recipe import PATH_KEYS, READING_KEYS, flatten
+from finetune.records.comparison import VariantEntry
 from finetune.records.schema import RunRecord
 
 # Between runs of one table, beside techniques. Where data and model lay does not matter: rows have a fingerprint.
@@ -22,7 +23,10 @@ MAY_DIFFER = (
     "model.id",
 )
 MAY_DIFFER_BY_SIZE = ("data.subset", "data.subset_seed", "training.epochs")  # in a curve
-DECIDED_WITH = {"training.min_steps": "training.epochs"}  # what a preset's choice of a key may change beside it
+DECIDED_WITH = {  # what may change beside a key that a preset or a variant sets
+    "training.min_steps": "training.epochs",
+    "data.subset": "data.subset_seed",
+}
 SHOWN = 5  # differences in one message
 
 
@@ -34,6 +38,7 @@ def check_comparable(collection: Collection) -> None:
     """
     is_curve = collection.kind == "curve"
     may_differ = (*MAY_DIFFER, *(MAY_DIFFER_BY_SIZE if is_curve else ()), *_decided(collection.records))
+    may_differ += tuple(_set_for_one(collection.variants))
     first_of_replicate: dict[Hashable, Path] = {}
     settings, techniques, rows = _Agreement(), _Agreement(), _Agreement()
     for run in collection.runs:
@@ -48,7 +53,33 @@ def check_comparable(collection: Collection) -> None:
         settings.check("all", path, _settings(record, may_differ))
         techniques.check(run.variant, path, _techniques(record))
         fingerprint = {"the fingerprint of its rows": record.data.fingerprint}
-        rows.check(_same_rows(run.fold, record, is_curve), path, fingerprint)
+        rows.check(_same_rows(run.fold, record), path, fingerprint)
+    _check_measured_rows(collection.finished)
+
+
+def _check_measured_rows(runs: Sequence[FinishedRun]) -> None:
+    """Runs with other training rows than the rest are compared on the same validation and test rows all the same.
+
+    Raises:
+        OutputError: Two runs of a fold were measured on different rows.
+    """
+    firsts: dict[int | None, FinishedRun] = {}
+    for run in runs:
+        first = firsts.setdefault(run.fold, run)
+        for split in ("validation", "test"):
+            ours, theirs = (list(each.arrays.get(f"{split}_rows", ())) for each in (run, first))
+            if ours != theirs:
+                raise OutputError(
+                    f"{first.folder.path} and {run.folder.path} were measured on different rows ({split}), so their "
+                    "scores do not stand side by side.",
+                    Change(text="Run it again with another output folder."),
+                )
+
+
+def _set_for_one(variants: Sequence[VariantEntry]) -> list[str]:
+    """Keys that single variants set for themselves: the report says so (`own_settings`)."""
+    keys = [key for variant in variants for key in variant.settings]
+    return [*keys, *(DECIDED_WITH[key] for key in keys if key in DECIDED_WITH)]
 
 
 def _decided(records: Sequence[RunRecord]) -> list[str]:
@@ -76,7 +107,7 @@ class _Agreement:
             shown = "; ".join(f"{name}: {first.values.get(name)} and {values.get(name)}" for name in differing[:SHOWN])
             raise OutputError(
                 f"{first.path} and {path} cannot be compared, because they differ in {shown}. Report them separately, "
-                "or run both in one finetune compare."
+                "or run both in one finetune compare, as presets or with --variant."
             )
 
 
@@ -86,10 +117,10 @@ class _Values:
     values: dict[str, Any]
 
 
-def _same_rows(fold: int | None, record: RunRecord, is_curve: bool) -> Hashable:
+def _same_rows(fold: int | None, record: RunRecord) -> Hashable:
     """Runs of which this is equal have the same rows in their splits."""
     section = record.recipe["data"]
-    return (fold, section["subset"], section["subset_seed"]) if is_curve else fold
+    return fold, section.get("subset"), section.get("subset_seed"), section.get("unlabelled")
 
 
 def _settings(record: RunRecord, may_differ: Sequence[str]) -> dict[str, Any]:

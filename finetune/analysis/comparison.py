@@ -11,8 +11,8 @@ from finetune.advice.comparison import caveats, headline
 from finetune.analysis.classes import class_scores
 from finetune.analysis.collect import collect
 from finetune.analysis.collection import Collection
-from finetune.analysis.conditions import decided_budgets, differing_conditions
-from finetune.analysis.details import learning_curve, reliability, weight_summaries
+from finetune.analysis.conditions import decided_budgets, differing_conditions, own_settings
+from finetune.analysis.details import learning_curve, outcomes, reliability, weight_summaries
 from finetune.analysis.differences import Differences, all_differences, decompose, pairs
 from finetune.analysis.disagreements import disagreements
 from finetune.analysis.frame import build_frame, simple_models
@@ -20,8 +20,9 @@ from finetune.analysis.measurements import Measurement
 from finetune.analysis.recommendation import dominator, recommendation
 from finetune.analysis.replicates import summarise
 from finetune.analysis.results import Results, VariantResults, run_entry
-from finetune.analysis.verdicts import State, judge, judge_change
-from finetune.records.report import Change, Decomposition, Group, Report, Summary, VariantReport, Verdict
+from finetune.analysis.states import verdict_of
+from finetune.analysis.verdicts import judge_change
+from finetune.records.report import Change, Decomposition, Group, Report, Summary, VariantReport
 
 Z = 1.96  # of a 95 % interval
 
@@ -64,7 +65,7 @@ def _group(results: Results) -> Group:
         resolvable=_resolvable(results),
         baselines=simple_models(results),
     )
-    conditions = [*decided_budgets(variants), *differing_conditions(collection.records)]
+    conditions = [*decided_budgets(variants), *own_settings(variants), *differing_conditions(collection.records)]
     return group.model_copy(update={"headline": headline(group), "caveats": [*conditions, *caveats(group)]})
 
 
@@ -74,7 +75,8 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
     runs = [run_entry(run) for run in variant.all_runs]
     degenerate = sum(run.degenerate for run in runs)
     parts = decompose(differences)
-    verdict, verdict_reason = _verdict(results, variant, summaries, degenerate)
+    floor = None if baseline is None else results.mean_score(baseline, "validation")
+    verdict, verdict_reason = verdict_of(results, variant, summaries, runs, floor)
     change, change_reason = _change(results, variant, differences, parts)
     seconds, ratio = _seconds(variant, baseline)
     return VariantReport(
@@ -82,6 +84,8 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         baseline=entry.baseline,
         technique=entry.technique,
         techniques=entry.techniques,
+        preset=entry.preset,
+        settings=entry.settings,
         decisions=variant.records[0].decisions if variant.records else [],
         cost=float(variant.records[0].budget.cost) if variant.records else 1.0,
         seconds=seconds,
@@ -103,25 +107,7 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         classes=class_scores(variant, baseline, results.task, results.reported),
         reliability=reliability(variant.runs, results.task, results.reported),
         weights=weight_summaries(variant.records),
-    )
-
-
-def _verdict(
-    results: Results, variant: VariantResults, summaries: dict[str, dict[str, Summary]], degenerate: int
-) -> tuple[Verdict, str]:
-    baseline = results.baseline_of(variant)
-    return judge(
-        State(
-            finished=len(variant.runs),
-            failed=variant.failed,
-            degenerate=degenerate,
-            replicates=len({seed if fold is None else fold for seed, fold in variant.keys}),
-            train=summaries["train"].get(results.measure.score),
-            gap=summaries["gap"],
-            score=results.measure.score,
-            loss=results.measure.loss,
-            baseline_validation=None if baseline is None else results.mean_score(baseline, "validation"),
-        )
+        outcomes=outcomes(variant.records),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from finetune.measurement.scores import measure_of
+from finetune.measurement.units import settings_text
 from finetune.records.report import VariantReport
 from finetune.records.schema import RunRecord
 
@@ -32,10 +33,22 @@ def decided_budgets(variants: Sequence[VariantReport]) -> list[str]:
             if key.startswith("training.")
         }
         if chosen and not all(other.decisions for other in variants):  # in an ablation, all share them
-            settings = ", ".join(f"{key}={value}" for key, value in chosen.items())
             sentences.append(
-                f"{variant.name} chose {settings} by the data: its difference to presets that keep the recipe's values "
-                "is one of these values, too."
+                f"{variant.name} chose {settings_text(chosen)} by the data: its difference to presets that keep the "
+                "recipe's values is one of these values, too."
+            )
+    return sentences
+
+
+def own_settings(variants: Sequence[VariantReport]) -> list[str]:
+    """A sentence per variant that differs from the others in more than its techniques."""
+    sentences = []
+    for variant in variants:
+        settings = {key: value for key, value in variant.settings.items() if not key.startswith("techniques.")}
+        if settings:
+            sentences.append(
+                f"{variant.name} has {settings_text(settings)} of its own: its differences to others are those of "
+                f"{'this setting' if len(settings) == 1 else 'these settings'}, too."
             )
     return sentences
 

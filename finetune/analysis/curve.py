@@ -9,13 +9,13 @@ import numpy as np
 
 from finetune.advice.curve import caveats, headline
 from finetune.analysis.collect import collect_curve
-from finetune.analysis.collection import Collection, FinishedRun
+from finetune.analysis.collection import Collection
 from finetune.analysis.conditions import differing_conditions
 from finetune.analysis.differences import Differences, all_differences, pairs
 from finetune.analysis.extrapolation import SizeMeasurements, Target, fitted_law
 from finetune.analysis.frame import build_frame
 from finetune.analysis.results import Results, VariantResults, run_entry
-from finetune.errors import Change, OutputError
+from finetune.errors import OutputError
 from finetune.measurement.units import higher_is_better
 from finetune.records.curve import CurveReport, FittedLaw, Point, PresetCurve
 from finetune.records.schema import RunRecord
@@ -40,9 +40,8 @@ def analyse_curve(collection: Collection, skipped: Sequence[str]) -> CurveReport
     """Build the report of a curve.
 
     Raises:
-        OutputError: No run has finished, or runs were measured on different rows.
+        OutputError: No run has finished.
     """
-    _check_same_rows(collection.finished)
     results = Results(collection)
     differences = all_differences(results)
     largest = max((run.record for run in collection.finished), key=lambda record: record.data.rows["train"])
@@ -58,24 +57,6 @@ def analyse_curve(collection: Collection, skipped: Sequence[str]) -> CurveReport
     )
     conditions = differing_conditions(collection.records)
     return curve.model_copy(update={"headline": headline(curve), "caveats": [*conditions, *caveats(curve)]})
-
-
-def _check_same_rows(runs: Sequence[FinishedRun]) -> None:
-    """Refuse runs whose scores make no curve.
-
-    Raises:
-        OutputError: Two runs were measured on different validation or test rows.
-    """
-    for run in runs[1:]:
-        first = runs[0]
-        for split in ("validation", "test"):
-            ours, theirs = (list(each.arrays.get(f"{split}_rows", ())) for each in (run, first))
-            if ours != theirs:
-                raise OutputError(
-                    f"{first.folder.path} and {run.folder.path} were measured on different rows ({split}), so they "
-                    "make no curve.",
-                    Change(text="Run it again with another output folder."),
-                )
 
 
 def _preset(results: Results, name: str, differences: Mapping[str, Differences]) -> PresetCurve:

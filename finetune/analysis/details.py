@@ -28,6 +28,16 @@ def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
     )
 
 
+def outcomes(records: Sequence[RunRecord]) -> list[str]:
+    """What each technique did in the first finished run, in its own words."""
+    return [
+        f"{name}: {active.outcome}"
+        for record in records[:1]
+        for name, active in record.techniques.items()
+        if active.outcome is not None
+    ]
+
+
 def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[ReliabilityBin]:
     """Confidence against accuracy in equally filled bins, all runs together; single-label only."""
     if task != "single_label" or not runs:

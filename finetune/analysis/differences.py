@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finetune.analysis.measurements import KINDS
+from finetune.analysis.measurements import GAPS, KINDS
 from finetune.analysis.replicates import Key, negated, paired_difference
 from finetune.analysis.results import Results, VariantResults
-from finetune.analysis.statistics import LEVEL, holm
+from finetune.analysis.statistics import LEVEL, holm, seeds_needed
 from finetune.measurement.scores import LOSSES
+from finetune.measurement.units import possible_range
 from finetune.records.report import Decomposition, Difference
 
 Differences = dict[str, dict[str, Difference]]  # kind -> metric -> difference
@@ -24,7 +25,8 @@ def difference(variant: VariantResults, baseline: VariantResults, kind: str, met
     ours, theirs = variant.by_key(kind, metric), baseline.by_key(kind, metric)
     paired = pairs(variant, baseline)
     replicates = [replicate for replicate in variant.replicates if replicate.key in paired]
-    return paired_difference([ours[key].minus(theirs[key]) for key in paired], replicates)
+    possible = possible_range(metric, 2 if kind in GAPS else 1)
+    return paired_difference([ours[key].minus(theirs[key]) for key in paired], replicates, possible)
 
 
 def all_differences(results: Results) -> dict[str, Differences]:
@@ -59,9 +61,16 @@ def _adjust(differences: dict[str, Differences], family: Sequence[tuple[str, str
         if metric in of_variant.get(kind, {})
     ]
     adjusted = holm([differences[name][kind][metric].p for name, kind, metric in members])
+    tests = sum(p is not None for p in adjusted)
     for (name, kind, metric), p in zip(members, adjusted, strict=True):
-        changes = {"p_holm": p, "distinguishable": None if p is None else p < 1 - LEVEL}
-        differences[name][kind][metric] = differences[name][kind][metric].model_copy(update=changes)
+        found = differences[name][kind][metric]
+        changes: dict[str, object] = {"p_holm": p, "distinguishable": None if p is None else p < 1 - LEVEL}
+        if p is not None:
+            changes["tests"] = tests
+        if found.seeds_needed is not None and tests > 1:
+            values = [value for value in found.values if value is not None]
+            changes["seeds_needed"] = seeds_needed(values, (1 - LEVEL) / tests)
+        differences[name][kind][metric] = found.model_copy(update=changes)
 
 
 def decompose(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Decomposition]:

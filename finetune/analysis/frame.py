@@ -74,7 +74,11 @@ def _unit(metric: str) -> Unit:
 
 def simple_models(results: Results) -> list[Baseline]:
     """Simple models on the same rows; with folds, the mean over those that have been run."""
-    per_fold = {record.data.fingerprint: record.data.baselines for record in results.collection.records}
+    same_rows = [
+        each for each in results.variants.values() if not any(key[:5] == "data." for key in each.entry.settings)
+    ]
+    records = [record for variant in same_rows for record in variant.records] or [results.first]
+    per_fold = {record.data.fingerprint: record.data.baselines for record in records}
     means = []
     for model in results.first.data.baselines:
         same = [other for models in per_fold.values() for other in models if other.name == model.name]

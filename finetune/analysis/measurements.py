@@ -15,7 +15,8 @@ from finetune.records.schema import Checkpoint
 from finetune.tasks import Task
 
 DRAWS = 2000  # enough for a variance: its own error is 3 %
-KINDS = ("train", "validation", "test", "gap", "gap_last")
+GAPS = ("gap", "gap_last")
+KINDS = ("train", "validation", "test", *GAPS)
 
 
 @dataclass(frozen=True)

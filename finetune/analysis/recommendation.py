@@ -39,7 +39,7 @@ def recommendation(results: Results, reports: Sequence[VariantReport]) -> Recomm
     if best is None:
         return None
     others = [candidate.name for candidate in candidates if candidate is not best]
-    ps = [_p_of_validation(results, results.variants[name], results.variants[best.name]) for name in others]
+    ps = [p_of_validation(results, results.variants[name], results.variants[best.name]) for name in others]
     chosen = recommend(candidates, dict(zip(others, holm(ps), strict=True)), results.measure.score, len(reports))
     if chosen is None:
         return None
@@ -86,7 +86,8 @@ def _score_and_gap(results: Results, variant: VariantResults, keys: Sequence[Key
     return means[0], means[1]
 
 
-def _p_of_validation(results: Results, variant: VariantResults, best: VariantResults) -> float | None:
+def p_of_validation(results: Results, variant: VariantResults, best: VariantResults) -> float | None:
+    """Of "both have the same validation score", unadjusted; None where it cannot be tested."""
     found = difference(variant, best, "validation", results.measure.score)
     if found.p is None and len(found.values) > 1 and not any(found.values):
         return 1.0  # the same score in every replicate

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from finetune.analysis.measurements import Measurement
 from finetune.analysis.statistics import UNKNOWN, Inference, nadeau_bengio, seeds_needed, t_inference, two_level
 from finetune.records.report import Difference, Summary
 
+Range = tuple[float, float]
+ANY = (-math.inf, math.inf)
+TWO = 2  # repetitions: too few for an interval, where it is as wide as the numbers are
 Key = tuple[int, int | None]  # seed and fold: what runs of different variants are paired by
 
 
@@ -35,11 +39,11 @@ def replicate_of(run: FinishedRun) -> Replicate:
     return Replicate(run.seed, run.fold, rows["train"], rows.get("test", rows["validation"]))
 
 
-def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicate]) -> Summary:
-    """Mean, spread and interval over runs."""
+def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicate], possible: Range = ANY) -> Summary:
+    """Mean, spread and interval over runs; the interval within what is possible."""
     values = [measurement.value for measurement in measurements]
     defined = [value for value in values if value is not None]
-    inference = _infer(measurements, replicates)
+    inference = within(_infer(measurements, replicates), possible, _repetitions(values, replicates))
     return Summary(
         # Undefined in one run (a constant has no correlation): the mean of the others would be of another preset.
         mean=_mean(defined, replicates) if defined and len(defined) == len(values) else None,
@@ -50,13 +54,16 @@ def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicat
     )
 
 
-def paired_difference(differences: Sequence[Measurement], replicates: Sequence[Replicate]) -> Difference:
+def paired_difference(
+    differences: Sequence[Measurement], replicates: Sequence[Replicate], possible: Range = ANY
+) -> Difference:
     """Inference on paired differences; p_holm and distinguishable are filled in when all variants are known."""
     values = [difference.value for difference in differences]
     defined = [value for value in values if value is not None]
-    inference = _infer(differences, replicates)
+    repetitions = _repetitions(values, replicates)
+    inference = within(_infer(differences, replicates), possible, repetitions)
     complete, folded = len(defined) == len(values), _is_folded(replicates)
-    over_seeds = t_inference(defined) if complete and not folded else UNKNOWN
+    over_seeds = within(t_inference(defined), possible, repetitions) if complete and not folded else UNKNOWN
     return Difference(
         mean=_mean(defined, replicates) if defined and complete else None,
         values=values,
@@ -67,6 +74,25 @@ def paired_difference(differences: Sequence[Measurement], replicates: Sequence[R
         p=inference.p,
         seeds_needed=seeds_needed(defined) if complete and not folded else None,
     )
+
+
+def within(inference: Inference, possible: Range, repetitions: int) -> Inference:
+    """An interval without what no value can be.
+
+    With two repetitions Student's t is 12.7: an interval that covers half of what is possible or more says nothing, and
+    neither does its test. It is left out.
+
+    Args:
+        inference: Of a mean.
+        possible: Lowest and highest value.
+        repetitions: Independent ones: seeds, or folds.
+    """
+    if inference.low is None or inference.high is None:
+        return inference
+    lowest, highest = possible
+    if repetitions == TWO and inference.high - inference.low >= (highest - lowest) / 2:
+        return UNKNOWN
+    return replace(inference, low=max(inference.low, lowest), high=min(inference.high, highest))
 
 
 def negated(difference: Difference) -> Difference:
@@ -112,6 +138,11 @@ def _infer_over_folds(values: Sequence[float], replicates: Sequence[Replicate]) 
 
 def _is_folded(replicates: Sequence[Replicate]) -> bool:
     return any(replicate.fold is not None for replicate in replicates)
+
+
+def _repetitions(values: Sequence[float | None], replicates: Sequence[Replicate]) -> int:
+    """Independent ones."""
+    return len({replicate.fold for replicate in replicates}) if _is_folded(replicates) else len(values)
 
 
 def _fold_means(values: Sequence[float], replicates: Sequence[Replicate]) -> list[float]:

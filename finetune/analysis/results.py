@@ -9,10 +9,11 @@ from typing import Literal
 
 from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.collection import CollectedRun, Collection, FinishedRun
-from finetune.analysis.measurements import KINDS, Measurement, Measurements, RowDraws, measurements_of
+from finetune.analysis.measurements import GAPS, KINDS, Measurement, Measurements, RowDraws, measurements_of
 from finetune.analysis.replicates import Key, Replicate, replicate_of, summarise
 from finetune.errors import OutputError
 from finetune.measurement.scores import Measure, measure_of
+from finetune.measurement.units import possible_range
 from finetune.records.comparison import VariantEntry
 from finetune.records.report import RunEntry, Summary
 from finetune.records.schema import FinishedRecord
@@ -66,7 +67,9 @@ class VariantResults:
     def summary(self, kind: str, metric: str) -> Summary:
         """Over the finished runs."""
         if (kind, metric) not in self._summaries:
-            self._summaries[kind, metric] = summarise(self.column(kind, metric), self.replicates)
+            self._summaries[kind, metric] = summarise(
+                self.column(kind, metric), self.replicates, possible_range(metric, int(kind in GAPS))
+            )
         return self._summaries[kind, metric]
 
 

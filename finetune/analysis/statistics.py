@@ -120,8 +120,11 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def seeds_needed(values: Sequence[float]) -> int | None:
-    """Seeds with which a paired t-test (5 %, two-sided) sees a mean of this size with 80 % power.
+def seeds_needed(values: Sequence[float], alpha: float = 1 - LEVEL) -> int | None:
+    """Seeds with which a paired, two-sided t-test at the level `alpha` sees a mean of this size with 80 % power.
+
+    Of several tests that are adjusted for their number, `alpha` is 5 % divided by it: what the smallest p of a family
+    has to be below (Holm's first step), so that a test that is significant then is called so.
 
     It takes the observed mean and spread for the true ones: with few seeds itself a rough number. None if the mean
     or the spread is 0, or unknown; MOST_SEEDS stands for "that or more".
@@ -133,16 +136,16 @@ def seeds_needed(values: Sequence[float]) -> int | None:
         return None
     effect = abs(mean) / spread
     low, high = 1, 2  # doubling, then halving: power grows with seeds
-    while high < MOST_SEEDS and t_power(effect, high) < POWER:
+    while high < MOST_SEEDS and t_power(effect, high, alpha) < POWER:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if t_power(effect, middle) >= POWER else (middle, high)
+        low, high = (low, middle) if t_power(effect, middle, alpha) >= POWER else (middle, high)
     return min(high, MOST_SEEDS)
 
 
-def t_power(effect: float, repetitions: int) -> float:
-    """Power of the two-sided 5 % t-test against 0, by averaging the normal power over the estimated spread.
+def t_power(effect: float, repetitions: int, alpha: float = 1 - LEVEL) -> float:
+    """Power of the two-sided t-test against 0, by averaging the normal power over the estimated spread.
 
     scipy's noncentral t, and with it statsmodels' power, is nan for many effects above 3; the tests compare with it
     where it is not.
@@ -150,23 +153,24 @@ def t_power(effect: float, repetitions: int) -> float:
     Args:
         effect: True mean in true standard deviations.
         repetitions: From 2.
+        alpha: Level of the test.
     """
     from scipy.special import ndtr
 
-    critical = _critical_values(repetitions - 1)
+    critical = _critical_values(repetitions - 1, alpha)
     shift = effect * math.sqrt(repetitions)
     return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
 
 
 @functools.cache
-def _critical_values(freedom: int) -> Floats:
+def _critical_values(freedom: int, alpha: float) -> Floats:
     """Of the t-test, in true standard errors, for equally likely estimates of the spread."""
     # The functions behind scipy.stats, whose distributions take half a second to import and as long to check arguments.
     from scipy.special import gammaincinv, stdtrit
 
     quantiles = (np.arange(_STRATA) + 0.5) / _STRATA
     spread = np.sqrt(2 * gammaincinv(freedom / 2, quantiles) / freedom)  # estimated over true
-    critical: Floats = stdtrit(freedom, (1 + LEVEL) / 2) * spread
+    critical: Floats = stdtrit(freedom, 1 - alpha / 2) * spread
     return critical
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from finetune.advice.evidence import adjusted_note
 from finetune.analysis.statistics import LEVEL
 from finetune.measurement.units import change_text, estimate_text, metric_name, score_text
 from finetune.records.report import Change, Decomposition, Difference, Summary, Verdict
@@ -88,17 +89,17 @@ def judge_change(
         return "failed", "no run can be paired with the baseline"
     if reported.mean is None or gap.mean is None:
         return "not enough evidence", f"{metric_name(score)} is undefined in some of the runs"
-    shown = f"{metric_name(score)} {estimate_text(score, reported)}"
+    shown = f"{metric_name(score)} {_tested_text(score, reported)}"
     if reported.distinguishable is None and gap.distinguishable is None:
         same = not any(reported.values) and not any(gap.values)
         word: Change = "no significant difference" if same and len(reported.values) > 1 else "not enough evidence"
-        return word, f"{shown}; gap {estimate_text(score, gap)}"
+        return word, f"{shown}; gap {_tested_text(score, gap)}"
     rose, fell = (_is_clear(reported, direction) for direction in (1, -1))
     shrank = _is_clear(gap, -1) or _is_clear(loss_gap, -1)
     grew = _is_clear(gap, 1) or _is_clear(loss_gap, 1)
-    gaps = f"{metric_name(score)} gap {estimate_text(score, gap)}"
+    gaps = f"{metric_name(score)} gap {_tested_text(score, gap)}"
     if loss_gap is not None:
-        gaps += f", {metric_name(loss)} gap {estimate_text(loss, loss_gap)}"
+        gaps += f", {metric_name(loss)} gap {_tested_text(loss, loss_gap)}"
     reason = f"{shown}; {gaps}{_where_from(parts, shrank)}"
     if rose:
         return "better", reason
@@ -112,6 +113,12 @@ def judge_change(
     if fell:
         return "worse", reason
     return ("larger gap" if grew else "no significant difference"), reason
+
+
+def _tested_text(metric: str, difference: Difference) -> str:
+    """With its interval; and with p and the adjusted p, where the interval alone would seem to say otherwise."""
+    note = adjusted_note(difference)
+    return f"{estimate_text(metric, difference)}{f' ({note})' if note else ''}"
 
 
 def _where_from(parts: Decomposition | None, shrank: bool) -> str:

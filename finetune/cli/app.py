@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, predict, report, run
+from finetune.cli import (
+    cell,
+    check,
+    compare,
+    curve,
+    diagnose,
+    environment,
+    inspection,
+    library,
+    predict,
+    report,
+    run,
+    sweep,
+)
 from finetune.cli.process import prepare_process
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
 app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
 app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)

@@ -8,6 +8,8 @@ import typer
 
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    ComparedOption,
+    ComparedSetOption,
     DryRunOption,
     ExecutorOption,
     FailOption,
@@ -16,12 +18,13 @@ from finetune.cli.experiment_options import (
     JobsOption,
     OutputOption,
     PerGpuOption,
-    PresetsOption,
     RefitOption,
     ResumeOption,
     SeedsOption,
+    VariantOption,
     parse_presets,
     parse_seeds,
+    parse_variants,
     refuse_refit,
     typed_command,
 )
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 COMPARE_EXAMPLES = (
     "Examples:  finetune compare --presets none,strong --seeds 5   |   finetune compare --data reviews.csv --folds 5   "
+    '|   finetune compare --variant "l1=techniques.l1.strength=0.5" --variant "l2=techniques.l2.strength=0.001"   '
     '|   finetune compare --fail-on "gap.accuracy > 0.15 or strong.difference.test.accuracy < -0.01"'
 )
 ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
@@ -54,13 +58,14 @@ GO_ON = "stopped; completed work is kept. To continue, type the same command aga
 @reports_errors(interrupted=GO_ON)
 def compare(
     recipe: RecipeArgument = None,
-    presets: PresetsOption = "none,light,medium,strong",
+    presets: ComparedOption = None,
+    variants: VariantOption = None,
     baseline: Annotated[str, typer.Option("--baseline", help="The preset that the others are compared with.")] = "none",
     seeds: SeedsOption = "5",
     folds: FoldsOption = None,
     model: ModelOption = None,
     data: DataOption = None,
-    overrides: SetOption = None,
+    overrides: ComparedSetOption = None,
     skip_bad_rows: SkipOption = False,
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
@@ -92,7 +97,8 @@ def compare(
     refuse_refit(refit)
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
     asked: dict[str, Any] = {
-        "presets": parse_presets(presets),
+        "presets": None if presets is None else parse_presets(presets),
+        "variants": parse_variants(variants),
         "baseline": baseline,
         "seeds": parse_seeds(seeds),
         "folds": folds,

@@ -1,7 +1,8 @@
-"""Options that `compare`, `ablate` and `curve` share."""
+"""Options that `compare`, `ablate`, `curve` and `sweep` share."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -11,10 +12,39 @@ import typer
 
 from finetune.errors import Change, RecipeError
 
+_NEXT_KEY = re.compile(
+    r"[,\s]\s*(?=(?:[\w.-]+:)?(?:model|data|training|techniques)\.[\w.]+=)"
+)  # a value may have commas
 DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which is slow to import
 
 PresetsOption = Annotated[
     str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
+]
+ComparedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--presets",
+        "-p",
+        help="Names or paths, with commas; own: the recipe's own techniques. Default: none,light,medium,strong; with "
+        "--variant none.",
+    ),
+]
+VariantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME=KEY=VALUE,…",
+        help="Settings under a name, beside the presets: l1=techniques.l1.strength=0.5. With PRESET: before the first "
+        "key they are added to that preset. Repeatable.",
+    ),
+]
+ComparedSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[PRESET:]KEY=VALUE",
+        help="Override one value, e.g. training.epochs=5; strong:training.epochs=5 does for that preset. Repeatable.",
+    ),
 ]
 SeedsOption = Annotated[
     str,
@@ -98,6 +128,29 @@ def parse_seeds(text: str) -> int | list[int]:
 def parse_presets(text: str) -> list[str]:
     """`none,strong` -> both."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_variants(texts: list[str] | None) -> dict[str, list[str]] | None:
+    """`l1=techniques.l1.strength=0.5,training.epochs=5` -> its name and its settings, as texts.
+
+    Raises:
+        RecipeError: It is of another form, or two have one name.
+    """
+    variants: dict[str, list[str]] = {}
+    for text in texts or ():
+        name, equals, settings = text.partition("=")
+        name = name.strip()
+        if not equals or "=" not in settings:
+            raise RecipeError(
+                "expected NAME=KEY=VALUE.",
+                Change(arguments={"variants": {"l1": {"techniques.l1.strength": 0.5}}}),
+                argument="variant",
+                found=text,
+            )
+        if name in variants:
+            raise RecipeError("a second variant of this name. Choose another one.", argument="variant", found=text)
+        variants[name] = [part.strip() for part in _NEXT_KEY.split(settings)]
+    return variants or None
 
 
 def parse_sizes(text: str | None) -> list[int] | None:

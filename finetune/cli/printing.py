@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finetune.records.store import RunFolder
     from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
-    from finetune.workflows.results import CompareResult, CurveResult, RunResult
+    from finetune.workflows.results import CompareResult, CurveResult, RunResult, SweepResult
 
 
 def console(piped_width: int) -> Console:
@@ -53,6 +53,19 @@ def print_curve(result: CurveResult, as_json: bool) -> None:
     out.print(curve_table(result.report))
     out.print(curve_summary(result.report), markup=False)
     typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
+
+
+def print_sweep(result: SweepResult, as_json: bool) -> None:
+    """Table and summary of a sweep, or sweep.json."""
+    if as_json:
+        typer.echo(result.report.model_dump_json(indent=2))
+        return
+    from finetune.reports.sweep import sweep_summary, sweep_table
+
+    out = console(140)
+    out.print(sweep_table(result.report))
+    out.print(sweep_summary(result.report), markup=False)
+    typer.echo(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
@@ -92,7 +105,7 @@ def print_runs(result: RunResult, as_json: bool, request: Request, preset: str |
     out = console(100)
     for record, folder in _pairs(result):
         out.print(run_table(record))
-        next_step = next_command(record, request.typed(), preset, request.changes_techniques())
+        next_step = next_command(record, request.typed(), preset, request.technique_settings())
         out.print(run_summary(record, folder, next_step), markup=False)
         if folder in result.profiles:
             _print_profile(out, record, folder, result.profiles[folder])

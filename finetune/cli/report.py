@@ -12,7 +12,7 @@ import typer
 
 from finetune.cli.experiment_options import FailOption
 from finetune.cli.options import JsonOption, reports_errors
-from finetune.cli.printing import print_curve, print_report
+from finetune.cli.printing import print_curve, print_report, print_sweep
 
 REPORT_EXAMPLES = (
     "Examples:  finetune report runs/compare-tweets   |   finetune report runs/tweets-* --baseline none --output report"
@@ -41,12 +41,14 @@ def report(
     """Regenerate the report from saved run records."""
     from finetune.cli.listening import WarningListener
     from finetune.workflows import report as workflow
-    from finetune.workflows.results import CurveResult
+    from finetune.workflows.results import CurveResult, SweepResult
 
     with _without_collecting():
         result = workflow.report(folders, baseline=baseline, output=output, fail_on=fail_on, listener=WarningListener())
     if isinstance(result, CurveResult):
         print_curve(result, as_json)
+    elif isinstance(result, SweepResult):
+        print_sweep(result, as_json)
     else:
         print_report(result, as_json)
     result.raise_failures()

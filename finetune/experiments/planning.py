@@ -40,7 +40,7 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
                 recipe = variant.recipe_for(seed, folds, fold)
                 loaded = data.load(recipe.data)
                 if seed == seeds[0] and not fold:
-                    problems += _problems(variant.name, recipe, loaded)
+                    problems += _problems(variant, recipe, loaded)
                 key = run_key(recipe, seed, loaded.fingerprint, models[recipe.model])
                 name = f"{slug(variant.name)}-seed{seed}{'' if fold is None else f'-fold{fold}'}-{key[:8]}"
                 entry = JobEntry(variant=variant.name, seed=seed, fold=fold, key=key, folder=f"cells/{name}", code=code)
@@ -52,11 +52,11 @@ def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | No
     return [replace(job, work=job.work / most) for job in jobs]
 
 
-def _problems(variant: str, recipe: Recipe, data: Data) -> list[Problem]:
+def _problems(variant: Variant, recipe: Recipe, data: Data) -> list[Problem]:
     try:
         check_run(recipe, data)
     except RecipeError as error:
-        return [for_comparison(problem).at(variant) for problem in error.problems]
+        return [for_comparison(problem, variant.typed).at(variant.name) for problem in error.problems]
     return []
 
 
@@ -88,6 +88,8 @@ def make_manifest(
                 techniques=variant.recipe.to_dict()["techniques"],
                 preset=variant.preset,
                 size=variant.size,
+                settings=dict(variant.settings),
+                point=dict(variant.point),
             )
             for variant in variants
         ],

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finetune.data.loader import Loader
 from finetune.errors import Change, Problem, RecipeError, suggest
-from finetune.recipe import Recipe, longer_note, preset_name, resolve
+from finetune.experiments.asked import Asked, Preset, ask
+from finetune.recipe import Recipe, flatten, longer_note, preset_name, resolve
+from finetune.recipe.layers import merged_overrides, set_keys
 from finetune.records.schema import OWN
 from finetune.training.prepare import fitted_recipe
 
-Preset = str | Mapping[str, Any]  # name, path, or {name: {technique: settings}}
+OFF = "off"
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,14 @@ class Options:
     overrides: Any = ()
     metrics: tuple[str, ...] = ()
 
-    def resolve(self, preset: Any, further: Mapping[str, Any] | None = None) -> Recipe:
+    def resolve(self, preset: Any, further: Any = ()) -> Recipe:
         """The recipe of one variant; `further` settings come last."""
         overrides = merged_overrides(self.overrides, further or {})
         return resolve(self.recipe, preset, self.model, self.data, overrides, metrics=self.metrics).recipe
 
     def overridden_keys(self) -> list[str]:
         """The dotted keys that are overridden."""
-        if isinstance(self.overrides, Mapping):
-            return list(self.overrides)
-        return [text.partition("=")[0].strip() for text in self.overrides]
-
-
-def merged_overrides(overrides: Any, further: Mapping[str, Any]) -> Any:
-    """Settings followed by others, in the form of the first."""
-    if isinstance(overrides, Mapping):
-        return {**overrides, **further}
-    return [*overrides, *(f"{key}={value}" for key, value in further.items())]
+        return set_keys(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -58,12 +51,15 @@ class Variant:
     """What is compared.
 
     Attributes:
-        name: Of a preset, or of a preset with a part taken out.
+        name: Of a preset, of a preset with a part taken out, or of settings of the user's.
         baseline: The variant it is compared with; None for a baseline.
         recipe: Resolved; seeds and fold are those of no run in particular.
         technique: Ablation: what was taken out, or is alone.
-        preset: Curve: the preset that it is at one size.
+        preset: The preset that it is at one size (curve), or with settings of its own.
         size: Curve: training rows.
+        settings: Of its own: dotted key -> value.
+        typed: What stands before a key that is set for it alone; empty where nothing can.
+        point: Sweep: what is varied -> its value here.
     """
 
     name: str
@@ -72,12 +68,17 @@ class Variant:
     technique: str | None = None
     preset: str | None = None
     size: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    typed: str = ""
+    point: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe_for(self, seed: int, folds: int | None, fold: int | None) -> Recipe:
-        """The recipe of one run. In a curve each seed draws its own rows too, the same ones for all presets."""
+        """The recipe of one run. Where its size is what varies, each seed draws its own rows, the same for all."""
         data: dict[str, Any] = {"folds": folds, "fold": fold}
         if self.size is not None:
             data |= {"subset": self.size, "subset_seed": seed}
+        elif "data.subset" in self.settings and "data.subset_seed" not in self.settings:
+            data |= {"subset_seed": seed} if self.recipe.data.subset is not None else {}
         return self.recipe.model_copy(
             update={
                 "data": self.recipe.data.model_copy(update=data),
@@ -98,32 +99,80 @@ def preset_variants(presets: Sequence[Preset], baseline: str | None, options: Op
     Raises:
         RecipeError: With every problem of every preset, or what is wrong with the list.
     """
-    names = [preset_name(preset) for preset in presets]
-    _check_presets(names, least)
-    baseline = preset_name(baseline) if baseline is not None else "none" if "none" in names else names[0]
-    if baseline not in names:
-        raise RecipeError(
-            f"is not among the presets {','.join(names)}.{suggest(baseline, names)} Name one of them, or add it.",
-            argument="baseline",
-            found=baseline,
-        )
-    _refuse_shared_settings(options)
+    asked = ask(list(presets), None, {})
+    return compared_variants([replace(each, typed="") for each in asked], baseline, options, least)
+
+
+def compared_variants(
+    asked: Sequence[Asked], baseline: str | None, options: Options, least: int = 2, alone: Sequence[Change] = ()
+) -> list[Variant]:
+    """One variant for each thing that is compared; the baseline leads.
+
+    Args:
+        asked: Presets and named variants.
+        baseline: Name of the one that the others are compared with; None: `none` if it is there, else the first.
+        options: Shared by all.
+        least: How many make sense.
+        alone: What else to do with a single one.
+
+    Raises:
+        RecipeError: With every problem of every variant, or what is wrong with the list.
+    """
+    names = [each.name for each in asked]
+    _check_presets(names, least, alone)
+    baseline = _baseline(baseline, asked)
+    _refuse_shared_settings(options, next((each.typed for each in asked if each.name != baseline), ""))
     problems: list[Problem] = []
     variants = []
-    for name, preset in zip(names, presets, strict=True):
+    for each in asked:
         try:
-            recipe = options.resolve(None if preset == OWN else preset)
+            recipe = options.resolve(None if each.preset == OWN else each.preset, each.settings)
         except RecipeError as error:
-            problems += [copy for problem in error.problems if (copy := for_comparison(problem)) not in problems]
+            found = [each.blame(for_comparison(problem, each.typed)) for problem in error.problems]
+            problems += [problem for problem in found if problem not in problems]
         else:
-            recipe = recipe.model_copy(update={"preset": name})
-            variants.append(Variant(name, None if name == baseline else baseline, recipe))
+            recipe = recipe.model_copy(update={"preset": each.name})
+            settings = _set_values(each, recipe)
+            start = preset_name(each.preset) if settings else None
+            against = None if each.name == baseline else baseline
+            own = {"preset": start, "settings": settings, "typed": each.typed}
+            variants.append(Variant(each.name, against, recipe, **own))
     if problems:
         raise RecipeError(problems)
-    return sorted(variants, key=lambda variant: variant.baseline is not None)  # the baseline leads
+    return sorted(variants, key=lambda variant: variant.baseline is not None)
 
 
-def _check_presets(names: Sequence[str], least: int) -> None:
+def _baseline(baseline: str | None, asked: Sequence[Asked]) -> str:
+    """The name of what the others are compared with.
+
+    Raises:
+        RecipeError: It is not among them.
+    """
+    names = [each.name for each in asked]
+    wanted = "none" if baseline is None else preset_name(baseline)
+    for each in asked:
+        if wanted in (each.name, each.typed):
+            return each.name
+    if baseline is not None and not (baseline == "none" and len(names) == 1):
+        raise RecipeError(
+            f"is not among the presets {','.join(names)}.{suggest(wanted, names)} Name one of them, or add it.",
+            argument="baseline",
+            found=wanted,
+        )
+    return names[0]
+
+
+def _set_values(asked: Asked, recipe: Recipe) -> dict[str, Any]:
+    """Its own settings, as the recipe has them after reading; what they turned off is `off`."""
+    flat = flatten(recipe.to_dict())
+    values = {}
+    for key in asked.keys:
+        inside = {name: value for name, value in flat.items() if name.startswith(f"{key}.")}
+        values |= inside or {key: flat.get(key, OFF)}
+    return values
+
+
+def _check_presets(names: Sequence[str], least: int, alone: Sequence[Change] = ()) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise RecipeError(
@@ -134,7 +183,11 @@ def _check_presets(names: Sequence[str], least: int) -> None:
     if len(names) < least:
         needed = "a comparison needs two or more" if least > 1 else "names none"
         raise RecipeError(
-            f"{needed}.", Change(arguments={"presets": "none,strong"}), argument="presets", found=",".join(names)
+            f"{needed}.",
+            Change(arguments={"presets": "none,strong"}),
+            *(alone if names else ()),
+            argument="presets",
+            found=",".join(names),
         )
 
 
@@ -211,21 +264,31 @@ def _repetitions(variants: Sequence[Variant]) -> list[str]:
 
 
 def _same_settings(first: Recipe, second: Recipe) -> bool:
-    return (first.training, first.techniques, first.data) == (second.training, second.techniques, second.data)
+    # The epochs are those that min_steps gave.
+    trained = [each.training.model_copy(update={"min_steps": 0}) for each in (first, second)]
+    return trained[0] == trained[1] and all(
+        getattr(first, part) == getattr(second, part) for part in ("model", "techniques", "data")
+    )
 
 
 def _on_first_fold(recipe: Recipe, folds: int | None) -> Recipe:
     return Variant("", None, recipe).recipe_for(0, folds, 0 if folds else None)
 
 
-def _refuse_shared_settings(options: Options) -> None:
-    """Settings of all variants that an experiment decides itself."""
+def _refuse_shared_settings(options: Options, typed: str = "") -> None:
+    """Settings of all variants that an experiment decides itself.
+
+    Args:
+        options: Shared by all.
+        typed: A preset that could have such a setting alone; empty where none can.
+    """
     for key in options.overridden_keys():
         if key == "techniques" or key.startswith("techniques."):
+            copy = Change(command="finetune cp strong mine.yaml", note="then --presets none,mine.yaml")
+            alone = Change(settings={f"{typed}:{key}": "VALUE"}, note=f"for {typed} alone")
+            named = Change(arguments={"variants": {"mine": {key: "VALUE"}}}, note="beside the presets")
             raise RecipeError(
-                "would change every preset, the baseline too. Copy a preset and edit it.",
-                Change(command="finetune cp strong mine.yaml", note="then --presets none,mine.yaml"),
-                key=key,
+                "would change every preset, the baseline too.", *((alone, named) if typed else (copy,)), key=key
             )
         if key == "training.seeds":
             raise RecipeError(
@@ -235,8 +298,15 @@ def _refuse_shared_settings(options: Options) -> None:
             raise RecipeError("a comparison takes its folds from an argument.", Change(arguments={"folds": 5}), key=key)
 
 
-def for_comparison(problem: Problem) -> Problem:
-    """To change a technique's setting is a way out for a run; a comparison refuses it, and takes an edited copy."""
+def for_comparison(problem: Problem, typed: str = "") -> Problem:
+    """A way out of a run may change a technique's setting; in a comparison it is that of one preset.
+
+    Args:
+        problem: Of one variant.
+        typed: What stands before a key that is set for it alone; empty: the way out is an edited copy.
+    """
+    if typed:
+        return replace(problem, changes=tuple(_for_one(change, typed) for change in problem.changes))
     kept = tuple(change for change in problem.changes if not _changes_technique(change))
     if len(kept) == len(problem.changes):
         return problem
@@ -244,8 +314,37 @@ def for_comparison(problem: Problem) -> Problem:
     return replace(problem, changes=(*kept, copy))
 
 
+def _for_one(change: Change, typed: str) -> Change:
+    """With technique settings of one preset; others go on to hold for all."""
+    settings = {f"{typed}:{key}" if key.startswith("techniques.") else key: v for key, v in change.settings.items()}
+    return replace(change, settings=settings)
+
+
 def _changes_technique(change: Change) -> bool:
     return any(key.startswith("techniques.") for key in change.settings)
+
+
+def _refuse_repetitions(variants: Sequence[Variant]) -> None:
+    """
+    Raises:
+        RecipeError: Settings of the user's make a variant what another one is.
+    """
+    problems = []
+    for number, variant in enumerate(variants):
+        for other in variants[:number]:
+            own = variant if variant.settings else other
+            if own.settings and _same_settings(variant.recipe, other.recipe):
+                keys = ", ".join(own.settings)
+                problems.append(
+                    Problem(
+                        f"is exactly what {(other if own is variant else variant).name} is: the same runs twice. Leave "
+                        f"one out, or choose another value of {keys}.",
+                        where=own.name,
+                    )
+                )
+                break
+    if problems:
+        raise RecipeError(problems)
 
 
 def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -> tuple[list[Variant], list[str]]:
@@ -255,6 +354,9 @@ def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -
 
     Returns:
         The variants, and in words what presets that choose by the data decided, and where epochs were raised.
+
+    Raises:
+        RecipeError: Two variants are the same runs.
     """
     fitted, notes = [], dict[str, None]()
     for variant in variants:
@@ -266,6 +368,7 @@ def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -
         if note := longer_note(variant.recipe, recipe, len(loaded.train)):
             notes[note] = None
         fitted.append(replace(variant, recipe=recipe))
+    _refuse_repetitions(fitted)
     notes |= dict.fromkeys(_repetitions(fitted))
     present = {name for variant in fitted if variant.technique is None for name in variant.recipe.techniques}
     return [variant for variant in fitted if variant.technique is None or variant.technique in present], list(notes)

@@ -4,7 +4,7 @@ Terminal, advice and pages write every number through this module, so that one n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -31,6 +31,8 @@ NAMES = {
 }
 FRACTIONS = ("accuracy", "macro_f1", "micro_f1", "exact_match", "average_precision")  # in [0, 1]: shown in percent
 
+CORRELATIONS = ("mcc", "pearson", "spearman")  # in [-1, 1]
+
 
 class Estimate(Protocol):
     """A mean, and the ends of its 95 % interval where it has one."""
@@ -56,6 +58,23 @@ class Estimated(NamedTuple):
 def is_fraction(metric: str) -> bool:
     """Whether a metric is shown in percent, and its differences in points."""
     return metric in FRACTIONS
+
+
+def possible_range(metric: str, differences: int = 0) -> tuple[float, float]:
+    """The lowest and the highest value that a metric can have.
+
+    Args:
+        metric: Its name.
+        differences: 1 for a gap or a difference of two values, 2 for the difference of two gaps.
+    """
+    if metric in FRACTIONS or metric == "ece":
+        low, high = 0.0, 1.0
+    elif metric in CORRELATIONS:
+        low, high = -1.0, 1.0
+    else:
+        low, high = (0.0 if metric in LOSSES else -math.inf), 1.0 if metric == "r2" else math.inf
+    width = differences * (high - low)
+    return (-width, width) if differences else (low, high)
 
 
 def higher_is_better(metric: str) -> bool:
@@ -246,3 +265,8 @@ def count_text(count: int, one: str) -> str:
 def listed(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Settings as they are typed: `training.epochs=5, techniques.l1.strength=0.5`."""
+    return ", ".join(f"{key}={value}" for key, value in settings.items())

@@ -73,6 +73,21 @@ def supported_kinds(model_type: str) -> set[str]:
     return set(_KEYS.get(model_type, {}))
 
 
+def configured_dropout(config: Any) -> dict[str, float]:
+    """Kind -> probability that a configuration states, of kinds that state a single one; a head without one of its own
+    follows `hidden`."""
+    keys = _KEYS.get(config.model_type, {})
+    found: dict[str, float] = {}
+    for kind in KINDS:
+        values = {getattr(config, key, None) for key in keys.get(kind, ()) if not key.startswith("module:")}
+        stated = {float(value) for value in values if value is not None}
+        if kind == "classifier" and kind in keys and not stated and "hidden" in found:
+            stated = {found["hidden"]}
+        if len(stated) == 1:
+            found[kind] = stated.pop()
+    return found
+
+
 def apply_dropout(config: Any, probabilities: dict[str, float]) -> None:
     """Write dropout probabilities into a configuration, before the model is built.
 

@@ -28,7 +28,7 @@ LIST_TECHNIQUES = Change(command="finetune ls techniques")
 T = TypeVar("T")
 RecipeInput = str | Path | Mapping[str, Any] | Recipe
 PresetInput = str | Path | Mapping[str, Mapping[str, Any]]
-Overrides = Mapping[str, Any] | Iterable[str]
+Overrides = Mapping[str, Any] | Iterable[str | Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -234,13 +234,34 @@ def _preset_of_dict(preset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_overrides(overrides: Overrides | None, problems: list[Problem]) -> list[Layer]:
-    """A layer for each value: `dotted.key=value` texts, whose values are YAML, or a dict of typed values."""
-    if isinstance(overrides, Mapping):
-        layers = [_typed_override(key, to_plain(value), problems) for key, value in overrides.items()]
-    else:
-        texts = [overrides] if isinstance(overrides, str) else overrides or ()
-        layers = [_written_override(text, problems) for text in texts]
+    """A layer for each value: `dotted.key=value` texts, whose values are YAML, a dict of typed values, or both."""
+    layers: list[Layer | None] = []
+    for part in parts_of(overrides or ()):
+        if isinstance(part, Mapping):
+            layers += [_typed_override(key, to_plain(value), problems) for key, value in part.items()]
+        else:
+            layers.append(_written_override(part, problems))
     return [layer for layer in layers if layer is not None]
+
+
+def parts_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
+    """Each text, or mapping of typed values, of some overrides."""
+    return [overrides] if isinstance(overrides, str | Mapping) else list(overrides)
+
+
+def set_keys(overrides: Overrides) -> list[str]:
+    """The dotted keys that are overridden."""
+    keys: list[str] = []
+    for part in parts_of(overrides):
+        keys += list(part) if isinstance(part, Mapping) else [part.partition("=")[0].strip()]
+    return keys
+
+
+def merged_overrides(overrides: Overrides, further: Overrides) -> Overrides:
+    """Settings followed by others."""
+    if isinstance(overrides, Mapping) and isinstance(further, Mapping):
+        return {**overrides, **further}
+    return [*parts_of(overrides), *parts_of(further)]
 
 
 def _typed_override(key: Any, value: Any, problems: list[Problem]) -> Layer | None:
@@ -270,6 +291,12 @@ def _written_override(text: str, problems: list[Problem]) -> Layer | None:
 
 def _override(key: str, value: Any, origin: Origin, problems: list[Problem]) -> Layer | None:
     section, *parts = key.split(".")
+    preset, colon, first = section.partition(":")
+    if colon and first in RECIPE_KEYS:
+        why = f"only a comparison has settings of one preset ({preset}:)."
+        change = Change(settings={key.removeprefix(f"{preset}:"): value})
+        problems.append(origin.blame(Problem(why, key, found=value, changes=(change,))))
+        return None
     if section not in RECIPE_KEYS:
         why = f"'{section}' is not a section of a recipe.{suggest(section, RECIPE_KEYS)}"
         problems.append(origin.blame(Problem(why, key, found=value)))

@@ -17,20 +17,23 @@ from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
-Kind = Literal["compare", "ablate", "curve"]
+Kind = Literal["compare", "ablate", "curve", "sweep"]
 FinalName = Literal["best", "refit", "soup", "distil", "auto"]
 FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
 
 
 class VariantEntry(Frozen):
-    """A preset, a preset without one of its techniques, one technique alone, or a preset at one size of the data."""
+    """A preset, a preset without one of its techniques, one technique alone, a preset at one size of the data, or with
+    settings of the user's."""
 
     name: str
     baseline: str | None = Field(description="The variant it is compared with; None for a baseline.")
     technique: str | None = Field(None, description="Ablation: the technique that is left out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
-    preset: str | None = Field(None, description="Curve: the preset that it is at one size.")
+    preset: str | None = Field(None, description="The preset that it is at one size, or with settings of its own.")
     size: int | None = Field(None, description="Curve: training rows.")
+    settings: dict[str, Any] = Field({}, description="Of its own: dotted key -> value.")
+    point: dict[str, Any] = Field({}, description="Sweep: what is varied -> its value here.")
 
 
 class JobEntry(Frozen):
@@ -51,7 +54,7 @@ class JobEntry(Frozen):
 
 
 class Manifest(Frozen):
-    """What `finetune compare`, `ablate` or `curve` was asked for."""
+    """What `finetune compare`, `ablate`, `curve` or `sweep` was asked for."""
 
     manifest_version: int = MANIFEST_VERSION
     kind: Kind
@@ -92,7 +95,7 @@ class ComparisonFolder:
     jobs.json         every job with its whole recipe: what `finetune cell` runs
     cells/            one run folder per run of the table, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
-    report.*          what is read (of a curve: curve.*)
+    report.*          what is read (of a curve: curve.*, of a sweep: sweep.*)
     final/            what is made from the runs of the recommended preset: refit, soup, student (older ones: refits/)
     model/            the model that the comparison ends with
     """

@@ -44,7 +44,11 @@ class Summary(Frozen):
 
     mean: float | None
     sd: float | None = Field(description="Standard deviation over runs; null with one run.")
-    low: float | None = Field(None, description="95 % interval of the mean, over seeds and rows (or folds).")
+    low: float | None = Field(
+        None,
+        description="95 % interval of the mean, over seeds and rows (or folds), within what is possible; null also "
+        "where two repetitions leave one that covers half of that.",
+    )
     high: float | None = None
     values: list[float | None] = Field(description="One per finished run, in the order of `runs`.")
 
@@ -63,8 +67,11 @@ class Difference(Frozen):
         None, description="Adjusted (Holm) over all variants; reported score, its gap and the loss gap are one family."
     )
     distinguishable: bool | None = Field(None, description="p_holm < 0.05; null where there is no p.")
+    tests: int | None = Field(None, description="That p_holm is adjusted for; null where there is no p.")
     seeds_needed: int | None = Field(
-        None, description="Seeds to see a difference of this size with 80 % power; null where it is 0 or not defined."
+        None,
+        description="Seeds to see a difference of this size with 80 % power, at 5 % divided by `tests`; null where it "
+        "is 0 or not defined.",
     )
 
 
@@ -136,6 +143,8 @@ class VariantReport(Frozen):
     baseline: str | None = Field(description="The variant it is compared with; null for the baseline.")
     technique: str | None = Field(description="Ablation: the technique taken out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
+    preset: str | None = Field(None, description="The preset that `settings` are added to.")
+    settings: dict[str, Any] = Field({}, description="Of its own, beside that preset: dotted key -> value.")
     decisions: list[Decision] = Field([], description="Of a preset that chooses by the data: what it chose, and why.")
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     seconds: float | None = Field(description="Mean seconds of a finished run.")
@@ -163,6 +172,7 @@ class VariantReport(Frozen):
     classes: list[ClassScore] = Field(description="Of the reported split; single- and multi-label.")
     reliability: list[ReliabilityBin] = Field(description="Of the reported split; single-label.")
     weights: dict[str, WeightSummary] = Field(description="encoder, head, encoder.layer.0, … -> statistics.")
+    outcomes: list[str] = Field([], description="What each technique did in the first finished run, in its own words.")
 
 
 class Disagreement(Frozen):

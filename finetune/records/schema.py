@@ -135,6 +135,14 @@ class ActiveTechnique(Frozen):
     settings: dict[str, Any]
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     effect: str | None = Field(None, description="What the settings amount to in this run, in words.")
+    outcome: str | None = Field(
+        None, description="What it did, in words, measured when the run had ended; absent where it says nothing."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A technique that says nothing, and a record of a version before, have no such key."""
+        return {name: value for name, value in serialize(self).items() if name != "outcome" or value is not None}
 
 
 class RunRecord(Frozen):

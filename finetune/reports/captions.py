@@ -3,7 +3,7 @@
 import statistics
 
 from finetune.advice.comparison import ablated_parts
-from finetune.measurement.units import count_text, listed, number_text, percent_text
+from finetune.measurement.units import count_text, listed, number_text, percent_text, settings_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
 from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, shorten
 
@@ -295,3 +295,8 @@ def _stopped_early(run: RunEntry) -> bool:
 def _distance(variant: VariantReport) -> float | None:
     part = variant.weights.get("encoder")
     return part.distance if part is not None else None
+
+
+def made_of(variant: VariantReport) -> str:
+    """What a name of the user's stands for: `l1 = none with techniques.l1.strength=0.5`."""
+    return f"{variant.name} = {variant.preset} with {settings_text(variant.settings)}"

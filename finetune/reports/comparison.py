@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from finetune.advice.comparison import ablated_parts, ablated_preset, verdict_text
+from finetune.advice.evidence import adjusted_note
 from finetune.measurement.units import (
     DASH,
     Estimate,
@@ -19,7 +20,7 @@ from finetune.measurement.units import (
 )
 from finetune.records.report import Group, Recommendation, Summary, VariantReport
 from finetune.records.schema import Baseline
-from finetune.reports.captions import sentence
+from finetune.reports.captions import made_of, sentence
 from finetune.reports.finals import final_name, final_table
 from finetune.reports.numbers import baseline_levels, difference, simple_name
 from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table, rich_table
@@ -109,7 +110,9 @@ def _verdict(group: Group, variant: VariantReport) -> str:
     failed = f" ({variant.failed} of {count_text(len(variant.runs), 'run')} not finished)" if variant.failed else ""
     verdict = verdict_text(variant.verdict, group.score)
     words = verdict if variant.baseline is None else f"{verdict}; {variant.change}"
-    return words + failed
+    shown = difference(variant, group.reported, group.score)  # its interval stands in the table above
+    note = adjusted_note(shown)
+    return words + (f" ({metric_name(group.score)}: {note})" if note else "") + failed
 
 
 def ablation_table(group: Group) -> Adaptive:
@@ -145,6 +148,8 @@ def finals_table(group: Group) -> Table | None:
 def comparison_summary(group: Group) -> str:
     """The lines below the table."""
     lines = ["", labelled("Result", group.headline), *_verdicts(group)]
+    lines += [labelled("Variant", made_of(variant)) for variant in group.variants if variant.settings]
+    lines += [labelled("Effect", f"{variant.name}  {text}") for variant in group.variants for text in variant.outcomes]
     if group.recommendation is not None:
         lines += _recommended(group.recommendation)
     lines += [labelled("Caveat", text) for text in group.caveats]

@@ -97,10 +97,17 @@ def presets(group: Group, palette: Palette) -> list[Block]:
     return [
         *shown,
         table,
+        *_made_of(group),
         *_decisions(group),
         Bullets(reasons, title="Reasons for the verdicts", folded=True),
         tables.all_metrics(group),
     ]
+
+
+def _made_of(group: Group) -> list[Block]:
+    """What names of the user's stand for."""
+    texts = [shorten(captions.made_of(variant), 500) for variant in group.variants if variant.settings]
+    return [Bullets(texts, user=True, title="Variants")] if texts else []
 
 
 def _decisions(group: Group) -> list[Block]:
@@ -152,7 +159,14 @@ def _weights(group: Group, palette: Palette) -> list[Block]:
     picture = weights(group, palette)
     if not picture.panels:
         return [Prose("– No weights were recorded.")]
-    return [Plot("weights", "Weights", picture, captions.weights_caption(group)), tables.weights(group)]
+    plot = Plot("weights", "Weights", picture, captions.weights_caption(group))
+    return [plot, tables.weights(group), *_outcomes(group)]
+
+
+def _outcomes(group: Group) -> list[Block]:
+    """What each technique did, in its own words."""
+    texts = [shorten(f"{variant.name}: {text}", 300) for variant in group.variants for text in variant.outcomes]
+    return [Bullets(texts, user=True, title="What each technique did (first finished run)")] if texts else []
 
 
 def _classes(group: Group) -> list[Block]:

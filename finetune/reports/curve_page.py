@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune.advice.curve import predicted_change, predicted_level, rows_text, step_text
+from finetune.advice.evidence import adjusted_note
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Summary
@@ -159,7 +160,8 @@ def _difference(scale: Scale, point: Point, curve: CurveReport) -> Cell:
     cell = _change(scale, difference)
     if difference is None or difference.distinguishable is None:
         return cell
-    significance = "significant" if difference.distinguishable else "not significant"
+    words = ("not significant", adjusted_note(difference))
+    significance = "significant" if difference.distinguishable else "\n".join(filter(None, words))
     return replace(cell, detail=f"{cell.detail}\n{significance}".strip())
 
 

@@ -11,7 +11,8 @@ from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
 from finetune.records.report import Report
 from finetune.records.schema import DataFacts, FinishedRecord
-from finetune.reports import content, curve_page, data_tables, diagnosis, encoders, run_content
+from finetune.records.sweep import SweepReport
+from finetune.reports import content, curve_page, data_tables, diagnosis, encoders, run_content, sweep_page
 from finetune.reports.blocks import Block, Bullets, Facts, Prose, Section
 from finetune.reports.findings import count_findings, describe_columns, describe_data
 from finetune.reports.html import render_fragment
@@ -55,6 +56,17 @@ def curve_fragment(curve: CurveReport) -> str:
         Section("sizes", "Sizes side by side", [curve_page.sizes_table(curve)]),
     ]
     return render_fragment([(curve.title, curve, sections)], palette, _prefix([curve]))
+
+
+def sweep_fragment(sweep: SweepReport) -> str:
+    """Of a sweep: the choice, caveats, the picture, all points."""
+    palette = sweep_page.palette_of(sweep)
+    sections = [
+        Section("answer", "The choice", sweep_page.answer(sweep)),
+        Section("path", f"The path of {sweep_page.listed_keys(sweep)}", sweep_page.figure(sweep, palette)),
+        Section("points", "Points side by side", [sweep_page.points_table(sweep)]),
+    ]
+    return render_fragment([(sweep.title, sweep, sections)], palette, _prefix([sweep]))
 
 
 def runs_fragment(records: Sequence[FinishedRecord]) -> str:

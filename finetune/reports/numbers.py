@@ -4,13 +4,15 @@ import unicodedata
 
 from finetune.measurement.units import Scale, metric_name
 from finetune.records.curve import CurveReport
+from finetune.records.frame import ReportFrame
 from finetune.records.report import Difference, Group, Report, Summary, VariantReport
 from finetune.records.schema import Baseline
+from finetune.records.sweep import SweepReport
 
 MAGNITUDES = [-7.875 + 0.25 * number for number in range(40)]  # centres of `WeightSummary.magnitudes`, log10 |w|
 
 
-def scale_of(report: Group | CurveReport, metric: str) -> Scale:
+def scale_of(report: ReportFrame, metric: str) -> Scale:
     """The scale of a metric, as this report states it; a metric it does not know is a plain number."""
     unit = report.metrics.get(metric)
     if unit is None:
@@ -18,7 +20,7 @@ def scale_of(report: Group | CurveReport, metric: str) -> Scale:
     return Scale(metric, unit.kind == "fraction", unit.unit)
 
 
-def skipped(report: Report | CurveReport) -> list[str]:
+def skipped(report: Report | CurveReport | SweepReport) -> list[str]:
     """Records that could not be read."""
     return [shorten(reason, 400) for reason in report.skipped]
 
@@ -34,6 +36,8 @@ def why_no_interval(variant: VariantReport) -> str:
     """Why a difference of this variant has no interval."""
     if len(variant.pairs) == 1:
         return "one pair:\nno interval"
+    if len(variant.pairs) == 2:
+        return "two pairs: too few\nfor an interval"
     return "nothing to compare" if not variant.pairs else "no interval\nover rows"
 
 

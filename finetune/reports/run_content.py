@@ -20,7 +20,7 @@ from finetune.measurement.units import (
     time_text,
     training_time_text,
 )
-from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, Scores, Thresholds
+from finetune.records.schema import Baseline, Checkpoint, FinishedRecord, Gap, RunRecord, Scores, Thresholds
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import log_loss_note, shorten, simple_name, split_name
@@ -29,6 +29,7 @@ from finetune.reports.rate_choice import choice_text
 
 SPLITS = ("train_probe", "validation", "test")
 SHOWN = 500  # characters of a list of labels
+TOLD_APART = ("early_stopping", "wise_ft")  # the entries Stopping and Weights
 GAP_NOTE = "A positive gap means overfitting."
 
 
@@ -120,6 +121,7 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     entries += [("Chosen", decision.text) for decision in record.decisions]
     if (stopping := _early_stopping(record)) is not None:
         entries.append(("Stopping", stopping))
+    entries += [("Effect", text) for text in outcome_lines(record)]
     if (choice := record.budget.learning_rate) is not None:
         entries.append(("Rate", f"Learning rate {choice_text(choice, record.time.phases.get('learning_rate'))}"))
     if record.model.pooling is not None:
@@ -219,6 +221,15 @@ def _beaten(record: FinishedRecord) -> str:
         if ours is not None and (theirs := baseline.scores.get(split, {}).get(score)) is not None and theirs >= ours
     ]
     return f" This model does not beat {' or '.join(better)} on {split}." if better else ""
+
+
+def outcome_lines(record: RunRecord) -> list[str]:
+    """What each technique did, where it says so and no entry of its own says more."""
+    return [
+        f"{name}: {active.outcome}."
+        for name, active in record.techniques.items()
+        if active.outcome is not None and name not in TOLD_APART
+    ]
 
 
 def technique_lines(record: FinishedRecord) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from finetune.advice.comparison import ablated_parts, verdict_text
+from finetune.advice.evidence import adjusted_note
 from finetune.measurement.units import (
     DASH,
     Scale,
@@ -148,6 +149,8 @@ def _difference(variant: VariantReport, change: Difference | None, scale: Scale,
     if change is None or change.mean is None:
         return Cell(DASH, why_no_interval(variant) if variant.train else "no finished run")
     detail = scale.interval(change) or why_no_interval(variant)
+    if note := adjusted_note(change):
+        detail += f"\nnot significant:\n{note}"
     if seeds and change.seeds_needed is not None and not change.distinguishable:
         detail += f"\n≈ {count_text(change.seeds_needed, 'seed')} needed"
     return Cell(scale.change(change.mean, unit=False), detail, change.mean)

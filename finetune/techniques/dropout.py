@@ -17,6 +17,7 @@ from finetune.models.dropout import (
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.outcome import Outcome
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +59,15 @@ class Dropout(Technique, ModelChanges):
     def _kinds_set(self) -> dict[str, float]:
         """Kind -> probability, only what is set."""
         return {kind: value for kind, value in self.model_dump().items() if value is not None}
+
+    def outcome(self, run: Outcome) -> str | None:
+        changes = [
+            f"{kind} {run.dropout[kind][0]:g} → {run.dropout[kind][1]:g}"
+            if kind in run.dropout
+            else f"{kind} {value:g}"
+            for kind, value in self._kinds_set().items()
+        ]
+        return ", ".join(changes)
 
     def configure_model(self, config: Any) -> None:
         supported = supported_kinds(config.model_type)

@@ -9,6 +9,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.kept_weights import KeptWeights, SelectionRule
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.outcome import Outcome
 
 
 class EarlyStopping(Technique, TrainingPlan, KeptWeights):
@@ -91,6 +92,11 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     def effect(self, budget: Budget) -> str | None:
         patience = self.selection_rule().within(budget.epochs).patience
         return None if patience == self.patience else f"patience {patience} in {_epochs(budget)}"
+
+    def outcome(self, run: Outcome) -> str | None:
+        stopped = "stopped early at" if run.epochs < run.budget.epochs else "never stopped:"
+        kept = f"the weights of epoch {run.selected_epoch:g} are kept"
+        return f"{stopped} epoch {run.epochs:g} of {run.budget.epochs}; {kept}"
 
     def with_epochs_scaled(self, factor: float) -> Self:
         least = (

@@ -12,6 +12,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import is_in_encoder, refused_by
 
@@ -83,6 +84,9 @@ class Freeze(Technique, ModelChanges, TrainingPlan):
             why = f"only the head trains, and a learning rate of {budget.learning_rate:g} hardly moves it."
             return [Problem(why, ".learning_rate", changes=(Change(settings={".learning_rate": 1e-3}),))]
         return []
+
+    def outcome(self, run: Outcome) -> str | None:
+        return trained_part(run)
 
     def prepare_model(self, model: nn.Module) -> None:
         with refused_by("freeze"):

@@ -7,8 +7,9 @@ from pydantic import Field
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
-from finetune.techniques.proximal import Target, proximal_step, proximal_targets
+from finetune.techniques.proximal import Target, proximal_step, proximal_targets, zeros_text
 
 
 class L1(Technique, OptimizerSteps):
@@ -41,6 +42,9 @@ class L1(Technique, OptimizerSteps):
         return (
             f"reduces each weight of the {self.target} by up to λ Σ η = {self.strength * budget.learning_rate_sum:.4g}"
         )
+
+    def outcome(self, run: Outcome) -> str | None:
+        return zeros_text(run, self.target)
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return proximal_targets(names, self.target)

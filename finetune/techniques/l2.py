@@ -8,6 +8,7 @@ from pydantic import Field
 
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.outcome import Outcome, norm_change
 from finetune.techniques.parameters import WeightNames
 
 
@@ -32,6 +33,9 @@ class L2(Technique, OptimizerSteps):
     source: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101, §2"
 
     strength: float = Field(1e-4, gt=0, le=1, description="λ of λ/2 ‖w‖², in units of the loss.")
+
+    def outcome(self, run: Outcome) -> str | None:
+        return norm_change(run, run.names.decayed & run.names.trainable)
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.decayed

@@ -11,6 +11,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.weight_decay import cumulative_decay, strength_for
 
@@ -111,6 +112,12 @@ class L2SP(Technique, OptimizerSteps):
         strength = self._strength_in(budget)
         pull = cumulative_decay(strength, budget.learning_rates())
         return f"λ = {strength:.4g}: total pull {100 * pull:.2f} %"
+
+    def outcome(self, run: Outcome) -> str | None:
+        names = run.names.pretrained & run.names.trainable
+        before = run.norm_before(names)
+        share = f", {100 * run.distance(names) / before:.2g} % of their norm" if before else ""
+        return f"encoder ended {run.distance(names):.4g} from its pretrained weights{share}"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.pretrained

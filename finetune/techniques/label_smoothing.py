@@ -10,9 +10,13 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.losses import Losses
+from finetune.techniques.outcome import Outcome
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+SHOWN = 6  # classes whose targets are written out
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -53,6 +57,17 @@ class LabelSmoothing(Technique, Losses):
             why = f"has no meaning for {budget.task}: there is no distribution over classes to smooth."
             return [Problem(why, changes=(Change(settings={"": "off"}),))]
         return []
+
+    def outcome(self, run: Outcome) -> str | None:
+        if run.classes is None:
+            return None
+        rest = self.smoothing / run.classes
+        right = 1 - self.smoothing + rest
+        if run.classes > SHOWN:
+            return f"targets for {run.classes} classes: {right:.4g} for the right one, {rest:.4g} for each other"
+        row = [right if number == run.classes - 2 else rest for number in range(run.classes)]
+        shown = ", ".join(f"{target:.4g}" for target in row)
+        return f"targets for {run.classes} classes: [{shown}] where class {run.classes - 1} is right"
 
     def example_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         return smoothed_cross_entropy(logits, labels, self.smoothing)

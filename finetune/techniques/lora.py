@@ -13,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import freeze_encoder_except, refused_by
 
@@ -85,6 +86,9 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
                     found=ending,
                 )
         return [path for path in paths if any(path.endswith(f".{ending}") for ending in self.targets)]
+
+    def outcome(self, run: Outcome) -> str | None:
+        return trained_part(run)
 
     def prepare_model(self, model: nn.Module) -> None:
         from peft import LoraConfig, inject_adapter_in_model  # seconds to import

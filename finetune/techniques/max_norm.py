@@ -9,11 +9,15 @@ from pydantic import Field, model_validator
 from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import is_in_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+AT_LIMIT = 0.999  # of the limit: a row that has reached it, up to rounding
 
 
 def row_norms(weights: Tensor) -> Tensor:
@@ -83,6 +87,27 @@ class MaxNorm(Technique, OptimizerSteps):
             if parameter.dim() > 1:
                 parameter.data.copy_(clipped_rows(parameter.data, self._limits(name, step)))
 
+    def outcome(self, run: Outcome) -> str | None:
+        parts = []
+        for part, names in (("head", self._limited_head(run.names)), ("encoder", self._limited_encoder(run.names))):
+            rows = [name for name in run.of(names) if run.weights[name].dim() > 1]
+            lengths = {name: row_norms(run.weights[name].detach().cpu()) for name in rows}
+            limits = {
+                name: self.head if part == "head" else self._pretrained_limit(run.pretrained[name].cpu())
+                for name in rows
+            }
+            reached = sum(int((lengths[name] >= AT_LIMIT * limits[name]).sum()) for name in rows)
+            if rows:
+                parts.append(
+                    f"{reached:,} of {sum(map(len, lengths.values())):,} rows of the {part} are at their limit"
+                )
+        return ", ".join(parts) or None
+
+    def _pretrained_limit(self, pretrained: Tensor) -> Tensor:
+        """Of each row of the encoder."""
+        assert self.encoder is not None, "only limited parameters come here"
+        return self.encoder * row_norms(pretrained)
+
     def export_warnings(self, model: nn.Module) -> list[Problem]:
         """Whether the head's limit was ever reached, which cannot be known before."""
         lengths = [
@@ -90,7 +115,7 @@ class MaxNorm(Technique, OptimizerSteps):
             for name, value in model.named_parameters()
             if value.dim() > 1 and not is_in_encoder(model, name)
         ]
-        if self.head is None or not lengths or max(lengths) >= 0.999 * self.head:
+        if self.head is None or not lengths or max(lengths) >= AT_LIMIT * self.head:
             return []
         longest = max(lengths)
         why = (
@@ -104,5 +129,4 @@ class MaxNorm(Technique, OptimizerSteps):
         if name in step.names.head:
             assert self.head is not None, "only limited parameters come here"
             return self.head
-        assert self.encoder is not None, "only limited parameters come here"
-        return self.encoder * row_norms(step.pretrained[name]).to(step.parameters[name].device)
+        return self._pretrained_limit(step.pretrained[name]).to(step.parameters[name].device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from finetune.techniques.hooks.steps import StepView
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def proximal_point(weights: Tensor, step_size: float, l1: float, l2: float) -> T
 def proximal_targets(names: WeightNames, target: Target) -> frozenset[str]:
     """Names of the trained weights of a target."""
     return names.trainable & names.decayed & (names.head if target == "head" else names.pretrained)
+
+
+def zeros_text(run: Outcome, target: Target) -> str:
+    """How many of the targeted weights ended at exactly 0, or of the difference at exactly their pretrained value."""
+    names = proximal_targets(run.names, target)
+    total = run.count(names)
+    if target == "head":
+        return f"{run.zeros(names):,} of {total:,} head weights are exactly 0"
+    return f"{run.unmoved(names):,} of {total:,} encoder weights are exactly at their pretrained value"
 
 
 def proximal_step(step: StepView, target: Target, l1: float, l2: float) -> None:

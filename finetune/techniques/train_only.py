@@ -11,6 +11,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import freeze_encoder_except, is_in_encoder
 
@@ -64,6 +65,9 @@ class TrainOnly(Technique, ModelChanges, TrainingPlan):
 
     weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
+
+    def outcome(self, run: Outcome) -> str | None:
+        return trained_part(run)
 
     def prepare_model(self, model: Any) -> None:
         trained = bias_names(model) if self.weights == "biases" else norm_names(model)

@@ -9,6 +9,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.outcome import Outcome, norm_change
 from finetune.techniques.parameters import WeightNames
 
 ENOUGH = Change(settings={".strength": None, ".total_shrink": 0.02})
@@ -102,6 +103,9 @@ class WeightDecay(Technique, TrainingPlan):
         strength = self.decay_strength(budget)
         decay = cumulative_decay(strength, budget.learning_rates())
         return f"λ = {strength:.4g}: cumulative weight decay {100 * decay:.2f} %"
+
+    def outcome(self, run: Outcome) -> str | None:
+        return norm_change(run, run.names.decayed & run.names.trainable)
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.decayed

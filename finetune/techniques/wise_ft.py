@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 
 
@@ -50,6 +51,11 @@ class WiSEFT(Technique, KeptWeights):
         if min(self.shares) == 1:
             raise ValueError("shares holds nothing below 1, so nothing would change; add one (for example [0.5, 1.0])")
         return self
+
+    def outcome(self, run: Outcome) -> str | None:
+        if run.share is None:
+            return None
+        return f"encoder at {100 * run.share:.0f} % of the way from its pretrained to the fine-tuned weights"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.trainable - names.head

@@ -26,7 +26,9 @@ from finetune.training.distributed import agree, is_main, rank
 from finetune.training.failures import explain
 from finetune.training.final_weights import FinalWeights
 from finetune.training.head import start_head
+from finetune.training.names import weight_names
 from finetune.training.observer import RunObserver
+from finetune.training.outcomes import technique_outcomes
 from finetune.training.phases import (
     FIRST_STAGE,
     HEAD,
@@ -250,10 +252,13 @@ class Run:
     def measure(self) -> None:
         """Measure the last checkpoint, then the final weights."""
         checkpoints, pretrained = self.folder.checkpoints, self.loaded.pretrained
+        names = weight_names(self.loaded.model, pretrained)  # before adapters are merged
         results = FinalWeights(self.prepared, self.trainer, self.observer, pretrained, checkpoints).measure()
         self.outputs = results.outputs
         with self.stopwatch.phase(WEIGHT_STATISTICS):
             weights = weight_statistics(self.loaded.model, pretrained)
+            about = (self.prepared, self.record.record, self.loaded.model, names, pretrained)
+            techniques = technique_outcomes(*about, results.selected, self.observer.history[-1].epoch)
         self.record.update(
             history=self.observer.history,
             selected=results.selected,
@@ -261,6 +266,7 @@ class Run:
             calibration=results.calibration,
             thresholds=results.thresholds,
             weights=weights,
+            techniques=techniques,
             budget=self.record.record.budget.model_copy(update=self._how_it_ended()),
         )
 

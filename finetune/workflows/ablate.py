@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.loader import Loader
+from finetune.experiments.asked import Preset
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.variants import Preset, ablation_variants, fit_variants
+from finetune.experiments.variants import ablation_variants, fit_variants
 from finetune.listener import Listener
 from finetune.recipe import preset_name
 from finetune.workflows.arguments import as_list, seed_list

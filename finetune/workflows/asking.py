@@ -54,7 +54,8 @@ class Request:
         Raises:
             RecipeError, DataError: A technique or the data cannot be used; says why.
         """
-        from finetune.experiments.variants import Options, merged_overrides
+        from finetune.experiments.variants import Options
+        from finetune.recipe.layers import merged_overrides
         from finetune.techniques import use_technique
 
         for technique in as_list(self.technique):
@@ -63,9 +64,7 @@ class Request:
         model = None if self.model is None else fspath(self.model)
         overrides = _stored(self.overrides) if isinstance(self.overrides, Mapping) else list(self.overrides)
         switches = {"data.skip_bad_rows": self.skip_bad_rows, "data.drop_leaks": self.drop_leaks}
-        wanted: dict[str, Any] = {key: True for key, is_on in switches.items() if is_on}
-        if not isinstance(overrides, Mapping):
-            wanted = dict.fromkeys(wanted, "true")
+        wanted = {key: True for key, is_on in switches.items() if is_on}
         metrics = tuple(str(path) for path in as_list(self.metric))
         return Options(recipe, model, self._data_reference(), merged_overrides(overrides, wanted), metrics)
 
@@ -79,9 +78,10 @@ class Request:
             return None
         return Path(self.data).stem if isinstance(self.data, str | PathLike) else "memory"
 
-    def changes_techniques(self) -> bool:
-        """Whether settings reach into the preset, so that what runs is no preset that could be named."""
-        return any(_is_of_techniques(entry) for entry in self.overrides)  # of a mapping: its keys
+    def technique_settings(self) -> list[str]:
+        """Settings that reach into the preset, so that what runs is no preset that could be named; as `key=value`."""
+        texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
+        return [text for text in texts if _is_of_techniques(text)]
 
     def typed(self) -> str:
         """The part of a command line that says what is trained, to build the next command from."""
@@ -90,7 +90,7 @@ class Request:
             parts += [option, str(value)] if isinstance(value, str | PathLike) else []
         switches = (("--skip-bad-rows", self.skip_bad_rows), ("--drop-leaks", self.drop_leaks))
         parts += [option for option, is_on in switches if is_on]
-        # Overrides of techniques belong to the preset that the next command leaves behind.
+        # Overrides of techniques are of one preset: `technique_settings`.
         texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
         parts += [part for text in texts if not _is_of_techniques(text) for part in ("--set", text)]
         parts += [part for path in as_list(self.metric) for part in ("--metric", str(path))]

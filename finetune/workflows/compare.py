@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune.data.loader import Loader
-from finetune.errors import FinetuneError
+from finetune.errors import Change, FinetuneError
+from finetune.experiments.asked import Preset, ask, separate
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.finals import check_final, plan_finals, soup_warnings
@@ -17,7 +18,7 @@ from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import write_jobs
 from finetune.experiments.progress import look_up
 from finetune.experiments.running import Keep
-from finetune.experiments.variants import Preset, fit_variants, preset_variants
+from finetune.experiments.variants import Options, Variant, compared_variants, fit_variants
 from finetune.listener import Listener
 from finetune.records.comparison import FinalName
 from finetune.records.report import Report
@@ -36,7 +37,8 @@ WITHOUT = "The report and the model are those without it."
 def compare(
     recipe: Any = None,
     *,
-    presets: Sequence[Preset] = PRESETS,
+    presets: Sequence[Preset] | None = None,
+    variants: Mapping[str, Any] | None = None,
     baseline: str = "none",
     seeds: int | Sequence[int] = 5,
     folds: int | None = None,
@@ -62,10 +64,14 @@ def compare(
 
     Args:
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
-        presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
+        presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
+            default none, light, medium and strong; with `variants`, none.
+        variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; the entry
+            "preset" names the preset that they are added to, which is none by default. A key of `overrides` with the
+            name of a preset and a colon before it, "strong:training.epochs", is set for that preset alone.
         baseline: The preset that the others are compared with.
         seeds: How many, or which.
-        folds: Cross-validation: each of this many parts of the data is the test split once.
+        folds: Cross-validation: each of this many parts of the data is the test split once; of one preset alone, too.
         executor: "local" (worker processes), "inline" (this process) or `module:Class`.
         jobs: Runs at the same time, or "auto".
         jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
@@ -102,7 +108,8 @@ def compare_request(
 def plan_compare(
     request: Request,
     *,
-    presets: Sequence[Preset],
+    presets: Sequence[Preset] | None = None,
+    variants: Mapping[str, Any] | None = None,
     baseline: str,
     seeds: int | Sequence[int],
     folds: int | None,
@@ -120,13 +127,12 @@ def plan_compare(
     refuse_nested("compare")
     listed = seed_list(seeds)
     final = check_final(final, listed)
-    options = request.options()
-    variants = preset_variants(list(presets), baseline, options)
-    name = experiment_name("compare", variants[0].recipe.name, request.data_name())
+    compared = _compared(request.options(), presets, variants, baseline, folds)
+    name = experiment_name("compare", compared[0].recipe.name, request.data_name())
     folder = find_experiment(output, name, resume, "compare")
-    chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, len(compared) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
-    fitted, decided = fit_variants(variants, folds, sets)
+    fitted, decided = fit_variants(compared, folds, sets)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(replace(planned, final=final), as_list(fail_on))
     experiment.announce_data(listener)
@@ -135,6 +141,22 @@ def plan_compare(
     for text in soup_warnings(final, fitted, experiment.first_data()):
         listener.notice(text, "warning")
     return experiment
+
+
+def _compared(
+    options: Options,
+    presets: Sequence[Preset] | None,
+    variants: Mapping[str, Any] | None,
+    baseline: str,
+    folds: int | None,
+) -> list[Variant]:
+    """Presets and variants; one of them is enough for cross-validation, which says how far its score can be trusted."""
+    shared, own = separate(options.overrides)
+    if presets is None:
+        presets = ("none",) if variants else PRESETS
+    asked = ask(presets, variants, own)
+    alone = [] if folds else [Change(arguments={"folds": 5}, note="cross-validates it alone")]
+    return compared_variants(asked, baseline, replace(options, overrides=shared), 1 if folds else 2, alone)
 
 
 def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareResult:

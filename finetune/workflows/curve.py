@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.data.loader import Loader
+from finetune.experiments.asked import Preset
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
@@ -17,7 +18,7 @@ from finetune.experiments.sizes import (
     refuse_subset,
     sized_variants,
 )
-from finetune.experiments.variants import Preset, fit_variants, preset_variants
+from finetune.experiments.variants import fit_variants, preset_variants
 from finetune.listener import Listener
 from finetune.training.measures import measure_for
 from finetune.workflows.arguments import seed_list

@@ -30,13 +30,14 @@ def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Ki
     path = RUNS / name if output is None else Path(output)
     check_no_file(path)
     folder = ComparisonFolder(path)
-    noun = "curve" if kind == "curve" else "comparison"
+    noun = _noun(kind)
     elsewhere = Change(text="Choose another folder.")
     if folder.exists():
         present = folder.read().kind
-        if (present == "curve") != (kind == "curve"):
-            held = "a curve" if present == "curve" else "a comparison"
-            raise OutputError(f"holds {held}, and this is a {noun}.", elsewhere, argument="output", found=str(path))
+        if _noun(present) != noun:
+            raise OutputError(
+                f"holds a {_noun(present)}, and this is a {noun}.", elsewhere, argument="output", found=str(path)
+            )
     elif not is_empty(path) and not (path / "cells").is_dir():
         raise OutputError(f"is not empty and holds no {noun}.", elsewhere, argument="output", found=str(path))
     elif resume:
@@ -44,6 +45,11 @@ def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Ki
             f"{path} holds no {noun}. Leave it out, or name the folder of one.", argument="resume", found=True
         )
     return folder
+
+
+def _noun(kind: Kind) -> str:
+    """What shares a folder with what: an ablation is a comparison."""
+    return kind if kind in ("curve", "sweep") else "comparison"
 
 
 def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:

@@ -1,4 +1,4 @@
-"""From finished runs to the files that are read: report, curve, and the recommended model."""
+"""From finished runs to the files that are read: report, curve, sweep, and the recommended model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.curve import CurveReport
 from finetune.records.report import Report
+from finetune.records.sweep import SweepReport
 
 
 def publish_comparison(folder: ComparisonFolder, listener: Listener) -> tuple[Report, list[Path]]:
@@ -48,6 +49,22 @@ def publish_curve(
     report = curve_of(source, baseline)
     tell_skipped(report.skipped, listener)
     return report, write_curve(report, target)
+
+
+def publish_sweep(
+    source: Path, target: Path, baseline: str | None, listener: Listener
+) -> tuple[SweepReport, list[Path]]:
+    """Analyse the runs of a sweep and write its report; the caller holds `target`.
+
+    Returns:
+        The report, and the paths of sweep.json, sweep.html and sweep.md.
+    """
+    from finetune.analysis.sweep import sweep_of
+    from finetune.reports.sweep_page import write_sweep
+
+    report = sweep_of(source, baseline)
+    tell_skipped(report.skipped, listener)
+    return report, write_sweep(report, target)
 
 
 def tell_skipped(skipped: list[str], listener: Listener) -> None:

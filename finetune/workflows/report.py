@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from finetune.analysis.collect import is_curve
+from finetune.analysis.collect import APART, kind_of
 from finetune.analysis.comparison import report_of
 from finetune.analysis.quality_gates import Fields, parse_quality_gate
 from finetune.errors import RecipeError
@@ -16,8 +17,8 @@ from finetune.reports.files import write_report
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.folders import RUNS
-from finetune.workflows.publishing import publish_curve, tell_skipped
-from finetune.workflows.results import CompareResult, CurveResult
+from finetune.workflows.publishing import publish_curve, publish_sweep, tell_skipped
+from finetune.workflows.results import CompareResult, CurveResult, SweepResult
 
 
 def report(
@@ -27,14 +28,14 @@ def report(
     output: str | Path | None = None,
     fail_on: str | Sequence[str] | None = None,
     listener: Listener | None = None,
-) -> CompareResult | CurveResult:
+) -> CompareResult | CurveResult | SweepResult:
     """Analyse run records and write the report.
 
     Args:
-        folders: Of a comparison, of a curve, of runs, or of folders that hold runs.
+        folders: Of a comparison, of a curve, of a sweep, of runs, or of folders that hold runs.
         baseline: The preset that others are compared with; by default that of the comparison, of single runs `none`.
         output: Where the report goes; by default into the only folder, else runs/report.
-        fail_on: Quality gates, see `CompareResult.raise_failures`; a curve has none.
+        fail_on: Quality gates, see `CompareResult.raise_failures`; a curve and a sweep have none.
         listener: As of `compare`.
 
     Raises:
@@ -45,8 +46,9 @@ def report(
     paths = [Path(folder) for folder in as_list(folders)]
     gates = as_list(fail_on)
     target = Path(output) if output is not None else paths[0] if len(paths) == 1 else RUNS / "report"
-    if len(paths) == 1 and is_curve(paths[0]):
-        return _report_curve(paths[0], target, baseline, gates, listener)
+    kind = kind_of(paths[0]) if len(paths) == 1 else None
+    if kind in APART:
+        return _report_apart(paths[0], kind, target, baseline, gates, listener)
     found = report_of(paths, baseline)
     parsed = [[parse_quality_gate(text, _fields(group)) for text in gates] for group in found.groups]
     tell_skipped(found.skipped, listener)
@@ -60,19 +62,25 @@ def _fields(group: Group) -> Fields:
     return Fields(names, list(group.metrics), group.reported == "test", may_set=False)
 
 
-def _report_curve(
-    folder: Path, target: Path, baseline: str | None, gates: Sequence[str], listener: Listener
-) -> CurveResult:
-    """A curve has a report of its own.
+def _report_apart(
+    folder: Path, kind: str, target: Path, baseline: str | None, gates: Sequence[str], listener: Listener
+) -> CurveResult | SweepResult:
+    """A curve and a sweep have reports of their own.
 
     Raises:
         RecipeError: Quality gates were asked for, which are about presets on the same rows.
     """
     if gates:
         raise RecipeError(
-            f"{folder} holds a curve, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
+            f"{folder} holds a {kind}, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
         )
     check_no_file(target)
     with lock_folder(target):
-        found, written = publish_curve(folder, target, baseline, listener)
-    return CurveResult(found, target, written)
+        if kind == "sweep":
+            return SweepResult(*_in_place(target, publish_sweep(folder, target, baseline, listener)))
+        return CurveResult(*_in_place(target, publish_curve(folder, target, baseline, listener)))
+
+
+def _in_place(target: Path, published: tuple[Any, list[Path]]) -> tuple[Any, Path, list[Path]]:
+    found, written = published
+    return found, target, written

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
@@ -18,6 +19,7 @@ from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
 from finetune.records.store import RunFolder
+from finetune.records.sweep import SweepReport
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,42 @@ class CurveResult:
         from finetune.reports.notebook import curve_fragment
 
         return curve_fragment(self.report)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Of `sweep`, and of `report` for a sweep.
+
+    Attributes:
+        report: Everything that the page shows.
+        folder: Where page and runs lie.
+        paths: sweep.json, sweep.html, sweep.md.
+        failures: Runs that failed while they were made.
+    """
+
+    report: SweepReport = field(repr=False)
+    folder: Path
+    paths: list[Path]
+    failures: Sequence[str] = ()
+
+    @property
+    def chosen(self) -> dict[str, Any] | None:
+        """Key -> value of the point with the best validation score; None where there is none."""
+        name = None if self.report.chosen is None else self.report.chosen.name
+        return next((dict(point.values) for point in self.report.points if point.name == name), None)
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A run has failed.
+        """
+        if self.failures:
+            raise RunFailed("\n".join(self.failures))
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import sweep_fragment
+
+        return sweep_fragment(self.report)
 
 
 def failed_runs(runs: Sequence[RunEntry]) -> list[str]:

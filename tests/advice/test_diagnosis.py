@@ -1,6 +1,10 @@
 """The next command that a run advises: it can be typed as it stands, and is about what ran."""
 
+import shlex
+
 from finetune.advice.diagnosis import next_command
+from finetune.cli.experiment_options import parse_variants
+from finetune.experiments.asked import ask
 from finetune.workflows.asking import Request
 from tests.analysis.making import Run, record_of
 
@@ -8,7 +12,7 @@ from tests.analysis.making import Run, record_of
 def advised(*overrides: str, preset: str | None = "strong") -> tuple[str, str]:
     request = Request("tweets", overrides=list(overrides))
     record = record_of(Run("strong")).model_copy(update={"techniques": {"mixout": {}}})
-    return next_command(record, request.typed(), preset, request.changes_techniques())
+    return next_command(record, request.typed(), preset, request.technique_settings())
 
 
 def test_a_preset_is_compared_with_none() -> None:
@@ -16,8 +20,12 @@ def test_a_preset_is_compared_with_none() -> None:
     assert advised(preset=None)[0] == "finetune compare tweets --presets none,own"
 
 
-def test_settings_of_techniques_go_into_a_file_before_they_are_compared() -> None:
-    for override in ("techniques.mixout={}", "techniques={mixout: {}}"):
-        command, why = advised(override, "training.epochs=5")
-        assert command == "finetune cp strong mine.yaml"
-        assert why.endswith("finetune compare tweets --set training.epochs=5 --presets none,mine.yaml")
+def test_settings_of_techniques_stand_beside_presets_under_a_name() -> None:
+    typed = ("techniques.mixout.probability=0.5", "training.epochs=5", "techniques.l2={}")
+    command, why = advised(*typed)
+    start = "finetune compare tweets --set training.epochs=5 --variant"
+    assert command == f"{start} 'mine=strong:techniques.mixout.probability=0.5,techniques.l2={{}}'"
+    assert why.startswith("is the effect significant?")
+    parsed = parse_variants([shlex.split(command)[-1]])
+    assert parsed == {"mine": ["strong:techniques.mixout.probability=0.5", "techniques.l2={}"]}
+    assert ask(["none"], parsed, {})[1].keys == ("techniques.mixout.probability", "techniques.l2")

@@ -190,14 +190,16 @@ def test_records_of_other_settings_are_refused_naming_them(tmp_path: Path) -> No
     assert "training.epochs: 3 and 9" in refused(paths)
 
 
-def test_records_of_other_techniques_under_one_preset_are_refused_naming_them(tmp_path: Path) -> None:
+def test_a_comparison_whose_preset_has_other_techniques_in_one_run_is_refused_naming_them(tmp_path: Path) -> None:
     mine = [Run("mine", seed, techniques={"l2": {"strength": 0.1 * (1 + seed)}}) for seed in range(2)]
-    assert "techniques.l2.strength: 0.1 and 0.2" in refused(loose(tmp_path, Run("none"), *mine))
+    folder = write_comparison(tmp_path, [Run("none", seed) for seed in range(2)] + mine)
+    assert "techniques.l2.strength: 0.1 and 0.2" in refused([folder])
 
 
-def test_a_technique_that_one_of_them_lacks_is_a_difference(tmp_path: Path) -> None:
+def test_a_technique_that_one_of_two_runs_lacks_makes_two_variants(tmp_path: Path) -> None:
     mine = [Run("mine", 0, techniques={"l2": {"strength": 0.1}}), Run("mine", 1)]
-    assert "techniques.l2.strength: 0.1 and None" in refused(loose(tmp_path, Run("none"), *mine))
+    found = collect(loose(tmp_path, Run("none"), *mine))[0][0]
+    assert [entry.name for entry in found.variants] == ["none", "mine l2.strength=0.1", "mine"]
 
 
 def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
@@ -330,3 +332,24 @@ def test_unfinished_loose_runs_keep_their_state(tmp_path: Path) -> None:
     strong = variant_of(report_of(loose(tmp_path, *runs)).groups[0], "strong")
     assert [run.status for run in strong.runs] == ["finished"] * 3 + ["interrupted", "failed"]
     assert strong.failed == 2
+
+
+def test_runs_of_a_preset_with_settings_of_their_own_stand_side_by_side_by_what_differs(tmp_path: Path) -> None:
+    for number, (preset, techniques) in enumerate(
+        [
+            ("none", {}),
+            ("none", {"l1": {"strength": 0.5, "target": "head"}}),
+            ("strong", {"dropout": {"hidden": 0.2, "attention": 0.1}}),
+            ("strong", {"dropout": {"hidden": 0.3, "attention": 0.1}}),
+        ]
+    ):
+        for seed in (0, 1):
+            write_run(tmp_path / f"{number}-{seed}", Run(preset, seed, techniques=techniques))
+    collection = collect([tmp_path])[0][0]
+    assert [entry.name for entry in collection.variants] == [
+        "none",
+        "none l1.strength=0.5, l1.target=head",
+        "strong dropout.hidden=0.2",
+        "strong dropout.hidden=0.3",
+    ]
+    assert collection.baseline == "none"

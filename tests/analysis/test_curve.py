@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.analysis.collect import collect, is_curve
+from finetune.analysis.collect import collect, kind_of
 from finetune.analysis.curve import curve_of
 from finetune.errors import OutputError
 from finetune.records.comparison import ComparisonFolder, Manifest
@@ -232,8 +232,8 @@ def test_a_report_of_folders_leaves_a_curve_out_and_says_so(tmp_path: Path) -> N
     collections, skipped = collect([tmp_path])
     assert [collection.kind for collection in collections] == ["compare"]
     assert any("is a learning curve. Its report: finetune report" in text for text in skipped)
-    assert is_curve(tmp_path / "curve")
-    assert not is_curve(tmp_path / "compare")
+    assert kind_of(tmp_path / "curve") == "curve"
+    assert kind_of(tmp_path / "compare") == "compare"
 
 
 def test_manifests_from_before_curves_are_read(tmp_path: Path) -> None:

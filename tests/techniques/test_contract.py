@@ -63,6 +63,7 @@ STARTS_ELSEWHERE = {
     "reinit": "starting elsewhere is what it does",
     "lora": "it adds adapters under keys of their own, which answer 0 at first (its own tests)",
 }
+ACTS_ON_OUTPUTS = {"confidence_penalty"}  # a penalty that has no weights of its own to count
 CARD = ("Range:", "Cost:", "Raises:", "Relations:", "Evidence:", "Source:")  # what a method card must say, in order
 NUMBER_BOUNDS = {"minimum", "exclusiveMinimum"}
 
@@ -333,6 +334,19 @@ def test_it_acts(name: str, trained: Trained) -> None:
     assert one.keys() == two.keys()
     assert any(not torch.equal(one[key], two[key]) for key in one)
     assert all(bool(torch.isfinite(value).all()) for value in two.values())
+
+
+@every_technique
+def test_it_says_what_it_did(name: str, trained: Trained) -> None:
+    """In a few words with a number. What acts on weights by itself must; elsewhere there may be nothing to measure."""
+    technique = TECHNIQUES[name]
+    says = technique.outcome is not Technique.outcome
+    assert says or technique.family not in ("penalty", "constraint") or name in ACTS_ON_OUTPUTS
+    if says:
+        said = trained(name)[1].techniques[name].outcome
+        assert said is not None
+        assert re.fullmatch(r"[^\n]{10,160}[^.\n]", said)
+        assert re.search(r"\d", said)
 
 
 @every_technique

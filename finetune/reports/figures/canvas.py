@@ -1,6 +1,7 @@
 """Paper for the figures: panels of fixed size in px, written as SVG that follows the page's colours, or as PNG."""
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from finetune.measurement.units import Scale, possible_range
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import BLACK, GRID, INKS, MUTED, PAPER, ZERO, Palette
 
+MARK = 0.015  # of an axis: half of a mark
 DPI = 72  # one unit of the SVG is one px
 SETTINGS = {
     "axes.formatter.useoffset": False,  # 1e−6+6.93e−1 beside an axis says nothing
@@ -199,11 +202,26 @@ def _tag_for_page(tag: str, prefix: str, used: set[str]) -> str:
     return re.sub(r"(\d\.\d\d)\d+", r"\1", tag)  # a hundredth of a px is enough, and halves the page
 
 
-def limits(values: Sequence[float | None], margin: float = 0.06) -> tuple[float, float]:
-    """Lowest and highest known value with some room; (0, 1) where nothing is known."""
+def limits(
+    values: Sequence[float | None], margin: float = 0.06, possible: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
+    """Lowest and highest known value with some room; (0, 1) where nothing is known.
+
+    Args:
+        values: What must be in sight.
+        margin: Room, as a fraction of their range.
+        possible: Ends that no value can be beyond: there the room is only what a mark at the end needs.
+    """
     known = [value for value in values if value is not None]
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
     room = margin * (high - low) or 0.05 * abs(high) or 0.5
-    return low - room, high + room
+    mark = MARK * (high - low + 2 * room)
+    return max(low - room, possible[0] - mark), min(high + room, possible[1] + mark)
+
+
+def possible_ends(scale: Scale, differences: int = 0) -> tuple[float, float]:
+    """The lowest and the highest value of a metric, as it is drawn; see `possible_range`."""
+    low, high = possible_range(scale.metric, differences)
+    return scale.factor * low, scale.factor * high

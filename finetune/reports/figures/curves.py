@@ -7,7 +7,7 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Curve, Group, VariantReport
 from finetune.reports.captions import curve_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
+from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
 from finetune.reports.numbers import scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
@@ -50,7 +50,7 @@ def _range(shown: list[VariantReport], scale: Scale) -> tuple[float, float]:
         for split in (curve.train, curve.validation)
         for value in split.get(scale.metric, [])
     ]
-    return limits(values)
+    return limits(values, possible=possible_ends(scale))
 
 
 def _draw(paper: Any, variant: VariantReport, scales: Any, ranges: Any, steps: int, palette: Palette) -> None:

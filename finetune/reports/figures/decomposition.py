@@ -6,7 +6,7 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Decomposition, Group
 from finetune.reports.captions import decomposition_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
+from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
 from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 
@@ -57,7 +57,7 @@ def _draw(paper: Any, parts: list[tuple[str, Decomposition]], scale: Scale, pale
     plot.axvline(0, color=ZERO.light, linewidth=1.2)
     plot.set_yticks(range(len(parts)), labels, color=BLACK.light, fontsize=11)
     plot.set_ylim(len(parts) - 0.5, -0.5)
-    plot.set_xlim(*limits(ends))
+    plot.set_xlim(*limits(ends, possible=possible_ends(scale, 1)))
     plot.grid(False, axis="y")
     plot.spines["left"].set_visible(False)
     plot.set_xlabel("← widens the gap · closes the gap →", labelpad=5)

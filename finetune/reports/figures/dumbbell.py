@@ -8,7 +8,7 @@ from markupsafe import Markup
 from finetune.measurement.units import MINUS, Scale
 from finetune.records.report import Group, VariantReport
 from finetune.reports.captions import dumbbell_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain
+from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
 from finetune.reports.numbers import finished, mean_of, scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
@@ -66,7 +66,8 @@ def _draw(paper: Any, group: Group, palette: Palette) -> None:
 def shared_axis(group: Group) -> tuple[float, float]:
     """Of all rows."""
     scale = scale_of(group, group.score)
-    return limits([point for variant in group.variants for point in _points(group, variant, scale)], 0.03)
+    points = [point for variant in group.variants for point in _points(group, variant, scale)]
+    return limits(points, 0.03, possible_ends(scale))
 
 
 def row_svg(group: Group, variant: VariantReport, palette: Palette, prefix: str) -> Markup:

@@ -5,7 +5,7 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Group, Summary, VariantReport
 from finetune.reports.captions import frontier_text, has_intervals, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits
+from finetune.reports.figures.canvas import MARK, Panel, Picture, axes, limits, possible_ends
 from finetune.reports.numbers import finished, mean_of, scale_of
 from finetune.reports.palette import MUTED, ZERO, Palette
 
@@ -92,7 +92,8 @@ def _finish(plot: Any, scale: Scale, shown: list[VariantReport], group: Group) -
                 if summary is not None:
                     ends = [] if split == "test" else [summary.low, summary.high, *summary.values]
                     values += [scale.scaled(value) for value in (summary.mean, *ends)]
-        set_limits(*_at_least(LEAST_SPAN * scale.factor, *limits(values, 0.09)))
+        possible = possible_ends(scale, int(of == "gap"))
+        set_limits(*_at_least(LEAST_SPAN * scale.factor, limits(values, 0.09, possible), possible))
     if plot.get_xlim()[0] < 0 < plot.get_xlim()[1]:
         plot.axvline(0, color=ZERO.light, linewidth=1)
     unit = f", {scale.unit}" if scale.unit else ""
@@ -101,6 +102,11 @@ def _finish(plot: Any, scale: Scale, shown: list[VariantReport], group: Group) -
     plot.text(0.02, 0.98, "↖ better", transform=plot.transAxes, color=MUTED.light, va="top", style="italic")
 
 
-def _at_least(span: float, low: float, high: float) -> tuple[float, float]:
-    missing = max(0.0, span - (high - low)) / 2
-    return low - missing, high + missing
+def _at_least(span: float, ends: tuple[float, float], possible: tuple[float, float]) -> tuple[float, float]:
+    """Wider ends where they are nearer than `span`, moved so that they stay within what is possible."""
+    missing = max(0.0, span - (ends[1] - ends[0])) / 2
+    if not missing:
+        return ends
+    low, high = ends[0] - missing, ends[1] + missing
+    move = min(0.0, possible[1] + MARK * span - high) + max(0.0, possible[0] - MARK * span - low)
+    return low + move, high + move

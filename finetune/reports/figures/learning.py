@@ -7,7 +7,7 @@ from finetune.measurement.units import Scale, count_text
 from finetune.records.curve import CurveReport, LawPoint, Point, PresetCurve
 from finetune.records.report import Summary
 from finetune.reports.captions import sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits
+from finetune.reports.figures.canvas import Panel, Picture, axes, limits, possible_ends
 from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 
@@ -94,7 +94,8 @@ def _draw_levels(paper: Any, curve: CurveReport, shown: list[PresetCurve], scale
         if law is not None:
             values += _draw_fit(plot, law.line, curve.sizes[-1], scale, mark.ink.light)
     ahead = any(scale.metric in preset.laws for preset in shown)
-    _finish(plot, curve, values, f"{sentence(scale.title)}: {curve.reported}, train (sample)", 5 if ahead else 1)
+    title = f"{sentence(scale.title)}: {curve.reported}, train (sample)"
+    _finish(plot, curve, limits(values, possible=possible_ends(scale)), title, 5 if ahead else 1)
     if ahead:
         plot.axvline(curve.sizes[-1], color=ZERO.light, linewidth=0.8)
         plot.text(
@@ -114,7 +115,8 @@ def _draw_gaps(paper: Any, curve: CurveReport, shown: list[PresetCurve], scale: 
     for preset in shown:
         values += _draw_column(plot, preset, "gap", scale, palette[preset.name], "-")
     plot.axhline(0, color=ZERO.light, linewidth=1)
-    _finish(plot, curve, values, f"Gap of {scale.change_title} (positive: overfitting)", 1)
+    title = f"Gap of {scale.change_title} (positive: overfitting)"
+    _finish(plot, curve, limits(values, possible=possible_ends(scale, 1)), title, 1)
 
 
 def _draw_column(plot: Any, preset: PresetCurve, kind: str, scale: Scale, mark: Any, style: Any) -> list[float | None]:
@@ -150,7 +152,7 @@ def _draw_fit(plot: Any, line: list[LawPoint], largest: int, scale: Scale, color
     return [scale.scaled(value) for value in (line[-1].value, *(end for pair in ends for end in pair))]
 
 
-def _finish(plot: Any, curve: CurveReport, values: list[float | None], title: str, ahead: int) -> None:
+def _finish(plot: Any, curve: CurveReport, span: tuple[float, float], title: str, ahead: int) -> None:
     """A logarithmic axis with the sizes as its ticks, and everything in sight."""
     plot.set_xscale("log")
     plot.set_xlim(curve.sizes[0] / 1.15, curve.sizes[-1] * ahead * 1.15)
@@ -158,7 +160,7 @@ def _finish(plot: Any, curve: CurveReport, values: list[float | None], title: st
     ticks = [*curve.sizes, *(factor * largest for factor in (2, 5) if ahead > 1)]
     plot.set_xticks(_apart(ticks), labels=[f"{tick:,}" for tick in _apart(ticks)])
     plot.set_xticks([], minor=True)
-    plot.set_ylim(*limits(values))
+    plot.set_ylim(*span)
     plot.set_xlabel("Training rows (log scale)", labelpad=6)
     plot.text(0, 1.02, title, transform=plot.transAxes, color=BLACK.light, va="bottom")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from finetune.errors import Problem
 from finetune.techniques.budget import Budget
+from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class Description:
 
     def effect(self, budget: Budget) -> str | None:
         """What these settings amount to in this run, in a few words; None where the settings say it all."""
+        return None
+
+    def outcome(self, run: Outcome) -> str | None:
+        """What it did in a run that has ended, measured where possible, in a few words without a full stop.
+
+        Such as "28 of 99 head weights are exactly 0"; None where nothing can be said that `effect` does not say.
+        """
         return None
 
     def acts_on(self, names: WeightNames) -> frozenset[str] | None:

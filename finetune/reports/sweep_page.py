@@ -1,0 +1,182 @@
+"""The report of a sweep: its sections and its files. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from finetune.advice.sweep import chosen_text
+from finetune.measurement.units import DASH, Estimate, Scale, count_text, number_text
+from finetune.records.report import Summary
+from finetune.records.sweep import SweepPoint, SweepReport
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
+from finetune.reports.captions import quoted, sentence
+from finetune.reports.figures.path import path
+from finetune.reports.files import write_files
+from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
+from finetune.reports.palette import Palette
+from finetune.reports.reproduce import reproduce
+from finetune.reports.sweep import failures, region, value_text, zero_part, zeros_text
+
+BAND_NOTE = (
+    "Bands and brackets are 95 % intervals of the mean over seeds and rows. Small dots are single seeds. The same seed "
+    "gives every point the same rows, initial head and order of batches."
+)
+
+
+def write_sweep(sweep: SweepReport, folder: Path) -> list[Path]:
+    """Write sweep.json, sweep.html, and sweep.md with its figures; returns the three paths."""
+    palette = palette_of(sweep)
+    title = shorten(sweep.title, 160) or "Sweep"
+    page = Page(title, [("g1", sweep, sections(sweep, palette))], skipped(sweep), palette)
+    return write_files("sweep", sweep, page, folder)
+
+
+def palette_of(sweep: SweepReport) -> Palette:
+    """A mark per line of the picture."""
+    return Palette(point.line for point in sweep.points if point.line)
+
+
+def sections(sweep: SweepReport, palette: Palette) -> list[Section]:
+    """Everything that is said about a sweep."""
+    return [
+        Section("answer", "The choice", answer(sweep)),
+        Section("path", f"The path of {listed_keys(sweep)}", figure(sweep, palette)),
+        Section("points", "Points side by side", [points_table(sweep), *_outcomes(sweep), _reasons(sweep)]),
+        Section("data", "Data", _data(sweep)),
+        Section("reproduce", "Reproduce", reproduce(sweep, "Recipe at the first point")),
+        Section("failures", "Failures", _failures(sweep)),
+    ]
+
+
+def listed_keys(sweep: SweepReport) -> str:
+    return " and ".join(shorten(key, 80) for key in sweep.keys)
+
+
+def answer(sweep: SweepReport) -> list[Block]:
+    """The headline, the choice with its rule and its test score, and the caveats."""
+    blocks: list[Block] = [Prose(shorten(sweep.headline, 1200), lead=True)]
+    chosen = sweep.chosen
+    if chosen is not None:
+        entries = [
+            ("Chosen", shorten(chosen.name, 200)),
+            ("Why", shorten(chosen.reason, 600)),
+            ("Rule", chosen.rule),
+            ("Test", sentence(chosen_text(sweep, chosen))),
+            ("Not significantly different", shorten(", ".join(chosen.tied), 400) or DASH),
+        ]
+        blocks.append(Facts(entries))
+    if sweep.caveats:
+        blocks.append(Bullets([shorten(text, 600) for text in sweep.caveats], title="Caveats"))
+    return blocks
+
+
+def figure(sweep: SweepReport, palette: Palette) -> list[Block]:
+    """The path as a picture."""
+    picture = path(sweep, palette)
+    if not picture.panels:
+        return [Prose("– No run finished, so there is nothing to draw.")]
+    chosen = "" if sweep.chosen is None else f" Dotted: {quoted(sweep.chosen.name)}, the choice by validation."
+    caption = f"Solid: validation; dashed: train sample.{chosen} {sweep.rule}"
+    if len({point.line for point in sweep.points}) > 1:
+        caption += " Regions are those of the line of the choice."
+    return [Plot("path", f"The path of {listed_keys(sweep)}", picture, caption)]
+
+
+def points_table(sweep: SweepReport) -> Table:
+    """A row per point. Test is not in it: only the choice is measured there."""
+    score, loss, zeros = scale_of(sweep, sweep.score), scale_of(sweep, sweep.loss), zero_part(sweep)
+    columns = [
+        *(Column(shorten(key, 60)) for key in sweep.keys),
+        Column("Train", note=score.title),
+        Column("Validation", note=score.title),
+        Column("Gap", note=score.change_title),
+        Column(f"{sentence(loss.name)}", note="validation"),
+        Column("Gap", note=loss.change_title),
+        Column(f"Validation − {shorten(sweep.baseline, 40)}", note="paired"),
+        *([Column("Zeros", note=zeros)] if zeros else []),
+        Column("Norm", note="encoder, head"),
+        Column("Region", numeric=False),
+        Column("Runs", note="finished"),
+    ]
+    rows = [_row(sweep, point, score, loss, zeros) for point in sweep.points]
+    caption = f"Means of {count_text(len(sweep.seeds), 'seed')}; every point starts from preset {sweep.preset}."
+    notes = [BAND_NOTE, "A positive gap means overfitting.", sweep.rule, log_loss_note(sweep.loss)]
+    return Table(caption, columns, rows, notes=[note for note in notes if note])
+
+
+def _row(sweep: SweepReport, point: SweepPoint, score: Scale, loss: Scale, zeros: str | None) -> list[Cell]:
+    is_chosen = sweep.chosen is not None and point.name == sweep.chosen.name
+    finished = sum(run.status == "finished" for run in point.runs)
+    norms = ", ".join(number_text(group.norm, 2) for group in point.weights.values())
+    difference = point.differences.get("validation", {}).get(sweep.score)
+    return [
+        *(Cell(value_text(value), sort=_sort(value), user=True) for value in point.values.values()),
+        _level(score, point.train),
+        _level(score, point.validation),
+        _change(score, point.gap.get(sweep.score)),
+        _level(loss, point.validation),
+        _change(loss, point.gap.get(sweep.loss)),
+        _change(score, difference),
+        *([Cell(zeros_text(point.weights.get(zeros)))] if zeros else []),
+        Cell(norms or DASH),
+        Cell(", ".join(filter(None, ("chosen" * is_chosen, region(point)))) or DASH),
+        Cell(f"{finished} of {len(point.runs)}", sort=finished),
+    ]
+
+
+def _sort(value: object) -> float | str:
+    return float(value) if isinstance(value, int | float) else str(value)
+
+
+def _level(scale: Scale, numbers: dict[str, Summary]) -> Cell:
+    summary = numbers.get(scale.metric)
+    if summary is None or summary.mean is None:
+        return Cell(DASH)
+    return Cell(scale.level(summary.mean, unit=False), scale.range(summary), summary.mean)
+
+
+def _change(scale: Scale, estimate: Estimate | None) -> Cell:
+    if estimate is None or estimate.mean is None:
+        return Cell(DASH)
+    return Cell(scale.change(estimate.mean, unit=False), scale.interval(estimate), estimate.mean)
+
+
+def _outcomes(sweep: SweepReport) -> list[Block]:
+    """What the techniques of each point did."""
+    texts = [shorten(f"{point.name}: {text}", 400) for point in sweep.points for text in point.outcomes]
+    return [Bullets(texts, user=True, title="What regularization did", folded=True)] if texts else []
+
+
+def _reasons(sweep: SweepReport) -> Block:
+    texts = [f"{quoted(point.name)}: {point.verdict}; {shorten(point.verdict_reason, 300)}." for point in sweep.points]
+    return Bullets(texts, title="Reasons for the verdicts", folded=True)
+
+
+def _data(sweep: SweepReport) -> list[Block]:
+    blocks: list[Block] = [
+        Facts(
+            [
+                ("Task", sweep.task.replace("_", "-")),
+                ("Rows", ", ".join(f"{split} {count:,}" for split, count in sweep.rows.items())),
+                ("Columns", ", ".join(f"{key} = {shorten(name, 60)}" for key, name in sweep.columns.items()) or DASH),
+            ]
+        )
+    ]
+    lists: Iterable[tuple[str, list[str]]] = (
+        ("Findings", [finding.text for finding in sweep.findings if finding.level != "info"]),
+        ("Warnings", sweep.warnings),
+        ("Notes", sweep.notes),
+    )
+    blocks += [
+        Bullets([shorten(text, 500) for text in texts], user=True, title=title) for title, texts in lists if texts
+    ]
+    return blocks
+
+
+def _failures(sweep: SweepReport) -> list[Block]:
+    failed = failures(sweep)
+    total = sum(len(point.runs) for point in sweep.points)
+    if not failed:
+        return [Prose(f"None: {'the run' if total == 1 else f'all {total} runs'} finished.")]
+    return [Bullets([shorten(text, 500) for text in failed], user=True)]

@@ -1,0 +1,91 @@
+"""What is known of a run when it has ended, for techniques that say what they did in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from finetune.techniques.budget import Budget
+from finetune.techniques.parameters import WeightNames
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that has ended.
+
+    Attributes:
+        budget: Of the run.
+        classes: Of a single-label task; None for others.
+        names: What may be done to which parameter.
+        weights: Name -> value, of the weights that are exported; not of those that a technique has merged or replaced.
+        pretrained: Name -> value as loaded, for the parameters of the encoder.
+        parameters: In the model, and how many of them training could change.
+        dropout: Kind -> probability in the checkpoint and in the run, of kinds that have a single one in each.
+        epochs: That were trained.
+        selected_epoch: Of the exported weights.
+        share: Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones.
+    """
+
+    budget: Budget
+    classes: int | None
+    names: WeightNames
+    weights: Mapping[str, Tensor]
+    pretrained: Mapping[str, Tensor]
+    parameters: tuple[int, int]
+    epochs: float
+    selected_epoch: float
+    dropout: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    share: float | None = None
+
+    def of(self, names: Iterable[str]) -> list[str]:
+        """Those names that are among the weights, sorted."""
+        return sorted(name for name in names if name in self.weights)
+
+    def count(self, names: Iterable[str]) -> int:
+        """How many single weights."""
+        return sum(self.weights[name].numel() for name in self.of(names))
+
+    def zeros(self, names: Iterable[str]) -> int:
+        """Weights that are exactly 0."""
+        return sum(int((self.weights[name] == 0).sum()) for name in self.of(names))
+
+    def unmoved(self, names: Iterable[str]) -> int:
+        """Weights that are exactly what they were as loaded."""
+        return sum(int((self.weights[name].cpu() == self.pretrained[name].cpu()).sum()) for name in self.of(names))
+
+    def norm(self, names: Iterable[str]) -> float:
+        """‖w‖₂ at the end."""
+        return _norm(self.weights[name] for name in self.of(names))
+
+    def norm_before(self, names: Iterable[str]) -> float:
+        """‖w‖₂ as loaded, of the same weights."""
+        return _norm(self.pretrained[name] for name in self.of(names))
+
+    def distance(self, names: Iterable[str]) -> float:
+        """‖w − pretrained‖₂."""
+        return _norm(self.weights[name].cpu() - self.pretrained[name].cpu() for name in self.of(names))
+
+
+def _norm(tensors: Iterable[Tensor]) -> float:
+    return math.sqrt(sum(float(tensor.detach().double().square().sum()) for tensor in tensors))
+
+
+def norm_change(run: Outcome, names: frozenset[str]) -> str | None:
+    """`encoder norm 23.9 → 13.0`, of pretrained weights; None where there are none among the names."""
+    encoder = frozenset(run.of(names & run.names.pretrained))
+    if not encoder:
+        return None
+    before, after = run.norm_before(encoder), run.norm(encoder)
+    change = f" ({100 * (after / before - 1):+.2g} %)".replace("-", "−") if before else ""
+    return f"encoder norm {before:.4g} → {after:.4g}{change}"
+
+
+def trained_part(run: Outcome) -> str:
+    """`3 of 24.5 M parameters trained (12.3 %)`."""
+    everything, trained = run.parameters
+    return f"{trained:,} of {everything:,} parameters trained ({100 * trained / everything:.2g} %)"
