@@ -7,7 +7,7 @@ import typer
 
 import finetune
 from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, predict, report, run
-from finetune.cli.process import prepare_process
+from finetune.cli.process import handle_signals, prepare_process
 
 app = typer.Typer(
     name="finetune",
@@ -53,4 +53,5 @@ def _root(
 
 def main() -> None:
     """Entry point of `finetune` and `python -m finetune`."""
+    handle_signals()
     app(args=sys.argv[1:], prog_name="finetune")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,9 @@ from finetune.experiments.keys import code_digest, run_key
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
 from finetune.recipe import Recipe
+from finetune.records.checksum import with_checksum
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
+from finetune.records.store import slug
 from finetune.training.budgets import plan_budget
 from finetune.training.facts import declared_cost
 from finetune.training.prepare import check_run
@@ -60,11 +61,6 @@ def _problems(variant: str, recipe: Recipe, data: Data) -> list[Problem]:
     return []
 
 
-def slug(name: str) -> str:
-    """A name as a part of a folder's."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "preset"
-
-
 def make_manifest(
     kind: Kind,
     command: str,
@@ -104,7 +100,7 @@ def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job]) -> None:
         "directory": str(Path.cwd()),  # relative paths of recipes start there
         "jobs": [{**job.entry.model_dump(exclude={"error"}), "recipe": job.recipe.to_dict()} for job in jobs],
     }
-    write_text(folder.jobs_path, json.dumps(content, ensure_ascii=False, indent=1))
+    write_text(folder.jobs_path, with_checksum(json.dumps(content, ensure_ascii=False, indent=1)))
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:

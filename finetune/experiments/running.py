@@ -51,7 +51,7 @@ def run_jobs(
     """
     running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others)
     folder.write(running.manifest)
-    running.clear_damaged()
+    running.tidy_up()
     if running.scheduler.left():
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
@@ -96,11 +96,14 @@ class _Running:
             if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
                 self._states[key] = state.restarted()
 
-    def clear_damaged(self) -> None:
-        """Remove what an earlier command left of jobs that start again from nothing."""
+    def tidy_up(self) -> None:
+        """Remove what an earlier command left: of jobs that start again from nothing all, of finished ones what a kill
+        kept them from removing."""
         for state in self._states.values():
             if state.damaged:
                 shutil.rmtree(self._folder.run(state.job.entry).path)
+            elif state.kept:
+                self._folder.run(state.job.entry).remove_checkpoints()
 
     def next(self) -> Task | None:
         """See `TaskSource.next`."""

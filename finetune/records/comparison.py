@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from finetune.atomic import write_text
 from finetune.errors import OutputError
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.frozen import Frozen
 from finetune.records.store import RunFolder, lock_folder
 
@@ -120,7 +121,7 @@ class ComparisonFolder:
 
     def write(self, manifest: Manifest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.manifest_path, manifest.model_dump_json(indent=2) + "\n")
+        write_text(self.manifest_path, with_checksum(manifest.model_dump_json(indent=2)))
 
     def read(self) -> Manifest:
         """Read the manifest.
@@ -130,11 +131,11 @@ class ComparisonFolder:
         """
         path = self.manifest_path
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
-            version = content.get("manifest_version")
+            text = path.read_text(encoding="utf-8")
+            version = json.loads(text).get("manifest_version")
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
-            return _as_now(Manifest.model_validate(content))
+            return _as_now(Manifest.model_validate(read_checked(text)))
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise OutputError(
                 f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and run the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -126,7 +125,8 @@ def _run_seed(
             run.save()
             run.trainer.writer.finish()
     finished = run.record.finish([*warning_texts(prepared, run.record.record.budget), *logged])
-    run.remove_checkpoints()
+    if is_main():
+        folder.remove_checkpoints()
     return finished
 
 
@@ -296,8 +296,3 @@ class Run:
                 raise
         except Exception as error:
             logger.warning("the last checkpoint could not be written: %s. --resume takes the one before it", error)
-
-    def remove_checkpoints(self) -> None:
-        """A finished run is not resumed; its checkpoints are three times the size of the model."""
-        if is_main():
-            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.progress import Progress, look_up
 from finetune.listener import Listener
 from finetune.recipe import resolve
+from finetune.records.checksum import read_checked
 from finetune.records.comparison import ComparisonFolder, JobEntry
 from finetune.records.schema import RunRecord
 from finetune.training.measures import measure_for
@@ -78,7 +78,7 @@ def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
     """
     path = experiment.jobs_path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        content = read_checked(path.read_text(encoding="utf-8"))["jobs"]
     except FileNotFoundError as error:
         raise OutputError(
             f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",

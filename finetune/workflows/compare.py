@@ -25,7 +25,7 @@ from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all, with_gates
-from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_comparison
 from finetune.workflows.results import CompareResult, failed_runs
 
@@ -122,7 +122,7 @@ def plan_compare(
     final = check_final(final, listed)
     options = request.options()
     variants = preset_variants(list(presets), baseline, options)
-    name = experiment_name("compare", variants[0].recipe.name, request.data_name())
+    name = folder_name("compare", variants[0].recipe.name, request.data_name(), changed=request.changed())
     folder = find_experiment(output, name, resume, "compare")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()

@@ -36,7 +36,13 @@ class Preparations:
         key = recipe.model_copy(update={"training": without_seed}).model_dump_json()
         if key not in self._prepared:
             self._prepared[key] = prepare(recipe, self._loader.load(recipe.data))
-        return self._prepared[key]
+        return with_seeds(self._prepared[key], recipe.training.seeds)
+
+
+def with_seeds(prepared: Any, seeds: list[int]) -> Any:
+    """The preparation of a recipe for other seeds: the record of a run names its own, whatever ran before."""
+    training = prepared.recipe.training.model_copy(update={"seeds": seeds})
+    return replace(prepared, recipe=prepared.recipe.model_copy(update={"training": training}))
 
 
 def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event], None]) -> Event:
