@@ -110,7 +110,7 @@ def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed:
             f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
         )
     return (
-        f"finetune compare {recipe} --presets none,{preset or OWN}",
+        f"finetune compare {recipe} --presets {shlex.quote(f'none,{preset or OWN}')}",
         "is the effect significant? 5 seeds, against no regularization",
     )
 

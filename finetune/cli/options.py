@@ -14,6 +14,7 @@ import typer
 from finetune.cli.process import Terminated
 from finetune.errors import FinetuneError
 from finetune.recipe import library
+from finetune.visible import visible
 
 INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
@@ -139,4 +140,9 @@ def use_techniques(references: list[str] | None) -> None:
 def notice(text: str) -> None:
     """One line on stderr, from the main process only."""
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(text, err=True)
+        typer.echo(visible(text), err=True)
+
+
+def say(text: str) -> None:
+    """A result on stdout."""
+    typer.echo(visible(text))

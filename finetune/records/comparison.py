@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from finetune.atomic import write_text
-from finetune.errors import OutputError
+from finetune.errors import OutputError, first_line
 from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.frozen import Frozen
 from finetune.records.store import RunFolder, lock_folder
@@ -136,9 +136,11 @@ class ComparisonFolder:
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
             return _as_now(Manifest.model_validate(read_checked(text)))
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+        except OutputError:
+            raise
+        except Exception as error:  # whatever JSON of others makes of it
             raise OutputError(
-                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and run the "
+                f"{path}: is no readable manifest: {first_line(error)}. Delete it and run the "
                 "command again: finished runs are kept."
             ) from error
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.errors import OutputError
+from finetune.errors import OutputError, first_line
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
@@ -31,8 +29,8 @@ def _read_arrays(folder: RunFolder, record: RunRecord) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
+    except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
+        raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
     for name, rows in _expected_rows(record).items():
         if name not in arrays:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found nothing.")

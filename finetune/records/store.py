@@ -9,10 +9,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from finetune.atomic import is_leftover, write_text
-from finetune.errors import Change, OutputError, VersionError
+from finetune.errors import Change, OutputError, VersionError, first_line
 from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
@@ -194,5 +192,7 @@ def read_record(path: Path) -> RunRecord:
         content = read_checked(text)
         kind = FinishedRecord if content.get("status") == "finished" else RunRecord
         return kind.model_validate(content)
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error
+    except VersionError:
+        raise
+    except Exception as error:  # whatever JSON of others makes of it
+        raise OutputError(f"{path}: is no readable run record: {first_line(error)}") from error

@@ -29,7 +29,12 @@ def load_part(part: str, location: str, key: str, advice: Change) -> Any:
     """
     import transformers
 
-    return _guarded(lambda: getattr(transformers, part).from_pretrained(_expanded(location)), location, key, advice)
+    return _guarded(
+        lambda: getattr(transformers, part).from_pretrained(_expanded(location), trust_remote_code=False),
+        location,
+        key,
+        advice,
+    )
 
 
 def load_weights(kind: str, location: str, key: str, advice: Change, revision: str | None = None) -> Any:
@@ -55,7 +60,11 @@ def load_weights(kind: str, location: str, key: str, advice: Change, revision: s
         with torch.random.fork_rng(devices=[]):
             model, report = _guarded(
                 lambda: getattr(transformers, kind).from_pretrained(
-                    _expanded(location), revision=revision, dtype=torch.float32, output_loading_info=True
+                    _expanded(location),
+                    revision=revision,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
+                    output_loading_info=True,
                 ),
                 location,
                 key,

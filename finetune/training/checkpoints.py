@@ -223,7 +223,7 @@ def _marked_digests(checkpoint: Path) -> dict[str, Any]:
     """File, relative to the checkpoint -> digest; empty without a marker that can be read."""
     try:
         content = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from finetune.atomic import replaced_file
 from finetune.data.rows import Data, Rows
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Collator
-from finetune.errors import OutputError, Problem
+from finetune.errors import OutputError, Problem, first_line
 from finetune.measurement.ensemble import mean_predictions
 from finetune.records.store import RunFolder
 from finetune.training.members import device, load_member, read_members
@@ -88,8 +86,8 @@ def _read_targets(path: Path, rows: Rows) -> Targets:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             kept, targets = archive["rows"].tolist(), archive["targets"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise OutputError(f"{path}: cannot be read: {error}. {again}") from error
+    except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
+        raise OutputError(f"{path}: cannot be read: {first_line(error)}. {again}") from error
     if kept != rows.ids:
         raise OutputError(f"{path}: holds the targets of other rows. {again}")
     return np.asarray(targets, dtype=np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetune.errors import Change, OutputError, RecipeError, RunFailed
+from finetune.errors import Change, OutputError, RecipeError, RunFailed, first_line
 from finetune.experiments.executors.execution import Preparations, execute
 from finetune.experiments.jobs import KINDS, Event, Job, task_of
 from finetune.experiments.nesting import refuse_nested
@@ -83,9 +83,10 @@ def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
         raise OutputError(
             f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever JSON of others makes of it
         raise OutputError(
-            f"{path}: cannot be read: {error}.", Change(text="Type the experiment's command again: it writes it anew.")
+            f"{path}: cannot be read: {first_line(error)}.",
+            Change(text="Type the experiment's command again: it writes it anew."),
         ) from error
     matches = [each for each in content if each["key"].startswith(key) or Path(each["folder"]).name == key]
     if len(matches) != 1:
