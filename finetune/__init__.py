@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from finetune.workflows.predict import predict
     from finetune.workflows.report import report
     from finetune.workflows.run import run
+    from finetune.workflows.work import work
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "load": "inference.classifier",
     "report": "workflows.report",
     "cell": "workflows.cell",
+    "work": "workflows.work",
     "load_recipe": "recipe",
     "Recipe": "recipe",
     "RunRecord": "records.schema",
@@ -85,6 +87,7 @@ __all__ = [
     "report",
     "run",
     "use_technique",
+    "work",
 ]
 
 

@@ -218,6 +218,10 @@ class OutputError(FinetuneError):
     """The run folder is in use, or holds something that is not ours to overwrite."""
 
 
+class InUseError(OutputError):
+    """Another process is at work in a folder."""
+
+
 class VersionError(OutputError):
     """A record was written by a program that means something else by its fields."""
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 
 import pytest
 import typer
@@ -15,7 +16,7 @@ from finetune.visible import visible
 
 CLEARS = "good\x1b[2J\x1b]0;title\x07\rbad"
 REVERSED = "safe\u202egnp.exe\u2066"
-LABELS = [CLEARS, REVERSED, "\x9b31m", "lone \ud800"]
+LABELS = [CLEARS, REVERSED, "name\x9b31m", "lone \ud800"]
 ACTING = "\x1b\x07\r\x9b\u202e\u2066\ud800"
 
 
@@ -31,20 +32,18 @@ def test_text_of_any_language_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_every_way_to_the_terminal_writes_it_out(
-    label: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_way_to_the_terminal_writes_it_out(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(typer, "echo", lambda text, err=False: said.append(text))
     say(label)
     notice(f"warning: {label}")
     record = logging.LogRecord("finetune", logging.WARNING, "", 0, "label %s", (label,), None)
     said.append(_Visible("warning: %(message)s").format(record))
-    console = SafeConsole(file=io.StringIO(), force_terminal=True, width=200)
-    table = rich_table(Table(label, [Column(label)], [[Cell(label)]]))
-    console.print(table)
+    assert all(visible(label) in text for text in said)
+    shown = io.StringIO()
+    console = SafeConsole(file=shown, force_terminal=True, width=200)
+    console.print(rich_table(Table(label, [Column(label)], [[Cell(label)]])))
     console.print(f"Labels      {label}", markup=False)
-    said.append(console.file.getvalue())  # type: ignore[attr-defined]
-    for text in said:
-        assert visible(label) in text
-        assert not set(text.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[3m", "")) & set(ACTING)
+    own = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())  # the colours of the console itself
+    assert not set("".join([*said, own])) & set(ACTING)
+    assert own.count(label[:4]) == 4

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, predict, report, run
+from finetune.cli import (
+    cell,
+    check,
+    compare,
+    curve,
+    diagnose,
+    environment,
+    inspection,
+    library,
+    predict,
+    report,
+    run,
+    work,
+)
 from finetune.cli.process import handle_signals, prepare_process
 
 app = typer.Typer(
@@ -31,6 +44,7 @@ app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
 app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
 app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("work", epilog=work.EXAMPLES)(work.work)
 app.command("cell", epilog=cell.EXAMPLES)(cell.cell)
 app.command("env", epilog=environment.EXAMPLES)(environment.env)
 

@@ -67,8 +67,8 @@ def parse_yaml(text: str, origin: str) -> Any:
     Raises:
         RecipeError: It is not YAML, or repeats a key.
     """
-    loader = _StrictLoader(text)
     try:
+        loader = _StrictLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -84,8 +84,6 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise
     except Exception as error:  # what PyYAML's own constructors let through
         raise RecipeError(f"not valid YAML: {type(error).__name__}: {_one_line(error)}.", where=origin) from error
-    finally:
-        loader.dispose()
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, float]) -> float:

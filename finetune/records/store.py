@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from finetune.atomic import is_leftover, write_text
-from finetune.errors import Change, OutputError, VersionError, first_line
+from finetune.errors import Change, InUseError, OutputError, VersionError, first_line
 from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
@@ -130,7 +130,8 @@ def lock_folder(path: Path, as_new: bool = False) -> Iterator[None]:
         as_new: It must not exist yet: of several processes that want it one gets it.
 
     Raises:
-        OutputError: Another process has locked it, or it cannot be created.
+        InUseError: Another process has locked it.
+        OutputError: It cannot be created.
         FileExistsError: It is not new.
     """
     from filelock import FileLock, Timeout  # takes a tenth of what `finetune --help` takes
@@ -143,7 +144,7 @@ def lock_folder(path: Path, as_new: bool = False) -> Iterator[None]:
         path.mkdir(exist_ok=not as_new)
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise _refused(path, "another process is running there.") from error
+        raise InUseError("another process is running there.", argument="output", found=str(path)) from error
     except OSError as error:
         if as_new and isinstance(error, FileExistsError):
             raise
@@ -157,6 +158,15 @@ def lock_folder(path: Path, as_new: bool = False) -> Iterator[None]:
         lock.release()
         if is_unused:
             _remove(path, created)  # Windows removes no file that is open
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether another process holds the folder's lock now."""
+    try:
+        with lock_folder(path) if path.is_dir() else contextlib.nullcontext():
+            return False
+    except InUseError:
+        return True
 
 
 def _remove(path: Path, created: Sequence[Path]) -> None:

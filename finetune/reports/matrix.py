@@ -124,6 +124,8 @@ def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
         return f"{title}: failed: {state.message}"
     if state.last_event == "finished":
         return f"{title}: finished ({footer(progress)})"
+    if state.last_event == "busy":
+        return f"{title}: another process is running it"
     return f"{title}: {state.last_event}"
 
 

@@ -161,7 +161,7 @@ def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: L
         members = [run for run in experiment.runs if run.entry.key in keys]
         _tell_lost_models(experiment, jobs, members, listener)
         manifest = folder.read().with_jobs([job.entry for job in planned])
-        write_jobs(folder, [*experiment.runs, *jobs])
+        write_jobs(folder, [*experiment.runs, *jobs], keep)
         done = run_all(experiment, manifest, [*members, *jobs], keep, listener, others=experiment.runs)
     except FinetuneError as error:
         return [f"{asked}: {error.for_command_line()} {WITHOUT}"]

@@ -6,10 +6,10 @@ import gc
 import os
 import signal
 import sys
-import threading
-import time
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
+
+from finetune.training.distributed import end_with
 
 READY = "ready"  # sent once: from here on interruptions are handled
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM)
@@ -31,7 +31,7 @@ def main(descriptor: int) -> None:
 
 
 def _serve(connection: Connection, setup: dict[str, Any]) -> None:
-    _end_with(setup["parent"])
+    end_with(setup["parent"])
     sys.path[:] = setup["path"]
     _load_libraries(setup["threads"])
     from finetune.experiments.executors.execution import Preparations, execute
@@ -67,17 +67,6 @@ def _load_libraries(threads: int) -> None:
     # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.
     gc.collect()
     gc.freeze()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, whatever it is doing: a killed experiment leaves nothing behind."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
