@@ -12,7 +12,7 @@ from typing import Any
 import transformers
 
 from finetune.data.split_file import write_split
-from finetune.errors import Change, FinetuneError, OutputError
+from finetune.errors import Change, FinetuneError, OutputError, RunFailed
 from finetune.kernels import install_kernels
 from finetune.models.outputs import Outputs
 from finetune.records.facts import EarlyStop
@@ -156,7 +156,7 @@ def _failure_recorded(
     except BaseException as error:
         failure = explain(error, prepared.recipe, folder.path)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with contextlib.suppress(OSError):  # a full disk must not hide the reason
+        with contextlib.suppress(OSError, RunFailed):  # a full disk, or no folder, must not hide the reason
             record.write(status=status, error=_reason(failure))
         last()  # completing a checkpoint takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)

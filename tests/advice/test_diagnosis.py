@@ -1,5 +1,7 @@
 """The next command that a run advises: it can be typed as it stands, and is about what ran."""
 
+import shlex
+
 from finetune.advice.diagnosis import next_command
 from finetune.workflows.asking import Request
 from tests.analysis.making import Run, record_of
@@ -21,3 +23,8 @@ def test_settings_of_techniques_go_into_a_file_before_they_are_compared() -> Non
         command, why = advised(override, "training.epochs=5")
         assert command == "finetune cp strong mine.yaml"
         assert why.endswith("finetune compare tweets --set training.epochs=5 --presets none,mine.yaml")
+
+
+def test_the_next_command_can_be_pasted_whatever_a_preset_is_called() -> None:
+    typed = shlex.split(advised(preset="my preset;x.yaml")[0])
+    assert typed == ["finetune", "compare", "tweets", "--presets", "none,my preset;x.yaml"]

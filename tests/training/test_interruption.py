@@ -1,5 +1,6 @@
 """Kill and resume: whatever moment a run dies at, it ends as if it had not."""
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from finetune.errors import OutputError, RunFailed
 from finetune.records.store import RunFolder, read_record
 from finetune.training.checkpoints import MARKER, complete_checkpoint, newest_checkpoint
 from tests.cli.invoking import invoke
-from tests.interrupting import InterruptAt, killed, timeless
+from tests.interrupting import AtStep, InterruptAt, killed, timeless
 from tests.raising import refuses
 from tests.running import assert_same_weights, finetune, train
 
@@ -180,6 +181,15 @@ def test_checkpoints_that_a_kill_left_to_a_finished_run_go_at_the_next_look(
     assert (tmp_path / "run" / "checkpoints").is_dir()
     assert "finished already" in invoke(*arguments, "--resume").stderr
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("take_away", [shutil.rmtree, lambda path: path.rename(path.with_name("moved"))])
+def test_a_folder_that_is_deleted_or_renamed_meanwhile_is_said_and_not_made_again(
+    write_recipe: Write, tmp_path: Path, take_away: Callable[[Path], Any]
+) -> None:
+    with refuses(RunFailed, "was deleted or renamed while the run was in progress"):
+        train(write_recipe(), tmp_path / "run", callbacks=[AtStep(3, lambda: take_away(tmp_path / "run"))])
+    assert not (tmp_path / "run").exists()
 
 
 def test_incomplete_checkpoints_are_passed_over_and_removed(tmp_path: Path) -> None:
