@@ -19,9 +19,11 @@ def prepare_process() -> None:
 
 def handle_signals() -> None:
     """Take SIGTERM as Ctrl-C, once: launchers and clusters send several, and what is being saved must not be disturbed.
-    A second Ctrl-C still ends the saving."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    A second Ctrl-C still ends the saving. What a shell or nohup has started with one of them ignored goes on ignoring
+    it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, _: Any) -> NoReturn:

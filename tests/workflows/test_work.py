@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("work")
     data = write_csv(here / "reviews.csv", ["text", "label"], labelled_texts(64))
     model = save_tiny_model(here / "model")
-    recipe = {"model": {"id": str(model)}, "data": {"source": str(data)}, "training": {"epochs": 1}}
+    recipe = {"model": {"id": str(model)}, "data": {"source": str(data), "max_length": 32}, "training": {"epochs": 1}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("finetune.workflows.compare.publish_comparison", _no_report)
         with pytest.raises(InterruptedError):
