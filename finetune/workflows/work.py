@@ -97,8 +97,10 @@ def work(
         heard.job_changed(progress, state, measure)
 
     manifest = experiment.read()
+    # What a comparison ends with may read any of the models; its own command removes them afterwards.
+    keep = written.get("keep", "all") if manifest.final in (None, "best") else "all"
     try:
-        ended = run_jobs(experiment, manifest, runs, chosen, written.get("keep", "all"), on_change, is_helper=True)
+        ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
     finally:
         if last:
             heard.jobs_ended(last[0], measure)
