@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from finetune.workflows.report import report
     from finetune.workflows.run import run
     from finetune.workflows.sweep import sweep
+    from finetune.workflows.work import work
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "load": "inference.classifier",
     "report": "workflows.report",
     "cell": "workflows.cell",
+    "work": "workflows.work",
     "load_recipe": "recipe",
     "Recipe": "recipe",
     "RunRecord": "records.schema",
@@ -91,6 +93,7 @@ __all__ = [
     "run",
     "sweep",
     "use_technique",
+    "work",
 ]
 
 

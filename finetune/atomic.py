@@ -70,6 +70,11 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a process that died left this while it was replacing something."""
+    return path.name.startswith((PARTIAL, REPLACED))
+
+
 def sync_file(path: Path) -> None:
     """Wait until the content of a file is on the disk."""
     with path.open("rb+") as file:  # Windows syncs only what it may write

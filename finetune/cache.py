@@ -55,6 +55,14 @@ def _once(path: Path, key: str) -> Iterator[bool]:
     if path.exists():
         yield False
         return
+    _make_private(cache_folder())
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / f"{key}.lock"):
         yield not path.exists()
+
+
+def _make_private(folder: Path) -> None:
+    """Make the cache, for its user alone: what others put there would be read as texts and models of this one. A folder
+    that is there already stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)

@@ -11,9 +11,12 @@ import json
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+MOST_PROBLEMS = 40  # lines of a message
+LONGEST_LINE = 4000  # characters
 
 
 @dataclass(frozen=True)
@@ -197,11 +200,16 @@ class FinetuneError(Exception):
         super().__init__(self.problems)  # what unpickling calls again
 
     def __str__(self) -> str:
-        return "\n".join(problem.for_python() for problem in self.problems)
+        return self._lines(Problem.for_python)
 
     def for_command_line(self) -> str:
-        """A line for each problem, with what to type."""
-        return "\n".join(problem.for_command_line() for problem in self.problems)
+        """A line for each problem, with what to type; of very many the first, and how many more there are."""
+        return self._lines(Problem.for_command_line)
+
+    def _lines(self, write: Callable[[Problem], str]) -> str:
+        lines = [_cut(write(problem)) for problem in self.problems[:MOST_PROBLEMS]]
+        more = len(self.problems) - len(lines)
+        return "\n".join([*lines, *([f"and {more} more problems like these."] if more else [])])
 
 
 class RecipeError(FinetuneError):
@@ -220,6 +228,10 @@ class OutputError(FinetuneError):
     """The run folder is in use, or holds something that is not ours to overwrite."""
 
 
+class InUseError(OutputError):
+    """Another process is at work in a folder."""
+
+
 class VersionError(OutputError):
     """A record was written by a program that means something else by its fields."""
 
@@ -228,6 +240,11 @@ class RunFailed(FinetuneError):
     """Training started and could not finish: the run record keeps what was measured until then."""
 
     exit_code = 1
+
+
+def _cut(line: str) -> str:
+    """A value of a megabyte is not said in full."""
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} … ({len(line)} characters)"
 
 
 def first_line(error: BaseException) -> str:

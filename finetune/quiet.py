@@ -5,7 +5,16 @@ import os
 import sys
 import warnings
 
+from finetune.visible import visible
+
 LOUD = ("transformers", "datasets", "accelerate", "evaluate", "torch")
+
+
+class _Visible(logging.Formatter):
+    """Labels and texts in a message are shown, and do nothing to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def quieten_libraries() -> None:
@@ -15,7 +24,9 @@ def quieten_libraries() -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler; below, it says when it starts and stops
     if os.environ.get("RANK", "0") != "0":
         logging.disable(logging.WARNING)
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Visible("warning: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for library in LOUD:
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="torch")

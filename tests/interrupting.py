@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,17 @@ def killed(definition: str, *cases: Iterable[object]) -> None:
     for case in cases:
         done = finetune(*case, launcher=("-c", program))
         assert done.returncode == -signal.SIGKILL, f"{case}: nobody killed it: {done.stderr}"
+
+
+class AtStep(TrainerCallback):
+    """Does something at the end of a step."""
+
+    def __init__(self, step: int, act: Callable[[], Any]) -> None:
+        self.step, self.act = step, act
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            self.act()
 
 
 class InterruptAt(TrainerCallback):

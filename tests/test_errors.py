@@ -105,3 +105,12 @@ def test_a_suggestion_is_the_closest_name_or_all_of_them() -> None:
     assert suggest("epoch", ["epochs", "seeds"]) == " Did you mean epochs?"
     assert suggest("xyzzy", ["seeds", "epochs"]) == " Known: epochs, seeds."
     assert suggest("xyzzy", []) == ""
+
+
+def test_very_many_problems_and_very_long_ones_are_cut() -> None:
+    error = RecipeError([Problem("x" * 10**6), *(Problem(f"problem {number}") for number in range(1000))])
+    lines = error.for_command_line().splitlines()
+    assert len(lines) == 41
+    assert lines[-1] == "and 961 more problems like these."
+    assert lines[0].endswith(" … (1000000 characters)")
+    assert len(error.problems) == 1001

@@ -109,7 +109,7 @@ def next_command(record: RunRecord, recipe: str, preset: str | None, changed: Se
     if changed:
         variant = f"mine={preset or OWN}:{','.join(changed)}"
         return f"finetune compare {recipe} --variant {shlex.quote(variant)}", why
-    return f"finetune compare {recipe} --presets none,{preset or OWN}", why
+    return f"finetune compare {recipe} --presets {shlex.quote(f'none,{preset or OWN}')}", why
 
 
 def _majority_fraction(record: RunRecord) -> float | None:

@@ -26,6 +26,7 @@ _TERM = re.compile(
     r"(?:\s+(?P<joint>and|or)\s+|\s*$)"
 )
 EXAMPLE = "gap.accuracy > 0.15"
+LONGEST = 2000  # characters of an expression
 SHOWN_VARIANTS = 6  # in a message
 
 
@@ -82,6 +83,8 @@ def parse_quality_gate(text: str, fields: Fields) -> QualityGate:
     Raises:
         RecipeError: It is malformed, or names something that will not be in the report; suggests what is close.
     """
+    if len(text) > LONGEST:
+        raise _refused(Problem(f"has {len(text)} characters; at most {LONGEST} are read."), f"{text[:40]}…")
     gate: QualityGate = [[]]
     position = 0
     while True:

@@ -19,8 +19,9 @@ from finetune.cli import (
     report,
     run,
     sweep,
+    work,
 )
-from finetune.cli.process import prepare_process
+from finetune.cli.process import handle_signals, prepare_process
 
 app = typer.Typer(
     name="finetune",
@@ -45,6 +46,7 @@ app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
 app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
 app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("work", epilog=work.EXAMPLES)(work.work)
 app.command("cell", epilog=cell.EXAMPLES)(cell.cell)
 app.command("env", epilog=environment.EXAMPLES)(environment.env)
 
@@ -67,4 +69,5 @@ def _root(
 
 def main() -> None:
     """Entry point of `finetune` and `python -m finetune`."""
+    handle_signals()
     app(args=sys.argv[1:], prog_name="finetune")

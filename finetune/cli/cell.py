@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from finetune.cli.compare import GO_ON
-from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors
+from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors, say
 
 EXAMPLES = "Example:  finetune cell runs/compare-tweets 3f9a01bc"
 
@@ -27,8 +27,8 @@ def cell(
 
     entry, record = workflow.run_cell(folder, key, technique=technique, listener=choose_listener(quiet))
     if as_json:
-        typer.echo(record.model_dump_json(indent=2))
+        say(record.model_dump_json(indent=2))
         return
     from finetune.reports.matrix import job_title
 
-    typer.echo(f"{job_title(entry)}: {record.status}")
+    say(f"{job_title(entry)}: {record.status}")

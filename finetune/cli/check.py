@@ -15,6 +15,7 @@ from finetune.cli.options import (
     SetOption,
     SkipOption,
     reports_errors,
+    say,
 )
 
 EXAMPLES = (
@@ -79,7 +80,7 @@ def check(
     from finetune.reports.encoders import render_encoders
     from finetune.reports.findings import render_check
 
-    typer.echo(result.to_json() if as_json else render_check(result.facts))
+    say(result.to_json() if as_json else render_check(result.facts))
     if result.encoders is not None and not as_json:
-        typer.echo(f"\n{render_encoders(result.encoders)}")
+        say(f"\n{render_encoders(result.encoders)}")
     result.raise_failures()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.options import JsonOption, reports_errors, say
 
 EXAMPLES = (
     "Examples:  finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 "
@@ -79,5 +79,5 @@ def diagnose(
     )
     from finetune.reports.diagnosis import render_diagnosis
 
-    typer.echo(result.to_json() if as_json else render_diagnosis(result.diagnosis, every_detail))
+    say(result.to_json() if as_json else render_diagnosis(result.diagnosis, every_detail))
     result.raise_failures()

@@ -3,9 +3,7 @@
 import importlib.util
 import json
 
-import typer
-
-from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.options import JsonOption, reports_errors, say
 
 EXAMPLES = "Example:  finetune env --json"
 
@@ -25,9 +23,9 @@ def env(as_json: JsonOption = False) -> None:
         },
     }
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        say(json.dumps(facts, indent=2))
         return
     for title, values in facts.items():
-        typer.echo(title)
+        say(title)
         for key, value in values.items():
-            typer.echo(f"  {key:<14} {'-' if value is None else value}")
+            say(f"  {key:<14} {'-' if value is None else value}")

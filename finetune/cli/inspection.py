@@ -14,6 +14,7 @@ from finetune.cli.options import (
     SetOption,
     TechniqueOption,
     reports_errors,
+    say,
     use_techniques,
 )
 from finetune.errors import RecipeError
@@ -51,7 +52,7 @@ def show(
     plan = describe_recipe(recipe, preset, model, data, overrides or ())
     from finetune.reports.plan import render_plan
 
-    typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan))
+    say(json.dumps(plan, indent=2) if as_json else render_plan(plan))
 
 
 def _show_technique(name: str | None, as_json: bool) -> None:
@@ -59,7 +60,7 @@ def _show_technique(name: str | None, as_json: bool) -> None:
     from finetune.workflows.inspection import describe_technique
 
     [(name, described)] = describe_technique(name, describe_techniques()).items()
-    typer.echo(json.dumps({name: described}, indent=2) if as_json else render_card(name))
+    say(json.dumps({name: described}, indent=2) if as_json else render_card(name))
 
 
 @reports_errors()
@@ -73,14 +74,14 @@ def diff(
 
     found = differing_values(first, second)
     if as_json:
-        typer.echo(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
+        say(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
         return
     if not found:
-        typer.echo(f"{first} and {second} are the same")
+        say(f"{first} and {second} are the same")
         return
     width = max(len(key) for key in found)
     for key, (a, b) in found.items():
-        typer.echo(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
+        say(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
 
 
 def _shown(value: Any) -> str:
@@ -102,4 +103,4 @@ def validate(
 
     resolved = resolve(recipe, preset, model, data, overrides or ())
     with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
-    typer.echo(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")
+    say(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")

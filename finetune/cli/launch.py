@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import finetune
+from finetune.training.distributed import LAUNCHER
 
 if TYPE_CHECKING:
     from finetune.workflows.asking import Request
@@ -38,7 +42,16 @@ def launch_processes(processes: int, request: Request, asked: dict[str, Any]) ->
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     if processes > 1:
         command.append("--multi_gpu")  # accelerate's word for "use torch.distributed", with or without GPUs
-    os.execv(sys.executable, [*command, "--module", "finetune", *_without_launch(sys.argv[1:])])
+    os.execve(sys.executable, [*command, "--module", "finetune", *_without_launch(sys.argv[1:])], _environment())
+
+
+def _environment() -> dict[str, str]:
+    """In which `-m` imports nothing of the current folder: a file there that is called torch.py would be run by every
+    process. This package is found where it is. The processes end when the launcher is gone."""
+    package = str(Path(finetune.__file__).parent.parent)
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    launcher = {LAUNCHER: str(os.getpid())}  # the number stays when the program is replaced
+    return {**os.environ, **launcher, "PYTHONSAFEPATH": "1", "PYTHONPATH": path}
 
 
 def _without_launch(arguments: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.options import JsonOption, TechniqueOption, reports_errors, use_techniques
+from finetune.cli.options import JsonOption, TechniqueOption, reports_errors, say, use_techniques
 from finetune.errors import FinetuneError, suggest
 from finetune.recipe import library
 
@@ -35,17 +35,17 @@ def ls(
     if kind == "techniques" and not as_json:
         from finetune.reports.techniques import render_list
 
-        typer.echo(render_list())
+        say(render_list())
         return
     listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
     if as_json:
-        typer.echo(json.dumps(listed, indent=2))
+        say(json.dumps(listed, indent=2))
         return
     width = max(len(name) for entries in listed.values() for name in entries)
     for title, entries in listed.items():
-        typer.echo(title.upper())
+        say(title.upper())
         for name, about in entries.items():
-            typer.echo(f"  {name:<{width}}  {about if isinstance(about, str) else about['summary']}")
+            say(f"  {name:<{width}}  {about if isinstance(about, str) else about['summary']}")
 
 
 def _describe(kind: str) -> dict[str, Any]:
@@ -69,4 +69,4 @@ def cp(
     source = library.find_preset(name) if preset else library.find_recipe(name)
     copied = library.copy_to(source, destination, force)
     option = f"--preset {copied}" if preset else f"{copied} --preset strong"
-    typer.echo(f"copied to {copied}. Edit it, then type: finetune run {option}")
+    say(f"copied to {copied}. Edit it, then type: finetune run {option}")

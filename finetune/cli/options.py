@@ -11,10 +11,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from finetune.cli.process import Terminated
 from finetune.errors import FinetuneError
 from finetune.recipe import library
+from finetune.visible import visible
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
 # Errors of the file system that a user can correct: a full disk or quota, a limit, no permission, a name in the way.
 NOT_OURS = (
     errno.ENOSPC,
@@ -90,10 +93,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 
 
 def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
-    """Print what the user can correct without a traceback, and exit with its code; Ctrl-C exits with 130.
+    """Print what the user can correct without a traceback, and exit with its code; 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
-        interrupted: What to say after Ctrl-C about going on.
+        interrupted: What to say after Ctrl-C or SIGTERM about going on.
     """
 
     def decorate(command: Command) -> Command:
@@ -114,10 +117,11 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
                 where = f"{error.filename}: " if error.filename else ""
                 notice(f"error: {where}{error.strerror}.")
                 raise typer.Exit(FinetuneError.exit_code) from error
-            except KeyboardInterrupt:
-                for text in filter(None, (interrupted, "interrupted")):
+            except KeyboardInterrupt as interrupt:
+                is_terminated = isinstance(interrupt, Terminated)
+                for text in filter(None, (interrupted, "terminated" if is_terminated else "interrupted")):
                     notice(text)
-                raise typer.Exit(INTERRUPTED) from None
+                raise typer.Exit(TERMINATED if is_terminated else INTERRUPTED) from None
 
         return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
 
@@ -136,4 +140,9 @@ def use_techniques(references: list[str] | None) -> None:
 def notice(text: str) -> None:
     """One line on stderr, from the main process only."""
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(text, err=True)
+        typer.echo(visible(text), err=True)
+
+
+def say(text: str) -> None:
+    """A result on stdout."""
+    typer.echo(visible(text))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.options import QuietOption, SetOption, reports_errors
+from finetune.cli.options import QuietOption, SetOption, reports_errors, say
 from finetune.errors import RecipeError
 
 EXAMPLES = (
@@ -50,7 +50,7 @@ def predict(
         from finetune.workflows.predict import predict_texts
 
         columns = predict_texts(model, texts, probabilities=probabilities, batch_size=batch_size, listener=listener)
-        typer.echo(render_predictions(texts, columns))
+        say(render_predictions(texts, columns))
         return
     from finetune.reports.predictions import render_written
     from finetune.workflows.predict import predict as workflow
@@ -64,4 +64,4 @@ def predict(
         batch_size=batch_size,
         listener=listener,
     )
-    typer.echo(render_written(result.path, result.rows, result.seconds))
+    say(render_written(result.path, result.rows, result.seconds))

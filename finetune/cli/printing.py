@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-import typer
+from finetune.cli.options import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 def console(piped_width: int) -> Console:
     """Of the terminal's width; piped output has none of its own, and 80 columns would break the tables."""
-    from rich.console import Console
+    from finetune.reports.rich_table import SafeConsole
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else piped_width)
+    return SafeConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else piped_width)
 
 
 def print_report(result: CompareResult, as_json: bool) -> None:
     """The tables and summaries of a comparison, or report.json."""
     if as_json:
-        typer.echo(result.report.model_dump_json(indent=2))
+        say(result.report.model_dump_json(indent=2))
         return
     from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table, finals_table
 
@@ -39,33 +39,33 @@ def print_report(result: CompareResult, as_json: bool) -> None:
         out.print(comparison_summary(group), markup=False)
         if (finals := finals_table(group)) is not None:
             out.print(finals)
-    typer.echo(f"Report      {result.paths[1]}   (also report.md and report.json)")
+    say(f"Report      {result.paths[1]}   (also report.md and report.json)")
 
 
 def print_curve(result: CurveResult, as_json: bool) -> None:
     """Table and summary of a curve, or curve.json."""
     if as_json:
-        typer.echo(result.report.model_dump_json(indent=2))
+        say(result.report.model_dump_json(indent=2))
         return
     from finetune.reports.curve import curve_summary, curve_table
 
     out = console(140)
     out.print(curve_table(result.report))
     out.print(curve_summary(result.report), markup=False)
-    typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
+    say(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
 
 
 def print_sweep(result: SweepResult, as_json: bool) -> None:
     """Table and summary of a sweep, or sweep.json."""
     if as_json:
-        typer.echo(result.report.model_dump_json(indent=2))
+        say(result.report.model_dump_json(indent=2))
         return
     from finetune.reports.sweep import sweep_summary, sweep_table
 
     out = console(140)
     out.print(sweep_table(result.report))
     out.print(sweep_summary(result.report), markup=False)
-    typer.echo(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
+    say(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
@@ -75,10 +75,10 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
 
     described = experiment.describe()
     if as_json:
-        typer.echo(json.dumps(described, indent=2))
+        say(json.dumps(described, indent=2))
         return
     console(100).print(describe_matrix(described["cells"]))
-    typer.echo(
+    say(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
         f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
         "starting workers)\n"
@@ -97,7 +97,7 @@ def print_runs(result: RunResult, as_json: bool, request: Request, preset: str |
         preset: As it was asked for.
     """
     if as_json:
-        typer.echo(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2))
+        say(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2))
         return
     from finetune.advice.diagnosis import next_command
     from finetune.reports.terminal import run_summary, run_table, seeds_table

@@ -22,6 +22,7 @@ from finetune.cli.options import (
     SkipOption,
     TechniqueOption,
     reports_errors,
+    say,
 )
 from finetune.cli.printing import print_runs
 
@@ -96,4 +97,4 @@ def _print_plan(request: Request, asked: dict[str, Any], as_json: bool) -> None:
 
     plan = plan_run(request, **asked)
     if plan is not None:
-        typer.echo(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
+        say(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")

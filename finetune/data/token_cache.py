@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,11 @@ from numpy.typing import NDArray
 from finetune.cache import cache_folder, cached_file
 
 logger = logging.getLogger(__name__)
+
+MAGIC = b"finetune arrays 2\n"
+NUMBERS = "biuf"  # kinds of numpy: never objects, which would be addresses in memory
+ALIGNMENT = 64  # bytes
+_START = struct.Struct(f"<{len(MAGIC)}sII")  # magic, length and checksum of the header
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -33,7 +40,7 @@ def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         path = cached_file(kind, key, ".arrays", lambda partial: _write(partial, make()))
         try:
             return _read(path)
-        except ValueError:
+        except Exception:  # whatever a file of others makes of it
             path.unlink(missing_ok=True)
             return _read(cached_file(kind, key, ".arrays", lambda partial: _write(partial, make())))
     except (OSError, ValueError) as error:
@@ -47,33 +54,44 @@ def _warn_once(reason: str) -> None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    """Names, checksums, then the arrays, each as numpy's own format has it."""
-    checks = [zlib.crc32(array.data) for array in arrays.values()]
+    """A start of fixed size, then names, kinds, lengths and checksums as JSON, then the numbers of each array."""
+    described = [[name, array.dtype.str, len(array), zlib.crc32(array.data)] for name, array in arrays.items()]
+    header = json.dumps(described).encode()
     with path.open("wb") as file:
-        for array in (np.array(list(arrays)), np.array(checks, dtype=np.uint32), *arrays.values()):
-            np.lib.format.write_array(file, array, allow_pickle=False)
+        file.write(_START.pack(MAGIC, len(header), zlib.crc32(header)) + header)
+        for array in arrays.values():
+            file.write(bytes(-file.tell() % ALIGNMENT))
+            file.write(array.data)
 
 
 def _read(path: Path) -> Arrays:
-    """
+    """The file is data from outside: nothing of it is used before it fits its checksum, and only numbers are mapped.
+
     Raises:
-        ValueError: The file is not what was written.
+        ValueError: It is not what was written.
     """
+    size = path.stat().st_size
     with path.open("rb") as file:
-        names = np.lib.format.read_array(file, allow_pickle=False)
-        checks = np.lib.format.read_array(file, allow_pickle=False)
-        arrays = {str(name): _mapped(path, file) for name in names}
-    if [zlib.crc32(array.data) for array in arrays.values()] != checks.tolist():
+        start = file.read(_START.size)
+        if len(start) < _START.size:
+            raise ValueError("damaged")
+        magic, length, checksum = _START.unpack(start)
+        header = file.read(length) if magic == MAGIC and length <= size else b""
+    if not header or zlib.crc32(header) != checksum:
+        raise ValueError("damaged")
+    arrays: dict[str, NDArray[Any]] = {}
+    end = _START.size + length
+    for name, kind, count, content in json.loads(header):
+        dtype = np.dtype(kind)
+        begin = end + -end % ALIGNMENT
+        end = begin + count * dtype.itemsize
+        if dtype.kind not in NUMBERS or not count >= 0 or end > size:
+            raise ValueError("damaged")
+        # There is nothing to map of an empty array.
+        array = np.memmap(path, dtype, "r", begin, (count,)) if count else np.empty(0, dtype)
+        if zlib.crc32(array.data) != content:
+            raise ValueError("damaged")
+        arrays[name] = array
+    if end != size:
         raise ValueError("damaged")
     return arrays
-
-
-def _mapped(path: Path, file: BinaryIO) -> NDArray[Any]:
-    """The array at the present place of the file, which is moved behind it."""
-    np.lib.format.read_magic(file)
-    shape, _, kind = np.lib.format.read_array_header_1_0(file)
-    if shape == (0,):  # there is nothing to map
-        return np.empty(0, dtype=kind)
-    array = np.memmap(path, dtype=kind, mode="r", offset=file.tell(), shape=shape)
-    file.seek(array.nbytes, 1)
-    return array

@@ -11,12 +11,12 @@ from finetune.data.rows import Data
 from finetune.errors import Change, OutputError, Problem, RecipeError, suggest
 from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.keys import job_key
-from finetune.experiments.planning import slug
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.recipe import Recipe, with_rate
 from finetune.records.comparison import FEWEST_MEMBERS, ComparisonFolder, FinalName, JobEntry
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.records.schema import FinishedRecord
+from finetune.records.store import slug
 
 NAMES: tuple[FinalName, ...] = get_args(FinalName)
 # What each asks for. auto: no refit, for it has trained on the rows that would have to choose it.

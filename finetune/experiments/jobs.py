@@ -54,7 +54,7 @@ class Event:
     """What an executor tells about a task.
 
     Attributes:
-        kind: started, step, evaluated, finished, failed or interrupted.
+        kind: started, step, evaluated, finished, failed or interrupted; busy: another process is running it.
         key: Of the task.
         step: Optimizer steps done.
         steps: Optimizer steps of the run.

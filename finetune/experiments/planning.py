@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from finetune.atomic import write_text
 from finetune.data.loader import Loader
 from finetune.data.rows import Data
-from finetune.errors import Problem, RecipeError
-from finetune.experiments.jobs import Job
+from finetune.errors import Change, OutputError, Problem, RecipeError, first_line
+from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.keys import code_digest, run_key
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, resolve
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
+from finetune.records.store import slug
 from finetune.training.budgets import plan_budget
 from finetune.training.facts import declared_cost
 from finetune.training.prepare import check_run
@@ -60,11 +62,6 @@ def _problems(variant: Variant, recipe: Recipe, data: Data) -> list[Problem]:
     return []
 
 
-def slug(name: str) -> str:
-    """A name as a part of a folder's."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "preset"
-
-
 def make_manifest(
     kind: Kind,
     command: str,
@@ -100,13 +97,53 @@ def make_manifest(
     )
 
 
-def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job]) -> None:
-    """Write down every job with its whole recipe, so that `finetune cell` can run one of them alone."""
+def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job], keep: str) -> None:
+    """Write down every job with its whole recipe, so that `finetune work` and `finetune cell` can run them.
+
+    Args:
+        folder: Of the experiment.
+        jobs: Of it.
+        keep: Which models stay: as of `run_jobs`.
+    """
     content = {
+        "keep": keep,
         "directory": str(Path.cwd()),  # relative paths of recipes start there
         "jobs": [{**job.entry.model_dump(exclude={"error"}), "recipe": job.recipe.to_dict()} for job in jobs],
     }
-    write_text(folder.jobs_path, json.dumps(content, ensure_ascii=False, indent=1))
+    write_text(folder.jobs_path, with_checksum(json.dumps(content, ensure_ascii=False, indent=1)))
+
+
+def read_jobs(folder: ComparisonFolder) -> dict[str, Any]:
+    """What `write_jobs` has written: "jobs", each with its recipe, "directory" and "keep".
+
+    Raises:
+        OutputError: There is no such file, or it is damaged.
+    """
+    path = folder.jobs_path
+    try:
+        content: dict[str, Any] = read_checked(path.read_text(encoding="utf-8"))
+        if not isinstance(content["jobs"], list):
+            raise TypeError("'jobs' is no list")
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",
+        ) from error
+    except Exception as error:  # whatever JSON of others makes of it
+        again = Change(text="Type the experiment's command again: it writes it anew.")
+        raise OutputError(f"{path}: cannot be read: {first_line(error)}.", again) from error
+    return content
+
+
+def job_of(written: dict[str, Any], path: Path) -> Job:
+    """One of those jobs.
+
+    Raises:
+        RecipeError: It is of a kind, or has a recipe, that this version does not know.
+    """
+    entry = JobEntry.model_validate({key: value for key, value in written.items() if key != "recipe"})
+    if entry.kind not in KINDS:
+        raise RecipeError(f"{path}: a job of kind '{entry.kind}' is unknown to this version of finetune.")
+    return Job(entry, resolve(written["recipe"]).recipe)
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:

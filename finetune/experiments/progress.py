@@ -34,7 +34,7 @@ class JobState:
         message: Why it failed.
         damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
             again from nothing.
-        last_event: What happened last: started, step, evaluated, finished, failed or interrupted.
+        last_event: What happened last: the kind of an event.
     """
 
     job: Job
@@ -76,6 +76,8 @@ class JobState:
             self.message = event.message
         if event.kind == "interrupted":
             self.status = "interrupted"
+        if event.kind == "busy":
+            self.status = "waiting"
 
 
 @dataclass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from finetune.analysis.choice import validation_order
-from finetune.errors import OutputError
+from finetune.errors import InUseError, OutputError
 from finetune.experiments.executors import Executor
 from finetune.experiments.jobs import KINDS, Event, Job, Task, task_of
 from finetune.experiments.nesting import inside_experiment
@@ -16,10 +17,16 @@ from finetune.experiments.progress import JobState, Progress, look_up
 from finetune.experiments.scheduler import Outcome, Scheduler
 from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest
 from finetune.records.schema import FinishedRecord
-from finetune.records.store import RunFolder
+from finetune.records.store import LOCK, RunFolder, is_in_use
 
 Keep = Literal["all", "best", "none"]
-OUTCOMES: dict[str, Outcome] = {"finished": "finished", "failed": "failed", "interrupted": "interrupted"}
+OUTCOMES: dict[str, Outcome] = {
+    "finished": "finished",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "busy": "busy",
+}
+BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
 
 
 def run_jobs(
@@ -30,11 +37,13 @@ def run_jobs(
     keep: Keep,
     on_change: Callable[[Progress, JobState], None],
     others: Sequence[Job] = (),
+    is_helper: bool = False,
 ) -> Manifest:
-    """Run what is missing. A job that fails is written down and stops no other.
+    """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
+    waited for, and taken over if that process dies.
 
     Args:
-        folder: Where everything goes; the caller holds its lock.
+        folder: Where everything goes; the caller holds its lock, unless it is a helper.
         manifest: Lists the jobs; written before the first one starts, and after every failure.
         jobs: Replicate by replicate.
         executor: Runs them.
@@ -42,6 +51,7 @@ def run_jobs(
         on_change: Told about every event.
         others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
             as one has not, and reads the models of its inputs, these stay.
+        is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -49,10 +59,14 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others)
-    folder.write(running.manifest)
-    running.clear_damaged()
-    if running.scheduler.left():
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper)
+    running.write_manifest()
+    running.tidy_up()
+    is_first = bool(running.scheduler.left())
+    while is_first or running.scheduler.busy():
+        if not is_first:
+            time.sleep(BETWEEN_LOOKS)
+        is_first = False
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
     if others:
@@ -72,7 +86,9 @@ class _Running:
         keep: Keep,
         on_change: Callable[[Progress, JobState], None],
         others: Sequence[Job],
+        is_helper: bool,
     ) -> None:
+        self._is_helper = is_helper
         self._folder = folder
         self._keep = keep
         self._on_change = on_change
@@ -96,16 +112,54 @@ class _Running:
             if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
                 self._states[key] = state.restarted()
 
-    def clear_damaged(self) -> None:
-        """Remove what an earlier command left of jobs that start again from nothing."""
+    def tidy_up(self) -> None:
+        """Remove what an earlier command left: of jobs that start again from nothing all, of finished ones what a kill
+        kept them from removing."""
         for state in self._states.values():
-            if state.damaged:
-                shutil.rmtree(self._folder.run(state.job.entry).path)
+            run = self._folder.run(state.job.entry)
+            if state.kept:
+                run.remove_checkpoints()
+            elif state.damaged:
+                self._remove(run, state)
+
+    def _remove(self, run: RunFolder, state: JobState) -> None:
+        """Unless another process has begun to do the same."""
+        with contextlib.suppress(InUseError), run.locked():
+            if look_up(self._folder, state.job).damaged or not run.model.is_dir():
+                for path in run.path.iterdir():
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    elif path.name != LOCK:
+                        path.unlink()
+
+    def write_manifest(self) -> None:
+        """Where this command is in charge of it."""
+        if not self._is_helper:
+            self._folder.write(self.manifest)
 
     def next(self) -> Task | None:
         """See `TaskSource.next`."""
         key = self.scheduler.next()
+        if key is None:
+            self._look_at_busy()
+            key = self.scheduler.next()
         return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
+
+    def _look_at_busy(self) -> None:
+        """What became of the jobs that other processes were running."""
+        for key in self.scheduler.busy():
+            state = self._states[key]
+            run = self._folder.run(state.job.entry)
+            if is_in_use(run.path):
+                continue
+            now = look_up(self._folder, state.job)
+            record = None if now.damaged else run.read()
+            if now.status == "finished":
+                self.on_event(Event("finished", key))
+            elif record is not None and record.status == "failed":
+                self.on_event(Event("failed", key, message=record.error or "it failed in another process"))
+            else:
+                self.scheduler.retry(key)
 
     def on_event(self, event: Event) -> None:
         """Take in what the executor tells."""
@@ -118,7 +172,7 @@ class _Running:
             for key, message in lost.items():
                 self._states[key].update(Event("failed", key, message=message))
             self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
-            self._folder.write(self.manifest)
+            self.write_manifest()
         if event.kind == "finished":
             self._remove_models(state.job.entry.variant)
         self._on_change(self._progress, state)
@@ -129,6 +183,8 @@ class _Running:
             self._remove_models(variant)
 
     def _remove_models(self, variant: str) -> None:
+        if self._keep == "all":
+            return
         entries = [state.job.entry for _, state in self._all() if state.job.entry.variant == variant]
         needed = _needed_models([state for _, state in self._all()])
         records = {entry.key: record for entry in entries if (record := self._finished_record(entry)) is not None}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["finished", "failed", "interrupted"]
-Status = Literal["waiting", "running", "finished", "failed", "interrupted", "blocked"]
+Outcome = Literal["finished", "failed", "interrupted", "busy"]
+Status = Literal["waiting", "running", "finished", "failed", "interrupted", "busy", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,20 @@ class Scheduler:
         self._status[key] = outcome
         return self._block()
 
+    def busy(self) -> list[str]:
+        """Jobs that another process is running, in running order."""
+        return [job.key for job in self._jobs if self._status[job.key] == "busy"]
+
+    def retry(self, key: str) -> None:
+        """Let a busy job start again: the other process is gone."""
+        self._status[key] = "waiting"
+
     def status(self, key: str) -> Status:
         return self._status[key]
 
     def left(self) -> list[str]:
         """Jobs that have neither ended nor been given up, in running order."""
-        return [job.key for job in self._jobs if self._status[job.key] in ("waiting", "running")]
+        return [job.key for job in self._jobs if self._status[job.key] in ("waiting", "running", "busy")]
 
     def _block(self) -> list[str]:
         blocked: list[str] = []

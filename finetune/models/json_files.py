@@ -29,5 +29,5 @@ def read_json(section: ModelSection, location: str, name: str) -> Any:
     )
     try:
         return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

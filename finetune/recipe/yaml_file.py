@@ -1,5 +1,6 @@
 """YAML as people mean it: `2e-5` is a number, `no` and `None` are words, and a key given twice is an error."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import yaml
 
 from finetune.errors import RecipeError
+
+MOST_KEYS = 1000  # of the file and of a section: naming what is near to each unknown one would take minutes
+MOST_VALUES = 1_000_000  # of a document: a few lines of aliases of aliases would fill the memory
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -64,14 +68,33 @@ def parse_yaml(text: str, origin: str) -> Any:
         RecipeError: It is not YAML, or repeats a key.
     """
     try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # what PyYAML's own constructors let through
-        raise RecipeError(f"not valid YAML: {type(error).__name__}: {_one_line(error)}.", where=origin) from error
+        loader = _StrictLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded_size(node, {}) > MOST_VALUES:
+            raise RecipeError(f"holds, with its *aliases written out, more than {MOST_VALUES:,} values.", where=origin)
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(error, "problem", None) or _one_line(error)
         raise RecipeError(f"not valid YAML: {what}.", where=f"{origin}{line}") from error
+    except RecipeError:
+        raise
+    except Exception as error:  # what PyYAML's own constructors let through
+        raise RecipeError(f"not valid YAML: {type(error).__name__}: {_one_line(error)}.", where=origin) from error
+
+
+def _expanded_size(node: yaml.Node, known: dict[int, float]) -> float:
+    """Nodes below this one with every alias written out; infinite where one is inside of what it stands for."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = node.value if isinstance(node, yaml.SequenceNode) else [each for pair in node.value for each in pair]
+        known[id(node)] = 1 + sum(_expanded_size(each, known) for each in inner)
+    return known[id(node)]
 
 
 def _one_line(error: Exception) -> str:
@@ -93,4 +116,7 @@ def read_yaml(path: Path, origin: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise RecipeError(f"expected 'key: value' lines, found a {type(content).__name__}.", where=origin)
+    for name, section in {"the file": content, **content}.items():
+        if isinstance(section, dict) and len(section) > MOST_KEYS:
+            raise RecipeError(f"{name} has {len(section):,} keys, and no section has that many.", where=origin)
     return content

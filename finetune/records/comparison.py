@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from finetune.atomic import write_text
-from finetune.errors import OutputError
+from finetune.errors import OutputError, first_line
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.frozen import Frozen
 from finetune.records.store import RunFolder, lock_folder
 
@@ -124,7 +125,7 @@ class ComparisonFolder:
 
     def write(self, manifest: Manifest) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.manifest_path, manifest.model_dump_json(indent=2) + "\n")
+        write_text(self.manifest_path, with_checksum(manifest.model_dump_json(indent=2)))
 
     def read(self) -> Manifest:
         """Read the manifest.
@@ -134,14 +135,16 @@ class ComparisonFolder:
         """
         path = self.manifest_path
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
-            version = content.get("manifest_version")
+            text = path.read_text(encoding="utf-8")
+            version = json.loads(text).get("manifest_version")
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
-            return _as_now(Manifest.model_validate(content))
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+            return _as_now(Manifest.model_validate(read_checked(text)))
+        except OutputError:
+            raise
+        except Exception as error:  # whatever JSON of others makes of it
             raise OutputError(
-                f"{path}: is no readable manifest: {str(error).splitlines()[0]}. Delete it and run the "
+                f"{path}: is no readable manifest: {first_line(error)}. Delete it and run the "
                 "command again: finished runs are kept."
             ) from error
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.errors import OutputError
+from finetune.errors import OutputError, first_line
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
-# RuntimeError: an entry of which one bit is wrong seems to be encrypted, or packed in an unknown way. TypeError: .npy.
-DAMAGE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
@@ -45,8 +41,8 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except DAMAGE as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from error
+    except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
+        raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
     for name, rows in expected.items():
         if name not in arrays:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found nothing.")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from finetune.atomic import write_text
-from finetune.errors import Change, OutputError, VersionError
+from finetune.atomic import is_leftover, write_text
+from finetune.errors import Change, InUseError, OutputError, VersionError, first_line
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
 RECORD = "run.json"
 LOCK = ".lock"
+
+
+def slug(name: str) -> str:
+    """A name as a part of a folder's."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "unnamed"
 
 
 class RunFolder:
@@ -52,7 +57,7 @@ class RunFolder:
     def write(self, record: RunRecord) -> None:
         """Replace the record in one step: a kill leaves the old or the new one, never half of one."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.record_path, record.model_dump_json(indent=2) + "\n")
+        write_text(self.record_path, with_checksum(record.model_dump_json(indent=2)))
 
     def check_free(self) -> None:
         """Refuse a folder that holds anything.
@@ -76,6 +81,10 @@ class RunFolder:
             Change(text="choose another folder"),
         )
 
+    def remove_checkpoints(self) -> None:
+        """A finished run is not resumed; its checkpoints are three times the size of the model."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def check_no_file(self) -> None:
         """Refuse a path that cannot be a folder.
 
@@ -85,16 +94,12 @@ class RunFolder:
         check_no_file(self.path)
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever written there; a lock that a dead process left does not count."""
+        """Whether nothing was ever completed there; see `is_empty`."""
         return is_empty(self.path)
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Lock the folder for this process.
-
-        Raises:
-            OutputError: Another process has locked it, or it cannot be created.
-        """
-        return lock_folder(self.path)
+    def locked(self, as_new: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Lock the folder for this process; see `lock_folder`."""
+        return lock_folder(self.path, as_new)
 
 
 def check_no_file(path: Path) -> None:
@@ -110,46 +115,66 @@ def check_no_file(path: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether nothing was ever written there; a lock that a dead process left does not count."""
-    return not path.is_dir() or all(inside.name == LOCK for inside in path.iterdir())
+    """Whether nothing was ever completed there; a dead process may have left a lock, or a file half written."""
+    return not path.is_dir() or all(inside.name == LOCK or is_leftover(inside) for inside in path.iterdir())
 
 
 @contextlib.contextmanager
-def lock_folder(path: Path) -> Iterator[None]:
+def lock_folder(path: Path, as_new: bool = False) -> Iterator[None]:
     """Lock a folder for this process; created if need be, and removed again if nothing came of it.
 
     The system ends the lock of a process that dies, so a lock file that is left does not block.
 
+    Args:
+        path: Of the folder.
+        as_new: It must not exist yet: of several processes that want it one gets it.
+
     Raises:
-        OutputError: Another process has locked it, or it cannot be created.
+        InUseError: Another process has locked it.
+        OutputError: It cannot be created.
+        FileExistsError: It is not new.
     """
     from filelock import FileLock, Timeout  # takes a tenth of what `finetune --help` takes
 
-    is_new = not path.exists()
+    created = [each for each in (path, *path.parents) if not each.exists()]
+    had_lock = (path / LOCK).exists()
     lock = FileLock(path / LOCK)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(exist_ok=not as_new)
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise _refused(path, "another process is running there.") from error
+        raise InUseError("another process is running there.", argument="output", found=str(path)) from error
     except OSError as error:
+        if as_new and isinstance(error, FileExistsError):
+            raise
         raise _refused(path, f"cannot be written: {error.strerror}.") from error
     try:
         yield
     finally:
-        is_unused = is_new and is_empty(path)
+        is_unused = not had_lock and is_empty(path)
         if is_unused:
-            _remove(path)  # while it is locked: nobody else may have begun to use it
+            _remove(path, created)  # while it is locked: nobody else may have begun to use it
         lock.release()
         if is_unused:
-            _remove(path)  # Windows removes no file that is open
+            _remove(path, created)  # Windows removes no file that is open
 
 
-def _remove(path: Path) -> None:
-    """Remove a folder that holds nothing but its lock, if the system lets us."""
+def is_in_use(path: Path) -> bool:
+    """Whether another process holds the folder's lock now."""
+    try:
+        with lock_folder(path) if path.is_dir() else contextlib.nullcontext():
+            return False
+    except InUseError:
+        return True
+
+
+def _remove(path: Path, created: Sequence[Path]) -> None:
+    """Remove a lock, and the folders that were made for it and hold nothing else, if the system lets us."""
     with contextlib.suppress(OSError):
         (path / LOCK).unlink(missing_ok=True)
-        path.rmdir()
+        for folder in created:
+            folder.rmdir()
 
 
 def _refused(path: Path, why: str, *changes: Change) -> OutputError:
@@ -167,14 +192,17 @@ def read_record(path: Path) -> RunRecord:
         VersionError: It is of a version that this program does not read.
     """
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        version = content.get("schema_version")
+        text = path.read_text(encoding="utf-8")
+        version = json.loads(text).get("schema_version")
         if version != SCHEMA_VERSION:
             raise VersionError(
                 f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
                 "different versions cannot be compared."
             )
+        content = read_checked(text)
         kind = FinishedRecord if content.get("status") == "finished" else RunRecord
         return kind.model_validate(content)
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        raise OutputError(f"{path}: is no readable run record: {str(error).splitlines()[0]}") from error
+    except VersionError:
+        raise
+    except Exception as error:  # whatever JSON of others makes of it
+        raise OutputError(f"{path}: is no readable run record: {first_line(error)}") from error

@@ -6,7 +6,7 @@ import statistics
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +16,9 @@ from finetune.measurement.scores import Measure
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
 from finetune.records.comparison import JobEntry
 from finetune.reports.captions import sentence
-from finetune.reports.rich_table import add_names, add_numbers, plain_table
+from finetune.reports.rich_table import SafeConsole, add_names, add_numbers, plain_table
 from finetune.reports.terminal import live_scores
+from finetune.visible import visible
 
 if TYPE_CHECKING:
     from finetune.experiments.progress import JobState, Progress
@@ -33,7 +34,7 @@ class MatrixDisplay(Listener):
 
     def jobs_started(self, progress: Progress, measure: Measure) -> None:
         """The first run begins."""
-        console = Console(stderr=True, highlight=False)
+        console = SafeConsole(stderr=True, highlight=False)
         if console.is_terminal:
             self._live = Live(console=console, auto_refresh=False, transient=False)
             self._live.start()
@@ -43,7 +44,7 @@ class MatrixDisplay(Listener):
         if self._live is not None:
             self._live.update(Group(matrix_table(progress, measure), Text(footer(progress))), refresh=True)
         elif job.last_event != "step":
-            sys.stderr.write(f"{event_line(progress, job, measure)}\n")
+            sys.stderr.write(visible(f"{event_line(progress, job, measure)}\n"))
             sys.stderr.flush()
 
     def jobs_ended(self, progress: Progress, measure: Measure) -> None:
@@ -123,6 +124,8 @@ def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
         return f"{title}: failed: {state.message}"
     if state.last_event == "finished":
         return f"{title}: finished ({footer(progress)})"
+    if state.last_event == "busy":
+        return f"{title}: another process is running it"
     return f"{title}: {state.last_event}"
 
 

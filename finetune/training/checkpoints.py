@@ -1,13 +1,16 @@
 """Checkpoints that survive a kill at any moment, and that training does not wait for.
 
 transformers writes a checkpoint file by file and deletes the old one by itself; killed in between it cannot resume.
-Here a checkpoint counts only with a marker, which is written last, and older ones are removed after that. What training
-goes on to change is copied into memory first (`Snapshot`), and a thread writes the copies (`CheckpointWriter`).
+Here a checkpoint counts only with a marker, which is written last and holds size and sha256 of every file: resumed from
+a damaged one, a run would end with another result. Older ones are removed after that. What training goes on to change
+is copied into memory first (`Snapshot`), and a thread writes the copies (`CheckpointWriter`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +26,8 @@ from finetune.atomic import sync_file, sync_folder, write_text
 from finetune.training.averaging import WeightAverage
 from finetune.training.disk import writing_to
 from finetune.training.selection import selected_weights
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 STATE = "finetune_state.json"
@@ -162,22 +167,76 @@ def complete_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     for path in folder.iterdir():
         sync_file(path)
     sync_folder(folder.parent)
-    (folder / MARKER).touch()
-    sync_folder(folder)
     selected = f"selected-{state['selection']['best_step']}.safetensors" if state["selection"] else ""
+    digests = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    if selected:
+        digests[f"../{selected}"] = _known_digest(folder.parent, f"../{selected}") or _digest(folder.parent / selected)
+    write_text(folder / MARKER, json.dumps(digests, indent=1))
+    sync_folder(folder)
     _remove_others(folder, selected)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint. Incomplete ones are removed: a later save would mix with their files."""
+    """The newest checkpoint that is complete and undamaged; warns of damaged ones.
+
+    Incomplete and damaged ones are removed: a later save would mix with their files.
+    """
     if not folder.is_dir():
         return None
-    newest_first = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
-    complete = [path for path in newest_first if (path / MARKER).is_file()]
-    for path in newest_first:
-        if path not in complete:
-            shutil.rmtree(path)
-    return complete[0] if complete else None
+    damaged = []
+    for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        damage = _damage(path) if (path / MARKER).is_file() else ""
+        if damage is None:
+            _warn_of_damage(damaged, path)
+            return path
+        if damage:
+            damaged.append(f"{path}: {damage}")
+        shutil.rmtree(path)
+    _warn_of_damage(damaged, None)
+    return None
+
+
+def _warn_of_damage(damaged: Sequence[str], taken: Path | None) -> None:
+    goes_on = "starts again from the beginning" if taken is None else f"goes on from {taken.name}"
+    if damaged:
+        logger.warning(
+            "a checkpoint is damaged and cannot be resumed from: %s. The run %s", "; ".join(damaged), goes_on
+        )
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a marked checkpoint; None: it is as it was written."""
+    digests = _marked_digests(checkpoint)
+    if not digests:
+        return f"{MARKER} holds no checksums (of an older version, or damaged)"
+    for name, digest in digests.items():
+        try:
+            found = _digest(checkpoint / name)
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        if found != digest:
+            return f"{name} is not what was written"
+    return None
+
+
+def _marked_digests(checkpoint: Path) -> dict[str, Any]:
+    """File, relative to the checkpoint -> digest; empty without a marker that can be read."""
+    try:
+        content = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _known_digest(folder: Path, name: str) -> Any:
+    """Of weights that were selected before: as an earlier checkpoint has it, whatever happened to the file since."""
+    return next((known for path in folder.glob("checkpoint-*") if (known := _marked_digests(path).get(name))), None)
+
+
+def _digest(path: Path) -> list[Any]:
+    """Size in bytes, and sha256."""
+    with path.open("rb") as file:
+        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from finetune.techniques import KeptWeights, has_hook
 
 COPIES_ON_DISK = 9  # of the weights: two checkpoints with two Adam moments each, two selected ones, the model
 SMALL = 2**20  # bytes, more than any file of a run that holds no weights
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the most that a file may have
 
 
 class DiskFull(RunFailed):
@@ -28,7 +28,7 @@ class DiskFull(RunFailed):
 
 def disk_full(folder: Path) -> DiskFull:
     way = Change(arguments={"resume": True}, note="after freeing some space")
-    return DiskFull(f"the disk of {folder} is full.", way)
+    return DiskFull(f"the disk of {folder} is full, or a limit of its user is reached.", way)
 
 
 def copies_on_disk(recipe: Recipe) -> int:

@@ -17,9 +17,17 @@ def explain(error: BaseException, recipe: Recipe, folder: Path) -> BaseException
         return error
     if is_full(error):
         return disk_full(folder)
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return folder_gone(folder)
     if isinstance(error, torch.OutOfMemoryError):
         return RunFailed(f"out of GPU memory: {error}", _half_the_memory(recipe))
     return error
+
+
+def folder_gone(folder: Path) -> RunFailed:
+    """Somebody has taken away what a run in progress writes to."""
+    way = Change(text="Put it back and type the same command with --resume, or start a new run.")
+    return RunFailed(f"{folder} was deleted or renamed while the run was in progress.", way)
 
 
 def _half_the_memory(recipe: Recipe) -> Change:

@@ -19,6 +19,7 @@ from finetune.records.store import RunFolder
 from finetune.techniques import changed_sources, own_sources
 from finetune.training.distributed import is_main, world_size
 from finetune.training.facts import active_techniques, declared_cost, model_facts
+from finetune.training.failures import folder_gone
 from finetune.training.phases import SAVING, Stopwatch
 from finetune.training.prepare import Prepared
 
@@ -45,6 +46,7 @@ class RecordFile:
         self._folder = folder
         self._started = started
         self._earlier = earlier
+        self._is_written = False
         if earlier is not None:
             stopwatch.add(earlier.phases)
 
@@ -68,7 +70,17 @@ class RecordFile:
             self.update(**changes)
             self._add_phases()
             if is_main():
-                self._folder.write(self.record)
+                self._write(self.record)
+
+    def _write(self, record: RunRecord) -> None:
+        """
+        Raises:
+            RunFailed: The folder is gone: a new one in its place would look like the run, and hold a part of it.
+        """
+        if self._is_written and not self._folder.record_path.exists():
+            raise folder_gone(self._folder.path)
+        self._folder.write(record)
+        self._is_written = True
 
     def finish(self, warnings: list[str]) -> FinishedRecord:
         """Write the record of the finished run, and return it."""
@@ -76,7 +88,7 @@ class RecordFile:
             self._add_phases()
             self.record = record = self.record.finish(warnings=warnings)
             if is_main():
-                self._folder.write(record)
+                self._write(record)
         return record
 
     def _add_phases(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import transformers
 
 from finetune.data.split_file import write_split
-from finetune.errors import Change, FinetuneError, OutputError
+from finetune.errors import Change, FinetuneError, OutputError, RunFailed
 from finetune.kernels import install_kernels
 from finetune.models.outputs import Outputs
 from finetune.records.facts import EarlyStop
@@ -128,7 +127,8 @@ def _run_seed(
             run.save()
             run.trainer.writer.finish()
     finished = run.record.finish([*warning_texts(prepared, run.record.record.budget), *logged])
-    run.remove_checkpoints()
+    if is_main():
+        folder.remove_checkpoints()
     return finished
 
 
@@ -158,7 +158,7 @@ def _failure_recorded(
     except BaseException as error:
         failure = explain(error, prepared.recipe, folder.path)
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with contextlib.suppress(OSError):  # a full disk must not hide the reason
+        with contextlib.suppress(OSError, RunFailed):  # a full disk, or no folder, must not hide the reason
             record.write(status=status, error=_reason(failure))
         last()  # completing a checkpoint takes long where the disk is slow: who does not wait for it has the record
         raise failure from (None if failure is error else error)
@@ -303,8 +303,3 @@ class Run:
                 raise
         except Exception as error:
             logger.warning("the last checkpoint could not be written: %s. --resume takes the one before it", error)
-
-    def remove_checkpoints(self) -> None:
-        """A finished run is not resumed; its checkpoints are three times the size of the model."""
-        if is_main():
-            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)

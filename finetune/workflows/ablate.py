@@ -19,7 +19,7 @@ from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.compare import execute
 from finetune.workflows.experiment import Experiment, plan_experiment, with_gates
-from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.results import CompareResult
 
 
@@ -86,9 +86,10 @@ def plan_ablate(
     variants, left_out = ablation_variants(preset, request.options(), folds, sets)
     for text in left_out:
         listener.notice(text, "warning")
-    name = experiment_name("ablate", variants[0].recipe.name, request.data_name())
-    place = f"{name}-{preset_name(preset)}"
-    folder = find_experiment(output, place, resume, "ablate")
+    name = folder_name(
+        "ablate", variants[0].recipe.name, request.data_name(), preset_name(preset), changed=request.changed()
+    )
+    folder = find_experiment(output, name, resume, "ablate")
     chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
     fitted, decided = fit_variants(variants, folds, sets)
     planned = plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)

@@ -9,10 +9,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.recipe import READING_KEYS
 from finetune.workflows.arguments import as_list
 
 if TYPE_CHECKING:
     from finetune.experiments.variants import Options
+
+
+# Columns and the way of reading belong to the data, which has a name; seeds are named beside it.
+_NOT_IN_NAMES = {"training.seeds", *(f"data.{key}" for key in ("text", "text_pair", "label", *READING_KEYS))}
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,24 @@ class Request:
         """A path or name; data from memory is stored first, so that workers and --resume find it."""
         return _reference(self.data)
 
-    def data_name(self) -> str | None:
-        """What folders are called after: the stem of a path, or `memory`."""
+    def data_name(self) -> str:
+        """What folders are called after: the stem of a path, or `memory`; empty where the recipe names the data."""
         if self.data is None:
-            return None
+            return ""
         return Path(self.data).stem if isinstance(self.data, str | PathLike) else "memory"
 
     def technique_settings(self) -> list[str]:
         """Settings that reach into the preset, so that what runs is no preset that could be named; as `key=value`."""
         texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
         return [text for text in texts if _is_of_techniques(text)]
+
+    def changed(self) -> list[str]:
+        """What else folders are called after: the model, and settings with their values, such as "epochs-5"."""
+        model = [] if self.model is None else [Path(self.model).name]
+        overrides = self.overrides
+        pairs = overrides.items() if isinstance(overrides, Mapping) else [text.split("=", 1) for text in overrides]
+        named = [(key.strip(), value) for key, *rest in pairs for value in rest if key.strip() not in _NOT_IN_NAMES]
+        return model + [f"{key.rpartition('.')[2]}-{value}" for key, value in named]
 
     def typed(self) -> str:
         """The part of a command line that says what is trained, to build the next command from."""

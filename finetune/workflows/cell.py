@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from finetune.errors import Change, OutputError, RecipeError, RunFailed
+from finetune.errors import InUseError, OutputError, RunFailed
 from finetune.experiments.executors.execution import Preparations, execute
-from finetune.experiments.jobs import KINDS, Event, Job, task_of
+from finetune.experiments.jobs import Event, Job, task_of
 from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.planning import job_of, read_jobs
 from finetune.experiments.progress import Progress, look_up
 from finetune.listener import Listener
-from finetune.recipe import resolve
 from finetune.records.comparison import ComparisonFolder, JobEntry
 from finetune.records.schema import RunRecord
 from finetune.training.measures import measure_for
@@ -62,6 +61,8 @@ def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener
         on_event(last)
     finally:
         listener.jobs_ended(progress, measure)
+    if last.kind == "busy":
+        raise InUseError(f"{experiment.run(job.entry).path}: another process is running it.")
     if last.kind == "failed":
         raise RunFailed(last.message)
     record = experiment.run(job.entry).read()
@@ -76,24 +77,10 @@ def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
     Raises:
         OutputError: There is no such job, or several.
     """
-    path = experiment.jobs_path
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-    except FileNotFoundError as error:
-        raise OutputError(
-            f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{path}: cannot be read: {error}.", Change(text="Type the experiment's command again: it writes it anew.")
-        ) from error
+    path, content = experiment.jobs_path, read_jobs(experiment)["jobs"]
     matches = [each for each in content if each["key"].startswith(key) or Path(each["folder"]).name == key]
     if len(matches) != 1:
         known = ", ".join(each["key"][:8] for each in content[:6])
         found = "several jobs" if matches else "no job"
         raise OutputError(f"{found} of {path} has the key '{key}'. The keys start with: {known}, …")
-    recipe = resolve(matches[0].pop("recipe")).recipe
-    entry = JobEntry.model_validate(matches[0])
-    if entry.kind not in KINDS:
-        raise RecipeError(f"{path}: a job of kind '{entry.kind}' is unknown to this version of finetune.")
-    return Job(entry, recipe), {each["key"]: each["folder"] for each in content}
+    return job_of(matches[0], path), {each["key"]: each["folder"] for each in content}

@@ -26,7 +26,7 @@ from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all, with_gates
-from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_comparison
 from finetune.workflows.results import CompareResult, failed_runs
 
@@ -128,7 +128,7 @@ def plan_compare(
     listed = seed_list(seeds)
     final = check_final(final, listed)
     compared = _compared(request.options(), presets, variants, baseline, folds)
-    name = experiment_name("compare", compared[0].recipe.name, request.data_name())
+    name = folder_name("compare", compared[0].recipe.name, request.data_name(), changed=request.changed())
     folder = find_experiment(output, name, resume, "compare")
     chosen = choose_executor(executor, jobs, len(compared) * len(listed) * (folds or 1), jobs_per_gpu)
     sets = Loader()
@@ -183,7 +183,7 @@ def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: L
         members = [run for run in experiment.runs if run.entry.key in keys]
         _tell_lost_models(experiment, jobs, members, listener)
         manifest = folder.read().with_jobs([job.entry for job in planned])
-        write_jobs(folder, [*experiment.runs, *jobs])
+        write_jobs(folder, [*experiment.runs, *jobs], keep)
         done = run_all(experiment, manifest, [*members, *jobs], keep, listener, others=experiment.runs)
     except FinetuneError as error:
         return [f"{asked}: {error.for_command_line()} {WITHOUT}"]

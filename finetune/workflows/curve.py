@@ -25,7 +25,7 @@ from finetune.workflows.arguments import seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, tell_data
-from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_curve
 from finetune.workflows.results import CurveResult, failed_runs
 
@@ -101,7 +101,7 @@ def plan_curve(
     complete = preset_variants(list(presets), None, options, least=1)
     recipe = complete[0].recipe
     refuse_subset(recipe)
-    name = experiment_name("curve", recipe.name, request.data_name())
+    name = folder_name("curve", recipe.name, request.data_name(), changed=request.changed())
     folder = find_experiment(output, name, resume, "curve")
     sets = Loader()
     all_rows = sets.load(on_all_rows(recipe).data)

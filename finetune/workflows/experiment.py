@@ -148,7 +148,7 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
         The manifest, with the errors of runs that failed.
     """
     manifest = open_experiment(experiment.folder, experiment.manifest(), listener)
-    write_jobs(experiment.folder, experiment.runs)
+    write_jobs(experiment.folder, experiment.runs, keep)
     write_texts(experiment.folder, experiment.runs, experiment.data)
     later = possible_finals(experiment.final, experiment.runs)
     return run_all(experiment, manifest, experiment.runs, keep, listener, later)

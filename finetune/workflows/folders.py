@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,25 @@ from finetune.errors import Change, OutputError
 from finetune.listener import Listener
 from finetune.recipe import Recipe, flatten, with_epochs
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
-from finetune.records.schema import OWN
-from finetune.records.store import RunFolder, check_no_file, is_empty
+from finetune.records.store import RunFolder, check_no_file, is_empty, slug
 
 RUNS = Path("runs")
+LONGEST_NAME = 60  # characters of what the settings add to the name of a folder
 _FLOOR = "training.min_steps"  # may raise the epochs
 
 
-def experiment_name(command: str, recipe: str, data: str | None) -> str:
-    """Below runs/: the recipe's name, and that of the data where it replaces the recipe's: two sets are two folders."""
-    return f"{command}-{recipe}" + (f"-{data}" if data else "")
+def folder_name(*parts: str, changed: Sequence[str] = ()) -> str:
+    """Below runs/: two sets of data, two models or two values of a setting are two folders.
+
+    Args:
+        parts: Command, recipe, data, preset.
+        changed: What else differs from the recipe, such as "epochs-5"; cut where long, with a digest of all of it.
+    """
+    added = "-".join(changed)
+    if len(added) > LONGEST_NAME:
+        digest = hashlib.sha256("\n".join(changed).encode()).hexdigest()[:8]
+        added = f"{added[: LONGEST_NAME - 9]}-{digest}"
+    return "-".join(slug(part) for part in (*parts, added) if part)
 
 
 def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Kind) -> ComparisonFolder:
@@ -27,10 +39,20 @@ def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Ki
     Raises:
         OutputError: It holds something else, or --resume found nothing.
     """
-    path = RUNS / name if output is None else Path(output)
+    folder = ComparisonFolder(RUNS / name if output is None else Path(output))
+    _check_experiment(folder, kind)
+    if resume and not folder.exists() and not (folder.path / "cells").is_dir():
+        raise OutputError(
+            f"{folder.path} holds no {_noun(kind)}. Leave it out, or name the folder of one.",
+            argument="resume",
+            found=True,
+        )
+    return folder
+
+
+def _check_experiment(folder: ComparisonFolder, kind: Kind) -> None:
+    path, noun = folder.path, _noun(kind)
     check_no_file(path)
-    folder = ComparisonFolder(path)
-    noun = _noun(kind)
     elsewhere = Change(text="Choose another folder.")
     if folder.exists():
         present = folder.read().kind
@@ -40,11 +62,6 @@ def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Ki
             )
     elif not is_empty(path) and not (path / "cells").is_dir():
         raise OutputError(f"is not empty and holds no {noun}.", elsewhere, argument="output", found=str(path))
-    elif resume:
-        raise OutputError(
-            f"{path} holds no {noun}. Leave it out, or name the folder of one.", argument="resume", found=True
-        )
-    return folder
 
 
 def _noun(kind: Kind) -> str:
@@ -53,7 +70,14 @@ def _noun(kind: Kind) -> str:
 
 
 def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:
-    """Write the manifest, which is what makes the folder one of an experiment; says what it takes out of the table."""
+    """Write the manifest, which is what makes the folder one of an experiment; says what it takes out of the table.
+
+    The caller holds the folder's lock. Planning took a while: what lies there is looked at again.
+
+    Raises:
+        OutputError: Another command has put something else there meanwhile.
+    """
+    _check_experiment(folder, manifest.kind)
     if folder.exists():
         earlier = folder.read()
         keys = {entry.key for entry in manifest.cells}
@@ -95,8 +119,14 @@ def _with_earlier_code(folder: ComparisonFolder, manifest: Manifest, earlier: Ma
     return manifest.model_copy(update={"cells": entries})
 
 
-def find_runs(recipe: Recipe, output: str | Path | None, resume: bool) -> list[RunFolder]:
+def find_runs(recipe: Recipe, output: str | Path | None, resume: bool, name: str) -> list[RunFolder]:
     """One folder per seed; refuses what is in use before anything is loaded or written.
+
+    Args:
+        recipe: Of the runs.
+        output: Named by the user; None: below runs/.
+        resume: Whether the runs are there already.
+        name: Of new folders below runs/, without the seed.
 
     Raises:
         OutputError: A folder holds something else, another run, or nothing to resume.
@@ -106,16 +136,45 @@ def find_runs(recipe: Recipe, output: str | Path | None, resume: bool) -> list[R
         path = Path(output)
         folders = [RunFolder(path if len(seeds) == 1 else path / f"seed-{seed}") for seed in seeds]
     else:
-        folders = [_default_folder(recipe, seed, resume) for seed in seeds]
+        folders = [_default_folder(f"{name}-seed{seed}", resume) for seed in seeds]
+    _check_runs(folders, recipe, resume)
+    return folders
+
+
+def hold_runs(
+    locks: contextlib.ExitStack, recipe: Recipe, output: str | Path | None, resume: bool, name: str
+) -> list[RunFolder]:
+    """As `find_runs`, with the folders locked: nobody else writes there until `locks` closes.
+
+    A lock may have been had to wait for a moment in which another command ended there: what lies there is looked at
+    again. A new folder below runs/ belongs to the command that made it.
+
+    Raises:
+        OutputError: As of `find_runs`; or another process is running in one.
+    """
+    folders = find_runs(recipe, output, resume, name)
+    held = []
+    for folder, seed in zip(folders, recipe.training.seeds, strict=True):
+        while True:
+            try:
+                locks.enter_context(folder.locked(as_new=output is None and not resume))
+                break
+            except FileExistsError:  # made by another command since
+                folder = _default_folder(f"{name}-seed{seed}", resume)
+        held.append(folder)
+    _check_runs(held, recipe, resume)
+    return held
+
+
+def _check_runs(folders: Sequence[RunFolder], recipe: Recipe, resume: bool) -> None:
     if resume and all(folder.is_empty() for folder in folders):
         folders[0].check_no_file()
         raise _nothing_to_resume(folders[0])
-    for folder, seed in zip(folders, seeds, strict=True):
+    for folder, seed in zip(folders, recipe.training.seeds, strict=True):
         if resume and not folder.is_empty():
             check_same_run(folder, recipe, seed)
         else:
             folder.check_free()
-    return folders
 
 
 def _written_rules(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -137,17 +196,17 @@ def _decided_later(recipe: Recipe, key: str) -> bool:
     return key in settable or key.startswith("techniques.") or (key == "training.epochs" and _FLOOR in settable)
 
 
-def _default_folder(recipe: Recipe, seed: int, resume: bool) -> RunFolder:
-    """runs/<recipe>-<preset>-seed<n>, then …-2, …-3: the first free one, or the newest to resume."""
-    stem = f"{recipe.name}-{recipe.preset or OWN}-seed{seed}"
+def _default_folder(stem: str, resume: bool) -> RunFolder:
+    """runs/<stem>, then …-2, …-3: the first that does not exist, or the newest that holds something to resume."""
     number = 1
     newest = None
     while True:
         folder = RunFolder(RUNS / (stem if number == 1 else f"{stem}-{number}"))
         if not folder.path.exists():
-            break
-        newest, number = folder, number + 1
-    return newest if resume and newest is not None else folder
+            return newest if resume and newest is not None else folder
+        if not folder.is_empty():
+            newest = folder
+        number += 1
 
 
 def _nothing_to_resume(folder: RunFolder) -> OutputError:

@@ -12,16 +12,16 @@ from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.experiments.nesting import inside_experiment, refuse_nested
 from finetune.listener import Listener
 from finetune.measurement.units import count_text
-from finetune.records.schema import FinishedRecord
+from finetune.records.schema import OWN, FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
-from finetune.workflows.folders import check_same_run, find_runs
+from finetune.workflows.folders import check_same_run, find_runs, folder_name, hold_runs
 from finetune.workflows.results import RunResult
 
 if TYPE_CHECKING:
-    from finetune.recipe import Resolved
+    from finetune.recipe import Recipe, Resolved
     from finetune.records.profile import RunProfile
     from finetune.training.phases import Stopwatch
     from finetune.training.prepare import Prepared
@@ -90,14 +90,20 @@ def run_request(
 
     distributed.join()
     folders: list[RunFolder] = []
-    try:
-        folders = distributed.agree(find_runs(resolved.recipe, output, resume) if distributed.is_main() else [])
-        return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
-    except KeyboardInterrupt:
-        listener.notice(_how_to_continue(folders, resume), "warning")
-        raise
-    finally:
-        distributed.leave()
+    with contextlib.ExitStack() as locks:
+        locks.callback(distributed.leave)
+        try:
+            place = (resolved.recipe, output, resume, _name(request, resolved.recipe))
+            folders = distributed.agree(hold_runs(locks, *place) if distributed.is_main() else [])
+            return _run_seeds(resolved, folders, resume, profile, stopwatch or Stopwatch(), listener)
+        except KeyboardInterrupt:
+            listener.notice(_how_to_continue(folders, resume), "warning")
+            raise
+
+
+def _name(request: Request, recipe: Recipe) -> str:
+    """Of new folders below runs/, without the seed."""
+    return folder_name(recipe.name, request.data_name(), recipe.preset or OWN, changed=request.changed())
 
 
 def _how_to_continue(folders: Sequence[RunFolder], resume: bool) -> str:
@@ -125,7 +131,7 @@ def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | 
     from finetune.data.load import load_data
 
     resolved = resolve_run(request, preset, seed)
-    find_runs(resolved.recipe, output, resume)
+    find_runs(resolved.recipe, output, resume, _name(request, resolved.recipe))
     load_data(resolved.recipe.data)
 
 
@@ -173,7 +179,7 @@ def plan_run(
 
     resolved = resolve_run(request, preset, seed)
     if distributed.is_main():
-        find_runs(resolved.recipe, output, resume)
+        find_runs(resolved.recipe, output, resume, _name(request, resolved.recipe))
     prepared = prepare(resolved.recipe)
     listener.data_checked(prepared.facts())
     if not distributed.is_main():
@@ -241,7 +247,7 @@ def _announce(prepared: Prepared, listener: Listener) -> None:
 
 @dataclass(frozen=True)
 class _OneSeed:
-    """One seed of a prepared recipe."""
+    """One seed of a prepared recipe, in a folder that is locked."""
 
     prepared: Prepared
     seed: int
@@ -268,6 +274,8 @@ class _OneSeed:
             if self.prepared.recipe.decisions:
                 check_same_run(self.folder, self.prepared.recipe, self.seed)
             if isinstance(record, FinishedRecord):
+                if distributed.is_main():
+                    self.folder.remove_checkpoints()  # a kill may have come before
                 self.listener.notice(f"{self.folder.path} is finished already; nothing to do.")
                 return record
         title = f"{self.prepared.recipe.preset or self.prepared.recipe.name} seed {self.seed}"
@@ -276,8 +284,6 @@ class _OneSeed:
         with contextlib.ExitStack() as around:
             around.callback(telling.close)
             around.enter_context(inside_experiment(str(self.folder.path)))
-            if distributed.is_main():
-                around.enter_context(self.folder.locked())
             if self.profiler is not None:
                 callbacks.append(self.profiler)
                 around.callback(self.profiler.close)

@@ -22,7 +22,7 @@ from finetune.workflows.arguments import seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment
-from finetune.workflows.folders import experiment_name, find_experiment
+from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_sweep
 from finetune.workflows.results import SweepResult, failed_runs
 
@@ -105,9 +105,10 @@ def plan_sweep(
     listed = seed_list(seeds)
     values = read_vary(vary)
     options = request.options()
-    name = experiment_name("sweep", options.resolve(preset if preset != "own" else None).name, request.data_name())
-    place = "-".join([name, *(key.removeprefix("techniques.") for key in values)])
-    folder = find_experiment(output, place, resume, "sweep")
+    recipe_name = options.resolve(preset if preset != "own" else None).name
+    varied = [key.removeprefix("techniques.") for key in values]
+    name = folder_name("sweep", recipe_name, request.data_name(), *varied, changed=request.changed())
+    folder = find_experiment(output, name, resume, "sweep")
     runs = math.prod(map(len, values.values())) * len(listed)
     chosen = choose_executor(executor, jobs, runs, jobs_per_gpu)
     sets = Loader()

@@ -29,3 +29,8 @@ def test_settings_of_techniques_stand_beside_presets_under_a_name() -> None:
     parsed = parse_variants([shlex.split(command)[-1]])
     assert parsed == {"mine": ["strong:techniques.mixout.probability=0.5", "techniques.l2={}"]}
     assert ask(["none"], parsed, {})[1].keys == ("techniques.mixout.probability", "techniques.l2")
+
+
+def test_the_next_command_can_be_pasted_whatever_a_preset_is_called() -> None:
+    typed = shlex.split(advised(preset="my preset;x.yaml")[0])
+    assert typed == ["finetune", "compare", "tweets", "--presets", "none,my preset;x.yaml"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -101,6 +104,37 @@ def test_without_a_folder_arrays_stay_in_memory_and_that_is_said_once(
     assert make.calls == 2
     (said,) = [record.getMessage() for record in caplog.records]
     assert "FINETUNE_CACHE=DIR" in said
+
+
+def test_every_changed_bit_of_a_file_is_found(cache: Path) -> None:
+    make = Maker()
+    cached_arrays("tokens", "key", make)
+    file = cache / "tokens" / "key.arrays"
+    content, random = file.read_bytes(), Random(0)
+    for _ in range(200):
+        at, bit = random.randrange(600), 1 << random.randrange(8)  # the header, and the beginning of the numbers
+        file.unlink(missing_ok=True)
+        file.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        check(cached_arrays("tokens", "key", make))
+    assert make.calls > 100
+
+
+@pytest.mark.parametrize(
+    "header", [[["ids", "|O", 1, 0]], [["ids", "<i4", 10**9, 0]], [["ids", "<i4", -1, 0]], [1], {}]
+)
+def test_a_file_that_somebody_made_up_is_made_anew(cache: Path, header: Any) -> None:
+    """With a checksum that fits: objects are never mapped, and nothing outside the file is."""
+    make, text = Maker(), json.dumps(header).encode()
+    (cache / "tokens").mkdir(parents=True)
+    start = token_cache._START.pack(token_cache.MAGIC, len(text), zlib.crc32(text))
+    (cache / "tokens" / "key.arrays").write_bytes(start + text + bytes(100))
+    check(cached_arrays("tokens", "key", make))
+    assert make.calls == 1
+
+
+def test_the_cache_is_private_to_its_user(cache: Path) -> None:
+    cached_arrays("tokens", "key", Maker())
+    assert cache.stat().st_mode & 0o777 == 0o700
 
 
 class Counting:

@@ -53,6 +53,7 @@ def run(recipe: Recipe, folder: Path, prepared_for: Preparations) -> dict[str, A
     assert event.kind == "finished", event.message
     record = RunFolder(folder).read()
     assert record is not None
+    assert record.recipe["training"]["seeds"] == [record.seed] == recipe.training.seeds
     return {
         "record": record.model_dump(exclude={"time"}),
         "predictions": RunFolder(folder).predictions.read_bytes(),

@@ -72,6 +72,16 @@ def test_what_needs_a_job_that_did_not_finish_is_given_up_and_so_is_what_needs_t
     assert order(scheduler) == ["d"]
 
 
+def test_a_busy_job_is_left_until_it_has_ended_or_may_start_again() -> None:
+    scheduler = Scheduler(planned(("a", 0, None, 2.0), ("b", 0, None, 1.0), ("c", 0, None, 1.0), c=("a",)))
+    assert scheduler.next() == "a"
+    assert scheduler.record("a", "busy") == [], "what needs it waits for it"
+    assert (scheduler.busy(), scheduler.left()) == (["a"], ["a", "b", "c"])
+    assert [scheduler.next(), scheduler.next()] == ["b", None]
+    scheduler.retry("a")
+    assert (scheduler.busy(), scheduler.next()) == ([], "a")
+
+
 def test_a_job_that_is_planned_twice_or_needs_what_nobody_runs_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         Scheduler(planned(("a", 0, None, 1.0), ("a", 1, None, 1.0)))

@@ -1,6 +1,7 @@
 """YAML as people mean it: what becomes a number, what stays a word, and what is refused with its line."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +265,22 @@ def test_dumping_keeps_the_order_of_keys() -> None:
 def test_a_dumped_shipped_recipe_parses_back_unchanged(name: str) -> None:
     content = resolve(name, "strong").recipe.to_dict()
     assert parse_yaml(json.dumps(content), "x.yaml") == content
+
+
+def test_aliases_of_aliases_are_refused_before_they_are_written_out() -> None:
+    """Eight lines that stand for 43 million values, and one that holds itself."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{above}'] * 9)}]" for above, name in pairwise("abcdefgh")]
+    for text in ("\n".join(lines), "a: &a {b: *a}"):
+        with pytest.raises(RecipeError, match="aliases written out, more than 1,000,000 values"):
+            parse_yaml(text, "x.yaml")
+    assert parse_yaml("a: &a [1, 2]\nb: [*a, *a]", "x.yaml") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+@pytest.mark.parametrize("section", ["", "training:\n"])
+def test_thousands_of_unknown_keys_are_one_short_problem(tmp_path: Path, section: str) -> None:
+    text = section + "".join(f"{' ' if section else ''}k{number}: 1\n" for number in range(20_000))
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"^x\.yaml: (the file|training) has 20,000 keys") as caught:
+        read_yaml(tmp_path / "x.yaml", "x.yaml")
+    assert len(str(caught.value)) < 100

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -113,14 +115,44 @@ def test_what_is_read_is_written_byte_for_byte(tmp_path: Path, change: Callable[
     assert record is not None
     assert isinstance(record, FinishedRecord) == (run["status"] == "finished")
     folder.write(record)
-    assert folder.record_path.read_bytes() == before
+    assert without_checksum(folder.record_path) == before
     assert json.loads(record.model_dump_json()) == record.model_dump(mode="json") == run
 
 
 def test_the_sample_itself_is_written_byte_for_byte(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write(read_record(SAMPLE))
-    assert folder.record_path.read_bytes() == SAMPLE.read_bytes()
+    assert without_checksum(folder.record_path) == SAMPLE.read_bytes()
+
+
+def without_checksum(path: Path) -> bytes:
+    """What was written, without its last entry."""
+    content, comma, last = path.read_bytes().rpartition(b",\n")
+    assert last.startswith(b'  "checksum": "sha256:')
+    assert comma
+    return content + b"\n}\n"
+
+
+def test_no_changed_bit_of_a_record_is_read_as_another_value(tmp_path: Path) -> None:
+    folder, random = RunFolder(tmp_path), Random(0)
+    record = read_record(SAMPLE)
+    folder.write(record)
+    written = folder.record_path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(written)
+        damaged[random.randrange(len(damaged))] ^= 1 << random.randrange(8)
+        folder.record_path.write_bytes(damaged)
+        with contextlib.suppress(OutputError):
+            assert read_record(folder.record_path) == record, "white space alone may differ"
+
+
+def test_an_edited_record_says_what_to_do(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write(read_record(SAMPLE))
+    text = folder.record_path.read_text(encoding="utf-8")
+    folder.record_path.write_text(text.replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    with pytest.raises(OutputError, match=r"does not fit its checksum: damaged, or edited \(then remove its"):
+        folder.read()
 
 
 def test_the_profile_keeps_the_time_of_the_record() -> None:

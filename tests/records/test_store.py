@@ -14,7 +14,9 @@ from finetune.records.store import LOCK, RunFolder, lock_folder, read_record
 from tests.raising import refuses
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 99}', "null"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "[" * 10**5, '{"schema_version": 1}', '{"schema_version": 99}', "null"], ids=len
+)
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(content, encoding="utf-8")

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from finetune.errors import RunFailed
 from finetune.records.store import read_record
 from finetune.training.checkpoints import MARKER, CheckpointWriter, copy_to_host, newest_checkpoint
 from finetune.training.trainer import RegularizedTrainer
-from tests.interrupting import InterruptAt, killed, timeless
+from tests.interrupting import AtStep, InterruptAt, killed, timeless
 from tests.raising import refuses
 from tests.running import assert_same_weights, train
 
@@ -108,17 +108,6 @@ class Held:
             finish(writer)
 
         monkeypatch.setattr(CheckpointWriter, "finish", release_and_finish)
-
-
-class AtStep(TrainerCallback):
-    """Does something at the end of a step."""
-
-    def __init__(self, step: int, act: Callable[[], Any]) -> None:
-        self.step, self.act = step, act
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            self.act()
 
 
 @pytest.mark.parametrize("techniques", [{}, {"ema": {"horizon": 0.2}}], ids=["plain", "average"])

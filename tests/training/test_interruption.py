@@ -1,5 +1,6 @@
 """Kill and resume: whatever moment a run dies at, it ends as if it had not."""
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,9 @@ from transformers import TrainerCallback
 
 from finetune.errors import OutputError, RunFailed
 from finetune.records.store import RunFolder, read_record
-from finetune.training.checkpoints import MARKER, newest_checkpoint
+from finetune.training.checkpoints import MARKER, complete_checkpoint, newest_checkpoint
 from tests.cli.invoking import invoke
-from tests.interrupting import InterruptAt, killed, timeless
+from tests.interrupting import AtStep, InterruptAt, killed, timeless
 from tests.raising import refuses
 from tests.running import assert_same_weights, finetune, train
 
@@ -109,12 +110,92 @@ def test_kill_9_at_any_moment_of_a_save_can_be_resumed(write_recipe: Write, tmp_
         assert_same_weights(tmp_path / moment, tmp_path / "whole")
 
 
+def write_checkpoint(folder: Path, step: int) -> Path:
+    """A complete one, whose step is the selected one; an older one stays."""
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir()
+    for name in ("model.safetensors", "optimizer.pt", f"../selected-{step}.safetensors"):
+        (checkpoint / name).write_bytes(f"{name} of step {step}".encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetune.training.checkpoints._remove_others", lambda *_: None)
+        complete_checkpoint(checkpoint, {"selection": {"best_step": step}})
+    return checkpoint
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGED = (MARKER, "finetune_state.json", "model.safetensors", "optimizer.pt", "../selected-12.safetensors")
+
+
+@pytest.mark.parametrize("damage", [cut, change_a_bit, Path.unlink], ids=["cut", "changed", "missing"])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: Callable[[Path], Any]
+) -> None:
+    """Weights that changed by a bit would be trained further without a word: another result."""
+    older, newer = write_checkpoint(tmp_path, 6), write_checkpoint(tmp_path, 12)
+    damage(newer / name)
+    assert newest_checkpoint(tmp_path) == older
+    assert not newer.exists()
+    if (name, damage) != (MARKER, Path.unlink):  # that is one whose writing was cut off
+        assert "checkpoint-12: " in caplog.text
+        assert "goes on from checkpoint-6" in caplog.text
+
+
+def test_weights_that_were_selected_before_keep_the_digest_of_when_they_were_written(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, 6)
+    change_a_bit(tmp_path / "selected-6.safetensors")
+    (tmp_path / "checkpoint-12").mkdir()
+    complete_checkpoint(tmp_path / "checkpoint-12", {"selection": {"best_step": 6}})
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_as_if_it_had_not(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe()
+    whole = train(recipe, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(8)])
+    change_a_bit(tmp_path / "cut" / "checkpoints" / "checkpoint-6" / "model.safetensors")
+    resumed = train(recipe, tmp_path / "cut", resume=True)
+    (warning,) = set(resumed.warnings) - set(whole.warnings)
+    assert "model.safetensors is not what was written. The run starts again from the beginning" in warning
+    assert timeless(resumed.model_copy(update={"warnings": whole.warnings})) == timeless(whole)
+
+
+def test_checkpoints_that_a_kill_left_to_a_finished_run_go_at_the_next_look(
+    write_recipe: Write, tmp_path: Path
+) -> None:
+    recipe = write_recipe()
+    arguments = ("run", recipe, "--output", tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "remove_checkpoints", lambda _: None)
+        assert invoke(*arguments).exit_code == 0
+    assert (tmp_path / "run" / "checkpoints").is_dir()
+    assert "finished already" in invoke(*arguments, "--resume").stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("take_away", [shutil.rmtree, lambda path: path.rename(path.with_name("moved"))])
+def test_a_folder_that_is_deleted_or_renamed_meanwhile_is_said_and_not_made_again(
+    write_recipe: Write, tmp_path: Path, take_away: Callable[[Path], Any]
+) -> None:
+    with refuses(RunFailed, "was deleted or renamed while the run was in progress"):
+        train(write_recipe(), tmp_path / "run", callbacks=[AtStep(3, lambda: take_away(tmp_path / "run"))])
+    assert not (tmp_path / "run").exists()
+
+
 def test_incomplete_checkpoints_are_passed_over_and_removed(tmp_path: Path) -> None:
-    for step, complete in ((6, True), (12, True), (18, False)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if complete:
-            (folder / MARKER).touch()
+    for step in (6, 12):
+        write_checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-18").mkdir()
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-12"
     assert not (tmp_path / "checkpoint-18").exists()
 
@@ -124,26 +205,37 @@ def test_no_checkpoint_means_starting_over(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_ctrl_c_exits_130_and_says_how_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
-    """A real SIGINT, sent by the program to itself as soon as its first evaluation is recorded."""
+@pytest.mark.parametrize(("signals", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGTERM SIGTERM", 143)])
+def test_ctrl_c_and_sigterm_save_the_state_and_say_how_to_go_on(
+    write_recipe: Write, tmp_path: Path, signals: str, code: int
+) -> None:
+    """Real signals, sent by the program to itself as soon as its first evaluation is recorded. SLURM and Kubernetes end
+    jobs by SIGTERM, and launchers hand it on once more."""
     recipe = write_recipe()
     script = tmp_path / "interrupting.py"
     script.write_text(
         textwrap.dedent("""
             import os, signal, sys
-            from finetune.training import runner
-            original = runner.Run._keep_history
+            from finetune.training import record, runner
+            names = os.environ["SIGNALS"].split()
+            def send():
+                os.kill(os.getpid(), getattr(signal, names.pop(0)))
+            original, write = runner.Run._keep_history, record.RecordFile.write
             def keep(self, history):
                 original(self, history)
-                os.kill(os.getpid(), signal.SIGINT)
-            runner.Run._keep_history = keep
+                send()
+            def write_disturbed(self, **changes):
+                if changes.get("status") == "interrupted" and names:
+                    send()
+                write(self, **changes)
+            runner.Run._keep_history, record.RecordFile.write = keep, write_disturbed
             from finetune.cli import main
             main()
         """),
         encoding="utf-8",
     )
-    run = finetune("run", recipe, "--output", tmp_path / "cut", launcher=[str(script)])
-    assert run.returncode == 130
+    run = finetune("run", recipe, "--output", tmp_path / "cut", launcher=[str(script)], SIGNALS=signals)
+    assert run.returncode == code
     assert "To continue, type the same command with: --resume\n" in run.stderr  # --output is in the command
     assert "Traceback" not in run.stderr
     assert read_record(tmp_path / "cut" / "run.json").status == "interrupted"

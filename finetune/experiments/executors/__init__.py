@@ -43,9 +43,10 @@ class Executor(Protocol):
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
         """Take tasks from the source until it has none and all that were taken have ended.
 
-        Events of a task arrive in order: started, then steps and evaluations, then finished, failed or interrupted.
-        After each of the latter the source is asked again: other tasks may have become ready. A task that fails, by
-        whatever means, becomes a "failed" event and stops no other task.
+        Events of a task arrive in order: started, then steps and evaluations, then finished, failed or interrupted; or
+        busy alone, where another process is running the task. After each of the latter the source is asked again: other
+        tasks may have become ready. A task that fails, by whatever means, becomes a "failed" event and stops no other
+        task.
 
         Raises:
             KeyboardInterrupt: As it came, after interrupted tasks have written down where they were.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from finetune.errors import FinetuneError
+from finetune.errors import FinetuneError, InUseError, OutputError
 from finetune.experiments.jobs import KINDS, Event, Task
 from finetune.recipe import Recipe
+from finetune.records.store import RunFolder
 
 SECONDS_BETWEEN_STEPS = 1.0  # at most one "step" event in this time
 
@@ -36,25 +38,34 @@ class Preparations:
         key = recipe.model_copy(update={"training": without_seed}).model_dump_json()
         if key not in self._prepared:
             self._prepared[key] = prepare(recipe, self._loader.load(recipe.data))
-        return self._prepared[key]
+        return with_seeds(self._prepared[key], recipe.training.seeds)
+
+
+def with_seeds(prepared: Any, seeds: list[int]) -> Any:
+    """The preparation of a recipe for other seeds: the record of a run names its own, whatever ran before."""
+    training = prepared.recipe.training.model_copy(update={"seeds": seeds})
+    return replace(prepared, recipe=prepared.recipe.model_copy(update={"training": training}))
 
 
 def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event], None]) -> Event:
     """Run a task and report on the way.
 
     Returns:
-        Its last event: finished or failed.
+        Its last event: finished, also where another process has finished it since; failed; or busy.
 
     Raises:
         KeyboardInterrupt: As it came, after an "interrupted" event.
     """
     from finetune.experiments.nesting import inside_experiment
-    from finetune.records.store import RunFolder
 
-    send(Event("started", task.key))
+    folder = RunFolder(task.folder)
     try:
-        with inside_experiment(str(task.folder)), RunFolder(task.folder).locked():
-            KINDS[task.kind].run(task, prepare, [_reporter(task.key, send)])
+        with inside_experiment(str(task.folder)), folder.locked():
+            if not has_finished(folder):
+                send(Event("started", task.key))
+                KINDS[task.kind].run(task, prepare, [_reporter(task.key, send)])
+    except InUseError:
+        return Event("busy", task.key)
     except KeyboardInterrupt:
         send(Event("interrupted", task.key))
         raise
@@ -63,6 +74,16 @@ def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event]
     except Exception as error:  # a bug in one task must not take the others with it; its record tells
         return Event("failed", task.key, message=f"{type(error).__name__}: {error}")
     return Event("finished", task.key)
+
+
+def has_finished(folder: RunFolder) -> bool:
+    """Whether a finished run lies there that can be read."""
+    from finetune.records.predictions import read_run
+    from finetune.records.schema import FinishedRecord
+
+    with contextlib.suppress(OutputError):
+        return folder.record_path.exists() and isinstance(read_run(folder)[0], FinishedRecord)
+    return False
 
 
 def _reporter(key: str, send: Callable[[Event], None]) -> Any:

@@ -22,7 +22,7 @@ from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
 PATIENCE = 300.0  # seconds that an interrupted worker gets to write its record; a second Ctrl-C ends the wait
-ENDED = ("finished", "failed")
+ENDED = ("finished", "failed", "busy")
 MODULE = "finetune.experiments.executors.worker"
 
 

@@ -6,12 +6,13 @@ import gc
 import os
 import signal
 import sys
-import threading
-import time
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
-READY = "ready"  # sent once: from here on SIGINT is handled
+from finetune.training.distributed import end_with
+
+READY = "ready"  # sent once: from here on interruptions are handled
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(descriptor: int) -> None:
@@ -25,11 +26,12 @@ def main(descriptor: int) -> None:
     try:
         _serve(connection, connection.recv())
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
+        for number in INTERRUPTING:
+            signal.signal(number, signal.SIG_IGN)  # a second one would only disturb the end
 
 
 def _serve(connection: Connection, setup: dict[str, Any]) -> None:
-    _end_with(setup["parent"])
+    end_with(setup["parent"])
     sys.path[:] = setup["path"]
     _load_libraries(setup["threads"])
     from finetune.experiments.executors.execution import Preparations, execute
@@ -37,10 +39,18 @@ def _serve(connection: Connection, setup: dict[str, Any]) -> None:
 
     receive_techniques(setup["techniques"])
     prepare = Preparations()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the parent with it ignored
+    for number in INTERRUPTING:  # a shell may have started the parent with SIGINT ignored
+        signal.signal(number, _interrupt)
     connection.send(READY)
     while (task := connection.recv()) is not None:
         connection.send(execute(task, prepare, connection.send))
+
+
+def _interrupt(number: int, _: Any) -> NoReturn:
+    """Once: a cluster sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
+    for each in INTERRUPTING:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _load_libraries(threads: int) -> None:
@@ -57,17 +67,6 @@ def _load_libraries(threads: int) -> None:
     # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.
     gc.collect()
     gc.freeze()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, whatever it is doing: a killed experiment leaves nothing behind."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

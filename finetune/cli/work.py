@@ -1,0 +1,39 @@
+"""`finetune work`: one of several machines that run a comparison together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.cli.experiment_options import DEFAULT_EXECUTOR, ExecutorOption, JobsOption, PerGpuOption
+from finetune.cli.options import QuietOption, TechniqueOption, reports_errors, say
+
+EXAMPLES = "Example:  finetune work /shared/compare-tweets --jobs 4   (on each machine; compare started it)"
+
+
+@reports_errors(interrupted="stopped; completed work is kept, and other machines take over what was running here.")
+def work(
+    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation or curve that has been started.")],
+    technique: TechniqueOption = None,
+    executor: ExecutorOption = DEFAULT_EXECUTOR,
+    jobs: JobsOption = "auto",
+    jobs_per_gpu: PerGpuOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Run what is left of a comparison, ablation or curve, together with other machines that see its folder."""
+    from finetune.cli.listening import choose_listener
+    from finetune.workflows import work as workflow
+
+    result = workflow.work(
+        folder,
+        technique=technique,
+        executor=executor,
+        jobs=jobs,
+        jobs_per_gpu=jobs_per_gpu,
+        listener=choose_listener(quiet),
+    )
+    say(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")
+    say(f"For the report, type the command that started it: {result.command}")
+    result.raise_failures()

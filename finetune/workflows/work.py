@@ -1,0 +1,110 @@
+"""Help an experiment that has been started: any number of machines that see its folder run what is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune.data.loader import Loader
+from finetune.errors import RunFailed
+from finetune.experiments.executors import DEFAULT as LOCAL
+from finetune.experiments.executors import choose_executor
+from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.planning import job_of, read_jobs
+from finetune.experiments.running import run_jobs
+from finetune.listener import Listener
+from finetune.records.comparison import ComparisonFolder
+from finetune.training.measures import measure_for
+from finetune.workflows.arguments import as_list
+from finetune.workflows.default_listener import chosen_listener
+
+
+@dataclass(frozen=True)
+class WorkResult:
+    """Of `work`.
+
+    Attributes:
+        folder: Of the experiment.
+        runs: All runs of its table.
+        here: Those of them that this call has run to their end.
+        finished: Those that have finished, wherever.
+        failures: What went wrong with the others, each with its folder.
+        command: Of the experiment: typed again, it writes the report.
+    """
+
+    folder: Path
+    runs: int
+    here: int
+    finished: int
+    command: str
+    failures: list[str] = field(default_factory=list)
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A run has failed.
+        """
+        if self.failures:
+            raise RunFailed(self.failures)
+
+
+def work(
+    folder: str | Path,
+    *,
+    technique: Any = None,
+    executor: str = LOCAL,
+    jobs: str | int = "auto",
+    jobs_per_gpu: int = 1,
+    listener: Listener | None = None,
+) -> WorkResult:
+    """Run what is left of a comparison, an ablation or a curve, together with other processes that do the same.
+
+    A run belongs to the process that holds the lock file in its folder. One whose process dies is taken over, from its
+    last checkpoint. Returns when no run is left: neither waiting nor at work elsewhere. Refits, soups and students
+    (`final`) and the report are left to the experiment's own call. Relative paths of its recipe are read from the
+    present folder.
+
+    Args:
+        folder: Of the experiment, seen by all of them.
+        technique: The user's own techniques that its recipe names.
+        executor, jobs, jobs_per_gpu, listener: As of `compare`.
+
+    Raises:
+        OutputError: The folder holds no experiment that has been started.
+        KeyboardInterrupt: As it came; what is complete is kept.
+    """
+    refuse_nested("work")
+    from finetune.techniques import use_technique
+
+    for each in as_list(technique):
+        use_technique(each)
+    experiment = ComparisonFolder(Path(folder))
+    written = read_jobs(experiment)
+    planned = [job_of(each, experiment.jobs_path) for each in written["jobs"]]
+    runs = [job for job in planned if job.entry.kind == "train"]
+    chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu)
+    first = runs[0].recipe
+    measure = measure_for(Loader().load(first.data), first.training.score)
+    heard, started, last = chosen_listener(listener), set(), []
+
+    def on_change(progress: Any, state: Any) -> None:
+        if not last:
+            heard.jobs_started(progress, measure)
+        last[:] = [progress]
+        if state.last_event == "started":
+            started.add(state.job.entry.key)
+        heard.job_changed(progress, state, measure)
+
+    manifest = experiment.read()
+    # What a comparison ends with may read any of the models; its own command removes them afterwards.
+    keep = written.get("keep", "all") if manifest.final in (None, "best") else "all"
+    try:
+        ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
+    finally:
+        if last:
+            heard.jobs_ended(last[0], measure)
+    errors = {entry.key: entry.error for entry in ended.cells if entry.error}
+    failures = [f"{job.entry.folder}: {errors[job.entry.key]}" for job in runs if job.entry.key in errors]
+    here = len(started - errors.keys())
+    return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), manifest.command, failures)
