@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, predict, report, run
+from finetune.cli import (
+    cell,
+    check,
+    compare,
+    curve,
+    diagnose,
+    environment,
+    evaluate,
+    inspection,
+    library,
+    predict,
+    report,
+    run,
+)
 from finetune.cli.process import prepare_process
 
 app = typer.Typer(
@@ -24,6 +37,7 @@ app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
 app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finetune.records.store import RunFolder
     from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
-    from finetune.workflows.results import CompareResult, CurveResult, RunResult
+    from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult
 
 
 def console(piped_width: int) -> Console:
@@ -53,6 +53,17 @@ def print_curve(result: CurveResult, as_json: bool) -> None:
     out.print(curve_table(result.report))
     out.print(curve_summary(result.report), markup=False)
     typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
+
+
+def print_evaluation(result: EvaluateResult) -> None:
+    """Tables, and the lines below them."""
+    from finetune.reports.evaluation import WIDTH, terminal
+
+    out = console(WIDTH)
+    for part in terminal(result.report):
+        out.print(part)
+    if result.paths:
+        typer.echo(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:

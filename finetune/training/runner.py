@@ -279,7 +279,7 @@ class Run:
         """The model as plain transformers loads it, and every row's logits for later statistics."""
         if not is_main():
             return
-        served = describe_served(self.prepared, self.record.record)
+        served = describe_served(self.prepared, self.record.record, self.outputs["selected"]["validation"])
         if self.prepared.scale is not None:
             put_into_head(self.loaded.model, self.prepared.scale)
         save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.results import PredictResult
 
 OUTPUT = "predictions.csv"
+FOR_TEXTS = (  # keys of the data section that say how texts are read
+    *("format", "annotations", "texts", "config", "revision", "split_names", "text", "template", "text_pair"),
+    *("encoding", "delimiter", "quoting", "quote_char", "escape", "comment", "header", "columns", "skip_bad_rows"),
+)
 TOLD_EVERY = 10.0  # seconds between two lines about how far it is
 
 
@@ -83,17 +87,21 @@ def predict_texts(
     return classifier.predict(texts, batch_size=batch_size).columns(probabilities)
 
 
-def data_section(data: Any, overrides: Any) -> DataSection:
+def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -> DataSection:
     """What is read, and how.
 
+    Args:
+        data, overrides: As of `predict`.
+        keys: Of the data section, that act here.
+
     Raises:
-        RecipeError: An override is not about reading the texts.
+        RecipeError: An override would not act.
     """
-    request = Request(None, None, data, overrides)
-    options = request.options()
+    options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():
-        if key.partition(".")[0] != "data" or key in ("data.label", "data.labels", "data.task"):
-            why = "has no meaning here: the model says it, and labels are not read. Leave it out."
+        section, _, name = key.partition(".")
+        if section != "data" or name.partition(".")[0] not in keys:
+            why = f"has no meaning here: what the model says is not changed. Known: {', '.join(sorted(keys))}."
             raise RecipeError(why, key=key)
     return options.resolve(None).data
 
