@@ -74,6 +74,7 @@ ALLOWED = {
     "reports": {"atomic", "listener", "measurement", "records", "advice", "techniques"},
     "listener": set(),
     "workflows": {
+        "atomic",
         "errors",
         "listener",
         "checks",

@@ -100,6 +100,22 @@ def _scores(task: Task, logits: NDArray[Any], targets: NDArray[Any]) -> dict[str
     }
 
 
+def numbers_of(measured: Measured) -> dict[str, Any]:
+    """Those fields of an `EvaluationReport` that outputs and targets decide."""
+    return {
+        "task": measured.task,
+        "labels": measured.labels,
+        "rows": len(measured.targets),
+        "scores": model_scores(measured),
+        "served": served_scores(measured),
+        "temperature": measured.temperature,
+        "thresholds": None if measured.thresholds is None else dict(measured.thresholds),
+        "classes": class_results(measured),
+        "confusion": confusion(measured),
+        "reliability": reliability(measured),
+    }
+
+
 def plain_scores(measured: Measured) -> dict[str, float]:
     """As `model_scores`, without intervals."""
     return compute_scores(measured.task, measured.logits, measured.targets)

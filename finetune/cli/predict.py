@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finetune.cli.options import QuietOption, SetOption, reports_errors
 from finetune.errors import RecipeError
 
+if TYPE_CHECKING:
+    from finetune.listener import Listener
+
 EXAMPLES = (
     "Examples:  finetune predict runs/tweets-strong-seed0 'what a day'   |   "
-    "finetune predict model/ --data new.csv --output labelled.csv --probabilities"
+    "finetune predict model/ --data new.csv --output labelled.csv --probabilities   |   "
+    "tail -f log.txt | finetune predict model/ --data - --accuracy 0.95"
 )
 
 
-@reports_errors()
+@reports_errors("What was predicted is kept beside the output; the same command goes on.")
 def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
@@ -26,7 +33,11 @@ def predict(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", "-d", help="File with texts, in any format that run takes; no labels needed."),
+        typer.Option(
+            "--data",
+            "-d",
+            help="File with texts, in any format that run takes; no labels needed. -: lines of standard input.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -35,6 +46,12 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION", help="Predict only what is sure enough for this accuracy on validation, such as 0.95."
+        ),
+    ] = None,
     overrides: SetOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")] = 64,
     quiet: QuietOption = False,
@@ -49,8 +66,24 @@ def predict(
         from finetune.reports.predictions import render_predictions
         from finetune.workflows.predict import predict_texts
 
-        columns = predict_texts(model, texts, probabilities=probabilities, batch_size=batch_size, listener=listener)
+        columns = predict_texts(
+            model,
+            texts,
+            probabilities=probabilities,
+            accuracy=accuracy,
+            batch_size=batch_size,
+            listener=listener,
+        )
         typer.echo(render_predictions(texts, columns))
+        return
+    if data == "-":
+        if output is not None:
+            raise RecipeError(
+                "answers to standard input go to standard output, as JSON lines. Leave it out, and redirect them.",
+                argument="output",
+                found=str(output),
+            )
+        _answer_stdin(model, probabilities, accuracy, overrides or (), batch_size, listener)
         return
     from finetune.reports.predictions import render_written
     from finetune.workflows.predict import predict as workflow
@@ -60,8 +93,34 @@ def predict(
         data,
         output=output,
         probabilities=probabilities,
+        accuracy=accuracy,
         overrides=overrides or (),
         batch_size=batch_size,
         listener=listener,
     )
     typer.echo(render_written(result.path, result.rows, result.seconds))
+
+
+def _answer_stdin(
+    model: str,
+    probabilities: bool,
+    accuracy: float | None,
+    overrides: Sequence[str],
+    batch_size: int,
+    listener: Listener,
+) -> None:
+    """A JSON line for each line, at once."""
+    from finetune.workflows.predict import predict_lines
+
+    answers = predict_lines(
+        model,
+        sys.stdin,
+        probabilities=probabilities,
+        accuracy=accuracy,
+        overrides=overrides,
+        batch_size=batch_size,
+        listener=listener,
+    )
+    for answer in answers:
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        sys.stdout.flush()

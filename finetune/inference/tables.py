@@ -42,10 +42,6 @@ class Input:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def is_empty(self, row: int) -> bool:
-        """Whether there is no text to predict."""
-        return not self.texts[row].strip() and (self.pairs is None or not self.pairs[row].strip())
-
 
 def read_input(section: DataSection, reading: Reading) -> Input:
     """Read the rows of a file, with the columns that the model was trained on.

@@ -26,6 +26,8 @@ def render_predictions(texts: Sequence[str], columns: Mapping[str, Sequence[Any]
 
 
 def _answer(prediction: Any) -> str:
+    if prediction is None:
+        return "unsure"
     if isinstance(prediction, list):
         return ", ".join(prediction) or "no label"
     return number_text(prediction, 3) if isinstance(prediction, float) else str(prediction)

@@ -293,9 +293,11 @@ class PredictResult:
         rows: In it, as many as in the data.
         empty: Of them without a text, and so without a prediction.
         seconds: Reading aside.
+        unsure: Without a prediction, as they are too unsure for the accuracy that is wanted.
     """
 
     path: Path
     rows: int
     empty: int
     seconds: float
+    unsure: int = 0
