@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from finetune.measurement.gap import LEVEL, RANKED, resampled_spearman, resampled_sums
 from finetune.measurement.scores import (
+    BINS,
     Floats,
     compute_scores,
-    expected_calibration_error,
     row_terms,
     scores_from_sums,
     softmax,
@@ -112,11 +112,26 @@ def _times_drawn(rows: int, cells: int, rng: np.random.Generator) -> Iterator[ND
         yield rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, RANKED - start))
 
 
-def _resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
+def resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
+    """`expected_calibration_error` of `RANKED` resamples of the rows, (draws,).
+
+    Args:
+        logits: (rows, K).
+        targets: (rows,) class indices.
+        rng: Of the draws.
+    """
     probabilities = softmax(np.asarray(logits, dtype=np.float64))
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(confidence, kind="stable")
+    over = (confidence - (probabilities.argmax(axis=1) == targets))[order]
     rows = len(targets)
-    draws = (rng.integers(rows, size=rows) for _ in range(RANKED))
-    return np.array([expected_calibration_error(probabilities[draw], targets[draw]) for draw in draws])
+    starts = np.cumsum([0, *map(len, np.array_split(order, min(BINS, rows)))])[:-1]
+    parts = []
+    at_once = max(1, _CELLS_AT_ONCE // rows)
+    for start in range(0, RANKED, at_once):
+        drawn = np.sort(rng.integers(rows, size=(min(at_once, RANKED - start), rows)), axis=1)
+        parts.append(np.abs(np.add.reduceat(over[drawn], starts, axis=1)).sum(axis=1) / rows)
+    return np.concatenate(parts)
 
 
 def _resampled_spearman(logits: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
@@ -124,7 +139,7 @@ def _resampled_spearman(logits: NDArray[Any], targets: NDArray[Any], rng: np.ran
 
 
 _RANKED: dict[str, dict[str, Callable[[NDArray[Any], NDArray[Any], np.random.Generator], Floats]]] = {
-    "single_label": {"ece": _resampled_calibration_error},
+    "single_label": {"ece": resampled_calibration_error},
     "multi_label": {"average_precision": resampled_average_precision},
     "regression": {"spearman": _resampled_spearman},
 }

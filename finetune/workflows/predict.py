@@ -82,7 +82,7 @@ def predict(
     if empty:
         listener.notice(f"{count_text(empty, 'row')} without a text: the prediction is empty there", "warning")
     if unsure:
-        listener.notice(f"{count_text(unsure, 'row')} of {len(found.texts)} too unsure for a prediction")
+        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too unsure for a prediction")
     return PredictResult(target, len(found.texts), empty, time.monotonic() - started, unsure)
 
 
@@ -95,7 +95,7 @@ def predict_texts(
     batch_size: int,
     listener: Listener,
 ) -> dict[str, list[Any]]:
-    """New columns, as `predict` writes them, of a few texts.
+    """New columns, as `predict` writes them, of a few texts, with a `reason` where there is no prediction.
 
     Raises:
         FinetuneError: The model cannot be read, or it reads pairs.
@@ -103,7 +103,7 @@ def predict_texts(
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
-    answering = _answering(classifier, probabilities, accuracy, False, batch_size, listener)
+    answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
     cells = answering.rows(texts, None)
     return dict(zip(answering.kinds(), map(list, zip(*cells, strict=True)), strict=True))
 

@@ -129,8 +129,10 @@ def test_data_from_memory_and_texts_as_arguments(write_recipe: Write, tmp_path: 
     result = finetune.predict(run, pandas.DataFrame({"text": TEXTS[:3], "n": [1, 2, 3]}), output=tmp_path / "o.parquet")
     assert result.rows == 3
     assert pyarrow.parquet.read_table(result.path)["n"].to_pylist() == [1, 2, 3]
-    said = invoke("predict", run, TEXTS[0], TEXTS[1])
-    assert [line.split()[0] for line in said.stdout.splitlines()] == list(finetune.load(run).predict(TEXTS[:2]))
+    said = invoke("predict", run, TEXTS[0], TEXTS[1], "")
+    *lines, last = said.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(finetune.load(run).predict(TEXTS[:2]))
+    assert last.startswith("no text")
 
 
 def test_several_labels_are_those_above_their_thresholds(write_recipe: Write, tmp_path: Path) -> None:
@@ -253,7 +255,7 @@ def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, row
         assert (row["prediction"], float(row["probability"])) == (label if is_sure else "", pytest.approx(confidence))
         assert row["reason"].startswith("" if is_sure else f"unsure, perhaps {label}: confidence below ")
     assert "on validation 30 of 40 rows (75 %), of which 90.0 % were right [74.4 %, 96.5 %]" in said.stderr
-    assert f"{sum(c < least for c in alone.confidence)} rows of 24 too unsure" in said.stderr
+    assert f"{sum(c < least for c in alone.confidence)} of 24 rows are too unsure" in said.stderr
     with refuses(RecipeError, match="its 30 surest rows have 90.0 %. Try: --accuracy 0.9"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.99)  # 19 rows are too few to go by
     with refuses(RecipeError, match="expected a fraction"):

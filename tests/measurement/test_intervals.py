@@ -8,8 +8,12 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from finetune.measurement import intervals
-from finetune.measurement.intervals import resampled_average_precision, score_intervals
-from finetune.measurement.scores import compute_scores
+from finetune.measurement.intervals import (
+    resampled_average_precision,
+    resampled_calibration_error,
+    score_intervals,
+)
+from finetune.measurement.scores import compute_scores, expected_calibration_error, softmax
 from finetune.measurement.shift import against_quantiles
 
 RNG = np.random.default_rng(0)
@@ -24,6 +28,17 @@ def test_average_precision_of_redrawn_rows_is_that_of_scikit_learn(monkeypatch: 
     times = np.random.default_rng(1).multinomial(12, np.full(12, 1 / 12), size=5)
     rows = [np.repeat(np.arange(12), each) for each in times]
     expected = [average_precision_score(targets[row], logits[row], average="micro") for row in rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_calibration_error_of_redrawn_rows_is_that_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "RANKED", 5)
+    logits, targets = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)
+    found = resampled_calibration_error(logits, targets, np.random.default_rng(1))
+    probabilities = softmax(logits)
+    order = np.argsort(probabilities.max(axis=1))
+    draws = order[np.random.default_rng(1).integers(40, size=(5, 40))]
+    expected = [expected_calibration_error(probabilities[draw], targets[draw]) for draw in draws]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
