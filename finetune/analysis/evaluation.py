@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from finetune.analysis.details import reliability_bins
 from finetune.analysis.disagreements import in_words
 from finetune.measurement.gap import resampled_sums
-from finetune.measurement.intervals import percentiles, score_intervals
+from finetune.measurement.intervals import Interval, percentiles, score_intervals
 from finetune.measurement.scores import Floats, compute_scores, row_terms, softmax
 from finetune.measurement.thresholds import DECIDED, HALF
 from finetune.records.evaluation import ClassResult
@@ -90,14 +90,12 @@ def served_scores(measured: Measured) -> dict[str, ModelScore]:
 
 
 def _scores(task: Task, logits: NDArray[Any], targets: NDArray[Any]) -> dict[str, ModelScore]:
-    return {
-        name: ModelScore(
-            value=value if np.isfinite(value) else None,
-            low=None if interval is None else interval[0],
-            high=None if interval is None else interval[1],
-        )
-        for name, (value, interval) in score_intervals(task, logits, targets).items()
-    }
+    return {name: _model_score(*found) for name, found in score_intervals(task, logits, targets).items()}
+
+
+def _model_score(value: float, ends: Interval | None) -> ModelScore:
+    low, high = (None, None) if ends is None else ends
+    return ModelScore(value=value if np.isfinite(value) else None, low=low, high=high)
 
 
 def numbers_of(measured: Measured) -> dict[str, Any]:
@@ -131,9 +129,8 @@ def class_results(measured: Measured) -> list[ClassResult]:
     drawn = np.split(resampled_sums(counts, np.random.default_rng(0)), 3, axis=1)
     results = []
     for index, label in enumerate(measured.labels):
-        f1 = _f1(*(part[index] for part in (hits, predicted, true)))
+        f1 = float(_f1(*(part[index] for part in (hits, predicted, true))))
         ends = percentiles(_f1(*(part[:, index] for part in drawn)))
-        is_known = np.isfinite(f1) and ends is not None
         results.append(
             ClassResult(
                 label=label,
@@ -141,9 +138,7 @@ def class_results(measured: Measured) -> list[ClassResult]:
                 predicted=int(predicted[index]),
                 precision=float(hits[index] / predicted[index]) if predicted[index] else None,
                 recall=float(hits[index] / true[index]) if true[index] else None,
-                f1=ModelScore(value=float(f1), low=ends[0], high=ends[1])
-                if is_known and ends is not None
-                else ModelScore(value=None),
+                f1=_model_score(f1, ends),
             )
         )
     return sorted(results, key=lambda result: (result.f1.value is None, result.f1.value or 0.0))

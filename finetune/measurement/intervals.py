@@ -73,12 +73,13 @@ def score_intervals(
 
 
 def percentiles(draws: Floats) -> Interval | None:
-    """The ends of the middle 95 % of the draws; None where none is defined."""
+    """The ends of the middle 95 % of the draws; None where none is defined, or all are alike: that no spread was seen is
+    no certainty."""
     if not np.isfinite(draws).any():
         return None
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.nanpercentile(draws, [tail, 100 - tail])
-    return float(low), float(high)
+    return (float(low), float(high)) if low < high else None
 
 
 def resampled_average_precision(logits: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:

@@ -104,7 +104,7 @@ def scores_table(report: EvaluationReport) -> Table:
         cells = [Cell(sentence(metric_name(name))), Cell(unit.level(value.value)), Cell(unit.range(value) or DASH)]
         if report.served:
             served = report.served.get(name)
-            cells.append(Cell("" if served is None else unit.level(served.value)))
+            cells.append(Cell("" if served is None else f"{unit.level(served.value)} {unit.range(served)}".rstrip()))
         if recorded is not None:
             cells.append(Cell(unit.level(recorded.scores.get(name))))
         rows.append(cells)
