@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from finetune.workflows.compare import compare
     from finetune.workflows.curve import curve
     from finetune.workflows.diagnose import diagnose
+    from finetune.workflows.evaluate import evaluate
     from finetune.workflows.predict import predict
     from finetune.workflows.report import report
     from finetune.workflows.run import run
@@ -43,6 +44,7 @@ _HOMES = {
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
     "predict": "workflows.predict",
+    "evaluate": "workflows.evaluate",
     "load": "inference.classifier",
     "report": "workflows.report",
     "cell": "workflows.cell",
@@ -86,6 +88,7 @@ __all__ = [
     "compare",
     "curve",
     "diagnose",
+    "evaluate",
     "load",
     "load_recipe",
     "predict",

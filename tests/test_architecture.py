@@ -75,6 +75,7 @@ ALLOWED = {
     "reports": {"atomic", "listener", "measurement", "records", "advice", "techniques", "visible"},
     "listener": set(),
     "workflows": {
+        "atomic",
         "errors",
         "listener",
         "checks",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.analysis.collection import FinishedRun
 from finetune.measurement.scores import softmax
@@ -47,7 +49,11 @@ def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[Rel
         probabilities = softmax(run.arrays[f"selected_{split}_logits"].astype(np.float64))
         confidences.append(probabilities.max(axis=1))
         hits.append(probabilities.argmax(axis=1) == run.arrays[f"{split}_targets"])
-    confidence, hit = np.concatenate(confidences), np.concatenate(hits)
+    return reliability_bins(np.concatenate(confidences), np.concatenate(hits))
+
+
+def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any]) -> list[ReliabilityBin]:
+    """Confidence against accuracy of predictions, (rows,) each, in equally filled bins."""
     order = np.argsort(confidence, kind="stable")
     return [
         ReliabilityBin(confidence=float(confidence[part].mean()), accuracy=float(hit[part].mean()), rows=len(part))

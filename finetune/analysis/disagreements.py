@@ -55,9 +55,9 @@ def _in_fold(
         entry = Disagreement(
             row=str(rows[index]),
             fold=fold,
-            text=_shortened(text),
-            pair=_shortened(pair),
-            target=_in_words(task, targets[index], labels),
+            text=shortened(text),
+            pair=shortened(pair),
+            target=in_words(task, targets[index], labels),
             answers={
                 name: _majority_prediction(task, predicted[:, index], labels) for name, predicted in predictions.items()
             },
@@ -87,10 +87,11 @@ def _majority_prediction(task: Task, predictions: NDArray[Any], labels: list[str
     """Of all runs; numbers: their mean."""
     if task == "regression":
         return f"{predictions.mean():.3f}"
-    return Counter(_in_words(task, predicted, labels) for predicted in predictions).most_common(1)[0][0]
+    return Counter(in_words(task, predicted, labels) for predicted in predictions).most_common(1)[0][0]
 
 
-def _in_words(task: Task, label: Any, labels: list[str] | None) -> str:
+def in_words(task: Task, label: Any, labels: list[str] | None) -> str:
+    """A target or prediction: the class, the labels, or the number."""
     if task == "regression" or labels is None:
         return f"{float(label):.3f}"
     if task == "single_label":
@@ -98,7 +99,8 @@ def _in_words(task: Task, label: Any, labels: list[str] | None) -> str:
     return " | ".join(name for name, marked in zip(labels, label, strict=True) if marked) or "(none)"
 
 
-def _shortened(text: str | None) -> str | None:
+def shortened(text: str | None) -> str | None:
+    """A text as reports show it."""
     if text is None or len(text) <= SHOWN_CHARACTERS:
         return text
     return text[: SHOWN_CHARACTERS - 1] + "…"

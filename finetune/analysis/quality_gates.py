@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from finetune.advice.comparison import ablated_preset
 from finetune.errors import Change, Problem, RecipeError, suggest
+from finetune.records.evaluation import EvaluationReport
 from finetune.records.report import Group, Summary, VariantReport
 
 KINDS = ("train", "validation", "test", "gap", "gap_last")
@@ -65,12 +66,16 @@ class Fields:
         metrics: Names that are measured.
         has_test: Whether there is a test split.
         may_set: Whether the command takes settings.
+        kinds: Of values; of an evaluation the measured rows alone, as `test`.
+        counts: Of runs.
     """
 
     variants: Sequence[str]
     metrics: Sequence[str]
     has_test: bool
     may_set: bool = True
+    kinds: Sequence[str] = KINDS
+    counts: Sequence[str] = COUNTS
 
 
 def parse_quality_gate(text: str, fields: Fields) -> QualityGate:
@@ -137,14 +142,15 @@ def _parts(field: str) -> tuple[list[str], bool]:
 
 def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem | None:
     """What is wrong with a field without its variant."""
-    if len(parts) == 1 and parts[0] in COUNTS:
+    if len(parts) == 1 and parts[0] in fields.counts:
         return Problem("counts have no difference; leave 'difference.' out.") if difference else None
-    if not parts or parts[0] not in KINDS:
+    if not parts or parts[0] not in fields.kinds:
         name = parts[0] if parts else ""
+        presets = ", and any of these after a preset and a dot " if fields.variants else ""
+        presets += f"({', '.join(fields.variants[:SHOWN_VARIANTS])})" if fields.variants else ""
         return Problem(
-            f"'{name}' is no field.{suggest(name, [*KINDS, *COUNTS, 'difference', *fields.variants])} "
-            f"Known: {', '.join([*KINDS, *COUNTS])}, difference.KIND, and any of these after a preset and a dot "
-            f"({', '.join(fields.variants[:SHOWN_VARIANTS])})."
+            f"'{name}' is no field.{suggest(name, [*fields.kinds, *fields.counts, 'difference', *fields.variants])} "
+            f"Known: {', '.join([*fields.kinds, *fields.counts])}, difference.KIND{presets}."
         )
     if len(parts) != 2 or parts[1] not in fields.metrics:
         name = ".".join(parts[1:])
@@ -158,14 +164,35 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
 
 def failed_quality_gates(gates: Iterable[QualityGate], group: Group) -> list[str]:
     """What fails, each with the value that failed it. A value that is not there fails too: nobody has shown it."""
+    return _failed(gates, lambda term: _reason(term, group))
+
+
+def failed_evaluation_gates(gates: Iterable[QualityGate], report: EvaluationReport) -> list[str]:
+    """The same for the rows that a model was evaluated on, which are `test`; a difference is to the run's own rows."""
+    return _failed(gates, lambda term: _evaluation_reason(term, report))
+
+
+def _failed(gates: Iterable[QualityGate], reason: Callable[[Term], str]) -> list[str]:
+    """`reason` gives the value of a term that fails, and nothing where it does not."""
     failed = []
     for gate in gates:
         for alternative in gate:
-            reasons = [_reason(term, group) for term in alternative]
+            reasons = [reason(term) for term in alternative]
             if all(reasons):
                 failed.append(" and ".join(reasons))
                 break
     return failed
+
+
+def _evaluation_reason(term: Term, report: EvaluationReport) -> str:
+    value = report.scores[term.metric].value
+    if term.difference:
+        before = None if report.recorded is None else report.recorded.scores.get(term.metric)
+        value = None if value is None or before is None else value - before
+    if value is None:
+        why = "no value of the run to compare with" if term.difference else "it is not defined for these rows"
+        return f"{term.text}: {why}"
+    return f"{term.text}: {value:.4g} of {report.rows} rows" if SIGNS[term.sign](value, term.number) else ""
 
 
 def _reason(term: Term, group: Group) -> str:

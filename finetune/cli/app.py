@@ -13,6 +13,7 @@ from finetune.cli import (
     curve,
     diagnose,
     environment,
+    evaluate,
     inspection,
     library,
     predict,
@@ -39,6 +40,7 @@ app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
 app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
 app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
 app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,29 +14,45 @@ from finetune.errors import RecipeError
 
 EXAMPLES = (
     "Examples:  finetune predict runs/tweets-strong-seed0 'what a day'   |   "
-    "finetune predict model/ --data new.csv --output labelled.csv --probabilities"
+    "finetune predict model/ --data new.csv --output labelled.csv --probabilities   |   "
+    "tail -f log.txt | finetune predict model/ --data - --accuracy 0.95"
 )
 
 
-@reports_errors()
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
+]
+TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
+TextsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="File with texts, in any format that run takes; no labels needed. -: lines of standard input.",
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="New .csv, .tsv, .jsonl or .parquet file. Default: predictions.csv."),
+]
+AccuracyOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="FRACTION", help="Predict only what is sure enough for this accuracy on validation, such as 0.95."
+    ),
+]
+
+
+@reports_errors("What was predicted of a large file is kept beside the output: the same command goes on.")
 def predict(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
-    ],
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="File with texts, in any format that run takes; no labels needed."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="New .csv, .tsv, .jsonl or .parquet file. Default: predictions.csv."),
-    ] = None,
+    model: ModelArgument,
+    texts: TextsArgument = None,
+    data: TextsOption = None,
+    output: OutputOption = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
+    accuracy: AccuracyOption = None,
     overrides: SetOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")] = 64,
     quiet: QuietOption = False,
@@ -45,23 +63,37 @@ def predict(
     from finetune.cli.listening import WarningListener
 
     listener = WarningListener(notes=not quiet)
+    asked: dict[str, Any] = {
+        "probabilities": probabilities,
+        "accuracy": accuracy,
+        "batch_size": batch_size,
+        "listener": listener,
+    }
     if texts:
         from finetune.reports.predictions import render_predictions
         from finetune.workflows.predict import predict_texts
 
-        columns = predict_texts(model, texts, probabilities=probabilities, batch_size=batch_size, listener=listener)
-        say(render_predictions(texts, columns))
-        return
-    from finetune.reports.predictions import render_written
-    from finetune.workflows.predict import predict as workflow
+        say(render_predictions(texts, predict_texts(model, texts, **asked)))
+    elif data == "-":
+        _answer_stdin(model, output, overrides=overrides or (), **asked)
+    else:
+        from finetune.reports.predictions import render_written
+        from finetune.workflows.predict import predict as workflow
 
-    result = workflow(
-        model,
-        data,
-        output=output,
-        probabilities=probabilities,
-        overrides=overrides or (),
-        batch_size=batch_size,
-        listener=listener,
-    )
-    say(render_written(result.path, result.rows, result.seconds))
+        result = workflow(model, data, output=output, overrides=overrides or (), **asked)
+        say(render_written(result.path, result.rows, result.seconds))
+
+
+def _answer_stdin(model: str, output: Path | None, **asked: Any) -> None:
+    """A JSON line for each line, at once."""
+    if output is not None:
+        raise RecipeError(
+            "answers to standard input go to standard output, as JSON lines. Leave it out, and redirect them.",
+            argument="output",
+            found=str(output),
+        )
+    from finetune.workflows.predict import predict_lines
+
+    for answer in predict_lines(model, sys.stdin, **asked):
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        sys.stdout.flush()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finetune.records.store import RunFolder
     from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
-    from finetune.workflows.results import CompareResult, CurveResult, RunResult, SweepResult
+    from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
 
 
 def console(piped_width: int) -> Console:
@@ -66,6 +66,17 @@ def print_sweep(result: SweepResult, as_json: bool) -> None:
     out.print(sweep_table(result.report))
     out.print(sweep_summary(result.report), markup=False)
     say(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
+
+
+def print_evaluation(result: EvaluateResult) -> None:
+    """Tables, and the lines below them."""
+    from finetune.reports.evaluation import WIDTH, terminal
+
+    out = console(WIDTH)
+    for part in terminal(result.report):
+        out.print(part)
+    if result.paths:
+        say(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:

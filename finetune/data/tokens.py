@@ -48,6 +48,11 @@ class Tokens:
         self._offsets = arrays["offsets"]
         self._inputs = {name: arrays[name] for name in arrays if name not in ("lengths", "first", "offsets")}
 
+    def share(self, token: int | None) -> float | None:
+        """Fraction of all tokens that are this one; None where there is no such token, or no text."""
+        ids = self._inputs.get("input_ids")
+        return None if token is None or ids is None or not len(ids) else float(np.mean(ids == token))
+
     def __len__(self) -> int:
         return len(self.sizes)
 

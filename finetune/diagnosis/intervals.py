@@ -1,22 +1,10 @@
-"""Intervals of accuracies of which only value and rows are known."""
+"""Intervals of differences of accuracies of which only value and rows are known."""
 
 from __future__ import annotations
 
 import math
 
-
-def proportion_interval(proportion: float, rows: int, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a proportion: never outside [0, 1], and right for few rows.
-
-    Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209; Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101.
-    """
-    from scipy.stats import norm  # slow to import, and needed here only
-
-    z = float(norm.ppf(0.5 + confidence / 2))
-    shrink = 1 + z * z / rows
-    middle = (proportion + z * z / (2 * rows)) / shrink
-    half = z / shrink * math.sqrt(proportion * (1 - proportion) / rows + z * z / (4 * rows * rows))
-    return max(0.0, middle - half), min(1.0, middle + half)
+from finetune.measurement.intervals import proportion_interval
 
 
 def difference_interval(

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from finetune.diagnosis.intervals import difference_interval, proportion_interval
+from finetune.diagnosis.intervals import difference_interval
 from finetune.errors import Change, Problem, RecipeError
+from finetune.measurement.intervals import proportion_interval
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95

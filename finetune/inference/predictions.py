@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.measurement.scores import Floats, softmax
+from finetune.measurement.thresholds import HALF
 from finetune.tasks import Task
-
-HALF = 0.5  # probability above which one of several labels is predicted, where nothing else was chosen
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,6 @@ class Input:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def is_empty(self, row: int) -> bool:
-        """Whether there is no text to predict."""
-        return not self.texts[row].strip() and (self.pairs is None or not self.pairs[row].strip())
-
 
 def read_input(section: DataSection, reading: Reading) -> Input:
     """Read the rows of a file, with the columns that the model was trained on.
@@ -57,19 +53,37 @@ def read_input(section: DataSection, reading: Reading) -> Input:
     Raises:
         DataError: It cannot be read, holds several splits, or lacks a column with texts.
     """
-    tables = read_sources(section, labelled=False)
-    if len(tables) > 1:
-        why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
-        raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)
-    (table,) = tables.values()
-    section, guessed = _with_columns(section, table, reading)
+    table = read_table(section, labelled=False)
+    section, guessed = with_columns(section, table, reading)
     columns = choose_text_columns(section, table)
     texts, pairs = extract_texts(section, table, columns)
     return Input(table, texts, pairs, (*table.notes, *guessed, *columns.notes), tuple(table.warnings))
 
 
-def _with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[DataSection, list[str]]:
-    """Columns as in training, unless others were named, or the file does not have them and has one of a usual name."""
+def read_table(section: DataSection, labelled: bool) -> Table:
+    """The only table of a source.
+
+    Args:
+        section: Where it is, and how it is read.
+        labelled: Whether its labels are wanted: several annotations of a text then become one.
+
+    Raises:
+        DataError: It cannot be read, or holds several splits.
+    """
+    tables = read_sources(section, labelled)
+    if len(tables) > 1:
+        why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
+        raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)
+    (table,) = tables.values()
+    return table
+
+
+def with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[DataSection, list[str]]:
+    """Columns as in training, unless others were named, or the file does not have them and has one of a usual name.
+
+    Raises:
+        DataError: A second text is named, and the model reads one.
+    """
     named: dict[str, Any] = {}
     notes = []
     if section.text is None and section.template is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+BINS = 15  # of the calibration error, equally filled
 IMBALANCED = 0.6  # fraction of the largest class above which always predicting it looks like a good accuracy
 LOSSES = frozenset({"nll", "brier", "ece", "rmse", "mse", "mae"})  # lower is better; everything else: higher is better
 
@@ -156,7 +157,7 @@ def scores_from_sums(task: str, sums: Floats) -> dict[str, Floats]:
         return _FROM_SUMS[task](sums)
 
 
-def expected_calibration_error(probabilities: Floats, targets: NDArray[Any], bins: int = 15) -> float:
+def expected_calibration_error(probabilities: Floats, targets: NDArray[Any], bins: int = BINS) -> float:
     """Mean |confidence − accuracy| over equally filled bins of the top class's confidence (adaptive ECE).
 
     Nixon et al. 2019, arXiv:1904.01685. Equal confidences may fall in neighbouring bins.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from finetune.measurement.scores import Floats, compute_scores
 
 ENOUGH = 5  # validation rows that have a label, from which its threshold can be its own
+HALF = 0.5  # probability above which a label is predicted, where nothing else was chosen
 Origin = Literal["own", "shared", "default"]
 DECIDED = ("micro_f1", "macro_f1", "exact_match")  # scores that depend on thresholds
 

@@ -37,6 +37,35 @@ class ServedInput(_Part):
     tokenizer_limit: int = Field(description="`model_max_length` of the tokenizer before training.")
 
 
+class ServedLabels(_Part):
+    """How a label cell is read."""
+
+    columns: str | list[str] | None = Field(description="Column with the label, or one 0/1 column per label.")
+    separator: str = Field("|", description="Between the labels of a cell (several labels).")
+    names: dict[str, str] = Field({}, description="Label in the data -> its name, where `data.label_map` gave any.")
+
+
+class TrainingRows(_Part):
+    """What the training rows were like, to see whether other rows differ from them. No text is in it."""
+
+    rows: int
+    labels: dict[str, int] | None = Field(description="Label -> rows; null for numbers.")
+    targets: list[float] | None = Field(description="Numbers: 101 quantiles, from the least to the largest.")
+    lengths: list[float] = Field(description="101 quantiles of tokens of a text before anything is cut.")
+    unknown: float | None = Field(
+        description="Share of tokens that the tokenizer does not know; null where it has no such token."
+    )
+
+
+class Confidences(_Part):
+    """How often validation was right, from the most confident row on: what a threshold of confidence is chosen by."""
+
+    rows: int = Field(description="Of validation.")
+    confidence: list[float] = Field(description="Calibrated probability of the predicted class, descending.")
+    answered: list[int] = Field(description="Rows of at least this confidence.")
+    right: list[int] = Field(description="Of these, how many are right.")
+
+
 class TargetScale(_Part):
     """Of a number that is predicted. The head holds it already: outputs are in units of the data."""
 
@@ -64,6 +93,11 @@ class ServedModel(_Part):
         description="Classes: number by which to divide logits for calibrated probabilities, fitted on validation."
     )
     target: TargetScale | None = Field(description="Numbers: what targets were scaled by in training.")
+    label: ServedLabels | None = Field(None, description="How labels are read; absent in older files.")
+    training: TrainingRows | None = Field(None, description="Absent in older files.")
+    confidences: Confidences | None = Field(
+        None, description="Classes: of validation; null where the model was trained on it; absent in older files."
+    )
     data_fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
     record: str = Field(description="Id of the run record: `RunRecord.id`.")
     algorithm_version: int

@@ -14,6 +14,7 @@ LEADING = re.compile(r"^([-+=\[]|\d+(?=[.)]))")  # would begin a list, a heading
 AUTOMATIC = re.compile(r"(@|(?<=http):|(?<=https):|(?<=www)\.)", re.IGNORECASE)  # mentions and bare links
 LONGEST_ALTERNATIVE = 1200
 WORD_JOINER = "\u2060"
+NO_MARKS = Palette([])
 
 
 def write_markdown(report: Report, folder: Path) -> None:
@@ -41,7 +42,7 @@ def write_page(page: Page, path: Path) -> None:
             lines += [f"## {escape(shorten(group.name, 80))}", ""]
         prefix = f"group{number}-" if many else ""
         for section in sections:
-            lines += _section(section, "###" if many else "##", prefix, page.palette, path.parent)
+            lines += section_lines(section, "###" if many else "##", prefix, page.palette, path.parent)
     if page.skipped:
         lines += ["## Unreadable records", "", *_list([escape(reason) for reason in page.skipped])]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,8 +72,10 @@ def prose(text: str) -> str:
     return escape(parts[0]) + rest
 
 
-def _section(section: Section, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
-    """A section; its figures are written below `folder`."""
+def section_lines(
+    section: Section, heading: str = "##", prefix: str = "", palette: Palette = NO_MARKS, folder: Path = Path()
+) -> list[str]:
+    """A section; its figures, if it has any, are written below `folder`."""
     lines = [f"{heading} {section.title}", ""]
     for block in section.blocks:
         lines += _block(block, heading, prefix, palette, folder)

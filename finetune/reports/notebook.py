@@ -9,10 +9,20 @@ from pydantic import BaseModel
 from finetune.records.curve import CurveReport
 from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
+from finetune.records.evaluation import EvaluationReport
 from finetune.records.report import Report
 from finetune.records.schema import DataFacts, FinishedRecord
 from finetune.records.sweep import SweepReport
-from finetune.reports import content, curve_page, data_tables, diagnosis, encoders, run_content, sweep_page
+from finetune.reports import (
+    content,
+    curve_page,
+    data_tables,
+    diagnosis,
+    encoders,
+    evaluation,
+    run_content,
+    sweep_page,
+)
 from finetune.reports.blocks import Block, Bullets, Facts, Prose, Section
 from finetune.reports.findings import count_findings, describe_columns, describe_data
 from finetune.reports.html import render_fragment
@@ -112,6 +122,12 @@ def diagnosis_fragment(found: Diagnosis) -> str:
     """Of a diagnosis: verdict, scores, look-alikes, plan."""
     sections = [Section("diagnosis", found.verdict.capitalize(), diagnosis.diagnosis_blocks(found))]
     return render_fragment([("", found, sections)], Palette([]), _prefix([found]))
+
+
+def evaluation_fragment(report: EvaluationReport) -> str:
+    """Of a saved model on labelled rows: scores, labels, calibration, mistakes, drift."""
+    title = shorten(f"{report.model} on {report.data}", 160)
+    return render_fragment([(title, report, evaluation.sections(report))], Palette([]), _prefix([report]))
 
 
 def _prefix(models: Sequence[BaseModel]) -> str:

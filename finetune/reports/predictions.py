@@ -17,7 +17,7 @@ def render_predictions(texts: Sequence[str], columns: Mapping[str, Sequence[Any]
     names = [name for name in columns if name.startswith("probability_")]
     lines = []
     for row, text in enumerate(texts):
-        parts = [_answer(columns["prediction"][row])]
+        parts = [_answer(columns["prediction"][row], row, columns)]
         if "probability" in columns:
             parts.append(percent_text(columns["probability"][row]))
         parts += [f"{name.removeprefix('probability_')} {percent_text(columns[name][row])}" for name in names]
@@ -25,7 +25,9 @@ def render_predictions(texts: Sequence[str], columns: Mapping[str, Sequence[Any]
     return "\n".join(lines)
 
 
-def _answer(prediction: Any) -> str:
+def _answer(prediction: Any, row: int, columns: Mapping[str, Sequence[Any]]) -> str:
+    if prediction is None:
+        return columns["reason"][row].partition(",")[0]  # `no text`, or `unsure, perhaps …`
     if isinstance(prediction, list):
         return ", ".join(prediction) or "no label"
     return number_text(prediction, 3) if isinstance(prediction, float) else str(prediction)

@@ -286,7 +286,7 @@ class Run:
         if not is_main():
             return
         if self.prepared.keeps_model:
-            served = describe_served(self.prepared, self.record.record)
+            served = describe_served(self.prepared, self.record.record, self.outputs["selected"]["validation"])
             if self.prepared.scale is not None:
                 put_into_head(self.loaded.model, self.prepared.scale)
             save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)

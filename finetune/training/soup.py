@@ -162,7 +162,8 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
         }
     _enter(record, prepared, outputs, weight_statistics(model, first.pretrained))
     with stopwatch.phase(SAVING):
-        save_model(model, prepared.encoder, describe_served(prepared, record.record), folder.model)
+        served = describe_served(prepared, record.record, outputs["validation"])
+        save_model(model, prepared.encoder, served, folder.model)
         rows = {name: split.ids for name, split in prepared.data.measured_splits().items()}
         measured = {"selected": outputs, "last": _without_test(outputs)}
         save_predictions(prediction_arrays(rows, measured), folder.predictions)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import repeat
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from finetune.errors import Change, OutputError, RecipeError
+from finetune.inference.abstaining import choose_threshold
+from finetune.inference.answers import NO_TEXT, Answering, is_empty
 from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, load
+from finetune.inference.lines import answer_lines, together
+from finetune.inference.parts import Parts, model_key, texts_key
 from finetune.inference.tables import Input, free_names, opened, read_input, usable_columns
 from finetune.listener import Listener
 from finetune.measurement.units import count_text, integer_text, time_text
@@ -19,6 +24,11 @@ from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.results import PredictResult
 
 OUTPUT = "predictions.csv"
+STDIN = "-"
+FOR_TEXTS = (  # keys of the data section that say how texts are read
+    *("format", "annotations", "texts", "config", "revision", "split_names", "text", "template", "text_pair"),
+    *("encoding", "delimiter", "quoting", "quote_char", "escape", "comment", "header", "columns", "skip_bad_rows"),
+)
 TOLD_EVERY = 10.0  # seconds between two lines about how far it is
 
 
@@ -28,6 +38,7 @@ def predict(
     *,
     output: str | PathLike[str] | None = None,
     probabilities: bool = False,
+    accuracy: float | None = None,
     overrides: Any = (),
     batch_size: int = BATCH,
     listener: Listener | None = None,
@@ -39,6 +50,8 @@ def predict(
         data: File, or data from memory as `finetune.run` takes it. Labels are not needed, and are not read.
         output: A new .csv, .tsv, .jsonl or .parquet file; predictions.csv by default.
         probabilities: A column for each label, too.
+        accuracy: Predict only rows that are as sure as those of which, on validation, this fraction was right; the
+            listener is told the threshold with its interval. One class per row only.
         overrides: How the data is read, where it is not as in training: `{"data.text": "Review"}`.
         batch_size: Texts in a forward pass.
         listener: As of `compare`.
@@ -63,16 +76,26 @@ def predict(
     for warning in found.warnings:
         listener.notice(warning, "warning")
     started = time.monotonic()
-    empty = _write(classifier, found, target, probabilities, batch_size, listener)
+    empty = sum(map(is_empty, found.texts, found.pairs or repeat(None)))
+    answering = _answering(classifier, probabilities, accuracy, empty > 0, batch_size, listener)
+    unsure = _write(answering, found, target, listener)
     if empty:
         listener.notice(f"{count_text(empty, 'row')} without a text: the prediction is empty there", "warning")
-    return PredictResult(target, len(found.texts), empty, time.monotonic() - started)
+    if unsure:
+        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too unsure for a prediction")
+    return PredictResult(target, len(found.texts), empty, time.monotonic() - started, unsure)
 
 
 def predict_texts(
-    model: str | PathLike[str], texts: Sequence[str], *, probabilities: bool, batch_size: int, listener: Listener
+    model: str | PathLike[str],
+    texts: Sequence[str],
+    *,
+    probabilities: bool,
+    accuracy: float | None,
+    batch_size: int,
+    listener: Listener,
 ) -> dict[str, list[Any]]:
-    """New columns, as `predict` writes them, of a few texts.
+    """New columns, as `predict` writes them, of a few texts, with a `reason` where there is no prediction.
 
     Raises:
         FinetuneError: The model cannot be read, or it reads pairs.
@@ -80,57 +103,122 @@ def predict_texts(
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
-    return classifier.predict(texts, batch_size=batch_size).columns(probabilities)
+    answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
+    cells = answering.rows(texts, None)
+    return dict(zip(answering.kinds(), map(list, zip(*cells, strict=True)), strict=True))
 
 
-def data_section(data: Any, overrides: Any) -> DataSection:
-    """What is read, and how.
+def predict_lines(
+    model: str | PathLike[str],
+    lines: Iterable[str],
+    *,
+    probabilities: bool,
+    accuracy: float | None,
+    overrides: Any,
+    batch_size: int,
+    listener: Listener,
+) -> Iterator[dict[str, Any]]:
+    """Answers to texts or JSON objects that come line by line, in their order, as soon as there are any.
+
+    Args:
+        lines: May never end; what has come is answered together, in bounded memory.
+        model, probabilities, accuracy, overrides, batch_size, listener: As of `predict`.
+
+    Yields:
+        The fields of the object (of a text: `text`) with those of the answer.
 
     Raises:
-        RecipeError: An override is not about reading the texts.
+        FinetuneError: The model cannot be read.
     """
-    request = Request(None, None, data, overrides)
-    options = request.options()
+    section = data_section(STDIN, overrides)
+    classifier = load(fspath(model))
+    for note in classifier.notes:
+        listener.notice(note)
+    answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
+    for batch in together(lines, AT_ONCE):
+        yield from answer_lines(answering, section, batch)
+
+
+def _answering(
+    classifier: Classifier, every: bool, accuracy: float | None, reasons: bool, batch_size: int, listener: Listener
+) -> Answering:
+    """With a threshold, where an accuracy is wanted; it is told."""
+    if accuracy is None:
+        return Answering(classifier, every, None, reasons, batch_size)
+    served = classifier.served
+    threshold = choose_threshold(None if served is None else served.confidences, accuracy)
+    listener.notice(str(threshold))
+    return Answering(classifier, every, threshold, True, batch_size)
+
+
+def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -> DataSection:
+    """What is read, and how.
+
+    Args:
+        data, overrides: As of `predict`.
+        keys: Of the data section, that act here.
+
+    Raises:
+        RecipeError: An override would not act.
+    """
+    options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():
-        if key.partition(".")[0] != "data" or key in ("data.label", "data.labels", "data.task"):
-            why = "has no meaning here: the model says it, and labels are not read. Leave it out."
+        section, _, name = key.partition(".")
+        if section != "data" or name.partition(".")[0] not in keys:
+            why = f"has no meaning here: what the model says is not changed. Known: {', '.join(sorted(keys))}."
             raise RecipeError(why, key=key)
     return options.resolve(None).data
 
 
-def _write(classifier: Classifier, found: Input, target: Path, every: bool, batch_size: int, listener: Listener) -> int:
-    """Write all rows; returns how many of them have no text."""
+def _write(answering: Answering, found: Input, target: Path, listener: Listener) -> int:
+    """Write all rows; returns how many are too unsure for a prediction.
+
+    What is predicted of a large file is kept beside the output until all is there: the same call goes on from it.
+    """
     kept, kinds, notes = usable_columns(found.table)
     for note in notes:
         listener.notice(note, "warning")
-    new = classifier.predict([], [] if found.pairs is not None else None).columns(every)
+    new = answering.kinds()
     names = free_names(list(new), list(kept))
     for name, free in names.items():
         if free != name:
             listener.notice(f"the data has a column '{name}' already: predictions are in '{free}'", "warning")
-    kind = {"single_label": "text", "multi_label": "list", "regression": "number"}[classifier.reading.task]
-    kinds |= {free: kind if name == "prediction" else "number" for name, free in names.items()}
+    kinds |= {names[name]: kind for name, kind in new.items()}
+    parts = _parts(answering, found, target, listener)
     progress = _Progress(len(found.texts), listener)
-    empty = 0
+    unsure = 0
     with opened(target, [*kept, *names.values()], kinds) as write:
         for start in range(0, len(found.texts), AT_ONCE):
-            rows = range(start, min(start + AT_ONCE, len(found.texts)))
-            answers = _answers(classifier, found, rows, every, batch_size)
-            write([[*(column[row] for column in kept.values()), *answers[row]] for row in rows])
-            empty += sum(found.is_empty(row) for row in rows)
-            progress.tell(rows.stop)
-    return empty
+            stop = min(start + AT_ONCE, len(found.texts))
+            cells = None if parts is None else parts.read(start)
+            if cells is None:
+                pairs = None if found.pairs is None else found.pairs[start:stop]
+                cells = answering.rows(found.texts[start:stop], pairs)
+                if parts is not None:
+                    parts.write(start, cells)
+            columns = [column[start:stop] for column in kept.values()]
+            write([[*before, *after] for *before, after in zip(*columns, cells, strict=True)])
+            unsure += sum(row[0] is None and row[-1] != NO_TEXT for row in cells)
+            progress.tell(stop)
+    if parts is not None:
+        parts.remove()
+    return unsure
 
 
-def _answers(
-    classifier: Classifier, found: Input, rows: range, every: bool, batch_size: int
-) -> dict[int, Sequence[Any]]:
-    """Row -> its new cells; empty ones where there is no text."""
-    filled = [row for row in rows if not found.is_empty(row)]
-    pairs = None if found.pairs is None else [found.pairs[row] for row in filled]
-    columns = classifier.predict([found.texts[row] for row in filled], pairs, batch_size=batch_size).columns(every)
-    nothing: dict[int, Sequence[Any]] = dict.fromkeys(rows, [None] * len(columns))
-    return {**nothing, **dict(zip(filled, zip(*columns.values(), strict=True), strict=True))}
+def _parts(answering: Answering, found: Input, target: Path, listener: Listener) -> Parts | None:
+    """Of a file with several windows of rows; None where there is nothing to go on from."""
+    if len(found.texts) <= AT_ONCE:
+        return None
+    threshold = None if answering.threshold is None else answering.threshold.confidence
+    settings = (answering.every, threshold, answering.reasons)
+    about = {
+        "model": model_key(answering.classifier.origin, *settings),
+        "texts": texts_key(found.texts, found.pairs),
+    }
+    parts = Parts(target, about)
+    if parts.open():
+        listener.notice(f"goes on from what was predicted before ({parts.folder})")
+    return parts
 
 
 class _Progress:

@@ -9,7 +9,9 @@ from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.curve import CurveReport
 from finetune.records.report import Report
+from finetune.records.store import RunFolder
 from finetune.records.sweep import SweepReport
+from finetune.workflows.model_cards import write_card
 
 
 def publish_comparison(folder: ComparisonFolder, listener: Listener) -> tuple[Report, list[Path]]:
@@ -30,6 +32,7 @@ def publish_comparison(folder: ComparisonFolder, listener: Listener) -> tuple[Re
             listener.notice(error.for_command_line(), "warning")
         else:
             folder.write(folder.read().model_copy(update={"shipped": exported}))
+            write_card(RunFolder(folder.path / exported), folder.model, listener)
             report = with_exported_model(report, folder)
     tell_skipped(report.skipped, listener)
     return report, write_report(report, folder.path)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
+from finetune.analysis.quality_gates import QualityGate, failed_evaluation_gates, failed_quality_gates
 from finetune.errors import RunFailed
 from finetune.measurement.units import listed
 from finetune.records.curve import CurveReport
 from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
+from finetune.records.evaluation import EvaluationReport
 from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
@@ -285,6 +286,42 @@ class DiagnoseResult:
         return diagnosis_fragment(self.diagnosis)
 
 
+@dataclass(frozen=True, repr=False)
+class EvaluateResult:
+    """Of `evaluate`.
+
+    Attributes:
+        report: Everything that was measured.
+        paths: evaluation.json, evaluation.html, evaluation.md, where they were asked for.
+        gates: Quality gates.
+    """
+
+    report: EvaluationReport
+    paths: list[Path] = field(default_factory=list)
+    gates: Sequence[QualityGate] = ()
+
+    def to_json(self) -> str:
+        return self.report.model_dump_json(indent=2)
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A quality gate does not hold.
+        """
+        failed = failed_evaluation_gates(self.gates, self.report)
+        if failed:
+            raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))
+
+    def __repr__(self) -> str:
+        value = self.report.scores[self.report.score].value
+        return f"EvaluateResult({self.report.score} {value} of {self.report.rows} rows)"
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import evaluation_fragment
+
+        return evaluation_fragment(self.report)
+
+
 @dataclass(frozen=True)
 class PredictResult:
     """Of `predict`.
@@ -294,9 +331,11 @@ class PredictResult:
         rows: In it, as many as in the data.
         empty: Of them without a text, and so without a prediction.
         seconds: Reading aside.
+        unsure: Without a prediction, as they are too unsure for the accuracy that is wanted.
     """
 
     path: Path
     rows: int
     empty: int
     seconds: float
+    unsure: int = 0

@@ -18,6 +18,7 @@ from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.folders import check_same_run, find_runs, folder_name, hold_runs
+from finetune.workflows.model_cards import write_card
 from finetune.workflows.results import RunResult
 
 if TYPE_CHECKING:
@@ -213,6 +214,8 @@ def _run_seeds(
         one = _OneSeed(prepared, seed, folder, resume, stopwatch, listener, profiler)
         try:
             finished.append((one.run(), folder))
+            if distributed.is_main():
+                write_card(folder, folder.model, listener)
             profiles |= _write_profile(profiler, finished[-1][0], folder, listener)
         except RunFailed as failure:
             failures.append(f"seed {seed} ({folder.path}): {failure.for_command_line()}")

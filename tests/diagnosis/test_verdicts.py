@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import binomtest
 
 from finetune import diagnose
-from finetune.diagnosis.intervals import difference_interval, proportion_interval
+from finetune.diagnosis.intervals import difference_interval
 from finetune.errors import OutputError, RecipeError
+from finetune.measurement.intervals import proportion_interval
 from tests.diagnosis.logs import NAN, closing, history, write
 from tests.raising import refuses
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
+from typer.testing import CliRunner
 
 import finetune
+from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
+from finetune.inference.answers import Answering
+from finetune.inference.lines import together
 from finetune.measurement.scores import softmax
 from finetune.records.store import RunFolder
+from finetune.training.served import confidences_of
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 from tests.raising import refuses
@@ -104,6 +110,7 @@ def test_rows_without_a_text_stay_and_have_no_prediction(write_recipe: Write, tm
     new = write_csv(tmp_path / "new.csv", ["text"], [(TEXTS[0],), ("  ",), (TEXTS[1],)])
     said = invoke("predict", run, "--data", new, "--output", tmp_path / "out.csv")
     assert [bool(row["prediction"]) for row in read(tmp_path / "out.csv")] == [True, False, True]
+    assert [row["reason"] for row in read(tmp_path / "out.csv")] == ["", "no text", ""]
     assert "1 row without a text" in said.stderr
 
 
@@ -122,8 +129,10 @@ def test_data_from_memory_and_texts_as_arguments(write_recipe: Write, tmp_path: 
     result = finetune.predict(run, pandas.DataFrame({"text": TEXTS[:3], "n": [1, 2, 3]}), output=tmp_path / "o.parquet")
     assert result.rows == 3
     assert pyarrow.parquet.read_table(result.path)["n"].to_pylist() == [1, 2, 3]
-    said = invoke("predict", run, TEXTS[0], TEXTS[1])
-    assert [line.split()[0] for line in said.stdout.splitlines()] == list(finetune.load(run).predict(TEXTS[:2]))
+    said = invoke("predict", run, TEXTS[0], TEXTS[1], "")
+    *lines, last = said.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(finetune.load(run).predict(TEXTS[:2]))
+    assert last.startswith("no text")
 
 
 def test_several_labels_are_those_above_their_thresholds(write_recipe: Write, tmp_path: Path) -> None:
@@ -226,3 +235,112 @@ def test_a_damaged_model_is_an_error(write_recipe: Write, tmp_path: Path) -> Non
     (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
     with refuses(ModelError, match="cannot be loaded"):
         finetune.load(tmp_path / "model")
+
+
+def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    path = run / "model" / "finetune.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["confidences"]["answered"][-1] == content["confidences"]["rows"] == 16
+    alone = finetune.load(run).predict(TEXTS)
+    assert alone.confidence is not None
+    least = sorted(alone.confidence)[8]
+    sure = {"rows": 40, "confidence": [0.99, least, 0.1], "answered": [19, 30, 40], "right": [19, 27, 30]}
+    path.write_text(json.dumps({**content, "confidences": sure}), encoding="utf-8")
+    said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv", "--accuracy", 0.9)
+    assert said.exit_code == 0, said.stderr
+    written = read(tmp_path / "out.csv")
+    for row, label, confidence in zip(written, alone, alone.confidence, strict=True):
+        is_sure = confidence >= least
+        assert (row["prediction"], float(row["probability"])) == (label if is_sure else "", pytest.approx(confidence))
+        assert row["reason"].startswith("" if is_sure else f"unsure, perhaps {label}: confidence below ")
+    assert "on validation 30 of 40 rows (75 %), of which 90.0 % were right [74.4 %, 96.5 %]" in said.stderr
+    assert f"{sum(c < least for c in alone.confidence)} of 24 rows are too unsure" in said.stderr
+    with refuses(RecipeError, match="its 30 surest rows have 90.0 %. Try: --accuracy 0.9"):
+        finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.99)  # 19 rows are too few to go by
+    with refuses(RecipeError, match="expected a fraction"):
+        finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=95)
+    path.write_text(json.dumps({**content, "confidences": None}), encoding="utf-8")
+    with refuses(RecipeError, match="does not know how sure"):
+        finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.9)
+
+
+def test_confidences_count_what_was_right_from_the_surest_on() -> None:
+    logits = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.8, 0.2], [0.4, 0.6]]))
+    found = confidences_of(logits, np.array([0, 0, 0, 1]), 1.0)
+    assert found.confidence == pytest.approx([0.9, 0.8, 0.6])
+    assert (found.answered, found.right) == ([1, 3, 4], [1, 2, 3])
+
+
+def test_the_same_call_goes_on_where_it_was_interrupted(
+    write_recipe: Write, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 10 rows; the third is interrupted. The rows of the first two are not predicted again."""
+    run = make_run(write_recipe, tmp_path / "run")
+    finetune.predict(run, rows, output=tmp_path / "whole.csv")
+    monkeypatch.setattr("finetune.workflows.predict.AT_ONCE", 10)
+    asked: list[int] = []
+    answer = Answering.rows
+
+    def counting(self: Answering, texts: Any, pairs: Any) -> Any:
+        asked.append(len(texts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return answer(self, texts, pairs)
+
+    monkeypatch.setattr(Answering, "rows", counting)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.predict(run, rows, output=tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv")
+    assert "goes on from what was predicted before" in said.stderr
+    assert asked == [10, 10, 4, 4]
+    whole, out = read(tmp_path / "whole.csv"), read(tmp_path / "out.csv")
+    assert [row["prediction"] for row in out] == [row["prediction"] for row in whole]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".parts-")]
+
+
+def test_lines_of_standard_input_are_answered_one_by_one(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    lines = [
+        TEXTS[0],
+        json.dumps({"id": 7, "text": TEXTS[1]}),
+        "",
+        json.dumps({"body": TEXTS[2]}),
+        json.dumps({"text": ["a", 1]}),
+        "{ no object",
+        "good " * 20_000,
+    ]
+    said = CliRunner().invoke(app, ["predict", str(run), "--data", "-"], input="\n".join(lines), prog_name="finetune")
+    assert said.exit_code == 0, said.stderr
+    answers = [json.loads(line) for line in said.stdout.splitlines()]
+    expected = finetune.load(run).predict([*TEXTS[:2], lines[5], lines[6]])
+    assert [answers[index]["prediction"] for index in (0, 1, 5, 6)] == list(expected)
+    assert (answers[0]["text"], answers[1]["id"]) == (TEXTS[0], 7)
+    assert [answers[index]["prediction"] for index in (2, 3, 4)] == [None] * 3
+    assert [answers[index]["reason"] for index in (2, 3)] == ["no text", "no field 'text'"]
+    assert answers[4]["reason"]
+    refused = invoke("predict", run, "--data", "-", "--output", tmp_path / "o.csv")
+    assert "standard output" in refused.stderr
+
+
+def test_lines_are_answered_before_the_last_one_has_come() -> None:
+    """A reader that waits for an answer before it gives the next line would hang otherwise."""
+    answered = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield "first"
+        assert answered.wait(60)
+        yield "second"
+
+    batches = together(lines(), 10)
+    assert next(batches) == ["first"]
+    answered.set()
+    assert list(batches) == [["second"]]
+
+
+def test_a_key_that_would_not_act_is_refused(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    for key, value in (("data.max_length", 8), ("data.deduplicate", True), ("training.epochs", 3)):
+        with refuses(RecipeError, match=f"{key}: has no meaning here"):
+            finetune.predict(run, rows, overrides={key: value}, output=tmp_path / "o.csv")

@@ -1,0 +1,77 @@
+"""From which confidence on a classifier answers, so that its answers are as often right as is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finetune.errors import Change, RecipeError
+from finetune.measurement.gap import LEVEL
+from finetune.measurement.intervals import proportion_interval
+from finetune.measurement.units import percent_text
+from finetune.models.served import Confidences
+
+LEAST = 20  # validation rows that are answered, below which their accuracy says nothing
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Chosen on validation.
+
+    Attributes:
+        confidence: Calibrated probability of the predicted class; rows with less are not answered.
+        wanted: Accuracy that it was chosen for.
+        accuracy: Of the validation rows that are answered.
+        low, high: 95 % interval of it (Wilson's). The threshold was chosen on the same rows, which it leaves out.
+        answered: Validation rows that are answered.
+        rows: All validation rows.
+    """
+
+    confidence: float
+    wanted: float
+    accuracy: float
+    low: float
+    high: float
+    answered: int
+    rows: int
+
+    def __str__(self) -> str:
+        share = percent_text(self.answered / self.rows)
+        return (
+            f"answers from a confidence of {percent_text(self.confidence, 1)} on: on validation {self.answered} of "
+            f"{self.rows} rows ({share}), of which {percent_text(self.accuracy, 1)} were right "
+            f"[{percent_text(self.low, 1)}, {percent_text(self.high, 1)}]"
+        )
+
+
+def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
+    """The lowest confidence from which on validation was right as often as is wanted: it answers the most rows.
+
+    Args:
+        found: Of the model; None where it has none.
+        accuracy: Wanted fraction of right answers, in (0, 1).
+
+    Raises:
+        RecipeError: The model has no confidences, or reaches the accuracy with no `LEAST` rows.
+    """
+    if not 0 < accuracy < 1:
+        raise RecipeError("expected a fraction between 0 and 1, such as 0.95.", argument="accuracy", found=accuracy)
+    if found is None:
+        why = (
+            "this model does not know how sure it was on validation: it predicts no single classes, was trained on "
+            "validation, too, or comes from another program or an older version. Leave it out."
+        )
+        raise RecipeError(why, argument="accuracy", found=accuracy)
+    points = list(zip(found.confidence, found.answered, found.right, strict=True))
+    enough = [(right / answered, point, answered, right) for point, answered, right in points if answered >= LEAST]
+    reached = [entry for entry in enough if entry[0] >= accuracy]
+    if not reached:
+        if not enough:
+            why = f"validation has {found.rows} rows, and {LEAST} are needed to choose a threshold."
+            raise RecipeError(why, argument="accuracy", found=accuracy)
+        best, _, answered, _ = max(enough)
+        why = f"not reached on validation: its {answered} surest rows have {percent_text(best, 1)}."
+        lower = Change(arguments={"accuracy": int(1000 * best) / 1000})
+        raise RecipeError(why, lower, argument="accuracy", found=accuracy)
+    share, point, answered, _ = reached[-1]
+    low, high = proportion_interval(share, answered, LEVEL)
+    return Threshold(point, accuracy, share, low, high, answered, found.rows)

@@ -1,0 +1,114 @@
+"""Texts that come line by line, without an end: answered as they come, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from finetune.data.columns import Columns
+from finetune.data.extract import extract_texts
+from finetune.data.table import Table
+from finetune.errors import FinetuneError
+from finetune.inference.answers import Answering
+from finetune.recipe import DataSection
+from finetune.recipe.template import template_parts
+
+WAITING = 20_000  # lines that are read ahead
+
+
+def together(lines: Iterable[str], most: int) -> Iterator[list[str]]:
+    """What has come so far, at least one line and no more than `most`; a thread reads ahead, `WAITING` lines at most.
+
+    Raises:
+        BaseException: What reading raises, when all lines before it were given out.
+    """
+    waiting: queue.Queue[str | BaseException | None] = queue.Queue(WAITING)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                waiting.put(line)
+        except BaseException as error:
+            waiting.put(error)
+        else:
+            waiting.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    end: str | BaseException | None = ""
+    while isinstance(end, str):
+        batch = []
+        end = waiting.get()
+        while isinstance(end, str):
+            batch.append(end)
+            if len(batch) == most or waiting.empty():
+                break
+            end = waiting.get()
+        if batch:
+            yield batch
+    if end is not None:
+        raise end
+
+
+def answer_lines(answering: Answering, section: DataSection, lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The fields of each line with its answer. A line that cannot be read has a reason instead.
+
+    Args:
+        answering: The model, which gives reasons.
+        section: Names of the columns, where they are not those of training.
+        lines: JSON objects, or texts for a model that reads one text and no template.
+    """
+    reading = answering.classifier.reading
+    template = section.template or (reading.template if section.text is None else None)
+    text = template or section.text or reading.text or "text"
+    parts = (text,) if template is None else tuple(name for _, name in template_parts(template) if name is not None)
+    pair = section.text_pair or reading.text_pair
+    needed = [*dict.fromkeys(parts), *([] if pair is None else [pair])]
+    takes_texts = len(needed) == 1 and template is None and not reading.has_pairs
+    fields, problems = [], []
+    for line in lines:
+        row, problem = _read(line, needed, takes_texts)
+        fields.append(row)
+        problems.append(problem)
+    columns = Columns(text, parts, [], pair, {}, [], shape="pair" if reading.has_pairs and pair is None else "text")
+    named = section.model_copy(update={"template": template})
+    cells = _answers(answering, named, columns, [row for row, why in zip(fields, problems, strict=True) if not why])
+    names, empty = list(answering.kinds()), [None] * (len(answering.kinds()) - 1)
+    answers = iter(cells)
+    return [
+        {**row, **dict(zip(names, [*empty, why] if why else next(answers), strict=True))}
+        for row, why in zip(fields, problems, strict=True)
+    ]
+
+
+def _read(line: str, needed: Sequence[str], takes_texts: bool) -> tuple[dict[str, Any], str]:
+    """The fields of a line, and why it cannot be predicted; empty where it can."""
+    line = line.rstrip("\r\n")
+    try:
+        content = json.loads(line) if line.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict):
+        missing = [name for name in needed if name not in content]
+        return content, f"no field '{missing[0]}'" if missing else ""
+    if takes_texts:
+        return {needed[0]: line}, ""
+    return {"line": line}, f"no JSON object with {', '.join(needed)}"
+
+
+def _answers(
+    answering: Answering, section: DataSection, columns: Columns, rows: Sequence[dict[str, Any]]
+) -> list[list[Any]]:
+    """One row that holds no text must not stop the others."""
+    if not rows:
+        return []
+    names = [name for _, name in columns.by_role()]
+    try:
+        table = Table("standard input", {name: [row[name] for row in rows] for name in names})
+        return answering.rows(*extract_texts(section, table, columns))
+    except FinetuneError as error:
+        if len(rows) > 1:
+            return [cells for row in rows for cells in _answers(answering, section, columns, [row])]
+        return [[None] * (len(answering.kinds()) - 1) + [error.problems[0].why]]

@@ -1,0 +1,72 @@
+"""What was predicted of a file before it was interrupted, so that the same command goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.atomic import write_text
+from finetune.data.digest import text_digest
+from finetune.data.rows import Rows
+
+ABOUT = "about.json"
+
+
+class Parts:
+    """A folder beside the output with the new cells of each window of rows; a window is there as a whole or not.
+
+    Args:
+        output: The file that all of it will be in.
+        about: What decides the predictions; parts of anything else are removed.
+    """
+
+    def __init__(self, output: Path, about: Mapping[str, Any]) -> None:
+        self.folder = output.with_name(f".parts-{output.name}")
+        self._about = json.dumps(about, sort_keys=True)
+
+    def open(self) -> bool:
+        """Make the folder; whether there is something to go on from."""
+        told = self.folder / ABOUT
+        if told.is_file() and told.read_text(encoding="utf-8") == self._about:
+            return True
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        write_text(told, self._about)
+        return False
+
+    def read(self, start: int) -> list[Sequence[Any]] | None:
+        """The cells of a window, a sequence a row; None where it has not been predicted."""
+        path = self._path(start)
+        if not path.is_file():
+            return None
+        rows: list[Sequence[Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return rows
+
+    def write(self, start: int, rows: Sequence[Sequence[Any]]) -> None:
+        """Keep the cells of a window."""
+        write_text(self._path(start), json.dumps(rows))
+
+    def remove(self) -> None:
+        """When all of it is in the output."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start}.json"
+
+
+def texts_key(texts: Sequence[str], pairs: Sequence[str] | None) -> str:
+    """sha256 over all texts."""
+    unlabelled: list[Any] = [None] * len(texts)
+    return text_digest(Rows(texts, pairs, unlabelled, unlabelled))
+
+
+def model_key(folder: str, *settings: Any) -> str:
+    """sha256 over the files of a model folder by size and time (a hub id: its name), and what is asked of it."""
+    path = Path(folder)
+    files = sorted(path.glob("*.*")) if path.is_dir() else []
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.suffix != ".md"]
+    return hashlib.sha256(json.dumps([folder, stats, *settings]).encode()).hexdigest()

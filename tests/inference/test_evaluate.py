@@ -1,0 +1,185 @@
+"""`finetune evaluate`: it agrees with the run's record, names what it leaves out, and sees drift."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetune
+from finetune.errors import DataError, RecipeError, RunFailed
+from finetune.records.evaluation import EvaluationReport
+from finetune.records.schema import FinishedRecord
+from finetune.workflows.results import EvaluateResult
+from tests.cli.invoking import invoke
+from tests.conftest import WORDS, labelled_texts, save_tiny_model, write_csv
+from tests.raising import refuses
+from tests.running import train
+
+Write = Callable[..., Path]
+TOLERANCE = 1e-4  # of scores: logits of other batches differ by about 1e-6
+TASKS: dict[str, Callable[[str, int], Any]] = {
+    "single_label": lambda label, index: label,
+    "multi_label": lambda label, index: "|".join([label, *(["even"] if index % 4 < 2 else [])]),
+    "regression": lambda label, index: (5 if label == "good" else -5) + index / 100,
+}
+
+
+def _rows(task: str, rows: int, start: int = 0) -> list[tuple[str, Any]]:
+    return [(text, TASKS[task](label, index)) for index, (text, label) in enumerate(labelled_texts(rows, start))]
+
+
+MADE: dict[str, tuple[Path, FinishedRecord, Path]] = {}
+
+
+@pytest.fixture
+def run(write_recipe: Write, tmp_path: Path) -> Callable[..., tuple[Path, FinishedRecord, Path]]:
+    """A run of a task with a test split in a file of its own, trained once: folder, record, file."""
+
+    def make(task: str = "single_label") -> tuple[Path, FinishedRecord, Path]:
+        if task not in MADE:
+            source = write_csv(tmp_path / "train.csv", ["text", "label"], _rows(task, 64))
+            test = write_csv(tmp_path / "test.csv", ["text", "label"], _rows(task, 40, 500))
+            section = {"source": str(source), "test": str(test), "test_size": None, "task": task, "check": False}
+            MADE[task] = tmp_path / "run", train(write_recipe(data=section), tmp_path / "run"), test
+        return MADE[task]
+
+    return make
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_agrees_with_the_record_on_the_runs_own_test_rows(run: Any, task: str) -> None:
+    folder, record, test = run(task)
+    report = finetune.evaluate(folder, test).report
+    assert (report.rows, report.read, report.left_out) == (40, 40, {})
+    assert {name: score.value for name, score in report.scores.items()} == {
+        name: pytest.approx(value, abs=TOLERANCE) for name, value in record.selected.test.items()
+    }
+    assert report.recorded is not None
+    assert report.recorded.scores == record.selected.test
+    if record.calibration is not None:
+        assert report.served["nll"].value == pytest.approx(record.calibration.test_nll, abs=TOLERANCE)
+        assert sum(map(sum, report.confusion or [])) == 40
+    if record.thresholds is not None:
+        assert {name: score.value for name, score in report.served.items()} == pytest.approx(record.thresholds.test)
+    assert [each.level for each in report.drift if each.check != "label_shift"] == ["info", "info", "info"]
+    assert report.missing == []
+    (copied,) = finetune.evaluate(folder, folder.parent / "train.csv").report.warnings
+    assert copied.startswith("48 of 64 rows are texts that the model was trained on; ")
+
+
+def test_rows_that_cannot_be_measured_are_counted_and_named(run: Any, tmp_path: Path) -> None:
+    folder, _, _ = run()
+    rows = [("a", "plot good", "good"), ("b", "plot bad", ""), ("c", "", "bad"), ("", "plot sad", "Bad")]
+    rows += [("e", "x", "new"), ("f", "scene good", "bad")]
+    data = write_csv(tmp_path / "new.csv", ["id", "text", "label"], rows)
+    said = invoke("evaluate", folder, "--data", data, "--id", "id", "--json")
+    assert said.exit_code == 0, said.stderr
+    report = EvaluationReport.model_validate_json(said.stdout)
+    assert report.left_out == {"empty text": 1, "empty label": 1, "label unknown to the model": 2}
+    assert report.rows + sum(report.left_out.values()) == report.read == 6
+    assert {mistake.row for mistake in report.mistakes} <= {"a", "f"}
+    assert "2 of 4 rows are left out for labels that the model does not know: 'Bad' (1), 'new' (1)" in said.stderr
+    assert '--set \'data.label_map={"Bad": "bad"}\'' in said.stderr
+    mapped = finetune.evaluate(folder, data, overrides={"data.label_map": {"Bad": "bad"}}, id="id")
+    assert mapped.report.rows == 3
+    assert any("Fewer than 20 rows" in finding.text for finding in mapped.report.drift)
+
+
+def test_mistakes_have_ids_and_the_nearest_training_text(run: Any, tmp_path: Path) -> None:
+    folder, _, _ = run()
+    texts = labelled_texts(30, 700)
+    swapped = [(f"t{n}", text, "bad" if label == "good" else "good") for n, (text, label) in enumerate(texts)]
+    data = write_csv(tmp_path / "swapped.csv", ["ticket", "text", "label"], swapped)
+    report = finetune.evaluate(folder, data, id="ticket").report
+    assert report.wrong is not None
+    assert report.wrong > 0
+    confidences = [mistake.confidence for mistake in report.mistakes]
+    assert confidences == sorted(confidences, reverse=True)
+    first = report.mistakes[0]
+    assert {row[0]: row[1] for row in swapped}[first.row] == first.text
+    assert first.nearest is not None
+    with (folder.parent / "train.csv").open(encoding="utf-8", newline="") as file:
+        trained = list(csv.DictReader(file))
+    assert trained[int(first.nearest.row) - 1] == {"text": first.nearest.text, "label": first.nearest.label}
+
+
+def test_other_labels_lengths_and_words_are_told_as_drift(run: Any, tmp_path: Path) -> None:
+    folder, _, _ = run()
+    texts = [f"{text} unheard words of another kind " * 2 for text, _ in labelled_texts(60)]
+    strange = [(text, "good" if number % 20 else "bad") for number, text in enumerate(texts)]
+    report = finetune.evaluate(folder, write_csv(tmp_path / "d.csv", ["text", "label"], strange)).report
+    found = {finding.check: finding for finding in report.drift}
+    assert {"label_shift", "length_shift", "tokens"} <= {n for n, each in found.items() if each.level == "warning"}
+    assert re.search("'(good|bad)' against (50|48|52) % in training", found["label_shift"].text)
+
+
+def test_gates_are_of_these_rows_or_of_the_difference_to_the_runs_own(run: Any, tmp_path: Path) -> None:
+    folder, _, test = run()
+    assert invoke("evaluate", folder, "-d", test, "--fail-on", "difference.test.accuracy < -0.05").exit_code == 0
+    failed = invoke("evaluate", folder, "-d", test, "--fail-on", "test.accuracy <= 1 and test.nll > -1")
+    assert failed.exit_code == 1
+    assert "test.accuracy <= 1: " in failed.stderr
+    for wrong in ("gap.accuracy > 0.1", "test.f2 < 1", "accuracy"):
+        assert invoke("evaluate", folder, "-d", test, "--fail-on", wrong).exit_code == 2
+    shutil.copytree(folder / "model", tmp_path / "alone")
+    with pytest.raises(RunFailed, match="no value of the run"):
+        finetune.evaluate(tmp_path / "alone", test, fail_on="difference.test.nll > 9").raise_failures()
+
+
+def test_it_is_readable_at_80_columns_and_as_a_page(run: Any, tmp_path: Path, without_plots: None) -> None:
+    folder, _, test = run()
+    said = invoke("evaluate", folder, "--data", test, "--output", tmp_path / "out")
+    assert said.exit_code == 0, said.stderr
+    lines = [line for line in said.stdout.splitlines() if "/" not in line]  # paths are kept whole
+    assert max(map(len, lines)) <= 80, max(lines, key=len)
+    page = (tmp_path / "out" / "evaluation.html").read_text(encoding="utf-8")
+    for text in ("Confusion matrix", "Below the diagonal", "Macro-F1", "Difference from the training rows"):
+        assert text in page
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert EvaluationReport.model_validate(content).rows == 40
+    assert "<style" in EvaluateResult(EvaluationReport.model_validate(content))._repr_html_()
+
+
+def test_a_model_of_another_program_is_measured_with_what_it_has(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tiny = save_tiny_model(tmp_path / "tiny")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny, id2label={0: "bad", 1: "good"})
+    model.save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "theirs")
+    data = write_csv(tmp_path / "d.csv", ["review", "label"], labelled_texts(24))
+    report = finetune.evaluate(tmp_path / "theirs", data).report
+    assert (report.rows, report.temperature, report.record, report.drift) == (24, None, None, [])
+    assert [text.partition(":")[0] for text in report.missing] == [
+        "the run that trained the model, and with it the scores on its own rows and the nearest training texts",
+        "drift",
+        "calibration",
+    ]
+
+
+def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
+    folder, _, test = run()
+    no_label = write_csv(tmp_path / "a.csv", ["text", "other", "more"], [(WORDS[0], "y", "z")])
+    strange = write_csv(tmp_path / "b.csv", ["text", "label"], [(WORDS[0], "p"), (WORDS[1], "q")])
+    empty = write_csv(tmp_path / "c.csv", ["text", "label"], [(WORDS[0], ""), (WORDS[1], "")])
+    no_text = write_csv(tmp_path / "d.csv", ["a", "b", "label"], [("x", "y", "good")])
+    for data, match in (
+        (strange, "labels that the model does not know: 'p' .1., 'q' .1.. It knows 'bad', 'good'"),
+        (empty, "no row has a label in 'label'.*finetune predict"),
+        (no_text, "no column 'text'"),
+    ):
+        with refuses(DataError, match=match):
+            finetune.evaluate(folder, data)
+    with refuses(DataError, match="no column 'number'"):
+        finetune.evaluate(folder, test, id="number")
+    with refuses(RecipeError, match="data.max_length: has no meaning here"):
+        finetune.evaluate(folder, test, overrides={"data.max_length": 8})
+    with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
+        finetune.evaluate(folder, no_label)

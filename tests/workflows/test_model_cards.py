@@ -1,0 +1,80 @@
+"""README.md of a model folder: what the hub reads, what a reader needs, and nothing of the user's texts."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+import finetune
+from finetune.records.store import RunFolder
+from tests.cli.invoking import invoke
+from tests.conftest import labelled_texts, write_csv
+
+Write = Callable[..., Path]
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
+def test_a_run_leaves_a_card_that_the_hub_can_read(write_recipe: Write, tmp_path: Path, task: str) -> None:
+    labels = {"single_label": "{0}", "multi_label": "{0}|x", "regression": "{1}.5"}[task]
+    rows = [(text, labels.format(label, index % 9)) for index, (text, label) in enumerate(labelled_texts(80))]
+    source = write_csv(tmp_path / "secret-folder.csv", ["text", "label"], rows)
+    result = finetune.run(write_recipe(data={"source": str(source), "task": task}), output=tmp_path / "run")
+    text = (result.model / "README.md").read_text(encoding="utf-8")
+    card = ModelCard.load(result.model / "README.md")
+    assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "text-classification")
+    name, results = model_index_to_eval_results(yaml.safe_load(text.split("---\n")[1])["model-index"])
+    assert name == card.data.model_name
+    measured = result.record.selected.test or {}
+    for each in results:
+        key = next(key for key, value in measured.items() if value == pytest.approx(each.metric_value, abs=1e-6))
+        assert each.dataset_split == "test"
+        assert key in ("accuracy", "macro_f1", "micro_f1", "mcc", "brier", "average_precision", *measured)
+    assert {each.metric_type for each in results} == set(card.data.metrics)
+    assert not any(row in text for row, _ in rows), "a text of the user's data is in the card"
+    assert str(tmp_path) not in text, "a path of this machine is in the card"
+    for heading in ("How to use it", "Results", "Training data", "Training", "Limits", "How to make it again"):
+        assert f"\n## {heading}\n" in text
+    assert ("\n## Labels\n" in text) == (task != "regression")
+
+
+def test_its_code_and_its_recipe_work(write_recipe: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder(tmp_path / "run")
+    finetune.run(write_recipe(), output=run.path)
+    text = (run.model / "README.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"^```(python|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[::-1])
+    codes = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(codes) == 2
+    for number, code in enumerate(codes):
+        script = tmp_path / f"code{number}.py"
+        script.write_text(code.replace("path/to/this/folder", str(run.model)), encoding="utf-8")
+        runpy.run_path(str(script))
+        assert re.search("good|bad", capsys.readouterr().out)
+    recipe = yaml.safe_load(blocks["yaml"])
+    record = run.read()
+    assert record is not None
+    recipe["data"]["source"], recipe["model"]["id"] = (
+        record.recipe["data"]["source"],
+        record.recipe["model"]["id"],
+    )
+    assert recipe == record.recipe
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert invoke("validate", tmp_path / "again.yaml").exit_code == 0
+
+
+def test_a_comparison_has_a_card_beside_its_model(write_recipe: Write, tmp_path: Path, without_plots: None) -> None:
+    result = finetune.compare(
+        write_recipe(training={"epochs": 1}),
+        presets=["none", "light"],
+        seeds=1,
+        executor="inline",
+        output=tmp_path / "c",
+    )
+    assert result.model is not None
+    assert "## How to use it" in (result.model / "README.md").read_text(encoding="utf-8")
