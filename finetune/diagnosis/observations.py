@@ -106,6 +106,7 @@ class Numbers:
         majority: Fraction of the largest class.
         train_loss, validation_loss: Mean log losses in eval mode, nats.
         epochs: Trained.
+        techniques: Names of the regularizers that were on.
     """
 
     train_accuracy: float | None = None
@@ -117,6 +118,7 @@ class Numbers:
     train_loss: float | None = None
     validation_loss: float | None = None
     epochs: float | None = None
+    techniques: tuple[str, ...] | None = None
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> Numbers:
@@ -126,6 +128,15 @@ class Numbers:
     def given(self) -> dict[str, Any]:
         """Those that are known."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def check(self) -> None:
+        """Of what is added to a log.
+
+        Raises:
+            RecipeError: A number is impossible.
+        """
+        if problems := self._impossible():
+            raise RecipeError(problems)
 
     def observed(self) -> Observed:
         """Raises:
@@ -158,6 +169,7 @@ class Numbers:
             classes=self.classes,
             chance=chance,
             epochs=self.epochs,
+            techniques=self.techniques or (),
             train_loss=self.train_loss,
             validation_loss=self.validation_loss,
             notes=tuple(notes),
