@@ -106,7 +106,7 @@ def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
 
 
 def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str]]:
-    """The evaluations of validation and their places; a second one at the last step, after training, is of other rows."""
+    """Evaluations of validation and their places; a second one at the last step, after training, is of other rows."""
     ended = next((index for index, record in enumerate(records) if "total_flos" in record), None)
     kept: list[tuple[int, Record]] = []
     left_out = 0
