@@ -103,7 +103,7 @@ def diagnose(
         train_loss=train_loss,
         validation_loss=validation_loss,
         epochs=epochs,
-        techniques=techniques,
+        techniques=None if techniques is None else techniques.split(","),
         run=run,
         evaluation=evaluation,
         metric=metric,

@@ -2,7 +2,7 @@
 
 Seen with Lightning 2.6: names are the user's own; each row holds values of one kind and empty cells; steps begin at 0,
 and the first training row is that of step 49. With on_step and on_epoch a name is written as NAME_step (one batch)
-and NAME_epoch (a mean, in training mode); a plain training name is one batch's value.
+(a mean, in training mode); a plain training name is one batch's value. Without a column of steps, a row is an epoch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def _read(path: Path, run: str | None) -> Log:
         path = files[one_run(path, files, run)]
     table = read_table(path)
     names = {name: _key(name, table.columns) for name in table.columns}
-    whole = any(key == "loss" and name.endswith("_epoch") for name, key in names.items())
+    by_epochs = "step" not in table.columns
+    whole = by_epochs or any(key == "loss" and name.endswith("_epoch") for name, key in names.items())
     records: list[Record] = []
     for index, row in enumerate(table.rows):
         values = {names[name]: value for name, value in row.items() if value is not None and names[name]}
@@ -60,7 +61,8 @@ def _key(name: str, columns: tuple[str, ...]) -> str:
         key = canonical(name.removesuffix("_step"))
         return key if key == "loss" and f"{name.removesuffix('_step')}_epoch" not in columns else ""
     key = canonical(name)
-    return "" if key.startswith("running_") and not name.endswith("_epoch") else key
+    is_batch = key.startswith("running_") and "step" in columns and not name.endswith("_epoch")
+    return "" if is_batch else key
 
 
 READER = Reader("Lightning's CSVLogger (metrics.csv)", _finds, _read)

@@ -62,7 +62,7 @@ def _read(path: Path, run: str | None) -> Log:
     chosen = (
         by_name[one_run(path, by_name | ({run: None} if run in runs else {}), run)] if run not in runs else runs[run]
     )
-    metrics = sorted(chosen.metrics(), key=lambda metric: metric[1])
+    metrics = sorted(chosen.metrics(), key=lambda metric: metric[1:3])
     trainer = of_trainer(metric[0] for metric in metrics)
     records, more = records_of((canonical(name, trainer), step, value) for name, _, step, value in metrics)
     return Log(path, tuple(records), (*notes, *more), settings=chosen.params())
@@ -106,7 +106,7 @@ def _metrics(folder: Path) -> list[Metric]:
         for line in file.read_text(encoding="utf-8").splitlines():
             cells = line.split()
             if len(cells) >= 2:  # a last line may be cut
-                found.append((name, int(cells[0]), int(cells[2]) if len(cells) > 2 else 0, float(cells[1])))
+                found.append((name, int(cells[0]), int(float(cells[2])) if len(cells) > 2 else 0, float(cells[1])))
     return found
 
 

@@ -28,6 +28,7 @@ SCORES = (
 )
 # Ends of keys that are no scores.
 NOT_SCORES = ("loss", "_time", "runtime", "per_second", "epoch", "step", "_tp", "_tn", "_fp", "_fn", "global_step")
+TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score of a guess
 LEAST_LOSS_OF_AN_ERROR = math.log(2)  # the right class of a wrongly classified text has a probability of at most a half
 
 
@@ -63,12 +64,33 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
-        diverged=_divergence(log.records),
+        diverged=_divergence(log),
         stopped_early=log.stopped,
         techniques=techniques,
-        notes=(*log.notes, *notes, *notes_on_settings(log.settings)),
+        notes=(*log.notes, *notes, *notes_on_settings(log.settings), *_notes_on_scale(points, numbers, log)),
     )
     return _with_scores(observed, numbers, log)
+
+
+def _notes_on_scale(points: Sequence[Point], numbers: Numbers, log: Log) -> list[str]:
+    """Where losses are larger than a guess costs, which is ln of the number of classes."""
+    if numbers.classes is None:
+        return []
+    guess, first = math.log(numbers.classes), points[0]
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    notes = []
+    if losses and log.objective != "sum" and losses[0] > TOO_LARGE * guess:
+        notes.append(
+            f"the first training loss is {number_text(losses[0], 3)}, and a guess costs {number_text(guess, 3)}: "
+            "gradient accumulation or several processes multiply it, most likely; its size says nothing"
+        )
+    at_chance = first.score is not None and first.score <= (numbers.majority or 1 / numbers.classes) + AT_CHANCE
+    if first.loss is not None and first.loss > TOO_LARGE * guess and at_chance:
+        notes.append(
+            f"the first validation loss is {number_text(first.loss, 3)} with the score of a guess, which costs "
+            f"{number_text(guess, 3)}: several processes multiply it, most likely; its course counts, not its size"
+        )
+    return notes
 
 
 def _prefix(log: Log, evaluation: str | None) -> str:
@@ -120,7 +142,7 @@ def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[i
         elif not set(values) & set(before):  # its loss in one record, its score in another
             kept[-1] = (index, before | values)
         elif any(before.get(key) != value for key, value in values.items() if not key.endswith(NOT_SCORES[1:4])):
-            if ended is not None and index <= ended:
+            if ended is not None and index < ended:
                 kept[-1] = (index, before | values)  # written again, as after a resume
             else:
                 left_out += 1
@@ -135,7 +157,8 @@ def _points(
 ) -> list[Point]:
     points = []
     for index, record in kept:
-        before = [value for entry in records[: index + 1] if (value := number(entry.get("loss"))) is not None]
+        at_hand = [entry for place, entry in enumerate(records) if place <= index or _same_step(entry, record)]
+        before = [value for entry in at_hand if (value := number(entry.get("loss"))) is not None]
         points.append(
             Point(
                 step=int(record.get("step", 0)),
@@ -146,6 +169,11 @@ def _points(
             )
         )
     return points
+
+
+def _same_step(first: Record, second: Record) -> bool:
+    """Of two records, since some programs write the training loss of an epoch after its evaluation."""
+    return first.get("step") is not None and first.get("step") == second.get("step")
 
 
 def _epoch_before(records: Sequence[Record], index: int) -> float | None:
@@ -161,8 +189,8 @@ def _last_clean(records: Sequence[Record], name: str | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _divergence(records: Sequence[Record]) -> str:
-    for record in records:
+def _divergence(log: Log) -> str:
+    for record in log.records:
         norm, loss = record.get("grad_norm"), record.get("loss")
         where = f"at step {record.get('step')}"
         if isinstance(norm, float) and not math.isfinite(norm):
@@ -174,8 +202,8 @@ def _divergence(records: Sequence[Record]) -> str:
         evaluated = record.get("eval_loss")
         if isinstance(evaluated, float) and not math.isfinite(evaluated):
             return f"the validation loss was not finite {where}"
-    losses = [loss for record in records if (loss := number(record.get("loss"))) is not None]
-    if objective_rose(losses):
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    if log.objective == "mean" and objective_rose(losses):
         lowest = number_text(min(losses), 3)
         return f"the training loss fell to {lowest} and came back to {number_text(losses[-1], 3)}"
     return ""
@@ -186,7 +214,7 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
     last = next((point.score for point in reversed(observed.curve) if point.score is not None), None)
     value = numbers.validation_accuracy if numbers.validation_accuracy is not None else last
     if value is None:
-        missing = "a validation score: the log has losses only (compute_metrics of the Trainer gives one)"
+        missing = "a validation score: the log has losses only (of transformers: compute_metrics gives one)"
         return replace(observed, missing=(missing,))
     unit, rows = scale(observed.score), observed.validation_rows
     clean = _last_clean(log.records, observed.score)
@@ -197,7 +225,10 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
     if known is not None:
         gap = gap_estimate(known, train_rows, value, rows) if is_proportion and rows else Estimate(mean=known - value)
         return replace(observed, train=Estimate(mean=known), validation=validation, gap=gap)
-    missing = f'the training {unit.name} in eval mode: trainer.evaluate(train_rows, metric_key_prefix="train")'
+    missing = (
+        f"the training {unit.name} in eval mode (of transformers: trainer.evaluate(train_rows, "
+        'metric_key_prefix="train")); --train-accuracy adds it'
+    )
     least, why = _bound(observed, log)
     if least is None or least - value <= noise(rows):
         return replace(observed, validation=validation, missing=(missing,))

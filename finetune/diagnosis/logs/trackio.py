@@ -1,7 +1,7 @@
 """Databases of Trackio: `PROJECT.db`, a row for each call of log.
 
-Metrics are JSON, as text or as bytes; a NaN is the text "NaN"; `step` counts calls of log,
-so `train/global_step` goes before it. `train_loss` is not kept.
+Seen with 0.43: metrics are JSON, as text or as bytes; a NaN is the text "NaN"; `step` counts calls of log, so
+`train/global_step` goes before it; `train_loss` is not kept.
 """
 
 from __future__ import annotations
