@@ -51,6 +51,8 @@ class Observed:
         epochs: Trained; None where unknown.
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
+        unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
+        running: Score of training rows in training mode, where it has stopped rising; None where it is unknown.
         diverged: How and where the training broke; empty if it did not.
         stopped_early: Ended before its planned steps, on purpose.
         did_not_learn: Why a record counts as no better than one answer for every text; empty if it does not.
@@ -77,6 +79,8 @@ class Observed:
     train_loss: float | None = None
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
+    unfitted: float | None = None
+    running: float | None = None
     diverged: str = ""
     stopped_early: bool = False
     did_not_learn: str = ""

@@ -13,7 +13,7 @@ from tests.diagnosis.logs import history
 
 Records = Sequence[dict[str, Any]]
 OVERFITS = history([0.6, 0.2, 0.02], [0.50, 0.75, 1.1], [0.77, 0.77, 0.76])
-HEALTHY = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.75, 0.82, 0.84, 0.84])
+HEALTHY = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.85, 0.90, 0.92, 0.92])
 TEST_ROWS = {"eval_loss": 0.9, "eval_accuracy": 0.6, "step": 160, "epoch": 4.0}  # evaluated after the training
 
 

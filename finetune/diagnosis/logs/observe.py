@@ -9,7 +9,7 @@ from dataclasses import replace
 from finetune.diagnosis.logs.log import Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
 from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
-from finetune.diagnosis.trend import noise, objective_rose
+from finetune.diagnosis.trend import FEW, noise, objective_rose
 from finetune.errors import Change, OutputError
 from finetune.measurement.units import count_text, number_text, percent_text, scale
 from finetune.records.diagnosis import Estimate
@@ -29,7 +29,10 @@ SCORES = (
 # Ends of keys that are no scores.
 NOT_SCORES = ("loss", "_time", "runtime", "per_second", "epoch", "step", "_tp", "_tn", "_fp", "_fn", "global_step")
 TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score of a guess
-LEAST_LOSS_OF_AN_ERROR = math.log(2)  # the right class of a wrongly classified text has a probability of at most a half
+# A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
+# the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
+LOSS_OF_AN_ERROR = 2 * math.log(2)
+STILL = 0.02  # of a score in training mode between two evaluations
 
 
 def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
@@ -64,6 +67,8 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
+        unfitted=_unfitted(log),
+        running=_running(log.records, score),
         diverged=_divergence(log),
         stopped_early=log.stopped,
         techniques=techniques,
@@ -244,6 +249,16 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
     )
 
 
+def _unfitted(log: Log) -> float | None:
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
+
+
+def _running(records: Sequence[Record], score: str | None) -> float | None:
+    values = [value for record in records if (value := number(record.get(f"running_{score}"))) is not None]
+    return values[-1] if len(values) >= FEW and values[-1] - values[-2] < STILL else None
+
+
 def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
     unit = scale(observed.score)
@@ -252,7 +267,7 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     objective = observed.curve[-1].objective
     by_loss = None
     if observed.score == "accuracy" and log.objective == "mean" and objective is not None:
-        by_loss = 1 - objective / LEAST_LOSS_OF_AN_ERROR
+        by_loss = 1 - objective / LOSS_OF_AN_ERROR
     if last is not None and last >= (by_loss or 0.0):
         return last, (
             f"the training {unit.name} of the log, {unit.level(last)}, is of training mode, while the model changed: "
@@ -262,8 +277,8 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
         return None, ""
     return by_loss, (
         f"the training accuracy is at least {percent_text(by_loss, 1)}: the last training loss is "
-        f"{number_text(objective, 3)}, and each error costs at least ln 2 (of cross-entropy; accumulation, several "
-        "processes and smoothing only raise it)"
+        f"{number_text(objective, 3)}, and each error of a model that is not too sure costs 1.39 nats or more (of "
+        "cross-entropy; accumulation, several processes and smoothing only raise the loss)"
     )
 
 
