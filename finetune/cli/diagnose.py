@@ -11,7 +11,8 @@ from finetune.cli.options import JsonOption, reports_errors
 EXAMPLES = (
     "Examples:  finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 "
     "--validation-size 200   |   "
-    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200"
+    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200   |   "
+    "finetune diagnose mlruns --run NAME"
 )
 
 

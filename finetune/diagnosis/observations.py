@@ -9,9 +9,11 @@ from typing import Any
 
 from finetune.diagnosis.intervals import difference_interval, proportion_interval
 from finetune.errors import Change, Problem, RecipeError
+from finetune.measurement.units import is_fraction
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
+SHARES = ("f1", "f1_macro", "f1_micro", "f1_weighted", "precision", "recall", "cats_score")  # of logs, beside our own
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Observed:
     data: str = "DATA"
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the score lies between 0 and 1, and is 1 for a model that makes no error."""
+        return is_fraction(self.score) or self.score in SHARES
 
     @property
     def per_class(self) -> float | None:

@@ -203,8 +203,9 @@ def _without_gap(observed: Observed) -> Verdict | None:
     if len(observed.curve) < FEW:
         few = count_text(len(observed.curve), "evaluation")
         return "cannot tell", f"The training score was not measured, and there is no trend in {few}."
-    level = f"Validation {unit.name} {_level(unit, observed.validation)} has not fallen, nor has its loss risen."
-    if unit.fraction and observed.validation.mean is not None and observed.validation.mean < FITTED - MATTERS:
+    loss = "; its loss is not in the log" if lowest_loss(observed.curve) is None else ", nor has its loss risen"
+    level = f"Validation {unit.name} {_level(unit, observed.validation)} has not fallen{loss}."
+    if observed.is_share and observed.validation.mean is not None and observed.validation.mean < FITTED - MATTERS:
         return "cannot tell", f"{level} The training score was not measured: a constant gap would not show."
     return "no sign of overfitting", f"{level} The training score was not measured: a small gap would not show."
 
@@ -212,7 +213,7 @@ def _without_gap(observed: Observed) -> Verdict | None:
 def _hardly_fits(observed: Observed) -> bool:
     """By training losses among themselves, or by the score in training mode; neither is compared with validation."""
     validation = observed.validation
-    if validation is None or validation.mean is None or len(observed.curve) < FEW:
+    if not observed.is_share or validation is None or validation.mean is None or len(observed.curve) < FEW:
         return False
     if observed.running is not None:
         is_level = observed.running - validation.mean < MATTERS
@@ -239,7 +240,7 @@ def _small_gap(observed: Observed) -> Verdict:
         )
     if score_rises(observed.curve, observed.validation_rows):
         return "still learning", f"{_rising(observed, unit)} The gap is {gap_text}."
-    if unit.fraction and train.mean is not None and train.mean < FITTED:
+    if observed.is_share and train.mean is not None and train.mean < FITTED:
         return _underfits(observed, f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}")
     small = "differs from 0, but is below 5 points" if (gap.low or 0.0) > 0 else "does not differ from 0 beyond chance"
     return "no sign of overfitting", f"The gap is {gap_text}: it {small}."

@@ -83,6 +83,7 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
         train=observed.train,
         validation=observed.validation,
         gap=observed.gap,
+        at_least=observed.is_at_least,
         train_rows=observed.train_rows,
         validation_rows=observed.validation_rows,
         notes=list(observed.notes),

@@ -142,6 +142,9 @@ def test_spacy_scores_are_in_percent_and_its_sums_are_no_losses(tmp_path: Path) 
     assert found.validation is not None
     assert found.validation.mean == pytest.approx(0.715)
     assert found.train is None
+    level = SPACY.replace("82.00    0.82", "71.00    0.71").replace("74.00    0.74", "70.00    0.70")
+    flat = of(text(tmp_path / "a" / "train.log", level.replace("33.00    0.33", "70.00    0.70")), **ROWS)
+    assert (flat.verdict, "its loss is not in the log" in flat.text) == ("cannot tell", True)
     entries = []
     for i, score in enumerate([33.0, 70.0, 82.0, 74.0, 71.5]):
         scores = {"cats_score": score, "speed": 9000.0}
@@ -244,7 +247,8 @@ def test_every_surface_reads_a_log(tmp_path: Path) -> None:
     found = invoke("diagnose", tmp_path, "--validation-size", "200", "--json", "--fail-on", "overfits")
     assert found.exit_code == 1
     assert json.loads(found.stdout)["verdict"] == "overfits"
-    assert "Overfits" in diagnose(tmp_path)._repr_html_()
+    assert "Overfits" in diagnose(tmp_path, **ROWS)._repr_html_()
+    assert "Training    accuracy at least 99.0 %" in invoke("diagnose", tmp_path, "--validation-size", "200").stdout
     assert invoke("diagnose", tmp_path, "--techniques", "dropuot").exit_code == 2
 
 
