@@ -11,26 +11,55 @@ from finetune.cli.options import JsonOption, reports_errors, say
 EXAMPLES = (
     "Examples:  finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 "
     "--validation-size 200   |   "
-    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200"
+    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200   |   "
+    "finetune diagnose mlruns --run NAME"
 )
+
+
+def fraction(text: str) -> float:
+    """A number with a point; a comma or a per cent sign is answered with what to type instead."""
+    plain = text.strip().removesuffix("%").strip().replace(",", ".")
+    try:
+        value = float(plain)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is no number.") from error
+    if plain == text.strip():
+        return value
+    meant = value / (100 if "%" in text else 1)
+    raise typer.BadParameter(f"'{text}' is no number with a decimal point. Try: {meant:g}")
 
 
 RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="A run, or a transformers Trainer: its folder or trainer_state.json. Default: the numbers below.",
+        help="A run, or a log: of a transformers Trainer, TensorBoard, MLflow, Trackio, W&B (CSV), Lightning, Keras, "
+        "fastai, spaCy, flair or simpletransformers; a file or its folder. Default: the numbers below.",
     ),
 ]
-TrainAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of training rows, in eval mode: 0.98.")]
-ValidationAccuracy = Annotated[float | None, typer.Option(metavar="FRACTION", help="Of validation rows: 0.75.")]
+TrainAccuracy = Annotated[
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of training rows, in eval mode: 0.98.")
+]
+ValidationAccuracy = Annotated[
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of validation rows: 0.75.")
+]
 TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Training rows.")]
 ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Validation rows.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
-Majority = Annotated[float | None, typer.Option(metavar="FRACTION", help="Fraction of the largest class.")]
-TrainLoss = Annotated[float | None, typer.Option(help="Mean log loss of training rows, in eval mode.")]
-ValidationLoss = Annotated[float | None, typer.Option(help="Mean log loss of validation rows.")]
+Majority = Annotated[
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of the largest class.")
+]
+TrainLoss = Annotated[
+    float | None, typer.Option(metavar="NATS", parser=fraction, help="Mean log loss of training rows, in eval mode.")
+]
+ValidationLoss = Annotated[
+    float | None, typer.Option(metavar="NATS", parser=fraction, help="Mean log loss of validation rows.")
+]
 Epochs = Annotated[float | None, typer.Option(help="Epochs trained.")]
+Techniques = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Regularizers that were on, with commas: dropout,l2.")
+]
+RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Of a log with several runs, one to read.")]
 EvaluationSet = Annotated[
     str | None, typer.Option(metavar="NAME", help="Of several evaluation sets, the one to go by.")
 ]
@@ -53,6 +82,8 @@ def diagnose(
     train_loss: TrainLoss = None,
     validation_loss: ValidationLoss = None,
     epochs: Epochs = None,
+    techniques: Techniques = None,
+    run: RunName = None,
     evaluation: EvaluationSet = None,
     metric: LogMetric = None,
     fail_on: FailOn = None,
@@ -73,6 +104,8 @@ def diagnose(
         train_loss=train_loss,
         validation_loss=validation_loss,
         epochs=epochs,
+        techniques=None if techniques is None else techniques.split(","),
+        run=run,
         evaluation=evaluation,
         metric=metric,
         fail_on=fail_on,

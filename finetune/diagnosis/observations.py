@@ -10,10 +10,12 @@ from typing import Any
 from finetune.diagnosis.intervals import difference_interval
 from finetune.errors import Change, Problem, RecipeError
 from finetune.measurement.intervals import proportion_interval
+from finetune.measurement.units import is_fraction
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
 ROUNDED = 0.005  # of a fraction with two digits: 0.33 for one of three classes
+SHARES = ("f1", "f1_macro", "f1_micro", "f1_weighted", "precision", "recall", "cats_score")  # of logs, beside our own
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Observed:
         epochs: Trained; None where unknown.
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
+        unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
+        running: Score of training rows in training mode, where it has stopped rising; None where it is unknown.
         diverged: How and where the training broke; empty if it did not.
         stopped_early: Ended before its planned steps, on purpose.
         did_not_learn: Why a record counts as no better than one answer for every text; empty if it does not.
@@ -79,6 +83,8 @@ class Observed:
     train_loss: float | None = None
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
+    unfitted: float | None = None
+    running: float | None = None
     diverged: str = ""
     stopped_early: bool = False
     did_not_learn: str = ""
@@ -90,6 +96,11 @@ class Observed:
     data: str = "DATA"
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the score lies between 0 and 1, and is 1 for a model that makes no error."""
+        return is_fraction(self.score) or self.score in SHARES
 
     @property
     def per_class(self) -> float | None:
@@ -108,6 +119,7 @@ class Numbers:
         majority: Fraction of the largest class.
         train_loss, validation_loss: Mean log losses in eval mode, nats.
         epochs: Trained.
+        techniques: Names of the regularizers that were on.
     """
 
     train_accuracy: float | None = None
@@ -119,6 +131,7 @@ class Numbers:
     train_loss: float | None = None
     validation_loss: float | None = None
     epochs: float | None = None
+    techniques: tuple[str, ...] | None = None
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> Numbers:
@@ -128,6 +141,15 @@ class Numbers:
     def given(self) -> dict[str, Any]:
         """Those that are known."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def check(self) -> None:
+        """Of what is added to a log.
+
+        Raises:
+            RecipeError: A number is impossible.
+        """
+        if problems := self._impossible():
+            raise RecipeError(problems)
 
     def observed(self) -> Observed:
         """Raises:
@@ -160,6 +182,7 @@ class Numbers:
             classes=self.classes,
             chance=chance,
             epochs=self.epochs,
+            techniques=self.techniques or (),
             train_loss=self.train_loss,
             validation_loss=self.validation_loss,
             notes=tuple(notes),

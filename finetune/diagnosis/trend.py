@@ -11,7 +11,7 @@ FEW = 3  # evaluations that make a trend
 # Two evaluations of one run differ in few rows. With a tenth of the rows changed, their scores differ by chance by up
 # to 1.96 · √(0.1 / rows): 4.4 points for 200 rows.
 CHANGED = 0.1
-RISE = 1.1  # a loss this many times its lowest value has risen; evaluations of one run differ by less
+RISE = 1.15  # a loss this many times its lowest value has risen; evaluations of one run differ by less
 
 
 def noise(rows: int | None) -> float:

@@ -13,7 +13,16 @@ from finetune.diagnosis.trend import (
     score_rises,
     scored,
 )
-from finetune.measurement.units import Scale, count_text, integer_text, listed, multiple_text, number_text, scale
+from finetune.measurement.units import (
+    Scale,
+    count_text,
+    integer_text,
+    listed,
+    multiple_text,
+    number_text,
+    percent_text,
+    scale,
+)
 from finetune.records.diagnosis import Estimate, VerdictName
 
 MATTERS = 0.05  # a gap below 5 points is what models that generalise well have, too
@@ -22,6 +31,9 @@ LOSS_GAP = 1.5  # a validation loss this many times the training loss, both in e
 FEW_EPOCHS = 3
 UNKNOWN = 0.10  # a gap that stands out where the rows of validation are not known: as for 60 of them
 FITTED = 0.90  # a training score from which on the model has fitted its rows
+FITS = 0.7  # a training loss that has not fallen to this fraction of its first value is of a model that does not fit
+LOW = FITTED - 2 * MATTERS  # a validation score that is too low for a model that has fitted its rows and has no gap
+TINY = 30  # rows of validation that tell nothing but a large gap
 Verdict = tuple[VerdictName, str]
 
 
@@ -30,6 +42,7 @@ def judge(observed: Observed) -> Verdict:
     for rule in (
         _diverged,
         _did_not_learn,
+        _too_few_rows,
         _above_training,
         _overfits,
         _by_loss_alone,
@@ -55,7 +68,7 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     unit, validation = scale(observed.score), observed.validation
     if validation is None or validation.mean is None:
         return None
-    if score_is_constant(observed.curve):
+    if score_is_constant(observed.curve) and not _has_learned(observed):
         return (
             "did not learn",
             f"All {len(scored(observed.curve))} evaluations gave exactly {unit.level(validation.mean)}: most likely "
@@ -73,6 +86,27 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
         "did not learn",
         f"Validation {unit.name} {_level(unit, validation)} does not exceed one answer for every text "
         f"({unit.level(chance)})" + ("" if train is None else f", nor does training ({unit.level(train.mean)})") + ".",
+    )
+
+
+def _has_learned(observed: Observed) -> bool:
+    """Whether a constant score is not that of one answer for every text."""
+    low, chance = None if observed.validation is None else observed.validation.low, observed.chance
+    beyond_chance = low is not None and chance is not None and low > chance
+    return beyond_chance or (observed.unfitted is not None and observed.unfitted < FITS)
+
+
+def _too_few_rows(observed: Observed) -> Verdict | None:
+    rows, gap, validation = observed.validation_rows, observed.gap, observed.validation
+    if rows is None or rows > TINY or validation is None or validation.mean is None:
+        return None
+    if gap is not None and gap.low is not None and gap.low >= MATTERS:
+        return None
+    unit = scale(observed.score)
+    return (
+        "cannot tell",
+        f"Validation has {integer_text(rows)} rows, of which each is {unit.amount(1 / rows)}: {unit.name} "
+        f"{_level(unit, validation)} tells overfitting from none only where the gap is large.",
     )
 
 
@@ -164,14 +198,33 @@ def _without_gap(observed: Observed) -> Verdict | None:
         )
     if score_rises(observed.curve, observed.validation_rows):
         return "still learning", _rising(observed, unit)
+    if _hardly_fits(observed):
+        return _underfits(observed, _fit_in_training_mode(observed, unit))
     if len(observed.curve) < FEW:
         few = count_text(len(observed.curve), "evaluation")
         return "cannot tell", f"The training score was not measured, and there is no trend in {few}."
-    return (
-        "no sign of overfitting",
-        f"Validation {unit.name} {_level(unit, observed.validation)} has not fallen, nor has its loss risen. The "
-        "training score was not measured: a constant gap would not show.",
-    )
+    loss = "; its loss is not in the log" if lowest_loss(observed.curve) is None else ", nor has its loss risen"
+    level = f"Validation {unit.name} {_level(unit, observed.validation)} has not fallen{loss}."
+    if observed.is_share and observed.validation.mean is not None and observed.validation.mean < FITTED - MATTERS:
+        return "cannot tell", f"{level} The training score was not measured: a constant gap would not show."
+    return "no sign of overfitting", f"{level} The training score was not measured: a small gap would not show."
+
+
+def _hardly_fits(observed: Observed) -> bool:
+    """By training losses among themselves, or by the score in training mode; neither is compared with validation."""
+    validation = observed.validation
+    if not observed.is_share or validation is None or validation.mean is None or len(observed.curve) < FEW:
+        return False
+    if observed.running is not None:
+        is_level = observed.running - validation.mean < MATTERS
+        return is_level and max(observed.running, validation.mean) < FITTED
+    return validation.mean < LOW and observed.unfitted is not None and observed.unfitted > FITS
+
+
+def _fit_in_training_mode(observed: Observed, unit: Scale) -> str:
+    if observed.running is not None:
+        return f"Training {unit.name} in training mode is {unit.level(observed.running)} and no longer rises"
+    return f"The training loss is still {percent_text(observed.unfitted)} of the first that was logged"
 
 
 def _small_gap(observed: Observed) -> Verdict:
@@ -187,21 +240,20 @@ def _small_gap(observed: Observed) -> Verdict:
         )
     if score_rises(observed.curve, observed.validation_rows):
         return "still learning", f"{_rising(observed, unit)} The gap is {gap_text}."
-    if unit.fraction and train.mean is not None and train.mean < FITTED:
-        name: VerdictName = "over-regularized" if observed.techniques else "underfits"
-        with_what = (
-            f" With {listed(observed.techniques)} on, too much regularization is the first suspect."
-            if (observed.techniques)
-            else ""
-        )
-        return (
-            name,
-            f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}: the model does not fit "
-            f"its training rows.{_few_epochs(observed)}{with_what} Regularization can only lower the training score "
-            "further.",
-        )
+    if observed.is_share and train.mean is not None and train.mean < FITTED:
+        return _underfits(observed, f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}")
     small = "differs from 0, but is below 5 points" if (gap.low or 0.0) > 0 else "does not differ from 0 beyond chance"
     return "no sign of overfitting", f"The gap is {gap_text}: it {small}."
+
+
+def _underfits(observed: Observed, why: str) -> Verdict:
+    name: VerdictName = "over-regularized" if observed.techniques else "underfits"
+    suspect = f" With {listed(observed.techniques)} on, too much regularization is the first suspect."
+    return (
+        name,
+        f"{why}: the model does not fit its training rows.{_few_epochs(observed)}"
+        f"{suspect if observed.techniques else ''} Regularization can only lower the training score further.",
+    )
 
 
 def _few_epochs(observed: Observed) -> str:

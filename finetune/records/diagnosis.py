@@ -63,6 +63,7 @@ class Diagnosis(Frozen):
     train: Estimate | None = Field(description="Score of training rows; None where it is unknown.")
     validation: Estimate | None
     gap: Estimate | None = Field(description="train − validation.")
+    at_least: bool = Field(False, description="train and gap are lower bounds: the training score was not measured.")
     train_rows: int | None
     validation_rows: int | None
     notes: list[str] = Field([], description="What the numbers are, and which of them cannot be compared.")

@@ -57,15 +57,17 @@ def diagnosis_blocks(found: Diagnosis) -> list[Block]:
 def _facts(found: Diagnosis) -> list[tuple[str, str]]:
     unit = scale(found.score)
     entries = [("Read", shorten(found.source, 300))]
+    at_least = "at least " if found.at_least else ""
     for label, estimate, rows in (
         ("Training", found.train, found.train_rows),
         ("Validation", found.validation, found.validation_rows),
     ):
         if estimate is not None:
             of_rows = "" if rows is None else f", {integer_text(rows)} rows"
-            entries.append((label, f"{unit.name} {_level(unit, estimate)}{of_rows}"))
+            least = at_least if label == "Training" else ""
+            entries.append((label, f"{unit.name} {least}{_level(unit, estimate)}{of_rows}"))
     if found.gap is not None:
-        entries.append(("Gap", unit.estimated_change(found.gap)))
+        entries.append(("Gap", f"{at_least}{unit.estimated_change(found.gap)}"))
     return entries
 
 

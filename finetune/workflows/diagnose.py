@@ -7,15 +7,17 @@ from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+from finetune.diagnosis.logs.observe import observe_log
+from finetune.diagnosis.logs.registry import read_log, readers
 from finetune.diagnosis.look_alikes import look_alikes_of
 from finetune.diagnosis.observations import Numbers, Observed
 from finetune.diagnosis.plan import plan_for
 from finetune.diagnosis.run_records import observe_record
-from finetune.diagnosis.trainer_logs import find_state, observe_state
 from finetune.diagnosis.verdicts import judge
 from finetune.errors import Change, OutputError, RecipeError, suggest
 from finetune.records.diagnosis import Diagnosis, VerdictName
 from finetune.records.store import RunFolder
+from finetune.techniques import TECHNIQUES
 from finetune.workflows.arguments import as_list
 from finetune.workflows.results import DiagnoseResult
 
@@ -32,21 +34,26 @@ def diagnose(
     train_loss: float | None = None,
     validation_loss: float | None = None,
     epochs: float | None = None,
+    techniques: str | Sequence[str] | None = None,
+    run: str | None = None,
     evaluation: str | None = None,
     metric: str | None = None,
     fail_on: str | Sequence[str] | None = None,
 ) -> DiagnoseResult:
-    """Diagnose numbers, a run of this program, or the log of a `transformers.Trainer`.
+    """Diagnose numbers, a run of this program, or the log of another one.
 
     Args:
-        source: Folder of a run of this program, folder of a Trainer or of its checkpoint, or a trainer_state.json;
-            None: the numbers below are all that is known.
+        source: Folder of a run of this program, or a log that docs/diagnosis.md names: of a transformers Trainer, of
+            TensorBoard, MLflow, Trackio, Weights & Biases, Lightning, Keras, fastai, spaCy, flair, simpletransformers;
+            a file or the folder it lies in. None: the numbers below are all that is known.
         train_accuracy, validation_accuracy: Fractions, measured in eval mode.
         train_size, validation_size: Rows.
         classes: Number of classes.
         majority: Fraction of the largest class: the accuracy of one answer for every text.
         train_loss, validation_loss: Mean log losses in eval mode, in nats.
         epochs: Trained.
+        techniques: Regularizers that were on, by their names in `finetune ls techniques`.
+        run: Of a log with several runs, the name of the one to read.
         evaluation: Of a log with several evaluation sets, the name of the one that is validation.
         metric: Of a log, the score to go by, such as f1; accuracy by default.
         fail_on: Verdicts that make `DiagnoseResult.raise_failures` raise.
@@ -55,10 +62,13 @@ def diagnose(
         RecipeError: Numbers are missing or impossible.
         OutputError: The source cannot be read, or measured nothing.
     """
-    numbers = Numbers.among(locals())
+    used = as_list(techniques)
+    numbers = Numbers.among({**locals(), "techniques": tuple(used) or None})
     watched = as_list(fail_on)
-    _check_verdicts(watched)
-    observed = numbers.observed() if source is None else _read(Path(source), numbers, evaluation, metric)
+    _check_names("fail_on", watched, get_args(VerdictName), "verdict")
+    _check_names("techniques", used, list(TECHNIQUES), "technique")
+    choices = {"run": run, "evaluation": evaluation, "metric": metric}
+    observed = _of_numbers(numbers, choices) if source is None else _read(Path(source), numbers, choices)
     return DiagnoseResult(diagnosis_of(observed), watched)
 
 
@@ -73,6 +83,7 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
         train=observed.train,
         validation=observed.validation,
         gap=observed.gap,
+        at_least=observed.is_at_least,
         train_rows=observed.train_rows,
         validation_rows=observed.validation_rows,
         notes=list(observed.notes),
@@ -82,32 +93,37 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
     )
 
 
-def _read(path: Path, numbers: Numbers, evaluation: str | None, metric: str | None) -> Observed:
+def _of_numbers(numbers: Numbers, choices: dict[str, str | None]) -> Observed:
+    for name, value in choices.items():
+        if value is not None:
+            raise RecipeError("is of a log, and no log is given.", argument=name, found=value)
+    return numbers.observed()
+
+
+def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Observed:
     """Raises OutputError for what is not there, or nothing that is known."""
     if not path.exists():
         raise OutputError(f"{path}: no such file or folder.")
     record = RunFolder(path).read() if path.is_dir() else None
     if record is not None:
-        given = {
-            **numbers.given(),
-            **{k: v for k, v in (("evaluation", evaluation), ("metric", metric)) if v is not None},
-        }
+        given = {**numbers.given(), **{name: value for name, value in choices.items() if value is not None}}
         if given:
             name, value = next(iter(given.items()))
             raise RecipeError("the record of the run says it. Leave it out.", argument=name, found=value)
         return observe_record(record, path)
-    if find_state(path) is not None:
-        return observe_state(path, numbers, evaluation, metric)
+    numbers.check()
+    log = read_log(path, choices["run"])
+    if log is not None:
+        return observe_log(log, numbers, choices["evaluation"], choices["metric"])
     runs = sorted(file.parent for file in path.glob("*/run.json")) if path.is_dir() else []
     if runs:
         ways = [Change(command=f"finetune diagnose {run}") for run in runs[:3]]
         raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.", *ways)
-    known = "a run folder of finetune (run.json), and the folder or trainer_state.json of a transformers Trainer"
+    known = "; ".join(["a run folder of finetune (run.json)", *(reader.name for reader in readers())])
     raise OutputError(f"{path}: nothing that can be diagnosed. Known: {known}.")
 
 
-def _check_verdicts(names: Sequence[str]) -> None:
+def _check_names(argument: str, names: Sequence[str], known: Sequence[str], what: str) -> None:
     for name in names:
-        if name not in get_args(VerdictName):
-            why = f"is no verdict.{suggest(name, get_args(VerdictName))}"
-            raise RecipeError(why, argument="fail_on", found=name)
+        if name not in known:
+            raise RecipeError(f"is no {what}.{suggest(name, known)}", argument=argument, found=name)

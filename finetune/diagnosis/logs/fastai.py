@@ -1,0 +1,32 @@
+"""Logs of fastai's CSVLogger (history.csv).
+
+By its source (2.8.12): a row each epoch; `train_loss` is an exponential mean with 0.98 over batches in training mode;
+`valid_loss` and the metrics, which have no prefix, are of validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetune.diagnosis.logs.log import NAMES, Log, Reader, Record
+from finetune.diagnosis.logs.table import header_of, read_table, tables_below
+
+
+def _finds(path: Path) -> Path | None:
+    found = tables_below(path, ("*.csv",))[:50] if path.is_dir() else [path]
+    return next((file for file in found if {"epoch", "train_loss", "valid_loss"} <= set(header_of(file))), None)
+
+
+def _read(path: Path, run: str | None) -> Log:
+    table = read_table(path)
+    records: list[Record] = []
+    for epoch, row in enumerate(table.rows, 1):
+        scores = {f"eval_{NAMES.get(k, k)}": v for k, v in row.items() if k not in ("epoch", "train_loss", "time")}
+        scores = {
+            key.replace("eval_valid_loss", "eval_loss"): value for key, value in scores.items() if value is not None
+        }
+        records.append({"step": epoch, "epoch": float(epoch), "loss": row["train_loss"], **scores})
+    return Log(path, tuple(records), table.notes)
+
+
+READER = Reader("fastai's CSVLogger (history.csv)", _finds, _read)

@@ -1,0 +1,206 @@
+"""What every reader makes of a log: the records of one run, in the words of transformers' Trainer.
+
+Keys of a record:
+- `step` (optimizer steps, or evaluations where a program counts nothing else) and `epoch`;
+- `loss`: the training objective since the record before, in training mode; `grad_norm`;
+- `eval_NAME`, or `eval_SET_NAME` with several evaluation sets: in eval mode, of rows that were not trained on;
+- `clean_NAME`: of training rows, in eval mode;
+- `running_NAME`: of training rows, in training mode, while the model changed;
+- `total_flos`: training has ended, so a further evaluation is none of its course.
+Other keys are carried along and not read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from finetune.errors import Change, OutputError, suggest
+from finetune.measurement.units import count_text
+
+Record = dict[str, Any]
+# `mean`: a mean over rows since the last record, perhaps times a factor above 1, so that it bounds the training errors.
+Objective = Literal["mean", "batch", "sum"]
+SIDES = {
+    "eval": ("eval", "evaluation", "val", "valid", "validation", "dev"),
+    "train": ("train", "training", "trn"),
+    "test": ("test",),
+}
+AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what the mean is
+NAMES = {"acc": "accuracy", "f1_score": "f1", "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
+SHARES = ("accuracy", "f1", "precision", "recall", "auroc", "roc_auc", "auprc")  # scores that are fractions, or percent
+
+
+@dataclass(frozen=True)
+class Log:
+    """One run, as a program has logged it.
+
+    Attributes:
+        file: File or folder that was read.
+        records: In their order.
+        notes: What to know about the numbers, as clauses.
+        objective: What the training losses are: a mean over rows, the value of one batch, or a sum over steps.
+        settings: Training arguments, by their names in transformers, where the log holds them.
+        stopped: Early stopping ended the training.
+        train_rows, validation_rows: Where the log holds them.
+    """
+
+    file: Path
+    records: tuple[Record, ...]
+    notes: tuple[str, ...] = ()
+    objective: Objective = "mean"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stopped: bool = False
+    train_rows: int | None = None
+    validation_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Of one format.
+
+    Attributes:
+        name: What it reads, as a person says it.
+        finds: A file or folder -> what is to be read there; None where this format is not there. Opens few files.
+        read: That, and the name of the run where there are several -> its log.
+    """
+
+    name: str
+    finds: Callable[[Path], Path | None]
+    read: Callable[[Path, str | None], Log]
+
+
+def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
+    """The name of the run to read: the one there is, or the one that was asked for.
+
+    Raises:
+        OutputError: There are several and none is named, or none has this name.
+    """
+    if name is None:
+        if len(runs) == 1:
+            return next(iter(runs))
+        ways = [Change(arguments={"run": each}) for each in list(runs)[:5]]
+        more = "" if len(runs) <= 5 else f" The first 5 of {len(runs)}:"
+        raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.{more}", *ways)
+    if name not in runs:
+        why = f"{path}: no run has this name.{suggest(name, list(runs))} There are: {', '.join(list(runs)[:10])}."
+        raise OutputError(why, argument="run", found=name)
+    return name
+
+
+def number(value: Any) -> float | None:
+    """A finite number; None for everything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def canonical(name: str, trainer: bool = False) -> str:
+    """The key of a record for a name in somebody's log; the name itself where it says nothing known.
+
+    Args:
+        name: Such as `eval/loss`, `val_acc`, `Loss/train`, `train_loss_epoch`.
+        trainer: transformers' Trainer has written it, whose `train_NAME` are of `evaluate(train_rows)`.
+    """
+    plain = name.removeprefix("train/") if trainer else name
+    if trainer and (plain.startswith("train_") or plain in ("loss", "epoch", "grad_norm", "total_flos")):
+        return plain
+    if trainer and plain.startswith(("eval/", "eval_")):
+        return f"eval_{plain[5:]}"
+    words = [word for word in re.split(r"[/_\-. ]+", name.lower()) if word]
+    sides = [side for side, known in SIDES.items() if any(word in known for word in words)]
+    if len(sides) != 1:
+        return name.lower()
+    known = SIDES[sides[0]]
+    rest = "_".join(word for word in words if word not in known and word not in AVERAGES)
+    rest = _renamed(rest)
+    if sides[0] == "train":
+        return rest if rest in ("loss", "grad_norm") else f"running_{rest}"
+    return f"{sides[0]}_{rest}"
+
+
+def _renamed(rest: str) -> str:
+    """With the name of the score at its end in the usual words: `dataloader_idx_0_acc`, `loss_dataloader_idx_0`."""
+    several = re.fullmatch(r"(.*?)_(dataloader_idx_\d+)", rest)  # Lightning
+    if several:
+        return f"{several[2]}_{NAMES.get(several[1], several[1])}"
+    return NAMES.get(rest, rest)
+
+
+def of_trainer(names: Iterable[str]) -> bool:
+    """Whether names are those that transformers' Trainer gives a tracker."""
+    marks = ("total_flos", "samples_per_second", "steps_per_second")
+    return any(name.endswith(marks) for name in names)
+
+
+def records_of(entries: Iterable[tuple[str, int, float]]) -> tuple[list[Record], list[str]]:
+    """Single values in the order of writing -> records, and notes.
+
+    A tracker that is written to again after a resume holds steps twice: the later ones count. Each key has its own
+    count of steps, since some programs log training by batches and validation by epochs.
+
+    Args:
+        entries: Key, step, value.
+    """
+    entries = list(entries)
+    kept, notes = _without_repeated_steps(entries)
+    records: list[Record] = []
+    for key, step, value in kept:
+        if not records or step != records[-1]["step"] or key in records[-1]:
+            records.append({"step": step})
+        records[-1][key] = value
+    return records, notes
+
+
+def _without_repeated_steps(entries: list[tuple[str, int, float]]) -> tuple[list[tuple[str, int, float]], list[str]]:
+    """Of each key, what is left when values of later steps are taken back whenever its steps go back."""
+    last: dict[str, int] = {}
+    dropped: set[int] = set()
+    back: tuple[int, int] | None = None
+    for index, (key, step, _) in enumerate(entries):
+        if step < last.get(key, step):
+            back = back or (last[key], step)
+            dropped.update(i for i in range(index) if entries[i][0] == key and entries[i][1] >= step)
+        last[key] = step
+    if back is None:
+        return entries, []
+    why = (
+        f"steps go back from {back[0]} to {back[1]}, as after a resume: the later values count, and "
+        f"{count_text(len(dropped), 'value')} of the session before are left out"
+    )
+    return [entry for index, entry in enumerate(entries) if index not in dropped], [why]
+
+
+def as_fractions(records: Iterable[Record], file: Path) -> tuple[list[Record], list[str]]:
+    """The records with scores as fractions, where they are in percent.
+
+    Raises:
+        OutputError: A score is neither.
+    """
+    records = list(records)
+    notes = []
+    for name in sorted({key for record in records for key in record if _is_share(key)}):
+        values = [value for value in (number(record.get(name)) for record in records) if value is not None]
+        if not values or (min(values) >= 0 and max(values) <= 1):
+            continue
+        if min(values) < 0 or max(values) > 100:
+            worst = min(values) if min(values) < 0 else max(values)
+            raise OutputError(f"{file}: {name} is {worst:g}, which is neither a fraction nor a percentage.")
+        notes.append(f"{name} is in percent in the log, and was divided by 100")
+        records = [
+            record | ({name: record[name] / 100} if number(record.get(name)) is not None else {}) for record in records
+        ]
+    return records, notes
+
+
+def _divided(record: Record, name: str) -> Record:
+    value = number(record.get(name))
+    return {} if value is None else {name: value / 100}
+
+
+def _is_share(key: str) -> bool:
+    side, _, rest = key.partition("_")
+    return side in ("eval", "clean", "running") and rest.endswith(SHARES)

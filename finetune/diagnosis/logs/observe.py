@@ -1,0 +1,291 @@
+"""A log -> what is known of its run. Training losses are never compared with evaluation losses here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from finetune.diagnosis.logs.log import Log, Record, number
+from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
+from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
+from finetune.diagnosis.trend import FEW, noise, objective_rose
+from finetune.errors import Change, OutputError
+from finetune.measurement.units import count_text, number_text, percent_text, scale
+from finetune.records.diagnosis import Estimate
+
+SCORES = (
+    "accuracy",
+    "f1",
+    "macro_f1",
+    "f1_macro",
+    "micro_f1",
+    "cats_score",
+    "matthews_correlation",
+    "mcc",
+    "pearson",
+    "spearmanr",
+)
+# Ends of keys that are no scores.
+NOT_SCORES = ("loss", "_time", "runtime", "per_second", "epoch", "step", "_tp", "_tn", "_fp", "_fn", "global_step")
+TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score of a guess
+# A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
+# the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
+LOSS_OF_AN_ERROR = 2 * math.log(2)
+STILL = 0.02  # of a score in training mode between two evaluations
+
+
+def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
+    """What a log says.
+
+    Args:
+        log: Of one run.
+        numbers: What the user adds; goes before what is read.
+        evaluation: Name of the evaluation set, where there are several (`eval_NAME_loss`).
+        metric: Name of the score, without `eval_`.
+
+    Raises:
+        OutputError: It holds no evaluation, several to choose from, or not the score that was asked for.
+    """
+    prefix = _prefix(log, evaluation)
+    score = _score_name(log, prefix, metric)
+    kept, notes = _of_validation(log.records, prefix)
+    points = _points(log.records, kept, prefix, score)
+    estimated = _rows_of(kept[-1][1], prefix) if log.validation_rows is None else None
+    rows = numbers.validation_size or log.validation_rows or estimated
+    if numbers.validation_size is None and estimated is not None:
+        notes.append(f"validation has about {rows} rows, by rate and time in the log; --validation-size corrects it")
+    techniques = numbers.techniques or techniques_of(log.settings)
+    observed = Observed(
+        source=str(log.file),
+        score=score or "accuracy",
+        train_rows=numbers.train_size or log.train_rows,
+        validation_rows=rows,
+        classes=numbers.classes,
+        chance=numbers.majority if numbers.majority is not None else 1 / numbers.classes if numbers.classes else None,
+        epochs=points[-1].epoch if numbers.epochs is None else numbers.epochs,
+        train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
+        validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
+        curve=tuple(points),
+        unfitted=_unfitted(log),
+        running=_running(log.records, score),
+        diverged=_divergence(log),
+        stopped_early=log.stopped,
+        techniques=techniques,
+        notes=(*log.notes, *notes, *notes_on_settings(log.settings), *_notes_on_scale(points, numbers, log)),
+    )
+    return _with_scores(observed, numbers, log)
+
+
+def _notes_on_scale(points: Sequence[Point], numbers: Numbers, log: Log) -> list[str]:
+    """Where losses are larger than a guess costs, which is ln of the number of classes."""
+    if numbers.classes is None:
+        return []
+    guess, first = math.log(numbers.classes), points[0]
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    notes = []
+    if losses and log.objective != "sum" and losses[0] > TOO_LARGE * guess:
+        notes.append(
+            f"the first training loss is {number_text(losses[0], 3)}, and a guess costs {number_text(guess, 3)}: "
+            "gradient accumulation or several processes multiply it, most likely; its size says nothing"
+        )
+    at_chance = first.score is not None and first.score <= (numbers.majority or 1 / numbers.classes) + AT_CHANCE
+    if first.loss is not None and first.loss > TOO_LARGE * guess and at_chance:
+        notes.append(
+            f"the first validation loss is {number_text(first.loss, 3)} with the score of a guess, which costs "
+            f"{number_text(guess, 3)}: several processes multiply it, most likely; its course counts, not its size"
+        )
+    return notes
+
+
+def _prefix(log: Log, evaluation: str | None) -> str:
+    """`eval_`, or that of one of several evaluation sets."""
+    keys = {key for record in log.records for key in record if key.startswith("eval_")}
+    losses = {key for key in keys if key.endswith("_loss")}
+    names = sorted(key.removeprefix("eval_").removesuffix("loss").rstrip("_") for key in losses)
+    several = [name for name in names if name]
+    if evaluation is not None:
+        if evaluation not in several:
+            raise OutputError(f"{log.file}: no evaluation set has this name.", argument="evaluation", found=evaluation)
+        return f"eval_{evaluation}_"
+    if not keys:
+        why = "no evaluation is in the log, so nothing is known of new texts."
+        way = 'Evaluate on rows that are not trained on (transformers: eval_strategy="epoch" and compute_metrics).'
+        raise OutputError(f"{log.file}: {why}", Change(text=way))
+    if several and "" not in names:
+        ways = [Change(arguments={"evaluation": name}) for name in several]
+        raise OutputError(f"{log.file}: has {len(several)} evaluation sets.", *ways)
+    return "eval_"
+
+
+def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
+    names = [
+        key.removeprefix(prefix)
+        for key in dict.fromkeys(key for record in log.records for key in record)
+        if key.startswith(prefix) and not key.endswith(NOT_SCORES)
+    ]
+    if metric is not None:
+        if metric not in names:
+            known = f" The log has: {', '.join(names)}." if names else " The log has losses only."
+            raise OutputError(f"{log.file}: no score has this name.{known}", argument="metric", found=metric)
+        return metric
+    return next((name for name in SCORES if name in names), names[0] if names else None)
+
+
+def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str]]:
+    """Evaluations of validation and their places; a second one at the last step, after training, is of other rows."""
+    ended = next((index for index, record in enumerate(records) if "total_flos" in record), None)
+    kept: list[tuple[int, Record]] = []
+    left_out = 0
+    for index, record in enumerate(records):
+        values = {key: value for key, value in record.items() if key.startswith(prefix)}
+        if not values:
+            continue
+        before = kept[-1][1] if kept else None
+        if before is None or record.get("step") != before.get("step"):
+            kept.append((index, record))
+        elif not set(values) & set(before):  # its loss in one record, its score in another
+            kept[-1] = (index, before | values)
+        elif any(before.get(key) != value for key, value in values.items() if not key.endswith(NOT_SCORES[1:4])):
+            if ended is not None and index < ended:
+                kept[-1] = (index, before | values)  # written again, as after a resume
+            else:
+                left_out += 1
+    if not left_out:
+        return kept, []
+    what = count_text(left_out, "evaluation")
+    return kept, [f"{what} after the end of training left out: of test rows, most likely"]
+
+
+def _points(
+    records: Sequence[Record], kept: Sequence[tuple[int, Record]], prefix: str, score: str | None
+) -> list[Point]:
+    points = []
+    for index, record in kept:
+        at_hand = [entry for place, entry in enumerate(records) if place <= index or _same_step(entry, record)]
+        before = [value for entry in at_hand if (value := number(entry.get("loss"))) is not None]
+        points.append(
+            Point(
+                step=int(record.get("step", 0)),
+                epoch=record.get("epoch") if record.get("epoch") is not None else _epoch_before(records, index),
+                score=number(record.get(f"{prefix}{score}")),
+                loss=number(record.get(f"{prefix}loss")),
+                objective=before[-1] if before else None,
+            )
+        )
+    return points
+
+
+def _same_step(first: Record, second: Record) -> bool:
+    """Of two records, since some programs write the training loss of an epoch after its evaluation."""
+    return first.get("step") is not None and first.get("step") == second.get("step")
+
+
+def _epoch_before(records: Sequence[Record], index: int) -> float | None:
+    """Of another record at the same step, since trackers write a value at a time."""
+    step = records[index].get("step")
+    near = (entry.get("epoch") for entry in records[max(0, index - 5) : index + 5] if entry.get("step") == step)
+    return next((epoch for epoch in near if epoch is not None), None)
+
+
+def _last_clean(records: Sequence[Record], name: str | None) -> float | None:
+    """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`."""
+    values = (number(record.get(f"clean_{name}")) for record in reversed(records))
+    return next((value for value in values if value is not None), None)
+
+
+def _divergence(log: Log) -> str:
+    for record in log.records:
+        norm, loss = record.get("grad_norm"), record.get("loss")
+        where = f"at step {record.get('step')}"
+        if isinstance(norm, float) and not math.isfinite(norm):
+            return f"the gradient was not finite {where}"
+        if isinstance(loss, float) and not math.isfinite(loss):
+            return f"the training loss was not finite {where}"
+        if loss == 0.0 and not norm:
+            return f"the training loss is exactly 0 {where}, as a NaN is logged"
+        evaluated = record.get("eval_loss")
+        if isinstance(evaluated, float) and not math.isfinite(evaluated):
+            return f"the validation loss was not finite {where}"
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    if log.objective == "mean" and objective_rose(losses):
+        lowest = number_text(min(losses), 3)
+        return f"the training loss fell to {lowest} and came back to {number_text(losses[-1], 3)}"
+    return ""
+
+
+def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
+    """With the last validation score, and the best that is known of the training score."""
+    last = next((point.score for point in reversed(observed.curve) if point.score is not None), None)
+    value = numbers.validation_accuracy if numbers.validation_accuracy is not None else last
+    if value is None:
+        missing = "a validation score: the log has losses only (of transformers: compute_metrics gives one)"
+        return replace(observed, missing=(missing,))
+    unit, rows = scale(observed.score), observed.validation_rows
+    clean = _last_clean(log.records, observed.score)
+    known = numbers.train_accuracy if numbers.train_accuracy is not None else clean
+    train_rows = observed.train_rows
+    is_proportion = observed.score == "accuracy" and rows is not None
+    validation = accuracy_estimate(value, rows) if is_proportion and rows else Estimate(mean=value)
+    if known is not None:
+        gap = gap_estimate(known, train_rows, value, rows) if is_proportion and rows else Estimate(mean=known - value)
+        return replace(observed, train=Estimate(mean=known), validation=validation, gap=gap)
+    missing = (
+        f"the training {unit.name} in eval mode (of transformers: trainer.evaluate(train_rows, "
+        'metric_key_prefix="train")); --train-accuracy adds it'
+    )
+    least, why = _bound(observed, log)
+    if least is None or least - value <= noise(rows):
+        return replace(observed, validation=validation, missing=(missing,))
+    gap = gap_estimate(least, train_rows, value, rows) if is_proportion and rows else Estimate(mean=least - value)
+    return replace(
+        observed,
+        train=Estimate(mean=least),
+        validation=validation,
+        gap=gap,
+        is_at_least=True,
+        notes=(*observed.notes, why),
+        missing=(missing,),
+    )
+
+
+def _unfitted(log: Log) -> float | None:
+    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
+
+
+def _running(records: Sequence[Record], score: str | None) -> float | None:
+    values = [value for record in records if (value := number(record.get(f"running_{score}"))) is not None]
+    return values[-1] if len(values) >= FEW and values[-1] - values[-2] < STILL else None
+
+
+def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
+    """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
+    unit = scale(observed.score)
+    running = [number(record.get(f"running_{observed.score}")) for record in log.records]
+    last = next((value for value in reversed(running) if value is not None), None)
+    objective = observed.curve[-1].objective
+    by_loss = None
+    if observed.score == "accuracy" and log.objective == "mean" and objective is not None:
+        by_loss = 1 - objective / LOSS_OF_AN_ERROR
+    if last is not None and last >= (by_loss or 0.0):
+        return last, (
+            f"the training {unit.name} of the log, {unit.level(last)}, is of training mode, while the model changed: "
+            "in eval mode it is at least that, as a rule"
+        )
+    if by_loss is None:
+        return None, ""
+    return by_loss, (
+        f"the training accuracy is at least {percent_text(by_loss, 1)}: the last training loss is "
+        f"{number_text(objective, 3)}, and each error of a model that is not too sure costs 1.39 nats or more (of "
+        "cross-entropy; accumulation, several processes and smoothing only raise the loss)"
+    )
+
+
+def _rows_of(record: Record, prefix: str) -> int | None:
+    """Rows that an evaluation had, from its rate and its time."""
+    rate, time = number(record.get(f"{prefix}samples_per_second")), number(record.get(f"{prefix}runtime"))
+    if rate is None or time is None:
+        return None
+    rows = round(rate * time)
+    return rows if rows > 0 else None

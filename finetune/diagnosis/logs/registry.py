@@ -1,0 +1,48 @@
+"""The formats of logs that are read, in the order in which they are looked for."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from finetune.diagnosis.logs.log import Log, Reader, as_fractions
+
+# Modules of this folder, each with a READER. What says most comes first: Trainer's own state before a tracker's copy.
+READERS = (
+    "trainer",
+    "simpletransformers",
+    "flair",
+    "wandb",
+    "fastai",
+    "keras",
+    "lightning",
+    "spacy",
+    "mlflow",
+    "trackio",
+    "tensorboard",
+)
+
+
+def readers() -> list[Reader]:
+    return [importlib.import_module(f"finetune.diagnosis.logs.{name}").READER for name in READERS]
+
+
+def read_log(path: Path, run: str | None = None) -> Log | None:
+    """The log of a file or folder; None where nothing known is there.
+
+    Args:
+        path: What to look at.
+        run: Name of the run, of a store with several.
+
+    Raises:
+        OutputError: It cannot be read, or holds several runs.
+    """
+    found = [(reader, place) for reader in readers() if (place := reader.finds(path)) is not None]
+    if not found:
+        return None
+    reader, place = found[0]
+    log = reader.read(place, run)
+    records, percent = as_fractions(log.records, log.file)
+    others = [f"{other.name} at {at}" for other, at in found[1:] if at != place]
+    beside = [f"also there, and not read: {'; '.join(others)}"] if others else []
+    return Log(**{**vars(log), "records": tuple(records), "notes": (*log.notes, *percent, *beside)})

@@ -1,0 +1,91 @@
+"""What transformers' Trainer leaves behind: trainer_state.json, of a checkpoint or of the whole run.
+
+What its numbers mean was seen with transformers 5.23:
+- `loss` is the mean objective since the last log, in training mode, with label smoothing; under gradient accumulation
+  and in several processes it is a multiple of the mean over rows. `eval_loss` is one in several processes, too. So the
+  two are never subtracted.
+- After `train()`, `evaluate()` appends: on the training rows a record of `train_*` keys without `total_flos`, which is
+  the one clean score of the training rows; on test rows a second `eval_*` at the last step, which is no evaluation of
+  validation.
+- `num_train_epochs`, `eval_steps` and `best_*` of the state are not what they seem under max_steps or without
+  load_best_model_at_end, and `train_loss` after a resume is of the last session: none of them is used.
+- With `save_total_limit` and `load_best_model_at_end` the last state on disk may be that of an early checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.diagnosis.logs.log import Log, Reader, Record
+from finetune.errors import Change, OutputError
+
+STATE = "trainer_state.json"
+
+
+def _finds(path: Path) -> Path | None:
+    """The file itself, or the one below a folder with the longest history."""
+    if path.is_file():
+        return path if path.name.endswith(STATE) or (path.suffix == ".json" and _history(path)) else None
+    found = [file for file in (path / STATE, *path.glob(f"checkpoint-*/{STATE}")) if file.is_file()]
+    return max(found, key=lambda file: (len(_history(file)), file.parent == path), default=None)
+
+
+def _read(path: Path, run: str | None) -> Log:
+    state, history = _state(path), _history(path)
+    if any("embedding_loss" in record for record in history):
+        why = "this is a log of SetFit's pairs: its losses are of embeddings, and say nothing about the classifier."
+        raise OutputError(f"{path}: {why}", Change(text="Measure the classifier on train and validation rows."))
+    stopped = _stopped_on_purpose(state)
+    records = tuple(_record(record) for record in history)
+    return Log(path, records, tuple(_notes_on_the_end(state, history, stopped)), stopped=stopped)
+
+
+def _record(record: Record) -> Record:
+    """With the clean scores of the training rows under their own names."""
+    if "train_runtime" not in record or "total_flos" in record:
+        return record
+    return {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+
+
+def _stopped_on_purpose(state: dict[str, Any]) -> bool:
+    callbacks = state.get("stateful_callbacks") or {}
+    control = (callbacks.get("TrainerControl") or {}).get("args") or {}
+    return "EarlyStoppingCallback" in callbacks and bool(control.get("should_training_stop"))
+
+
+def _notes_on_the_end(state: dict[str, Any], history: Sequence[Record], stopped: bool) -> list[str]:
+    step, planned = state.get("global_step"), state.get("max_steps")
+    closed = any("train_runtime" in record and "total_flos" in record for record in history)
+    if not isinstance(step, int) or not isinstance(planned, int) or planned <= 0 or step >= planned:
+        return []
+    if stopped:
+        return [f"early stopping ended the training at step {step} of {planned}"]
+    if closed:
+        return [f"the training ended at step {step} of {planned}"]
+    return [
+        f"the log ends at step {step} of {planned}: of a checkpoint, most likely; later steps are not in it "
+        "(trainer.save_state() writes them all)"
+    ]
+
+
+def _state(file: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))  # takes the bare NaN that Trainer writes
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{file}: cannot be read as JSON: {error}.") from error
+    if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):
+        raise OutputError(f"{file}: has no log_history, so it is not the state of a Trainer.")
+    return state
+
+
+def _history(file: Path) -> list[Record]:
+    try:
+        return [record for record in _state(file)["log_history"] if isinstance(record, dict)]
+    except OutputError:
+        return []
+
+
+READER = Reader("transformers Trainer (trainer_state.json)", _finds, _read)
