@@ -37,7 +37,7 @@ def _history(file: Path) -> dict[str, list[Any]] | None:
     """Name -> a value for each epoch; None for other JSON."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     found = found.get("history", found) if isinstance(found, dict) else None
     is_history = isinstance(found, dict) and isinstance(found.get("loss"), list)

@@ -54,7 +54,7 @@ def _entry(line: str) -> dict[str, Any] | None:
     """A line of the JSON file."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and {"epoch", "step", "losses", "scores"} <= set(found) else None
 

@@ -74,7 +74,7 @@ def _notes_on_the_end(state: dict[str, Any], history: Sequence[Record], stopped:
 def _state(file: Path) -> dict[str, Any]:
     try:
         state = json.loads(file.read_text(encoding="utf-8"))  # takes the bare NaN that Trainer writes
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{file}: cannot be read as JSON: {error}.") from error
     if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):
         raise OutputError(f"{file}: has no log_history, so it is not the state of a Trainer.")
