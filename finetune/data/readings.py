@@ -54,8 +54,9 @@ class Fit:
         return 1 - self.misfits / self.lines if self.width >= 2 else 0.0
 
 
-def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None) -> Fit:
-    """Read the file in one way; `skip` lines are above its header. The first `rows`, or all."""
+def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, strict: bool = False) -> Fit:
+    """Read the file in one way; `skip` lines are above its header. The first `rows`, or all; until the first row that
+    does not fit, if `strict`."""
     result = Fit()
     kept: list[str] = []
     most = None if rows is None else skip + rows * MOST_LINES
@@ -81,7 +82,7 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None) ->
             result.doubtful += count
             result.disputed.append((first, last))
         taken += 1
-        if taken == rows:
+        if taken == rows or (strict and result.misfits):
             break
     return result
 
@@ -137,7 +138,8 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
     for way in kinds:
         if way is not kinds[0] and not _can_differ(way, held):
             continue
-        fits = {mark: fit(file, skip, replace(way, delimiter=mark), SAMPLED + 1) for mark in delimiters}
+        ways_of_mark = {mark: replace(way, delimiter=mark) for mark in delimiters}
+        fits = {mark: fit(file, skip, each, SAMPLED + 1, needed == 1) for mark, each in ways_of_mark.items()}
         fitting = [mark for mark in delimiters if fits[mark].fraction >= needed]
         if not fitting:
             continue
@@ -210,7 +212,7 @@ def _all_in_single_quotes(file: TextFile, skip: int, dialect: Dialect) -> bool:
     table = [cells for cells in rows if isinstance(cells, list) and cells][1:]
     if len(table) < ENOUGH or len({len(cells) for cells in table}) > 1:
         return False
-    if fit(file, skip, replace(dialect, quote="'"), SAMPLED + 1).fraction < 1:
+    if fit(file, skip, replace(dialect, quote="'"), SAMPLED + 1, strict=True).fraction < 1:
         return False
     columns = zip(*table, strict=True)
     return any(all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in column) for column in columns)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from finetune.checks import language
 from finetune.checks.language import check_language
 from finetune.checks.truncation import check_truncation
 from finetune.data.rows import Data
@@ -117,11 +118,15 @@ def test_unknown_tokens_are_a_warning_in_any_language() -> None:
     assert finding.examples[0] == "train row 1: ABC abc"
 
 
-def test_unlabelled_texts_in_another_language_are_a_warning() -> None:
+def test_unlabelled_texts_in_another_language_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []  # texts, each time that languages are told
+    really = language._languages
+    monkeypatch.setattr(language, "_languages", lambda texts: (looked_at.append(len(texts)), really(texts))[1])
     english = make_rows([("The trains to the city leave every hour from the old station", "a")] * 30)
     data = make_data(english, english)
     foreign = replace(data, unlabelled=german().train)
     [finding] = check_language(foreign, Pieces(5))  # type: ignore[arg-type]
+    assert looked_at == [len(data.train), len(german().train)]
     assert finding.text == (
         "Of the training texts 100 % are in 'en', of the unlabelled texts 0 %; most of the others are in 'de'."
     )

@@ -3,12 +3,14 @@
 import csv
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finetune.data import dialect
+from finetune.data.encoding import TextFile
 from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.data.table import Table
@@ -142,6 +144,32 @@ def test_a_quote_left_open_among_quoted_cells_is_a_warning_with_its_lines(write:
     table = only(write(["text,label", *lines]))
     assert len(table) == 30
     assert "lines 12 to 22 are one row" in said(table, "Is a quote left open")
+
+
+def test_a_row_of_many_lines_is_joined_once_and_no_file_is_read_again_for_a_note(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[int] = []
+    really_cells, really_lines = dialect._enclosed_cells, TextFile.lines
+    monkeypatch.setattr(
+        dialect, "_enclosed_cells", lambda text, way: (joined.append(len(text)), really_cells(text, way))[1]
+    )
+    lines = ['"text","label"\n', '"first\n', *("some more of this text\n" for _ in range(500)), 'last","pos"\n']
+    records = [cells for _, _, cells in dialect.Dialect(",", every=True).records(lines)]
+    assert records[1] == ["".join(lines[1:])[1:-8], "pos"]
+    assert sum(joined) <= 2 * sum(map(len, lines))
+    passed: list[str] = []
+
+    def counted(file: TextFile, newline: str | None) -> Iterator[str]:
+        for line in really_lines(file, newline):
+            passed.append(line)
+            yield line
+
+    monkeypatch.setattr(TextFile, "lines", counted)
+    rows = [*stray_quotes(), *((f"a further text {row}", "pos" if row % 3 else "neg") for row in range(5000))]
+    table = only(write(["text\tlabel", *("\t".join(row) for row in rows)], "d.tsv"))
+    said(table, "enclose no cells")
+    assert len(passed) < 4 * len(rows)  # to read them, and to see that the lines are rows
 
 
 def test_texts_of_many_lines_stay_rows_and_are_counted(write: Write) -> None:
