@@ -1,7 +1,7 @@
 """The runs of diagnosis_cases.py on real texts: TF-IDF of their words, the same networks, the same faults.
 
-A folder holds a folder for each data set with train.csv and test.csv (columns text and label). The rows of train.csv are
-training and validation, those of test.csv the population: at most 2,000, so that the truth is known to about two
+A folder holds a folder for each data set with train.csv and test.csv (columns text and label). The rows of train.csv
+are training and validation, those of test.csv the population: at most 2,000, so that the truth is known to about two
 points. Features are the 1,000 most frequent words of the training rows, weighted, times SCALE.
 """
 
@@ -52,7 +52,7 @@ class Texts:
 def text_cases(folder: Path) -> Iterator[Case]:
     """One of each family for each data set that has enough rows and few classes."""
     for name in sorted(path.parent.name for path in folder.glob("*/train.csv")):
-        if not {"text", "label"} == set(_columns(folder / name / "train.csv")):
+        if set(_columns(folder / name / "train.csv")) != {"text", "label"}:
             continue
         texts = Texts(folder / name)
         is_task = 2 <= len(texts.labels) <= MOST_CLASSES and not any("|" in label for label in texts.labels)
