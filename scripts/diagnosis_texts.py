@@ -64,8 +64,10 @@ def text_cases(folder: Path) -> Iterator[Case]:
             kept = {key: value for key, value in ranges.items() if key not in MADE_UP}
             number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2], "big")
             world = replace(world_of(family, kept, number), classes=len(texts.labels))
-            rows = min(world.rows, len(texts.train) - world.validation)
-            case = case_of(f"{name}: {family}", replace(world, rows=rows), texts.draw, texts.chance)
+            validation = min(world.validation, len(texts.train) // 3)
+            rows = min(world.rows, len(texts.train) - validation)
+            world = replace(world, rows=rows, validation=validation)
+            case = case_of(f"{name}: {family}", world, texts.draw, texts.chance)
             if case is not None:
                 yield case
 
