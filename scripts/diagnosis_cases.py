@@ -23,7 +23,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -182,19 +182,26 @@ def _measured(net: Net, x: Array, y: Array) -> tuple[float, float]:
     return float((log_p.argmax(1) == y).mean()), float(loss)
 
 
-def simulate(world: World) -> list[dict[str, float]]:
-    """Train, and measure after every epoch."""
-    random = np.random.default_rng(world.seed)
-    features = world.informative + world.noise
-    means = np.zeros((world.classes, features))
+Split = tuple[Array, Array]  # features, labels
+Draw = Callable[[World, np.random.Generator], tuple[Split, Split, Split]]  # training, validation, population
+
+
+def made_up(world: World, random: np.random.Generator) -> tuple[Split, Split, Split]:
+    means = np.zeros((world.classes, world.informative + world.noise))
     means[:, : world.informative] = random.normal(0, 1, (world.classes, world.informative))
     means *= world.distance / 2 / np.linalg.norm(means - means.mean(0), axis=1).mean()
-    x, y = _draw(world, world.rows, means, random, max(world.wrong, world.wrong_train))
-    valid_x, valid_y = _draw(world, world.validation, means, random, world.wrong)
-    all_x, all_y = _draw(world, POPULATION, means, random, world.wrong)
+    train = _draw(world, world.rows, means, random, max(world.wrong, world.wrong_train))
+    validation = _draw(world, world.validation, means, random, world.wrong)
+    return train, validation, _draw(world, POPULATION, means, random, world.wrong)
+
+
+def simulate(world: World, draw: Draw = made_up) -> list[dict[str, float]]:
+    """Train, and measure after every epoch."""
+    random = np.random.default_rng(world.seed)
+    (x, y), (valid_x, valid_y), (all_x, all_y) = draw(world, random)
     copies = min(round(world.leaked * world.validation), world.rows)
     valid_x[:copies], valid_y[:copies] = x[:copies], y[:copies]
-    net, found = Net(world, features, random), []
+    net, found = Net(world, x.shape[1], random), []
     for epoch in range(1, world.epochs + 1):
         broken = bool(world.planted) and epoch > world.epochs * 0.6
         objectives = []
@@ -364,19 +371,25 @@ MORE = {
 
 
 def cases() -> Iterator[Case]:
-    """All of them, always the same."""
+    """All that are made up, always the same."""
     for family, ranges in FAMILIES.items():
         for number in range(MORE.get(family, EACH)):
-            world = _world(family, ranges, number)
-            epochs = simulate(world)
-            chance = world.majority or 1 / world.classes
-            truth = truth_of(world, epochs, chance)
-            if truth is None or (world.form == "numbers" and truth in NEED_A_CURVE):
-                continue
-            yield Case(f"{family} {number}", world, truth, chance, epochs)
+            case = case_of(f"{family} {number}", world_of(family, ranges, number))
+            if case is not None:
+                yield case
 
 
-def _world(family: str, ranges: dict[str, Any], number: int) -> World:
+def case_of(name: str, world: World, draw: Draw = made_up, chance: float | None = None) -> Case | None:
+    """None where the truth is within a band, or cannot be shown in this form."""
+    epochs = simulate(world, draw)
+    chance = chance or world.majority or 1 / world.classes
+    truth = truth_of(world, epochs, chance)
+    if truth is None or (world.form == "numbers" and truth in NEED_A_CURVE):
+        return None
+    return Case(name, world, truth, chance, epochs)
+
+
+def world_of(family: str, ranges: dict[str, Any], number: int) -> World:
     seed = int.from_bytes(hashlib.sha256(f"{family}/{number}".encode()).digest()[:4], "big")
     random = np.random.default_rng(seed)
     values = {name: _between(random, low, high, name in WHOLE) for name, (low, high) in ranges.items()}
@@ -408,8 +421,8 @@ def shown(case: Case, folder: Path) -> tuple[Path | None, dict[str, Any]]:
     world, last = case.world, case.epochs[-1]
     techniques = [n for n, on in (("dropout", world.dropout >= 0.5), ("weight_decay", world.decay >= 0.5)) if on]
     known: dict[str, Any] = {"classes": world.classes, "techniques": techniques or None}
-    if world.majority:
-        known["majority"] = world.majority
+    if case.chance > 1 / world.classes:
+        known["majority"] = case.chance
     if world.form == "numbers":
         sizes = {"train_size": world.rows, "validation_size": world.validation}
         losses = {"train_loss": last["train_loss"], "validation_loss": last["loss"]}

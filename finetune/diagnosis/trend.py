@@ -12,6 +12,10 @@ FEW = 3  # evaluations that make a trend
 # to 1.96 · √(0.1 / rows): 4.4 points for 200 rows.
 CHANGED = 0.1
 RISE = 1.15  # a loss this many times its lowest value has risen; evaluations of one run differ by less
+LEAST_RISE = 0.01  # nats
+CHANGE_OF_A_ROW = (
+    0.1  # nats: standard deviation of how a row's loss differs between two evaluations of a run that is done
+)
 
 
 def noise(rows: int | None) -> float:
@@ -58,13 +62,14 @@ def score_is_constant(curve: Sequence[Point]) -> bool:
     return len(scores) >= FEW and len(set(scores)) == 1
 
 
-def loss_rose(curve: Sequence[Point]) -> float | None:
-    """How many times its lowest value the last loss is, where it has risen."""
+def loss_rose(curve: Sequence[Point], rows: int | None) -> float | None:
+    """How many times its lowest value the last loss is, where it has risen by more than chance and LEAST_RISE."""
     lowest, known = lowest_loss(curve), [point.loss for point in curve if point.loss is not None]
     if lowest is None or lowest.loss is None or len(known) < 2 or lowest.loss <= 0:
         return None
     ratio = known[-1] / lowest.loss
-    return ratio if ratio >= RISE and known[-1] - lowest.loss > 0.01 else None
+    least = max(LEAST_RISE, 1.96 * CHANGE_OF_A_ROW / math.sqrt(rows or 200))
+    return ratio if ratio >= RISE and known[-1] - lowest.loss > least else None
 
 
 def objective_rose(objectives: Sequence[float]) -> bool:

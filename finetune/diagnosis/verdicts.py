@@ -129,7 +129,8 @@ def _overfits(observed: Observed) -> Verdict | None:
         return None
     if gap.low is not None and gap.low <= 0:
         return None
-    if loss_rose(observed.curve) is not None and score_rises(observed.curve, observed.validation_rows):
+    rows = observed.validation_rows
+    if loss_rose(observed.curve, rows) is not None and score_rises(observed.curve, rows):
         return None  # the score is still gaining: told by `_by_loss_alone`
     unit = scale(observed.score)
     least = "at least " if observed.is_at_least else ""
@@ -145,7 +146,7 @@ def _overfits(observed: Observed) -> Verdict | None:
 
 def _by_loss_alone(observed: Observed) -> Verdict | None:
     """The validation loss has risen, and no gap of scores is known, or none that matters."""
-    ratio = loss_rose(observed.curve)
+    ratio = loss_rose(observed.curve, observed.validation_rows)
     lowest, last = lowest_loss(observed.curve), observed.curve[-1] if observed.curve else None
     if ratio is None or lowest is None or last is None:
         return None
@@ -291,7 +292,7 @@ def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
 def _trend_sentences(observed: Observed, unit: Scale) -> list[str]:
     """What longer training did."""
     texts = []
-    ratio, lowest = loss_rose(observed.curve), lowest_loss(observed.curve)
+    ratio, lowest = loss_rose(observed.curve, observed.validation_rows), lowest_loss(observed.curve)
     fell, best = score_fell(observed.curve, observed.validation_rows), best_score(observed.curve)
     if ratio is not None and lowest is not None:
         texts.append(f"The validation loss was lowest at {_when(lowest)} and is now {multiple_text(ratio, 1)} that.")

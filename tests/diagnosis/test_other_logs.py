@@ -136,6 +136,15 @@ def test_fastai_scores_without_a_prefix_are_of_validation(tmp_path: Path) -> Non
     assert found.validation.mean == 0.76
 
 
+def test_a_table_of_ones_own_is_read_by_its_names(tmp_path: Path) -> None:
+    columns = ["epoch", "train_loss", "valid_loss", "train_acc", "valid_acc"]
+    rows = [[epoch, row[2], row[4], row[1], row[3]] for epoch, row in enumerate(KERAS_ROWS)]
+    found = of(table(tmp_path / "mine.csv", columns, rows), **ROWS)
+    assert found.verdict == "overfits"
+    assert found.validation is not None
+    assert (found.score, found.validation.mean) == ("accuracy", 0.76)
+
+
 def test_spacy_scores_are_in_percent_and_its_sums_are_no_losses(tmp_path: Path) -> None:
     found = of(text(tmp_path / "train.log", SPACY), **ROWS)
     assert found.verdict == "overfits"  # 82 -> 71.5

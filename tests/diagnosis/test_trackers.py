@@ -117,6 +117,27 @@ def test_a_loop_of_ones_own_may_count_training_by_batches_and_validation_by_epoc
     assert "eval_accuracy is in percent in the log, and was divided by 100" in found.notes
 
 
+def test_a_batch_of_ones_own_loop_bounds_nothing(tmp_path: Path) -> None:
+    """The last batch is right by chance; a value for each evaluation is a mean."""
+    for batches, known in ((5, False), (1, True)):
+        entries = []
+        for epoch in range(4):
+            entries += [("train/acc", epoch * batches + batch, 1.0) for batch in range(batches)]
+            entries += [("train/loss", epoch * batches + batch, 0.01) for batch in range(batches)]
+            entries += [("val/acc", epoch * batches + batches - 1, 0.86 + epoch / 1000)]
+        found = diagnose(writers.tensorboard(tmp_path / str(batches), entries), validation_size=200).diagnosis
+        assert (found.train is not None) == known
+
+
+@TRACKERS
+def test_a_clean_training_score_is_used(tmp_path: Path, tracker: str) -> None:
+    """`trainer.evaluate(train_rows, metric_key_prefix="train")`."""
+    clean = {"train_accuracy": 0.99, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
+    found = diagnose(WRITERS[tracker](tmp_path, [*HEALTHY, clean])).diagnosis
+    assert found.train is not None
+    assert (found.train.mean, found.at_least) == (pytest.approx(0.99), False)
+
+
 def test_of_keras_two_folders_are_one_run(tmp_path: Path) -> None:
     rows = zip([0.6, 0.2, 0.02], [0.5, 0.75, 1.1], [0.77, 0.77, 0.76], strict=True)
     for step, (train, loss, accuracy) in enumerate(rows):

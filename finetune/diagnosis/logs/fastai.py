@@ -6,15 +6,24 @@ By its source (2.8.12): a row each epoch; `train_loss` is an exponential mean wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from finetune.diagnosis.logs.log import NAMES, Log, Reader, Record
+from finetune.diagnosis.logs.log import NAMES, Log, Reader, Record, canonical
 from finetune.diagnosis.logs.table import header_of, read_table, tables_below
+
+OWN = ("epoch", "train_loss", "valid_loss")
 
 
 def _finds(path: Path) -> Path | None:
     found = tables_below(path, ("*.csv",))[:50] if path.is_dir() else [path]
-    return next((file for file in found if {"epoch", "train_loss", "valid_loss"} <= set(header_of(file))), None)
+    return next((file for file in found if _is_log(header_of(file))), None)
+
+
+def _is_log(columns: Sequence[str]) -> bool:
+    """No name has a prefix but the two losses; otherwise it is a table of somebody's own."""
+    others = set(columns) - set(OWN)
+    return set(OWN) <= set(columns) and all(canonical(name) == name.lower() for name in others)
 
 
 def _read(path: Path, run: str | None) -> Log:

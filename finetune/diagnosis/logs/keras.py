@@ -16,6 +16,7 @@ from finetune.diagnosis.logs.table import header_of, read_table, tables_below
 from finetune.errors import OutputError
 
 ACCURACIES = ("acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
+LARGEST = 4 << 20  # bytes; beside a log lie tokenizers, which are JSON, too
 OTHERS = ("epoch", "lr", "learning_rate")
 
 
@@ -36,6 +37,8 @@ def _is_log(file: Path) -> bool:
 def _history(file: Path) -> dict[str, list[Any]] | None:
     """Name -> a value for each epoch; None for other JSON."""
     try:
+        if file.stat().st_size > LARGEST:
+            return None
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None

@@ -32,6 +32,7 @@ SIDES = {
 }
 AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what the mean is
 NAMES = {"acc": "accuracy", "f1_score": "f1", "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
+CLOSING = ("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")  # of Trainer's training
 SHARES = ("accuracy", "f1", "precision", "recall", "auroc", "roc_auc", "auprc")  # scores that are fractions, or percent
 
 
@@ -106,8 +107,10 @@ def canonical(name: str, trainer: bool = False) -> str:
         trainer: transformers' Trainer has written it, whose `train_NAME` are of `evaluate(train_rows)`.
     """
     plain = name.removeprefix("train/") if trainer else name
-    if trainer and (plain.startswith("train_") or plain in ("loss", "epoch", "grad_norm", "total_flos")):
+    if trainer and (plain in ("loss", "epoch", "grad_norm", "total_flos") or plain.endswith(CLOSING)):
         return plain
+    if trainer and plain.startswith("train_"):
+        return f"clean_{plain.removeprefix('train_')}"
     if trainer and plain.startswith(("eval/", "eval_")):
         return f"eval_{plain[5:]}"
     words = [word for word in re.split(r"[/_\-. ]+", name.lower()) if word]
@@ -117,6 +120,8 @@ def canonical(name: str, trainer: bool = False) -> str:
     known = SIDES[sides[0]]
     rest = "_".join(word for word in words if word not in known and word not in AVERAGES)
     rest = _renamed(rest)
+    if not rest:
+        return name.lower()
     if sides[0] == "train":
         return rest if rest in ("loss", "grad_norm") else f"running_{rest}"
     return f"{sides[0]}_{rest}"
@@ -134,6 +139,14 @@ def of_trainer(names: Iterable[str]) -> bool:
     """Whether names are those that transformers' Trainer gives a tracker."""
     marks = ("total_flos", "samples_per_second", "steps_per_second")
     return any(name.endswith(marks) for name in names)
+
+
+def objective_of(records: Iterable[Record], trainer: bool) -> Objective:
+    """Of a tracker: a mean where transformers wrote it, or where there is a value for each evaluation; else batches."""
+    records = list(records)
+    losses = sum("loss" in record or any(key.startswith("running_") for key in record) for record in records)
+    evaluations = sum(any(key.startswith("eval_") for key in record) for record in records)
+    return "mean" if trainer or losses <= evaluations + 1 else "batch"
 
 
 def records_of(entries: Iterable[tuple[str, int, float]]) -> tuple[list[Record], list[str]]:

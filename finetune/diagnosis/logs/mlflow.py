@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from finetune.diagnosis.logs.log import Log, Reader, canonical, of_trainer, one_run, records_of
+from finetune.diagnosis.logs.log import Log, Reader, canonical, objective_of, of_trainer, one_run, records_of
 from finetune.diagnosis.logs.sqlite import has_columns, rows_of
 from finetune.errors import OutputError
 
@@ -65,7 +65,7 @@ def _read(path: Path, run: str | None) -> Log:
     metrics = sorted(chosen.metrics(), key=lambda metric: metric[1:3])
     trainer = of_trainer(metric[0] for metric in metrics)
     records, more = records_of((canonical(name, trainer), step, value) for name, _, step, value in metrics)
-    return Log(path, tuple(records), (*notes, *more), settings=chosen.params())
+    return Log(path, tuple(records), (*notes, *more), objective_of(records, trainer), chosen.params())
 
 
 def _by_name(runs: dict[str, _Run]) -> dict[str, _Run]:

@@ -68,7 +68,7 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
         unfitted=_unfitted(log),
-        running=_running(log.records, score),
+        running=_running(log, score),
         diverged=_divergence(log),
         stopped_early=log.stopped,
         techniques=techniques,
@@ -254,16 +254,17 @@ def _unfitted(log: Log) -> float | None:
     return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
 
 
-def _running(records: Sequence[Record], score: str | None) -> float | None:
-    values = [value for record in records if (value := number(record.get(f"running_{score}"))) is not None]
-    return values[-1] if len(values) >= FEW and values[-1] - values[-2] < STILL else None
+def _running(log: Log, score: str | None) -> float | None:
+    values = [value for record in log.records if (value := number(record.get(f"running_{score}"))) is not None]
+    is_level = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
+    return values[-1] if is_level else None
 
 
 def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
     unit = scale(observed.score)
     running = [number(record.get(f"running_{observed.score}")) for record in log.records]
-    last = next((value for value in reversed(running) if value is not None), None)
+    last = next((value for value in reversed(running) if value is not None), None) if log.objective == "mean" else None
     objective = observed.curve[-1].objective
     by_loss = None
     if observed.score == "accuracy" and log.objective == "mean" and objective is not None:

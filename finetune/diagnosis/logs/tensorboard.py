@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, canonical, of_trainer, one_run, records_of
+from finetune.diagnosis.logs.log import Log, Reader, canonical, objective_of, of_trainer, one_run, records_of
 from finetune.errors import Change, OutputError
 
 PATTERN = "*tfevents*"
@@ -42,7 +42,7 @@ def _read(path: Path, run: str | None) -> Log:
         else:
             texts[tag] = value
     records, notes = records_of(entries)
-    return Log(path, tuple(records), tuple(notes), settings=_settings(texts))
+    return Log(path, tuple(records), tuple(notes), objective_of(records, trainer), _settings(texts))
 
 
 def _runs(path: Path) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, of_trainer, one_run
+from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, objective_of, of_trainer, one_run
 from finetune.diagnosis.logs.sqlite import has_columns, rows_of
 
 COLUMNS = ("run_name", "step", "metrics")
@@ -29,7 +29,8 @@ def _read(path: Path, run: str | None) -> Log:
     rows = rows_of(path, "SELECT step, metrics FROM metrics WHERE run_name = ? ORDER BY id", name)
     values = [(step, json.loads(metrics)) for step, metrics in rows]
     trainer = of_trainer(key for _, found in values for key in found)
-    return Log(path, tuple(_record(step, found, trainer) for step, found in values))
+    records = tuple(_record(step, found, trainer) for step, found in values)
+    return Log(path, records, objective=objective_of(records, trainer))
 
 
 def _record(calls: int, metrics: dict[str, Any], trainer: bool) -> Record:

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, of_trainer, one_run, records_of
+from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, objective_of, of_trainer, one_run, records_of
 from finetune.diagnosis.logs.table import Table, header_of, read_table, tables_below
 
 CHART = re.compile(r"(.+) - ([^ ]+)")
@@ -51,7 +51,8 @@ def _history(file: Path) -> Log:
         records.append({**values, "step": int(step or 0)})
     sampled = len(table.rows) == SAMPLE
     why = f"the file has exactly {SAMPLE} rows, as history() samples them: scan_history() gives all"
-    return Log(file, tuple(records), (*table.notes, *([why] if sampled else [])))
+    notes = (*table.notes, *([why] if sampled else []))
+    return Log(file, tuple(records), notes, objective_of(records, trainer))
 
 
 def _charts(path: Path, files: list[Path], run: str | None) -> Log:
@@ -63,19 +64,26 @@ def _charts(path: Path, files: list[Path], run: str | None) -> Log:
         _add(values, table, name)
     entries = [(key, step, value) for step in sorted(values) for key, value in values[step].items()]
     records, notes = records_of(entries)
-    return Log(path, tuple(records), (*(note for table in tables for note in table.notes), *notes))
+    notes = [*(note for table in tables for note in table.notes), *notes]
+    trainer = any(_is_of_trainer(name) for table in tables for name in table.columns)
+    return Log(path, tuple(records), tuple(notes), objective_of(records, trainer))
 
 
 def _add(values: dict[int, dict[str, float]], table: Table, run: str) -> None:
     """The metrics of one run in one chart."""
     mine = [(name, found[2]) for name in table.columns if (found := _metric(name)) and found[1] == run]
-    trainer = any(metric.startswith(("train/", "eval/")) for _, metric in mine)
+    trainer = any(_is_of_trainer(column) for column, _ in mine)
     for row in table.rows:
         step = row[table.columns[0]]
         for column, metric in mine:
             value = row[column]
             if value is not None and step is not None:
                 values[int(step)][canonical(metric, trainer)] = value
+
+
+def _is_of_trainer(column: str) -> bool:
+    """A chart holds too few names to know by others; these two are transformers'."""
+    return column.endswith((" - train/loss", " - eval/loss"))
 
 
 def _metric(column: str) -> re.Match[str] | None:
