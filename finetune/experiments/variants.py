@@ -135,8 +135,8 @@ def compared_variants(
             settings = _set_values(each, recipe)
             start = preset_name(each.preset) if settings else None
             against = None if each.name == baseline else baseline
-            own = {"preset": start, "settings": settings, "typed": each.typed}
-            variants.append(Variant(each.name, against, recipe, **own))
+            variant = Variant(each.name, against, recipe, preset=start, settings=settings, typed=each.typed)
+            variants.append(variant)
     if problems:
         raise RecipeError(problems)
     return sorted(variants, key=lambda variant: variant.baseline is not None)
@@ -165,7 +165,7 @@ def _baseline(baseline: str | None, asked: Sequence[Asked]) -> str:
 def _set_values(asked: Asked, recipe: Recipe) -> dict[str, Any]:
     """Its own settings, as the recipe has them after reading; what they turned off is `off`."""
     flat = flatten(recipe.to_dict())
-    values = {}
+    values: dict[str, Any] = {}
     for key in asked.keys:
         inside = {name: value for name, value in flat.items() if name.startswith(f"{key}.")}
         values |= inside or {key: flat.get(key, OFF)}

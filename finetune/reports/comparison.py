@@ -149,7 +149,8 @@ def comparison_summary(group: Group) -> str:
     """The lines below the table."""
     lines = ["", labelled("Result", group.headline), *_verdicts(group)]
     lines += [labelled("Variant", made_of(variant)) for variant in group.variants if variant.settings]
-    lines += [labelled("Effect", f"{variant.name}  {text}") for variant in group.variants for text in variant.outcomes]
+    if group.kind != "ablate":  # whose variants repeat the same techniques; the page has them all
+        lines += [labelled("Effect", f"{each.name}  {text}") for each in group.variants for text in each.outcomes]
     if group.recommendation is not None:
         lines += _recommended(group.recommendation)
     lines += [labelled("Caveat", text) for text in group.caveats]

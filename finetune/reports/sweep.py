@@ -100,6 +100,14 @@ def zeros_text(weights: WeightSummary | None) -> str:
     return DASH if weights is None else percent_text(weights.zero_share, 1)
 
 
+def _effects(sweep: SweepReport) -> list[str]:
+    """What the techniques that vary did at each point; the page has all of them."""
+    varied = {key.split(".")[1] for key in sweep.keys if key.startswith("techniques.")}
+    return [
+        f"{point.name}  {text}" for point in sweep.points for text in point.outcomes if text.partition(":")[0] in varied
+    ]
+
+
 def sweep_summary(sweep: SweepReport) -> str:
     """The lines below the table."""
     lines = ["", labelled("Result", sweep.headline)]
@@ -107,6 +115,7 @@ def sweep_summary(sweep: SweepReport) -> str:
         lines.append(labelled("Chosen", f"{sweep.chosen.name}. {sweep.chosen.reason} Rule: {sweep.chosen.rule}"))
         lines.append(labelled("Test", sentence(chosen_text(sweep, sweep.chosen))))
     lines.append(labelled("Regions", sweep.rule))
+    lines += [labelled("Effect", text) for text in _effects(sweep)]
     lines += [labelled("Caveat", text) for text in sweep.caveats]
     lines += [labelled("Failed", text) for text in failures(sweep)]
     return "\n".join(lines)

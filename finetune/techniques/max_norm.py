@@ -90,17 +90,15 @@ class MaxNorm(Technique, OptimizerSteps):
     def outcome(self, run: Outcome) -> str | None:
         parts = []
         for part, names in (("head", self._limited_head(run.names)), ("encoder", self._limited_encoder(run.names))):
-            rows = [name for name in run.of(names) if run.weights[name].dim() > 1]
-            lengths = {name: row_norms(run.weights[name].detach().cpu()) for name in rows}
-            limits = {
-                name: self.head if part == "head" else self._pretrained_limit(run.pretrained[name].cpu())
-                for name in rows
-            }
-            reached = sum(int((lengths[name] >= AT_LIMIT * limits[name]).sum()) for name in rows)
-            if rows:
-                parts.append(
-                    f"{reached:,} of {sum(map(len, lengths.values())):,} rows of the {part} are at their limit"
-                )
+            reached = total = 0
+            for name in run.of(names):
+                if run.weights[name].dim() > 1:
+                    norms = row_norms(run.weights[name].detach().cpu())
+                    limit = self.head if part == "head" else self._pretrained_limit(run.pretrained[name].cpu())
+                    reached += int((norms >= AT_LIMIT * limit).sum())  # type: ignore[operator]  # set for its part
+                    total += len(norms)
+            if total:
+                parts.append(f"{reached:,} of {total:,} rows of the {part} are at their limit")
         return ", ".join(parts) or None
 
     def _pretrained_limit(self, pretrained: Tensor) -> Tensor:

@@ -105,7 +105,8 @@ def test_one_variant_alone_is_cross_validated(place: Path) -> None:
     assert [variant["name"] for variant in found["variants"]] == ["data"]
     assert (found["folds"], found["rows"]["train"]) == (3, 12)
     assert found["recommendation"]["variant"] == "data"
-    assert found["variants"][0]["test"]["accuracy"]["low"] is not None
+    assert [run["fold"] for run in found["variants"][0]["runs"]] == [0, 1, 2]
+    assert found["variants"][0]["test"]["accuracy"]["mean"] is not None
 
 
 @pytest.mark.parametrize(
