@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from finetune.checks import Inspection
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.errors import FinetuneError
 from finetune.recipe import is_auto
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.facts import RateChoice
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
@@ -90,7 +90,7 @@ def choose_rate(
     choice = agree(decide(prepared, outcomes, how) if is_main() else None)
     assert choice is not None, "the main process has decided"
     if is_main():
-        write_text(place / RESULT, choice.model_dump_json(indent=2) + "\n")
+        write_text(place / RESULT, with_checksum(choice.model_dump_json(indent=2)))
         _keep_result(place)
     return choice
 
@@ -168,5 +168,5 @@ def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
 def _read(path: Path) -> RateChoice | None:
     """The result of an earlier segment of the run; None if there is none, or if it cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        return RateChoice.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return RateChoice.model_validate(read_checked(path.read_text(encoding="utf-8")))
     return None
