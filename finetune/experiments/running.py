@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from finetune.analysis.choice import validation_order
 from finetune.errors import InUseError, OutputError
@@ -20,6 +20,7 @@ from finetune.records.schema import FinishedRecord
 from finetune.records.store import LOCK, RunFolder, is_in_use
 
 Keep = Literal["all", "best", "none"]
+KEEP: tuple[Keep, ...] = get_args(Keep)
 OUTCOMES: dict[str, Outcome] = {
     "finished": "finished",
     "failed": "failed",

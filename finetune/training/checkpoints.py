@@ -183,7 +183,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     if not folder.is_dir():
         return None
-    damaged = []
+    damaged: list[str] = []
     for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         damage = _damage(path) if (path / MARKER).is_file() else ""
         if damage is None:

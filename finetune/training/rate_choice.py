@@ -16,6 +16,7 @@ from finetune.checks import Inspection
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.errors import OutputError, first_line
 from finetune.recipe import is_auto
+from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.facts import RateChoice
 from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
@@ -88,7 +89,7 @@ def choose_rate(
     choice = agree(decide(prepared, outcomes, how) if is_main() else None)
     assert choice is not None, "the main process has decided"
     if is_main():
-        write_text(place / RESULT, choice.model_dump_json(indent=2) + "\n")
+        write_text(place / RESULT, with_checksum(choice.model_dump_json(indent=2)))
         _keep_result(place)
     return choice
 
@@ -169,7 +170,7 @@ def _read(path: Path) -> RateChoice | None:
     if not path.exists():
         return None
     try:
-        return RateChoice.model_validate_json(path.read_text(encoding="utf-8"))
+        return RateChoice.model_validate(read_checked(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         logger.warning("%s: cannot be read: %s. The learning rate is chosen again", path, first_line(error))
         return None

@@ -12,7 +12,7 @@ from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
-from finetune.experiments.running import run_jobs
+from finetune.experiments.running import KEEP, Keep, run_jobs
 from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder
 from finetune.training.measures import measure_for
@@ -86,7 +86,9 @@ def work(
     chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu)
     first = runs[0].recipe
     measure = measure_for(Loader().load(first.data), first.training.score)
-    heard, started, last = chosen_listener(listener), set(), []
+    heard = chosen_listener(listener)
+    started: set[str] = set()
+    last: list[Any] = []
 
     def on_change(progress: Any, state: Any) -> None:
         if not last:
@@ -98,7 +100,7 @@ def work(
 
     manifest = experiment.read()
     # What a comparison ends with may read any of the models; its own command removes them afterwards.
-    keep = written.get("keep", "all") if manifest.final in (None, "best") else "all"
+    keep: Keep = written["keep"] if manifest.final in (None, "best") and written.get("keep") in KEEP else "all"
     try:
         ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
     finally:

@@ -12,6 +12,7 @@ import pytest
 
 from finetune.experiments.executors import EXECUTORS
 from finetune.records.schema import RunRecord
+from finetune.records.store import read_record
 from tests.analysis.curves import falling, made_curve
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
@@ -59,7 +60,7 @@ def command(output: str, *more: object) -> tuple[object, ...]:
 
 
 def records(folder: Path) -> list[RunRecord]:
-    return [RunRecord.model_validate_json(path.read_text()) for path in sorted(folder.glob("cells/*/run.json"))]
+    return [read_record(path) for path in sorted(folder.glob("cells/*/run.json"))]
 
 
 def test_cells_run_seed_by_seed_and_a_stopped_curve_goes_on_where_it_was(made: dict[str, Any]) -> None:

@@ -2,17 +2,22 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.experiments.executors import choose_executor
+from finetune.experiments.executors import choose_executor, local
+from finetune.experiments.executors import worker as worker_module
 from finetune.experiments.executors.inline import InlineExecutor
 from finetune.experiments.executors.local import LocalExecutor, Worker
 from finetune.experiments.executors.resources import MEMORY_OF_A_WORKER, Resources, share_machine
+from finetune.experiments.executors.worker import ALIVE, Sender
 from finetune.experiments.jobs import Event, Task
 from finetune.recipe import Recipe, resolve
 from finetune.records.store import RunFolder
@@ -137,6 +142,44 @@ def test_a_worker_that_died_between_two_tasks_does_not_end_the_experiment(write_
         worker.task = None
         worker.process.kill()
         worker.stop()
+
+
+def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_second_time(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that take a task and never say a word, as after SIGSTOP."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(self: Worker) -> None:
+        self.connection, self.theirs = Pipe()  # type: ignore[attr-defined]
+        self.process = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+        started.append(self.process)
+
+    monkeypatch.setattr(Worker, "_start", start)
+    monkeypatch.setattr(local, "wait", lambda handles, _: [])
+    monkeypatch.setattr(local, "SILENCE", -1.0)
+    monkeypatch.setattr(local, "PATIENCE", 0.0)
+    asked, teller = task("0", recipe_of(write_recipe(), "none"), tmp_path / "cell"), Teller()
+    one_worker().run(Tasks([asked, asked]), teller)
+    assert [event.kind for event in teller.events] == ["busy", "failed"]
+    assert "stopped answering" in teller.message("0")
+    assert len(started) == 3
+    assert all(process.poll() is not None for process in started)
+
+
+def test_heartbeats_and_events_do_not_mix_and_end_with_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "HEARTBEAT", 0.001)
+    ours, theirs = Pipe()
+    sender = Sender(theirs)
+    with sender.beating():
+        for _ in range(3):
+            assert ours.recv() == ALIVE
+        sender.send("event")
+    while ours.recv() != "event":
+        pass
+    sender.send("last")
+    while (message := ours.recv()) != "last":
+        assert message == ALIVE
 
 
 def one_worker() -> LocalExecutor:

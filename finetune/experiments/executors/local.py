@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -17,11 +18,12 @@ import finetune
 from finetune.errors import Change, RecipeError
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.resources import Resources, share_machine
-from finetune.experiments.executors.worker import READY
+from finetune.experiments.executors.worker import ALIVE, HEARTBEAT, READY
 from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
 PATIENCE = 300.0  # seconds that an interrupted worker gets to write its record; a second Ctrl-C ends the wait
+SILENCE = 900.0  # seconds without a heartbeat after which a worker counts as stopped; machines can be very busy
 ENDED = ("finished", "failed", "busy")
 MODULE = "finetune.experiments.executors.worker"
 
@@ -48,6 +50,7 @@ class LocalExecutor:
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
         """See `Executor.run`."""
         workers: list[Worker] = []
+        silenced: set[str] = set()
         try:
             while True:
                 self._hand_out(source, workers)
@@ -56,6 +59,8 @@ class LocalExecutor:
                 for worker in _ready(workers):
                     for event in worker.events():
                         on_event(event)
+                for worker in filter(Worker.is_silent, workers):
+                    on_event(worker.take_away(silenced))
         except KeyboardInterrupt:
             for worker in workers:
                 worker.interrupt()
@@ -80,9 +85,10 @@ class LocalExecutor:
 
 
 def _ready(workers: list[Worker]) -> Iterator[Worker]:
-    """Busy workers that have said something, or have died: the pipe's end closes with the process."""
+    """Busy workers that have said something, or have died: the pipe's end closes with the process. None, if for a while
+    nobody has."""
     connections = {worker.connection: worker for worker in workers if worker.task is not None}
-    return iter([connections[handle] for handle in wait(list(connections))])  # type: ignore[index]
+    return iter([connections[handle] for handle in wait(list(connections), HEARTBEAT)])  # type: ignore[index]
 
 
 class Worker:
@@ -92,6 +98,7 @@ class Worker:
         self._number = number
         self._resources = resources
         self.task: Task | None = None
+        self._heard = time.monotonic()
         self._start()
 
     def _start(self) -> None:
@@ -131,6 +138,7 @@ class Worker:
     def give(self, task: Task) -> None:
         """Send a task to the idle process."""
         self.task = task
+        self._heard = time.monotonic()
         try:
             self.connection.send(task)
         except OSError:  # it died while it had nothing to do: nothing is lost
@@ -142,7 +150,8 @@ class Worker:
         try:
             while self.connection.poll():
                 message: Any = self.connection.recv()
-                if message == READY:
+                self._heard = time.monotonic()
+                if message in (READY, ALIVE):
                     self._can_answer = True
                     continue
                 if message.kind in ENDED:
@@ -154,6 +163,28 @@ class Worker:
                 task, self.task = self.task, None
                 yield Event("failed", task.key, message=_how_it_died(code))
             self._restart()
+
+    def is_silent(self) -> bool:
+        """Whether a task runs, and its process has not said for long that it is there."""
+        return self.task is not None and time.monotonic() - self._heard > SILENCE
+
+    def take_away(self, before: set[str]) -> Event:
+        """Replace a silent process.
+
+        Args:
+            before: Tasks that were taken away from such a process before; this one is added.
+
+        Returns:
+            What becomes of its task: as if another process were running it, it is looked at again, and goes on from its
+            last checkpoint. The second time it fails.
+        """
+        assert self.task is not None, "only a busy process is silent"
+        task, self.task = self.task, None
+        self._restart()
+        if task.key not in before:
+            before.add(task.key)
+            return Event("busy", task.key)
+        return Event("failed", task.key, message="its process stopped answering, twice (was it stopped by a signal?)")
 
     def interrupt(self) -> None:
         """Let a running task write that it was interrupted; end a process that has nothing to write yet."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from finetune.training.distributed import end_with
 
 READY = "ready"  # sent once: from here on interruptions are handled
+ALIVE = "alive"  # sent while a task runs
+HEARTBEAT = 10.0  # seconds from one to the next
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -42,8 +47,44 @@ def _serve(connection: Connection, setup: dict[str, Any]) -> None:
     for number in INTERRUPTING:  # a shell may have started the parent with SIGINT ignored
         signal.signal(number, _interrupt)
     connection.send(READY)
+    sender = Sender(connection)
     while (task := connection.recv()) is not None:
-        connection.send(execute(task, prepare, connection.send))
+        with sender.beating():
+            last = execute(task, prepare, sender.send)
+        sender.send(last)
+
+
+class Sender:
+    """Sends events, and between them heartbeats: a process that is stopped sends none.
+
+    Args:
+        connection: To the parent.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """One message at a time, whichever thread sends it."""
+        with self._lock:
+            self._connection.send(message)
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Send heartbeats inside."""
+        over = threading.Event()
+
+        def beat() -> None:
+            with contextlib.suppress(OSError):  # the parent is gone: the task will notice
+                while not over.wait(HEARTBEAT):
+                    self.send(ALIVE)
+
+        threading.Thread(target=beat, daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
 
 def _interrupt(number: int, _: Any) -> NoReturn:
