@@ -60,7 +60,7 @@ def score_intervals(
     scores = compute_scores(task, logits, targets)
     drawn = scores_from_sums(task, resampled_sums(row_terms(task, logits, targets), rng))
     drawn |= {name: draw(logits, targets, rng) for name, draw in _RANKED[task].items()}
-    found = {}
+    found: dict[str, tuple[float, Interval | None]] = {}
     for name, value in scores.items():
         if name in PROPORTIONS:
             found[name] = (value, proportion_interval(value, len(targets), LEVEL))
@@ -73,8 +73,8 @@ def score_intervals(
 
 
 def percentiles(draws: Floats) -> Interval | None:
-    """The ends of the middle 95 % of the draws; None where none is defined, or all are alike: that no spread was seen is
-    no certainty."""
+    """The ends of the middle 95 % of the draws; None where none is defined, or all are alike: no spread is no
+    certainty."""
     if not np.isfinite(draws).any():
         return None
     tail = 100 * (1 - LEVEL) / 2
