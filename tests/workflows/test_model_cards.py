@@ -78,3 +78,7 @@ def test_a_comparison_has_a_card_beside_its_model(write_recipe: Write, tmp_path:
     )
     assert result.model is not None
     assert "## How to use it" in (result.model / "README.md").read_text(encoding="utf-8")
+    rows = write_csv(tmp_path / "rows.csv", ["text", "label"], labelled_texts(24, 900))
+    report = finetune.evaluate(tmp_path / "c", rows).report
+    assert report.recorded is not None, "the run that the model comes from lies in cells/"
+    assert report.missing == []
