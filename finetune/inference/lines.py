@@ -6,17 +6,35 @@ import json
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from finetune.data.columns import Columns
 from finetune.data.extract import extract_texts
 from finetune.data.table import Table
-from finetune.errors import FinetuneError
+from finetune.errors import Change, DataError, FinetuneError
 from finetune.inference.answers import Answering
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 
 WAITING = 20_000  # lines that are read ahead
+LONGEST = 10_000_000  # characters of a line
+
+
+def bounded(file: TextIO) -> Iterator[str]:
+    """The lines of a file, of which none can fill the memory.
+
+    Raises:
+        DataError: A line has more than `LONGEST` characters, or its bytes are no text.
+    """
+    try:
+        while line := file.readline(LONGEST):
+            if len(line) == LONGEST and not line.endswith("\n"):
+                raise DataError(f"a line has more than {LONGEST:,} characters.", argument="data", found="-")
+            yield line
+    except UnicodeDecodeError as error:
+        other = Change(command="PYTHONIOENCODING=latin-1", note="before the command, where that is the encoding")
+        why = f"standard input is not {error.encoding}: {error.reason}."
+        raise DataError(why, other, argument="data", found="-") from error
 
 
 def together(lines: Iterable[str], most: int) -> Iterator[list[str]]:

@@ -38,12 +38,12 @@ class Parts:
         write_text(told, self._about)
         return False
 
-    def read(self, start: int) -> list[Sequence[Any]] | None:
+    def read(self, start: int) -> list[list[Any]] | None:
         """The cells of a window, a sequence a row; None where it has not been predicted."""
         path = self._path(start)
         if not path.is_file():
             return None
-        rows: list[Sequence[Any]] = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[list[Any]] = json.loads(path.read_text(encoding="utf-8"))
         return rows
 
     def write(self, start: int, rows: Sequence[Sequence[Any]]) -> None:

@@ -60,7 +60,7 @@ def score_intervals(
     scores = compute_scores(task, logits, targets)
     drawn = scores_from_sums(task, resampled_sums(row_terms(task, logits, targets), rng))
     drawn |= {name: draw(logits, targets, rng) for name, draw in _RANKED[task].items()}
-    found = {}
+    found: dict[str, tuple[float, Interval | None]] = {}
     for name, value in scores.items():
         if name in PROPORTIONS:
             found[name] = (value, proportion_interval(value, len(targets), LEVEL))

@@ -32,7 +32,7 @@ class Neighbour(Frozen):
     """The training text that is nearest to a text."""
 
     row: str = Field(description="Its row number in the training data.")
-    text: str
+    text: str = Field(description="Shortened; of a pair both texts.")
     label: str
     similarity: float = Field(description="Cosine of TF-IDF vectors of words and their parts, in [0, 1].")
 

@@ -63,7 +63,9 @@ def terminal(report: EvaluationReport) -> list[RenderableType]:
 def write_evaluation(report: EvaluationReport, folder: Path) -> list[Path]:
     """Write evaluation.json, evaluation.html, and evaluation.md with its figures; returns the three paths."""
     palette = Palette([])
-    title = shorten(f"{Path(report.model).name} on {report.data}", 160)
+    model = Path(report.model)
+    name = model.parent.name if model.name == "model" else model.name  # of a run its folder
+    title = shorten(f"{name} on {report.data}", 160)
     return write_files("evaluation", report, Page(title, [("e1", report, sections(report))], [], palette), folder)
 
 

@@ -40,6 +40,7 @@ HUB_METRICS = {  # score -> what the hub calls it
 }
 FOLDER = "path/to/this/folder"
 PATHS = ("source", "validation", "test", "unlabelled", "split_file", "texts")  # keys of the data that may be paths
+SECTIONS = ("model", "data", "training", "techniques")  # of a recipe file; what a preset chose is in them
 FEW = 30  # training rows of a label below which the card says so
 NAMED = 10  # labels in one sentence
 
@@ -257,7 +258,7 @@ def _limits(record: FinishedRecord, own: EvaluationReport) -> list[str]:
 
 def _again(record: FinishedRecord) -> list[Block]:
     """The resolved recipe; paths of one machine are cut to the name of the file."""
-    recipe = {name: dict(value) if isinstance(value, dict) else value for name, value in record.recipe.items()}
+    recipe = {name: dict(record.recipe[name]) for name in SECTIONS}
     data = recipe["data"]
     recipe["data"] = {
         name: _shown_path(value) if name in PATHS and isinstance(value, str) else value for name, value in data.items()

@@ -13,6 +13,7 @@ from finetune.analysis import evaluation
 from finetune.analysis.disagreements import in_words, shortened
 from finetune.analysis.evaluation import Measured
 from finetune.analysis.quality_gates import Fields, parse_quality_gate
+from finetune.checks.base import full_texts
 from finetune.checks.nearest import copies_of, nearest_texts
 from finetune.data.rows import Data
 from finetune.inference.classifier import BATCH, Classifier, load
@@ -181,12 +182,12 @@ class _Evaluation:
         rows = self.labelled.rows
         nearest: list[Neighbour | None] = [None] * len(wrong)
         if training is not None and wrong:
-            train = training.train
+            train, texts = training.train, full_texts(training.train)
             found = nearest_texts(train, rows.take([each.index for each in wrong]))
             nearest = [
                 Neighbour(
                     row=train.ids[position],
-                    text=shortened(train.texts[position]) or "",
+                    text=shortened(texts[position]) or "",
                     label=self._named(train.labels[position]),
                     similarity=similarity,
                 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import repeat
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from finetune.errors import Change, OutputError, RecipeError
 from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import NO_TEXT, Answering, is_empty
 from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, load
-from finetune.inference.lines import answer_lines, together
+from finetune.inference.lines import answer_lines, bounded, together
 from finetune.inference.parts import Parts, model_key, texts_key
 from finetune.inference.tables import Input, free_names, opened, read_input, usable_columns
 from finetune.listener import Listener
@@ -110,7 +110,7 @@ def predict_texts(
 
 def predict_lines(
     model: str | PathLike[str],
-    lines: Iterable[str],
+    lines: TextIO,
     *,
     probabilities: bool,
     accuracy: float | None,
@@ -121,21 +121,21 @@ def predict_lines(
     """Answers to texts or JSON objects that come line by line, in their order, as soon as there are any.
 
     Args:
-        lines: May never end; what has come is answered together, in bounded memory.
+        lines: A text file that may never end; what has come is answered together, in bounded memory.
         model, probabilities, accuracy, overrides, batch_size, listener: As of `predict`.
 
     Yields:
         The fields of the object (of a text: `text`) with those of the answer.
 
     Raises:
-        FinetuneError: The model cannot be read.
+        FinetuneError: The model cannot be read; or a line has more than ten million characters, or is no text.
     """
     section = data_section(STDIN, overrides)
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
-    for batch in together(lines, AT_ONCE):
+    for batch in together(bounded(lines), AT_ONCE):
         yield from answer_lines(answering, section, batch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import threading
@@ -20,7 +21,7 @@ import finetune
 from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
 from finetune.inference.answers import Answering
-from finetune.inference.lines import together
+from finetune.inference.lines import bounded, together
 from finetune.measurement.scores import softmax
 from finetune.records.store import RunFolder
 from finetune.training.served import confidences_of
@@ -337,6 +338,17 @@ def test_lines_are_answered_before_the_last_one_has_come() -> None:
     assert next(batches) == ["first"]
     answered.set()
     assert list(batches) == [["second"]]
+
+
+def test_no_line_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.inference.lines.LONGEST", 6)
+    assert list(bounded(io.StringIO("12345\n1234\n12345"))) == ["12345\n", "1234\n", "12345"]
+    read = bounded(io.StringIO("1234\n1234567"))
+    assert next(read) == "1234\n"
+    with refuses(DataError, match="more than 6 characters"):
+        next(read)
+    with refuses(DataError, match="standard input is not utf-8.*PYTHONIOENCODING"):
+        list(bounded(io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8")))
 
 
 def test_a_key_that_would_not_act_is_refused(write_recipe: Write, rows: Path, tmp_path: Path) -> None:

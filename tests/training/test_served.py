@@ -76,6 +76,9 @@ CASES = [
     ("multi_label", "deberta-v2", "head", True),
     ("regression", "bert", "tail", False),
     ("regression", "electra", "head", True),
+    ("single_label", "mpnet", "head", False),
+    ("multi_label", "albert", "tail", False),
+    ("regression", "xlm-roberta", "head", False),
 ]
 
 
@@ -96,6 +99,9 @@ def test_the_plain_pipeline_says_what_the_run_measured(
     scores = np.array([[{each["label"]: each["score"] for each in row}[name] for name in names] for row in said])
     logits = np.load(run / "predictions.npz")["selected_test_logits"]
     np.testing.assert_allclose(scores, _activation(task, logits.astype(np.float64)), rtol=1e-4, atol=1e-5)
+    if task == "single_label":
+        best = classify(texts, **served.pipeline_arguments)
+        assert [each["label"] for each in best] == [names[index] for index in logits.argmax(axis=1)]
 
 
 def test_the_file_says_how_a_text_becomes_tokens(write_recipe: Write, tmp_path: Path, tiny_model: Path) -> None:
