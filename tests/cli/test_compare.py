@@ -450,7 +450,7 @@ def test_a_cell_with_damaged_predictions_is_run_again(place: Place) -> None:
 
 @pytest.mark.usefixtures("inline")
 def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
-    more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null")
+    more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null", "--set", "training.epochs=2")
     result = invoke(*place.compare("folded", *more))
     assert result.exit_code == 0, result.stderr
     group = report_in(place.path / "folded")["groups"][0]
