@@ -165,9 +165,11 @@ def name_pooling(folder: Path, mode: str = "mean_tokens") -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _short_runs() -> Iterator[None]:
-    """One thread: tiny models gain nothing from more. And without two habits of libraries that took an eighth of a tiny
-    run's time: accelerate collects garbage before every training, and datasets hashes all rows of every table that
-    evaluate makes to compute a score."""
+    """One thread: tiny models gain nothing from more. Garbage is collected seldom: every 700 objects, as Python does by
+    default, is forty times in a tiny run and a twentieth of its time. Files are not waited for until they lie on the
+    disk, a dozen times a run: nobody pulls the plug. And without two habits of libraries that took an eighth of a run:
+    accelerate collects garbage before every training, and datasets hashes all rows of every table that evaluate makes
+    to compute a score."""
     import accelerate.utils.memory
     import datasets
     import torch
@@ -178,12 +180,16 @@ def _short_runs() -> Iterator[None]:
     torch.set_num_threads(1)
     gc.collect()
     gc.freeze()  # Python collects by itself: it need not walk through the modules of torch and transformers
+    often = gc.get_threshold()
+    gc.set_threshold(50_000, *often[1:])
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         patch.setattr(accelerate.utils.memory, "gc", SimpleNamespace(collect=lambda: 0))
         patch.setattr(
             datasets.arrow_dataset, "generate_fingerprint", lambda _: datasets.fingerprint.generate_random_fingerprint()
         )
         yield
+    gc.set_threshold(*often)
     gc.unfreeze()
     torch.set_num_threads(threads)
 

@@ -1,9 +1,8 @@
 """Data flows one way, and so do imports: no folder may import one that stands above it."""
 
 import ast
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parent.parent / "finetune"
 # Folder or module -> what it may import. A new folder must be entered here, on purpose.
@@ -131,9 +130,14 @@ def _is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _imports(path: Path, for_types: bool = False) -> set[str]:
     """Modules that are imported when the program runs, or only where types are checked."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _tree(path)
     typed = {id(inner) for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
     found = set()
     for node in ast.walk(tree):
@@ -151,36 +155,48 @@ def _imports(path: Path, for_types: bool = False) -> set[str]:
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_one_way(path: Path) -> None:
+def test_imports_go_one_way() -> None:
+    assert [problem for path in MODULES for problem in wrong_imports(path)] == []
+
+
+def wrong_imports(path: Path) -> list[str]:
+    """What a module may not import, as sentences."""
     own = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     place = _place(own.removesuffix(".__init__"))
-    for imported in _imports(path):
-        target = _place(imported)
-        assert target == place or target in ALLOWED[place], f"finetune.{own} may not import finetune.{imported}"
-    for imported in _imports(path, for_types=True):
-        target = _place(imported)
-        known = ALLOWED[place] | ALLOWED_AS_TYPES.get(place, set())
-        assert target == place or target in known, f"finetune.{own} may not import finetune.{imported} for types"
+    found = []
+    for for_types in (False, True):
+        known = {place} | ALLOWED[place] | (ALLOWED_AS_TYPES.get(place, set()) if for_types else set())
+        found += [
+            f"finetune.{own} may not import finetune.{imported}{' for types' if for_types else ''}"
+            for imported in sorted(_imports(path, for_types))
+            if _place(imported) not in known
+        ]
+    return found
 
 
-def test_the_rule_sees_the_modules() -> None:
+def test_the_rules_see_the_modules() -> None:
     assert len(MODULES) > 40
     assert any(_imports(path) for path in MODULES)
+    assert len(LEAN) > 40
+    assert "torch" in imported_at_the_top(PACKAGE / "training" / "trainer.py")
 
 
 NO_TORCH = ("techniques", "recipe", "records", "advice", "analysis")
 LEAN = [path for folder in NO_TORCH for path in (PACKAGE / folder).rglob("*.py")]
 
 
-@pytest.mark.parametrize("path", sorted(LEAN), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_what_answers_at_once_imports_no_torch(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
+def test_what_answers_at_once_imports_no_torch() -> None:
+    heavy = {"torch", "transformers", "datasets", "accelerate", "evaluate"}
+    assert [str(path) for path in LEAN if imported_at_the_top(path) & heavy] == []
+
+
+def imported_at_the_top(path: Path) -> set[str]:
+    found = set()
+    for node in _tree(path).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            heavy = ("torch", "transformers", "datasets", "accelerate", "evaluate")
-            assert not any(name.split(".")[0] in heavy for name in names), path
+            found |= {name.split(".")[0] for name in names}
+    return found
 
 
 def _lines(path: Path) -> int:
@@ -195,7 +211,7 @@ def test_modules_and_functions_stay_short() -> None:
     functions = [
         (path.name, node.name)
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
     ]
     assert functions == []

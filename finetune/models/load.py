@@ -116,14 +116,24 @@ def find_head(section: ModelSection, task: Task, labels: list[str] | None) -> He
     """Where the outputs start, and why. Arguments as of `load_config`.
 
     Raises:
+        ModelError: As `find_start`.
+    """
+    return find_start(section, task, labels)[1]
+
+
+def find_start(section: ModelSection, task: Task, labels: list[str] | None) -> tuple[Pooling, HeadStart]:
+    """What the head reads of this model and where its outputs start, and why. Arguments as of `load_config`.
+
+    Raises:
         ModelError: As `load_config`, or the head cannot be kept as `model.head` says.
     """
-    return _head_start(section, PROBLEM_TYPES[task], labels if labels is not None else ["value"])
+    return _start(section, PROBLEM_TYPES[task], labels if labels is not None else ["value"])
 
 
-def _head_start(section: ModelSection, problem_type: str, names: list[str]) -> HeadStart:
-    reads_anew = find_pooling(section).adds_layer
-    return resolve_head(section, _checkpoint_config(section), problem_type, names, reads_anew)
+def _start(section: ModelSection, problem_type: str, names: list[str]) -> tuple[Pooling, HeadStart]:
+    saved = _checkpoint_config(section)
+    pooling = resolve_pooling(section, locate_model(section), saved)
+    return pooling, resolve_head(section, saved, problem_type, names, pooling.adds_layer)
 
 
 def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
@@ -197,7 +207,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
         ModelError: There are no weights, or the architecture has no sequence-classification head.
     """
     location = locate_model(section)
-    head = _head_start(section, config.problem_type, list(config.id2label.values()))
+    pooling, head = _start(section, config.problem_type, list(config.id2label.values()))
     transformers.set_seed(seed)
     try:
         model, report = load_quietly(
@@ -215,7 +225,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     mismatched = {str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]}
     _report_new_weights(model, section, set(report["missing_keys"]), mismatched)
     start_outputs(model, head, {*report["missing_keys"], *mismatched}, seed)
-    finish_pooling_layer(model, is_new=find_pooling(section).adds_layer)
+    finish_pooling_layer(model, is_new=pooling.adds_layer)
     return model
 
 

@@ -21,8 +21,7 @@ from finetune.models.head import HeadStart
 from finetune.models.load import (
     build_without_weights,
     encoder_parameters,
-    find_head,
-    find_pooling,
+    find_start,
     load_config,
     load_tokenizer,
     position_limit,
@@ -235,8 +234,8 @@ def check_run(recipe: Recipe, data: Data) -> Checked:
     check_adaptation(recipe, tokenizer)
     section, positions = recipe.data, position_limit(model.config)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
-    pooling = find_pooling(recipe.model)
-    head = described_head(recipe.techniques, find_head(recipe.model, data.task, data.labels))
+    pooling, head = find_start(recipe.model, data.task, data.labels)
+    head = described_head(recipe.techniques, head)
     warnings = model_warnings(recipe, model, pooling, head)
     scale = None
     if data.task == "regression":

@@ -16,7 +16,7 @@ from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, 
 from finetune.experiments.running import Keep, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
-from finetune.models.load import find_head, find_pooling
+from finetune.models.load import find_start
 from finetune.records.comparison import ComparisonFolder, FinalName, Kind, Manifest
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
@@ -130,8 +130,8 @@ def with_gates(experiment: Experiment, fail_on: Sequence[str]) -> Experiment:
 
 def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
     """What was decided for the user about the data and the model's input, and what to look at."""
-    data, pooling = with_score_note(recipe, data), find_pooling(recipe.model)
-    head = find_head(recipe.model, data.task, data.labels)
+    data = with_score_note(recipe, data)
+    pooling, head = find_start(recipe.model, data.task, data.labels)
     for note in (*data.notes, f"model.pooling: {pooling}", *head.notes):
         listener.notice(note)
     about_model = (problem.for_command_line() for problem in (*pooling.warnings, *head.warnings))

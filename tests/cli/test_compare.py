@@ -205,7 +205,7 @@ def test_fewer_seeds_of_a_finished_comparison_train_nothing(place: Place) -> Non
 # --- kill -9 and Ctrl-C ----------------------------------------------------------------------------------------
 
 
-Start = Callable[[str], Program]
+Start = Callable[..., Program]
 
 
 @pytest.fixture
@@ -213,8 +213,9 @@ def start(place: Place) -> Iterator[Start]:
     """Starts a comparison in a session of its own, as a terminal gives it; ends what a failed test leaves behind."""
     started: list[Program] = []
 
-    def begin(output: str) -> Program:
-        started.append(Program(("-m", "finetune", *place.compare(output)), place.path, os.environ))
+    def begin(output: str, forks_workers: bool = True) -> Program:
+        command = ("-m", "finetune", *place.compare(output))
+        started.append(Program(command, place.path, os.environ, forks_workers))
         return started[-1]
 
     yield begin
@@ -281,7 +282,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(place: Place, start: Sta
 
 
 def test_ctrl_c_while_the_workers_are_starting_shows_no_traceback(place: Place, start: Start) -> None:
-    process = start("early")
+    process = start("early", forks_workers=False)
     manifest = place.path / "early" / "comparison.json"
     while not manifest.exists():
         assert process.returncode is None
@@ -449,7 +450,7 @@ def test_a_cell_with_damaged_predictions_is_run_again(place: Place) -> None:
 
 @pytest.mark.usefixtures("inline")
 def test_folds_make_each_part_of_the_data_test_once(place: Place) -> None:
-    more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null")
+    more = ("--seeds", "1", "--folds", "3", "--set", "data.test_size=null", "--set", "training.epochs=2")
     result = invoke(*place.compare("folded", *more))
     assert result.exit_code == 0, result.stderr
     group = report_in(place.path / "folded")["groups"][0]

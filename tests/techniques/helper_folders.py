@@ -22,7 +22,7 @@ def save_masked_model(folder: Path, architecture: str = "bert", **changes: Any) 
     return folder
 
 
-def save_translator(folder: Path, source: str | None, target: str | None, seed: int = 0, ends: float = 1.5) -> Path:
+def save_translator(folder: Path, source: str | None, target: str | None, seed: int = 0, ends: float = 3.0) -> Path:
     """A randomly initialised MarianMT model of one layer, with a sentencepiece model trained on the small texts.
 
     Args:

@@ -1,4 +1,4 @@
-"""What every technique must keep in company: other techniques, architectures, processes, a kill, half precision."""
+"""What every technique must keep in company: other techniques, architectures, processes, half precision."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune.data.load import load_data
 from finetune.errors import ModelError
 from finetune.recipe import resolve
-from finetune.records.schema import RunRecord
 from finetune.records.store import read_record
 from finetune.techniques import TECHNIQUES, conflicts
 from finetune.training.prepare import check_run, prepare
 from tests.conftest import ARCHITECTURES, add_masked_head, add_unlabelled, labelled_texts, save_tiny_model, write_csv
-from tests.interrupting import InterruptAt
 from tests.running import assert_same_weights, run_in_two_processes, train, weights
 from tests.techniques.settings import make, make_helpers, settings_of
 
-Run = Callable[..., RunRecord]
 EPOCHS = 2
 STEPS = 3  # of an epoch: 24 rows in batches of 8
-
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,55 +72,6 @@ def recipe_of(tmp_path_factory: pytest.TempPathFactory, models: Callable[[str], 
         return path
 
     return write
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, recipe_of: Callable[..., Path]) -> Callable[[str], Path]:
-    """Technique -> folder of a finished run, trained once."""
-    root = tmp_path_factory.mktemp("whole")
-
-    @cache
-    def run(name: str) -> Path:
-        train(recipe_of([name]), root / name)
-        return root / name
-
-    return run
-
-
-# --- alone --------------------------------------------------------------------------------------------------
-
-
-@every_technique
-def test_a_killed_run_resumes_bit_for_bit(
-    name: str, whole: Callable[[str], Path], recipe_of: Callable[..., Path], tmp_path: Path
-) -> None:
-    """So the same seed gives the same weights: two trainings are compared."""
-    recipe = recipe_of([name])
-    with pytest.raises(KeyboardInterrupt):  # in the middle of the second epoch
-        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(2 * STEPS - 1)])
-    resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert resumed.time.resumed == 1
-    before = read_record(whole(name) / "run.json")
-    assert resumed.history == before.history
-    assert (resumed.selected, resumed.last, resumed.weights) == (before.selected, before.last, before.weights)
-    assert_same_weights(tmp_path / "cut", whole(name))
-
-
-@every_technique
-def test_what_was_measured_is_what_ships_and_plain_transformers_loads_it(
-    name: str, whole: Callable[[str], Path], recipe_of: Callable[..., Path]
-) -> None:
-    """On clean texts, in eval mode: training-only effects leave no trace in evaluation or in the saved model."""
-    folder = whole(name)
-    data = load_data(resolve(str(recipe_of([name]))).recipe.data)
-    model = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    predicted = np.load(folder / "predictions.npz")
-    for split, rows in data.measured_splits().items():
-        with torch.no_grad():
-            inputs = tokenizer(rows.texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
-            logits = model(**inputs).logits.numpy()
-        np.testing.assert_allclose(logits, predicted[f"selected_{split}_logits"], atol=2e-5)
 
 
 # --- together -----------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """Early stopping: the selection rule value by value, and real runs that stop and ship the best weights."""
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from finetune.errors import RecipeError
 from finetune.recipe import resolve
 from finetune.records.facts import EarlyStop
+from finetune.records.schema import FinishedRecord
 from finetune.reports.run_content import run_facts
 from finetune.techniques import Budget, SelectionRule
 from finetune.techniques.early_stopping import EarlyStopping
@@ -26,6 +29,7 @@ from tests.raising import typed
 from tests.running import train, weights
 
 Write = Callable[..., Path]
+Trained = Callable[..., tuple[Path, FinishedRecord]]
 
 
 def selector(
@@ -335,32 +339,53 @@ def test_a_min_delta_that_no_gain_can_be_measured_by_is_refused(write_recipe: Wr
 # --- real runs --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def worsening(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Nine in ten train rows are good, nine in ten validation rows bad: learning makes validation worse.
+@pytest.fixture(scope="module")
+def worsening(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[..., Path]:
+    """Recipes with these settings of the technique, or without it.
 
-    No evaluation beats the most frequent class; that they all do is planted, so that patience counts.
+    Nine in ten train rows are good, nine in ten validation rows bad: learning makes validation worse.
     """
-    monkeypatch.setattr("finetune.training.building.beats_trivial", lambda *_: True)
+    root, numbers = tmp_path_factory.mktemp("worsening"), itertools.count()
     texts = [text for text, _ in labelled_texts(80)]
     train_rows = [(text, "bad" if index % 10 == 0 else "good") for index, text in enumerate(texts[:48])]
     held_rows = [(text, "good" if index % 10 == 0 else "bad") for index, text in enumerate(texts[48:])]
-    files = {
-        "source": str(write_csv(tmp_path / "train.csv", ["text", "label"], train_rows)),
-        "validation": str(write_csv(tmp_path / "validation.csv", ["text", "label"], held_rows)),
-        "validation_size": None,
-        "test_size": None,
+    data = {
+        "source": str(write_csv(root / "train.csv", ["text", "label"], train_rows)),
+        "validation": str(write_csv(root / "validation.csv", ["text", "label"], held_rows)),
+        "max_length": 32,
     }
+    training = {"epochs": 6, "batch_size": 8, "learning_rate": 0.005, "precision": "fp32", "warmup": 0.0}
 
     def write(**settings: Any) -> Path:
         techniques = {"early_stopping": {"metric": "loss", **settings}} if settings else {}
-        return write_recipe(data=files, training={"epochs": 6, "warmup": 0.0}, techniques=techniques)
+        recipe = {"model": {"id": str(tiny_model)}, "data": data, "training": training, "techniques": techniques}
+        path = root / f"{next(numbers)}.yaml"
+        path.write_text(json.dumps(recipe), encoding="utf-8")
+        return path
 
     return write
 
 
-def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
-    record = train(worsening(patience=2), tmp_path / "stopped")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, worsening: Callable[..., Path]) -> Trained:
+    """Runs of such recipes, each done once: `trained(patience=2)` -> folder and record. Not to be changed.
+
+    No evaluation beats the most frequent class; that they all do is planted, so that patience counts.
+    """
+    root = tmp_path_factory.mktemp("stopped")
+
+    @cache
+    def run(**settings: Any) -> tuple[Path, FinishedRecord]:
+        folder = root / "-".join(["run", *(f"{key}={value}" for key, value in settings.items())])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("finetune.training.building.beats_trivial", lambda *_: True)
+            return folder, train(worsening(**settings), folder)
+
+    return run
+
+
+def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(trained: Trained) -> None:
+    _, record = trained(patience=2)
     losses = [evaluation.validation["nll"] for evaluation in record.history]
     assert losses == sorted(losses)
     assert len(losses) == 3  # the first sets the mark, two wait
@@ -373,64 +398,58 @@ def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(worsening: Callable
     assert facts["Stopping"].startswith("Stopped early at epoch 3 of 6: 2 evaluations in a row without a gain")
     assert "Train longer" not in facts["Diagnosis"]
     assert not [text for text in record.warnings if "training.epochs" in text]
-    plain = train(worsening(), tmp_path / "plain")
+    _, plain = trained()
     assert [text for text in plain.warnings if "training.epochs" in text], "it is 36 steps long"
     assert plain.budget.early_stopping is None
     assert "early_stopping" not in plain.budget.model_dump()
 
 
-def test_a_run_at_the_majority_class_is_not_stopped_and_says_so(
-    worsening: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()  # what is planted above: the real rule
+def test_a_run_at_the_majority_class_is_not_stopped_and_says_so(worsening: Callable[..., Path], tmp_path: Path) -> None:
+    """By the real rule of what a run has learned."""
     record = train(worsening(patience=1), tmp_path / "run")
     assert record.budget.steps_done == record.budget.steps == 36
     assert record.budget.early_stopping == EarlyStop(stopped=False, patience=1, learned_step=None)
     assert dict(run_facts(record))["Stopping"].startswith("Never waited")
 
 
-def test_what_ships_gives_the_predictions_of_the_selected_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
+def test_what_ships_gives_the_predictions_of_the_selected_epoch(
+    trained: Trained, worsening: Callable[..., Path]
+) -> None:
     """The folder is loaded by plain transformers; every validation text is scored one by one, unpadded."""
-    recipe = worsening(patience=2)
-    train(recipe, tmp_path / "run")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
-    stored = np.load(tmp_path / "run" / "predictions.npz")
-    texts = prepare(resolve(str(recipe)).recipe).data.validation.texts
+    folder, _ = trained(patience=2)
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    stored = np.load(folder / "predictions.npz")
+    texts = prepare(resolve(str(worsening(patience=2))).recipe).data.validation.texts
     with torch.no_grad():
         logits = torch.cat([model(**tokenizer(text, return_tensors="pt")).logits for text in texts])
     torch.testing.assert_close(logits.numpy(), stored["selected_validation_logits"], rtol=0, atol=1e-5)
     assert np.abs(logits.numpy() - stored["last_validation_logits"]).max() > 0.01
 
 
-def test_up_to_the_stop_the_run_is_the_one_without_early_stopping(
-    worsening: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_up_to_the_stop_the_run_is_the_one_without_early_stopping(trained: Trained) -> None:
     """Same learning rates, same batches: the schedule is planned for all epochs."""
-    stopped = train(worsening(patience=2), tmp_path / "stopped")
-    plain = train(worsening(), tmp_path / "plain")
+    (_, stopped), (_, plain) = trained(patience=2), trained()
     assert len(plain.history) == 6
     assert stopped.history == plain.history[:3]
     assert plain.selected.step == plain.last.step == 36
 
 
-def test_min_epochs_keeps_a_run_going(worsening: Callable[..., Path], tmp_path: Path) -> None:
-    record = train(worsening(patience=1, min_epochs=4), tmp_path / "run")
+def test_min_epochs_keeps_a_run_going(trained: Trained) -> None:
+    _, record = trained(patience=1, min_epochs=4)
     assert record.budget.steps_done == 24
     assert record.selected.step == 6
 
 
-def test_a_run_that_never_stops_still_ships_its_best_epoch(worsening: Callable[..., Path], tmp_path: Path) -> None:
-    record = train(worsening(patience=5), tmp_path / "run")
+def test_a_run_that_never_stops_still_ships_its_best_epoch(trained: Trained) -> None:
+    folder, record = trained(patience=5)
     assert record.budget.steps_done == 36
     assert record.budget.early_stopping is not None
     assert not record.budget.early_stopping.stopped, "the last evaluation ends no run early"
     assert record.selected.step == 6
-    plain = train(worsening(), tmp_path / "plain")
+    plain_folder, plain = trained()
     assert plain.history == record.history
-    assert not torch.equal(
-        weights(tmp_path / "run")["classifier.weight"], weights(tmp_path / "plain")["classifier.weight"]
-    )
+    assert not torch.equal(weights(folder)["classifier.weight"], weights(plain_folder)["classifier.weight"])
 
 
 def test_a_best_epoch_with_an_undefined_score_ships_too(

@@ -26,19 +26,17 @@ def test_epochs_are_multiplied_and_at_least_one_more(epochs: int, factor: float,
     assert Longer(factor=factor).epochs(epochs) == expected
 
 
-def test_a_run_has_that_many_epochs_and_one_schedule_over_them(write_recipe: Write, tmp_path: Path) -> None:
-    spy = Spy()
-    run = watch(write_recipe(techniques={"longer": {"factor": 2.0}}), tmp_path / "run", first=spy)
+def test_a_run_has_that_many_epochs_one_schedule_over_them_and_is_that_of_as_many_written(
+    write_recipe: Write, tmp_path: Path
+) -> None:
+    spy, kernels = Spy(), {"kernels": "plain"}  # a technique that is not ours changes the kernels
+    run = watch(write_recipe(techniques={"longer": {}}, training=kernels), tmp_path / "longer", first=spy)
     assert [evaluation.epoch for evaluation in run.record.history] == [1, 2, 3, 4, 5, 6]
     assert run.record.budget.steps == run.record.budget.steps_done == 36
     assert run.record.techniques["longer"].effect == "6 epochs"
     rates = [0.005 * step / 4 for step in range(4)] + [0.005 * (36 - step) / 32 for step in range(4, 36)]
     assert [seen.rate for seen in spy.after] == pytest.approx(rates)
-
-
-def test_it_is_the_same_as_writing_more_epochs(write_recipe: Write, tmp_path: Path) -> None:
-    train(write_recipe(techniques={"longer": {}}), tmp_path / "longer")
-    train(write_recipe(training={"epochs": 6}), tmp_path / "six")
+    train(write_recipe(training={"epochs": 6, **kernels}), tmp_path / "six")
     assert_same_weights(tmp_path / "longer", tmp_path / "six")
 
 

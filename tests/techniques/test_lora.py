@@ -176,29 +176,16 @@ def test_the_change_of_a_run_is_of_low_rank_and_in_the_targets_alone(
     assert run.record.weights["encoder"].distance > 0
 
 
-def test_what_was_measured_is_what_plain_transformers_computes(recipe: Path, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
-    predictions = np.load(tmp_path / "run" / "predictions.npz")
-    texts = [text for text, _ in labelled_texts(80)]
-    for row, expected in zip(predictions["test_rows"], predictions["selected_test_logits"], strict=True):
-        with torch.no_grad():
-            logits = model(**tokenizer(texts[int(row) - 1], return_tensors="pt")).logits[0]
-        np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("step", [6, 8])  # at the boundary of an epoch, and within the second
-def test_a_resumed_run_equals_one_that_never_stopped(recipe: Path, tmp_path: Path, step: int) -> None:
-    whole = train(recipe, tmp_path / "whole")
-    assert timeless(interrupted_and_resumed(recipe, tmp_path / "cut", step)) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
-
-
-def test_a_run_that_died_after_training_is_only_measured_again(
+def test_a_resumed_run_equals_one_that_never_stopped_and_ships_what_was_measured(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Stopped at the boundary of an epoch, within the second, and when all is trained."""
     whole = train(recipe, tmp_path / "whole")
+    plain_transformers_computes_what_was_measured(tmp_path / "whole")
+    for step in (6, 8):
+        cut = tmp_path / f"cut-{step}"
+        assert timeless(interrupted_and_resumed(recipe, cut, step)) == timeless(whole), step
+        assert_same_weights(cut, tmp_path / "whole")
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -206,9 +193,20 @@ def test_a_run_that_died_after_training_is_only_measured_again(
     with monkeypatch.context() as patch:
         patch.setattr("finetune.training.runner.Run.measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path / "cut")
-    assert timeless(train(recipe, tmp_path / "cut", resume=True)) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+            train(recipe, tmp_path / "trained")
+    assert timeless(train(recipe, tmp_path / "trained", resume=True)) == timeless(whole)
+    assert_same_weights(tmp_path / "trained", tmp_path / "whole")
+
+
+def plain_transformers_computes_what_was_measured(folder: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    predictions = np.load(folder / "predictions.npz")
+    texts = [text for text, _ in labelled_texts(80)]
+    for row, expected in zip(predictions["test_rows"], predictions["selected_test_logits"], strict=True):
+        with torch.no_grad():
+            logits = model(**tokenizer(texts[int(row) - 1], return_tensors="pt")).logits[0]
+        np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
 
 
 def test_the_selected_adapters_ship_and_not_the_last(write_recipe: Write, tmp_path: Path) -> None:

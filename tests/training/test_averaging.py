@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 from finetune.data.tokens import Collator
 from finetune.recipe import resolve
-from finetune.records.schema import RunRecord
+from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
 from finetune.techniques import Budget, Technique
 from finetune.training.averaging import FILE, WeightAverage
@@ -228,13 +228,19 @@ def test_what_ships_is_the_closed_form_of_the_weights_of_every_step(
 
 
 @every_average
-def test_every_evaluation_measures_the_average_of_its_moment(
+def test_what_is_measured_recorded_and_predicted_is_the_average(
     write_recipe: Write, tmp_path: Path, technique: dict[str, Any]
 ) -> None:
     run, spy = averaged(write_recipe, technique, tmp_path / "run", **LEARNING)
-    seen = values_of(spy)
+    every_evaluation_measured_the_average_of_its_moment(run, values_of(spy), technique, tmp_path / "run" / "model")
+    record_and_predictions_are_of_the_average(run, tmp_path / "run")
+
+
+def every_evaluation_measured_the_average_of_its_moment(
+    run: Watched, seen: list[dict[str, Tensor]], technique: Mapping[str, Any], folder: Path
+) -> None:
     assert [evaluation.step for evaluation in run.record.history] == list(range(6, 61, 6))
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
     apart = []
     for evaluation in run.record.history:
         moment = closed_form(technique, seen, evaluation.step, epochs=10, steps=60)
@@ -245,18 +251,14 @@ def test_every_evaluation_measures_the_average_of_its_moment(
     assert max(apart) > 0.1, "the raw weights would have passed too"
 
 
-@every_average
-def test_the_record_and_the_predictions_are_of_the_average(
-    write_recipe: Write, tmp_path: Path, technique: dict[str, Any]
-) -> None:
-    run, _ = averaged(write_recipe, technique, tmp_path / "run", **LEARNING)
+def record_and_predictions_are_of_the_average(run: Watched, folder: Path) -> None:
     record = run.record
     assert record.selected is not None
     assert record.last is not None
     assert record.selected.step == record.last.step == 60
     assert record.selected.validation == record.last.validation == record.history[-1].validation
-    arrays = np.load(tmp_path / "run" / "predictions.npz")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    arrays = np.load(folder / "predictions.npz")
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
     for split in ("train_probe", "validation", "test"):
         expected, _ = logits_of(run, model, run.weights, split)
         np.testing.assert_allclose(arrays[f"selected_{split}_logits"], expected, atol=1e-5)
@@ -329,36 +331,43 @@ def test_the_best_average_is_selected_shipped_and_recorded(write_recipe: Write, 
 
 
 @every_average
-@pytest.mark.parametrize("step", [3, 6, 8, 15])  # before the first checkpoint, at it, before and after SWA begins
 def test_a_resumed_run_equals_one_that_never_stopped(
-    write_recipe: Write, tmp_path: Path, technique: dict[str, Any], step: int
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, technique: dict[str, Any]
 ) -> None:
+    """Stopped before the first checkpoint, at it, before and after SWA begins, and when all is trained."""
     recipe = write_recipe(techniques=technique)
     whole = train(recipe, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut", callbacks=[InterruptAt(step)])
-    kept = sorted((tmp_path / "cut" / "checkpoints").glob(f"checkpoint-*/{FILE}"))
-    assert bool(kept) == (step > 12 or (step > 6 and "ema" in technique))
-    resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert timeless(resumed) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    for step in (3, 6, 8, 15):
+        cut = tmp_path / f"cut-{step}"
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, cut, callbacks=[InterruptAt(step)])
+        kept = sorted((cut / "checkpoints").glob(f"checkpoint-*/{FILE}"))
+        assert bool(kept) == (step > 12 or (step > 6 and "ema" in technique))
+        resumed = train(recipe, cut, resume=True)
+        assert timeless(resumed) == timeless(whole), step
+        assert_same_weights(cut, tmp_path / "whole")
+    is_only_measured_again(recipe, tmp_path / "measured", whole, tmp_path / "whole", monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "techniques", [EMA, SWA, early_stopped({"ema": {"decay": 0.8}})], ids=["ema", "swa", "stopped"]
-)
-def test_a_run_that_dies_after_training_is_only_measured_again(
-    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, techniques: dict[str, Any]
+def test_a_stopped_run_that_dies_after_training_is_only_measured_again(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = write_recipe(techniques=techniques, training=LATE if "early_stopping" in techniques else {})
+    recipe = write_recipe(techniques=early_stopped({"ema": {"decay": 0.8}}), training=LATE)
     whole = train(recipe, tmp_path / "whole")
+    is_only_measured_again(recipe, tmp_path / "cut", whole, tmp_path / "whole", monkeypatch)
+
+
+def is_only_measured_again(
+    recipe: Path, cut: Path, whole: FinishedRecord, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies after training: no step is taken again, and it ends as the undisturbed one."""
     with monkeypatch.context() as patch:
         patch.setattr("finetune.training.runner.Run.measure", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path / "cut")
-    resumed = train(recipe, tmp_path / "cut", resume=True, callbacks=[InterruptAt(step) for step in range(100)])
+            train(recipe, cut)
+    resumed = train(recipe, cut, resume=True, callbacks=[InterruptAt(step) for step in range(100)])
     assert timeless(resumed) == timeless(whole)
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    assert_same_weights(cut, undisturbed)
 
 
 def _interrupt(*_: Any) -> None:

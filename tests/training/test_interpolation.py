@@ -201,24 +201,17 @@ def test_the_share_that_is_best_on_validation_ships(
     assert (share == 1) == np.array_equal(arrays["selected_validation_logits"], arrays["last_validation_logits"])
 
 
-def test_training_is_the_same_as_without(write_recipe: Write, tmp_path: Path) -> None:
+def test_training_is_the_same_as_without_and_a_share_of_one_ships_its_weights_bit_for_bit(
+    write_recipe: Write, tmp_path: Path
+) -> None:
     recipe = write_recipe(training=PLAIN)
     plain = train(recipe, tmp_path / "plain")
     ours = run_seed(with_techniques(recipe, between=Between()), 0, RunFolder(tmp_path / "ours"))
     assert ours.history == plain.history
-    assert ours.last is not None
-    assert plain.last is not None
     assert ours.last.validation == plain.last.validation
-
-
-def test_a_share_of_one_ships_the_fine_tuned_weights_bit_for_bit(write_recipe: Write, tmp_path: Path) -> None:
-    recipe = write_recipe(training=PLAIN)
-    plain = train(recipe, tmp_path / "plain")
-    ours = run_seed(with_techniques(recipe, between=Between(shares=[1.0])), 0, RunFolder(tmp_path / "ours"))
-    assert_same_weights(tmp_path / "plain", tmp_path / "ours")
-    assert ours.selected is not None
-    assert plain.selected is not None
-    assert ours.selected == plain.selected.model_copy(update={"share": 1.0})
+    at_one = run_seed(with_techniques(recipe, between=Between(shares=[1.0])), 0, RunFolder(tmp_path / "one"))
+    assert_same_weights(tmp_path / "plain", tmp_path / "one")
+    assert at_one.selected == plain.selected.model_copy(update={"share": 1.0})
 
 
 def test_equal_qualities_ship_the_largest_share(
@@ -319,33 +312,29 @@ def test_frozen_encoder_weights_stay_exactly_pretrained(write_recipe: Write, tin
 WISE: dict[str, Any] = {"wise_ft": {"shares": [0.5, 0.8]}}
 
 
-@pytest.mark.parametrize("moment", [3, 15, "measuring"])
 def test_a_resumed_run_moves_along_the_same_line(
-    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int | str
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pretrained end is what was loaded, not what the checkpoint holds."""
+    """The pretrained end is what was loaded, not what the checkpoint holds. And the share survives the record."""
     recipe = write_recipe(techniques=WISE)
     whole = train(recipe, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        if moment == "measuring":
-            patch.setattr("finetune.training.interpolation.PretrainedPath.move_to_best", _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path / "cut", callbacks=[InterruptAt(moment)] if isinstance(moment, int) else [])
-    resumed = train(recipe, tmp_path / "cut", resume=True)
-    assert resumed.model_dump(exclude={"time"}) == whole.model_dump(exclude={"time"})
-    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+    assert whole.selected.share in (0.5, 0.8)
+    assert read_record(tmp_path / "whole" / "run.json") == whole
+    assert FinishedRecord.model_validate_json(whole.model_dump_json()) == whole
+    for moment in (3, 15, "measuring"):
+        cut = tmp_path / f"cut-{moment}"
+        with monkeypatch.context() as patch:
+            if moment == "measuring":
+                patch.setattr("finetune.training.interpolation.PretrainedPath.move_to_best", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train(recipe, cut, callbacks=[InterruptAt(moment)] if isinstance(moment, int) else [])
+        resumed = train(recipe, cut, resume=True)
+        assert resumed.model_dump(exclude={"time"}) == whole.model_dump(exclude={"time"}), moment
+        assert_same_weights(cut, tmp_path / "whole")
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def test_the_share_survives_the_record_and_a_report(write_recipe: Write, tmp_path: Path) -> None:
-    record = train(write_recipe(techniques=WISE), tmp_path / "run")
-    assert record.selected is not None
-    assert record.selected.share in (0.5, 0.8)
-    assert read_record(tmp_path / "run" / "run.json") == record
-    assert FinishedRecord.model_validate_json(record.model_dump_json()) == record
 
 
 def test_two_processes_measure_average_and_choose_as_one(
