@@ -105,3 +105,8 @@ def test_a_suggestion_is_the_closest_name_or_all_of_them() -> None:
     assert suggest("epoch", ["epochs", "seeds"]) == " Did you mean epochs?"
     assert suggest("xyzzy", ["seeds", "epochs"]) == " Known: epochs, seeds."
     assert suggest("xyzzy", []) == ""
+
+
+def test_a_suggestion_prefers_what_starts_with_the_name() -> None:
+    assert suggest("acc", ["accuracy", "mcc", "nll"]) == " Did you mean accuracy?"
+    assert suggest("Macro", ["macro_f1", "micro_f1"]) == " Did you mean macro_f1?"

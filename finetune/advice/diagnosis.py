@@ -1,12 +1,15 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
+import math
 import shlex
+from typing import Any
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
+ENOUGH_STEPS = 400  # below, small sets often stay at the majority class (Mosbach et al. 2021)
 BARELY = 0.01  # above the majority's fraction: a model within one point of it has learned next to nothing
 
 
@@ -93,15 +96,38 @@ def early_stop_text(record: RunRecord) -> str | None:
     return f"stopped early at epoch {last.epoch:g} of {epochs:g}"
 
 
-def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:
+def remedy(record: FinishedRecord) -> dict[str, Any]:
+    """Settings that give a run that did not learn more to learn from; empty for a run that did.
+
+    More steps where they are few, more patience where early stopping ended it, else a larger learning rate, or, where
+    the run chooses that itself, twice the epochs.
+    """
+    if not is_degenerate(record):
+        return {}
+    budget, training = record.budget, record.recipe["training"]
+    per_epoch = budget.steps_per_epoch or 1
+    epochs = math.ceil((budget.steps or 0) / per_epoch)
+    if early_stop_text(record) is not None and budget.early_stopping is not None:
+        return {"techniques.early_stopping.patience": 2 * budget.early_stopping.patience}
+    if (budget.steps or 0) < ENOUGH_STEPS:
+        return {"training.epochs": math.ceil(ENOUGH_STEPS / per_epoch)}
+    if isinstance(training["learning_rate"], float):
+        return {"training.learning_rate": 2 * training["learning_rate"]}
+    return {"training.epochs": 2 * epochs}
+
+
+def next_command(record: FinishedRecord, recipe: str, preset: str | None, is_changed: bool = False) -> tuple[str, str]:
     """A command worth typing next, and why.
 
     Args:
         record: Of the run.
-        recipe: As the user typed it, options included.
+        recipe: As the user typed it, options included; of a run that did not learn, with its `remedy`.
         preset: As the user typed it.
         is_changed: Whether settings beside the preset changed its techniques: a comparison takes them from a file only.
     """
+    chosen = f" --preset {shlex.quote(preset)}" if preset is not None else ""
+    if is_degenerate(record):
+        return f"finetune run {recipe}{chosen} --seed {record.seed}", "a model that did not learn shows no gap"
     if not record.techniques:
         return f"finetune run {recipe} --preset strong --seed {record.seed}", "the effect of regularization on this gap"
     if is_changed:
@@ -110,7 +136,7 @@ def next_command(record: RunRecord, recipe: str, preset: str | None, is_changed:
             f"put the techniques of this run into the copy, then: finetune compare {recipe} --presets none,mine.yaml",
         )
     return (
-        f"finetune compare {recipe} --presets none,{preset or OWN}",
+        f"finetune compare {recipe} --presets {shlex.quote(f'none,{preset or OWN}')}",
         "is the effect significant? 5 seeds, against no regularization",
     )
 

@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from finetune.cli.compare import GO_ON
+from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors
 
-EXAMPLES = "Example:  finetune cell runs/compare-tweets 3f9a01bc"
+EXAMPLES = examples(
+    "finetune cell runs/compare-tweets 3f9a01bc",
+)
 
 
 @reports_errors(interrupted=GO_ON)

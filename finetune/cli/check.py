@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finetune.cli.help import examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -16,10 +17,13 @@ from finetune.cli.options import (
     SkipOption,
     reports_errors,
 )
+from finetune.cli.output import print_text
 
-EXAMPLES = (
-    "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution   |   "
-    "finetune check reviews.csv --models ./encoder-a,./encoder-b"
+EXAMPLES = examples(
+    "finetune check tweets",
+    "finetune check reviews.csv --output findings.csv",
+    "finetune check reviews.csv --strict --accept resolution",
+    "finetune check reviews.csv --models ./encoder-a,./encoder-b",
 )
 
 
@@ -55,6 +59,10 @@ def check(
             help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a row for each example of a finding."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
@@ -74,12 +82,13 @@ def check(
         accept=accept,
         write_split=write_split,
         models=None if models is None else models.split(","),
+        output=output,
         listener=listener,
     )
     from finetune.reports.encoders import render_encoders
     from finetune.reports.findings import render_check
 
-    typer.echo(result.to_json() if as_json else render_check(result.facts))
+    print_text(result.to_json() if as_json else render_check(result.facts), whole=as_json)
     if result.encoders is not None and not as_json:
-        typer.echo(f"\n{render_encoders(result.encoders)}")
+        print_text(f"\n{render_encoders(result.encoders)}")
     result.raise_failures()

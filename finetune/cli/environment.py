@@ -5,9 +5,12 @@ import json
 
 import typer
 
+from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, reports_errors
 
-EXAMPLES = "Example:  finetune env --json"
+EXAMPLES = examples(
+    "finetune env --json",
+)
 
 
 @reports_errors()

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from finetune.cli.help import examples
 from finetune.cli.options import QuietOption, SetOption, reports_errors
+from finetune.cli.output import print_text
 from finetune.errors import RecipeError
 
-EXAMPLES = (
-    "Examples:  finetune predict runs/tweets-strong-seed0 'what a day'   |   "
-    "finetune predict model/ --data new.csv --output labelled.csv --probabilities"
+EXAMPLES = examples(
+    "finetune predict runs/tweets-strong-seed0 'what a day'",
+    "finetune predict runs/compare-tweets --data new.csv --output labelled.csv",
 )
 
 
@@ -50,7 +52,7 @@ def predict(
         from finetune.workflows.predict import predict_texts
 
         columns = predict_texts(model, texts, probabilities=probabilities, batch_size=batch_size, listener=listener)
-        typer.echo(render_predictions(texts, columns))
+        print_text(render_predictions(texts, columns))
         return
     from finetune.reports.predictions import render_written
     from finetune.workflows.predict import predict as workflow
@@ -64,4 +66,4 @@ def predict(
         batch_size=batch_size,
         listener=listener,
     )
-    typer.echo(render_written(result.path, result.rows, result.seconds))
+    print_text(render_written(result.path, result.rows, result.seconds))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from finetune.cli.output import print_text, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,27 +22,33 @@ if TYPE_CHECKING:
     from finetune.workflows.results import CompareResult, CurveResult, RunResult
 
 
-def console(piped_width: int) -> Console:
-    """Of the terminal's width; piped output has none of its own, and 80 columns would break the tables."""
+def console(piped_width: int, least: int = 0) -> Console:
+    """Of the terminal's width, or of `least` columns; piped output has no width of its own."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else piped_width)
+    width = max(terminal_width(sys.stdout) or piped_width, least)
+    return Console(highlight=False, width=width)
 
 
-def print_report(result: CompareResult, as_json: bool) -> None:
-    """The tables and summaries of a comparison, or report.json."""
+def print_report(result: CompareResult, as_json: bool, wide: bool = False) -> None:
+    """The tables and summaries of a comparison, or report.json; `wide`: whole tables on a terminal of any width."""
     if as_json:
         typer.echo(result.report.model_dump_json(indent=2))
         return
-    from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table, finals_table
+    from finetune.reports.comparison import WIDE, ablation_table, comparison_summary, comparison_table, finals_table
+    from finetune.reports.preset_blocks import preset_blocks
 
-    out = console(140)
+    out = console(140, WIDE if wide else 0)
     for group in result.report.groups:
-        out.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
-        out.print(comparison_summary(group), markup=False)
+        in_blocks = group.kind != "ablate" and out.width < WIDE
+        if in_blocks:
+            print_text(preset_blocks(group))
+        else:
+            out.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
+        print_text(comparison_summary(group, with_verdicts=not in_blocks))
         if (finals := finals_table(group)) is not None:
             out.print(finals)
-    typer.echo(f"Report      {result.paths[1]}   (also report.md and report.json)")
+    print_text(f"Report      {result.paths[1]}   (also report.md and report.json)")
 
 
 def print_curve(result: CurveResult, as_json: bool) -> None:
@@ -51,8 +60,8 @@ def print_curve(result: CurveResult, as_json: bool) -> None:
 
     out = console(140)
     out.print(curve_table(result.report))
-    out.print(curve_summary(result.report), markup=False)
-    typer.echo(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
+    print_text(curve_summary(result.report))
+    print_text(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
@@ -65,7 +74,7 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
         typer.echo(json.dumps(described, indent=2))
         return
     console(100).print(describe_matrix(described["cells"]))
-    typer.echo(
+    print_text(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
         f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
         "starting workers)\n"
@@ -74,7 +83,9 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     )
 
 
-def print_runs(result: RunResult, as_json: bool, request: Request, preset: str | None) -> None:
+def print_runs(
+    result: RunResult, as_json: bool, request: Request, preset: str | None, told: Collection[str] = ()
+) -> None:
     """The gap of each run, what to do next, and where the time went; or the records as JSON.
 
     Args:
@@ -82,18 +93,19 @@ def print_runs(result: RunResult, as_json: bool, request: Request, preset: str |
         as_json: JSON instead of tables.
         request: What was trained.
         preset: As it was asked for.
+        told: Warnings that have been shown.
     """
     if as_json:
         typer.echo(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2))
         return
-    from finetune.advice.diagnosis import next_command
+    from finetune.advice.diagnosis import next_command, remedy
     from finetune.reports.terminal import run_summary, run_table, seeds_table
 
     out = console(100)
     for record, folder in _pairs(result):
         out.print(run_table(record))
-        next_step = next_command(record, request.typed(), preset, request.changes_techniques())
-        out.print(run_summary(record, folder, next_step), markup=False)
+        next_step = next_command(record, request.typed(remedy(record)), preset, request.changes_techniques())
+        print_text(run_summary(record, folder, next_step, told))
         if folder in result.profiles:
             _print_profile(out, record, folder, result.profiles[folder])
     if len(result.records) > 1:
@@ -121,11 +133,9 @@ def _print_profile(out: Console, record: FinishedRecord, folder: RunFolder, foun
     for what, watched in (("training step", found.training), ("evaluation batch", found.evaluation)):
         if watched is not None:
             out.print(watched_table(what, watched))
-            out.print(floor_line(what, watched))
-    out.print(padding_line(found))
+            print_text(floor_line(what, watched))
+    print_text(padding_line(found))
     for sentence in speed_advice(record, found):
-        out.print(f"Advice      {sentence}", markup=False)
-    out.print(f"Profile     {folder.profile / 'profile.json'}", markup=False)
-    out.print(
-        f"Timelines   {folder.profile}/trace-*.json.gz   (open in ui.perfetto.dev or chrome://tracing)", markup=False
-    )
+        print_text(f"Advice      {sentence}")
+    print_text(f"Profile     {folder.profile / 'profile.json'}")
+    print_text(f"Timelines   {folder.profile}/trace-*.json.gz   (open in ui.perfetto.dev or chrome://tracing)")

@@ -58,7 +58,11 @@ def frontier_caption(group: Group) -> str:
     scale = scale_of(group, group.score)
     text = f"Validation {scale.name} against its generalization gap: higher and further left is better. "
     dominated = [variant for variant in finished(group) if variant.dominated_by is not None]
-    kept = [name_of(variant) for variant in finished(group) if variant.dominated_by is None]
+    kept = [
+        name_of(variant)
+        for variant in finished(group)
+        if variant.dominated_by is None and variant.verdict != "did not learn"
+    ]
     text += f"Not dominated (no other preset is better on both axes): {', '.join(kept)}. " if kept else ""
     text += "".join(
         f"{name_of(variant)} is shown paler: {quoted(str(variant.dominated_by))} has a higher score and a smaller gap. "
