@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 import finetune
-from finetune.cli import cell, check, compare, curve, diagnose, environment, inspection, library, predict, report, run
+from finetune.cli import (
+    cell,
+    check,
+    compare,
+    curve,
+    diagnose,
+    environment,
+    inspection,
+    library,
+    predict,
+    report,
+    run,
+    runs,
+)
 from finetune.cli.help import DATA, EXPERIMENTS, LIBRARY, MODELS, START, WIDEST, Command, Commands, examples
 from finetune.cli.process import prepare_process
 
@@ -27,6 +40,7 @@ for _group, _name, _function, _examples in (
     (EXPERIMENTS, "ablate", compare.ablate, compare.ABLATE_EXAMPLES),
     (EXPERIMENTS, "curve", curve.curve, curve.EXAMPLES),
     (EXPERIMENTS, "report", report.report, report.REPORT_EXAMPLES),
+    (EXPERIMENTS, "runs", runs.runs, runs.EXAMPLES),
     (EXPERIMENTS, "cell", cell.cell, cell.EXAMPLES),
     (DATA, "check", check.check, check.EXAMPLES),
     (MODELS, "diagnose", diagnose.diagnose, diagnose.EXAMPLES),

@@ -26,6 +26,19 @@ EXAMPLES = examples(
     "finetune check reviews.csv --models ./encoder-a,./encoder-b",
 )
 
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        metavar="A,B,…",
+        help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
+    ),
+]
+FindingsOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a row for each example of a finding."),
+]
+
 
 @reports_errors()
 def check(
@@ -51,18 +64,8 @@ def check(
         Path | None,
         typer.Option("--write-split", metavar="FILE", help="Write down which row is in which split (data.split_file)."),
     ] = None,
-    models: Annotated[
-        str | None,
-        typer.Option(
-            "--models",
-            metavar="A,B,…",
-            help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a row for each example of a finding."),
-    ] = None,
+    models: ModelsOption = None,
+    output: FindingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""

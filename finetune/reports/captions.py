@@ -42,6 +42,11 @@ def dumbbell_caption(group: Group) -> str:
     )
 
 
+def presets_caption(group: Group) -> str:
+    """What the main table says."""
+    return f"Verdict, difference to the baseline, gaps and {scale_of(group, group.score).name} of each preset."
+
+
 def dumbbell_text(group: Group, variant: VariantReport) -> str:
     """One row in words."""
     scale = scale_of(group, group.score)

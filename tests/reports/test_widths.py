@@ -138,7 +138,7 @@ def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ("line", "expected"),
     [
         ("Diagnosis   one two three", "Diagnosis   one two\n            three"),
-        ("Recommended strong. Smallest gap", "Recommended strong.\n            Smallest gap"),
+        ("Recommended strong. Good", "Recommended strong.\n            Good"),
         ("  - one two three four five", "  - one two three\n    four five"),
         ("warning: one two three four", "warning: one two\n         three four"),
         ("    -> one two three four", "    -> one two three\n      four"),
