@@ -56,19 +56,27 @@ ABLATE_EXAMPLES = examples(
 )
 GO_ON = "stopped; completed work is kept. To continue, type the same command again."
 
+BaselineOption = Annotated[
+    str,
+    typer.Option(
+        "--baseline",
+        help="The preset that the others are compared with.",
+        rich_help_panel=OF_RUNS,
+    ),
+]
+KeepOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-models", help="Keep the model of every run, not only each preset's best.", rich_help_panel=OF_RUNS
+    ),
+]
+
 
 @reports_errors(interrupted=GO_ON)
 def compare(
     recipe: RecipeArgument = None,
     presets: PresetsOption = "none,light,medium,strong",
-    baseline: Annotated[
-        str,
-        typer.Option(
-            "--baseline",
-            help="The preset that the others are compared with.",
-            rich_help_panel=OF_RUNS,
-        ),
-    ] = "none",
+    baseline: BaselineOption = "none",
     seeds: SeedsOption = "5",
     folds: FoldsOption = None,
     model: ModelOption = None,
@@ -85,12 +93,7 @@ def compare(
     resume: ResumeOption = False,
     final: FinalOption = "best",
     refit: RefitOption = False,
-    keep_models: Annotated[
-        bool,
-        typer.Option(
-            "--keep-models", help="Keep the model of every run, not only each preset's best.", rich_help_panel=OF_RUNS
-        ),
-    ] = False,
+    keep_models: KeepOption = False,
     fail_on: FailOption = None,
     dry_run: DryRunOption = False,
     wide: WideOption = False,

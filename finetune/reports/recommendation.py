@@ -20,7 +20,9 @@ def about(group: Group) -> str:
     rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
     runs = f"{count_text(len(group.variants), 'preset')} × {count_text(len(group.seeds), 'seed')}"
     runs += f" × {count_text(group.folds, 'fold')}" if group.folds else ""
-    names = [PurePath(str(name)).name for name in (model.get("id"), data.get("source")) if name]
+    known = [(model.get("id"), 2), (data.get("source"), 1)]  # how much of a path tells what it is
+    paths = [PurePath(str(name)).parts[-most:] for name, most in known if name]
+    names = ["/".join(parts).removeprefix("package:") for parts in paths]
     parts = [*(shorten(name, 60).replace("`", "") for name in names), f"{rows} rows", runs]
     return " · ".join([*parts, *([group.date] if group.date else [])])
 
