@@ -11,6 +11,7 @@ from finetune.measurement.units import change_text, count_text, metric_name, sco
 from finetune.records.schema import FinishedRecord, Scores
 from finetune.records.store import RunFolder
 from finetune.reports import run_content
+from finetune.reports.captions import sentence
 from finetune.reports.rich_table import Adaptive, rich_table
 
 LABEL = 12  # characters, of the lines below a table
@@ -49,7 +50,7 @@ def run_summary(
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),
         labelled("Record", str(folder.record_path)),
-        labelled("Next", f"{next_step[1]}:"),
+        labelled("Next", f"{sentence(next_step[1])}:"),
         f"{'':<{LABEL}}$ {next_step[0]}",
     ]
     return "\n".join(lines)
