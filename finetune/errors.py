@@ -30,6 +30,8 @@ class Change:
         command: A command of the shell, the same on every surface.
         text: What is none of these, as a sentence with its full stop, or in a list of ways as a clause without one.
         note: Said in brackets after settings, arguments or command.
+        complete: Whether it can be typed as it is, without a placeholder: the command line then repeats the whole
+            command with it, to be pasted.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Change:
     command: str = ""
     text: str = ""
     note: str = ""
+    complete: bool = False
 
     def for_command_line(self) -> str:
         """As it is typed: `--set training.epochs=5 --jobs 4`."""
@@ -202,6 +205,15 @@ class FinetuneError(Exception):
     def __str__(self) -> str:
         return self._lines(Problem.for_python)
 
+    def completed(self) -> Change | None:
+        """What solves all problems at once and can be typed as it is; None where a problem has no such way."""
+        ways = [next((change for change in problem.changes if change.complete), None) for problem in self.problems]
+        if not ways or None in ways:
+            return None
+        known = [way for way in ways if way is not None]
+        settings = {key: value for way in known for key, value in way.settings.items()}
+        return Change(settings, {name: value for way in known for name, value in way.arguments.items()}, complete=True)
+
     def for_command_line(self) -> str:
         """A line for each problem, with what to type; of very many the first, and how many more there are."""
         return self._lines(Problem.for_command_line)
@@ -259,9 +271,15 @@ def shorten(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+MOST_BEGUN = 3  # names that start with what was typed, beyond which it says nothing
+
+
 def suggest(name: str, options: Iterable[str]) -> str:
-    """Return " Did you mean x?" for the closest of `options`, or the list of them when none is close."""
+    """Return " Did you mean x?" for what starts with the name, or the closest of `options`, or the list of all."""
     known = sorted(options)
+    begun = [option for option in known if len(name) > 1 and option.lower().startswith(name.lower())]
+    if begun and len(begun) <= MOST_BEGUN:
+        return f" Did you mean {' or '.join(begun)}?"
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return f" Did you mean {' or '.join(close)}?"

@@ -22,6 +22,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_er
 os.environ["HF_HOME"] = _CACHE.name
 os.environ["FINETUNE_CACHE"] = str(Path(_CACHE.name) / "finetune")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.pop("COLUMNS", None)  # what is printed is as for a pipe, whatever terminal runs the tests
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -114,3 +114,8 @@ def test_very_many_problems_and_very_long_ones_are_cut() -> None:
     assert lines[-1] == "and 961 more problems like these."
     assert lines[0].endswith(" … (1000000 characters)")
     assert len(error.problems) == 1001
+
+
+def test_a_suggestion_prefers_what_starts_with_the_name() -> None:
+    assert suggest("acc", ["accuracy", "mcc", "nll"]) == " Did you mean accuracy?"
+    assert suggest("Macro", ["macro_f1", "micro_f1"]) == " Did you mean macro_f1?"

@@ -8,7 +8,7 @@ import re
 import pytest
 import typer
 
-from finetune.cli.options import notice, say
+from finetune.cli.output import notice, print_text
 from finetune.quiet import _Visible
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.rich_table import SafeConsole, rich_table
@@ -35,7 +35,7 @@ def test_text_of_any_language_stays(text: str) -> None:
 def test_every_way_to_the_terminal_writes_it_out(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(typer, "echo", lambda text, err=False: said.append(text))
-    say(label)
+    print_text(label)
     notice(f"warning: {label}")
     record = logging.LogRecord("finetune", logging.WARNING, "", 0, "label %s", (label,), None)
     said.append(_Visible("warning: %(message)s").format(record))

@@ -8,6 +8,7 @@ from finetune.measurement.units import (
     count_text,
     estimate_text,
     is_fraction,
+    listed,
     metric_name,
     percent_text,
     scale,
@@ -154,13 +155,14 @@ def caveats(group: Group) -> list[str]:
             "over common seeds only."
         )
     texts += no_test_split(group)
-    for split in ("validation", "test"):
-        if split in group.resolvable:
-            texts.append(
-                f"{count_text(group.rows[split], f'{split} row')}: {metric_name(group.score)} of a single model is "
-                f"known to ±{scale(group.score).amount(group.resolvable[split])} (95 % CI); paired differences are "
-                "more precise."
-            )
+    known = [split for split in ("validation", "test") if split in group.resolvable]
+    if known:
+        rows = listed([count_text(group.rows[split], f"{split} row") for split in known])
+        precision = listed([f"±{scale(group.score).amount(group.resolvable[split])}" for split in known])
+        texts.append(
+            f"{rows}: {metric_name(group.score)} of a single model is known to {precision} (95 % CI); paired "
+            "differences are more precise."
+        )
     failed = sum(variant.failed for variant in group.variants)
     runs = sum(len(variant.runs) for variant in group.variants)
     degenerate = [f"{variant.name} ({variant.degenerate})" for variant in group.variants if variant.degenerate]

@@ -1,13 +1,16 @@
 """What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
 
+import math
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
+ENOUGH_STEPS = 400  # below, small sets often stay at the majority class (Mosbach et al. 2021)
 BARELY = 0.01  # above the majority's fraction: a model within one point of it has learned next to nothing
 
 
@@ -94,15 +97,40 @@ def early_stop_text(record: RunRecord) -> str | None:
     return f"stopped early at epoch {last.epoch:g} of {epochs:g}"
 
 
-def next_command(record: RunRecord, recipe: str, preset: str | None, changed: Sequence[str] = ()) -> tuple[str, str]:
+def remedy(record: FinishedRecord) -> dict[str, Any]:
+    """Settings that give a run that did not learn more to learn from; empty for a run that did.
+
+    More steps where they are few, more patience where early stopping ended it, else a larger learning rate, or, where
+    the run chooses that itself, twice the epochs.
+    """
+    if not is_degenerate(record):
+        return {}
+    budget, training = record.budget, record.recipe["training"]
+    per_epoch = budget.steps_per_epoch or 1
+    epochs = math.ceil((budget.steps or 0) / per_epoch)
+    if early_stop_text(record) is not None and budget.early_stopping is not None:
+        return {"techniques.early_stopping.patience": 2 * budget.early_stopping.patience}
+    if (budget.steps or 0) < ENOUGH_STEPS:
+        return {"training.epochs": math.ceil(ENOUGH_STEPS / per_epoch)}
+    if isinstance(training["learning_rate"], float):
+        return {"training.learning_rate": 2 * training["learning_rate"]}
+    return {"training.epochs": 2 * epochs}
+
+
+def next_command(
+    record: FinishedRecord, recipe: str, preset: str | None, changed: Sequence[str] = ()
+) -> tuple[str, str]:
     """A command worth typing next, and why.
 
     Args:
         record: Of the run.
-        recipe: As the user typed it, options included.
+        recipe: As the user typed it, options included; of a run that did not learn, with its `remedy`.
         preset: As the user typed it.
         changed: Settings beside the preset that changed its techniques, as `key=value`.
     """
+    chosen = f" --preset {shlex.quote(preset)}" if preset is not None else ""
+    if is_degenerate(record):
+        return f"finetune run {recipe}{chosen} --seed {record.seed}", "a model that did not learn shows no gap"
     if not record.techniques:
         return f"finetune run {recipe} --preset strong --seed {record.seed}", "the effect of regularization on this gap"
     why = "is the effect significant? 5 seeds, against no regularization"

@@ -15,6 +15,7 @@ from finetune.records.schema import RunRecord, WeightGroup
 from finetune.tasks import Task
 
 BINS = 10  # of the reliability diagram, equally filled
+LEAST = 30  # predictions in a bin: the accuracy of fewer is known to worse than ±18 points
 
 
 def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
@@ -55,9 +56,10 @@ def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[Rel
 def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any]) -> list[ReliabilityBin]:
     """Confidence against accuracy of predictions, (rows,) each, in equally filled bins."""
     order = np.argsort(confidence, kind="stable")
+    bins = max(1, min(BINS, len(order) // LEAST))
     return [
         ReliabilityBin(confidence=float(confidence[part].mean()), accuracy=float(hit[part].mean()), rows=len(part))
-        for part in np.array_split(order, min(BINS, len(order)))
+        for part in np.array_split(order, bins)
     ]
 
 

@@ -47,6 +47,7 @@ def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) ->
         precision=record.budget.precision,
         code=record.code,
         seconds=sum(each.time.seconds for each in records),
+        date=max((each.time.started[:10] for each in records), default="") or None,
     )
     return dict(frame)
 

@@ -19,38 +19,46 @@ from finetune.cli import (
     predict,
     report,
     run,
+    runs,
     sweep,
     work,
 )
+from finetune.cli.help import DATA, EXPERIMENTS, LIBRARY, MODELS, START, WIDEST, Command, Commands, examples
 from finetune.cli.process import handle_signals, prepare_process
 
 app = typer.Typer(
     name="finetune",
     help="Fine-tune BERT-style encoders on few labelled texts, and measure how regularization changes the gap.",
-    epilog="Start here:  finetune run --preset strong",
+    epilog=examples("finetune check tweets", "finetune run --preset strong", "finetune compare --seeds 5")
+    + "\n\nOptions of a command: finetune COMMAND --help",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("compare", epilog=compare.COMPARE_EXAMPLES)(compare.compare)
-app.command("ablate", epilog=compare.ABLATE_EXAMPLES)(compare.ablate)
-app.command("curve", epilog=curve.EXAMPLES)(curve.curve)
-app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
-app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
-app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
-app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("report", epilog=report.REPORT_EXAMPLES)(report.report)
-app.command("ls", epilog=library.LS_EXAMPLES)(library.ls)
-app.command("show", epilog=inspection.SHOW_EXAMPLES)(inspection.show)
-app.command("cp", epilog=library.CP_EXAMPLES)(library.cp)
-app.command("diff", epilog=inspection.DIFF_EXAMPLES)(inspection.diff)
-app.command("validate", epilog=inspection.VALIDATE_EXAMPLES)(inspection.validate)
-app.command("check", epilog=check.EXAMPLES)(check.check)
-app.command("work", epilog=work.EXAMPLES)(work.work)
-app.command("cell", epilog=cell.EXAMPLES)(cell.cell)
-app.command("env", epilog=environment.EXAMPLES)(environment.env)
+for _group, _name, _function, _examples in (
+    (START, "run", run.run, run.EXAMPLES),
+    (START, "compare", compare.compare, compare.COMPARE_EXAMPLES),
+    (EXPERIMENTS, "ablate", compare.ablate, compare.ABLATE_EXAMPLES),
+    (EXPERIMENTS, "curve", curve.curve, curve.EXAMPLES),
+    (EXPERIMENTS, "sweep", sweep.sweep, sweep.EXAMPLES),
+    (EXPERIMENTS, "report", report.report, report.REPORT_EXAMPLES),
+    (EXPERIMENTS, "runs", runs.runs, runs.EXAMPLES),
+    (EXPERIMENTS, "work", work.work, work.EXAMPLES),
+    (EXPERIMENTS, "cell", cell.cell, cell.EXAMPLES),
+    (DATA, "check", check.check, check.EXAMPLES),
+    (MODELS, "diagnose", diagnose.diagnose, diagnose.EXAMPLES),
+    (MODELS, "predict", predict.predict, predict.EXAMPLES),
+    (MODELS, "evaluate", evaluate.evaluate, evaluate.EXAMPLES),
+    (LIBRARY, "ls", library.ls, library.LS_EXAMPLES),
+    (LIBRARY, "show", inspection.show, inspection.SHOW_EXAMPLES),
+    (LIBRARY, "cp", library.cp, library.CP_EXAMPLES),
+    (LIBRARY, "diff", inspection.diff, inspection.DIFF_EXAMPLES),
+    (LIBRARY, "validate", inspection.validate, inspection.VALIDATE_EXAMPLES),
+    (LIBRARY, "env", environment.env, environment.EXAMPLES),
+):
+    app.command(_name, cls=Command, epilog=_examples, rich_help_panel=_group)(_function)
 
 
 def _print_version(wanted: bool) -> None:

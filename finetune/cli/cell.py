@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from finetune.cli.compare import GO_ON
-from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors, say
+from finetune.cli.help import examples
+from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors
+from finetune.cli.output import print_text
 
-EXAMPLES = "Example:  finetune cell runs/compare-tweets 3f9a01bc"
+EXAMPLES = examples(
+    "finetune cell runs/compare-tweets 3f9a01bc",
+)
 
 
 @reports_errors(interrupted=GO_ON)
@@ -27,8 +31,8 @@ def cell(
 
     entry, record = workflow.run_cell(folder, key, technique=technique, listener=choose_listener(quiet))
     if as_json:
-        say(record.model_dump_json(indent=2))
+        print_text(record.model_dump_json(indent=2), whole=True)
         return
     from finetune.reports.matrix import job_title
 
-    say(f"{job_title(entry)}: {record.status}")
+    print_text(f"{job_title(entry)}: {record.status}")

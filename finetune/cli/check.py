@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finetune.cli.help import examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -15,13 +16,28 @@ from finetune.cli.options import (
     SetOption,
     SkipOption,
     reports_errors,
-    say,
+)
+from finetune.cli.output import print_text
+
+EXAMPLES = examples(
+    "finetune check tweets",
+    "finetune check reviews.csv --output findings.csv",
+    "finetune check reviews.csv --strict --accept resolution",
+    "finetune check reviews.csv --models ./encoder-a,./encoder-b",
 )
 
-EXAMPLES = (
-    "Examples:  finetune check reviews.csv   |   finetune check tweets --strict --accept resolution   |   "
-    "finetune check reviews.csv --models ./encoder-a,./encoder-b"
-)
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        metavar="A,B,…",
+        help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
+    ),
+]
+FindingsOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a row for each example of a finding."),
+]
 
 
 @reports_errors()
@@ -48,14 +64,8 @@ def check(
         Path | None,
         typer.Option("--write-split", metavar="FILE", help="Write down which row is in which split (data.split_file)."),
     ] = None,
-    models: Annotated[
-        str | None,
-        typer.Option(
-            "--models",
-            metavar="A,B,…",
-            help="Score these encoders, frozen, on the training rows: hub ids, folders or package:NAME/folder.",
-        ),
-    ] = None,
+    models: ModelsOption = None,
+    output: FindingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
@@ -75,12 +85,13 @@ def check(
         accept=accept,
         write_split=write_split,
         models=None if models is None else models.split(","),
+        output=output,
         listener=listener,
     )
     from finetune.reports.encoders import render_encoders
     from finetune.reports.findings import render_check
 
-    say(result.to_json() if as_json else render_check(result.facts))
+    print_text(result.to_json() if as_json else render_check(result.facts), whole=as_json)
     if result.encoders is not None and not as_json:
-        say(f"\n{render_encoders(result.encoders)}")
+        print_text(f"\n{render_encoders(result.encoders)}")
     result.raise_failures()

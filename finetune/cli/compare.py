@@ -22,12 +22,13 @@ from finetune.cli.experiment_options import (
     ResumeOption,
     SeedsOption,
     VariantOption,
+    WideOption,
     parse_presets,
     parse_seeds,
     parse_variants,
     refuse_refit,
-    typed_command,
 )
+from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -42,17 +43,37 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_plan_of_runs, print_report
+from finetune.cli.typed import typed_command
 
 if TYPE_CHECKING:
     from finetune.workflows.results import CompareResult
 
-COMPARE_EXAMPLES = (
-    "Examples:  finetune compare --presets none,strong --seeds 5   |   finetune compare --data reviews.csv --folds 5   "
-    '|   finetune compare --variant "l1=techniques.l1.strength=0.5" --variant "l2=techniques.l2.strength=0.001"   '
-    '|   finetune compare --fail-on "gap.accuracy > 0.15 or strong.difference.test.accuracy < -0.01"'
+COMPARE_EXAMPLES = examples(
+    "finetune compare --presets none,strong --seeds 5",
+    "finetune compare --data reviews.csv --folds 5",
+    'finetune compare --variant "l1=techniques.l1.strength=0.5" --variant "l2=techniques.l2.strength=0.001"',
+    "finetune compare --dry-run",
+    'finetune compare --fail-on "gap.accuracy > 0.15"',
 )
-ABLATE_EXAMPLES = "Example:  finetune ablate --preset strong --seeds 3 --set training.epochs=6"
+ABLATE_EXAMPLES = examples(
+    "finetune ablate --preset strong --seeds 3 --set training.epochs=6",
+)
 GO_ON = "stopped; completed work is kept. To continue, type the same command again."
+
+BaselineOption = Annotated[
+    str,
+    typer.Option(
+        "--baseline",
+        help="The preset that the others are compared with.",
+        rich_help_panel=OF_RUNS,
+    ),
+]
+KeepOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-models", help="Keep the model of every run, not only each preset's best.", rich_help_panel=OF_RUNS
+    ),
+]
 
 
 @reports_errors(interrupted=GO_ON)
@@ -60,7 +81,7 @@ def compare(
     recipe: RecipeArgument = None,
     presets: ComparedOption = None,
     variants: VariantOption = None,
-    baseline: Annotated[str, typer.Option("--baseline", help="The preset that the others are compared with.")] = "none",
+    baseline: BaselineOption = "none",
     seeds: SeedsOption = "5",
     folds: FoldsOption = None,
     model: ModelOption = None,
@@ -77,11 +98,10 @@ def compare(
     resume: ResumeOption = False,
     final: FinalOption = "best",
     refit: RefitOption = False,
-    keep_models: Annotated[
-        bool, typer.Option("--keep-models", help="Keep the model of every run, not only each preset's best.")
-    ] = False,
+    keep_models: KeepOption = False,
     fail_on: FailOption = None,
     dry_run: DryRunOption = False,
+    wide: WideOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -115,14 +135,20 @@ def compare(
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
         return
-    _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json)
+    _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json, wide)
 
 
 @reports_errors(interrupted=GO_ON)
 def ablate(
     recipe: RecipeArgument = None,
     preset: Annotated[
-        str, typer.Option("--preset", "-p", help="Name or path of the preset; own: the recipe's own techniques.")
+        str,
+        typer.Option(
+            "--preset",
+            "-p",
+            help="Name or path of the preset; own: the recipe's own techniques.",
+            rich_help_panel=OF_RUNS,
+        ),
     ] = "strong",
     seeds: SeedsOption = "3",
     folds: FoldsOption = None,
@@ -171,6 +197,6 @@ def ablate(
     _print_result(workflow.ablate_request(request, **asked), as_json)
 
 
-def _print_result(result: CompareResult, as_json: bool) -> None:
-    print_report(result, as_json)
+def _print_result(result: CompareResult, as_json: bool, wide: bool = False) -> None:
+    print_report(result, as_json, wide)
     result.raise_failures()

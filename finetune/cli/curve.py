@@ -20,8 +20,8 @@ from finetune.cli.experiment_options import (
     parse_presets,
     parse_seeds,
     parse_sizes,
-    typed_command,
 )
+from finetune.cli.help import examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -36,10 +36,12 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_curve, print_plan_of_runs
+from finetune.cli.typed import typed_command
 
-EXAMPLES = (
-    "Examples:  finetune curve --sizes 100,300,1000 --presets none,strong --seeds 3   |   "
-    "finetune curve --data reviews.csv --presets none   |   finetune curve --dry-run"
+EXAMPLES = examples(
+    "finetune curve --sizes 100,300,1000 --presets none,strong",
+    "finetune curve --data reviews.csv --presets none",
+    "finetune curve --dry-run",
 )
 
 

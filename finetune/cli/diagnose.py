@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.options import JsonOption, reports_errors, say
+from finetune.cli.completion import complete_metric
+from finetune.cli.help import examples
+from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.output import print_text
 
-EXAMPLES = (
-    "Examples:  finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 "
-    "--validation-size 200   |   "
-    "finetune diagnose runs/tweets-none   |   finetune diagnose out/checkpoint-300 --validation-size 200   |   "
-    "finetune diagnose mlruns --run NAME"
+EXAMPLES = examples(
+    "finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --validation-size 200",
+    "finetune diagnose runs/tweets-none",
+    "finetune diagnose out/checkpoint-300 --validation-size 200",
+    "finetune diagnose mlruns --run NAME",
 )
 
 
@@ -63,7 +66,14 @@ RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Of a
 EvaluationSet = Annotated[
     str | None, typer.Option(metavar="NAME", help="Of several evaluation sets, the one to go by.")
 ]
-LogMetric = Annotated[str | None, typer.Option(metavar="NAME", help="Of a log, the score to go by. Default: accuracy.")]
+LogMetric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a log, the score to go by. Default: accuracy.",
+        autocompletion=complete_metric,
+    ),
+]
 FailOn = Annotated[
     list[str] | None, typer.Option(metavar="VERDICT", help="Exit with code 1 on this verdict. Repeatable.")
 ]
@@ -112,5 +122,6 @@ def diagnose(
     )
     from finetune.reports.diagnosis import render_diagnosis
 
-    say(result.to_json() if as_json else render_diagnosis(result.diagnosis, every_detail))
+    text = result.to_json() if as_json else render_diagnosis(result.diagnosis, every_detail)
+    print_text(text, whole=as_json)
     result.raise_failures()

@@ -3,9 +3,13 @@
 import importlib.util
 import json
 
-from finetune.cli.options import JsonOption, reports_errors, say
+from finetune.cli.help import examples
+from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.output import print_text
 
-EXAMPLES = "Example:  finetune env --json"
+EXAMPLES = examples(
+    "finetune env --json",
+)
 
 
 @reports_errors()
@@ -23,9 +27,9 @@ def env(as_json: JsonOption = False) -> None:
         },
     }
     if as_json:
-        say(json.dumps(facts, indent=2))
+        print_text(json.dumps(facts, indent=2), whole=True)
         return
     for title, values in facts.items():
-        say(title)
+        print_text(title)
         for key, value in values.items():
-            say(f"  {key:<14} {'-' if value is None else value}")
+            print_text(f"  {key:<14} {'-' if value is None else value}")

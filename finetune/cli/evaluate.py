@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.options import JsonOption, QuietOption, SetOption, reports_errors, say
+from finetune.cli.help import examples
+from finetune.cli.options import JsonOption, QuietOption, SetOption, reports_errors
+from finetune.cli.output import print_text
 
-EXAMPLES = (
-    "Examples:  finetune evaluate runs/tweets-strong-seed0 --data labelled.csv --output evaluation/   |   "
-    'finetune evaluate model/ -d new.csv --id ticket --fail-on "test.macro_f1 < 0.7"'
+EXAMPLES = examples(
+    "finetune evaluate runs/tweets-strong-seed0 --data labelled.csv --output evaluation/",
+    'finetune evaluate model/ -d new.csv --id ticket --fail-on "test.macro_f1 < 0.7"',
 )
 
 
@@ -58,7 +60,7 @@ def evaluate(
         listener=WarningListener(notes=not quiet),
     )
     if as_json:
-        say(result.to_json())
+        print_text(result.to_json(), whole=True)
     else:
         from finetune.cli.printing import print_evaluation
 

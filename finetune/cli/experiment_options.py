@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from finetune.cli.completion import complete_final, complete_presets
+from finetune.cli.help import OF_OUTPUT, OF_RUNS
 from finetune.errors import Change, RecipeError
 
 _NEXT_KEY = re.compile(
@@ -18,7 +18,15 @@ _NEXT_KEY = re.compile(
 DEFAULT_EXECUTOR = "local"  # as `finetune.experiments.executors.DEFAULT`, which is slow to import
 
 PresetsOption = Annotated[
-    str, typer.Option("--presets", "-p", help="Names or paths, with commas; own: the recipe's own techniques.")
+    str,
+    typer.Option(
+        "--presets",
+        "-p",
+        help="Names or paths, with commas; own: the recipe's own techniques.",
+        rich_help_panel=OF_RUNS,
+        metavar="NAMES",
+        autocompletion=complete_presets,
+    ),
 ]
 ComparedOption = Annotated[
     str | None,
@@ -48,16 +56,27 @@ ComparedSetOption = Annotated[
 ]
 SeedsOption = Annotated[
     str,
-    typer.Option("--seeds", help="How many seeds (5: 0 to 4), or which (3,7,11). At least 5 recommended."),
+    typer.Option(
+        "--seeds",
+        help="How many seeds (5: 0 to 4), or which (3,7,11). At least 5 recommended.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
 FoldsOption = Annotated[
     int | None,
-    typer.Option("--folds", min=2, help="Cross-validation: each of this many parts of the data is test once."),
+    typer.Option(
+        "--folds",
+        min=2,
+        help="Cross-validation: each of this many parts of the data is test once.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
 ExecutorOption = Annotated[
     str,
     typer.Option(
-        "--executor", help="Who runs them: local (worker processes), inline (this process), or your own module:Class."
+        "--executor",
+        help="Who runs them: local (worker processes), inline (this process), or your own module:Class.",
+        rich_help_panel=OF_RUNS,
     ),
 ]
 JobsOption = Annotated[
@@ -66,26 +85,60 @@ JobsOption = Annotated[
         "--jobs",
         "-j",
         help="Parallel runs; auto: one per GPU, or one per CPU core, as far as memory goes (3.8 GB each).",
+        rich_help_panel=OF_RUNS,
     ),
 ]
 PerGpuOption = Annotated[
-    int, typer.Option("--jobs-per-gpu", min=1, help="Parallel runs per GPU, where --jobs is auto.")
+    int,
+    typer.Option(
+        "--jobs-per-gpu",
+        min=1,
+        help="Parallel runs per GPU, where --jobs is auto.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Output folder. Default: one below runs/, named by command and recipe."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Output folder. Default: one below runs/, named by command and recipe.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume", help="Fail if the folder holds nothing to continue. Finished runs are kept in any case."),
+    typer.Option(
+        "--resume",
+        help="Fail if the folder holds nothing to continue. Finished runs are kept in any case.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of their time.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print the runs and an estimate of their time.",
+        rich_help_panel=OF_RUNS,
+    ),
+]
+WideOption = Annotated[
+    bool,
+    typer.Option(
+        "--wide",
+        help="Whole tables on a terminal of any width; below 120 columns, blocks otherwise.",
+        rich_help_panel=OF_OUTPUT,
+    ),
+]
 FinalOption = Annotated[
     str,
     typer.Option(
         "--final",
         help="The model to end with, of the recommended preset: best (seed on validation), refit (on train and "
         "validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto.",
+        rich_help_panel=OF_RUNS,
+        metavar="KIND",
+        autocompletion=complete_final,
     ),
 ]
 RefitOption = Annotated[bool, typer.Option("--refit", hidden=True)]
@@ -98,6 +151,7 @@ FailOption = Annotated[
         "gap or gap_last, a dot and a metric (of the recommended preset); PRESET. before it (of that one); difference. "
         "before it (to the baseline); failed, degenerate (runs). Scores are fractions: 0.15 is 15 points; nll: nats. "
         "Join with and, or. Repeatable.",
+        rich_help_panel=OF_RUNS,
     ),
 ]
 
@@ -165,8 +219,3 @@ def parse_sizes(text: str | None) -> list[int] | None:
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise RecipeError("expected numbers of training rows, such as 100,300,1000.", argument="sizes", found=text)
     return [int(part) for part in parts]
-
-
-def typed_command() -> str:
-    """The command line of this process: what the report says to reproduce it with."""
-    return shlex.join(["finetune", *sys.argv[1:]])

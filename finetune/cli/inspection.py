@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from finetune.cli.completion import complete_technique
+from finetune.cli.help import examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -14,30 +16,43 @@ from finetune.cli.options import (
     SetOption,
     TechniqueOption,
     reports_errors,
-    say,
     use_techniques,
 )
+from finetune.cli.output import print_text
 from finetune.errors import RecipeError
 
-SHOW_EXAMPLES = (
-    "Examples:  finetune show tweets --preset strong --set training.epochs=5   |   finetune show technique r_drop"
+SHOW_EXAMPLES = examples(
+    "finetune show tweets --preset strong",
+    "finetune show tweets --all --set training.epochs=5",
+    "finetune show technique r_drop",
 )
-DIFF_EXAMPLES = "Example:  finetune diff light strong"
-VALIDATE_EXAMPLES = "Example:  finetune validate mine.yaml --preset strong"
+DIFF_EXAMPLES = examples(
+    "finetune diff light strong",
+)
+VALIDATE_EXAMPLES = examples(
+    "finetune validate tweets --preset strong",
+)
 
 
 @reports_errors()
 def show(
     recipe: RecipeArgument = None,
-    name: Annotated[str | None, typer.Argument(help="After the word technique: which one to explain.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="After the word technique: which one to explain.",
+            autocompletion=complete_technique,
+        ),
+    ] = None,
     preset: PresetOption = None,
     model: ModelOption = None,
     data: DataOption = None,
     overrides: SetOption = None,
     technique: TechniqueOption = None,
+    every_value: Annotated[bool, typer.Option("--all", help="Also the values that are the defaults.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the resolved recipe: every value and its origin, data, dropout, cumulative weight decay, training time.
+    """Show the resolved recipe: values and their origins, data, dropout, cumulative weight decay, training time.
 
     Or explain a technique: formula, ranges, cost and source.
     """
@@ -52,7 +67,7 @@ def show(
     plan = describe_recipe(recipe, preset, model, data, overrides or ())
     from finetune.reports.plan import render_plan
 
-    say(json.dumps(plan, indent=2) if as_json else render_plan(plan))
+    print_text(json.dumps(plan, indent=2) if as_json else render_plan(plan, every_value), whole=as_json)
 
 
 def _show_technique(name: str | None, as_json: bool) -> None:
@@ -60,7 +75,7 @@ def _show_technique(name: str | None, as_json: bool) -> None:
     from finetune.workflows.inspection import describe_technique
 
     [(name, described)] = describe_technique(name, describe_techniques()).items()
-    say(json.dumps({name: described}, indent=2) if as_json else render_card(name))
+    print_text(json.dumps({name: described}, indent=2) if as_json else render_card(name), whole=as_json)
 
 
 @reports_errors()
@@ -74,14 +89,14 @@ def diff(
 
     found = differing_values(first, second)
     if as_json:
-        say(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2))
+        print_text(json.dumps({key: {"first": a, "second": b} for key, (a, b) in found.items()}, indent=2), whole=True)
         return
     if not found:
-        say(f"{first} and {second} are the same")
+        print_text(f"{first} and {second} are the same")
         return
     width = max(len(key) for key in found)
     for key, (a, b) in found.items():
-        say(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
+        print_text(f"{key:<{width}}  {_shown(a)}  ->  {_shown(b)}")
 
 
 def _shown(value: Any) -> str:
@@ -103,4 +118,4 @@ def validate(
 
     resolved = resolve(recipe, preset, model, data, overrides or ())
     with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
-    say(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")
+    print_text(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")

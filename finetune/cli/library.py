@@ -6,12 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.options import JsonOption, TechniqueOption, reports_errors, say, use_techniques
+from finetune.cli.help import examples
+from finetune.cli.options import JsonOption, TechniqueOption, reports_errors, use_techniques
+from finetune.cli.output import print_text
 from finetune.errors import FinetuneError, suggest
 from finetune.recipe import library
 
-LS_EXAMPLES = "Example:  finetune ls presets"
-CP_EXAMPLES = "Example:  finetune cp your-data mine.yaml"
+LS_EXAMPLES = examples(
+    "finetune ls presets",
+)
+CP_EXAMPLES = examples(
+    "finetune cp your-data mine.yaml",
+)
 KINDS = ("recipes", "presets", "techniques")
 
 
@@ -35,17 +41,17 @@ def ls(
     if kind == "techniques" and not as_json:
         from finetune.reports.techniques import render_list
 
-        say(render_list())
+        print_text(render_list())
         return
     listed = {name: _describe(name) for name in ([kind] if kind else KINDS)}
     if as_json:
-        say(json.dumps(listed, indent=2))
+        print_text(json.dumps(listed, indent=2), whole=True)
         return
     width = max(len(name) for entries in listed.values() for name in entries)
     for title, entries in listed.items():
-        say(title.upper())
+        print_text(title.upper())
         for name, about in entries.items():
-            say(f"  {name:<{width}}  {about if isinstance(about, str) else about['summary']}")
+            print_text(f"  {name:<{width}}  {about if isinstance(about, str) else about['summary']}")
 
 
 def _describe(kind: str) -> dict[str, Any]:
@@ -69,4 +75,4 @@ def cp(
     source = library.find_preset(name) if preset else library.find_recipe(name)
     copied = library.copy_to(source, destination, force)
     option = f"--preset {copied}" if preset else f"{copied} --preset strong"
-    say(f"copied to {copied}. Edit it, then type: finetune run {option}")
+    print_text(f"copied to {copied}. Edit it, then type: finetune run {option}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finetune.cli.options import notice
+from finetune.cli.output import notice
 from finetune.listener import Level, Listener
 from finetune.reports.findings import check_lines
 from finetune.reports.matrix import MatrixDisplay
@@ -15,23 +15,32 @@ if TYPE_CHECKING:
 
 
 class WarningListener(Listener):
-    """Notices and findings, without progress.
+    """Notices and findings, each once, without progress.
 
     Args:
         notes: Whether notes and findings are shown, too; warnings always are.
+
+    Attributes:
+        told: What has been shown.
     """
 
     def __init__(self, notes: bool = True) -> None:
         self._notes = notes
+        self.told: set[str] = set()
 
     def notice(self, text: str, level: Level = "note") -> None:
         if self._notes or level == "warning":
-            notice(f"{level}: {text}")
+            self._tell(text, f"{level}: {text}")
 
     def data_checked(self, facts: DataFacts) -> None:
         if not self._notes:
             return
         for line in check_lines(facts):
+            self._tell(line, line)
+
+    def _tell(self, text: str, line: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
             notice(line)
 
 
@@ -44,6 +53,6 @@ class TerminalListener(WarningListener, RunDisplay, MatrixDisplay):
         MatrixDisplay.__init__(self)
 
 
-def choose_listener(quiet: bool) -> Listener:
+def choose_listener(quiet: bool) -> WarningListener:
     """Everything on stderr; with --quiet only warnings."""
     return WarningListener(notes=False) if quiet else TerminalListener()

@@ -11,10 +11,12 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from finetune.cli.completion import complete_preset, complete_recipe, complete_setting
+from finetune.cli.help import OF_DATA, OF_OUTPUT, OF_RECIPE
+from finetune.cli.output import notice
 from finetune.cli.process import Terminated
+from finetune.cli.typed import command_with
 from finetune.errors import FinetuneError
-from finetune.recipe import library
-from finetune.visible import visible
 
 INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
@@ -34,19 +36,11 @@ NOT_OURS = (
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def _complete_recipe(incomplete: str) -> list[str]:
-    return [name for name in library.recipe_names() if name.startswith(incomplete)]
-
-
-def _complete_preset(incomplete: str) -> list[str]:
-    return [name for name in library.preset_names() if name.startswith(incomplete)]
-
-
 RecipeArgument = Annotated[
     str | None,
     typer.Argument(
         help="Name or path of a recipe. Default: tweets, or your-data with --data.",
-        autocompletion=_complete_recipe,
+        autocompletion=complete_recipe,
     ),
 ]
 PresetOption = Annotated[
@@ -55,41 +49,88 @@ PresetOption = Annotated[
         "--preset",
         "-p",
         help="Name or path of a preset; its techniques replace those of the recipe.",
-        autocompletion=_complete_preset,
+        autocompletion=complete_preset,
+        rich_help_panel=OF_RECIPE,
     ),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Hub id, local folder or package:NAME/folder, instead of the recipe's."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="Hub id, local folder or package:NAME/folder, instead of the recipe's.",
+        rich_help_panel=OF_RECIPE,
+    ),
 ]
 DataOption = Annotated[
     str | None,
-    typer.Option("--data", "-d", help="File, folder or hub id, instead of the recipe's whole data section."),
+    typer.Option(
+        "--data",
+        "-d",
+        help="File, folder or hub id, instead of the recipe's whole data section.",
+        rich_help_panel=OF_DATA,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one value, e.g. training.epochs=5. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one value, e.g. training.epochs=5. Repeatable.",
+        rich_help_panel=OF_RECIPE,
+        autocompletion=complete_setting,
+    ),
 ]
 TechniqueOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--technique", metavar="PATH.PY:CLASS", help="Add your own technique (docs/own-techniques.md). Repeatable."
+        "--technique",
+        metavar="PATH.PY:CLASS",
+        help="Add your own technique (docs/own-techniques.md). Repeatable.",
+        rich_help_panel=OF_RECIPE,
     ),
 ]
 SkipOption = Annotated[
     bool,
-    typer.Option("--skip-bad-rows", help="Skip rows that cannot be read, and count them, instead of stopping."),
+    typer.Option(
+        "--skip-bad-rows",
+        help="Skip rows that cannot be read, and count them, instead of stopping.",
+        rich_help_panel=OF_DATA,
+    ),
 ]
 LeaksOption = Annotated[
     bool,
-    typer.Option("--drop-leaks", help="Remove training rows that (nearly) duplicate a validation or test row."),
+    typer.Option(
+        "--drop-leaks",
+        help="Remove training rows that (nearly) duplicate a validation or test row.",
+        rich_help_panel=OF_DATA,
+    ),
 ]
 MetricOption = Annotated[
     list[str] | None,
-    typer.Option("--metric", help="Path of your own `evaluate` module; higher counts as better. Repeatable."),
+    typer.Option(
+        "--metric",
+        help="Path of your own `evaluate` module; higher counts as better. Repeatable.",
+        rich_help_panel=OF_RECIPE,
+    ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings on stderr, no progress.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Only warnings on stderr, no progress.",
+        rich_help_panel=OF_OUTPUT,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print JSON on stdout.",
+        rich_help_panel=OF_OUTPUT,
+    ),
+]
 
 
 def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
@@ -107,6 +148,8 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
             except FinetuneError as error:
                 for line in error.for_command_line().splitlines():
                     notice(f"error: {line}")
+                if (change := error.completed()) is not None:
+                    notice(f"$ {command_with(change)}")
                 raise typer.Exit(error.exit_code) from error
             except BrokenPipeError:
                 # `finetune ls | head`: the reader has seen enough. Python would complain again while closing stdout.
@@ -135,14 +178,3 @@ def use_techniques(references: list[str] | None) -> None:
 
         for reference in references:
             use_technique(reference)
-
-
-def notice(text: str) -> None:
-    """One line on stderr, from the main process only."""
-    if os.environ.get("RANK", "0") == "0":
-        typer.echo(visible(text), err=True)
-
-
-def say(text: str) -> None:
-    """A result on stdout."""
-    typer.echo(visible(text))

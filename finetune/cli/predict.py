@@ -9,13 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.options import QuietOption, SetOption, reports_errors, say
+from finetune.cli.help import examples
+from finetune.cli.options import QuietOption, SetOption, reports_errors
+from finetune.cli.output import print_text
 from finetune.errors import RecipeError
 
-EXAMPLES = (
-    "Examples:  finetune predict runs/tweets-strong-seed0 'what a day'   |   "
-    "finetune predict model/ --data new.csv --output labelled.csv --probabilities   |   "
-    "tail -f log.txt | finetune predict model/ --data - --accuracy 0.95"
+EXAMPLES = examples(
+    "finetune predict runs/tweets-strong-seed0 'what a day'",
+    "finetune predict runs/compare-tweets --data new.csv --output labelled.csv --probabilities",
+    "tail -f log.txt | finetune predict model/ --data - --accuracy 0.95",
 )
 
 
@@ -73,7 +75,7 @@ def predict(
         from finetune.reports.predictions import render_predictions
         from finetune.workflows.predict import predict_texts
 
-        say(render_predictions(texts, predict_texts(model, texts, **asked)))
+        print_text(render_predictions(texts, predict_texts(model, texts, **asked)))
     elif data == "-":
         _answer_stdin(model, output, overrides=overrides or (), **asked)
     else:
@@ -81,7 +83,7 @@ def predict(
         from finetune.workflows.predict import predict as workflow
 
         result = workflow(model, data, output=output, overrides=overrides or (), **asked)
-        say(render_written(result.path, result.rows, result.seconds))
+        print_text(render_written(result.path, result.rows, result.seconds))
 
 
 def _answer_stdin(model: str, output: Path | None, **asked: Any) -> None:

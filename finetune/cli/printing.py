@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from finetune.cli.options import say
+from finetune.cli.output import print_text, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,53 +20,58 @@ if TYPE_CHECKING:
     from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
 
 
-def console(piped_width: int) -> Console:
-    """Of the terminal's width; piped output has none of its own, and 80 columns would break the tables."""
+def console(piped_width: int, least: int = 0) -> Console:
+    """Of the terminal's width, or of `least` columns; piped output has no width of its own."""
     from finetune.reports.rich_table import SafeConsole
 
-    return SafeConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else piped_width)
+    width = max(terminal_width(sys.stdout) or piped_width, least)
+    return SafeConsole(highlight=False, width=width)
 
 
-def print_report(result: CompareResult, as_json: bool) -> None:
-    """The tables and summaries of a comparison, or report.json."""
+def print_report(result: CompareResult, as_json: bool, wide: bool = False) -> None:
+    """The tables and summaries of a comparison, or report.json; `wide`: whole tables on a terminal of any width."""
     if as_json:
-        say(result.report.model_dump_json(indent=2))
+        print_text(result.report.model_dump_json(indent=2), whole=True)
         return
-    from finetune.reports.comparison import ablation_table, comparison_summary, comparison_table, finals_table
+    from finetune.reports.comparison import WIDE, ablation_table, comparison_summary, comparison_table, finals_table
+    from finetune.reports.preset_blocks import preset_blocks
 
-    out = console(140)
+    out = console(140, WIDE if wide else 0)
     for group in result.report.groups:
-        out.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
-        out.print(comparison_summary(group), markup=False)
+        in_blocks = group.kind != "ablate" and out.width < WIDE
+        if in_blocks:
+            print_text(preset_blocks(group))
+        else:
+            out.print(ablation_table(group) if group.kind == "ablate" else comparison_table(group))
+        print_text(comparison_summary(group, with_verdicts=not in_blocks))
         if (finals := finals_table(group)) is not None:
             out.print(finals)
-    say(f"Report      {result.paths[1]}   (also report.md and report.json)")
+    print_text(f"Report      {result.paths[1]}   (also report.md and report.json)")
 
 
 def print_curve(result: CurveResult, as_json: bool) -> None:
     """Table and summary of a curve, or curve.json."""
     if as_json:
-        say(result.report.model_dump_json(indent=2))
+        print_text(result.report.model_dump_json(indent=2), whole=True)
         return
     from finetune.reports.curve import curve_summary, curve_table
 
     out = console(140)
     out.print(curve_table(result.report))
-    out.print(curve_summary(result.report), markup=False)
-    say(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
+    print_text(curve_summary(result.report))
+    print_text(f"Curve       {result.paths[1]}   (also curve.md and curve.json)")
 
 
 def print_sweep(result: SweepResult, as_json: bool) -> None:
     """Table and summary of a sweep, or sweep.json."""
     if as_json:
-        say(result.report.model_dump_json(indent=2))
+        print_text(result.report.model_dump_json(indent=2), whole=True)
         return
     from finetune.reports.sweep import sweep_summary, sweep_table
 
-    out = console(140)
-    out.print(sweep_table(result.report))
-    out.print(sweep_summary(result.report), markup=False)
-    say(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
+    console(140).print(sweep_table(result.report))
+    print_text(sweep_summary(result.report))
+    print_text(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
 
 
 def print_evaluation(result: EvaluateResult) -> None:
@@ -76,7 +82,7 @@ def print_evaluation(result: EvaluateResult) -> None:
     for part in terminal(result.report):
         out.print(part)
     if result.paths:
-        say(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
+        print_text(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
@@ -86,10 +92,10 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
 
     described = experiment.describe()
     if as_json:
-        say(json.dumps(described, indent=2))
+        print_text(json.dumps(described, indent=2), whole=True)
         return
     console(100).print(describe_matrix(described["cells"]))
-    say(
+    print_text(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
         f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
         "starting workers)\n"
@@ -98,7 +104,9 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     )
 
 
-def print_runs(result: RunResult, as_json: bool, request: Request, preset: str | None) -> None:
+def print_runs(
+    result: RunResult, as_json: bool, request: Request, preset: str | None, told: Collection[str] = ()
+) -> None:
     """The gap of each run, what to do next, and where the time went; or the records as JSON.
 
     Args:
@@ -106,18 +114,19 @@ def print_runs(result: RunResult, as_json: bool, request: Request, preset: str |
         as_json: JSON instead of tables.
         request: What was trained.
         preset: As it was asked for.
+        told: Warnings that have been shown.
     """
     if as_json:
-        say(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2))
+        print_text(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2), whole=True)
         return
-    from finetune.advice.diagnosis import next_command
+    from finetune.advice.diagnosis import next_command, remedy
     from finetune.reports.terminal import run_summary, run_table, seeds_table
 
     out = console(100)
     for record, folder in _pairs(result):
         out.print(run_table(record))
-        next_step = next_command(record, request.typed(), preset, request.technique_settings())
-        out.print(run_summary(record, folder, next_step), markup=False)
+        next_step = next_command(record, request.typed(remedy(record)), preset, request.technique_settings())
+        print_text(run_summary(record, folder, next_step, told))
         if folder in result.profiles:
             _print_profile(out, record, folder, result.profiles[folder])
     if len(result.records) > 1:
@@ -145,11 +154,9 @@ def _print_profile(out: Console, record: FinishedRecord, folder: RunFolder, foun
     for what, watched in (("training step", found.training), ("evaluation batch", found.evaluation)):
         if watched is not None:
             out.print(watched_table(what, watched))
-            out.print(floor_line(what, watched))
-    out.print(padding_line(found))
+            print_text(floor_line(what, watched))
+    print_text(padding_line(found))
     for sentence in speed_advice(record, found):
-        out.print(f"Advice      {sentence}", markup=False)
-    out.print(f"Profile     {folder.profile / 'profile.json'}", markup=False)
-    out.print(
-        f"Timelines   {folder.profile}/trace-*.json.gz   (open in ui.perfetto.dev or chrome://tracing)", markup=False
-    )
+        print_text(f"Advice      {sentence}")
+    print_text(f"Profile     {folder.profile / 'profile.json'}")
+    print_text(f"Timelines   {folder.profile}/trace-*.json.gz   (open in ui.perfetto.dev or chrome://tracing)")

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.experiment_options import FailOption
+from finetune.cli.experiment_options import FailOption, WideOption
+from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, reports_errors
 from finetune.cli.printing import print_curve, print_report, print_sweep
 
-REPORT_EXAMPLES = (
-    "Examples:  finetune report runs/compare-tweets   |   finetune report runs/tweets-* --baseline none --output report"
+REPORT_EXAMPLES = examples(
+    "finetune report runs/compare-tweets",
+    "finetune report runs/tweets-* --baseline none --output report",
 )
 
 
@@ -36,6 +38,7 @@ def report(
         typer.Option("--output", "-o", help="Output folder. Default: DIR if it is one, else runs/report."),
     ] = None,
     fail_on: FailOption = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Regenerate the report from saved run records."""
@@ -50,7 +53,7 @@ def report(
     elif isinstance(result, SweepResult):
         print_sweep(result, as_json)
     else:
-        print_report(result, as_json)
+        print_report(result, as_json, wide)
     result.raise_failures()
 
 

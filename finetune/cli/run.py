@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune.cli.help import examples
 from finetune.cli.launch import is_launched, launch_processes
 from finetune.cli.options import (
     DataOption,
@@ -22,16 +23,17 @@ from finetune.cli.options import (
     SkipOption,
     TechniqueOption,
     reports_errors,
-    say,
 )
+from finetune.cli.output import print_text
 from finetune.cli.printing import print_runs
 
 if TYPE_CHECKING:
     from finetune.workflows.asking import Request
 
-EXAMPLES = (
-    "Examples:  finetune run --preset strong   |   finetune run --data reviews.csv --set data.text=Review "
-    "--set data.label=Stars --preset medium --seed 1 --seed 2"
+EXAMPLES = examples(
+    "finetune run --preset strong",
+    "finetune run --data reviews.csv --preset medium --seed 1 --seed 2",
+    "finetune run --data reviews.csv --set data.text=Review --set data.label=Stars",
 )
 
 
@@ -87,7 +89,7 @@ def run(
 
     result = run_request(request, profile=profile, stopwatch=stopwatch, **asked)
     if result.is_main:
-        print_runs(result, as_json, request, preset)
+        print_runs(result, as_json, request, preset, asked["listener"].told)
     result.raise_failures()
 
 
@@ -97,4 +99,5 @@ def _print_plan(request: Request, asked: dict[str, Any], as_json: bool) -> None:
 
     plan = plan_run(request, **asked)
     if plan is not None:
-        say(json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained")
+        text = json.dumps(plan, indent=2) if as_json else render_plan(plan) + "\n\ndry run: nothing was trained"
+        print_text(text, whole=as_json)

@@ -17,8 +17,8 @@ from finetune.cli.experiment_options import (
     ResumeOption,
     SeedsOption,
     parse_seeds,
-    typed_command,
 )
+from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
     DataOption,
     JsonOption,
@@ -33,11 +33,12 @@ from finetune.cli.options import (
     reports_errors,
 )
 from finetune.cli.printing import print_plan_of_runs, print_sweep
+from finetune.cli.typed import typed_command
 
-EXAMPLES = (
-    "Examples:  finetune sweep --vary techniques.l1.strength=0,0.1,1,10 --seeds 3   |   "
-    "finetune sweep --vary training.epochs=2,5,10,20 --preset medium   |   "
-    "finetune sweep --vary techniques.dropout.hidden=0.1,0.3,0.5 --vary training.learning_rate=2e-5,5e-5"
+EXAMPLES = examples(
+    "finetune sweep --vary techniques.l1.strength=0,0.1,1,10 --seeds 3",
+    "finetune sweep --vary training.epochs=2,5,10,20 --preset medium",
+    "finetune sweep --vary techniques.dropout.hidden=0.1,0.3,0.5 --vary training.learning_rate=2e-5,5e-5",
 )
 
 VaryOption = Annotated[
@@ -47,12 +48,19 @@ VaryOption = Annotated[
         metavar="KEY=VALUE,…",
         help="A setting and its values: techniques.l1.strength=0,0.1,1,10; a strength of 0 is without the technique. "
         "Repeatable: every combination.",
+        rich_help_panel=OF_RUNS,
     ),
 ]
 StartOption = Annotated[
-    str, typer.Option("--preset", "-p", help="What every point starts from; own: the recipe's own techniques.")
+    str,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="What every point starts from; own: the recipe's own techniques.",
+        rich_help_panel=OF_RUNS,
+    ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Start more than 100 runs.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Start more than 100 runs.", rich_help_panel=OF_RUNS)]
 
 
 @reports_errors(interrupted=GO_ON)

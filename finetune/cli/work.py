@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from finetune.cli.experiment_options import DEFAULT_EXECUTOR, ExecutorOption, JobsOption, PerGpuOption
-from finetune.cli.options import QuietOption, TechniqueOption, reports_errors, say
+from finetune.cli.help import examples
+from finetune.cli.options import QuietOption, TechniqueOption, reports_errors
+from finetune.cli.output import print_text
 
-EXAMPLES = "Example:  finetune work /shared/compare-tweets --jobs 4   (on each machine; compare started it)"
+EXAMPLES = examples(
+    "finetune work /shared/compare-tweets --jobs 4",
+)
 
 
 @reports_errors(interrupted="stopped; completed work is kept, and other machines take over what was running here.")
@@ -34,6 +38,6 @@ def work(
         jobs_per_gpu=jobs_per_gpu,
         listener=choose_listener(quiet),
     )
-    say(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")
-    say(f"For the report, type the command that started it: {result.command}")
+    print_text(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")
+    print_text(f"For the report, type the command that started it: {result.command}")
     result.raise_failures()

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.label_cells import FLAGS, is_blank
@@ -16,9 +16,12 @@ from finetune.recipe import DataSection
 
 SAMPLED = 200  # filled cells in which texts are recognised
 WORDS = 4  # of letters, from which a cell is a text and no name or date
+MOST_CLASSES = 50  # values of a column that is taken to be the label
+SHOWN = 3  # likeliest columns that are named
 FEW_VALUES = 12  # most different values of a column that says what a row is for
 OF_SPLIT = "|".join(sorted(KNOWN_SPLITS, key=len, reverse=True))
 SPLIT_WORD = re.compile(rf"(?:^|[\W_])(?:public|private)?[\W_]?({OF_SPLIT})(?:$|[\W_])")
+ISO_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d(?:$|[T ])")
 # is_valid of fastai, is_test, test_flag: 1 means this split.
 FLAG_NAME = re.compile(rf"(?:is|in)?_?({OF_SPLIT})_?(?:set|flag|split)?")
 ACCEPTED = frozenset({"accept", "accepted", "approve", "approved", "submitted", "completed", "done", "valid", "ok"})
@@ -60,6 +63,70 @@ def few_values(table: Table, name: str) -> Counter[str] | None:
         if len(counts) > FEW_VALUES:
             return None
     return counts
+
+
+class Likely(NamedTuple):
+    """The likeliest column for a role.
+
+    Attributes:
+        column: Its name.
+        about: The likeliest ones with what speaks for them: `'stars' (5 values), 'verified' (2 values)`.
+    """
+
+    column: str
+    about: str
+
+
+def likely_columns(
+    table: Table, roles: Iterable[str], taken: Iterable[str], label_names: Iterable[str]
+) -> dict[str, Likely]:
+    """Role (text, label) -> the likeliest column without a role: the longest texts; 2 to 50 values that repeat.
+
+    Of labels those come first that are called like one, then those of more than two values, then the last in the file.
+    """
+    free = [name for name in table.columns if name not in set(taken)]
+    found: dict[str, Likely] = {}
+    for role in roles:
+        ranked = _by_length(table, free) if role == "text" else _by_values(table, free, tuple(label_names))
+        if ranked:
+            found[role] = Likely(ranked[0][0], ", ".join(f"'{name}' ({why})" for name, why in ranked[:SHOWN]))
+            free.remove(ranked[0][0])
+    return found
+
+
+def _by_length(table: Table, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Columns of texts, the longest first."""
+    lengths = {}
+    for name in names:
+        if holds_texts(table, name):
+            texts = [cell for cell in islice(filled_cells(table, name), SAMPLED) if isinstance(cell, str)]
+            lengths[name] = round(sum(map(len, texts)) / len(texts))
+    return [(name, f"{lengths[name]} characters") for name in sorted(lengths, key=lambda name: -lengths[name])]
+
+
+def _by_values(table: Table, names: list[str], label_names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Columns of few values that repeat, the likeliest label first."""
+    counts = {name: count for name in names if (count := _values_that_repeat(table, name)) is not None}
+
+    def rank(name: str) -> tuple[bool, bool, int]:
+        is_called = any(word in name.lower() for word in label_names if len(word) > 3)
+        return not is_called, counts[name] == 2, -names.index(name)
+
+    return [(name, f"{counts[name]} values") for name in sorted(counts, key=rank)]
+
+
+def _values_that_repeat(table: Table, name: str) -> int | None:
+    """How many different values a column has, if they are 2 to 50 and at most half as many as its filled cells."""
+    seen: set[str] = set()
+    cells = 0
+    for cell in filled_cells(table, name):
+        if isinstance(cell, list | dict):
+            return None
+        cells += 1
+        seen.add(str(cell).strip().lower())
+        if len(seen) > MOST_CLASSES:
+            return None
+    return len(seen) if len(seen) >= 2 and 2 * len(seen) <= cells else None
 
 
 def flag_split(name: str) -> str | None:
@@ -104,6 +171,19 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str, pair
             ways = ", or ".join(change.for_command_line() for change in _text_changes(name, text, pair))
             warnings.append(f"column '{name}' holds texts too, which are not used: {ways}")
     return warnings
+
+
+def date_notes(section: DataSection, table: Table, unused: Iterable[str]) -> list[str]:
+    """A note on the first column of dates, by which the latest rows could be held out as they will come in use."""
+    held_out = section.order_by or section.group or section.split_column or section.split_file or section.folds
+    if held_out or section.validation is not None or section.test is not None:
+        return []
+    for name in unused:
+        cells = [str(cell).strip() for cell in islice(filled_cells(table, name), SAMPLED)]
+        if cells and all(map(ISO_DATE.match, cells)) and len(set(cells)) > 2:
+            use = Change(settings={"data.order_by": name}).for_command_line()
+            return [f"column '{name}' holds dates: to measure on the latest rows, as a model meets them in use: {use}"]
+    return []
 
 
 def _text_changes(name: str, text: str, pair: str | None) -> list[Change]:

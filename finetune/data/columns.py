@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from finetune.data.column_hints import flag_columns, hints, holds_texts
+from finetune.data.column_hints import date_notes, flag_columns, hints, holds_texts, likely_columns
+from finetune.data.counts import Account
 from finetune.data.table import Table
 from finetune.data.texts import TextShape, other_column, text_shape
-from finetune.errors import Change, DataError, shorten, suggest
+from finetune.errors import Change, DataError, Problem, shorten, suggest
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 
@@ -117,20 +119,45 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     """
     notes: list[str] = []
     pair = section.text_pair
-    if section.template is None:
-        text, second = _choose_texts(section, table, notes)
+    text: str | None = section.template
+    if text is None:
+        text, second = _find_texts(section, table, notes)
         pair = pair or second
-    else:
-        text = section.template
-    texts = _joined_columns(section, text)
     label = section.label
     if label is None:
-        label = _choose("label", LABEL_NAMES, table, [*texts, pair], notes)
+        used = () if text is None else _joined_columns(section, text)
+        label = _find("label", LABEL_NAMES, table, [*used, pair], notes)
+    if text is None or label is None:
+        raise DataError(_absent(section, table) + _unrecognised(section, table, text, label))
+    texts = _joined_columns(section, text)
     others = {key: name for key in ("group", "order_by", "split_column") if (name := getattr(section, key)) is not None}
     columns = Columns(text, texts, label, pair, others, notes)
     require_columns(columns, table)
     _refuse_twice([name for key, name in columns.by_role() if key not in others], table)
     return replace(columns, shape=text_shape(table, text, pair is not None, notes, columns.warnings))
+
+
+def _absent(section: DataSection, table: Table) -> list[Problem]:
+    """Text and label columns that the recipe names and the table lacks, where another one is not recognised."""
+    named = [("text", section.text), ("label", section.label)]
+    return [_no_column(key, name, table) for key, name in named if isinstance(name, str) and name not in table.columns]
+
+
+def _unrecognised(section: DataSection, table: Table, text: str | None, label: Any) -> list[Problem]:
+    """Text and label columns that are neither named nor recognised, in one problem, with the likeliest of them."""
+    roles = [role for role, found in (("text", text), ("label", label)) if found is None]
+    taken = [name for name in (text, label, section.text_pair) if isinstance(name, str)]
+    likely = likely_columns(table, roles, taken, LABEL_NAMES)
+    flags = flag_columns(table, table.columns) if "label" in roles else []
+    why = f"{table.origin} has no column that is recognised as the {' or as the '.join(roles)}. {_listed(table)}"
+    why += "".join(f" Likeliest {role}: {hint.about}." for role, hint in likely.items())
+    settings: dict[str, Any] = {f"data.{role}": hint.column for role, hint in likely.items()}
+    note = ""
+    if len(flags) > 1:
+        settings["data.label"], note = flags, "0/1 columns"
+    ways = [Change(settings, note=note, complete=not note)] if len(settings) == len(roles) else []
+    named = Change({f"data.{role}": "COLUMN" for role in roles})
+    return [Problem(why, f"data.{roles[0]}" if len(roles) == 1 else "data", changes=(*ways, named))]
 
 
 def _joined_columns(section: DataSection, text: str) -> tuple[str, ...]:
@@ -144,16 +171,17 @@ def look_at_unused(section: DataSection, columns: Columns, table: Table) -> tupl
     """Notes and warnings about the columns that nothing reads: what seems to be meant may be among them."""
     used = {name for _, name in columns.by_role()} | set(section.minimum) | set(section.keep)
     unused = [name for name in table.columns if name not in used]
-    notes = [f"columns that are not used: {shorten(unused, NAMED)}"] if unused else []
+    notes: list[str] = [Account(f"columns that are not used: {shorten(unused, NAMED)}")] if unused else []
+    notes += date_notes(section, table, unused)
     return notes, hints(section, table, unused, columns.text, columns.text_pair)
 
 
-def _choose_texts(section: DataSection, table: Table, notes: list[str]) -> tuple[str, str | None]:
-    """The column with the text, and one with the second text where it is recognised beside it."""
+def _find_texts(section: DataSection, table: Table, notes: list[str]) -> tuple[str | None, str | None]:
+    """The column with the text, and one with a second text beside it; None for what is not recognised."""
     if section.text is not None:
         return section.text, None
-    text = _choose("text", TEXT_NAMES, table, [section.label, section.text_pair], notes)
-    if section.text_pair is not None:
+    text = _find("text", TEXT_NAMES, table, [section.label, section.text_pair], notes)
+    if section.text_pair is not None or text is None:
         return text, None
     second = _recognise(PAIR_NAMES, table)
     for names in PAIRS if second is None else ():
@@ -178,7 +206,9 @@ def choose_text_columns(section: DataSection, table: Table) -> Columns:
         DataError: A column is missing, or none is recognised; lists what the table has.
     """
     notes: list[str] = []
-    text = section.template or section.text or _choose("text", TEXT_NAMES, table, [section.text_pair], notes)
+    text = section.template or section.text or _find("text", TEXT_NAMES, table, [section.text_pair], notes)
+    if text is None:
+        raise DataError(_unrecognised(section, table, None, section.label or ""))
     columns = Columns(text, _joined_columns(section, text), [], section.text_pair, {}, notes)
     require_columns(columns, table)
     return replace(columns, shape=text_shape(table, text, section.text_pair is not None, notes, columns.warnings))
@@ -188,14 +218,14 @@ def require_columns(columns: Columns, table: Table) -> None:
     """Raises:
     DataError: The table lacks one of them.
     """
-    for key, name in columns.by_role():
-        if name not in table.columns:
-            raise DataError(
-                f"{table.origin} has no column '{name}'.{suggest(name, table.columns)} {_listed(table)}",
-                other_column(key),
-                key=f"data.{key}",
-                found=name,
-            )
+    problems = [_no_column(key, name, table) for key, name in columns.by_role() if name not in table.columns]
+    if problems:
+        raise DataError(problems)
+
+
+def _no_column(key: str, name: str, table: Table) -> Problem:
+    why = f"{table.origin} has no column '{name}'.{suggest(name, table.columns)} {_listed(table)}"
+    return Problem(why, f"data.{key}", found=name, changes=(other_column(key),))
 
 
 def _refuse_twice(used: list[str], table: Table) -> None:
@@ -211,14 +241,10 @@ def _listed(table: Table) -> str:
     return f"Columns: {', '.join(table.columns)}."
 
 
-def _choose(
+def _find(
     role: str, known: tuple[str, ...], table: Table, taken: Collection[str | list[str] | None], notes: list[str]
-) -> str:
-    """The column that is recognised by its name, or the only other one of two.
-
-    Raises:
-        DataError: There is none.
-    """
+) -> str | None:
+    """The column that is recognised by its name, or the only other one of two; None where there is none."""
     told = table.roles.get(role)
     column, why = (_recognise(known, table), "recognised by its name") if told is None else (told, "as its format says")
     if column is None:
@@ -227,16 +253,7 @@ def _choose(
         free = [name for name in columns if name not in taken and _recognise(other, table) != name]
         if len(columns) == 2 and len(free) == 1:
             column, why = free[0], "the only other column"
-    if column is None:
-        flags = flag_columns(table, table.columns) if role == "label" else []
-        several = [Change(settings={"data.label": flags}, note="0/1 columns")] if len(flags) > 1 else []
-        raise DataError(
-            f"{table.origin} has no column that is recognised as the {role}. {_listed(table)}",
-            *several,
-            other_column(role),
-            key=f"data.{role}",
-        )
-    if column != role:
+    if column is not None and column != role:
         notes.append(f"column '{column}' is used as the {role} ({why})")
     return column
 

@@ -18,29 +18,38 @@ KINDS = {
 SAID = ("row", "left out")  # even where there are none
 
 
-def lines_note(table: Table) -> str:
+class Account(str):
+    """A note that accounts for lines, rows or columns and decides nothing: `finetune check` and the record show it."""
+
+
+def lines_note(table: Table) -> Account:
     """Lines of the file = rows + header + whatever else they are; rows alone for formats without lines."""
     rows = [_count(len(table), "row read", "rows read")]
     if not table.lines:
-        return f"{table.origin}: {rows[0]}, {sum(table.dropped.values())} left out"
+        return Account(f"{table.origin}: {rows[0]}, {sum(table.dropped.values())} left out")
     named = {**KINDS, **{kind: (kind, kind) for kind in table.lines if kind not in KINDS}}
     parts = [_count(table.lines[kind], *names) for kind, names in named.items() if kind in SAID or table.lines[kind]]
-    return f"{table.origin}: {_count(sum(table.lines.values()), 'line', 'lines')} = {' + '.join(parts)}"
+    return Account(f"{table.origin}: {_count(sum(table.lines.values()), 'line', 'lines')} = {' + '.join(parts)}")
 
 
-def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> str:
+def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> Account:
     """Rows of all files = rows of the splits + those left out, by reason + those that no split asked for."""
     parts = [f"{len(rows)} {split}" for split, rows in splits.items()]
     parts += [f"{count} left out ({reason})" for reason, count in dropped.items() if count]
     used = sum(map(len, splits.values())) + sum(dropped.values())
     if used != read:
         parts.append(f"{read - used} in no split (sizes of splits, data.split_file)")
-    return f"{_count(read, 'row', 'rows')} in all = {' + '.join(parts)}"
+    return Account(f"{_count(read, 'row', 'rows')} in all = {' + '.join(parts)}")
 
 
 def rows_in(tables: Mapping[str, Table]) -> int:
     """Rows of all tables, those among them that could not be read."""
     return sum(len(table) + sum(table.dropped.values()) for table in tables.values())
+
+
+def held_out_note(split: str, rows: int, manner: str) -> Account:
+    """How many rows a split got, and how they were drawn."""
+    return Account(f"{split}: {_count(rows, 'row', 'rows')} held out ({manner})")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
+from finetune.data.counts import held_out_note
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
 from finetune.data.labels import drop_change
@@ -92,7 +93,7 @@ def _draw(section: DataSection, rows: Rows, name: str, size: int, task: Task, no
         manner = f"{how}, split seed {seed}"
     if getattr(section, f"{name}_size") is None:
         manner += f"; {key} is not set: a tenth to a fifth of the rows"
-    notes.append(f"{name}: {len(chosen)} rows held out ({manner})")
+    notes.append(held_out_note(name, len(chosen), manner))
     return chosen
 
 

@@ -62,6 +62,7 @@ class ReportFrame(Frozen):
     precision: str
     code: CodeVersion
     seconds: float = Field(description="Of all runs together.")
+    date: str | None = Field(None, description="UTC day on which the last of the runs started; null where unknown.")
 
     @property
     def splits(self) -> list[str]:

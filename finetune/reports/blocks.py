@@ -46,6 +46,8 @@ class Table:
         marked: Index of the baseline's row.
         second_part: Index of the first row of a second part, such as simple models below presets.
         notes: Sentences below the table.
+        as_cards: On a narrow page each row is a card.
+        page_only: Markdown shows the same as a figure.
     """
 
     kind: ClassVar[str] = "table"
@@ -56,15 +58,38 @@ class Table:
     marked: int | None = None
     second_part: int | None = None
     notes: list[str] = field(default_factory=list)
+    as_cards: bool = False
+    page_only: bool = False
 
 
 @dataclass(frozen=True)
 class Prose:
-    """A paragraph; `code` between backticks."""
+    """A paragraph; `code` between backticks. `quiet`: it says what the rest is about."""
 
     kind: ClassVar[str] = "prose"
     text: str
     lead: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A number of a card: what it is, its value, and an interval or what it is compared with."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a page is for: an answer with a few numbers, the reason, and names with values."""
+
+    kind: ClassVar[str] = "card"
+    title: str
+    figures: list[KeyFigure]
+    text: str
+    entries: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,7 @@ class Code:
     folded: bool = False
 
 
-Block = Table | Prose | Bullets | Facts | Plot | Code
+Block = Table | Card | Prose | Bullets | Facts | Plot | Code
 
 
 @dataclass(frozen=True)

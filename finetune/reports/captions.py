@@ -42,6 +42,11 @@ def dumbbell_caption(group: Group) -> str:
     )
 
 
+def presets_caption(group: Group) -> str:
+    """What the main table says."""
+    return f"Verdict, difference to the baseline, gaps and {scale_of(group, group.score).name} of each preset."
+
+
 def dumbbell_text(group: Group, variant: VariantReport) -> str:
     """One row in words."""
     scale = scale_of(group, group.score)
@@ -58,7 +63,11 @@ def frontier_caption(group: Group) -> str:
     scale = scale_of(group, group.score)
     text = f"Validation {scale.name} against its generalization gap: higher and further left is better. "
     dominated = [variant for variant in finished(group) if variant.dominated_by is not None]
-    kept = [name_of(variant) for variant in finished(group) if variant.dominated_by is None]
+    kept = [
+        name_of(variant)
+        for variant in finished(group)
+        if variant.dominated_by is None and variant.verdict != "did not learn"
+    ]
     text += f"Not dominated (no other preset is better on both axes): {', '.join(kept)}. " if kept else ""
     text += "".join(
         f"{name_of(variant)} is shown paler: {quoted(str(variant.dominated_by))} has a higher score and a smaller gap. "

@@ -29,6 +29,8 @@ from finetune.reports.terminal import labelled
 if TYPE_CHECKING:
     from rich.table import Table
 
+WIDE = 120  # columns from which the table of presets is shown, and not a block for each
+
 
 def comparison_table(group: Group) -> Adaptive:
     """A row per variant: scores, gaps of the selected checkpoint, difference to the baseline, training time."""
@@ -36,7 +38,7 @@ def comparison_table(group: Group) -> Adaptive:
 
 
 def _comparison_table(group: Group, between: str) -> Table:
-    table = plain_table(_title(group))
+    table = plain_table(comparison_title(group))
     add_names(table, "Preset")
     add_numbers(table, *map(sentence, group.splits), "Gap", f"{sentence(metric_name(group.loss))}\ngap")
     add_numbers(table, f"{sentence(group.reported)}{between}− baseline", f"Training{between}time")
@@ -50,7 +52,8 @@ def _comparison_table(group: Group, between: str) -> Table:
     return table
 
 
-def _title(group: Group) -> str:
+def comparison_title(group: Group) -> str:
+    """What is compared, by which score, over how many runs."""
     folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
     seeds = count_text(len(group.seeds), "seed")
     return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
@@ -103,10 +106,13 @@ def _verdicts(group: Group) -> list[str]:
     if group.kind == "ablate":
         return []
     width = max(len(variant.name) for variant in group.variants)
-    return [labelled("Verdict", f"{variant.name:<{width}}  {_verdict(group, variant)}") for variant in group.variants]
+    return [
+        labelled("Verdict", f"{variant.name:<{width}}  {verdict_line(group, variant)}") for variant in group.variants
+    ]
 
 
-def _verdict(group: Group, variant: VariantReport) -> str:
+def verdict_line(group: Group, variant: VariantReport) -> str:
+    """What a variant does, what it changes, and how many of its runs did not finish."""
     failed = f" ({variant.failed} of {count_text(len(variant.runs), 'run')} not finished)" if variant.failed else ""
     verdict = verdict_text(variant.verdict, group.score)
     words = verdict if variant.baseline is None else f"{verdict}; {variant.change}"
@@ -137,7 +143,7 @@ def _ablation_table(group: Group, between: str) -> Table:
     return table
 
 
-def finals_table(group: Group) -> Table | None:
+def finals_table(group: Group) -> Adaptive | None:
     """A row per model that the comparison could end with; None where only the best seed was asked for."""
     final = None if group.recommendation is None else group.recommendation.final
     if final is None or len(final.candidates) == 1:
@@ -145,9 +151,9 @@ def finals_table(group: Group) -> Table | None:
     return rich_table(final_table(group, final))
 
 
-def comparison_summary(group: Group) -> str:
-    """The lines below the table."""
-    lines = ["", labelled("Result", group.headline), *_verdicts(group)]
+def comparison_summary(group: Group, with_verdicts: bool = True) -> str:
+    """The lines below the table; blocks of presets say their verdicts themselves."""
+    lines = ["", labelled("Result", group.headline), *(_verdicts(group) if with_verdicts else [])]
     lines += [labelled("Variant", made_of(variant)) for variant in group.variants if variant.settings]
     if group.kind != "ablate":  # whose variants repeat the same techniques; the page has them all
         lines += [labelled("Effect", f"{each.name}  {text}") for each in group.variants for text in each.outcomes]

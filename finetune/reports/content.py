@@ -16,6 +16,7 @@ from finetune.reports.finals import final_blocks
 from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.rate_choice import choices_table
+from finetune.reports.recommendation import about, recommendation_card
 from finetune.reports.reproduce import reproduce
 
 CHANGE = "What closed the gap: lower train or higher validation"
@@ -64,22 +65,28 @@ def answer_title(group: Group) -> str:
 
 
 def answer(group: Group) -> list[Block]:
-    """The headline, the recommended preset (of an ablation there is none), and the caveats."""
-    blocks: list[Block] = [Prose(shorten(group.headline, 1200), lead=True)]
-    chosen = group.recommendation
-    if chosen is None and group.kind != "ablate":
+    """The recommended preset with its key figures, all presets at a glance, and the caveats; of an ablation, which
+    recommends none, the headline and the caveats."""
+    limits = [shorten(text, 600) for text in group.caveats]
+    headline = shorten(group.headline, 1200)
+    blocks: list[Block] = [Prose(about(group), quiet=True)]
+    if group.kind == "ablate":
+        blocks.append(Prose(headline, lead=True))
+        return [*blocks, Bullets(limits, title="Caveats")] if limits else blocks
+    if group.recommendation is None:
         why = "no preset has a finished run with a defined score and gap"
         blocks.append(Prose(f"Recommended: – none, because {why}."))
-    elif chosen is not None:
-        fold = "" if chosen.fold is None else f", fold {chosen.fold}"
-        reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
-        blocks.append(Prose(f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold}). {reason}."))
-        kept = "– not kept; the command below trains it again"
-        model = shorten(chosen.model, 300) if chosen.model else kept
-        entries = [("Rule", shorten(chosen.rule, 600)), ("Model", model), ("Run", shorten(chosen.run, 300))]
-        blocks.append(Facts(entries))
-    if group.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in group.caveats], title="Caveats"))
+    else:
+        blocks.append(recommendation_card(group, group.recommendation))
+    if finished(group):
+        blocks.append(tables.first_look(group))
+    if limits:
+        more = f" ({len(limits) - 1} more)" if len(limits) > 1 else ""
+        blocks.append(Bullets(limits, title=f"Caveats: {limits[0]}{more}", folded=True))
+    blocks.append(Prose(headline))
+    if group.recommendation is not None:
+        chosen = group.recommendation
+        blocks.append(Facts([("Rule", shorten(chosen.rule, 600)), ("Run", shorten(chosen.run, 300))]))
     return blocks
 
 
@@ -87,7 +94,7 @@ def presets(group: Group, palette: Palette) -> list[Block]:
     """The table of presets, with the reasons for their verdicts and all metrics folded away."""
     table = tables.side_by_side(group)
     title = f"{captions.sentence(scale_of(group, group.score).name)} of each preset: train (sample), validation, test"
-    plot = Plot("dumbbell", title, dumbbell(group, palette), table.caption, markdown_only=True)
+    plot = Plot("dumbbell", title, dumbbell(group, palette), captions.dumbbell_caption(group), markdown_only=True)
     shown: list[Block] = [plot] if finished(group) else []
     reasons = [
         f"{captions.name_of(variant)}: {shorten(variant.verdict_reason, 300)}."

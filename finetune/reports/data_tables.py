@@ -26,7 +26,7 @@ def findings(found: Sequence[Finding], caption: str = "Findings of the data chec
         ]
         for finding in sorted(found, key=lambda finding: LEVELS.index(finding.level))
     ]
-    return Table(caption, columns, rows)
+    return Table(caption, columns, rows, as_cards=True)
 
 
 def baselines(facts: DataFacts) -> Table:

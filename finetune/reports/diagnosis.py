@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any
-
 from finetune.measurement.units import Scale, integer_text, scale
 from finetune.records.diagnosis import Diagnosis, Estimate, LookAlike, Step
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Prose, Table
 from finetune.reports.numbers import shorten
+from finetune.reports.terminal import LABEL, labelled
 
-WIDTH = 80  # columns of the terminal text
-WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}  # commands can be copied
 STEPS = 3  # that are shown with all their fields; the others in a line
 
 
 def render_diagnosis(found: Diagnosis, every_detail: bool = False) -> str:
-    """Verdict, scores, look-alikes, and the plan.
+    """Verdict, scores, look-alikes, and the plan, as lines that `reports.wrapping` breaks.
 
     Args:
         found: What is shown.
         every_detail: All steps with mechanism, setting, effect and evidence; else the first three.
     """
-    lines = [*_wrapped(f"{found.verdict.upper()}: {found.text}"), ""]
-    lines += [line for label, text in _facts(found) for line in _labelled(label, text)]
-    lines += [line for text in found.notes for line in _labelled("Note", f"{text}.")]
-    lines += [line for text in found.missing for line in _labelled("Not known", f"{text}.")]
+    lines = [f"{found.verdict.upper()}: {found.text}", ""]
+    lines += [labelled(label, text) for label, text in _facts(found)]
+    lines += [labelled("Note", f"{text}.") for text in found.notes]
+    lines += [labelled("Not known", f"{text}.") for text in found.missing]
     if found.look_alikes:
         lines += ["", "What else gives such numbers"]
-        lines += [line for each in found.look_alikes for line in _wrapped(f"- {_look_alike(each)}", "  ")]
+        lines += [f"- {_look_alike(each)}" for each in found.look_alikes]
     if found.plan:
         lines += ["", "What to do, in this order"]
     for number, step in enumerate(found.plan, 1):
@@ -81,13 +77,10 @@ def _look_alike(each: LookAlike) -> str:
 
 
 def _step_lines(number: int, step: Step, in_detail: bool) -> list[str]:
-    lines = (
-        ["", *_wrapped(f"{number}. {step.action}", "   ")] if in_detail else _wrapped(f"{number}. {step.action}", "   ")
-    )
+    lines = [*([""] if in_detail else []), f"{number}. {step.action}"]
     if in_detail:
-        for label, text in zip(_LABELS, _step_cells(step)[1:-1], strict=True):
-            if text:
-                lines += _wrapped(f"   {label}: {text}", "      ")
+        texts = zip(_LABELS, _step_cells(step)[1:-1], strict=True)
+        lines += [f"   {label:<{LABEL + 2}}{text}" for label, text in texts if text]
     return [*lines, f"   $ {step.command}"] if step.command else lines
 
 
@@ -97,11 +90,3 @@ _LABELS = ("Why", "Setting", "You will see", "Too much", "Evidence")
 def _step_cells(step: Step) -> list[str]:
     evidence = f"{step.strength}: {step.evidence}" if step.evidence else ""
     return [step.action, step.mechanism, step.setting, step.see, step.too_much, evidence, step.command]
-
-
-def _labelled(label: str, text: str) -> list[str]:
-    return _wrapped(f"{label:<12}{text}", " " * 12)
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, **WHOLE)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any
-
 from finetune.advice.encoders import LIMITS, encoder_verdict
 from finetune.measurement.units import (
     DASH,
@@ -21,14 +18,11 @@ from finetune.reports.blocks import Block, Bullets, Cell, Column, Table
 from finetune.reports.captions import sentence
 from finetune.reports.numbers import shorten
 
-WIDTH = 80  # columns of the terminal text
-WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}  # paths and options can be copied
-
 
 def render_encoders(compared: EncoderComparison) -> str:
     """Two lines for each encoder, the best first: name, then numbers; the verdict; and what it cannot say."""
     unit = scale(compared.score)
-    lines = [*textwrap.wrap(caption(compared), WIDTH), ""]
+    lines = [caption(compared), ""]
     rows = [_numbers(entry, unit) for entry in [*compared.scored(), compared.tfidf]]
     header = _columns(unit)
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
@@ -41,11 +35,8 @@ def render_encoders(compared: EncoderComparison) -> str:
         lines += [_name(entry), aligned(row)]
     for entry in compared.models:
         if entry.error is not None:
-            lines += textwrap.wrap(f"{_name(entry)}  no score: {entry.error}", WIDTH, subsequent_indent="  ", **WHOLE)
-    lines.append("")
-    for text in [*_notes(compared), *encoder_verdict(compared), LIMITS]:
-        lines += textwrap.wrap(text, WIDTH, **WHOLE)
-    return "\n".join(lines)
+            lines.append(f"{_name(entry)}  no score: {entry.error}")
+    return "\n".join([*lines, "", *_notes(compared), *encoder_verdict(compared), LIMITS])
 
 
 def encoder_blocks(compared: EncoderComparison) -> list[Block]:

@@ -37,7 +37,7 @@ def final_table(group: Group, final: FinalModel) -> Table:
     columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("What it is", numeric=False)]
     models = [*final.references, *final.candidates]
     rows = [_row(group, model, splits, "exported" if model.kind == final.kind else "") for model in models]
-    return Table(_caption(final), columns, rows, notes=[INTERVALS])
+    return Table(_caption(final), columns, rows, notes=[INTERVALS], as_cards=True)
 
 
 def _caption(final: FinalModel) -> str:

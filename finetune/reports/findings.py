@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+from finetune.atomic import write_text
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.records.schema import Baseline, DataFacts, Finding
@@ -21,8 +25,8 @@ def render_check(facts: DataFacts) -> str:
         lines.append(f"Excluded    {excluded_rows(facts.dropped)}")
     lines += [f"note: {note}" for note in facts.notes]
     lines += [f"warning: {warning}" for warning in facts.warnings]
-    for finding in facts.findings:
-        lines += ["", *_full(finding)]
+    for check, found in by_check(facts.findings).items():
+        lines += ["", *_full(check, found)]
     if facts.baselines:
         lines += ["", *_baselines_table(facts)]
     return "\n".join([*lines, "", count_findings(facts.findings)])
@@ -35,18 +39,53 @@ def describe_data(facts: DataFacts) -> str:
     return f"{kind}; rows: {', '.join(f'{split_name(split)} {count:,}' for split, count in facts.rows.items())}"
 
 
+def data_line(facts: DataFacts) -> str:
+    """All that the start of a run says of its data: columns, task, rows."""
+    return f"data: {describe_columns(facts)}; {describe_data(facts)}"
+
+
 def describe_columns(facts: DataFacts) -> str:
     """`text = review, label = stars`."""
     return ", ".join(f"{role} = {column}" for role, column in facts.columns.items())
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """A line for each problem and warning, with its advice; `finetune check` shows what is for information only."""
-    return [
-        f"{finding.level}: {finding.check}: {finding.text}{f' {finding.advice}' if finding.advice else ''}"
-        for finding in findings
-        if finding.level != "info"
-    ]
+    """A line for each check with problems or warnings: the worst, its advice, and how many more there are.
+
+    `finetune check` shows all of them, and what is for information only.
+    """
+    lines = []
+    for check, (worst, *others) in by_check([finding for finding in findings if finding.level != "info"]).items():
+        more = f" ({len(others)} more of this kind: finetune check)" if others else ""
+        advice = f" {worst.advice}" if worst.advice else ""
+        lines.append(f"{worst.level}: {check}: {worst.text}{advice}{more}")
+    return lines
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """As CSV: a row for each example of a finding, and one for a finding without any; the worst first.
+
+    A cell that a spreadsheet would take for a formula starts with an apostrophe.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["level", "check", "finding", "example", "advice"])
+    for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
+        for example in finding.examples or [""]:
+            cells = [finding.level, finding.check, finding.text, example, finding.advice]
+            writer.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in cells])
+    write_text(path, file.getvalue())
+
+
+def by_check(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """Check -> its findings, the worst first; checks in the order of their worst finding."""
+    grouped: dict[str, list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
+        grouped.setdefault(finding.check, []).append(finding)
+    return grouped
 
 
 def check_lines(facts: DataFacts) -> list[str]:
@@ -80,10 +119,14 @@ def count_findings(findings: Sequence[Finding]) -> str:
     return ", ".join(parts) or "no problems, no warnings"
 
 
-def _full(finding: Finding) -> list[str]:
-    lines = [f"{finding.level.upper() if finding.level != 'info' else 'info'}  {finding.check}: {finding.text}"]
-    lines += [f"    {example}" for example in finding.examples]
-    return lines + ([f"    -> {finding.advice}"] if finding.advice else [])
+def _full(check: str, found: Sequence[Finding]) -> list[str]:
+    """All findings of a check with their examples, and each advice once."""
+    lines = []
+    for finding in found:
+        level = finding.level.upper() if finding.level != "info" else "info"
+        lines.append(f"{level}  {check}: {finding.text}")
+        lines += [f"    {example}" for example in finding.examples]
+    return lines + [f"    -> {advice}" for advice in dict.fromkeys(finding.advice for finding in found) if advice]
 
 
 def _baselines_table(facts: DataFacts) -> list[str]:

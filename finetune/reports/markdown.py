@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finetune.atomic import replaced_file, write_text
 from finetune.records.report import Report
-from finetune.reports.blocks import Block, Bullets, Cell, Code, Facts, Page, Plot, Prose, Section, Table
+from finetune.reports.blocks import Block, Bullets, Card, Cell, Code, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
 
@@ -84,7 +84,9 @@ def section_lines(
 
 def _block(block: Block, heading: str, prefix: str, palette: Palette, folder: Path) -> list[str]:
     if isinstance(block, Table):
-        return _table(block)
+        return [] if block.page_only else _table(block)
+    if isinstance(block, Card):
+        return _card(block)
     if isinstance(block, Prose):
         return [f"**{prose(block.text)}**" if block.lead else prose(block.text), ""]
     if isinstance(block, Bullets):
@@ -95,6 +97,15 @@ def _block(block: Block, heading: str, prefix: str, palette: Palette, folder: Pa
     if isinstance(block, Code):
         return _code(block)
     return _plot(block, prefix, palette, folder)
+
+
+def _card(block: Card) -> list[str]:
+    figures = [
+        f"{inline(figure.label)}: **{inline(figure.value)}**{f' {inline(figure.detail)}' if figure.detail else ''}"
+        for figure in block.figures
+    ]
+    entries = [f"{escape(name)}: {inline(value)}" for name, value in block.entries]
+    return [f"**{prose(block.title)}** {prose(block.text)}", "", *_list([*figures, *entries])]
 
 
 def _list(items: list[str]) -> list[str]:

@@ -7,14 +7,21 @@ from typing import Any
 from finetune.measurement.units import count_text, multiple_text, training_time_text
 from finetune.reports.numbers import setting_text, split_name
 
+DEFAULT = "default"  # the origin of a value that nobody set
 
-def render_plan(plan: dict[str, Any]) -> str:
-    """Values and origins, then what they amount to on this data and model."""
+
+def render_plan(plan: dict[str, Any], every_value: bool = False) -> str:
+    """Values and origins, then what they amount to on this data and model.
+
+    Args:
+        plan: As `training.plan.describe_plan` makes it.
+        every_value: Also values that are the defaults, and every dropout that training leaves as it is.
+    """
     preset = f"preset {plan['preset']}" if plan["preset"] else "no preset"
     lines = [
         f"{plan['name']}, {preset}",
         "",
-        *_values(plan["values"]),
+        *_values(plan["values"], every_value),
         *_rules(plan["rules"]),
         *_decisions(plan.get("decisions", [])),
         "",
@@ -33,12 +40,19 @@ def render_plan(plan: dict[str, Any]) -> str:
             lines[-1] += f" (at {rate:g}, the default)"
             lines.append(f"Rate        {plan['learning_rate']['plan']}")
         lines += ["", *_techniques(plan["techniques"])]
-    lines += ["", *_model(plan["model"])]
+    lines += ["", *_model(plan["model"], every_value)]
     lines += [f"warning: {warning}" for warning in plan.get("warnings", [])]
     return "\n".join(lines)
 
 
-def _values(values: dict[str, dict[str, Any]]) -> list[str]:
+def _values(values: dict[str, dict[str, Any]], every_value: bool) -> list[str]:
+    kept = {key: entry for key, entry in values.items() if every_value or entry["origin"] != DEFAULT}
+    lines = _value_lines(kept) if kept else []
+    left = len(values) - len(kept)
+    return [*lines, f"({count_text(left, 'further value')} as the defaults: --all)"] if left else lines
+
+
+def _value_lines(values: dict[str, dict[str, Any]]) -> list[str]:
     shown = {key: json.dumps(entry["value"], ensure_ascii=False) for key, entry in values.items()}
     width = max(len(key) for key in shown)
     middle = min(60, max(len(text) for text in shown.values()))
@@ -92,7 +106,7 @@ def describe_technique(name: str, entry: dict[str, Any]) -> str:
     return f"{name:<20} {multiple_text(entry['cost']):<6}  {settings}{effect}"
 
 
-def _model(model: dict[str, Any]) -> list[str]:
+def _model(model: dict[str, Any], every_value: bool) -> list[str]:
     if "unavailable" in model:
         return [f"Model       unavailable: {model['unavailable']}"]
     lines = [f"Model       {model['architecture']}, {model['parameters'] / 1e6:.1f} M parameters"]
@@ -106,6 +120,10 @@ def _model(model: dict[str, Any]) -> list[str]:
     for site in model["dropout"]:
         key = (re.sub(r"\.\d+\.", ".*.", site["path"]), site["kind"], site["checkpoint"], site["trained"])
         grouped[key] = grouped.get(key, 0) + 1
+    changed = {key: count for key, count in grouped.items() if every_value or key[2] != key[3]}
+    if not changed:
+        lines[-1] += " as in the checkpoint (--all)"
+    grouped = changed
     width = max((len(path) for path, *_ in grouped), default=0)
     for (path, kind, before, after), count in grouped.items():
         change = f"{before:g}" if before == after else f"{before:g} -> {after:g}"

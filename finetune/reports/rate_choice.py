@@ -36,7 +36,7 @@ def choices_table(group: Group) -> Table | None:
         return None
     columns = [Column("Preset", numeric=False), Column("Seed"), Column("Chosen")]
     columns += [Column(f"{rate:g}", note=metric_name(group.score)) for rate in tried]
-    columns += [Column("Steps"), Column("Time"), Column("Why", numeric=False, sortable=False)]
+    columns += [Column("Steps"), Column("Time"), Column("Why", numeric=False, sortable=False, look="long")]
     rows = []
     for name, run, choice in chose:
         scores = {each.value: _tried(each, choice.metric, named=False) for each in choice.tried}

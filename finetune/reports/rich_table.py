@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -16,6 +18,7 @@ from finetune.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Column
 
 WIDE = 110  # columns from which intervals stand beside their means
 NAME_WIDTH = 8  # the least for a column of names
@@ -31,7 +34,8 @@ class SafeConsole(Console):
 
 
 class Adaptive:
-    """A table that is built for the width of the console it is printed on.
+    """A table that is built for the width of the console it is printed on: where even a narrow one does not fit, each
+    row is a list of its cells with their titles, so that no number is ever cut.
 
     Args:
         build: What goes between a mean and its interval (a space, or a new line on a narrow console) -> table.
@@ -41,7 +45,38 @@ class Adaptive:
         self._build = build
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._build(" " if options.max_width >= WIDE else "\n")
+        table = self._build(" " if options.max_width >= WIDE else "\n")
+        yield table if _least_width(table) <= options.max_width else _listing(table)
+
+
+def _least_width(table: RichTable) -> int:
+    """Columns that a plain table needs: its numbers are never folded, and names need a few letters."""
+    return sum(
+        max((cell_len(line) for text in _texts(column) for line in text.split("\n")), default=0) + 1
+        if column.no_wrap
+        else (column.min_width or NAME_WIDTH) + 1
+        for column in table.columns
+    )
+
+
+def _texts(column: Column) -> list[str]:
+    return [str(text) for text in (column.header, *column.cells)]
+
+
+def _listing(table: RichTable) -> Group:
+    """A table as one block per row: the first cell, and below it the others with their titles."""
+    titles, *_ = zip(*(_texts(column) for column in table.columns), strict=True)
+    parts: list[Any] = [table.title] if table.title else []
+    for row in zip(*(_texts(column)[1:] for column in table.columns), strict=True):
+        block = RichTable.grid(padding=(0, 2, 0, 0))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for title, text in zip(titles[1:], row[1:], strict=True):
+            if text:
+                block.add_row(Text(title.replace("\n", " ")), Text(text.replace("\n", " ")))
+        name, _, detail = row[0].partition("\n")
+        parts += [Text(f"\n{name} ({detail})" if detail else f"\n{name}"), Padding(block, (0, 0, 0, 2))]
+    return Group(*parts, *(["", table.caption] if table.caption else []))
 
 
 def plain_table(title: str) -> RichTable:
@@ -68,11 +103,15 @@ def add_numbers(table: RichTable, *titles: str) -> None:
         table.add_column(title, justify="right", no_wrap=True)
 
 
-def rich_table(table: Table) -> RichTable:
+def rich_table(table: Table) -> Adaptive:
     """The same rows and columns; its caption is the title, second lines of cells stay second lines."""
+    return Adaptive(lambda between: _rich_table(table))
+
+
+def _rich_table(table: Table) -> RichTable:
     made = plain_table(table.caption)
     for column in table.columns:
-        title = f"{column.title}\n{column.note}" if column.note else column.title
+        title = f"{column.title}\n({column.note})" if column.note else column.title
         if column.numeric:
             add_numbers(made, title)
         else:

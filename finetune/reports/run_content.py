@@ -105,7 +105,8 @@ def seeds_table(records: Sequence[FinishedRecord]) -> Table:
 
 
 def _numbers(name: str, record: FinishedRecord) -> list[float | None]:
-    return [*(scores.get(name) for scores in split_scores(record.selected)), record.selected.gap[name].value]
+    gap = record.selected.gap.get(name)
+    return [*(scores.get(name) for scores in split_scores(record.selected)), None if gap is None else gap.value]
 
 
 def _spread(name: str, values: list[float | None]) -> str:
@@ -144,7 +145,8 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
         entries.append(("Thresholds", _thresholds(record, record.thresholds)))
     if record.data.baselines:
         names = listed([simple_name(baseline) for baseline in record.data.baselines])
-        entries.append(("Baselines", f"{names}, models without a neural network.{_beaten(record)}"))
+        kind = "models" if len(record.data.baselines) > 1 else "a model"
+        entries.append(("Baselines", f"{names}, {kind} without a neural network.{_beaten(record)}"))
     return entries
 
 

@@ -42,16 +42,37 @@ SPREAD_NOTE = (
 )
 
 
+def first_look(group: Group) -> Table:
+    """The dumbbells: a row per preset with its gap, for the first screen of a page."""
+    score = scale_of(group, group.score)
+    marks = "●\u00a0train ○\u00a0validation" + (" ┃\u00a0test" if group.reported == "test" else "")
+    columns = [
+        Column("Preset", numeric=False, sortable=False),
+        Column(marks, sortable=False, dumbbell=True),
+        Column(f"Gap, {score.unit or score.name}", sortable=False),
+        Column(f"{sentence(group.reported)} − baseline", sortable=False, note="95 % interval"),
+    ]
+    rows = [
+        [
+            replace(_name(group, variant), detail=""),
+            Cell(captions.dumbbell_text(group, variant) if variant.train else DASH, dumbbell=variant.name),
+            Cell(score.change(mean_of(variant.gap, group.score), unit=False)),
+            _short_difference(difference(variant, group.reported, group.score), score),
+        ]
+        for variant in group.variants
+    ]
+    return Table(captions.dumbbell_caption(group), columns, rows, page_only=True)
+
+
+def _short_difference(found: Difference | None, scale: Scale) -> Cell:
+    return Cell(scale.change(None if found is None else found.mean, unit=False), scale.interval(found))
+
+
 def side_by_side(group: Group) -> Table:
-    """The dumbbell table: a row a preset, also for those that failed."""
+    """Verdicts, differences, gaps and scores: a row per preset, also for those that failed."""
     score, loss = scale_of(group, group.score), scale_of(group, group.loss)
     columns = [
         Column("Preset", numeric=False),
-        Column(
-            "●\u00a0train ○\u00a0validation" + (" ┃\u00a0test" if group.reported == "test" else ""),
-            sortable=False,
-            dumbbell=True,
-        ),
         Column("Verdict", numeric=False, look="verdict"),
         Column(f"{sentence(group.reported)} − baseline", note="95 % interval"),
         Column(f"Gap, {score.unit or score.name}", note="selected, final"),
@@ -63,10 +84,10 @@ def side_by_side(group: Group) -> Table:
     rows = [_side_by_side_row(group, variant, score, loss) for variant in group.variants]
     rows += [_baseline_row(group, baseline, score, loss) for baseline in group.baselines]
     marked = next((i for i, variant in enumerate(group.variants) if variant.name == group.baseline), None)
-    caption = captions.dumbbell_caption(group)
+    caption = captions.presets_caption(group)
     notes = [SPREAD_NOTE, GAP_NOTE, log_loss_note(group.loss)]
     notes += [f"{sentence(simple_name(baseline))}: {baseline.about}." for baseline in group.baselines]
-    return Table(caption, columns, rows, marked=marked, notes=[note for note in notes if note])
+    return Table(caption, columns, rows, marked=marked, notes=[note for note in notes if note], as_cards=True)
 
 
 def _gap_title(scale: Scale) -> str:
@@ -83,7 +104,6 @@ def _side_by_side_row(group: Group, variant: VariantReport, score: Scale, loss: 
     verdict = verdict_text(variant.verdict, group.score)
     cells = [
         _name(group, variant),
-        Cell(captions.dumbbell_text(group, variant) if variant.train else DASH, dumbbell=variant.name),
         Cell(verdict, _change(variant), verdict),
         _difference(variant, difference(variant, group.reported, group.score), score),
         _gap(variant, score),

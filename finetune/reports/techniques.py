@@ -1,5 +1,6 @@
 """The technique table, generated from the registry: for `finetune ls techniques` and docs/techniques.md."""
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from finetune.measurement.units import DASH, multiple_text, training_time_text
 from finetune.techniques import TECHNIQUES, Technique
 
+_HEADING = re.compile(r"[A-Z][a-z]+: ")
 _KINDS = {
     "boolean": "true | false",
     "integer": "whole",
@@ -57,7 +59,7 @@ def render_list() -> str:
 def render_card(name: str) -> str:
     """For `finetune show technique NAME`: its description, settings, cost and an example."""
     technique = describe_techniques()[name]
-    lines = [f"{name}: {technique['summary']}", "", *_body(TECHNIQUES[name]), "", "Settings"]
+    lines = [f"{name}: {technique['summary']}", "", *_paragraphs(_body(TECHNIQUES[name])), "", "Settings"]
     for key, setting in technique["settings"].items():
         lines += [f"  {_setting_line(key, setting)}", f"      {setting['description']}"]
     lines += ["", f"Family {technique['family']}, {training_time_text(technique['cost'])} (declared)"]
@@ -122,6 +124,18 @@ def render_markdown() -> str:
             lines.append(f"| `{key}` | {default} | {bounds} | {setting['description'].replace('|', chr(92) + '|')} |")
         lines += ["", "```text", *(_body(TECHNIQUES[name]) or [DASH]), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _paragraphs(lines: list[str]) -> list[str]:
+    """Each paragraph as one line; formulas are indented and stay as they are, headings (`Range:`) begin a paragraph."""
+    joined: list[str] = []
+    for line in lines:
+        is_prose = bool(line) and not line.startswith((" ", "- ")) and not _HEADING.match(line)
+        if is_prose and joined and joined[-1] and not joined[-1].startswith(" "):
+            joined[-1] += f" {line}"
+        else:
+            joined.append(line)
+    return joined
 
 
 def _body(technique: type[Technique]) -> list[str]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import Measure
-from finetune.measurement.units import change_text, metric_name, score_text
+from finetune.measurement.units import change_text, count_text, metric_name, score_text
 from finetune.records.schema import FinishedRecord, Scores
 from finetune.records.store import RunFolder
 from finetune.reports import run_content
-from finetune.reports.rich_table import rich_table
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from finetune.reports.captions import sentence
+from finetune.reports.rich_table import Adaptive, rich_table
 
 LABEL = 12  # characters, of the lines below a table
 
@@ -25,29 +22,36 @@ def labelled(label: str, text: str) -> str:
     return f"{label:<{LABEL}}{text.replace('`', '')}"
 
 
-def run_table(record: FinishedRecord) -> Table:
+def run_table(record: FinishedRecord) -> Adaptive:
     """Scores of the selected checkpoint by split, and the gap with its interval."""
     return rich_table(run_content.scores_table(record))
 
 
-def seeds_table(records: Sequence[FinishedRecord]) -> Table:
+def seeds_table(records: Sequence[FinishedRecord]) -> Adaptive:
     """Mean and standard deviation over the seeds of one recipe."""
     return rich_table(run_content.seeds_table(records))
 
 
-def run_summary(record: FinishedRecord, folder: RunFolder, next_step: tuple[str, str]) -> str:
-    """The lines below the table."""
+def run_summary(
+    record: FinishedRecord, folder: RunFolder, next_step: tuple[str, str], told: Collection[str] = ()
+) -> str:
+    """The lines below the table; warnings that have been told are counted."""
     lines = [""]
     lines += [labelled(label, text) for label, text in run_content.run_facts(record)]
     first, *further = run_content.technique_lines(record)
     lines.append(labelled("Techniques", first))
     lines += [f"{'':<{LABEL + 2}}{line}" for line in further]
-    lines += [labelled("Warning", warning) for warning in record.warnings]
+    new = [warning for warning in record.warnings if warning not in told]
+    lines += [labelled("Warning", warning) for warning in new]
+    if len(new) < len(record.warnings):
+        before = count_text(len(record.warnings) - len(new), "warning")
+        lines.append(labelled("Warnings", f"{before} told before training; all are in the record"))
     loading = "plain transformers: AutoModelForSequenceClassification.from_pretrained"
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),
         labelled("Record", str(folder.record_path)),
-        labelled("Next", f"{next_step[0]}   ({next_step[1]})"),
+        labelled("Next", f"{sentence(next_step[1])}:"),
+        f"{'':<{LABEL}}$ {next_step[0]}",
     ]
     return "\n".join(lines)
 

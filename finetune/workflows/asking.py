@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.errors import Change
 from finetune.recipe import READING_KEYS
 from finetune.workflows.arguments import as_list
 
@@ -96,19 +97,26 @@ class Request:
         named = [(key.strip(), value) for key, *rest in pairs for value in rest if key.strip() not in _NOT_IN_NAMES]
         return model + [f"{key.rpartition('.')[2]}-{value}" for key, value in named]
 
-    def typed(self) -> str:
-        """The part of a command line that says what is trained, to build the next command from."""
+    def typed(self, changes: Mapping[str, Any] | None = None) -> str:
+        """The part of a command line that says what is trained, to build the next command from.
+
+        Args:
+            changes: Settings that take the place of what was typed for the same keys: the whole run is typed again,
+                overrides of techniques included. Without, these are left out: they belong to the preset, which the
+                next command leaves behind.
+        """
         parts = [str(self.recipe)] if isinstance(self.recipe, str | PathLike) else []
         for option, value in (("--model", self.model), ("--data", self.data)):
             parts += [option, str(value)] if isinstance(value, str | PathLike) else []
         switches = (("--skip-bad-rows", self.skip_bad_rows), ("--drop-leaks", self.drop_leaks))
         parts += [option for option, is_on in switches if is_on]
-        # Overrides of techniques are of one preset: `technique_settings`.
         texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
-        parts += [part for text in texts if not _is_of_techniques(text) for part in ("--set", text)]
+        kept = [text for text in texts if _key_of(text) not in changes] if changes else _without_techniques(texts)
+        parts += [part for text in kept for part in ("--set", text)]
         parts += [part for path in as_list(self.metric) for part in ("--metric", str(path))]
         parts += [part for each in as_list(self.technique) if isinstance(each, str) for part in ("--technique", each)]
-        return shlex.join(parts) if parts else "tweets"
+        typed = shlex.join(parts) if parts else "tweets"
+        return f"{typed} {Change(settings=changes).for_command_line()}" if changes else typed
 
 
 def _reference(data: Any) -> str | None:
@@ -129,7 +137,16 @@ def _stored(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {**overrides, **({} if data is None else {"data.unlabelled": _reference(data)})}
 
 
+def _without_techniques(overrides: Iterable[str]) -> list[str]:
+    return [text for text in overrides if not _is_of_techniques(text)]
+
+
+def _key_of(override: str) -> str:
+    """`training.epochs=5` -> training.epochs."""
+    return override.partition("=")[0].strip()
+
+
 def _is_of_techniques(override: str) -> bool:
     """`techniques.l2.strength=0.1`, or its key alone."""
-    key = override.partition("=")[0].strip()
+    key = _key_of(override)
     return key == "techniques" or key.startswith("techniques.")

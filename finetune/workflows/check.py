@@ -10,6 +10,8 @@ from typing import Any
 from finetune.data.split_file import write_split as write_split_file
 from finetune.errors import Change, OutputError, RecipeError, suggest
 from finetune.listener import Listener
+from finetune.measurement.units import count_text
+from finetune.reports.findings import write_findings
 from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
@@ -28,6 +30,7 @@ def check(
     accept: str | Sequence[str] | None = None,
     write_split: str | Path | None = None,
     models: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    output: str | Path | None = None,
     listener: Listener | None = None,
 ) -> CheckResult:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines.
@@ -40,6 +43,7 @@ def check(
         write_split: Write down which row is in which split, as `data.split_file` takes it.
         models: Encoders to score on the training rows before anything is trained (`CheckResult.encoders`): hub ids,
             folders or package paths. One that cannot be read makes `CheckResult.raise_failures` raise.
+        output: A new .csv file for the findings, a row for each example, to be sorted and worked through in a table.
         listener: As of `compare`.
 
     Raises:
@@ -49,9 +53,9 @@ def check(
     accepted = as_list(accept)
     encoders = _encoder_names(models)
     _check_accepted(accepted, strict)
-    target = None if write_split is None else Path(write_split)
-    if target is not None and target.exists():
-        raise OutputError("exists. Choose another name, or remove it.", argument="write_split", found=str(target))
+    target, table = _new_file(write_split, "write_split"), _new_file(output, "output")
+    if table is not None and table.suffix.lower() != ".csv":
+        raise RecipeError("findings are written as .csv.", argument="output", found=str(table))
     resolved = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options().resolve(None)
     if not resolved.data.check:
         listener.notice("data.check=false is for runs; this command checks all the same")
@@ -64,6 +68,9 @@ def check(
     if target is not None:
         write_split_file(loaded, target)
         listener.notice(f"split written to {target}; to use it: --set data.split_file={target}")
+    if table is not None:
+        write_findings(table, facts.findings)
+        listener.notice(f"{count_text(len(facts.findings), 'finding')} written to {table}")
     counted = [finding for finding in facts.findings if finding.check not in accepted and finding.level != "info"]
     compared = None
     if encoders:
@@ -90,6 +97,13 @@ def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> 
     if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
         raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
     return None, source
+
+
+def _new_file(path: str | Path | None, argument: str) -> Path | None:
+    """Raises OutputError where it exists."""
+    if path is not None and Path(path).exists():
+        raise OutputError("exists. Choose another name, or remove it.", argument=argument, found=str(path))
+    return None if path is None else Path(path)
 
 
 def _encoder_names(models: Any) -> list[str]:

@@ -22,6 +22,7 @@ from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.training.rate_folds import RatePlanned, choice_plan
 from finetune.workflows.folders import open_experiment
+from finetune.workflows.start_notes import start_notes
 
 if TYPE_CHECKING:
     from finetune.data.rows import Data
@@ -132,7 +133,7 @@ def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
     """What was decided for the user about the data and the model's input, and what to look at."""
     data = with_score_note(recipe, data)
     pooling, head = find_start(recipe.model, data.task, data.labels)
-    for note in (*data.notes, f"model.pooling: {pooling}", *head.notes):
+    for note in (*start_notes(data, measure_for(data, recipe.training.score)), *head.notes):
         listener.notice(note)
     about_model = (problem.for_command_line() for problem in (*pooling.warnings, *head.warnings))
     for warning in (*data.warnings, *about_model):

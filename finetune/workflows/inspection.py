@@ -31,7 +31,11 @@ def describe_technique(name: str | None, known: dict[str, Any]) -> dict[str, Any
         RecipeError: It is not among them.
     """
     if name is None:
-        raise RecipeError(f"finetune show technique: which one? {', '.join(known)}")
+        families: dict[str, list[str]] = {}
+        for each, about in known.items():
+            families.setdefault(about["family"], []).append(each)
+        listed = "; ".join(f"{family}: {', '.join(names)}" for family, names in families.items())
+        raise RecipeError(f"finetune show technique: which one? {listed}")
     if name not in known:
         raise RecipeError(f"'{name}' is not a technique.{suggest(name, known)} Try: finetune ls techniques")
     return {name: known[name]}

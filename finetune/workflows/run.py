@@ -232,14 +232,10 @@ def _run_seeds(
 
 def _announce(prepared: Prepared, listener: Listener) -> None:
     from finetune.training.rate_folds import choice_plan
+    from finetune.workflows.start_notes import start_notes
 
     decisions = (decision.text for decision in prepared.recipe.decisions)
-    for note in (
-        *prepared.data.notes,
-        f"model.pooling: {prepared.pooling}",
-        *prepared.head.notes,
-        *decisions,
-    ):
+    for note in (*start_notes(prepared.data, prepared.measure), *prepared.head.notes, *decisions):
         listener.notice(note)
     if (plan := choice_plan(prepared.recipe, prepared.data)) is not None:
         listener.notice(f"training.learning_rate: {plan.text}", plan.level)

@@ -2,17 +2,21 @@
 
 import shlex
 
-from finetune.advice.diagnosis import next_command
+import numpy as np
+
+from finetune.advice.diagnosis import next_command, remedy
 from finetune.cli.experiment_options import parse_variants
 from finetune.experiments.asked import ask
 from finetune.workflows.asking import Request
-from tests.analysis.making import Run, record_of
+from tests.analysis.making import ROWS, SPLITS, Run, record_of
+
+ONE_CLASS = np.tile([2.0, 0.0], (ROWS, 1))
 
 
 def advised(*overrides: str, preset: str | None = "strong") -> tuple[str, str]:
     request = Request("tweets", overrides=list(overrides))
     record = record_of(Run("strong")).model_copy(update={"techniques": {"mixout": {}}})
-    return next_command(record, request.typed(), preset, request.technique_settings())
+    return next_command(record, request.typed(remedy(record)), preset, request.technique_settings())
 
 
 def test_a_preset_is_compared_with_none() -> None:
@@ -34,3 +38,21 @@ def test_settings_of_techniques_stand_beside_presets_under_a_name() -> None:
 def test_the_next_command_can_be_pasted_whatever_a_preset_is_called() -> None:
     typed = shlex.split(advised(preset="my preset;x.yaml")[0])
     assert typed == ["finetune", "compare", "tweets", "--presets", "none,my preset;x.yaml"]
+
+
+def test_a_run_that_did_not_learn_is_trained_longer_with_every_option_it_had() -> None:
+    overrides = ["data.text=my column", "training.epochs=2", "techniques.l1.strength=0.1"]
+    request = Request(None, data="my file.csv", overrides=overrides)
+    half = Run("strong", wrong=(10, 10, 10), logits=dict.fromkeys(SPLITS, ONE_CLASS))
+    record = record_of(half).model_copy(update={"techniques": {"mixout": {}}})
+    settings = remedy(record)
+    assert set(settings) == {"training.epochs"}
+    command, why = next_command(record, request.typed(settings), "my preset.yaml", request.technique_settings())
+    assert shlex.split(command)[:4] == ["finetune", "run", "--data", "my file.csv"]
+    assert "--set" in shlex.split(command)
+    assert "'data.text=my column'" in command
+    assert "techniques.l1.strength=0.1" in command
+    assert "training.epochs=2 " not in command
+    assert "--preset 'my preset.yaml'" in command
+    assert "strong" not in command
+    assert "did not learn" in why

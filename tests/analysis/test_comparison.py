@@ -405,7 +405,8 @@ def test_reliability_bins_hold_all_runs_in_the_order_of_their_confidence(tmp_pat
     hit = np.concatenate([run.selected()["test"].argmax(axis=1) == run.truth("test") for run in runs[:2]])
     assert sum(entry.rows for entry in bins) == 120
     assert [entry.confidence for entry in bins] == sorted(entry.confidence for entry in bins)
-    lowest = np.argsort(confidence)[:12]
+    assert [entry.rows for entry in bins] == [30, 30, 30, 30]  # and not 10 of 12
+    lowest = np.argsort(confidence)[:30]
     assert bins[0].confidence == pytest.approx(confidence[lowest].mean())
     assert bins[0].accuracy == pytest.approx(hit[lowest].mean())
 

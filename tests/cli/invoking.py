@@ -25,9 +25,9 @@ def program(*arguments: object, cwd: Path, **environment: str) -> subprocess.Com
 
 
 def error_lines(stderr: str) -> list[str]:
-    """What is complained about, after checking that nothing else but notes is said."""
+    """What is complained about, after checking that nothing else is said but notes and a command to paste."""
     lines = stderr.splitlines()
-    assert all(line.startswith(("error: ", "note: ", "warning: ")) for line in lines), stderr
+    assert all(line.startswith(("error: ", "note: ", "warning: ", "$ finetune ")) for line in lines), stderr
     return [line for line in lines if line.startswith("error: ")]
 
 

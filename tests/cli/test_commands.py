@@ -146,6 +146,13 @@ def test_diff_of_two_presets_names_what_differs_and_nothing_else() -> None:
     assert "techniques.early_stopping.patience" not in found
 
 
+def test_diff_names_a_technique_that_a_rule_sets_once() -> None:
+    found = json_of("diff", "light", "strong")
+    assert not [key for key in found if key.startswith("techniques.ema.")]
+    assert found["techniques.ema"]["first"] is None
+    assert found["techniques.ema"]["second"].startswith("off from 0 rows")
+
+
 def test_diff_as_text_shows_first_then_second() -> None:
     lines = stdout_of("diff", "light", "medium").splitlines()
     assert "techniques.weight_decay.total_shrink 0.01 -> 0.02" in [" ".join(line.split()) for line in lines]
@@ -232,9 +239,14 @@ def test_show_json_holds_values_with_origins_data_and_budget(write_recipe: Write
 
 def test_show_as_text_has_one_line_for_each_value(write_recipe: Write) -> None:
     recipe = write_recipe()
-    lines = stdout_of("show", recipe, "--preset", "light", "--set", "training.epochs=5").splitlines()
-    for key, origin in resolve(str(recipe), "light", overrides=["training.epochs=5"]).origins.items():
+    asked = ("show", recipe, "--preset", "light", "--set", "training.epochs=5")
+    lines, short = stdout_of(*asked, "--all").splitlines(), stdout_of(*asked).splitlines()
+    origins = resolve(str(recipe), "light", overrides=["training.epochs=5"]).origins
+    for key, origin in origins.items():
         assert sum(line.split()[:1] == [key] and line.endswith(origin) for line in lines) == 1, key
+        assert sum(line.split()[:1] == [key] for line in short) == (origin != "default"), key
+    hidden = sum(origin == "default" for origin in origins.values())
+    assert any(f"({hidden} further values as the defaults: --all)" in line for line in short)
 
 
 def test_show_without_data_still_shows_the_recipe_and_says_why(tmp_path: Path) -> None:

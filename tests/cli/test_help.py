@@ -1,6 +1,7 @@
 """Help, version and completion: they answer at once, without loading what only a run needs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 
 import finetune
+from finetune.cli.completion import complete_metric, complete_presets, complete_setting, complete_technique
+from finetune.recipe import resolve
+from finetune.recipe.keys import known_keys
 from finetune.recipe.library import preset_names, recipe_names
 from tests.cli.invoking import invoke, program
 from tests.running import python
 
-COMMANDS = ["run", "ls", "show", "cp", "diff", "validate", "env"]
+COMMANDS = ["run", "runs", "ls", "show", "cp", "diff", "validate", "env"]
 HEAVY = ["torch", "transformers", "datasets", "evaluate", "sklearn", "accelerate", "pandas"]
 UNNEEDED = ["numpy", "scipy", "yaml"]  # pydantic is loaded by Typer itself
 ASK_ALL_FOR_HELP = f"""
@@ -52,20 +56,30 @@ def test_the_help_of_a_command_exits_0_and_shows_an_example(command: str, option
     assert result.exit_code == 0
     assert result.stderr == ""
     assert f"Usage: finetune {command}" in result.stdout
-    assert f"Example:  finetune {command}" in result.stdout or f"Examples:  finetune {command}" in result.stdout
+    before, _, examples = result.stdout.partition("\nExample")
+    assert before
+    assert all(line.startswith(f"  finetune {command}") for line in examples.splitlines()[1:])
+    assert "<" not in before  # <str> is no word for a person
 
 
 def test_the_help_of_the_program_lists_every_command_in_the_order_of_use() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    words = [line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    words = [line.split()[0] for line in result.stdout.splitlines() if re.match("  [a-z]", line)]
     assert [word for word in words if word in COMMANDS] == COMMANDS
     assert "Start here:" in result.stdout
+    assert "..." not in result.stdout.partition("Start here:")[2]  # no summary is cut
+
+
+def test_options_of_a_command_stand_in_groups() -> None:
+    text = invoke("compare", "--help").stdout
+    heads = [line for line in text.splitlines() if re.fullmatch(r"[A-Z].*:", line)]
+    assert heads == ["Arguments:", "Runs:", "Model and recipe:", "Data:", "Output:", "Options:", "Examples:"]
 
 
 def test_without_arguments_the_help_is_shown() -> None:
     result = invoke()
-    assert "Commands:" in result.output
+    assert "Start here:" in result.output
     assert result.exit_code == 2
 
 
@@ -125,6 +139,22 @@ def test_preset_names_are_completed(tmp_path: Path) -> None:
 
 def test_kinds_of_lists_are_completed(tmp_path: Path) -> None:
     assert _completions(tmp_path, "ls", "p") == ["presets"]
+
+
+def test_keys_choices_and_lists_of_presets_are_completed() -> None:
+    assert complete_setting("training.ep") == ["training.epochs="]
+    assert "techniques.r_drop.strength=" in complete_setting("techniques.r_drop")
+    assert complete_setting("training.precision=b") == ["training.precision=bf16"]
+    assert complete_setting("data.check=") == ["data.check=true", "data.check=false"]
+    assert complete_setting("nothing") == []
+    assert complete_presets("none,stro") == ["none,strong"]
+    assert "accuracy" in complete_metric("acc")
+    assert complete_technique("r_") == ["r_drop"]
+
+
+def test_every_key_that_is_completed_is_one_of_a_recipe() -> None:
+    shown = set(resolve("tweets").recipe.to_dict()["training"])
+    assert {key.removeprefix("training.") for key in known_keys() if key.startswith("training.")} == shown
 
 
 def test_commands_are_completed(tmp_path: Path) -> None:

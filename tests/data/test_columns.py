@@ -401,3 +401,28 @@ def test_a_minimum_of_a_missing_column_suggests_the_closest() -> None:
     columns = table(text=["one"], label=["a"], confidence=["1"])
     problem = refused(columns, minimum={"confidense": 0.5})
     assert problem == "data.minimum: data.csv has no column 'confidense'. Did you mean confidence?"
+
+
+def test_text_and_label_that_are_missing_are_named_at_once_with_the_likeliest_and_what_to_type() -> None:
+    made = table(
+        nr=[str(row) for row in range(20)],
+        Bewertung=[f"das ist ein Text Nummer {row}, gar nicht schlecht" for row in range(20)],
+        Titel=[f"so kurz wie {row} es geht" for row in range(20)],
+        geprueft=["ja", "nein"] * 10,
+        Klasse=["gut", "schlecht", "mittel", "egal"] * 5,
+    )
+    with pytest.raises(DataError) as caught:
+        choose_columns(section(), made)
+    [problem] = caught.value.problems
+    assert "recognised as the text or as the label" in problem.why
+    assert "Likeliest text: 'Bewertung' (" in problem.why
+    assert "Likeliest label: 'Klasse' (4 values), 'geprueft' (2 values)" in problem.why
+    change = caught.value.completed()
+    assert change is not None
+    assert change.for_command_line() == "--set data.text=Bewertung --set data.label=Klasse"
+
+
+def test_a_wrong_text_and_a_missing_label_are_named_at_once() -> None:
+    with pytest.raises(DataError) as caught:
+        choose_columns(section(text="nope"), table(a=["one"], b=["x"], c=["y"]))
+    assert [problem.key for problem in caught.value.problems] == ["data.text", "data.label"]

@@ -87,6 +87,36 @@ def test_silent_alone_and_never_wider_than_the_screen(
         assert [url for url in opened.requests if not url.startswith("data:")] == [files[name].as_uri()]
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_first_screen_says_which_preset_how_much_better_how_sure_and_where_the_model_is(
+    browser: Any, files: dict[str, Path], width: int
+) -> None:
+    with _Opened(browser, files["usual"], width) as opened:
+        seen = opened.page.evaluate(
+            """() => [...document.querySelectorAll('.about, .card .title, .figures dd, .card > dl dd')]
+            .map(one => [one.innerText, one.getBoundingClientRect().bottom])"""
+        )
+        assert all(bottom <= 800 for _, bottom in seen), seen
+        said = " ".join(text for text, _ in seen)
+        assert "Recommended: strong" in said
+        assert re.search(r"\d train, .*3 seeds", said)
+        assert re.search(r"[+−][\d.]+ points\s+\[[^]]+\]", said)
+        assert "/model" in said
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_main_table_fits_and_is_a_list_of_cards_on_a_phone(
+    browser: Any, files: dict[str, Path], width: int
+) -> None:
+    with _Opened(browser, files["usual"], width) as opened:
+        box = opened.page.locator("#g1-presets + .scroll")
+        assert box.evaluate("one => one.scrollWidth <= one.clientWidth")
+        displayed = box.locator("tbody tr").first.evaluate("one => getComputedStyle(one).display")
+        assert displayed == ("block" if width < 544 else "table-row")
+        titles = box.locator("tbody td").evaluate_all("all => all.map(one => one.dataset.title)")
+        assert all(titles)
+
+
 def _column(page: Any, number: int) -> list[str]:
     return page.eval_on_selector_all(
         f"#g1-presets + .scroll tbody tr > :nth-child({number})", "all => all.map(one => one.innerText.split('\\n')[0])"

@@ -1,7 +1,10 @@
 """Findings as text: problems first, advice beside them, nothing to know in the lines of a run."""
 
+import csv
+from pathlib import Path
+
 from finetune.records.schema import Baseline, DataFacts, Finding
-from finetune.reports.findings import baselines_line, count_findings, finding_lines, render_check
+from finetune.reports.findings import baselines_line, count_findings, finding_lines, render_check, write_findings
 
 LEAK = Finding(check="leaks", level="problem", text="3 rows.", examples=["test row 1: x"], advice="Try: --set a=b")
 RARE = Finding(check="classes", level="warning", text="Few rows.")
@@ -35,6 +38,21 @@ def test_a_run_is_told_problems_and_warnings_in_a_line_each() -> None:
         "problem: leaks: 3 rows. Try: --set a=b",
         "warning: classes: Few rows.",
     ]
+
+
+def test_findings_of_a_check_are_one_line_with_the_worst_first() -> None:
+    [line] = finding_lines([RARE, RARE.model_copy(update={"level": "problem", "text": "No rows."}), RARE])
+    assert line == "problem: classes: No rows. (2 more of this kind: finetune check)"
+
+
+def test_findings_are_written_as_a_table_without_formulas(tmp_path: Path) -> None:
+    examples = ["=1+1, a formula", 'test row 2: "x"']
+    write_findings(tmp_path / "f.csv", [NOTED, LEAK.model_copy(update={"examples": examples})])
+    with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["level"] for row in rows] == ["problem", "problem", "info"]
+    assert [row["example"] for row in rows] == ["'=1+1, a formula", 'test row 2: "x"', ""]
+    assert rows[0]["advice"] == LEAK.advice
 
 
 def test_findings_are_counted() -> None:

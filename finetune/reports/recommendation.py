@@ -1,0 +1,64 @@
+"""What the first screen of a report says: on what it rests, which preset to take, how much better it is, how sure."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from finetune.measurement.units import DASH, count_text, integer_text
+from finetune.records.report import Group, Recommendation, VariantReport
+from finetune.reports import captions
+from finetune.reports.blocks import Card, KeyFigure
+from finetune.reports.numbers import difference, mean_of, scale_of, shorten, split_name
+
+SPLITS = ("train", "validation", "test")
+
+
+def about(group: Group) -> str:
+    """Model, data, rows, runs and date in one line; recipes of old reports may lack the first."""
+    model, data = (group.recipe.get(section) or {} for section in ("model", "data"))
+    counts = [(split, group.rows[split]) for split in SPLITS if split in group.rows]
+    rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
+    runs = f"{count_text(len(group.variants), 'preset')} × {count_text(len(group.seeds), 'seed')}"
+    runs += f" × {count_text(group.folds, 'fold')}" if group.folds else ""
+    known = [(model.get("id"), 2), (data.get("source"), 1)]  # how much of a path tells what it is
+    paths = [PurePath(str(name)).parts[-most:] for name, most in known if name]
+    names = ["/".join(parts).removeprefix("package:") for parts in paths]
+    parts = [*(shorten(name, 60).replace("`", "") for name in names), f"{rows} rows", runs]
+    return " · ".join([*parts, *([group.date] if group.date else [])])
+
+
+def recommendation_card(group: Group, chosen: Recommendation) -> Card:
+    """The preset to take with three key figures, the reason, and where the model is."""
+    variant = next(each for each in group.variants if each.name == chosen.variant)
+    fold = "" if chosen.fold is None else f", fold {chosen.fold}"
+    title = f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold})"
+    reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
+    kept = f"{DASH} not kept; the command below trains it again"
+    entries = [("Model", shorten(chosen.model, 300) if chosen.model else kept)]
+    return Card(title, [_score(group, variant), _change(group, variant), _gap(group, variant)], f"{reason}.", entries)
+
+
+def _score(group: Group, variant: VariantReport) -> KeyFigure:
+    scale, found = scale_of(group, group.score), group.reported_scores(variant).get(group.score)
+    label = f"{captions.sentence(group.reported)} {scale.name}"
+    return KeyFigure(label, scale.level(None if found is None else found.mean), scale.range(found))
+
+
+def _change(group: Group, variant: VariantReport) -> KeyFigure:
+    if variant.baseline is None:
+        return KeyFigure("Against the baseline", DASH, "it is the baseline")
+    scale, found = scale_of(group, group.score), difference(variant, group.reported, group.score)
+    label = f"Against {shorten(variant.baseline, 40)}"
+    return KeyFigure(label, scale.change(None if found is None else found.mean), scale.interval(found))
+
+
+def _gap(group: Group, variant: VariantReport) -> KeyFigure:
+    """From the baseline's to that of the preset."""
+    scale = scale_of(group, group.score)
+    own = scale.change(mean_of(variant.gap, group.score))
+    label = f"Gap of {scale.name}"
+    baseline = next((each for each in group.variants if each.name == variant.baseline), None)
+    if baseline is None:
+        return KeyFigure(label, own, variant.verdict)
+    before = scale.change(mean_of(baseline.gap, group.score), unit=False)
+    return KeyFigure(label, f"{before} → {own}", f"from {shorten(baseline.name, 40)}")

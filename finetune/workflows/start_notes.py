@@ -1,0 +1,15 @@
+"""What the start of a run or an experiment says of its data; `finetune check` and the record say the rest."""
+
+from __future__ import annotations
+
+from finetune.data.counts import Account
+from finetune.data.rows import Data
+from finetune.measurement.scores import Measure
+from finetune.reports.findings import data_line
+from finetune.training.facts import data_facts
+
+
+def start_notes(data: Data, measure: Measure) -> list[str]:
+    """One line of facts, and what was decided for the user; not how lines and rows add up."""
+    decided = [note for note in data.notes if not isinstance(note, Account)]
+    return [data_line(data_facts(data, measure)), *decided]

@@ -1,0 +1,152 @@
+"""What commands print on terminals of 80, 100 and 140 columns: nothing is cut, and lines break between words.
+
+The outputs themselves are kept in tests/reports/widths/; `FINETUNE_WRITE_WIDTHS=1` writes them anew, to be read in the
+diff.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune.cli.output import terminal_width
+from finetune.cli.printing import print_curve, print_report, print_runs
+from finetune.records.schema import FinishedRecord
+from finetune.records.store import RunFolder
+from finetune.reports.diagnosis import render_diagnosis
+from finetune.reports.findings import render_check
+from finetune.reports.predictions import render_predictions
+from finetune.reports.wrapping import wrap
+from finetune.workflows.asking import Request
+from finetune.workflows.diagnose import diagnose
+from finetune.workflows.report import report
+from finetune.workflows.results import CompareResult, CurveResult, RunResult
+from tests.analysis.curves import falling, made_curve
+from tests.cli.invoking import invoke
+from tests.reports.sample import ablation_report, sample_report
+from tests.reports.test_findings import LEAK, NOTED, RARE, facts
+
+KEPT = Path(__file__).parent / "widths"
+RECORD = Path(__file__).parent.parent / "records" / "run.json"
+WIDTHS = (80, 100, 140)
+Print = Callable[[Path], None]
+
+
+def _comparison(wide: bool = False, kind: str = "compare") -> Print:
+    made = ablation_report() if kind == "ablate" else sample_report()
+    paths = [Path(f"runs/compare-tweets/report.{ending}") for ending in ("json", "html", "md")]
+    return lambda folder: print_report(CompareResult(made, Path("runs/compare-tweets"), paths), False, wide)
+
+
+def _run(folder: Path) -> None:
+    record = FinishedRecord.model_validate_json(RECORD.read_text(encoding="utf-8"))
+    made = RunResult([record, record], [RunFolder(Path("runs/tiny-seed0")), RunFolder(Path("runs/tiny-seed1"))])
+    print_runs(made, False, Request("tiny.yaml"), None)
+
+
+def _curve(folder: Path) -> None:
+    result = report(made_curve(folder / "curve", falling, ("none", "strong"), (100, 200, 400)))
+    assert isinstance(result, CurveResult)
+    print_curve(
+        CurveResult(result.report, Path("runs/c"), [Path("runs/c/curve.json"), Path("runs/c/curve.html")]), False
+    )
+
+
+def _text(make: Callable[[], str]) -> Print:
+    from finetune.cli.output import print_text
+
+    return lambda folder: print_text(make())
+
+
+def _diagnosis() -> str:
+    found = diagnose(train_accuracy=0.98, validation_accuracy=0.75, train_size=1000, validation_size=200)
+    return render_diagnosis(found.diagnosis)
+
+
+def _predictions() -> str:
+    columns = {"prediction": ["good", "bad"], "probability": [0.91, 0.6], "probability_good": [0.91, 0.4]}
+    return render_predictions(["what a day", "a text of two dozen words, and not of one " * 1], columns)
+
+
+OUTPUTS: dict[str, Print] = {
+    "compare": _comparison(),
+    "compare-wide": _comparison(wide=True),
+    "ablate": _comparison(kind="ablate"),
+    "run": _run,
+    "curve": _curve,
+    "check": _text(lambda: render_check(facts([LEAK, RARE, NOTED]))),
+    "diagnose": _text(_diagnosis),
+    "predict": _text(_predictions),
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_is_as_it_was_looked_at(
+    name: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    OUTPUTS[name](tmp_path)
+    text = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines()) + "\n"
+    kept = KEPT / f"{name}-{width}.txt"
+    if os.environ.get("FINETUNE_WRITE_WIDTHS"):
+        KEPT.mkdir(exist_ok=True)
+        kept.write_text(text, encoding="utf-8")
+    assert text == kept.read_text(encoding="utf-8")
+    if name != "compare-wide":
+        assert_fits(text, width)
+
+
+def assert_fits(text: str, width: int) -> None:
+    """No line is wider than the terminal, but for commands to copy and single words; and nothing is cut."""
+    for line in text.splitlines():
+        whole = line.lstrip().startswith("$ ") or " " not in line.strip()
+        assert len(line.rstrip()) <= width or whole, line
+    assert not re.search(r"\w…(?=\s\s|$)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ls"], ["ls", "techniques"], ["show", "technique", "match"], ["diff", "light", "strong"]]
+)
+def test_a_list_fits_and_says_the_same_at_every_width(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = invoke(*arguments).stdout
+    for width in WIDTHS:
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = invoke(*arguments).stdout
+        assert_fits(text, width)
+        assert text.split() == whole.split()
+
+
+def test_an_error_is_wrapped_under_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = invoke("show", "technique", "r_dropp").stderr.splitlines()
+    assert lines[0].startswith("error: ")
+    assert len(lines) > 1
+    assert all(line.startswith(" " * 7) and line[7] != " " for line in lines[1:])
+
+
+def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    assert terminal_width(sys.stdout) is None
+    assert wrap("word " * 99, None) == "word " * 99
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Diagnosis   one two three", "Diagnosis   one two\n            three"),
+        ("Recommended strong. Good", "Recommended strong.\n            Good"),
+        ("  - one two three four five", "  - one two three\n    four five"),
+        ("warning: one two three four", "warning: one two\n         three four"),
+        ("    -> one two three four", "    -> one two three\n      four"),
+        ("a gap of 12 points and 100 %", "a gap of 12 points\n  and 100 %"),
+        ("at an accuracy of 75 % or so", "at an accuracy of\n  75 % or so"),
+        ("$ finetune run --preset strong", "$ finetune run --preset strong"),
+        ("see a/path/that/is/longer-than/the-terminal", "see\n  a/path/that/is/longer-than/the-terminal"),
+    ],
+)
+def test_what_continues_a_line_stands_under_its_text(line: str, expected: str) -> None:
+    assert wrap(line, 20) == expected
