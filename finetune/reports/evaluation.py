@@ -56,7 +56,7 @@ def terminal(report: EvaluationReport) -> list[RenderableType]:
     if report.mistakes:
         lines += ["", *_wrapped(mistakes_caption(report))]
         for mistake in report.mistakes[:SHOWN_MISTAKES]:
-            lines += _mistake_lines(mistake)
+            lines += _mistake_lines(mistake, report.task)
     return [*parts, Text("\n".join(["", *lines]))]
 
 
@@ -206,7 +206,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
         Column("Text", numeric=False, look="long"),
         Column("Target", numeric=False),
     ]
-    columns += [Column("Prediction", numeric=False), Column("Error" if is_number else "Confidence")]
+    columns += [Column("Prediction", numeric=False), Column("Error" if is_number else "Confidence", note=_of_what(report))]
     columns += [Column("Nearest training text", numeric=False, look="long")] if has_nearest else []
     rows = []
     for each in report.mistakes:
@@ -224,6 +224,10 @@ def mistakes_table(report: EvaluationReport) -> Table:
     return Table(mistakes_caption(report), columns, rows)
 
 
+def _of_what(report: EvaluationReport) -> str:
+    return "of the surest wrong label" if report.task == "multi_label" else ""
+
+
 def _nearest(mistake: Mistake, most: int) -> str:
     near = mistake.nearest
     if near is None:
@@ -232,10 +236,12 @@ def _nearest(mistake: Mistake, most: int) -> str:
     return f"row {near.row}, {shorten(near.label, 40)}, similarity {similarity}: {shorten(near.text, most)}"
 
 
-def _mistake_lines(mistake: Mistake) -> list[str]:
-    amount = (
-        f"error {number_text(mistake.error, 3)}" if mistake.confidence is None else percent_text(mistake.confidence)
-    )
+def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
+    amount = {
+        "single_label": percent_text(mistake.confidence),
+        "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
+        "regression": f"error {number_text(mistake.error, 3)}",
+    }[task]
     head = f"row {shorten(mistake.row, 30)}: {shorten(mistake.prediction, 50)} ({amount}), not "
     lines = [*_wrapped(f"{head}{shorten(mistake.target, 50)}"), f"  {shorten(mistake.text, WIDTH - 2)}"]
     if mistake.pair:
