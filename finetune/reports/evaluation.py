@@ -23,6 +23,7 @@ from finetune.reports.captions import sentence
 from finetune.reports.files import write_files
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
+from finetune.reports.tables import long_column
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -201,22 +202,19 @@ def mistakes_table(report: EvaluationReport) -> Table:
     """The surest mistakes, with the nearest training text where that is known."""
     is_number = report.task == "regression"
     has_nearest = any(mistake.nearest for mistake in report.mistakes)
-    columns = [
-        Column("Row", numeric=False),
-        Column("Text", numeric=False, look="long"),
-        Column("Target", numeric=False),
-    ]
-    columns += [Column("Prediction", numeric=False), Column("Error" if is_number else "Confidence", note=_of_what(report))]
-    columns += [Column("Nearest training text", numeric=False, look="long")] if has_nearest else []
+    amount = Column("Error" if is_number else "Confidence", note=_of_what(report))
+    columns = [Column("Row", numeric=False), long_column("Text"), Column("Target", numeric=False)]
+    columns += [Column("Prediction", numeric=False), amount]
+    columns += [long_column("Nearest training text")] if has_nearest else []
     rows = []
     for each in report.mistakes:
-        amount = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
+        shown = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
         cells = [
             Cell(shorten(each.row, 40), sort=each.row, user=True),
             Cell(shorten(each.text, 160), shorten(each.pair or "", 160), user=True),
             Cell(shorten(each.target, 60), sort=each.target, user=True),
             Cell(shorten(each.prediction, 60), sort=each.prediction, user=True),
-            Cell(amount, sort=each.error if is_number else each.confidence),
+            Cell(shown, sort=each.error if is_number else each.confidence),
         ]
         if has_nearest:
             cells.append(Cell(_nearest(each, 160), user=True))
