@@ -23,6 +23,7 @@ from finetune.reports.captions import sentence
 from finetune.reports.files import write_files
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
+from finetune.reports.tables import long_column
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,7 +57,7 @@ def terminal(report: EvaluationReport) -> list[RenderableType]:
     if report.mistakes:
         lines += ["", *_wrapped(mistakes_caption(report))]
         for mistake in report.mistakes[:SHOWN_MISTAKES]:
-            lines += _mistake_lines(mistake)
+            lines += _mistake_lines(mistake, report.task)
     return [*parts, Text("\n".join(["", *lines]))]
 
 
@@ -201,27 +202,28 @@ def mistakes_table(report: EvaluationReport) -> Table:
     """The surest mistakes, with the nearest training text where that is known."""
     is_number = report.task == "regression"
     has_nearest = any(mistake.nearest for mistake in report.mistakes)
-    columns = [
-        Column("Row", numeric=False),
-        Column("Text", numeric=False, look="long"),
-        Column("Target", numeric=False),
-    ]
-    columns += [Column("Prediction", numeric=False), Column("Error" if is_number else "Confidence")]
-    columns += [Column("Nearest training text", numeric=False, look="long")] if has_nearest else []
+    amount = Column("Error" if is_number else "Confidence", note=_of_what(report))
+    columns = [Column("Row", numeric=False), long_column("Text"), Column("Target", numeric=False)]
+    columns += [Column("Prediction", numeric=False), amount]
+    columns += [long_column("Nearest training text")] if has_nearest else []
     rows = []
     for each in report.mistakes:
-        amount = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
+        shown = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
         cells = [
             Cell(shorten(each.row, 40), sort=each.row, user=True),
             Cell(shorten(each.text, 160), shorten(each.pair or "", 160), user=True),
             Cell(shorten(each.target, 60), sort=each.target, user=True),
             Cell(shorten(each.prediction, 60), sort=each.prediction, user=True),
-            Cell(amount, sort=each.error if is_number else each.confidence),
+            Cell(shown, sort=each.error if is_number else each.confidence),
         ]
         if has_nearest:
             cells.append(Cell(_nearest(each, 160), user=True))
         rows.append(cells)
     return Table(mistakes_caption(report), columns, rows)
+
+
+def _of_what(report: EvaluationReport) -> str:
+    return "of the surest wrong label" if report.task == "multi_label" else ""
 
 
 def _nearest(mistake: Mistake, most: int) -> str:
@@ -232,10 +234,12 @@ def _nearest(mistake: Mistake, most: int) -> str:
     return f"row {near.row}, {shorten(near.label, 40)}, similarity {similarity}: {shorten(near.text, most)}"
 
 
-def _mistake_lines(mistake: Mistake) -> list[str]:
-    amount = (
-        f"error {number_text(mistake.error, 3)}" if mistake.confidence is None else percent_text(mistake.confidence)
-    )
+def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
+    amount = {
+        "single_label": percent_text(mistake.confidence),
+        "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
+        "regression": f"error {number_text(mistake.error, 3)}",
+    }[task]
     head = f"row {shorten(mistake.row, 30)}: {shorten(mistake.prediction, 50)} ({amount}), not "
     lines = [*_wrapped(f"{head}{shorten(mistake.target, 50)}"), f"  {shorten(mistake.text, WIDTH - 2)}"]
     if mistake.pair:
