@@ -657,7 +657,6 @@ def test_two_seeds_that_differ_by_the_same_row_do_not_make_a_preset_the_best(tmp
     group = group_of(tmp_path, pair(none, strong))
     found = variant_of(group, "strong").differences["validation"]["accuracy"]
     assert found.values == pytest.approx([-0.05, -0.05])
-    assert found.p is not None
-    assert found.p > 0.3
+    assert (found.low, found.p) == (None, None)  # two seeds, and an interval of ±60 points: too few for one
     assert group.recommendation is not None
     assert "significantly the best" not in group.recommendation.reason
