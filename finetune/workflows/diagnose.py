@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from finetune.diagnosis.logs.observe import observe_log
-from finetune.diagnosis.logs.registry import read_log, readers
+from finetune.diagnosis.logs.registry import folders_with_logs, read_log, readers
 from finetune.diagnosis.look_alikes import look_alikes_of
 from finetune.diagnosis.observations import Numbers, Observed
 from finetune.diagnosis.plan import plan_for
@@ -116,6 +116,7 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
     if log is not None:
         return observe_log(log, numbers, choices["evaluation"], choices["metric"])
     runs = sorted(file.parent for file in path.glob("*/run.json")) if path.is_dir() else []
+    runs = runs or folders_with_logs(path)
     if runs:
         ways = [Change(command=f"finetune diagnose {run}") for run in runs[:3]]
         raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.", *ways)

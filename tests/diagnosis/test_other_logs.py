@@ -216,6 +216,14 @@ def test_setfit_is_told_apart_and_so_is_a_log_without_evaluation(tmp_path: Path)
         of(table(tmp_path / "c" / "log.csv", KERAS, []))
 
 
+def test_of_a_folder_of_several_runs_each_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, HEALTHY)
+    found = invoke("diagnose", tmp_path)
+    assert found.exit_code == 2
+    assert f"holds 2 runs, and one is diagnosed. Try: finetune diagnose {tmp_path / 'a'}" in found.stderr
+
+
 def test_two_losses_of_eval_mode_are_compared_and_no_others(tmp_path: Path) -> None:
     clean = {"train_accuracy": 0.94, "train_loss": 0.1, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
     assert of(write(tmp_path / "a", [*HEALTHY, clean])).verdict == "overconfident"

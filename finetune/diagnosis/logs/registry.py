@@ -22,9 +22,17 @@ READERS = (
     "tensorboard",
 )
 
+MOST = 50
+
 
 def readers() -> list[Reader]:
     return [importlib.import_module(f"finetune.diagnosis.logs.{name}").READER for name in READERS]
+
+
+def folders_with_logs(path: Path) -> list[Path]:
+    """Of the folders of a folder, the first MOST that hold a log."""
+    folders = sorted(each for each in path.iterdir() if each.is_dir())[:MOST] if path.is_dir() else []
+    return [each for each in folders if any(reader.finds(each) is not None for reader in readers())]
 
 
 def read_log(path: Path, run: str | None = None) -> Log | None:
