@@ -14,7 +14,7 @@ from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
 from finetune.experiments.running import KEEP, Keep, run_jobs
 from finetune.listener import Listener
-from finetune.records.comparison import ComparisonFolder
+from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.training.measures import measure_for
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
@@ -99,10 +99,8 @@ def work(
         heard.job_changed(progress, state, measure)
 
     manifest = experiment.read()
-    # What a comparison ends with may read any of the models; its own command removes them afterwards.
-    keep: Keep = written["keep"] if manifest.final in (None, "best") and written.get("keep") in KEEP else "all"
     try:
-        ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
+        ended = run_jobs(experiment, manifest, runs, chosen, _kept(manifest, written), on_change, is_helper=True)
     finally:
         if last:
             heard.jobs_ended(last[0], measure)
@@ -110,3 +108,9 @@ def work(
     failures = [f"{job.entry.folder}: {errors[job.entry.key]}" for job in runs if job.entry.key in errors]
     here = len(started - errors.keys())
     return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), manifest.command, failures)
+
+
+def _kept(manifest: Manifest, written: dict[str, Any]) -> Keep:
+    """Which models stay. What a comparison ends with may read any; its own command removes them afterwards."""
+    asked = written.get("keep")
+    return asked if manifest.final in (None, "best") and asked in KEEP else "all"
