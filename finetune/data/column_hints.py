@@ -126,7 +126,8 @@ def _values_that_repeat(table: Table, name: str) -> int | None:
         seen.add(str(cell).strip().lower())
         if len(seen) > MOST_CLASSES:
             return None
-    return len(seen) if len(seen) >= 2 and 2 * len(seen) <= cells else None
+    are_dates = all(ISO_DATE.match(value.upper()) for value in seen)
+    return len(seen) if len(seen) >= 2 and 2 * len(seen) <= cells and not are_dates else None
 
 
 def flag_split(name: str) -> str | None:

@@ -139,8 +139,15 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
 
 def _absent(section: DataSection, table: Table) -> list[Problem]:
     """Text and label columns that the recipe names and the table lacks, where another one is not recognised."""
-    named = [("text", section.text), ("label", section.label)]
-    return [_no_column(key, name, table) for key, name in named if isinstance(name, str) and name not in table.columns]
+    named = {"text": section.text, "label": section.label}
+    absent = {key: name for key, name in named.items() if isinstance(name, str) and name not in table.columns}
+    likely = likely_columns(table, absent, [name for name in named.values() if isinstance(name, str)], LABEL_NAMES)
+    problems = []
+    for key, name in absent.items():
+        problem = _no_column(key, name, table)
+        ways = [Change({f"data.{key}": likely[key].column}, complete=True)] if key in likely else []
+        problems.append(replace(problem, changes=(*ways, *problem.changes)))
+    return problems
 
 
 def _unrecognised(section: DataSection, table: Table, text: str | None, label: Any) -> list[Problem]:

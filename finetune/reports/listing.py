@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from finetune.measurement.units import DASH, change_text, count_text, metric_name, score_text
+from finetune.measurement.units import DASH, change_text, count_text, listed, metric_name, score_text
 from finetune.records.listing import Listed
 from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.rich_table import Adaptive, rich_table
@@ -19,7 +19,9 @@ def runs_table(entries: Sequence[Listed], folder: str) -> Adaptive:
     columns = [Column(title, numeric=False) for title in titles]
     columns += [Column(title) for title in ("Score", "Gap", "Date", "Size")]
     total = size_text(sum(entry.size for entry in entries))
-    caption = f"{folder}: {count_text(len(entries), 'run')} or experiments, {total}"
+    experiments = sum(entry.kind in ("compare", "ablate", "curve") for entry in entries)
+    counts = [count_text(len(entries) - experiments, "run"), count_text(experiments, "experiment")]
+    caption = f"{folder}: {listed(counts)}, {total}"
     notes = ["Score: on test, or on validation without a test split; of a comparison that of the recommended preset."]
     return rich_table(Table(caption, columns, [_row(entry, folder) for entry in entries], notes=notes))
 

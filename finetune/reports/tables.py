@@ -132,7 +132,6 @@ def _baseline_row(group: Group, baseline: Baseline, score: Scale, loss: Scale) -
         Cell(simple_name(baseline), "not a neural network", baseline.name),
         Cell(DASH),
         Cell(DASH),
-        Cell(DASH),
         *(Cell(scale.change(gap, unit=False), sort=gap) for scale, gap in zip((score, loss), gaps, strict=True)),
         *(Cell(score.level(level, unit=False), sort=level) for level in levels),
         *([Cell(number_text(ece, 3), sort=ece)] if _has(group, "ece") else []),

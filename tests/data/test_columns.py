@@ -409,6 +409,7 @@ def test_text_and_label_that_are_missing_are_named_at_once_with_the_likeliest_an
         Bewertung=[f"das ist ein Text Nummer {row}, gar nicht schlecht" for row in range(20)],
         Titel=[f"so kurz wie {row} es geht" for row in range(20)],
         geprueft=["ja", "nein"] * 10,
+        Datum=[f"2024-01-0{1 + row % 5}" for row in range(20)],
         Klasse=["gut", "schlecht", "mittel", "egal"] * 5,
     )
     with pytest.raises(DataError) as caught:
@@ -420,9 +421,7 @@ def test_text_and_label_that_are_missing_are_named_at_once_with_the_likeliest_an
     change = caught.value.completed()
     assert change is not None
     assert change.for_command_line() == "--set data.text=Bewertung --set data.label=Klasse"
-
-
-def test_a_wrong_text_and_a_missing_label_are_named_at_once() -> None:
     with pytest.raises(DataError) as caught:
-        choose_columns(section(text="nope"), table(a=["one"], b=["x"], c=["y"]))
+        choose_columns(section(text="nope"), made)
     assert [problem.key for problem in caught.value.problems] == ["data.text", "data.label"]
+    assert caught.value.completed() == change
