@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from finetune.data.loader import Loader
 from finetune.errors import RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
+from finetune.experiments.jobs import Job
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
 from finetune.experiments.running import KEEP, Keep, run_jobs
 from finetune.listener import Listener
-from finetune.records.comparison import ComparisonFolder
+from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.training.measures import measure_for
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
@@ -106,7 +108,11 @@ def work(
     finally:
         if last:
             heard.jobs_ended(last[0], measure)
+    return _result(experiment, runs, started, ended)
+
+
+def _result(experiment: ComparisonFolder, runs: Sequence[Job], started: set[str], ended: Manifest) -> WorkResult:
     errors = {entry.key: entry.error for entry in ended.cells if entry.error}
     failures = [f"{job.entry.folder}: {errors[job.entry.key]}" for job in runs if job.entry.key in errors]
     here = len(started - errors.keys())
-    return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), manifest.command, failures)
+    return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), ended.command, failures)
