@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from finetune.data.loader import Loader
 from finetune.errors import RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
+from finetune.experiments.jobs import Job
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
 from finetune.experiments.running import KEEP, Keep, run_jobs
@@ -99,18 +101,18 @@ def work(
         heard.job_changed(progress, state, measure)
 
     manifest = experiment.read()
+    # What a comparison ends with may read any of the models; its own command removes them afterwards.
+    keep: Keep = written["keep"] if manifest.final in (None, "best") and written.get("keep") in KEEP else "all"
     try:
-        ended = run_jobs(experiment, manifest, runs, chosen, _kept(manifest, written), on_change, is_helper=True)
+        ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
     finally:
         if last:
             heard.jobs_ended(last[0], measure)
+    return _result(experiment, runs, started, ended)
+
+
+def _result(experiment: ComparisonFolder, runs: Sequence[Job], started: set[str], ended: Manifest) -> WorkResult:
     errors = {entry.key: entry.error for entry in ended.cells if entry.error}
     failures = [f"{job.entry.folder}: {errors[job.entry.key]}" for job in runs if job.entry.key in errors]
     here = len(started - errors.keys())
-    return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), manifest.command, failures)
-
-
-def _kept(manifest: Manifest, written: dict[str, Any]) -> Keep:
-    """Which models stay. What a comparison ends with may read any; its own command removes them afterwards."""
-    asked = written.get("keep")
-    return asked if manifest.final in (None, "best") and asked in KEEP else "all"
+    return WorkResult(experiment.path, len(runs), here, len(runs) - len(failures), ended.command, failures)
