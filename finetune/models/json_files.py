@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 from finetune.recipe import ModelSection
 
 
@@ -19,6 +17,8 @@ def read_json(section: ModelSection, location: str, name: str) -> Any:
         location: Folder of the model, or its hub id; without a network, its files in the cache.
         name: Of the file, below the folder.
     """
+    from transformers.utils import cached_file  # slow to import: a report reads its own model folder, and nothing else
+
     path = cached_file(
         location,
         name,
