@@ -56,6 +56,7 @@ CODE = (
     "measurement/beyond_chance.py",
     "measurement/gap.py",
     "measurement/scores.py",
+    "measurement/shift.py",
     "measurement/units.py",
     "tasks.py",
 )

@@ -44,7 +44,9 @@ def gap_intervals(
         Metric -> (low, high), for every metric that is defined and a function of sums over rows; and for Spearman.
     """
     rng = np.random.default_rng(seed)
-    drawn = [scores_from_sums(task, resampled_sums(row_terms(task, *split), rng)) for split in (train, validation)]
+    drawn = [
+        scores_from_sums(task, resampled_sums(row_terms(task, *split), rng, DRAWS)) for split in (train, validation)
+    ]
     if task == "regression":
         for scores, split in zip(drawn, (train, validation), strict=True):
             scores["spearman"] = resampled_spearman(split[0].ravel(), split[1], rng)

@@ -121,10 +121,10 @@ def sizes_table(curve: CurveReport) -> Table:
                 [
                     Cell(shorten(preset.name, 60), sort=preset.name, user=True, variant=preset.name),
                     Cell(f"{point.size:,}", sort=point.size),
-                    *(_level(score, of[split]) for split in curve.splits),
+                    *(level_cell(score, of[split]) for split in curve.splits),
                     *([Cell(score.level(point.tfidf, unit=False), sort=point.tfidf)] if has_tfidf(curve) else []),
-                    _change(score, point.gap.get(curve.score)),
-                    _change(loss, point.gap.get(curve.loss)),
+                    change_cell(score, point.gap.get(curve.score)),
+                    change_cell(loss, point.gap.get(curve.loss)),
                     *([_difference(score, point, curve)] if compared else []),
                     Cell(f"{finished} of {len(point.runs)}", sort=finished),
                     Cell(str(point.epochs or DASH), str(point.steps or ""), point.epochs),
@@ -143,13 +143,13 @@ def _decisions(curve: CurveReport) -> list[Block]:
     return [decisions(texts)] if texts else []
 
 
-def _level(scale: Scale, summary: Summary | None) -> Cell:
+def level_cell(scale: Scale, summary: Summary | None) -> Cell:
     if summary is None or summary.mean is None:
         return Cell(DASH)
     return Cell(scale.level(summary.mean, unit=False), scale.range(summary), summary.mean)
 
 
-def _change(scale: Scale, estimate: Estimate | None) -> Cell:
+def change_cell(scale: Scale, estimate: Estimate | None) -> Cell:
     if estimate is None or estimate.mean is None:
         return Cell(DASH)
     return Cell(scale.change(estimate.mean, unit=False), scale.interval(estimate), estimate.mean)
@@ -157,7 +157,7 @@ def _change(scale: Scale, estimate: Estimate | None) -> Cell:
 
 def _difference(scale: Scale, point: Point, curve: CurveReport) -> Cell:
     difference = point.differences.get(curve.reported, {}).get(curve.score)
-    cell = _change(scale, difference)
+    cell = change_cell(scale, difference)
     if difference is None or difference.distinguishable is None:
         return cell
     words = ("not significant", adjusted_note(difference))

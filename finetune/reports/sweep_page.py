@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from finetune.advice.sweep import chosen_text
-from finetune.measurement.units import DASH, Estimate, Scale, count_text, number_text
-from finetune.records.report import Summary
+from finetune.measurement.units import DASH, Scale, count_text, number_text
 from finetune.records.sweep import SweepPoint, SweepReport
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
+from finetune.reports.curve_page import change_cell, level_cell
 from finetune.reports.figures.path import path
 from finetune.reports.files import write_files
 from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
@@ -112,12 +112,12 @@ def _row(sweep: SweepReport, point: SweepPoint, score: Scale, loss: Scale, zeros
     difference = point.differences.get("validation", {}).get(sweep.score)
     return [
         *(Cell(value_text(value), sort=_sort(value), user=True) for value in point.values.values()),
-        _level(score, point.train),
-        _level(score, point.validation),
-        _change(score, point.gap.get(sweep.score)),
-        _level(loss, point.validation),
-        _change(loss, point.gap.get(sweep.loss)),
-        _change(score, difference),
+        level_cell(score, point.train.get(score.metric)),
+        level_cell(score, point.validation.get(score.metric)),
+        change_cell(score, point.gap.get(sweep.score)),
+        level_cell(loss, point.validation.get(loss.metric)),
+        change_cell(loss, point.gap.get(sweep.loss)),
+        change_cell(score, difference),
         *([Cell(zeros_text(point.weights.get(zeros)))] if zeros else []),
         Cell(norms or DASH),
         Cell(", ".join(filter(None, ("chosen" * is_chosen, region(point)))) or DASH),
@@ -127,19 +127,6 @@ def _row(sweep: SweepReport, point: SweepPoint, score: Scale, loss: Scale, zeros
 
 def _sort(value: object) -> float | str:
     return float(value) if isinstance(value, int | float) else str(value)
-
-
-def _level(scale: Scale, numbers: dict[str, Summary]) -> Cell:
-    summary = numbers.get(scale.metric)
-    if summary is None or summary.mean is None:
-        return Cell(DASH)
-    return Cell(scale.level(summary.mean, unit=False), scale.range(summary), summary.mean)
-
-
-def _change(scale: Scale, estimate: Estimate | None) -> Cell:
-    if estimate is None or estimate.mean is None:
-        return Cell(DASH)
-    return Cell(scale.change(estimate.mean, unit=False), scale.interval(estimate), estimate.mean)
 
 
 def _outcomes(sweep: SweepReport) -> list[Block]:

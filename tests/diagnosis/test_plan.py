@@ -72,7 +72,8 @@ def test_the_plan_depends_on_what_is_known() -> None:
     assert all(step.technique != "early_stopping" for step in stopped)
 
 
-def test_the_question_that_everybody_brings() -> None:
+def test_the_question_that_everybody_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     found = invoke("diagnose", *NUMBERS, "--all")
     assert found.exit_code == 0, found.stderr
     assert found.stdout.startswith("OVERFITS: Training accuracy is 23.0 points above validation [+17.4, +29.5]")
