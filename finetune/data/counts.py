@@ -19,27 +19,31 @@ SAID = ("row", "left out")  # even where there are none
 
 
 class Account(str):
-    """A note that accounts for lines, rows or columns and decides nothing: `finetune check` and the record show it."""
+    """A note that accounts for rows or columns and decides nothing: `finetune check` and the record show it."""
 
 
-def lines_note(table: Table) -> Account:
+class Lines(Account):
+    """What became of every line or row of the source: also said when a run starts, as nothing may be lost unseen."""
+
+
+def lines_note(table: Table) -> Lines:
     """Lines of the file = rows + header + whatever else they are; rows alone for formats without lines."""
     rows = [_count(len(table), "row read", "rows read")]
     if not table.lines:
-        return Account(f"{table.origin}: {rows[0]}, {sum(table.dropped.values())} left out")
+        return Lines(f"{table.origin}: {rows[0]}, {sum(table.dropped.values())} left out")
     named = {**KINDS, **{kind: (kind, kind) for kind in table.lines if kind not in KINDS}}
     parts = [_count(table.lines[kind], *names) for kind, names in named.items() if kind in SAID or table.lines[kind]]
-    return Account(f"{table.origin}: {_count(sum(table.lines.values()), 'line', 'lines')} = {' + '.join(parts)}")
+    return Lines(f"{table.origin}: {_count(sum(table.lines.values()), 'line', 'lines')} = {' + '.join(parts)}")
 
 
-def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> Account:
+def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> Lines:
     """Rows of all files = rows of the splits + those left out, by reason + those that no split asked for."""
     parts = [f"{len(rows)} {split}" for split, rows in splits.items()]
     parts += [f"{count} left out ({reason})" for reason, count in dropped.items() if count]
     used = sum(map(len, splits.values())) + sum(dropped.values())
     if used != read:
         parts.append(f"{read - used} in no split (sizes of splits, data.split_file)")
-    return Account(f"{_count(read, 'row', 'rows')} in all = {' + '.join(parts)}")
+    return Lines(f"{_count(read, 'row', 'rows')} in all = {' + '.join(parts)}")
 
 
 def rows_in(tables: Mapping[str, Table]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune.data.counts import Account
+from finetune.data.counts import Account, Lines
 from finetune.data.rows import Data
 from finetune.measurement.scores import Measure
 from finetune.reports.findings import data_line
@@ -10,6 +10,6 @@ from finetune.training.facts import data_facts
 
 
 def start_notes(data: Data, measure: Measure) -> list[str]:
-    """One line of facts, and what was decided for the user; not how lines and rows add up."""
-    decided = [note for note in data.notes if not isinstance(note, Account)]
+    """One line of facts, what became of every line, and what was decided for the user."""
+    decided = [note for note in data.notes if isinstance(note, Lines) or not isinstance(note, Account)]
     return [data_line(data_facts(data, measure)), *decided]

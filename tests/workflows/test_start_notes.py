@@ -15,7 +15,7 @@ from tests.analysis.making import Run, record_of
 from tests.conftest import labelled_texts, write_csv
 
 
-def test_counts_of_lines_are_for_check_and_decisions_for_the_start(tmp_path: Path) -> None:
+def test_the_start_says_what_became_of_every_line_and_what_was_decided(tmp_path: Path) -> None:
     rows = [(f"2024-01-{1 + row % 28:02d}", text, label) for row, (text, label) in enumerate(labelled_texts(80))]
     path = write_csv(tmp_path / "reviews.csv", ["day", "review", "stars"], rows)
     recipe = resolve(data=str(path)).recipe
@@ -26,8 +26,8 @@ def test_counts_of_lines_are_for_check_and_decisions_for_the_start(tmp_path: Pat
     assert any("--set data.order_by=day" in note for note in others)
     hidden = set(data.notes) - set(others)
     assert {note.partition(":")[0] for note in hidden if "held out" in note} == {"validation", "test"}
-    assert any("81 lines = 80 rows read" in note for note in hidden)
-    assert any("80 rows in all" in note for note in hidden)
+    assert any("81 lines = 80 rows read + 0 left out + 1 header" in note for note in others)
+    assert any("80 rows in all = " in note for note in others)
 
 
 def test_a_warning_is_told_once_and_counted_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
