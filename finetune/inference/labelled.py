@@ -136,7 +136,9 @@ def _known_labels(
     why = f"labels that the model does not know: {counted}. It knows {known_names}."
     ways = _respelt(unknown, reading.labels, names)
     if not keep:
-        raise DataError(f"no row has a label that can be measured; all have {why}", *ways, key="data.label")
+        example = f"{{{next(iter(unknown))}: {reading.labels[0]}}}"
+        named = Change(text=f"If they are the same classes under other names, set data.label_map, as in {example}.")
+        raise DataError(f"no row has a label that can be measured; all have {why}", *ways, named, key="data.label")
     advice = f" Try: {ways[0].for_command_line()}" if ways else ""
     warnings.append(f"{len(rows) - len(keep)} of {len(rows)} rows are left out for {why}{advice}")
     return rows.take(keep)

@@ -171,7 +171,7 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
     empty = write_csv(tmp_path / "c.csv", ["text", "label"], [(WORDS[0], ""), (WORDS[1], "")])
     no_text = write_csv(tmp_path / "d.csv", ["a", "b", "label"], [("x", "y", "good")])
     for data, match in (
-        (strange, "labels that the model does not know: 'p' .1., 'q' .1.. It knows 'bad', 'good'"),
+        (strange, "does not know: 'p' .1., 'q' .1.. It knows 'bad', 'good'.*data.label_map, as in {p: bad}"),
         (empty, "no row has a label in 'label'.*finetune predict"),
         (no_text, "no column 'text'"),
     ):
