@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from finetune.analysis.collect import APART
 from finetune.errors import OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.comparison import ComparisonFolder, Manifest
@@ -73,15 +74,18 @@ def _run(folder: Path, record: RunRecord, size: int) -> Listed:
     if not isinstance(record, FinishedRecord):
         return Listed.model_validate(about)
     name = measure_of(record.data.task, record.data.score).score
-    scores = record.selected.validation if record.selected.test is None else record.selected.test
     gap = record.selected.gap.get(name)
-    found = {"metric": name, "score": scores.get(name), "gap": None if gap is None else gap.value}
+    found = {
+        "metric": name,
+        "score": record.selected.reported_scores.get(name),
+        "gap": None if gap is None else gap.value,
+    }
     return Listed.model_validate(about | found)
 
 
 def _experiment(folder: Path, size: int) -> Listed:
     manifest = ComparisonFolder(folder).read()
-    report = _report(folder) if manifest.kind != "curve" else None
+    report = None if manifest.kind in APART else _report(folder)
     about: dict[str, Any] = {"path": str(folder), "kind": manifest.kind, "size": size}
     if report is None or not report.groups:
         return Listed.model_validate(about | _unreported(folder, manifest))

@@ -27,7 +27,7 @@ def runs(
         str, typer.Option("--contains", help="Only those with this in their path, data or preset.")
     ] = "",
     kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Only run, compare, ablate or curve.")
+        str | None, typer.Option("--kind", metavar="KIND", help="Only run, compare, ablate, curve or sweep.")
     ] = None,
     delete: Annotated[
         list[str] | None,

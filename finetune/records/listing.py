@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from finetune.records.comparison import Kind
 from finetune.records.frozen import Frozen
 
 
@@ -11,7 +12,7 @@ class Listed(Frozen):
     """A folder below runs/."""
 
     path: str
-    kind: Literal["run", "compare", "ablate", "curve", "unreadable"]
+    kind: Kind | Literal["run", "unreadable"]
     data: str = Field("", description="Name of the recipe, or of the file or package that the texts are from.")
     preset: str | None = Field(None, description="Of a comparison: the recommended one.")
     metric: str | None = Field(None, description="The main score.")

@@ -53,6 +53,15 @@ class Checkpoint(Frozen):
         None, description="Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones."
     )
 
+    @property
+    def reported(self) -> Literal["test", "validation"]:
+        """The split that a result is told of: test, or validation where there is no test split."""
+        return "validation" if self.test is None else "test"
+
+    @property
+    def reported_scores(self) -> Scores:
+        return self.validation if self.test is None else self.test
+
 
 class Calibration(Frozen):
     """Temperature scaling of the selected checkpoint (single-label only)."""

@@ -19,7 +19,7 @@ def runs_table(entries: Sequence[Listed], folder: str) -> Adaptive:
     columns = [Column(title, numeric=False) for title in titles]
     columns += [Column(title) for title in ("Score", "Gap", "Date", "Size")]
     total = size_text(sum(entry.size for entry in entries))
-    experiments = sum(entry.kind in ("compare", "ablate", "curve") for entry in entries)
+    experiments = sum(entry.kind not in ("run", "unreadable") for entry in entries)
     counts = [count_text(len(entries) - experiments, "run"), count_text(experiments, "experiment")]
     caption = f"{folder}: {listed(counts)}, {total}"
     notes = ["Score: on test, or on validation without a test split; of a comparison that of the recommended preset."]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune.analysis.collect import APART
 from finetune.errors import Change, OutputError
 from finetune.listener import Listener
 from finetune.recipe import Recipe, flatten, with_epochs
@@ -66,7 +67,7 @@ def _check_experiment(folder: ComparisonFolder, kind: Kind) -> None:
 
 def _noun(kind: Kind) -> str:
     """What shares a folder with what: an ablation is a comparison."""
-    return kind if kind in ("curve", "sweep") else "comparison"
+    return kind if kind in APART else "comparison"
 
 
 def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:

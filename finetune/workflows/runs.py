@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from finetune.analysis.listing import list_folder
-from finetune.errors import Change, OutputError, suggest
+from finetune.errors import Change, OutputError, RecipeError, suggest
+from finetune.records.comparison import Kind
 from finetune.records.listing import Listed
 from finetune.records.store import lock_folder
 from finetune.workflows.folders import RUNS
+
+KINDS = ("run", *get_args(Kind), "unreadable")
 
 
 def list_runs(folder: str | Path = RUNS, contains: str = "", kind: str | None = None) -> list[Listed]:
@@ -19,11 +23,14 @@ def list_runs(folder: str | Path = RUNS, contains: str = "", kind: str | None = 
     Args:
         folder: Where they lie.
         contains: Only those whose path, data or preset contains this.
-        kind: Only run, compare, ablate or curve.
+        kind: Only run, compare, ablate, curve, sweep or unreadable.
 
     Raises:
         OutputError: There is no such folder.
+        RecipeError: There is no such kind.
     """
+    if kind is not None and kind not in KINDS:
+        raise RecipeError(f"is no kind.{suggest(kind, KINDS)} Known: {', '.join(KINDS)}.", argument="kind", found=kind)
     root = Path(folder)
     if not root.is_dir():
         raise OutputError(f"{root}: no such folder. Runs are written below {RUNS}/ of the folder they start in.")

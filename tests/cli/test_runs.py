@@ -69,3 +69,10 @@ def test_what_a_process_works_on_stops_all_deleting(here: Path) -> None:
     assert result.exit_code == 2
     assert "another process is running there" in result.stderr
     assert Path("runs/a/run.json").is_file()
+
+
+def test_an_unknown_kind_lists_nothing_silently(here: Path) -> None:
+    result = invoke("runs", "--kind", "comparison")
+    assert result.exit_code == 2
+    assert "is no kind. Did you mean compare?" in result.stderr
+    assert "run, compare, ablate, curve, sweep, unreadable" in result.stderr

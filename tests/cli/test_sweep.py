@@ -168,3 +168,10 @@ def test_a_grid_of_ten_thousand_runs_is_refused_with_its_number_and_time(place: 
     assert "50 × 100 × 2 seeds are 10,000 runs, about " in told
     assert "Try: --yes, or name fewer values" in told
     assert not (place / "refused").exists()
+
+
+def test_it_is_listed_among_the_runs(place: Path, made: Any) -> None:
+    listed = {entry["path"]: entry for entry in json.loads(invoke("runs", ".", "--json").stdout)}
+    assert (listed["made"]["kind"], listed["made"]["status"]) == ("sweep", "finished")
+    table = invoke("runs", ".", "--kind", "sweep", "--contains", "made").stdout
+    assert "0 runs and 1 experiment" in table
