@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from finetune.recipe import library
 
 
@@ -50,4 +52,6 @@ def complete_metric(incomplete: str) -> list[str]:
 
 def complete_final(incomplete: str) -> list[str]:
     """Models that a comparison can end with."""
-    return [name for name in ("best", "refit", "soup", "distil", "auto") if name.startswith(incomplete)]
+    from finetune.records.comparison import FinalName
+
+    return [name for name in get_args(FinalName) if name.startswith(incomplete)]

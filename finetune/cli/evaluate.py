@@ -10,6 +10,7 @@ import typer
 from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, QuietOption, SetOption, reports_errors
 from finetune.cli.output import print_text
+from finetune.cli.predict import BatchSizeOption, ModelArgument
 
 EXAMPLES = examples(
     "finetune evaluate runs/tweets-strong-seed0 --data labelled.csv --output evaluation/",
@@ -19,9 +20,7 @@ EXAMPLES = examples(
 
 @reports_errors()
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
-    ],
+    model: ModelArgument,
     data: Annotated[
         str, typer.Option("--data", "-d", help="File with texts and labels, in any format that run takes.")
     ],
@@ -33,7 +32,7 @@ def evaluate(
         typer.Option("--output", "-o", help="Folder for evaluation.html, .md and .json. Default: none is written."),
     ] = None,
     overrides: SetOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")] = 64,
+    batch_size: BatchSizeOption = 64,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.completion import complete_final, complete_presets
-from finetune.cli.help import OF_OUTPUT, OF_RUNS
+from finetune.cli.completion import complete_final, complete_presets, complete_setting
+from finetune.cli.help import OF_OUTPUT, OF_RECIPE, OF_RUNS
 from finetune.errors import Change, RecipeError
 
 _NEXT_KEY = re.compile(
@@ -35,6 +35,9 @@ ComparedOption = Annotated[
         "-p",
         help="Names or paths, with commas; own: the recipe's own techniques. Default: none,light,medium,strong; with "
         "--variant none.",
+        rich_help_panel=OF_RUNS,
+        metavar="NAMES",
+        autocompletion=complete_presets,
     ),
 ]
 VariantOption = Annotated[
@@ -44,6 +47,7 @@ VariantOption = Annotated[
         metavar="NAME=KEY=VALUE,…",
         help="Settings under a name, beside the presets: l1=techniques.l1.strength=0.5. With PRESET: before the first "
         "key they are added to that preset. Repeatable.",
+        rich_help_panel=OF_RUNS,
     ),
 ]
 ComparedSetOption = Annotated[
@@ -52,6 +56,8 @@ ComparedSetOption = Annotated[
         "--set",
         metavar="[PRESET:]KEY=VALUE",
         help="Override one value, e.g. training.epochs=5; strong:training.epochs=5 does for that preset. Repeatable.",
+        rich_help_panel=OF_RECIPE,
+        autocompletion=complete_setting,
     ),
 ]
 SeedsOption = Annotated[

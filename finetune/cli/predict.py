@@ -24,6 +24,7 @@ EXAMPLES = examples(
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
 ]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")]
 TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
 TextsOption = Annotated[
     str | None,
@@ -56,7 +57,7 @@ def predict(
     ] = False,
     accuracy: AccuracyOption = None,
     overrides: SetOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")] = 64,
+    batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:
     """Predict texts with a trained model: all columns of the file are kept, with a prediction for each row."""
