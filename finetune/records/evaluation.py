@@ -5,13 +5,13 @@ Units as in report.json: scores in [0, 1] or [-1, 1], losses in nats or label un
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from finetune.records.frozen import Frozen
 from finetune.records.report import ModelScore, ReliabilityBin
-from finetune.records.schema import Finding
+from finetune.records.schema import Finding, FinishedRecord
 from finetune.tasks import Task
 
 EVALUATION_VERSION = 1
@@ -59,6 +59,11 @@ class Recorded(Frozen):
     split: Literal["test", "validation"]
     rows: int
     scores: dict[str, float | None]
+
+    @classmethod
+    def of(cls, record: FinishedRecord) -> Self:
+        split = record.selected.reported
+        return cls(split=split, rows=record.data.rows[split], scores=record.selected.reported_scores)
 
 
 class EvaluationReport(Frozen):

@@ -104,8 +104,7 @@ class _Evaluation:
             temperature=None if served is None else served.temperature,
             thresholds=None if served is None else served.thresholds,
         )
-        run = find_run(classifier.origin, served)
-        self.record = None if run is None else run[0]
+        self.record = find_run(classifier.origin, served)
         self.missing: list[str] = []
         self.warnings = list(labelled.warnings)
 
@@ -160,9 +159,7 @@ class _Evaluation:
         own = sorted(set(record.selected.validation) - set(MEASURES[record.data.task].names))
         if own:
             self.missing.append(f"the run's own metrics ({', '.join(own)}): they are measured in runs only")
-        split = "validation" if record.selected.test is None else "test"
-        scores = record.selected.validation if record.selected.test is None else record.selected.test
-        return Recorded(split=split, rows=record.data.rows[split], scores=scores)
+        return Recorded.of(record)
 
     def _warn_of_copies(self, training: Data) -> None:
         """Scores on training texts show memory."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from finetune.analysis import evaluation
 from finetune.analysis.evaluation import Measured
 from finetune.atomic import write_text
-from finetune.errors import ModelError
+from finetune.errors import ModelError, OutputError
 from finetune.listener import Listener
 from finetune.measurement.scores import measure_of
 from finetune.models.served import read_served
 from finetune.recipe import ModelSection
 from finetune.records.evaluation import EvaluationReport, Recorded
+from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 
@@ -32,36 +31,35 @@ def write_card(run: RunFolder, model: Path, listener: Listener) -> None:
     from finetune.reports.model_card import model_card
 
     try:
-        record = run.read()
+        record, arrays = read_run(run)
         served = read_served(ModelSection(id=str(model)), str(model))
         if not isinstance(record, FinishedRecord) or served is None:
             return
-        card = model_card(record, own_evaluation(record, run), served.pipeline_arguments, served.pipeline_sees_the_same)
+        card = model_card(
+            record, own_evaluation(record, arrays, model), served.pipeline_arguments, served.pipeline_sees_the_same
+        )
         write_text(model / CARD, card)
-    except (OSError, ModelError) as error:  # the model itself is complete
+    except (OSError, ModelError, OutputError) as error:  # the model itself is complete
         listener.notice(f"{model / CARD} could not be written: {error}", "warning")
 
 
-def own_evaluation(record: FinishedRecord, run: RunFolder) -> EvaluationReport:
+def own_evaluation(record: FinishedRecord, arrays: Arrays, model: Path) -> EvaluationReport:
     """Of the run's test rows, from its predictions; of its validation rows, where it has no test rows."""
-    scores = record.selected.validation if record.selected.test is None else record.selected.test
-    split = "validation" if record.selected.test is None else "test"
-    with np.load(run.predictions) as arrays:
-        logits, targets = arrays[f"selected_{split}_logits"], arrays[f"{split}_targets"]
+    recorded = Recorded.of(record)
+    logits, targets = arrays[f"selected_{recorded.split}_logits"], arrays[f"{recorded.split}_targets"]
     temperature = None if record.calibration is None else record.calibration.temperature
     thresholds = None if record.thresholds is None else record.thresholds.values
     measured = Measured(record.data.task, record.data.labels, logits, targets, temperature, thresholds)
-    rows = len(targets)
     score = measure_of(record.data.task, record.data.score).score
     _, wrong = evaluation.mistakes(measured, 0)
     return EvaluationReport(
-        model=str(run.model),
+        model=str(model),
         record=record.id,
-        data=f"the {split} rows of the run",
+        data=f"the {recorded.split} rows of the run",
         score=score,
-        read=rows,
+        read=recorded.rows,
         left_out={},
-        recorded=Recorded(split=split, rows=rows, scores=scores),
+        recorded=recorded,
         mistakes=[],
         wrong=wrong,
         drift=[],

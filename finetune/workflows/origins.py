@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finetune.data.load import load_data
+from finetune.data.locate import HubName, locate
 from finetune.data.rows import Data
 from finetune.errors import FinetuneError
 from finetune.models.served import ServedModel
@@ -13,10 +14,8 @@ from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 
-HUB = "hub:"
 
-
-def find_run(model: str, served: ServedModel | None) -> tuple[FinishedRecord, RunFolder] | None:
+def find_run(model: str, served: ServedModel | None) -> FinishedRecord | None:
     """The run whose model lies in a folder: beside it, or in the comparison that it is the result of.
 
     Args:
@@ -32,7 +31,7 @@ def find_run(model: str, served: ServedModel | None) -> tuple[FinishedRecord, Ru
         for folder in folders:
             record = folder.read()
             if served is not None and isinstance(record, FinishedRecord) and record.id == served.record:
-                return record, folder
+                return record
     except FinetuneError:  # a record that cannot be read is none
         return None
     return None
@@ -41,9 +40,9 @@ def find_run(model: str, served: ServedModel | None) -> tuple[FinishedRecord, Ru
 def find_training_data(record: FinishedRecord) -> Data | str:
     """The splits that a run was trained on; or why they are not at hand. Nothing is fetched."""
     section = DataSection.model_validate(record.recipe["data"])
-    if section.source.startswith(HUB):
-        return f"the training data is on the hub ({section.source}), and nothing is fetched"
     try:
+        if isinstance(locate(section.source, "data.source"), HubName):
+            return f"the training data is on the hub ({section.source}), and nothing is fetched"
         data = load_data(section)
     except FinetuneError as error:
         return f"the training data cannot be read: {error.problems[0].why}"
