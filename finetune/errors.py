@@ -134,6 +134,16 @@ def _below(prefix: str, key: str) -> str:
     return f"{prefix}{key}" if key[:1] in ("", ".") else key
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Settings in a sentence, as they are typed: `preset=none, training.learning_rate=0.0001`."""
+    return ", ".join(f"{key}={setting_text(value)}" for key, value in settings.items())
+
+
+def setting_text(value: Any) -> str:
+    """`none`, `0.0001`, `true`, `null`."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _typed(value: Any) -> str:
     """The value of an option; of a list its members with commas, and one where there is a single member."""
     if isinstance(value, list | tuple):

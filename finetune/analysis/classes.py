@@ -12,7 +12,7 @@ from finetune.analysis.collection import FinishedRun
 from finetune.analysis.measurements import Measurement
 from finetune.analysis.replicates import Key, paired_difference, summarise
 from finetune.analysis.results import VariantResults
-from finetune.measurement.scores import row_terms
+from finetune.measurement.scores import f1_of, label_counts, row_terms
 from finetune.records.report import ClassScore, Difference
 from finetune.tasks import Task
 
@@ -54,10 +54,7 @@ def _f1(run: FinishedRun, task: Task, split: str) -> NDArray[Any]:
     """F1 of each class on a split, (K,); nan for a class that is neither there nor predicted."""
     logits, targets = run.arrays[f"selected_{split}_logits"], run.arrays[f"{split}_targets"]
     terms = row_terms(task, logits, targets).sum(axis=0)
-    hits, predicted, true = np.split(terms[-3 * logits.shape[1] :], 3)  # the last columns, see `row_terms`
-    marked = predicted + true
-    result: NDArray[Any] = np.where(marked > 0, 2 * hits / np.where(marked > 0, marked, 1), np.nan)
-    return result
+    return f1_of(*np.split(label_counts(terms, logits.shape[1]), 3))
 
 
 def _difference(

@@ -17,8 +17,7 @@ from finetune.analysis.collection import (
     recorded_run,
 )
 from finetune.analysis.comparability import check_comparable
-from finetune.errors import Change, OutputError, VersionError, suggest
-from finetune.measurement.units import settings_text
+from finetune.errors import Change, OutputError, VersionError, settings_text, suggest
 from finetune.recipe import flatten
 from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
 from finetune.records.predictions import Arrays, read_run

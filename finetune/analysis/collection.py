@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune.records.comparison import FinalName, VariantEntry
+from finetune.records.comparison import FinalName, Kind, VariantEntry
 from finetune.records.predictions import Arrays
 from finetune.records.schema import OWN, FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
@@ -102,7 +102,7 @@ class Collection:
     """
 
     name: str
-    kind: Literal["compare", "ablate", "curve", "sweep", "runs"]
+    kind: Kind | Literal["runs"]
     baseline: str
     variants: list[VariantEntry]
     runs: list[CollectedRun]

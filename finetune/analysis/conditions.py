@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from finetune.errors import settings_text
 from finetune.measurement.scores import measure_of
-from finetune.measurement.units import settings_text
 from finetune.records.report import VariantReport
 from finetune.records.schema import RunRecord
 

@@ -13,7 +13,7 @@ from finetune.analysis.details import reliability_bins
 from finetune.analysis.disagreements import in_words
 from finetune.measurement.gap import resampled_sums
 from finetune.measurement.intervals import Interval, percentiles, score_intervals
-from finetune.measurement.scores import Floats, compute_scores, row_terms, softmax
+from finetune.measurement.scores import Floats, compute_scores, f1_of, label_counts, label_probabilities, row_terms
 from finetune.measurement.thresholds import DECIDED, HALF
 from finetune.records.evaluation import ClassResult
 from finetune.records.report import ModelScore, ReliabilityBin
@@ -51,10 +51,7 @@ class Measured:
 
     def probabilities(self) -> Floats | None:
         """(rows, K) of labels, calibrated; None for numbers."""
-        wide = self.logits.astype(np.float64)
-        if self.task == "single_label":
-            return softmax(self.served_logits())
-        return 1 / (1 + np.exp(-np.clip(wide, -500, 500))) if self.task == "multi_label" else None
+        return label_probabilities(self.task, self.logits, self.temperature or 1.0)
 
     def predictions(self) -> NDArray[Any]:
         """(rows,) classes, (rows, K) marks, or (rows,) numbers: what `predict` says."""
@@ -124,13 +121,13 @@ def class_results(measured: Measured) -> list[ClassResult]:
     if measured.labels is None:
         return []
     terms = row_terms(measured.task, np.clip(measured.served_logits(), -500, 500), measured.targets)
-    counts = terms[:, -3 * len(measured.labels) :]  # hits, predicted and true of each label: see `row_terms`
+    counts = label_counts(terms, len(measured.labels))
     hits, predicted, true = np.split(counts.sum(axis=0), 3)
     drawn = np.split(resampled_sums(counts, np.random.default_rng(0)), 3, axis=1)
     results = []
     for index, label in enumerate(measured.labels):
-        f1 = float(_f1(*(part[index] for part in (hits, predicted, true))))
-        ends = percentiles(_f1(*(part[:, index] for part in drawn)))
+        f1 = float(f1_of(*(part[index] for part in (hits, predicted, true))))
+        ends = percentiles(f1_of(*(part[:, index] for part in drawn)))
         results.append(
             ClassResult(
                 label=label,
@@ -142,12 +139,6 @@ def class_results(measured: Measured) -> list[ClassResult]:
             )
         )
     return sorted(results, key=lambda result: (result.f1.value is None, result.f1.value or 0.0))
-
-
-def _f1(hits: Any, predicted: Any, true: Any) -> Any:
-    """nan where a label is neither there nor predicted."""
-    marked = np.asarray(predicted + true)
-    return np.where(marked > 0, 2 * hits / np.where(marked > 0, marked, 1), np.nan)
 
 
 def confusion(measured: Measured) -> list[list[int]] | None:

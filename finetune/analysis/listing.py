@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from finetune.analysis.collect import APART
 from finetune.errors import OutputError
 from finetune.measurement.scores import measure_of
+from finetune.recipe.resolution import DEFAULT_RECIPE_FOR_OWN_DATA
 from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.listing import Listed
 from finetune.records.report import Group, Report
@@ -52,13 +54,18 @@ def _describe(folder: Path) -> Listed:
 
 def _size(folder: Path) -> int:
     """Bytes of the files below a folder."""
-    return sum(os.lstat(Path(place) / name).st_size for place, _, names in os.walk(folder) for name in names)
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a training that is running replaces its files
+                size += os.lstat(Path(place) / name).st_size
+    return size
 
 
 def _data_name(recipe: dict[str, Any]) -> str:
     """The recipe's name, or that of the file where the recipe is the template for own data."""
     name, source = str(recipe.get("name", "")), str((recipe.get("data") or {}).get("source", ""))
-    return PurePath(source).stem if name == "your-data" and source else name
+    return PurePath(source).stem if name == DEFAULT_RECIPE_FOR_OWN_DATA and source else name
 
 
 def _run(folder: Path, record: RunRecord, size: int) -> Listed:

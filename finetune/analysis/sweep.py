@@ -18,7 +18,8 @@ from finetune.analysis.recommendation import NOT_ELIGIBLE, p_of_validation
 from finetune.analysis.results import Results, VariantResults, run_entry
 from finetune.analysis.states import verdict_of
 from finetune.analysis.statistics import LEVEL, holm
-from finetune.measurement.units import metric_name, score_text, settings_text
+from finetune.errors import settings_text
+from finetune.measurement.units import is_number, metric_name, score_text
 from finetune.records.comparison import VariantEntry
 from finetune.records.report import Difference
 from finetune.records.sweep import Axis, Chosen, SweepPoint, SweepReport
@@ -77,8 +78,7 @@ def _in_order(entries: Sequence[VariantEntry]) -> list[VariantEntry]:
     """As they were asked for, whichever of them is the reference: line by line, numbers ascending."""
 
     def place(value: object) -> tuple[bool, float, str]:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number, float(str(value)) if is_number else 0.0, "" if is_number else str(value)
+        return (True, float(value), "") if is_number(value) else (False, 0.0, str(value))
 
     def order(entry: VariantEntry) -> tuple[Any, ...]:
         first, *others = entry.point.values()
@@ -135,7 +135,7 @@ def _point(
 
 
 def _axis(values: Sequence[Any]) -> Axis:
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [value for value in values if is_number(value)]
     if len(numbers) < sum(value != "off" for value in values) or min(numbers, default=-1) < 0:
         return "names"
     positive = [value for value in numbers if value > 0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.measurement.scores import Floats, softmax
+from finetune.measurement.scores import Floats, label_probabilities
 from finetune.measurement.thresholds import HALF
 from finetune.tasks import Task
 
@@ -57,12 +57,7 @@ class Predictions:
         """From the logits of parts of the rows."""
         outputs = 1 if reading.labels is None else len(reading.labels)
         logits = np.concatenate(parts) if parts else np.zeros((0, outputs), dtype=np.float32)
-        wide = logits.astype(np.float64)
-        if reading.task == "regression":
-            return cls(reading, logits, None)
-        if reading.task == "multi_label":
-            return cls(reading, logits, 1 / (1 + np.exp(-np.clip(wide, -500, 500))))
-        return cls(reading, logits, softmax(wide / reading.temperature))
+        return cls(reading, logits, label_probabilities(reading.task, logits, reading.temperature))
 
     def __len__(self) -> int:
         return len(self.logits)

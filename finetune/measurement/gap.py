@@ -11,7 +11,7 @@ from finetune.measurement.scores import LOSSES, Floats, row_terms, scores_from_s
 DRAWS = 4000
 RANKED = 1000  # draws of which each is ranked anew: 0.3 s for 500 rows
 LEVEL = 0.95
-_CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
+CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
 
 
 def compute_gap(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
@@ -83,7 +83,7 @@ def resampled_scores(
 
 def resampled_sums(terms: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
     """Column sums of resamples of the rows of `terms` with replacement, (draws, terms)."""
-    return np.concatenate([times_drawn @ terms for times_drawn in _resamples(len(terms), rng, draws)])
+    return np.concatenate([times_drawn @ terms for times_drawn in resamples(len(terms), rng, draws)])
 
 
 def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
@@ -94,7 +94,7 @@ def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np
         rng: Of the draws.
     """
     parts = []
-    for times_drawn in _resamples(len(targets), rng, RANKED):
+    for times_drawn in resamples(len(targets), rng, RANKED):
         x, y = _ranks(predictions, times_drawn), _ranks(targets, times_drawn)
         rows = len(targets)
         x -= (times_drawn * x).sum(axis=1, keepdims=True) / rows
@@ -105,9 +105,14 @@ def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np
     return np.concatenate(parts)
 
 
-def _resamples(rows: int, rng: np.random.Generator, draws: int) -> Iterator[NDArray[np.int64]]:
-    """How often each row is drawn, (some draws, rows); `draws` together."""
-    at_once = max(1, _CELLS_AT_ONCE // rows)
+def resamples(rows: int, rng: np.random.Generator, draws: int, cells: int | None = None) -> Iterator[NDArray[np.int64]]:
+    """How often each row is drawn, (some draws, rows); `draws` together.
+
+    Args:
+        rows, rng, draws: How many, and from what.
+        cells: That each draw takes in memory where it is used; by default a cell a row.
+    """
+    at_once = max(1, CELLS_AT_ONCE // (cells or rows))
     for start in range(0, draws, at_once):
         yield rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, draws - start))
 

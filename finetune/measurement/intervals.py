@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.measurement.gap import LEVEL, RANKED, percentile_interval, resampled_spearman, resampled_sums
+from finetune.measurement.gap import (
+    CELLS_AT_ONCE,
+    LEVEL,
+    RANKED,
+    percentile_interval,
+    resampled_spearman,
+    resampled_sums,
+    resamples,
+)
 from finetune.measurement.scores import (
     BINS,
     Floats,
@@ -20,7 +28,6 @@ from finetune.measurement.scores import (
 )
 
 PROPORTIONS = ("accuracy", "exact_match")  # of rows: an interval that is right for few of them, and at 0 and 1
-_CELLS_AT_ONCE = 4_000_000  # draws × cells held in memory at a time: 32 MB
 
 Interval = tuple[float, float]
 
@@ -91,7 +98,7 @@ def resampled_average_precision(logits: NDArray[Any], targets: NDArray[Any], rng
     row, hit = order // labels, targets.ravel()[order]
     last = np.flatnonzero(np.diff(logits.ravel()[order], append=-np.inf))  # of equal logits, which rank as one
     parts = []
-    for times in _times_drawn(rows, rows * labels, rng):
+    for times in resamples(rows, rng, RANKED, rows * labels):
         weights = times[:, row]
         seen = np.cumsum(weights, axis=1)[:, last]
         found = np.cumsum(weights * hit, axis=1)[:, last]
@@ -100,13 +107,6 @@ def resampled_average_precision(logits: NDArray[Any], targets: NDArray[Any], rng
         total = found[:, -1]
         parts.append(np.where(total > 0, (gained * precision).sum(axis=1) / np.maximum(total, 1), np.nan))
     return np.concatenate(parts)
-
-
-def _times_drawn(rows: int, cells: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """How often each row is drawn, (some draws, rows); `RANKED` together."""
-    at_once = max(1, _CELLS_AT_ONCE // cells)
-    for start in range(0, RANKED, at_once):
-        yield rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, RANKED - start))
 
 
 def resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
@@ -124,7 +124,7 @@ def resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng
     rows = len(targets)
     starts = np.cumsum([0, *map(len, np.array_split(order, min(BINS, rows)))])[:-1]
     parts = []
-    at_once = max(1, _CELLS_AT_ONCE // rows)
+    at_once = max(1, CELLS_AT_ONCE // rows)
     for start in range(0, RANKED, at_once):
         drawn = np.sort(rng.integers(rows, size=(min(at_once, RANKED - start), rows)), axis=1)
         parts.append(np.abs(np.add.reduceat(over[drawn], starts, axis=1)).sum(axis=1) / rows)

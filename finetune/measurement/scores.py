@@ -157,6 +157,26 @@ def scores_from_sums(task: str, sums: Floats) -> dict[str, Floats]:
         return _FROM_SUMS[task](sums)
 
 
+def label_counts(terms: Floats, labels: int) -> Floats:
+    """Of the terms of classes, (…, terms), those that count each label: hits, predicted and true, (…, 3 × labels)."""
+    return terms[..., -3 * labels :]
+
+
+def f1_of(hits: Any, predicted: Any, true: Any) -> Floats:
+    """F1 from counts of one shape; nan where a label is neither there nor predicted."""
+    marked = np.asarray(predicted + true)
+    return np.where(marked > 0, 2 * hits / np.where(marked > 0, marked, 1), np.nan)
+
+
+def label_probabilities(task: str, logits: NDArray[Any], temperature: float = 1.0) -> Floats | None:
+    """(rows, K): of classes calibrated by the temperature, and 1 in sum; of several labels each by itself; None for
+    numbers."""
+    wide = np.asarray(logits, dtype=np.float64)
+    if task == "single_label":
+        return softmax(wide / temperature)
+    return 1 / (1 + np.exp(-np.clip(wide, -500, 500))) if task == "multi_label" else None
+
+
 def expected_calibration_error(probabilities: Floats, targets: NDArray[Any], bins: int = BINS) -> float:
     """Mean |confidence − accuracy| over equally filled bins of the top class's confidence (adaptive ECE).
 

@@ -4,10 +4,10 @@ Terminal, advice and pages write every number through this module, so that one n
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 from finetune.measurement.scores import LOSSES
 
@@ -267,6 +267,6 @@ def listed(parts: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
 
-def settings_text(settings: Mapping[str, object]) -> str:
-    """Settings as they are typed: `training.epochs=5, techniques.l1.strength=0.5`."""
-    return ", ".join(f"{key}={value}" for key, value in settings.items())
+def is_number(value: object) -> TypeGuard[int | float]:
+    """A number, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

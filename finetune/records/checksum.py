@@ -15,12 +15,20 @@ def with_checksum(text: str) -> str:
 
 
 def read_checked(text: str) -> Any:
-    """The content of such a text, without the checksum. One of an older version has none.
+    """The content of such a text, without the checksum.
 
     Raises:
         ValueError: It is no JSON, or another content than the checksum was made of.
     """
-    content = json.loads(text)
+    return checked(json.loads(text))
+
+
+def checked(content: Any) -> Any:
+    """What such a text holds, without the checksum. One of an older version has none.
+
+    Raises:
+        ValueError: The checksum was made of another content.
+    """
     if isinstance(content, dict) and KEY in content and content.pop(KEY) != _checksum(content):
         raise ValueError(f"the content does not fit its checksum: damaged, or edited (then remove its entry '{KEY}')")
     return content

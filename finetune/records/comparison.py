@@ -12,7 +12,7 @@ from pydantic import Field
 
 from finetune.atomic import write_text
 from finetune.errors import OutputError, first_line
-from finetune.records.checksum import read_checked, with_checksum
+from finetune.records.checksum import checked, with_checksum
 from finetune.records.frozen import Frozen
 from finetune.records.store import RunFolder, lock_folder
 
@@ -135,11 +135,11 @@ class ComparisonFolder:
         """
         path = self.manifest_path
         try:
-            text = path.read_text(encoding="utf-8")
-            version = json.loads(text).get("manifest_version")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content.get("manifest_version")
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
-            return _as_now(Manifest.model_validate(read_checked(text)))
+            return _as_now(Manifest.model_validate(checked(content)))
         except OutputError:
             raise
         except Exception as error:  # whatever JSON of others makes of it

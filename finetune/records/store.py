@@ -11,7 +11,7 @@ from pathlib import Path
 
 from finetune.atomic import is_leftover, write_text
 from finetune.errors import Change, InUseError, OutputError, VersionError, first_line
-from finetune.records.checksum import read_checked, with_checksum
+from finetune.records.checksum import checked, with_checksum
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
 RECORD = "run.json"
@@ -192,14 +192,14 @@ def read_record(path: Path) -> RunRecord:
         VersionError: It is of a version that this program does not read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        version = json.loads(text).get("schema_version")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise VersionError(
                 f"{path}: schema version {version}; this program reads version {SCHEMA_VERSION}, and records of "
                 "different versions cannot be compared."
             )
-        content = read_checked(text)
+        content = checked(content)
         kind = FinishedRecord if content.get("status") == "finished" else RunRecord
         return kind.model_validate(content)
     except VersionError:

@@ -3,9 +3,9 @@
 import statistics
 
 from finetune.advice.comparison import ablated_parts
-from finetune.measurement.units import count_text, listed, number_text, percent_text, settings_text
+from finetune.measurement.units import count_text, listed, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
-from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, shorten
+from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, setting_text, shorten
 
 
 def name_of(variant: VariantReport) -> str:
@@ -308,4 +308,5 @@ def _distance(variant: VariantReport) -> float | None:
 
 def made_of(variant: VariantReport) -> str:
     """What a name of the user's stands for: `l1 = none with techniques.l1.strength=0.5`."""
-    return f"{variant.name} = {variant.preset} with {settings_text(variant.settings)}"
+    settings = ", ".join(f"{key}={setting_text(value)}" for key, value in variant.settings.items())
+    return f"{variant.name} = {variant.preset} with {settings}"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from finetune.advice.sweep import TOO_LITTLE, TOO_MUCH
-from finetune.measurement.units import Scale, number_text, percent_text
+from finetune.measurement.units import Scale, is_number, number_text, percent_text
 from finetune.records.report import Summary
 from finetune.records.sweep import SweepPoint, SweepReport
 from finetune.reports.captions import sentence
@@ -164,7 +164,7 @@ class _Axis:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return is_number(value) and value > 0
 
 
 def _shade(plot: Any, sweep: SweepReport, axis: _Axis) -> None:
