@@ -82,7 +82,7 @@ def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple
     Raises:
         DataError: A column holds no texts.
     """
-    texts, pairs = _texts(section, table, columns)
+    texts, pairs = texts_as_written(section, table, columns)
     refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     return texts, pairs
 
@@ -99,8 +99,10 @@ def filled_labels(table: Table, columns: Columns) -> list[Any]:
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
-def _texts(section: DataSection, table: Table, columns: Columns) -> tuple[Sequence[str], Sequence[str] | None]:
-    """First and second texts."""
+def texts_as_written(
+    section: DataSection, table: Table, columns: Columns
+) -> tuple[Sequence[str], Sequence[str] | None]:
+    """First and second texts of each row, also where a whole column of numbers says that they are none."""
     if section.template is not None:
         texts: Sequence[str] = joined_texts(table, section.template)
     elif columns.shape == "pair":

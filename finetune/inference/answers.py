@@ -49,8 +49,8 @@ class Answering:
         filled = [row for row in range(len(texts)) if not is_empty(texts[row], None if pairs is None else pairs[row])]
         asked = [texts[row] for row in filled], None if pairs is None else [pairs[row] for row in filled]
         found = self.classifier.predict(*asked, batch_size=self.batch_size)
-        columns, width = found.columns(self.every), len(self.kinds()) - self.reasons
-        cells = [[None] * width + [NO_TEXT] * self.reasons for _ in texts]
+        columns = found.columns(self.every)
+        cells = [[None] * len(columns) + [NO_TEXT] * self.reasons for _ in texts]
         for row, values in zip(filled, zip(*columns.values(), strict=True), strict=True):
             cells[row] = [*values, *([None] * self.reasons)]
         if self.threshold is not None:

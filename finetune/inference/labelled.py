@@ -12,7 +12,7 @@ from finetune.data.counts import rows_in
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import is_blank, parse_labels
 from finetune.data.label_format import infer_format
-from finetune.data.labels import count_labels
+from finetune.data.labels import count_labels, drop_labelled
 from finetune.data.rows import Rows, names_of
 from finetune.data.spellings import spelling_key, unite_numbers
 from finetune.data.table import BadRows, Table
@@ -88,7 +88,7 @@ def _with_label(section: DataSection, table: Table, reading: Reading, label: Ser
         trained = [label.columns] if isinstance(label.columns, str) else label.columns or []
         if section.label is None and trained and (len(trained) > 1 or trained[0] in table.columns):
             changes["label"] = label.columns
-        if section.label_separator == DataSection.model_fields["label_separator"].default:
+        if "label_separator" not in section.model_fields_set:
             changes["label_separator"] = label.separator
         if not section.label_map:
             changes["label_map"] = label.names
@@ -122,9 +122,14 @@ def _known_labels(
     known = set(reading.labels)
     if not isinstance(section.label, list):
         rows = unite_numbers({"all": rows}, known, notes)["all"]
-    labels = [[names.get(name, name) for name in names_of(label)] for label in rows.labels]
+    # Two labels may get one name: a row has it once.
+    labels = [list(dict.fromkeys(names.get(name, name) for name in names_of(label))) for label in rows.labels]
     mapped = [label if isinstance(old, list) else label[0] for label, old in zip(labels, rows.labels, strict=True)]
-    rows = replace(rows, labels=mapped)
+    rows = drop_labelled(replace(rows, labels=mapped), section.drop_labels, dropped)
+    if not len(rows):
+        why = "every row has one of these labels, so none is left to be measured."
+        raise DataError(why, key="data.drop_labels", found=section.drop_labels)
+    labels = [list(names_of(label)) for label in rows.labels]
     keep = [index for index, label in enumerate(labels) if known.issuperset(label)]
     if len(keep) == len(rows):
         return rows

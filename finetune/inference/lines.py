@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from finetune.data.columns import Columns
-from finetune.data.extract import extract_texts
+from finetune.data.extract import texts_as_written
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, FinetuneError
 from finetune.inference.answers import Answering
@@ -119,14 +119,20 @@ def _read(line: str, needed: Sequence[str], takes_texts: bool) -> tuple[dict[str
 def _answers(
     answering: Answering, section: DataSection, columns: Columns, rows: Sequence[dict[str, Any]]
 ) -> list[list[Any]]:
-    """One row that holds no text must not stop the others."""
-    if not rows:
-        return []
-    names = [name for _, name in columns.by_role()]
+    """The cells of each row. What a row is answered does not depend on those that came together with it."""
+    read = [_text_of(section, columns, row) for row in rows]
+    texts = [each for each in read if not isinstance(each, str)]
+    pairs = [second for _, second in texts if second is not None] or None
+    cells = iter(answering.rows([first for first, _ in texts], pairs) if texts else [])
+    empty = [None] * (len(answering.kinds()) - 1)
+    return [[*empty, each] if isinstance(each, str) else next(cells) for each in read]
+
+
+def _text_of(section: DataSection, columns: Columns, row: dict[str, Any]) -> tuple[str, str | None] | str:
+    """The text of a row, and the second one; or why it has none."""
+    table = Table("standard input", {name: [row[name]] for _, name in columns.by_role()})
     try:
-        table = Table("standard input", {name: [row[name] for row in rows] for name in names})
-        return answering.rows(*extract_texts(section, table, columns))
+        (first,), second = texts_as_written(section, table, columns)
     except FinetuneError as error:
-        if len(rows) > 1:
-            return [cells for row in rows for cells in _answers(answering, section, columns, [row])]
-        return [[None] * (len(answering.kinds()) - 1) + [error.problems[0].why]]
+        return error.problems[0].why
+    return first, None if second is None else second[0]

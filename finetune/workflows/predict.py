@@ -184,10 +184,10 @@ def _write(answering: Answering, found: Input, target: Path, listener: Listener)
         if free != name:
             listener.notice(f"the data has a column '{name}' already: predictions are in '{free}'", "warning")
     kinds |= {names[name]: kind for name, kind in new.items()}
-    parts = _parts(answering, found, target, listener)
-    progress = _Progress(len(found.texts), listener)
     unsure = 0
     with opened(target, [*kept, *names.values()], kinds) as write:
+        parts = _parts(answering, found, target, listener)
+        progress = _Progress(len(found.texts), listener)
         for start in range(0, len(found.texts), AT_ONCE):
             stop = min(start + AT_ONCE, len(found.texts))
             cells = None if parts is None else parts.read(start)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import finetune
+from finetune.analysis.evaluation import Measured
 from finetune.errors import DataError, RecipeError, RunFailed
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
@@ -183,3 +184,34 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
         finetune.evaluate(folder, test, overrides={"data.max_length": 8})
     with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
         finetune.evaluate(folder, no_label)
+
+
+def test_settings_of_labels_act_and_a_name_that_two_labels_get_is_there_once(run: Any, tmp_path: Path) -> None:
+    folder, _, test = run("multi_label")
+    rows = [("plot good", "good|Good"), ("plot sad", "bad;even"), *_rows("multi_label", 20, 900)]
+    data = write_csv(tmp_path / "d.csv", ["text", "label"], rows)
+    mapped = finetune.evaluate(folder, data, overrides={"data.label_map": {"Good": "good"}}).report
+    assert mapped.left_out["label unknown to the model"] == 1  # 'bad;even' is one label with the separator of training
+    assert mapped.rows == 21
+    without = finetune.evaluate(folder, test, overrides={"data.drop_labels": ["bad"]}).report
+    assert without.left_out == {"data.drop_labels": 20}
+    assert without.rows == 20
+    with refuses(DataError, match="data.drop_labels.*none is left"):
+        finetune.evaluate(folder, test, overrides={"data.drop_labels": ["good", "bad"]})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_measured_is_what_is_predicted(run: Any, task: str) -> None:
+    folder, _, test = run(task)
+    classifier = finetune.load(folder)
+    with test.open(encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    found = classifier.predict(texts)
+    served, names = classifier.served, classifier.reading.labels
+    measured = Measured(task, names, found.logits, found.logits, served.temperature, served.thresholds)
+    predicted = measured.predictions().tolist()
+    if task == "single_label":
+        predicted = [names[index] for index in predicted]
+    elif task == "multi_label":
+        predicted = [[name for name, is_on in zip(names, row, strict=True) if is_on] for row in predicted]
+    assert predicted == found.labels

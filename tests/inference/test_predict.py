@@ -21,10 +21,11 @@ import finetune
 from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
 from finetune.inference.answers import Answering
-from finetune.inference.lines import bounded, together
+from finetune.inference.lines import answer_lines, bounded, together
 from finetune.measurement.scores import softmax
 from finetune.records.store import RunFolder
 from finetune.training.served import confidences_of
+from finetune.workflows.predict import data_section
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
 from tests.raising import refuses
@@ -323,6 +324,25 @@ def test_lines_of_standard_input_are_answered_one_by_one(write_recipe: Write, tm
     assert answers[4]["reason"]
     refused = invoke("predict", run, "--data", "-", "--output", tmp_path / "o.csv")
     assert "standard output" in refused.stderr
+
+
+def test_an_answer_does_not_depend_on_the_lines_that_came_together(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering = Answering(finetune.load(make_run(write_recipe, tmp_path / "run")), False, None, True, 8)
+    section = data_section("-", ())
+    lines = ["42", json.dumps({"text": ["a", 1]}), TEXTS[0]]
+    calls: list[int] = []
+    rows = Answering.rows
+    monkeypatch.setattr(
+        Answering, "rows", lambda self, texts, pairs: calls.append(len(texts)) or rows(self, texts, pairs)
+    )
+    together = answer_lines(answering, section, lines)
+    assert calls == [2]
+    assert [answer["prediction"] is None for answer in together] == [False, True, False]
+    for line, answer in zip(lines, together, strict=True):
+        (alone,) = answer_lines(answering, section, [line])
+        assert (alone["prediction"], alone["reason"]) == (answer["prediction"], answer["reason"])
 
 
 def test_lines_are_answered_before_the_last_one_has_come() -> None:
