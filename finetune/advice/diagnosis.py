@@ -7,10 +7,11 @@ from typing import Any
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
+from finetune.records.facts import FEW_STEPS
 from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
-ENOUGH_STEPS = 400  # below, small sets often stay at the majority class (Mosbach et al. 2021)
+OWN_RATE = ("lora", "train_only", "freeze")  # techniques with a learning rate that replaces that of the recipe
 BARELY = 0.01  # above the majority's fraction: a model within one point of it has learned next to nothing
 
 
@@ -100,8 +101,8 @@ def early_stop_text(record: RunRecord) -> str | None:
 def remedy(record: FinishedRecord) -> dict[str, Any]:
     """Settings that give a run that did not learn more to learn from; empty for a run that did.
 
-    More steps where they are few, more patience where early stopping ended it, else a larger learning rate, or, where
-    the run chooses that itself, twice the epochs.
+    More steps where they are few, more patience where early stopping ended it, else a larger learning rate (of the
+    technique that has its own), or, where the run chooses that itself, twice the epochs.
     """
     if not is_degenerate(record):
         return {}
@@ -110,8 +111,15 @@ def remedy(record: FinishedRecord) -> dict[str, Any]:
     epochs = math.ceil((budget.steps or 0) / per_epoch)
     if early_stop_text(record) is not None and budget.early_stopping is not None:
         return {"techniques.early_stopping.patience": 2 * budget.early_stopping.patience}
-    if (budget.steps or 0) < ENOUGH_STEPS:
-        return {"training.epochs": math.ceil(ENOUGH_STEPS / per_epoch)}
+    if (budget.steps or 0) < FEW_STEPS:
+        return {"training.epochs": math.ceil(FEW_STEPS / per_epoch)}
+    own = {
+        f"techniques.{name}.learning_rate": 2 * record.techniques[name].settings["learning_rate"]
+        for name in OWN_RATE
+        if name in record.techniques and record.techniques[name].settings.get("learning_rate")
+    }
+    if own:
+        return own
     if isinstance(training["learning_rate"], float):
         return {"training.learning_rate": 2 * training["learning_rate"]}
     return {"training.epochs": 2 * epochs}

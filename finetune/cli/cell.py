@@ -1,4 +1,4 @@
-"""`finetune cell`: one run of a comparison, an ablation or a curve, alone."""
+"""`finetune cell`: one run of a comparison, an ablation, a curve or a sweep, alone."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXAMPLES = examples(
 
 @reports_errors(interrupted=GO_ON)
 def cell(
-    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation or curve that has been started.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, its beginning, or the name of its folder.")],
     technique: TechniqueOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a single run of a comparison, ablation or curve: on another machine, or to see why it failed."""
+    """Run a single run of a comparison, ablation, curve or sweep: on another machine, or to see why it failed."""
     from finetune.cli.listening import choose_listener
     from finetune.workflows import cell as workflow
 

@@ -19,14 +19,14 @@ EXAMPLES = examples(
 
 @reports_errors(interrupted="stopped; completed work is kept, and other machines take over what was running here.")
 def work(
-    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation or curve that has been started.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     technique: TechniqueOption = None,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
     quiet: QuietOption = False,
 ) -> None:
-    """Run what is left of a comparison, ablation or curve, together with other machines that see its folder."""
+    """Run what is left of a comparison, ablation, curve or sweep, together with other machines that see its folder."""
     from finetune.cli.listening import choose_listener
     from finetune.workflows import work as workflow
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.recipe import preset_name
-from finetune.recipe.layers import RECIPE_KEYS, merged_overrides, set_keys
+from finetune.recipe.layers import RECIPE_KEYS, entries_of, merged_overrides, parts_of, set_keys
 from finetune.recipe.library import preset_names
 from finetune.records.schema import OWN
 
@@ -34,7 +34,6 @@ class Asked:
         typed: What stands before a key that is set for it alone: `strong` in `--set strong:training.epochs=5`.
         is_named: Whether the name is the user's, who gave it to settings.
         is_vary: Whether it is a point of a sweep.
-        keys: The dotted keys of its settings.
     """
 
     name: str
@@ -43,10 +42,11 @@ class Asked:
     typed: str = ""
     is_named: bool = False
     is_vary: bool = False
-    keys: tuple[str, ...] = field(init=False, default=())
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", tuple(set_keys(self.settings)))
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The dotted keys of its settings."""
+        return tuple(set_keys(self.settings))
 
     def blame(self, problem: Problem) -> Problem:
         """A problem of one of its own settings, with where that was written; another one as it is."""
@@ -76,6 +76,10 @@ def ask(presets: Sequence[Preset], variants: Mapping[str, Any] | None, own: Mapp
     problems: list[Problem] = []
     for name, settings in (variants or {}).items():
         problems += _name_problems(name, [each.name for each in asked])
+        if not _are_settings(settings):
+            why = f"expected its settings, found {settings!r}."
+            problems.append(_variant_problem(name, why, Change(arguments={"variants": EXAMPLE})))
+            continue
         preset, settings = _base_of(settings)
         asked.append(Asked(name, preset, settings, name, is_named=True))
         if not asked[-1].keys:
@@ -97,15 +101,23 @@ def ask(presets: Sequence[Preset], variants: Mapping[str, Any] | None, own: Mapp
     return asked
 
 
+def _are_settings(settings: Any) -> bool:
+    """`key=value` texts, or mappings with text keys, or a list of both."""
+    parts = settings if isinstance(settings, list | tuple) else [settings]
+    return all(
+        isinstance(part, str) or (isinstance(part, Mapping) and all(isinstance(key, str) for key in part))
+        for part in parts
+    )
+
+
 def _base_of(settings: Any) -> tuple[Preset, Any]:
     """The preset that a variant starts from, and its settings."""
     if isinstance(settings, Mapping):
         rest = {key: value for key, value in settings.items() if key != "preset"}
         return settings.get("preset", "none"), rest
-    texts = [settings] if isinstance(settings, str) else list(settings)
-    split = [split_key(text) for text in texts]
+    split = [split_key(part) if isinstance(part, str) else ("", part) for part in parts_of(settings)]
     bases = [base for base, _ in split if base]
-    return (bases[0] if bases else "none"), [text for _, text in split]
+    return (bases[0] if bases else "none"), [part for _, part in split]
 
 
 def split_key(text: str) -> tuple[str, str]:
@@ -120,13 +132,10 @@ def separate(overrides: Any) -> tuple[Any, dict[str, list[Any]]]:
     """Settings of everything, and those with a preset before their key: its name -> its settings."""
     shared: list[Any] = []
     own: dict[str, list[Any]] = {}
-    for part in [overrides] if isinstance(overrides, Mapping) else list(overrides):
-        entries: Iterable[Any] = [{key: value} for key, value in part.items()] if isinstance(part, Mapping) else [part]
-        for entry in entries:
-            text = next(iter(entry)) if isinstance(entry, Mapping) else entry
-            name, rest = split_key(str(text))
-            mine = {rest: next(iter(entry.values()))} if isinstance(entry, Mapping) else rest
-            own.setdefault(preset_name(name), []).append(mine) if name else shared.append(entry)
+    for entry in entries_of(overrides):
+        name, rest = split_key(str(next(iter(entry)) if isinstance(entry, Mapping) else entry))
+        mine = {rest: next(iter(entry.values()))} if isinstance(entry, Mapping) else rest
+        own.setdefault(preset_name(name), []).append(mine) if name else shared.append(entry)
     if isinstance(overrides, Mapping):
         return {key: value for entry in shared for key, value in entry.items()}, own
     return shared, own

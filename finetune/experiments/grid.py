@@ -11,8 +11,10 @@ from typing import Any
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.experiments.asked import Asked, Preset, key_problems
 from finetune.experiments.variants import OFF, Options, Variant, compared_variants
+from finetune.measurement.units import is_number
 from finetune.recipe import preset_name
-from finetune.recipe.layers import merged_overrides, parts_of, set_keys
+from finetune.recipe.choosing import techniques_of
+from finetune.recipe.layers import entries_of, key_of, merged_overrides
 from finetune.recipe.plain import to_plain
 from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.schema import OWN
@@ -34,7 +36,7 @@ def read_vary(vary: Any) -> dict[str, list[Any]]:
     """
     problems: list[Problem] = []
     found: dict[str, list[Any]] = {}
-    for key, values in vary.items() if isinstance(vary, Mapping) else [_read_text(text) for text in vary]:
+    for key, values in (_read_entry(entry) for entry in entries_of(vary)):
         if key in found:
             problems.append(_problem(key, "is varied twice. Name all its values once."))
         found[key] = _sorted(list(to_plain(values))) if isinstance(values, list | tuple | range) else [values]
@@ -46,14 +48,16 @@ def read_vary(vary: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _read_text(text: str) -> tuple[str, list[Any]]:
-    key, equals, written = text.partition("=")
+def _read_entry(entry: Any) -> tuple[str, Any]:
+    """A key and its values."""
+    if isinstance(entry, Mapping) and isinstance(key_of(entry), str):
+        return next(iter(entry.items()))
+    key, equals, written = entry.partition("=") if isinstance(entry, str) else ("", "", "")
     if not equals or not key.strip():
         raise RecipeError(
-            "expected KEY=VALUE,VALUE,…", Change(arguments={"vary": EXAMPLE}), argument="vary", found=text
+            "expected KEY=VALUE,VALUE,…", Change(arguments={"vary": EXAMPLE}), argument="vary", found=entry
         )
-    values = parse_yaml(f"[{written}]", f"--vary {text}")
-    return key.strip(), values
+    return key.strip(), parse_yaml(f"[{written}]", f"--vary {entry}")
 
 
 def _problem(key: str, why: str, *changes: Change) -> Problem:
@@ -77,13 +81,9 @@ def _typed(values: Sequence[Any]) -> str:
 
 def _sorted(values: list[Any]) -> list[Any]:
     """Numbers ascending, with `off` before them; anything else in its order."""
-    numbers = [value for value in values if _is_number(value)]
-    rest = [value for value in values if not _is_number(value)]
+    numbers = [value for value in values if is_number(value)]
+    rest = [value for value in values if not is_number(value)]
     return [*rest, *sorted(numbers)] if numbers and rest in ([OFF], []) else values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Options) -> list[Variant]:
@@ -105,7 +105,8 @@ def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Op
         raise RecipeError([replace(each, where=f"--vary {each.key}", where_in_python="vary") for each in problems])
     shared, of_techniques = _apart(options)
     present = options.resolve(None if preset == OWN else preset)
-    on = set(present.rules or present.techniques)
+    may_be_chosen = set() if present.choices is None else techniques_of(present.choices)
+    on = set(present.rules or present.techniques) | may_be_chosen
     asked, points = [], {}
     for values in itertools.product(*vary.values()):
         point = dict(zip(vary, values, strict=True))
@@ -143,17 +144,15 @@ def _apart(options: Options) -> tuple[Any, list[Any]]:
     """Settings of the recipe, and those of techniques, which hold for every point."""
     shared: list[Any] = []
     techniques: list[Any] = []
-    for part in parts_of(options.overrides):
-        entries = [{key: value} for key, value in part.items()] if isinstance(part, Mapping) else [part]
-        for entry in entries:
-            (techniques if set_keys([entry])[0].startswith("techniques.") else shared).append(entry)
+    for entry in entries_of(options.overrides):
+        (techniques if key_of(entry).startswith("techniques.") else shared).append(entry)
     return shared, techniques
 
 
 def _settings(key: str, value: Any, on: set[str]) -> dict[str, Any]:
     """What a value sets: nothing, or a technique off, for a strength of 0 that stands for its absence."""
     section, *parts = key.split(".")
-    is_zero = _is_number(value) and value == 0
+    is_zero = is_number(value) and value == 0
     if section == "techniques" and (value == OFF or (is_zero and len(parts) == 2 and _refuses_0(*parts))):
         return {f"techniques.{parts[0]}": OFF} if parts[0] in on else {}
     return {key: value}

@@ -126,7 +126,7 @@ def read_jobs(folder: ComparisonFolder) -> dict[str, Any]:
             raise TypeError("'jobs' is no list")
     except FileNotFoundError as error:
         raise OutputError(
-            f"{path}: no such file. Name the folder of a comparison, an ablation or a curve that has been started.",
+            f"{path}: no such file. Name the folder of a comparison, an ablation, a curve or a sweep that was started.",
         ) from error
     except Exception as error:  # whatever JSON of others makes of it
         again = Change(text="Type the experiment's command again: it writes it anew.")

@@ -63,13 +63,16 @@ def run_jobs(
     running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper)
     running.write_manifest()
     running.tidy_up()
-    is_first = bool(running.scheduler.left())
-    while is_first or running.scheduler.busy():
-        if not is_first:
-            time.sleep(BETWEEN_LOOKS)
-        is_first = False
+
+    def run_what_is_free() -> None:
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
+
+    if running.scheduler.left():
+        run_what_is_free()
+    while running.scheduler.busy():
+        time.sleep(BETWEEN_LOOKS)
+        run_what_is_free()
     if others:
         running.remove_models()
     return running.manifest

@@ -13,14 +13,13 @@ Rules act in their order: a later one wins over an earlier one. What the user se
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from finetune.errors import Problem, suggest
+from finetune.errors import Problem, settings_text, suggest
 from finetune.recipe.conditions import FACTS, condition_problem, describe_condition
 from finetune.recipe.section import Section
 
@@ -70,15 +69,6 @@ class Choices(Section):
 def describe_choices(choices: Choices | None) -> dict[str, str]:
     """`rule NAME` -> its condition and what it does."""
     return {} if choices is None else {f"rule {name}": rule.describe() for name, rule in choices.rules.items()}
-
-
-def settings_text(settings: Mapping[str, Any]) -> str:
-    """`preset=none, training.learning_rate=0.0001`."""
-    return ", ".join(f"{key}={setting_text(value)}" for key, value in settings.items())
-
-
-def setting_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_rules(content: Mapping[str, Any], problems: list[Problem]) -> dict[str, Rule]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from finetune.errors import Change, Problem, RecipeError, suggest
-from finetune.recipe.choices import Choices, Decision, Rule, setting_text, settings_text
+from finetune.errors import Change, Problem, RecipeError, setting_text, settings_text, suggest
+from finetune.recipe.choices import Choices, Decision, Rule
 from finetune.recipe.conditions import Facts, fact_text, holds
 from finetune.recipe.layers import Layer, Origin, read_preset
 from finetune.recipe.merging import Merged
@@ -73,11 +73,11 @@ def trial_problems(recipe: Recipe) -> Iterator[Problem]:
     for key, value in choices.overrides.items():
         if key.startswith("techniques.") and value in OFF and not _may_turn_on(choices, key):
             technique = key.removeprefix("techniques.")
-            why = f"is set by no rule, so it cannot be turned off.{suggest(technique, _techniques(choices))}"
+            why = f"is set by no rule, so it cannot be turned off.{suggest(technique, techniques_of(choices))}"
             yield Problem(why, key, found="off", where=f"--set {key}", where_in_python="overrides")
 
 
-def _techniques(choices: Choices) -> set[str]:
+def techniques_of(choices: Choices) -> set[str]:
     """Names of the techniques that rules, or the presets they choose, turn on."""
     names = {key.split(".")[1] for key in choices.settable() if key.startswith("techniques.")}
     for rule in choices.rules.values():
@@ -87,7 +87,7 @@ def _techniques(choices: Choices) -> set[str]:
 
 
 def _may_turn_on(choices: Choices, key: str) -> bool:
-    return key.split(".")[1] in _techniques(choices)
+    return key.split(".")[1] in techniques_of(choices)
 
 
 def _base_preset(preset: Any) -> Layer:

@@ -249,12 +249,22 @@ def parts_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
     return [overrides] if isinstance(overrides, str | Mapping) else list(overrides)
 
 
+def entries_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
+    """Each single setting of some overrides: a text, or a mapping of one key."""
+    entries: list[str | Mapping[str, Any]] = []
+    for part in parts_of(overrides):
+        entries += [{key: value} for key, value in part.items()] if isinstance(part, Mapping) else [part]
+    return entries
+
+
+def key_of(entry: str | Mapping[str, Any]) -> str:
+    """The dotted key of a single setting."""
+    return next(iter(entry)) if isinstance(entry, Mapping) else entry.partition("=")[0].strip()
+
+
 def set_keys(overrides: Overrides) -> list[str]:
     """The dotted keys that are overridden."""
-    keys: list[str] = []
-    for part in parts_of(overrides):
-        keys += list(part) if isinstance(part, Mapping) else [part.partition("=")[0].strip()]
-    return keys
+    return [key_of(entry) for entry in entries_of(overrides)]
 
 
 def merged_overrides(overrides: Overrides, further: Overrides) -> Overrides:

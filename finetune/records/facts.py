@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 Number = int | float  # written as it came: 1 stays 1, and 1.0 stays 1.0
 
+FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
+
 
 class Facts(BaseModel):
     """Writes the keys that it was given, and no others: a record keeps those of the version that wrote it."""

@@ -94,7 +94,9 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return None if patience == self.patience else f"patience {patience} in {_epochs(budget)}"
 
     def outcome(self, run: Outcome) -> str | None:
-        stopped = "stopped early at" if run.epochs < run.budget.epochs else "never stopped:"
+        if run.stopped is None:  # a refit has no validation to go by
+            return None
+        stopped = "stopped early at" if run.stopped else "never stopped:"
         kept = f"the weights of epoch {run.selected_epoch:g} are kept"
         return f"{stopped} epoch {run.epochs:g} of {run.budget.epochs}; {kept}"
 

@@ -115,9 +115,9 @@ class L2SP(Technique, OptimizerSteps):
 
     def outcome(self, run: Outcome) -> str | None:
         names = run.names.pretrained & run.names.trainable
-        before = run.norm_before(names)
-        share = f", {100 * run.distance(names) / before:.2g} % of their norm" if before else ""
-        return f"encoder ended {run.distance(names):.4g} from its pretrained weights{share}"
+        before, distance = run.norm_before(names), run.distance(names)
+        share = f", {100 * distance / before:.2g} % of their norm" if before else ""
+        return f"encoder ended {distance:.4g} from its pretrained weights{share}"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.pretrained

@@ -29,6 +29,7 @@ class Outcome:
         epochs: That were trained.
         selected_epoch: Of the exported weights.
         share: Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones.
+        stopped: Whether validation ended it early; None where nothing watched validation.
     """
 
     budget: Budget
@@ -41,6 +42,7 @@ class Outcome:
     selected_epoch: float
     dropout: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     share: float | None = None
+    stopped: bool | None = None
 
     def of(self, names: Iterable[str]) -> list[str]:
         """Those names that are among the weights, sorted."""

@@ -23,6 +23,7 @@ def technique_outcomes(
     pretrained: Mapping[str, Tensor],
     selected: Checkpoint,
     epochs: float,
+    stopped: bool | None,
 ) -> dict[str, ActiveTechnique]:
     """The techniques of a record, each with its own sentence on what it did.
 
@@ -34,6 +35,7 @@ def technique_outcomes(
         pretrained: Name -> value as loaded, for the parameters of the encoder.
         selected: What was measured of those weights.
         epochs: That were trained.
+        stopped: Whether validation ended it early; None where nothing watched validation.
     """
     if not record.techniques:
         return {}
@@ -48,6 +50,7 @@ def technique_outcomes(
         selected_epoch=selected.epoch,
         dropout=_dropout_change(prepared, model),
         share=selected.share,
+        stopped=stopped,
     )
     techniques = prepared.recipe.techniques
     said = {name: techniques[name].outcome(run) for name in record.techniques}

@@ -18,10 +18,10 @@ from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
+from finetune.records.facts import FEW_STEPS
 from finetune.techniques import TECHNIQUES, Budget, augments_texts
 from finetune.techniques.rates import PartBudgets
 
-FEW_STEPS = 400  # below it small sets often stay at the majority class (Mosbach et al. 2021, Zhang et al. 2021)
 NAMED = 10  # labels in one warning
 _LOST = {"head": "their end", "tail": "their start", "head_tail": "their middle"}  # by data.long_texts
 _SEEN_OF_WINDOWS = "one window of such a text unless you average the logits of all"

@@ -255,10 +255,13 @@ class Run:
         names = weight_names(self.loaded.model, pretrained)  # before adapters are merged
         results = FinalWeights(self.prepared, self.trainer, self.observer, pretrained, checkpoints).measure()
         self.outputs = results.outputs
+        ended = self._how_it_ended()
+        rule: EarlyStop | None = ended.get("early_stopping")
         with self.stopwatch.phase(WEIGHT_STATISTICS):
             weights = weight_statistics(self.loaded.model, pretrained)
             about = (self.prepared, self.record.record, self.loaded.model, names, pretrained)
-            techniques = technique_outcomes(*about, results.selected, self.observer.history[-1].epoch)
+            how = (self.observer.history[-1].epoch, None if rule is None else rule.stopped)
+            techniques = technique_outcomes(*about, results.selected, *how)
         self.record.update(
             history=self.observer.history,
             selected=results.selected,
@@ -267,7 +270,7 @@ class Run:
             thresholds=results.thresholds,
             weights=weights,
             techniques=techniques,
-            budget=self.record.record.budget.model_copy(update=self._how_it_ended()),
+            budget=self.record.record.budget.model_copy(update=ended),
         )
 
     def _how_it_ended(self) -> dict[str, Any]:

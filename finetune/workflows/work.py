@@ -60,7 +60,7 @@ def work(
     jobs_per_gpu: int = 1,
     listener: Listener | None = None,
 ) -> WorkResult:
-    """Run what is left of a comparison, an ablation or a curve, together with other processes that do the same.
+    """Run what is left of a comparison, ablation, curve or sweep, together with other processes that do the same.
 
     A run belongs to the process that holds the lock file in its folder. One whose process dies is taken over, from its
     last checkpoint. Returns when no run is left: neither waiting nor at work elsewhere. Refits, soups and students

@@ -7,6 +7,7 @@ import numpy as np
 from finetune.advice.diagnosis import next_command, remedy
 from finetune.cli.experiment_options import parse_variants
 from finetune.experiments.asked import ask
+from finetune.records.schema import ActiveTechnique
 from finetune.workflows.asking import Request
 from tests.analysis.making import ROWS, SPLITS, Run, record_of
 
@@ -56,3 +57,13 @@ def test_a_run_that_did_not_learn_is_trained_longer_with_every_option_it_had() -
     assert "--preset 'my preset.yaml'" in command
     assert "strong" not in command
     assert "did not learn" in why
+
+
+def test_a_technique_with_a_learning_rate_of_its_own_gets_a_larger_one() -> None:
+    half = Run("strong", wrong=(10, 10, 10), logits=dict.fromkeys(SPLITS, ONE_CLASS))
+    record = record_of(half)
+    trained = record.budget.model_copy(update={"steps": 1000})
+    lora = ActiveTechnique(cost=1.0, settings={"learning_rate": 1e-4})
+    assert remedy(record.model_copy(update={"budget": trained, "techniques": {"lora": lora}})) == {
+        "techniques.lora.learning_rate": 2e-4
+    }

@@ -180,6 +180,9 @@ def test_heartbeats_and_events_do_not_mix_and_end_with_the_task(monkeypatch: pyt
     sender.send("last")
     while (message := ours.recv()) != "last":
         assert message == ALIVE
+    if ours.poll(0.05):
+        assert ours.recv() == ALIVE  # one that was on its way
+    assert not ours.poll(0.05)
 
 
 def one_worker() -> LocalExecutor:

@@ -36,6 +36,7 @@ RUN = Outcome(
     selected_epoch=2.0,
     dropout={"hidden": (0.1, 0.3), "classifier": (0.1, 0.2)},
     share=0.7,
+    stopped=True,
 )
 
 
@@ -82,5 +83,9 @@ def test_many_classes_are_not_written_out() -> None:
 
 
 def test_a_run_to_its_last_epoch_has_not_stopped_early() -> None:
-    said = make("early_stopping").outcome(replace(RUN, epochs=40.0, selected_epoch=12.0))
+    said = make("early_stopping").outcome(replace(RUN, epochs=40.0, selected_epoch=12.0, stopped=False))
     assert said == "never stopped: epoch 40 of 40; the weights of epoch 12 are kept"
+
+
+def test_a_refit_that_ends_where_it_was_told_to_has_not_stopped_early() -> None:
+    assert make("early_stopping").outcome(replace(RUN, stopped=None)) is None
