@@ -13,7 +13,7 @@ from finetune.cli.output import print_text
 
 EXAMPLES = examples(
     "finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --validation-size 200",
-    "finetune diagnose runs/tweets-none",
+    "finetune diagnose runs/tweets-none-seed0",
     "finetune diagnose out/checkpoint-300 --validation-size 200",
     "finetune diagnose mlruns --run NAME",
 )

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from finetune.cli.help import examples
-from finetune.cli.options import JsonOption, QuietOption, SetOption, reports_errors
+from finetune.cli.options import JsonOption, QuietOption, reports_errors
 from finetune.cli.output import print_text
-from finetune.cli.predict import BatchSizeOption, ModelArgument
+from finetune.cli.predict import BatchSizeOption, ModelArgument, ReadingSetOption
 
 EXAMPLES = examples(
     "finetune evaluate runs/tweets-strong-seed0 --data labelled.csv --output evaluation/",
@@ -31,7 +31,7 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", help="Folder for evaluation.html, .md and .json. Default: none is written."),
     ] = None,
-    overrides: SetOption = None,
+    overrides: ReadingSetOption = None,
     batch_size: BatchSizeOption = 64,
     fail_on: Annotated[
         list[str] | None,

@@ -108,7 +108,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Output folder. Default: one below runs/, named by command and recipe.",
+        help="Output folder. Default: one below runs/, named by command, recipe, data and what was set.",
         rich_help_panel=OF_RUNS,
     ),
 ]

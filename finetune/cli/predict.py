@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.cli.help import examples
-from finetune.cli.options import QuietOption, SetOption, reports_errors
+from finetune.cli.completion import complete_setting
+from finetune.cli.help import OF_DATA, examples
+from finetune.cli.options import QuietOption, reports_errors
 from finetune.cli.output import print_text
 from finetune.errors import RecipeError
 
@@ -23,6 +24,16 @@ EXAMPLES = examples(
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Folder of a run or comparison, a model folder, or a hub id.")
+]
+ReadingSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="How the data is read, e.g. data.text=Review. Repeatable.",
+        rich_help_panel=OF_DATA,
+        autocompletion=complete_setting,
+    ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")]
 TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
@@ -56,7 +67,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
     accuracy: AccuracyOption = None,
-    overrides: SetOption = None,
+    overrides: ReadingSetOption = None,
     batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:

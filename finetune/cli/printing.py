@@ -76,11 +76,12 @@ def print_sweep(result: SweepResult, as_json: bool) -> None:
 
 def print_evaluation(result: EvaluateResult) -> None:
     """Tables, and the lines below them."""
-    from finetune.reports.evaluation import WIDTH, terminal
+    from finetune.reports.evaluation import summary, terminal_tables
 
-    out = console(WIDTH)
-    for part in terminal(result.report):
-        out.print(part)
+    out = console(100)
+    for table in terminal_tables(result.report):
+        out.print(table)
+    print_text(summary(result.report))
     if result.paths:
         print_text(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
 

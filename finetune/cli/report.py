@@ -24,7 +24,10 @@ REPORT_EXAMPLES = examples(
 @reports_errors()
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of comparisons, of runs, or that hold runs.", metavar="DIR…")
+        list[Path],
+        typer.Argument(
+            help="Folder of a curve or sweep; or folders of comparisons, of runs, or that hold runs.", metavar="DIR…"
+        ),
     ],
     baseline: Annotated[
         str | None,

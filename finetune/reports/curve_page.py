@@ -1,5 +1,6 @@
 """The report of a learning curve: its sections and its files. Computes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from finetune.advice.evidence import adjusted_note
 from finetune.measurement.units import DASH, Estimate, Estimated, Scale, count_text
 from finetune.records.curve import CurveReport, FittedLaw, Point, Prediction, PresetCurve
 from finetune.records.report import Summary
+from finetune.records.sweep import SweepReport
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
 from finetune.reports.content import decisions
@@ -241,19 +243,29 @@ def _data(curve: CurveReport) -> list[Block]:
     blocks: list[Block] = [Facts(entries)]
     if curve.longer:
         blocks.append(Bullets(curve.longer, title="Sizes with more epochs"))
-    for title, texts in (
-        ("Findings", [finding.text for finding in curve.findings if finding.level != "info"]),
-        ("Warnings", curve.warnings),
-        ("Notes", curve.notes),
-    ):
-        if texts:
-            blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))
-    return blocks
+    return [*blocks, *notes_of(curve)]
+
+
+def notes_of(report: CurveReport | SweepReport) -> list[Block]:
+    """What the data checks found, warnings and notes."""
+    lists = {
+        "Findings": [finding.text for finding in report.findings if finding.level != "info"],
+        "Warnings": report.warnings,
+        "Notes": report.notes,
+    }
+    return [
+        Bullets([shorten(text, 500) for text in texts], user=True, title=title)
+        for title, texts in lists.items()
+        if texts
+    ]
 
 
 def _failures(curve: CurveReport) -> list[Block]:
-    failed = failures(curve)
-    total = sum(len(point.runs) for preset in curve.presets for point in preset.points)
+    return failure_blocks(failures(curve), sum(len(point.runs) for each in curve.presets for point in each.points))
+
+
+def failure_blocks(failed: Sequence[str], total: int) -> list[Block]:
+    """Runs that failed, of so many."""
     if not failed:
         return [Prose(f"None: {'the run' if total == 1 else f'all {total} runs'} finished.")]
     return [Bullets([shorten(text, 500) for text in failed], user=True)]

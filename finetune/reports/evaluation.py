@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from finetune.measurement.scores import LOSSES, measure_of
 from finetune.measurement.units import (
@@ -24,50 +23,56 @@ from finetune.reports.files import write_files
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
 from finetune.reports.tables import long_column
+from finetune.reports.terminal import labelled
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from finetune.reports.rich_table import Adaptive
 
-WIDTH = 80  # columns of the terminal text
-LABEL = 12  # characters, of the lines below a table
-WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}  # commands can be copied
+SHOWN_TEXT = 78  # characters of a text: a line of a narrow terminal
 MATRIX = 6  # classes, up to which the whole confusion matrix fits a terminal
 CONFUSED = 10  # pairs of classes that are shown where it does not
 SHOWN_CLASSES = 15
 SHOWN_MISTAKES = 8  # on a terminal
 BOUND = [
-    "Intervals (95 %) are over rows, for exactly this model: Wilson's for fractions",
-    "of rows, else the percentile bootstrap.",
+    "Intervals (95 %) are over rows, for exactly this model: Wilson's for fractions of rows, else the percentile "
+    "bootstrap."
 ]
 
 
-def terminal(report: EvaluationReport) -> list[RenderableType]:
-    """Tables and lines for 80 columns, in their order."""
-    from rich.text import Text
-
+def terminal_tables(report: EvaluationReport) -> list[Adaptive]:
+    """Scores, classes, and what is taken for what."""
     from finetune.reports.rich_table import rich_table
 
-    parts: list[RenderableType] = [rich_table(scores_table(report))]
+    tables = [scores_table(report)]
     if report.classes:
-        parts.append(rich_table(classes_table(report, SHOWN_CLASSES)))
+        tables.append(classes_table(report, SHOWN_CLASSES))
     if report.confusion is not None and report.wrong:
         labels = report.labels or []
-        parts.append(rich_table(confusion_table(report) if len(labels) <= MATRIX else confused_table(report)))
-    lines = [line for label, text in facts(report) for line in _labelled(label, text)]
+        tables.append(confusion_table(report) if len(labels) <= MATRIX else confused_table(report))
+    return [rich_table(table) for table in tables]
+
+
+def summary(report: EvaluationReport) -> str:
+    """The lines below the tables."""
+    lines = ["", *(labelled(label, shorten(text, 600)) for label, text in facts(report))]
     if report.mistakes:
-        lines += ["", *_wrapped(mistakes_caption(report))]
+        lines += ["", mistakes_caption(report)]
         for mistake in report.mistakes[:SHOWN_MISTAKES]:
             lines += _mistake_lines(mistake, report.task)
-    return [*parts, Text("\n".join(["", *lines]))]
+    return "\n".join(lines)
 
 
 def write_evaluation(report: EvaluationReport, folder: Path) -> list[Path]:
     """Write evaluation.json, evaluation.html, and evaluation.md with its figures; returns the three paths."""
-    palette = Palette([])
+    page = Page(title(report), [("e1", report, sections(report))], [], Palette([]))
+    return write_files("evaluation", report, page, folder)
+
+
+def title(report: EvaluationReport) -> str:
+    """The model, by the folder of its run, and the rows."""
     model = Path(report.model)
-    name = model.parent.name if model.name == "model" else model.name  # of a run its folder
-    title = shorten(f"{name} on {report.data}", 160)
-    return write_files("evaluation", report, Page(title, [("e1", report, sections(report))], [], palette), folder)
+    name = model.parent.name if model.name == "model" else model.name
+    return shorten(f"{name} on {report.data}", 160)
 
 
 def sections(report: EvaluationReport) -> list[Section]:
@@ -86,9 +91,9 @@ def sections(report: EvaluationReport) -> list[Section]:
     if report.drift:
         items = [f"{sentence(each.level)}: {each.text} {each.advice}".strip() for each in report.drift]
         found.append(Section("drift", "Difference from the training rows", [Bullets(items, user=True)]))
-    for slug, title, texts in (("notes", "Notes", report.notes), ("missing", "What cannot be said", report.missing)):
+    for slug, heading, texts in (("notes", "Notes", report.notes), ("missing", "What cannot be said", report.missing)):
         if texts:
-            found.append(Section(slug, title, [Bullets([shorten(text, 500) for text in texts], user=True)]))
+            found.append(Section(slug, heading, [Bullets([shorten(text, 500) for text in texts], user=True)]))
     return found
 
 
@@ -241,11 +246,11 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
         "regression": f"error {number_text(mistake.error, 3)}",
     }[task]
     head = f"row {shorten(mistake.row, 30)}: {shorten(mistake.prediction, 50)} ({amount}), not "
-    lines = [*_wrapped(f"{head}{shorten(mistake.target, 50)}"), f"  {shorten(mistake.text, WIDTH - 2)}"]
+    lines = [f"{head}{shorten(mistake.target, 50)}", f"  {shorten(mistake.text, SHOWN_TEXT)}"]
     if mistake.pair:
-        lines.append(f"  {shorten(mistake.pair, WIDTH - 2)}")
+        lines.append(f"  {shorten(mistake.pair, SHOWN_TEXT)}")
     if mistake.nearest is not None:
-        lines.append(f"  {shorten(f'nearest in training: {_nearest(mistake, WIDTH)}', WIDTH - 2)}")
+        lines.append(f"  {shorten(f'nearest in training: {_nearest(mistake, SHOWN_TEXT)}', SHOWN_TEXT)}")
     return lines
 
 
@@ -280,11 +285,3 @@ def _reliability_plot(report: EvaluationReport) -> Plot:
     picture = reliability_of_bins("these rows", text, report.reliability)
     caption = f"Below the diagonal the model is overconfident; the area of a dot is its number of rows. {text}"
     return Plot("reliability", "Reliability diagram", picture, caption)
-
-
-def _labelled(label: str, text: str) -> list[str]:
-    return _wrapped(f"{label:<{LABEL}}{shorten(text, 600)}", " " * LABEL)
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, **WHOLE)

@@ -126,8 +126,9 @@ def diagnosis_fragment(found: Diagnosis) -> str:
 
 def evaluation_fragment(report: EvaluationReport) -> str:
     """Of a saved model on labelled rows: scores, labels, calibration, mistakes, drift."""
-    title = shorten(f"{report.model} on {report.data}", 160)
-    return render_fragment([(title, report, evaluation.sections(report))], Palette([]), _prefix([report]))
+    return render_fragment(
+        [(evaluation.title(report), report, evaluation.sections(report))], Palette([]), _prefix([report])
+    )
 
 
 def _prefix(models: Sequence[BaseModel]) -> str:

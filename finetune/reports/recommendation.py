@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from finetune.advice.comparison import verdict_text
 from finetune.measurement.units import DASH, count_text, integer_text
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.reports import captions
@@ -59,6 +60,6 @@ def _gap(group: Group, variant: VariantReport) -> KeyFigure:
     label = f"Gap of {scale.name}"
     baseline = next((each for each in group.variants if each.name == variant.baseline), None)
     if baseline is None:
-        return KeyFigure(label, own, variant.verdict)
+        return KeyFigure(label, own, verdict_text(variant.verdict, group.score))
     before = scale.change(mean_of(baseline.gap, group.score), unit=False)
     return KeyFigure(label, f"{before} → {own}", f"from {shorten(baseline.name, 40)}")

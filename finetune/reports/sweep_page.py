@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from finetune.advice.sweep import chosen_text
@@ -10,7 +9,7 @@ from finetune.measurement.units import DASH, Scale, count_text, number_text
 from finetune.records.sweep import SweepPoint, SweepReport
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Prose, Section, Table
 from finetune.reports.captions import quoted, sentence
-from finetune.reports.curve_page import change_cell, level_cell
+from finetune.reports.curve_page import change_cell, failure_blocks, level_cell, notes_of
 from finetune.reports.figures.path import path
 from finetune.reports.files import write_files
 from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
@@ -150,20 +149,8 @@ def _data(sweep: SweepReport) -> list[Block]:
             ]
         )
     ]
-    lists: Iterable[tuple[str, list[str]]] = (
-        ("Findings", [finding.text for finding in sweep.findings if finding.level != "info"]),
-        ("Warnings", sweep.warnings),
-        ("Notes", sweep.notes),
-    )
-    blocks += [
-        Bullets([shorten(text, 500) for text in texts], user=True, title=title) for title, texts in lists if texts
-    ]
-    return blocks
+    return [*blocks, *notes_of(sweep)]
 
 
 def _failures(sweep: SweepReport) -> list[Block]:
-    failed = failures(sweep)
-    total = sum(len(point.runs) for point in sweep.points)
-    if not failed:
-        return [Prose(f"None: {'the run' if total == 1 else f'all {total} runs'} finished.")]
-    return [Bullets([shorten(text, 500) for text in failed], user=True)]
+    return failure_blocks(failures(sweep), sum(len(point.runs) for point in sweep.points))

@@ -134,7 +134,10 @@ def test_gates_are_of_these_rows_or_of_the_difference_to_the_runs_own(run: Any, 
         finetune.evaluate(tmp_path / "alone", test, fail_on="difference.test.nll > 9").raise_failures()
 
 
-def test_it_is_readable_at_80_columns_and_as_a_page(run: Any, tmp_path: Path, without_plots: None) -> None:
+def test_it_is_readable_at_80_columns_and_as_a_page(
+    run: Any, tmp_path: Path, without_plots: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     folder, _, test = run()
     said = invoke("evaluate", folder, "--data", test, "--output", tmp_path / "out")
     assert said.exit_code == 0, said.stderr

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from finetune.cli.output import terminal_width
-from finetune.cli.printing import print_curve, print_report, print_runs
+from finetune.cli.printing import print_curve, print_evaluation, print_report, print_runs, print_sweep
+from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.reports.diagnosis import render_diagnosis
@@ -21,9 +22,12 @@ from finetune.reports.predictions import render_predictions
 from finetune.reports.wrapping import wrap
 from finetune.workflows.asking import Request
 from finetune.workflows.diagnose import diagnose
+from finetune.workflows.model_cards import own_evaluation
 from finetune.workflows.report import report
-from finetune.workflows.results import CompareResult, CurveResult, RunResult
+from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
 from tests.analysis.curves import falling, made_curve
+from tests.analysis.making import Run, write_run
+from tests.analysis.test_sweep import path_of
 from tests.cli.invoking import invoke
 from tests.reports.sample import ablation_report, sample_report
 from tests.reports.test_findings import LEAK, NOTED, RARE, facts
@@ -66,11 +70,29 @@ def _diagnosis() -> str:
 
 
 def _predictions() -> str:
-    columns = {"prediction": ["good", "bad"], "probability": [0.91, 0.6], "probability_good": [0.91, 0.4]}
-    return render_predictions(["what a day", "a text of two dozen words, and not of one " * 1], columns)
+    columns = {"prediction": ["good", "bad"], "probability": [0.91, 0.6]}
+    columns |= {f"probability_{name}": [0.91, 0.4] for name in ("good", "neither good nor bad", "bad", "unclear")}
+    return render_predictions(["what a day", "a text of two dozen words, and not of one"], columns)
+
+
+def _evaluation(folder: Path) -> None:
+    run = write_run(folder / "run", Run("strong", wrong=(0, 4, 5)))
+    record, arrays = read_run(RunFolder(run))
+    assert isinstance(record, FinishedRecord)
+    print_evaluation(EvaluateResult(own_evaluation(record, arrays, Path("runs/strong/model"))))
+
+
+def _sweep(folder: Path) -> None:
+    missed = {0: (0, 5), 1: (1, 4), 100: (6, 6), 1000: (10, 10)}  # of train sample and validation
+    wrong = {value: [(*few, few[1]), (few[0], few[1] + 1, few[1])] for value, few in missed.items()}
+    found = path_of(folder / "sweep", wrong)
+    paths = [Path(f"runs/sweep-tweets-l1.strength/sweep.{ending}") for ending in ("json", "html", "md")]
+    print_sweep(SweepResult(found, paths[0].parent, paths), False)
 
 
 OUTPUTS: dict[str, Print] = {
+    "sweep": _sweep,
+    "evaluate": _evaluation,
     "compare": _comparison(),
     "compare-wide": _comparison(wide=True),
     "ablate": _comparison(kind="ablate"),
