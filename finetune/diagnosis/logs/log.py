@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from finetune.diagnosis.observations import is_share
 from finetune.errors import Change, OutputError, suggest
 from finetune.measurement.units import count_text
 
@@ -33,7 +34,9 @@ SIDES = {
 AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what the mean is
 NAMES = {"acc": "accuracy", "f1_score": "f1", "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
 CLOSING = ("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")  # of Trainer's training
-SHARES = ("accuracy", "f1", "precision", "recall", "auroc", "roc_auc", "auprc")  # scores that are fractions, or percent
+AREAS = ("auroc", "roc_auc", "auprc")  # fractions, or percent, as shares are
+TIMES = ("_time", "runtime", "per_second")  # ends of keys
+NOT_SCORES = ("loss", *TIMES, "epoch", "step", "_tp", "_tn", "_fp", "_fn", "_threshold")  # ends, too
 
 
 @dataclass(frozen=True)
@@ -216,4 +219,5 @@ def _divided(record: Record, name: str) -> Record:
 
 def _is_share(key: str) -> bool:
     side, _, rest = key.partition("_")
-    return side in ("eval", "clean", "running") and rest.endswith(SHARES)
+    is_score = side in ("eval", "clean", "running") and not rest.endswith(NOT_SCORES)
+    return is_score and (is_share(rest) or rest.endswith(AREAS))
