@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,11 +71,13 @@ class Reader:
         name: What it reads, as a person says it.
         finds: A file or folder -> what is to be read there; None where this format is not there. Opens few files.
         read: That, and the name of the run where there are several -> its log.
+        has_runs: Its logs have names, of which `read` takes one.
     """
 
     name: str
     finds: Callable[[Path], Path | None]
     read: Callable[[Path, str | None], Log]
+    has_runs: bool = False
 
 
 def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
@@ -96,10 +98,36 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
     return name
 
 
+def place_of(path: Path, files: Sequence[Path]) -> Path | None:
+    """Of the logs of one format in a folder: the file where there is one, the folder where there are several."""
+    return (files[0] if len(files) == 1 else path) if files else None
+
+
+def one_file(path: Path, files: Sequence[Path], run: str | None) -> Path:
+    """The log to read of several files, whose names without the ending are the names of runs.
+
+    Where these are not unique, it is the whole names.
+
+    Raises:
+        OutputError: See `one_run`.
+    """
+    stems = [file.stem for file in files]
+    named = {(file.stem if stems.count(file.stem) == 1 else file.name): file for file in files}
+    return named[one_run(path, named, run)]
+
+
 def number(value: Any) -> float | None:
     """A finite number; None for everything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if is_number else None
+
+
+def as_float(text: str) -> float:
+    """A number as it was printed; NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def canonical(name: str, trainer: bool = False) -> str:
@@ -206,9 +234,7 @@ def as_fractions(records: Iterable[Record], file: Path) -> tuple[list[Record], l
             worst = min(values) if min(values) < 0 else max(values)
             raise OutputError(f"{file}: {name} is {worst:g}, which is neither a fraction nor a percentage.")
         notes.append(f"{name} is in percent in the log, and was divided by 100")
-        records = [
-            record | ({name: record[name] / 100} if number(record.get(name)) is not None else {}) for record in records
-        ]
+        records = [record | _divided(record, name) for record in records]
     return records, notes
 
 
