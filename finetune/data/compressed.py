@@ -20,8 +20,8 @@ from finetune.errors import Change, DataError, first_line
 
 ARCHIVE = ".zip"
 IGNORED = ("__MACOSX", ".")  # starts of names that no one put into an archive on purpose
-# First bytes of a file -> the suffix that says what it is.
 OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # of Excel before 2007, and of Word
+# First bytes of a file -> the suffix that says what it is.
 MAGIC = {
     b"\x1f\x8b": ".gz",
     b"BZh": ".bz2",

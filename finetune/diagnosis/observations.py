@@ -15,7 +15,13 @@ from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
 ROUNDED = 0.005  # of a fraction with two digits: 0.33 for one of three classes
-SHARES = ("f1", "f1_macro", "f1_micro", "f1_weighted", "precision", "recall", "cats_score")  # of logs, beside our own
+SHARES = ("accuracy", "f1", "precision", "recall")  # so do names of scores in logs begin or end: f1_weighted
+OF_SPACY = "cats_score"  # macro-F1, or another share
+
+
+def is_share(score: str) -> bool:
+    """Whether a score lies between 0 and 1, and is 1 for a model that makes no error, by its name in a log."""
+    return is_fraction(score) or score.startswith(SHARES) or score.endswith((*SHARES, OF_SPACY))
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Observed:
     @property
     def is_share(self) -> bool:
         """Whether the score lies between 0 and 1, and is 1 for a model that makes no error."""
-        return is_fraction(self.score) or self.score in SHARES
+        return is_share(self.score)
 
     @property
     def per_class(self) -> float | None:

@@ -108,11 +108,12 @@ def test_a_training_loss_bounds_the_training_accuracy_whatever_its_scale(tmp_pat
         assert any("at least" in note for note in found.notes)
 
 
-def test_an_f1_is_judged_as_an_accuracy_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("score", ["f1", "f1_weighted", "weighted_f1", "balanced_accuracy", "macro_precision"])
+def test_an_f1_is_judged_as_an_accuracy_is(tmp_path: Path, score: str) -> None:
     records = history([0.69, 0.65, 0.63, 0.62], [0.68, 0.65, 0.64, 0.64], [0.66, 0.69, 0.68, 0.69])
-    renamed = [{key.replace("accuracy", "f1"): value for key, value in record.items()} for record in records]
+    renamed = [{key.replace("accuracy", score): value for key, value in record.items()} for record in records]
     assert verdict(write(tmp_path, renamed)) == "underfits"
-    clean = {"train_f1": 0.70, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
+    clean = {f"train_{score}": 0.70, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
     assert verdict(write(tmp_path, [*renamed, clean])) == "underfits"
 
 

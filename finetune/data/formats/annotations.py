@@ -38,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True)
 class _Decided:
-    """Rows with their labels, what their annotators said, and reason -> rows of the file that were left out."""
+    """Rows with their labels; with soft labels, what their annotators said; and reason -> rows of the file left out."""
 
     rows: list[tuple[Mapping[str, Any], Any]] = field(default_factory=list)
     votes: list[list[Any]] = field(default_factory=list)
@@ -139,7 +139,8 @@ def _decide(items: Sequence[Item], how: str) -> _Decided:
             continue
         given = item.votes if how == "all" else [label]
         decided.rows.extend((item.cells, vote) for vote in given)
-        decided.votes.append(list(item.votes))
+        if how == "soft":
+            decided.votes.append(list(item.votes))
         if item.rows > len(given):
             decided.dropped[FURTHER] += item.rows - len(given)
     return decided

@@ -15,12 +15,12 @@ from finetune.data.formats.annotations import NO_ANNOTATION, Item, annotated_tab
 from finetune.data.formats.base import (
     Export,
     choose_question,
-    columns_of,
     holds,
     lone,
     object_of,
     rows_of,
     text_columns,
+    texts_of,
 )
 from finetune.data.label_cells import NO_COMMAS, CellError, is_blank, read_list
 from finetune.data.table import Table
@@ -51,9 +51,7 @@ def _texts(table: Table) -> Table:
     """All records of the nested form, answered or not; the flat one is as it is."""
     if not _is_nested(table):
         return table
-    rows = [_cells(record, table) for record in rows_of(table)]
-    note = f"{table.origin}: read as records of Argilla (nested): {len(rows)} rows, none left out"
-    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
+    return texts_of(table, "records of Argilla (nested)", [_cells(record, table) for record in rows_of(table)])
 
 
 def _cells(record: dict[str, Any], table: Table) -> dict[str, Any]:

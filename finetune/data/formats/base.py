@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.data.table import Table, UnusableColumn
@@ -83,6 +83,18 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     """The columns of all rows, in the order in which they come; None where a row lacks one."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def texts_of(table: Table, what: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Every row of an export with the columns of its text, labels unread, and a note that says so.
+
+    Args:
+        table: As the file was read.
+        what: What a row is, such as "tasks of Label Studio (JSON)".
+        rows: Column -> cell.
+    """
+    note = f"{table.origin}: read as {what}: {len(rows)} rows, none left out"
+    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
 
 
 def choose_question(section: DataSection, found: Sequence[str], table: Table, what: str) -> str:

@@ -7,7 +7,6 @@ with several `{"choices": […]}`; each annotator has a row, the newest first; c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
@@ -16,13 +15,13 @@ from finetune.data.formats.base import (
     Export,
     as_json,
     choose_question,
-    columns_of,
     first_cells,
     holds,
     lone,
     object_of,
     rows_of,
     text_columns,
+    texts_of,
 )
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
@@ -93,9 +92,7 @@ def _texts(table: Table) -> Table:
     """All tasks of raw JSON, annotated or not; the flat forms are as they are."""
     if not _is_raw(table):
         return table
-    rows = [_cells(task, table) for task in rows_of(table)]
-    note = f"{table.origin}: read as tasks of Label Studio (JSON): {len(rows)} rows, none left out"
-    return replace(table, columns=columns_of(rows), notes=[*table.notes, note])
+    return texts_of(table, "tasks of Label Studio (JSON)", [_cells(task, table) for task in rows_of(table)])
 
 
 def _cells(task: dict[str, Any], table: Table) -> dict[str, Any]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetune.diagnosis.logs.log import NAMES, Log, Reader, Record, canonical
+from finetune.diagnosis.logs.log import NAMES, Log, Reader, Record, canonical, one_file, place_of
 from finetune.diagnosis.logs.table import header_of, read_table, tables_below
 
 OWN = ("epoch", "train_loss", "valid_loss")
 
 
 def _finds(path: Path) -> Path | None:
+    return place_of(path, _files(path))
+
+
+def _files(path: Path) -> list[Path]:
     found = tables_below(path, ("*.csv",))[:50] if path.is_dir() else [path]
-    return next((file for file in found if _is_log(header_of(file))), None)
+    return [file for file in found if _is_log(header_of(file))]
 
 
 def _is_log(columns: Sequence[str]) -> bool:
@@ -27,6 +31,7 @@ def _is_log(columns: Sequence[str]) -> bool:
 
 
 def _read(path: Path, run: str | None) -> Log:
+    path = one_file(path, _files(path), run)
     table = read_table(path)
     records: list[Record] = []
     for epoch, row in enumerate(table.rows, 1):
@@ -38,4 +43,4 @@ def _read(path: Path, run: str | None) -> Log:
     return Log(path, tuple(records), table.notes)
 
 
-READER = Reader("fastai's CSVLogger (history.csv)", _finds, _read)
+READER = Reader("fastai's CSVLogger (history.csv)", _finds, _read, has_runs=True)

@@ -8,10 +8,10 @@ training.log names the rows, and says whether dev was trained on (`train_with_de
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, number
+from finetune.diagnosis.logs.log import Log, Reader, Record, as_float
 from finetune.diagnosis.logs.table import header_of, read_table
 
 TABLE, TEXT = "loss.tsv", "training.log"
@@ -28,18 +28,29 @@ def _finds(path: Path) -> Path | None:
         return None
     if {"EPOCH", "TRAIN_LOSS", "TIMESTAMP"} <= set(header_of(path)):
         return path
-    text = _text(path)[:BEGINNING] if path.suffix in (".log", ".txt") else ""
+    text = _text(path, BEGINNING) if path.suffix in (".log", ".txt") else ""
     return path if DONE.search(text) and re.search(r"\btrain_with_dev=|\bDEV : loss ", text) else None
 
 
 def _read(path: Path, run: str | None) -> Log:
-    about = _about(path.with_name(TEXT))
     if {"EPOCH", "TRAIN_LOSS"} <= set(header_of(path)):
         table = read_table(path)
-        records = [_record(row) for row in table.rows]
-        return Log(path, tuple(records), (*table.notes, *about.pop("notes")), **about)
-    about = _about(path)
-    return Log(path, tuple(_records(_text(path))), tuple(about.pop("notes")), **about)
+        return _log(path, map(_record, table.rows), table.notes, _text(path.with_name(TEXT), BEGINNING))
+    text = _text(path)
+    return _log(path, _records(text), (), text[:BEGINNING])
+
+
+def _log(path: Path, records: Iterable[Record], notes: Iterable[str], beginning: str) -> Log:
+    """With what the beginning of training.log says: the rows, and whether dev was trained on."""
+    rows = CORPUS.search(beginning)
+    trained = "dev was trained on as well (train_with_dev), so that its scores say nothing about new texts"
+    return Log(
+        path,
+        tuple(records),
+        (*notes, *([trained] if "train_with_dev=True" in beginning else [])),
+        train_rows=int(rows[1]) if rows else None,
+        validation_rows=int(rows[2]) or None if rows else None,
+    )
 
 
 def _record(row: dict[str, float | None]) -> Record:
@@ -58,35 +69,19 @@ def _records(text: str) -> list[Record]:
     for line in text.splitlines():
         if done := DONE.search(line):
             epoch = int(done[1])
-            records.append({"step": epoch, "epoch": float(epoch), "loss": _float(done[2])})
+            records.append({"step": epoch, "epoch": float(epoch), "loss": as_float(done[2])})
         elif records and (scored := SCORED.search(line)):
             side = "eval" if scored[1] == "DEV" else "clean"
             name = scored[3].replace("f1-score", "f1").replace("-", "_")
-            records[-1] |= {f"{side}_loss": _float(scored[2]), f"{side}_{name}": _float(scored[5])}
+            records[-1] |= {f"{side}_loss": as_float(scored[2]), f"{side}_{name}": as_float(scored[5])}
     return records
 
 
-def _about(file: Path) -> dict[str, Any]:
-    """Rows and notes of the beginning of training.log."""
-    text = _text(file)[:BEGINNING]
-    rows = CORPUS.search(text)
-    notes = []
-    if "train_with_dev=True" in text:
-        notes.append("dev was trained on as well (train_with_dev), so that its scores say nothing about new texts")
-    known = {"train_rows": int(rows[1]), "validation_rows": int(rows[2]) or None} if rows else {}
-    return {"notes": notes, **known}
-
-
-def _float(text: str) -> float:
+def _text(file: Path, most: int = -1) -> str:
+    """The first characters of a file, or all; empty where it cannot be read."""
     try:
-        return number(float(text)) or float(text)
-    except ValueError:
-        return float("nan")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            return stream.read(most)
     except OSError:
         return ""
 

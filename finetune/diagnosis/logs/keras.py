@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, canonical
+from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, one_file, place_of
 from finetune.diagnosis.logs.table import header_of, read_table, tables_below
 from finetune.errors import OutputError
 
@@ -21,10 +21,12 @@ OTHERS = ("epoch", "lr", "learning_rate")
 
 
 def _finds(path: Path) -> Path | None:
-    if path.is_dir():
-        found = tables_below(path, ("*.csv", "*.log", "*.json"))[:50]
-        return next((file for file in found if _is_log(file)), None)
-    return path if _is_log(path) else None
+    return place_of(path, _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    found = tables_below(path, ("*.csv", "*.log", "*.json"))[:50] if path.is_dir() else [path]
+    return [file for file in found if _is_log(file)]
 
 
 def _is_log(file: Path) -> bool:
@@ -48,6 +50,7 @@ def _history(file: Path) -> dict[str, list[Any]] | None:
 
 
 def _read(path: Path, run: str | None) -> Log:
+    path = one_file(path, _files(path), run)
     if path.suffix == ".json":
         history = _history(path)
         if history is None:
@@ -83,4 +86,4 @@ def _key(name: str) -> str:
     return canonical(f"train_{plain}")
 
 
-READER = Reader("Keras' CSVLogger, or history.history as JSON", _finds, _read)
+READER = Reader("Keras' CSVLogger, or history.history as JSON", _finds, _read, has_runs=True)

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.diagnosis.logs.log import Log, Objective, Reader, Record, canonical, one_run
+from finetune.diagnosis.logs.log import Log, Objective, Reader, Record, canonical, one_run, place_of
 from finetune.diagnosis.logs.table import header_of, read_table
 
 FILE = "metrics.csv"
 
 
 def _finds(path: Path) -> Path | None:
+    files = list(_files(path).values())
+    return place_of(path, files) if any(_is_log(file) for file in files) else None
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Version -> file: of a file the folder it lies in, of a logger's folder or one above it all."""
     if path.is_file():
-        return path if _is_log(path) else None
-    return path if any(_is_log(file) for file in _files(path).values()) else None
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """Version -> file, of a logger's folder or one above it."""
-    if (folder / FILE).is_file():
-        return {folder.name: folder / FILE}
-    found = sorted((*folder.glob(f"version_*/{FILE}"), *folder.glob(f"lightning_logs/version_*/{FILE}")))
+        return {path.absolute().parent.name: path}
+    if (path / FILE).is_file():
+        return _files(path / FILE)
+    found = sorted((*path.glob(f"version_*/{FILE}"), *path.glob(f"lightning_logs/version_*/{FILE}")))
     return {file.parent.name: file for file in found}
 
 
@@ -35,9 +36,8 @@ def _is_log(file: Path) -> bool:
 
 
 def _read(path: Path, run: str | None) -> Log:
-    if path.is_dir():
-        files = _files(path)
-        path = files[one_run(path, files, run)]
+    files = _files(path)
+    path = files[one_run(path, files, run)]
     table = read_table(path)
     names = {name: _key(name, table.columns) for name in table.columns}
     by_epochs = "step" not in table.columns
@@ -65,4 +65,4 @@ def _key(name: str, columns: tuple[str, ...]) -> str:
     return "" if is_batch else key
 
 
-READER = Reader("Lightning's CSVLogger (metrics.csv)", _finds, _read)
+READER = Reader("Lightning's CSVLogger (metrics.csv)", _finds, _read, has_runs=True)

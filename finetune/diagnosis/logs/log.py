@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from finetune.diagnosis.observations import is_share
 from finetune.errors import Change, OutputError, suggest
 from finetune.measurement.units import count_text
 
@@ -33,7 +34,9 @@ SIDES = {
 AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what the mean is
 NAMES = {"acc": "accuracy", "f1_score": "f1", "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
 CLOSING = ("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")  # of Trainer's training
-SHARES = ("accuracy", "f1", "precision", "recall", "auroc", "roc_auc", "auprc")  # scores that are fractions, or percent
+AREAS = ("auroc", "roc_auc", "auprc")  # fractions, or percent, as shares are
+TIMES = ("_time", "runtime", "per_second")  # ends of keys
+NOT_SCORES = ("loss", *TIMES, "epoch", "step", "_tp", "_tn", "_fp", "_fn", "_threshold")  # ends, too
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Reader:
         name: What it reads, as a person says it.
         finds: A file or folder -> what is to be read there; None where this format is not there. Opens few files.
         read: That, and the name of the run where there are several -> its log.
+        has_runs: Its logs have names, of which `read` takes one.
     """
 
     name: str
     finds: Callable[[Path], Path | None]
     read: Callable[[Path, str | None], Log]
+    has_runs: bool = False
 
 
 def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
@@ -93,10 +98,36 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
     return name
 
 
+def place_of(path: Path, files: Sequence[Path]) -> Path | None:
+    """Of the logs of one format in a folder: the file where there is one, the folder where there are several."""
+    return (files[0] if len(files) == 1 else path) if files else None
+
+
+def one_file(path: Path, files: Sequence[Path], run: str | None) -> Path:
+    """The log to read of several files, whose names without the ending are the names of runs.
+
+    Where these are not unique, it is the whole names.
+
+    Raises:
+        OutputError: See `one_run`.
+    """
+    stems = [file.stem for file in files]
+    named = {(file.stem if stems.count(file.stem) == 1 else file.name): file for file in files}
+    return named[one_run(path, named, run)]
+
+
 def number(value: Any) -> float | None:
     """A finite number; None for everything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if is_number else None
+
+
+def as_float(text: str) -> float:
+    """A number as it was printed; NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def canonical(name: str, trainer: bool = False) -> str:
@@ -203,9 +234,7 @@ def as_fractions(records: Iterable[Record], file: Path) -> tuple[list[Record], l
             worst = min(values) if min(values) < 0 else max(values)
             raise OutputError(f"{file}: {name} is {worst:g}, which is neither a fraction nor a percentage.")
         notes.append(f"{name} is in percent in the log, and was divided by 100")
-        records = [
-            record | ({name: record[name] / 100} if number(record.get(name)) is not None else {}) for record in records
-        ]
+        records = [record | _divided(record, name) for record in records]
     return records, notes
 
 
@@ -216,4 +245,5 @@ def _divided(record: Record, name: str) -> Record:
 
 def _is_share(key: str) -> bool:
     side, _, rest = key.partition("_")
-    return side in ("eval", "clean", "running") and rest.endswith(SHARES)
+    is_score = side in ("eval", "clean", "running") and not rest.endswith(NOT_SCORES)
+    return is_score and (is_share(rest) or rest.endswith(AREAS))

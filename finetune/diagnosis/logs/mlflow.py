@@ -59,9 +59,7 @@ def _read(path: Path, run: str | None) -> Log:
             )
             runs = trained
     by_name = _by_name(runs)
-    chosen = (
-        by_name[one_run(path, by_name | ({run: None} if run in runs else {}), run)] if run not in runs else runs[run]
-    )
+    chosen = runs[run] if run in runs else by_name[one_run(path, by_name, run)]
     metrics = sorted(chosen.metrics(), key=lambda metric: metric[1:3])
     trainer = of_trainer(metric[0] for metric in metrics)
     records, more = records_of((canonical(name, trainer), step, value) for name, _, step, value in metrics)
@@ -132,4 +130,4 @@ def _of_database(file: Path) -> dict[str, _Run]:
     return runs
 
 
-READER = Reader("MLflow store (mlruns or mlflow.db)", _finds, _read)
+READER = Reader("MLflow store (mlruns or mlflow.db)", _finds, _read, has_runs=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Record, number
+from finetune.diagnosis.logs.log import NOT_SCORES, TIMES, Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
 from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
 from finetune.diagnosis.trend import FEW, noise, objective_rose
@@ -26,8 +27,6 @@ SCORES = (
     "pearson",
     "spearmanr",
 )
-# Ends of keys that are no scores.
-NOT_SCORES = ("loss", "_time", "runtime", "per_second", "epoch", "step", "_tp", "_tn", "_fp", "_fn", "global_step")
 TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score of a guess
 # A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
 # the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
@@ -82,7 +81,7 @@ def _notes_on_scale(points: Sequence[Point], numbers: Numbers, log: Log) -> list
     if numbers.classes is None:
         return []
     guess, first = math.log(numbers.classes), points[0]
-    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    losses = _values(log.records, "loss")
     notes = []
     if losses and log.objective != "sum" and losses[0] > TOO_LARGE * guess:
         notes.append(
@@ -146,7 +145,7 @@ def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[i
             kept.append((index, record))
         elif not set(values) & set(before):  # its loss in one record, its score in another
             kept[-1] = (index, before | values)
-        elif any(before.get(key) != value for key, value in values.items() if not key.endswith(NOT_SCORES[1:4])):
+        elif any(before.get(key) != value for key, value in values.items() if not key.endswith(TIMES)):
             if ended is not None and index < ended:
                 kept[-1] = (index, before | values)  # written again, as after a resume
             else:
@@ -160,25 +159,43 @@ def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[i
 def _points(
     records: Sequence[Record], kept: Sequence[tuple[int, Record]], prefix: str, score: str | None
 ) -> list[Point]:
+    upto, of_step = _objectives(records)
     points = []
     for index, record in kept:
-        at_hand = [entry for place, entry in enumerate(records) if place <= index or _same_step(entry, record)]
-        before = [value for entry in at_hand if (value := number(entry.get("loss"))) is not None]
+        place, later = of_step.get(record.get("step"), (index, None))
         points.append(
             Point(
-                step=int(record.get("step", 0)),
+                step=int(record.get("step") or 0),
                 epoch=record.get("epoch") if record.get("epoch") is not None else _epoch_before(records, index),
                 score=number(record.get(f"{prefix}{score}")),
                 loss=number(record.get(f"{prefix}loss")),
-                objective=before[-1] if before else None,
+                objective=later if place > index else upto[index],
             )
         )
     return points
 
 
-def _same_step(first: Record, second: Record) -> bool:
-    """Of two records, since some programs write the training loss of an epoch after its evaluation."""
-    return first.get("step") is not None and first.get("step") == second.get("step")
+def _objectives(records: Sequence[Record]) -> tuple[list[float | None], dict[Any, tuple[int, float]]]:
+    """The last training loss up to each record, and step -> place and value of the last one at that step.
+
+    A step has one of its own since some programs write the training loss of an epoch after its evaluation.
+    """
+    upto: list[float | None] = []
+    of_step: dict[Any, tuple[int, float]] = {}
+    last = None
+    for place, record in enumerate(records):
+        loss = number(record.get("loss"))
+        if loss is not None:
+            last = loss
+            if record.get("step") is not None:
+                of_step[record["step"]] = (place, loss)
+        upto.append(last)
+    return upto, of_step
+
+
+def _values(records: Sequence[Record], key: str) -> list[float]:
+    """The finite numbers under a key, in their order."""
+    return [value for record in records if (value := number(record.get(key))) is not None]
 
 
 def _epoch_before(records: Sequence[Record], index: int) -> float | None:
@@ -190,8 +207,8 @@ def _epoch_before(records: Sequence[Record], index: int) -> float | None:
 
 def _last_clean(records: Sequence[Record], name: str | None) -> float | None:
     """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`."""
-    values = (number(record.get(f"clean_{name}")) for record in reversed(records))
-    return next((value for value in values if value is not None), None)
+    values = _values(records, f"clean_{name}")
+    return values[-1] if values else None
 
 
 def _divergence(log: Log) -> str:
@@ -207,7 +224,7 @@ def _divergence(log: Log) -> str:
         evaluated = record.get("eval_loss")
         if isinstance(evaluated, float) and not math.isfinite(evaluated):
             return f"the validation loss was not finite {where}"
-    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    losses = _values(log.records, "loss")
     if log.objective == "mean" and objective_rose(losses):
         lowest = number_text(min(losses), 3)
         return f"the training loss fell to {lowest} and came back to {number_text(losses[-1], 3)}"
@@ -250,12 +267,12 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
 
 
 def _unfitted(log: Log) -> float | None:
-    losses = [loss for record in log.records if (loss := number(record.get("loss"))) is not None]
+    losses = _values(log.records, "loss")
     return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
 
 
 def _running(log: Log, score: str | None) -> float | None:
-    values = [value for record in log.records if (value := number(record.get(f"running_{score}"))) is not None]
+    values = _values(log.records, f"running_{score}")
     is_level = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
     return values[-1] if is_level else None
 
@@ -263,8 +280,8 @@ def _running(log: Log, score: str | None) -> float | None:
 def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
     unit = scale(observed.score)
-    running = [number(record.get(f"running_{observed.score}")) for record in log.records]
-    last = next((value for value in reversed(running) if value is not None), None) if log.objective == "mean" else None
+    running = _values(log.records, f"running_{observed.score}")
+    last = running[-1] if running and log.objective == "mean" else None
     objective = observed.curve[-1].objective
     by_loss = None
     if observed.score == "accuracy" and log.objective == "mean" and objective is not None:

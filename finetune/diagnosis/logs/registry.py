@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 from finetune.diagnosis.logs.log import Log, Reader, as_fractions
+from finetune.errors import FinetuneError, OutputError, first_line
 
 # Modules of this folder, each with a READER. What says most comes first: Trainer's own state before a tracker's copy.
 READERS = (
@@ -43,14 +45,27 @@ def read_log(path: Path, run: str | None = None) -> Log | None:
         run: Name of the run, of a store with several.
 
     Raises:
-        OutputError: It cannot be read, or holds several runs.
+        OutputError: It cannot be read, holds several runs, or `run` is given where there is nothing to choose.
     """
     found = [(reader, place) for reader in readers() if (place := reader.finds(path)) is not None]
     if not found:
         return None
     reader, place = found[0]
-    log = reader.read(place, run)
+    log = _read(reader, place, run)
     records, percent = as_fractions(log.records, log.file)
-    others = [f"{other.name} at {at}" for other, at in found[1:] if at != place]
+    others = [f"{other.name} at {at}" for other, at in found[1:] if at != place or at.is_dir()]
     beside = [f"also there, and not read: {'; '.join(others)}"] if others else []
-    return Log(**{**vars(log), "records": tuple(records), "notes": (*log.notes, *percent, *beside)})
+    return replace(log, records=tuple(records), notes=(*log.notes, *percent, *beside))
+
+
+def _read(reader: Reader, place: Path, run: str | None) -> Log:
+    """Whatever a damaged log makes a reader raise is an error that names the log."""
+    if run is not None and not reader.has_runs:
+        why = f"{place}: is the log of one run, so there is none to choose. Leave it out."
+        raise OutputError(why, argument="run", found=run)
+    try:
+        return reader.read(place, run)
+    except FinetuneError:
+        raise
+    except Exception as error:
+        raise OutputError(f"{place}: cannot be read as {reader.name}: {first_line(error)}.") from error

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record
+from finetune.diagnosis.logs.log import Log, Reader, Record, as_float, one_file, place_of
 
 ENDS = (".jsonl", ".log", ".txt", ".out")
 NAMES = {"cats_macro_f": "macro_f1", "cats_micro_f": "micro_f1", "cats_acc": "accuracy", "cats_macro_auc": "macro_auc"}
@@ -23,18 +24,22 @@ SCORE = "score"
 
 
 def _finds(path: Path) -> Path | None:
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in ENDS and file.is_file())[:50]
-        return next((file for file in files if _is_log(file)), None)
-    return path if path.suffix in ENDS and _is_log(path) else None
+    return place_of(path, _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    named = [file for file in found if file.suffix in ENDS and file.is_file()]
+    return [file for file in named[:50] if _is_log(file)]
 
 
 def _is_log(file: Path) -> bool:
-    lines = list(_lines(file))[:BEGINNING]
+    lines = list(islice(_lines(file), BEGINNING))
     return any(_columns(line) for line in lines) or any(_entry(line) for line in lines[:3])
 
 
 def _read(path: Path, run: str | None) -> Log:
+    path = one_file(path, _files(path), run)
     lines = list(_lines(path))
     entries = [entry for line in lines if (entry := _entry(line))]
     records = [_of_entry(entry) for entry in entries] if entries else list(_of_table(lines))
@@ -45,7 +50,8 @@ def _read(path: Path, run: str | None) -> Log:
 
 def _lines(file: Path) -> Iterator[str]:
     try:
-        yield from (line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip())
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            yield from (line for line in stream if line.strip())
     except OSError:
         return
 
@@ -83,7 +89,7 @@ def _of_table(lines: list[str]) -> Iterator[Record]:
         cells = line.split()
         if not columns or len(cells) != len(columns) or not cells[0].isdigit():
             continue
-        values = [_float(cell) for cell in cells]
+        values = [as_float(cell) for cell in cells]
         record: Record = {"step": int(values[1]), "epoch": values[0]}
         for name, value in zip(columns[2:], values[2:], strict=True):
             if name.startswith("LOSS"):
@@ -101,11 +107,4 @@ def _name(column: str) -> str:
     return NAMES.get(whole[0] if len(whole) == 1 else column, column)
 
 
-def _float(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return float("nan")
-
-
-READER = Reader("spaCy's training output, or its JSON lines", _finds, _read)
+READER = Reader("spaCy's training output, or its JSON lines", _finds, _read, has_runs=True)

@@ -96,4 +96,4 @@ def _settings(texts: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-READER = Reader("TensorBoard event files", _finds, _read)
+READER = Reader("TensorBoard event files", _finds, _read, has_runs=True)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record
+from finetune.diagnosis.logs.log import Log, Reader, Record, number
 from finetune.errors import Change, OutputError
 
 STATE = "trainer_state.json"
@@ -39,12 +39,19 @@ def _read(path: Path, run: str | None) -> Log:
         why = "this is a log of SetFit's pairs: its losses are of embeddings, and say nothing about the classifier."
         raise OutputError(f"{path}: {why}", Change(text="Measure the classifier on train and validation rows."))
     stopped = _stopped_on_purpose(state)
-    records = tuple(_record(record) for record in history)
+    records = tuple(_record(record, path) for record in history)
     return Log(path, records, tuple(_notes_on_the_end(state, history, stopped)), stopped=stopped)
 
 
-def _record(record: Record) -> Record:
-    """With the clean scores of the training rows under their own names."""
+def _record(record: Record, file: Path) -> Record:
+    """With the clean scores of the training rows under their own names.
+
+    Raises:
+        OutputError: Its step or epoch is no number.
+    """
+    for name in ("step", "epoch"):
+        if record.get(name) is not None and number(record[name]) is None:
+            raise OutputError(f"{file}: a record has the {name} {record[name]!r}, which is no number.")
     if "train_runtime" not in record or "total_flos" in record:
         return record
     return {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}

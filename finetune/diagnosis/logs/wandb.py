@@ -11,7 +11,17 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, canonical, objective_of, of_trainer, one_run, records_of
+from finetune.diagnosis.logs.log import (
+    Log,
+    Reader,
+    Record,
+    canonical,
+    objective_of,
+    of_trainer,
+    one_file,
+    one_run,
+    records_of,
+)
 from finetune.diagnosis.logs.table import Table, header_of, read_table, tables_below
 
 CHART = re.compile(r"(.+) - ([^ ]+)")
@@ -35,8 +45,7 @@ def _read(path: Path, run: str | None) -> Log:
     files = [path] if path.is_file() else [each for each in tables_below(path, ("*.csv",)) if _is_export(each)]
     histories = [file for file in files if "_step" in header_of(file)]
     if histories:
-        named = {file.stem: file for file in histories}
-        return _history(named[one_run(path, named, run)])
+        return _history(one_file(path, histories, run))
     return _charts(path, files, run)
 
 
@@ -90,4 +99,4 @@ def _metric(column: str) -> re.Match[str] | None:
     return None if column.endswith(EXTREMES) or column.endswith("_step") else CHART.fullmatch(column)
 
 
-READER = Reader("CSV of Weights & Biases (history or charts)", _finds, _read)
+READER = Reader("CSV of Weights & Biases (history or charts)", _finds, _read, has_runs=True)
