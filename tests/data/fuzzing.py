@@ -233,7 +233,11 @@ def check_dialect(random_: random.Random, folder: Path) -> str:
     """A delimited file of any way of quoting, with and without a header, with comments, packed or not, arrives as it
     was generated where the recipe says how it is written, and with the labels that it has where it does not."""
     file = make_dialect(random_)
-    assert load_rows(folder, file) == expected(file.rows)
+    try:
+        assert load_rows(folder, file) == expected(file.rows)
+    except DataError:
+        assert _is_ambiguous(file), "refused, although there is one way to read it"
+        return "dialect: ambiguous, and said so"
     detected = {key: file.settings[key] for key in ("encoding", "columns", "comment") if key in file.settings}
     file.settings = detected
     try:
@@ -242,6 +246,13 @@ def check_dialect(random_: random.Random, folder: Path) -> str:
         return "dialect: as generated; not detected, and said so"
     assert sorted(label for _, label in found) == sorted(label for _, label in expected(file.rows))
     return f"dialect: as generated; detected{'' if found == expected(file.rows) else ', quotes in texts differ'}"
+
+
+def _is_ambiguous(file: File) -> bool:
+    """Where every cell is in quotes, and quotes in texts may be written once, a text with quote, delimiter, quote looks
+    like two cells; with a carriage return in it, too, nobody can say where its row ends."""
+    between = f'"{file.settings["delimiter"]}"'
+    return file.settings.get("quoting") == "all" and any(between in text and "\r" in text for text, _ in file.rows)
 
 
 def make_dialect(random_: random.Random) -> File:
