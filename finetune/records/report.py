@@ -179,6 +179,7 @@ class Disagreement(Frozen):
     """A row of the reported split that variants predict differently."""
 
     row: str = Field(description="Row number in the source, from 1.")
+    id: str | None = Field(None, description="What data.id calls the row.")
     fold: int | None
     text: str | None = Field(description="Shortened; null where the texts were not kept.")
     pair: str | None

@@ -13,6 +13,7 @@ from finetune.measurement.units import (
     metric_name,
     number_text,
     percent_text,
+    row_text,
     scale,
 )
 from finetune.records.evaluation import EvaluationReport, Mistake
@@ -215,7 +216,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
     for each in report.mistakes:
         shown = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
         cells = [
-            Cell(shorten(each.row, 40), sort=each.row, user=True),
+            Cell(row_text(each.row, each.id), sort=each.row, user=True),
             Cell(shorten(each.text, 160), shorten(each.pair or "", 160), user=True),
             Cell(shorten(each.target, 60), sort=each.target, user=True),
             Cell(shorten(each.prediction, 60), sort=each.prediction, user=True),
@@ -236,7 +237,8 @@ def _nearest(mistake: Mistake, most: int) -> str:
     if near is None:
         return DASH
     similarity = number_text(near.similarity, 2)
-    return f"row {near.row}, {shorten(near.label, 40)}, similarity {similarity}: {shorten(near.text, most)}"
+    head = f"row {row_text(near.row, near.id)}, {shorten(near.label, 40)}, similarity {similarity}"
+    return f"{head}: {shorten(near.text, most)}"
 
 
 def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
@@ -245,7 +247,7 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
         "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
         "regression": f"error {number_text(mistake.error, 3)}",
     }[task]
-    head = f"row {shorten(mistake.row, 30)}: {shorten(mistake.prediction, 50)} ({amount}), not "
+    head = f"row {row_text(mistake.row, mistake.id)}: {shorten(mistake.prediction, 50)} ({amount}), not "
     lines = [f"{head}{shorten(mistake.target, 50)}", f"  {shorten(mistake.text, SHOWN_TEXT)}"]
     if mistake.pair:
         lines.append(f"  {shorten(mistake.pair, SHOWN_TEXT)}")
