@@ -18,6 +18,7 @@ class Cell:
         user: The text was written by users: it is isolated and escaped.
         variant: A preset, whose mark stands before its name.
         dumbbell: The preset whose row of the dumbbell this is (on pages only).
+        link: Of a page, a path relative to it where the text leads.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Cell:
     user: bool = False
     variant: str | None = None
     dumbbell: str | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True)
