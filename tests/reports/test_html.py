@@ -31,6 +31,7 @@ SECTIONS = [
     "Final model",
     "Presets side by side",
     "Score against generalization gap",
+    "Score against training time",
     "Learning curves",
     "What closed the gap: lower train or higher validation",
     "Calibration",
