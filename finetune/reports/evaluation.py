@@ -225,7 +225,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
         if has_nearest:
             cells.append(Cell(_nearest(each, 160), user=True))
         rows.append(cells)
-    return Table(mistakes_caption(report), columns, rows)
+    return Table(mistakes_caption(report), columns, rows, as_cards=True)
 
 
 def _of_what(report: EvaluationReport) -> str:

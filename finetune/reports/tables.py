@@ -308,10 +308,14 @@ def disagreements(group: Group) -> Table:
     """What each preset predicts where they disagree most."""
     labelled = group.task != "regression"
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
-    columns = [Column("Row"), long_column("Text"), Column("True label" if labelled else "Target", numeric=False)]
-    columns += [Column(shorten(variant.name, 40), numeric=False) for variant in shown]
+    columns = [
+        Column("Row"),
+        long_column("Text"),
+        Column("True label" if labelled else "Target", numeric=False, look="word"),
+    ]
+    columns += [Column(shorten(variant.name, 40), numeric=False, look="word") for variant in shown]
     rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements]
-    return Table(captions.disagreements_caption(group), columns, rows)
+    return Table(captions.disagreements_caption(group), columns, rows, as_cards=True)
 
 
 def _disagreement(row: Disagreement, shown: list[str], group: Group) -> list[Cell]:
