@@ -17,7 +17,7 @@ from finetune.measurement.units import (
     scale,
 )
 from finetune.records.evaluation import EvaluationReport, Mistake
-from finetune.records.report import ModelScore, ReliabilityBin
+from finetune.records.report import ReliabilityBin
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Section, Table
 from finetune.reports.captions import sentence
 from finetune.reports.files import write_files
@@ -270,14 +270,15 @@ def facts(report: EvaluationReport) -> list[tuple[str, str]]:
 
 def calibration(report: EvaluationReport) -> list[str]:
     """Whether confidence can be trusted, of single labels."""
-    if not report.reliability:
+    error = report.served.get("ece", report.scores.get("ece"))
+    if error is None:
         return []
+    text = f"Expected calibration error {number_text(error.value, 3)} {scale('ece').range(error)}".rstrip()
+    if not report.reliability:
+        return [f"{text}; too few rows for a reliability diagram."]
     over = sum(each.rows for each in report.reliability if each.accuracy < each.confidence)
-    error = report.served.get("ece", report.scores.get("ece", ModelScore(value=None)))
-    return [
-        f"Expected calibration error {number_text(error.value, 3)} {scale('ece').range(error)}; "
-        f"{integer_text(over)} of {count_text(report.rows, 'row')} are in groups with more confidence than accuracy."
-    ]
+    rows = count_text(report.rows, "row")
+    return [f"{text}; {integer_text(over)} of {rows} are in groups with more confidence than accuracy."]
 
 
 def _reliability_plot(report: EvaluationReport) -> Plot:
