@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune.measurement.scores import measure_of
 from finetune.measurement.units import count_text, metric_name, score_text
-from finetune.records.facts import FEW_STEPS
+from finetune.records.facts import ENOUGH_STEPS
 from finetune.records.schema import OWN, FinishedRecord, Gap, RunRecord
 
 NO_CORRELATION = 0.05  # Matthews correlation of predictions that hardly depend on the text
@@ -111,8 +111,8 @@ def remedy(record: FinishedRecord) -> dict[str, Any]:
     epochs = math.ceil((budget.steps or 0) / per_epoch)
     if early_stop_text(record) is not None and budget.early_stopping is not None:
         return {"techniques.early_stopping.patience": 2 * budget.early_stopping.patience}
-    if (budget.steps or 0) < FEW_STEPS:
-        return {"training.epochs": math.ceil(FEW_STEPS / per_epoch)}
+    if (budget.steps or 0) < ENOUGH_STEPS:
+        return {"training.epochs": math.ceil(ENOUGH_STEPS / per_epoch)}
     own = {
         f"techniques.{name}.learning_rate": 2 * record.techniques[name].settings["learning_rate"]
         for name in OWN_RATE

@@ -12,6 +12,7 @@ from finetune.analysis.classes import class_scores
 from finetune.analysis.collect import collect
 from finetune.analysis.collection import Collection
 from finetune.analysis.conditions import decided_budgets, differing_conditions, own_settings
+from finetune.analysis.confusions import confusions
 from finetune.analysis.details import learning_curve, outcomes, reliability, weight_summaries
 from finetune.analysis.differences import Differences, all_differences, decompose, pairs
 from finetune.analysis.disagreements import disagreements
@@ -105,6 +106,7 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         decomposition=parts,
         curves=[learning_curve(run, results.measure.shown) for run in variant.runs],
         classes=class_scores(variant, baseline, results.task, results.reported),
+        confusions=confusions(variant.runs, results.task, results.reported),
         reliability=reliability(variant.runs, results.task, results.reported),
         weights=weight_summaries(variant.records),
         outcomes=outcomes(variant.records),

@@ -15,7 +15,7 @@ from finetune.records.schema import RunRecord, WeightGroup
 from finetune.tasks import Task
 
 BINS = 10  # of the reliability diagram, equally filled
-LEAST = 30  # predictions in a bin: the accuracy of fewer is known to worse than ±18 points
+LEAST = 30  # rows in a bin: the accuracy of fewer is known to worse than ±18 points
 
 
 def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
@@ -42,7 +42,10 @@ def outcomes(records: Sequence[RunRecord]) -> list[str]:
 
 
 def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[ReliabilityBin]:
-    """Confidence against accuracy in equally filled bins, all runs together; single-label only."""
+    """Confidence against accuracy in equally filled bins, all runs together; single-label only.
+
+    Seeds predict the same rows, so that they add none; folds do.
+    """
     if task != "single_label" or not runs:
         return []
     confidences, hits = [], []
@@ -50,16 +53,23 @@ def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[Rel
         probabilities = softmax(run.arrays[f"selected_{split}_logits"].astype(np.float64))
         confidences.append(probabilities.max(axis=1))
         hits.append(probabilities.argmax(axis=1) == run.arrays[f"{split}_targets"])
-    return reliability_bins(np.concatenate(confidences), np.concatenate(hits))
+    seeds = len({run.seed for run in runs})
+    return reliability_bins(np.concatenate(confidences), np.concatenate(hits), seeds)
 
 
-def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any]) -> list[ReliabilityBin]:
-    """Confidence against accuracy of predictions, (rows,) each, in equally filled bins."""
+def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any], seeds: int = 1) -> list[ReliabilityBin]:
+    """Confidence against accuracy in equally filled bins of at least 30 rows; none where there are fewer.
+
+    Args:
+        confidence: Of predictions, (predictions,).
+        hit: Whether each is right.
+        seeds: Predictions of each row.
+    """
     order = np.argsort(confidence, kind="stable")
-    bins = max(1, min(BINS, len(order) // LEAST))
+    bins = min(BINS, len(order) // seeds // LEAST)
     return [
         ReliabilityBin(confidence=float(confidence[part].mean()), accuracy=float(hit[part].mean()), rows=len(part))
-        for part in np.array_split(order, bins)
+        for part in (np.array_split(order, bins) if bins else [])
     ]
 
 

@@ -26,7 +26,7 @@ def disagreements(variants: Runs, task: Task, split: str, texts: Mapping[str, An
         variants: Variant -> finished runs.
         task: What is predicted.
         split: Whose rows.
-        texts: Fingerprint of the data -> row -> its text and pair.
+        texts: Fingerprint of the data -> row -> its text, pair and name.
     """
     spreads: list[tuple[float, Disagreement]] = []
     for fold in sorted({run.fold for runs in variants.values() for run in runs}, key=str):
@@ -51,9 +51,10 @@ def _in_fold(
     kept = texts.get(first.record.data.fingerprint, {})
     entries = []
     for index in np.argsort(-spread, kind="stable")[:SHOWN_ROWS]:
-        text, pair = kept.get(str(rows[index]), (None, None))
+        text, pair, *names = kept.get(str(rows[index]), (None, None))
         entry = Disagreement(
             row=str(rows[index]),
+            id=names[0] if names else None,  # folders of earlier versions have none
             fold=fold,
             text=shortened(text),
             pair=shortened(pair),

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finetune.analysis.collection import FinalJob, FinishedRun
+from finetune.analysis.redrawn import Drawn, measure_models, same_rows
 from finetune.analysis.results import Results
-from finetune.analysis.statistics import NOTHING, Floats
+from finetune.analysis.statistics import NOTHING
 from finetune.measurement.ensemble import ensemble_logits
-from finetune.measurement.gap import percentile_interval, resampled_scores
-from finetune.measurement.scores import compute_scores, row_terms
 from finetune.records.comparison import FinalName
-from finetune.records.predictions import Arrays
-from finetune.records.report import FinalModel, ModelScore, ScoredModel
-from finetune.tasks import Task
+from finetune.records.report import FinalModel, ScoredModel
 
 MEMBERS, ENSEMBLE = "members", "ensemble"
 RULES: dict[FinalName, str] = {
@@ -104,28 +99,10 @@ def _choose(
     return max(better, key=order).kind if better else "best"
 
 
-class _Drawn:
-    """A score, and the same on redrawn rows; None where it is no function of sums over rows."""
-
-    def __init__(self, value: float, draws: Floats | None) -> None:
-        self.value = value
-        self.draws = draws
-
-    def estimate(self) -> ModelScore:
-        """With the 95 % percentile interval over rows."""
-        value = float(self.value) if np.isfinite(self.value) else None
-        ends = None if value is None or self.draws is None else percentile_interval(self.draws)
-        return ModelScore(value=value) if ends is None else ModelScore(value=value, low=ends[0], high=ends[1])
-
-    def minus(self, other: _Drawn) -> _Drawn:
-        draws = None if self.draws is None or other.draws is None else self.draws - other.draws
-        return _Drawn(self.value - other.value, draws)
-
-
-def _mean(drawn: Sequence[_Drawn]) -> _Drawn:
+def _mean(drawn: Sequence[Drawn]) -> Drawn:
     draws = [each.draws for each in drawn if each.draws is not None]
     value = float(np.mean([each.value for each in drawn]))
-    return _Drawn(value, np.mean(draws, axis=0) if len(draws) == len(drawn) else None)
+    return Drawn(value, np.mean(draws, axis=0) if len(draws) == len(drawn) else None)
 
 
 class _Scores:
@@ -141,15 +118,15 @@ class _Scores:
 
     def __init__(self, results: Results, members: Sequence[FinishedRun], made: Mapping[str, FinishedRun]) -> None:
         self._reported = results.reported
-        self._measured: dict[str, dict[str, dict[str, _Drawn]]] = {}  # split -> model -> metric
+        self._measured: dict[str, dict[str, dict[str, Drawn]]] = {}  # split -> model -> metric
         for split in dict.fromkeys(("validation", results.reported)):
             name, first = f"selected_{split}_logits", made["best"].arrays
             logits = {f"{MEMBERS} {number}": run.arrays[name] for number, run in enumerate(members)}
             logits[ENSEMBLE] = ensemble_logits(results.task, list(logits.values()))
             # What a refit scores on validation says nothing: it has trained on it.
             tested = [kind for kind in made if not (kind == "refit" and split == "validation")]
-            logits |= {kind: made[kind].arrays[name] for kind in tested if _same_rows(made[kind].arrays, first, split)}
-            measured = _measure(results.task, logits, first[f"{split}_targets"])
+            logits |= {kind: made[kind].arrays[name] for kind in tested if same_rows(made[kind].arrays, first, split)}
+            measured = measure_models(results.task, logits, first[f"{split}_targets"])
             each = [measured.pop(f"{MEMBERS} {number}") for number in range(len(members))]
             measured[MEMBERS] = {metric: _mean([of[metric] for of in each]) for metric in each[0]}
             self._measured[split] = measured
@@ -170,18 +147,3 @@ class _Scores:
             test=scores.get("test", {}),
             difference={metric: drawn.minus(here[MEMBERS][metric]).estimate() for metric, drawn in against.items()},
         )
-
-
-def _same_rows(arrays: Arrays, others: Arrays, split: str) -> bool:
-    return np.array_equal(arrays[f"{split}_rows"], others[f"{split}_rows"])
-
-
-def _measure(task: Task, logits: Mapping[str, NDArray[Any]], targets: NDArray[Any]) -> dict[str, dict[str, _Drawn]]:
-    """Model -> metric -> score."""
-    terms = [row_terms(task, each, targets) for each in logits.values()]
-    drawn = resampled_scores(task, terms, np.random.default_rng(0))
-    measured = {}
-    for (name, each), draws in zip(logits.items(), drawn, strict=True):
-        values = compute_scores(task, each, targets)
-        measured[name] = {metric: _Drawn(value, draws.get(metric)) for metric, value in values.items()}
-    return measured

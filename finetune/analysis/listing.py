@@ -21,6 +21,7 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
 
 REPORT = "report.json"
+PAGES = ("report.html", "curve.html", "sweep.html")
 
 
 def list_folder(root: Path) -> list[Listed]:
@@ -29,24 +30,24 @@ def list_folder(root: Path) -> list[Listed]:
 
 
 def _found(folder: Path) -> Iterator[Path]:
-    """Folders that hold a record or a manifest; links are not followed."""
-    if not folder.is_dir() or folder.is_symlink():
-        return
+    """Folders that hold a record or a manifest; links below the first are not followed."""
     if ComparisonFolder(folder).exists() or RunFolder(folder).record_path.is_file():
         yield folder
         return
     for inside in sorted(folder.iterdir()):
-        yield from _found(inside)
+        if inside.is_dir() and not inside.is_symlink():
+            yield from _found(inside)
 
 
 def _describe(folder: Path) -> Listed:
     size = _size(folder)
+    page = next((name for name in PAGES if (folder / name).is_file()), None)
     try:
         if ComparisonFolder(folder).exists():
-            return _experiment(folder, size)
+            return _experiment(folder, size).model_copy(update={"report": page})
         record = RunFolder(folder).read()
         assert record is not None, "found by its record"
-        return _run(folder, record, size)
+        return _run(folder, record, size).model_copy(update={"report": page})
     except OutputError as error:
         why = error.problems[0].why
         return Listed(path=str(folder), kind="unreadable", size=size, status=why)
@@ -92,14 +93,15 @@ def _run(folder: Path, record: RunRecord, size: int) -> Listed:
 
 def _experiment(folder: Path, size: int) -> Listed:
     manifest = ComparisonFolder(folder).read()
-    report = None if manifest.kind in APART else _report(folder)
+    report = None if manifest.kind in APART else read_report(folder)
     about: dict[str, Any] = {"path": str(folder), "kind": manifest.kind, "size": size}
+    about["presets"] = [variant.name for variant in manifest.variants]
     if report is None or not report.groups:
         return Listed.model_validate(about | _unreported(folder, manifest))
     return Listed.model_validate(about | _reported(report.groups[0]))
 
 
-def _report(folder: Path) -> Report | None:
+def read_report(folder: Path) -> Report | None:
     """None where there is none that this version reads: an experiment that has not ended, or an old one."""
     try:
         return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))

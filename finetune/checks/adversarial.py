@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.checks.base import EXAMPLES, TWO_SIDED, advise_on_shift, draw_rows, full_texts, show_row
+from finetune.checks.base import (
+    EXAMPLES,
+    TWO_SIDED,
+    FoundRow,
+    LocatedFinding,
+    advise_on_shift,
+    draw_positions,
+    draw_rows,
+    full_texts,
+    shown_rows,
+)
 from finetune.checks.tfidf import WORDS
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
@@ -42,6 +52,7 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+    positions, whole = draw_positions(rows, SIDE), rows
     rows, train = draw_rows(rows, SIDE), draw_rows(data.train, SIDE)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORDS, max_features=20_000)
     features = vectorizer.fit_transform([*full_texts(train), *full_texts(rows)])
@@ -55,13 +66,13 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     weights = model.fit(features, sides).coef_[0]
     words = vectorizer.get_feature_names_out()[np.argsort(-weights, kind="stable")[:TYPICAL_WORDS]]
     typical = np.argsort(-scores[len(train) :], kind="stable")[:EXAMPLES]
-    return Finding(
+    return LocatedFinding(
         check="adversarial",
         level="warning",
         text=f"A classifier tells {split} rows from train rows: AUC {auc:.2f} (95 % CI {low:.2f} to {high:.2f}, "
         f"0.5: no difference), by words such as {', '.join(repr(str(word)) for word in words)}.",
         figures={"auc": auc, "low": low, "high": high},
-        examples=[show_row(split, rows, int(index)) for index in typical],
+        **shown_rows({split: whole}, [FoundRow(split, positions[int(index)]) for index in typical]),
         advice=advise_on_shift(data, split),
     )
 

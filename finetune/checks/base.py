@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import Field
 
 from finetune.data.duplicates import TextKey, text_keys
 from finetune.data.rows import Data, Rows
+from finetune.measurement.units import row_text
+from finetune.records.schema import Finding
 
 CHECKS = (  # the names that findings have
     "adversarial",
@@ -30,6 +34,43 @@ EXAMPLES = 3  # rows shown of one finding
 SHOWN = 120  # characters of a text in an example
 NAMED = 5  # labels named in one sentence
 TWO_SIDED = 1.959964  # normal quantile of a 95 % interval
+
+
+class FoundRow(NamedTuple):
+    """A row that a finding is about.
+
+    Attributes:
+        split: train, validation, test, or unlabelled.
+        position: In the split, from 0.
+        about: What follows the row where it is shown, such as the row that it equals.
+    """
+
+    split: str
+    position: int
+    about: str = ""
+
+
+class LocatedFinding(Finding):
+    """A finding with all its rows: too many for a record, which shows a few of them as examples."""
+
+    rows: list[FoundRow] = Field([], description="All that it is about.")
+
+    @classmethod
+    def of(cls, finding: Finding) -> LocatedFinding:
+        """The finding, with the rows that are known."""
+        return finding if isinstance(finding, cls) else cls(**finding.model_dump())
+
+    def for_record(self) -> Finding:
+        """Without its rows."""
+        return Finding(**self.model_dump(exclude={"rows"}))
+
+
+def shown_rows(
+    splits: Mapping[str, Rows], rows: Sequence[FoundRow], label: bool = False, most: int = EXAMPLES
+) -> dict[str, Any]:
+    """The fields of a finding that say which rows it is about: all of them, and the first as examples."""
+    examples = [f"{show_row(row.split, splits[row.split], row.position, label)}{row.about}" for row in rows[:most]]
+    return {"rows": list(rows), "examples": examples}
 
 
 def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
@@ -70,13 +111,18 @@ def full_texts(rows: Rows) -> list[str]:
     return [f"{text} {pair}" for text, pair in zip(rows.texts, rows.pairs, strict=True)]
 
 
+def row_id(rows: Rows, index: int) -> str:
+    """Its number in the source, and its name where it has one."""
+    return row_text(rows.ids[index], rows.name(index))
+
+
 def show_row(split: str, rows: Rows, index: int, label: bool = False) -> str:
     """One line: split, row id, label where it matters, and the start of the text."""
     second = "" if rows.pairs is None else f" / {rows.pairs[index]}"
     text = " ".join(f"{rows.texts[index]}{second}".split())
     shortened = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
     shown_label = f" [{show_label(rows.labels[index])}]" if label else ""
-    return f"{split} row {rows.ids[index]}{shown_label}: {shortened}"
+    return f"{split} row {row_id(rows, index)}{shown_label}: {shortened}"
 
 
 def show_label(label: Any) -> str:

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row
+from finetune.checks.base import EXAMPLES, FoundRow, LocatedFinding, keys_by_split, percent, show_row, shown_rows
 from finetune.data.duplicates import TextKey
-from finetune.data.rows import Data, label_identity
+from finetune.data.rows import Data, Rows, label_identity
 from finetune.measurement.units import count_text
 from finetune.records.schema import Finding
 
@@ -36,18 +36,13 @@ def check_conflicts(data: Data, keys: Mapping[str, list[TextKey]] | None = None)
     rows_in_conflict = sum(map(len, conflicts))
     fraction = rows_in_conflict / sum(map(len, splits.values()))
     return [
-        Finding(
+        LocatedFinding(
             check="conflicts",
             level="warning",
             text=f"{count_text(len(conflicts), 'text')} with different labels, in "
             f"{count_text(rows_in_conflict, 'row')} ({percent(fraction)} of all rows).",
             figures={"texts": len(conflicts), "rows": rows_in_conflict, "share": fraction},
-            examples=[
-                " ≠ ".join(
-                    show_row(row.split, splits[row.split], row.position, label=True) for row in _two_labels(rows)
-                )
-                for rows in conflicts[:EXAMPLES]
-            ],
+            **shown_rows(splits, _pairs(conflicts, splits), label=True, most=min(EXAMPLES, len(conflicts))),
             advice="Correct the labels, or drop conflicting texts (equal except for case and spacing): "
             "--set data.deduplicate=true",
         )
@@ -66,6 +61,23 @@ def _disagree(labels: list[Any], tolerance: float | None) -> bool:
     if tolerance is not None:
         return bool(max(labels) - min(labels) > tolerance)
     return len({label_identity(label) for label in labels}) > 1
+
+
+def _pairs(conflicts: list[list[_Row]], splits: Mapping[str, Rows]) -> list[FoundRow]:
+    """Two rows of each text that differ, the second as what is said of the first; then all others."""
+    pairs = [_two_labels(rows) for rows in conflicts]
+    first = [FoundRow(one.split, one.position, f" ≠ {_shown(other, splits)}") for one, other in pairs]
+    rest = [
+        FoundRow(row.split, row.position, f" ≠ {_shown(one if row.label != one.label else other, splits)}")
+        for rows, (one, other) in zip(conflicts, pairs, strict=True)
+        for row in rows
+        if row is not one
+    ]
+    return first + rest
+
+
+def _shown(row: _Row, splits: Mapping[str, Rows]) -> str:
+    return show_row(row.split, splits[row.split], row.position, label=True)
 
 
 def _two_labels(rows: list[_Row]) -> tuple[_Row, _Row]:

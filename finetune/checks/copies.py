@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from finetune.checks.base import EXAMPLES, keys_by_split, percent, show_row, verb
+from finetune.checks.base import (
+    FoundRow,
+    LocatedFinding,
+    keys_by_split,
+    percent,
+    row_id,
+    show_row,
+    shown_rows,
+    verb,
+)
 from finetune.data.duplicates import Kind, TextKey, Twin, find_twins
 from finetune.data.rows import Data, Rows, label_identity
 from finetune.measurement.units import count_text
@@ -51,13 +60,13 @@ def _duplicates(split: str, rows: Rows, twins: Sequence[Twin]) -> Finding | None
     if not twins:
         return None
     fraction = len(twins) / len(rows)
-    return Finding(
+    return LocatedFinding(
         check="duplicates",
         level="warning" if fraction >= MANY_COPIES else "info",
         text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) {verb(len(twins), 'repeats', 'repeat')} "
         f"an earlier {split} row: {_by_kind(twins)}.",
         figures={"rows": len(twins), "share": fraction, **_kinds(twins)},
-        examples=_examples(split, rows, split, rows, twins),
+        **shown_rows({split: rows}, _found(split, rows, split, twins)),
         advice="Check whether they are the same text"
         if all(twin.kind == "near" for twin in twins)
         else "Drop those that are equal except for case and spacing: --set data.deduplicate=true",
@@ -73,14 +82,14 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
     )
     of_them = "" if len(twins) == 1 else f"{relabelled} of them "
     labels = f", {of_them}with a different label" if relabelled else ""
-    return Finding(
+    return LocatedFinding(
         check="leaks",
         level="problem" if fraction >= LEAKED else "warning",
         text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) "
         f"{verb(len(twins), 'duplicates', 'duplicate')} {verb(len(twins), f'a {kept} row', f'{kept} rows')}: "
         f"{_by_kind(twins)}{labels}.",
         figures={"rows": len(twins), "share": fraction, "other_label": relabelled, **_kinds(twins)},
-        examples=_examples(kept, originals, split, rows, twins),
+        **shown_rows({split: rows}, _found(kept, originals, split, twins)),
         advice=f"Leave them out of {kept}; {split} keeps all rows: --set data.drop_leaks=true",
     )
 
@@ -108,14 +117,15 @@ def _by_kind(twins: Sequence[Twin]) -> str:
     return ", ".join(f"{counts[kind]} {about}" for kind, about in KINDS.items() if counts[kind])
 
 
-def _examples(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[Twin]) -> list[str]:
-    """One of each kind first."""
-    firsts = {twin.kind: twin for twin in reversed(twins)}
+def _found(kept: str, originals: Rows, split: str, twins: Sequence[Twin]) -> list[FoundRow]:
+    """One of each kind first; what nearly equals a row is shown beside it."""
+    firsts = {twin.kind: index for index, twin in reversed(list(enumerate(twins)))}
     chosen = [firsts[kind] for kind in KINDS if kind in firsts]
-    chosen += [twin for twin in twins if twin not in chosen][: EXAMPLES - len(chosen)]
-    return [
-        f"{show_row(split, rows, twin.row)} = {show_row(kept, originals, twin.original)}"
-        if twin.kind == "near"
-        else f"{show_row(split, rows, twin.row)} = {kept} row {originals.ids[twin.original]}"
-        for twin in chosen
-    ]
+    order = [*chosen, *(index for index in range(len(twins)) if index not in chosen)]
+    return [_equal(kept, originals, split, twins[index]) for index in order]
+
+
+def _equal(kept: str, originals: Rows, split: str, twin: Twin) -> FoundRow:
+    is_near = twin.kind == "near"
+    other = show_row(kept, originals, twin.original) if is_near else f"{kept} row {row_id(originals, twin.original)}"
+    return FoundRow(split, twin.row, f" = {other}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune.checks.base import EXAMPLES, NAMED, percent, show_row, verb
+from finetune.checks.base import NAMED, FoundRow, LocatedFinding, percent, shown_rows, verb
 from finetune.data.rows import Data
 from finetune.errors import shorten
 from finetune.measurement.units import count_text
@@ -15,7 +15,7 @@ def check_groups(data: Data) -> list[Finding]:
     Any is a problem: naming a group means that its rows are not independent.
     """
     splits = data.whole_splits()
-    findings = []
+    findings: list[Finding] = []
     names = list(splits)
     for position, split in enumerate(names):
         for kept in names[:position]:
@@ -26,14 +26,14 @@ def check_groups(data: Data) -> list[Finding]:
             groups = list(dict.fromkeys((rows.groups or [])[index] for index in shared))
             fraction = len(shared) / len(rows)
             findings.append(
-                Finding(
+                LocatedFinding(
                     check="groups",
                     level="problem",
                     text=f"{count_text(len(groups), f'{split} group')} {verb(len(groups), 'is', 'are')} also in "
                     f"{kept}: {shorten(groups, NAMED)}, with {count_text(len(shared), f'{split} row')} "
                     f"({percent(fraction)}).",
                     figures={"groups": len(groups), "rows": len(shared), "share": fraction},
-                    examples=[show_row(split, rows, index) for index in shared[:EXAMPLES]],
+                    **shown_rows(splits, [FoundRow(split, index) for index in shared]),
                     advice="Use one file with all rows, which is then split by group: --data FILE",
                 )
             )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune.cache import cached_file
 from finetune.checks.adversarial import check_adversarial
-from finetune.checks.base import keys_by_split
+from finetune.checks.base import LocatedFinding, keys_by_split
 from finetune.checks.baselines import measure_baselines
 from finetune.checks.classes import check_classes, check_majority, check_rare_labels
 from finetune.checks.conflicts import check_conflicts
@@ -73,7 +73,7 @@ class Inspection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    findings: list[Finding]
+    findings: list[LocatedFinding]
     baselines: list[Baseline]
 
 
@@ -119,7 +119,7 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
         # Of scikit-learn and scipy: about fits stopped early and constant inputs, which no finding depends on.
         warnings.simplefilter("ignore")
         keys = keys_by_split(data)
-        findings = [
+        findings: list[Finding] = [
             *check_copies(data, keys),
             *check_conflicts(data, keys),
             *check_groups(data),
@@ -136,13 +136,13 @@ def _inspect(data: Data, section: DataSection, encoder: Encoder | None) -> Inspe
         if encoder is not None:
             findings += [*check_truncation(data, section, encoder), *check_language(data, encoder)]
         findings.sort(key=lambda finding: LEVELS.index(finding.level))
-        return Inspection(findings=findings, baselines=measure_baselines(data))
+        return Inspection(findings=list(map(LocatedFinding.of, findings)), baselines=measure_baselines(data))
 
 
 def _key(data: Data, section: DataSection, encoder: Encoder | None) -> str:
     """sha256 over everything that decides the findings."""
     digest = hashlib.sha256()
-    splits = {name: [part.ids, part.groups] for name, part in data.whole_splits().items()}
+    splits = {name: [part.ids, part.names, part.groups] for name, part in data.whole_splits().items()}
     of_tokens = None if encoder is None else _describe(encoder, section)
     of_labels = [data.task, data.labels, section.label_map, section.drop_labels]
     digest.update(

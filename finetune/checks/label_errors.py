@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, draw_positions, percent, show_row, verb
+from finetune.checks.base import FoundRow, LocatedFinding, draw_positions, percent, shown_rows, verb
 from finetune.checks.baselines import STRENGTH, encode_targets
 from finetune.checks.tfidf import TextFeatures
 from finetune.data.rows import Data, Rows
@@ -35,7 +35,8 @@ def check_label_errors(data: Data) -> list[Finding]:
         return [_skipped("Label-error check skipped: it needs single-label data.", "")]
     if importlib.util.find_spec("cleanlab") is None:
         return [_skipped("Label-error check skipped (cleanlab not installed).", 'Try: pip install "finetune[labels]"')]
-    rows = _usable(data.train)
+    positions = _usable(data.train)
+    rows = data.train.take(positions)
     if len(rows) < FEWEST_ROWS or len(set(rows.labels)) < 2:
         return []
     names, targets = np.unique(encode_targets(data, rows), return_inverse=True)
@@ -56,18 +57,18 @@ def check_label_errors(data: Data) -> list[Finding]:
     fraction = len(suspects) / len(rows)
     assert data.labels is not None, "single-label data has classes"
     checked = "" if len(rows) == len(data.train) else f" of the {len(rows):,} checked"
+    found = [
+        FoundRow("train", positions[index], f" — perhaps {data.labels[names[probabilities[index].argmax()]]}")
+        for index in suspects
+    ]
     return [
-        Finding(
+        LocatedFinding(
             check="label_errors",
             level="warning" if fraction >= MANY else "info",
             text=f"{count_text(len(suspects), 'training row')} ({percent(fraction)}{checked}) may have a wrong label: "
             f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, is confident of another.",
             figures={"rows": len(suspects), "share": fraction, "looked_at": len(rows), "accuracy": accuracy},
-            examples=[
-                f"{show_row('train', rows, index, label=True)} — perhaps "
-                f"{data.labels[names[probabilities[index].argmax()]]}"
-                for index in suspects[:EXAMPLES]
-            ],
+            **shown_rows({"train": data.train}, found, label=True),
             advice="Read these rows, and correct wrong labels in the file",
         )
     ]
@@ -81,10 +82,10 @@ def _is_skilled(accuracy: float, majority: float) -> bool:
     return accuracy >= majority + SKILL * (1 - majority)
 
 
-def _usable(train: Rows) -> Rows:
+def _usable(train: Rows) -> list[int]:
     positions = draw_positions(train, min(CHECKED, PROBABILITIES // len(set(train.labels))))
     counts = Counter(train.labels[index] for index in positions)
-    return train.take([index for index in positions if counts[train.labels[index]] >= FEWEST_OF_CLASS])
+    return [index for index in positions if counts[train.labels[index]] >= FEWEST_OF_CLASS]
 
 
 def find_suspects(targets: Any, probabilities: Any) -> list[int]:

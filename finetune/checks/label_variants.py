@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-from finetune.checks.base import EXAMPLES, NAMED, percent, show_row, verb
+from finetune.checks.base import EXAMPLES, NAMED, FoundRow, LocatedFinding, percent, shown_rows, verb
 from finetune.data.label_cells import BOXES
 from finetune.data.labels import can_drop, count_labels, drop_change
-from finetune.data.rows import Data, Rows, names_of
+from finetune.data.rows import Data, names_of
 from finetune.data.spellings import one_spelling, placeholders, same_spellings, shown
 from finetune.errors import shorten
 from finetune.recipe import DataSection
@@ -45,12 +46,12 @@ def _spellings(data: Data, section: DataSection, counts: Counter[str]) -> list[F
     names = [name for group in groups for name in group]
     listed = ["/".join(f"{shown(name)} ({counts[name]})" for name in group) for group in groups]
     return [
-        Finding(
+        LocatedFinding(
             check="label_variants",
             level="warning",
             text=f"{len(names)} of {len(counts)} classes are spellings of {len(groups)}: {shorten(listed, NAMED)}.",
             figures={"names": len(names), "groups": len(groups), "classes": len(counts)},
-            examples=_examples(data, names),
+            **_rows_of(data, names),
             advice=f"If they mean the same: {one_spelling(section, counts, groups).for_command_line()}",
         )
     ]
@@ -61,7 +62,7 @@ def _placeholders(data: Data, section: DataSection, counts: Counter[str]) -> lis
     sure, maybe = placeholders(counts)
     if data.task == "multi_label":  # beside other labels `none` is another case, see `_standing_alone`
         maybe = [name for name in maybe if not _is_alone(data, name)]
-    findings = []
+    findings: list[Finding] = []
     for names, warn in ((sure, True), (maybe, False)):
         if not names:
             continue
@@ -69,13 +70,13 @@ def _placeholders(data: Data, section: DataSection, counts: Counter[str]) -> lis
         listed = shorten([f"{shown(name)} ({counts[name]})" for name in names], NAMED)
         stand = verb(len(names), "stands", "stand") if warn else "may stand"
         findings.append(
-            Finding(
+            LocatedFinding(
                 check="label_variants",
                 level="warning" if warn else "info",
                 text=f"{verb(len(names), 'Class', 'Classes')} {listed} {stand} for no label "
                 f"({percent(rows / sum(counts.values()))} of the labels).",
                 figures={"names": len(names), "rows": rows},
-                examples=_examples(data, names),
+                **_rows_of(data, names),
                 advice=_drop(data, section, names),
             )
         )
@@ -98,13 +99,13 @@ def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:
         return []
     rows = sum(counts[name] for name in names)
     return [
-        Finding(
+        LocatedFinding(
             check="label_variants",
             level="warning",
             text=f"{len(names)} of {len(counts)} classes are lists or JSON written as text, in {rows} rows: "
             f"{shorten([shown(name) for name in names], NAMED)}.",
             figures={"names": len(names), "rows": rows, "classes": len(counts)},
-            examples=_examples(data, names),
+            **_rows_of(data, names),
             advice="Each is one class by its whole text. Write one label in a cell, or several joined by '|', or make "
             "every cell a list",
         )
@@ -121,14 +122,14 @@ def _standing_alone(data: Data, section: DataSection, counts: Counter[str]) -> l
     rows = sum(counts[name] for name in names)
     advice = _drop(data, section, names)
     return [
-        Finding(
+        LocatedFinding(
             check="label_variants",
             level="warning",
             text=f"{verb(len(names), 'Label', 'Labels')} {shorten([shown(name) for name in names], NAMED)} never "
             f"{verb(len(names), 'stands', 'stand')} with another one ({rows} rows), and "
             f"{verb(len(names), 'is', 'are')} trained as a label of its own.",
             figures={"names": len(names), "rows": rows},
-            examples=_examples(data, names),
+            **_rows_of(data, names),
             advice=f"If such rows have no label, leave their cells empty: a row may have none. {advice}",
         )
     ]
@@ -140,20 +141,15 @@ def _is_alone(data: Data, name: str) -> bool:
     return all(len(label) == 1 for label in sets)
 
 
-def _examples(data: Data, names: Sequence[str]) -> list[str]:
-    """A row of each of the first names."""
-    wanted = dict.fromkeys(names[:EXAMPLES])
-    found: dict[str, str] = {}
-    for split, rows in data.whole_splits().items():
-        for name, index in _first_rows(rows, wanted).items():
-            found.setdefault(name, show_row(split, rows, index, label=True))
-    return [found[name] for name in wanted if name in found]
-
-
-def _first_rows(rows: Rows, names: dict[str, None]) -> dict[str, int]:
-    first: dict[str, int] = {}
-    for index, label in enumerate(rows.labels):
-        for name in names_of(label):
-            if name in names:
-                first.setdefault(name, index)
-    return first
+def _rows_of(data: Data, names: Sequence[str]) -> dict[str, Any]:
+    """The rows of these names: one of each of the first names, then all others."""
+    splits = data.whole_splits()
+    of_name: dict[str, list[FoundRow]] = {name: [] for name in names}
+    for split, rows in splits.items():
+        for index, label in enumerate(rows.labels):
+            for name in names_of(label):
+                if name in of_name:
+                    of_name[name].append(FoundRow(split, index))
+    firsts = dict.fromkeys(of_name[name][0] for name in names[:EXAMPLES] if of_name[name])
+    rest = dict.fromkeys(row for name in names for row in of_name[name] if row not in firsts)
+    return shown_rows(splits, [*firsts, *rest], label=True, most=len(firsts))

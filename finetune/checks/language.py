@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from finetune.checks.base import EXAMPLES, draw_rows, full_texts, percent, show_row
+from finetune.checks.base import (
+    FoundRow,
+    LocatedFinding,
+    draw_positions,
+    draw_rows,
+    full_texts,
+    percent,
+    shown_rows,
+)
 from finetune.data.rows import Data, Rows
 from finetune.records.schema import Finding
 
@@ -40,13 +48,13 @@ def check_language(data: Data, encoder: Encoder) -> list[Finding]:
     texts = full_texts(rows)
     languages = _languages(texts)
     return [
-        *_unknown_tokens(rows, texts, encoder),
-        *_foreign(rows, texts, languages, encoder),
+        *_unknown_tokens(data.train, texts, encoder),
+        *_foreign(data.train, texts, languages, encoder),
         *_unlike(data, languages),
     ]
 
 
-def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
+def _unknown_tokens(train: Rows, texts: Sequence[str], encoder: Encoder) -> list[Finding]:
     tokenizer = encoder.tokenizer
     if tokenizer.unk_token_id is None:
         return []
@@ -55,20 +63,20 @@ def _unknown_tokens(rows: Rows, texts: Sequence[str], encoder: Encoder) -> list[
     fraction = sum(unknown) / max(1, sum(len(ids) for ids in pieces))
     if fraction <= UNKNOWN:
         return []
-    worst = sorted(range(len(texts)), key=lambda index: -unknown[index])[:EXAMPLES]
+    worst = sorted(filter(unknown.__getitem__, range(len(texts))), key=lambda index: -unknown[index])
     return [
-        Finding(
+        LocatedFinding(
             check="language",
             level="warning",
             text=f"{percent(fraction)} of the tokens are {tokenizer.unk_token}: words unknown to the tokenizer.",
             figures={"unknown": fraction},
-            examples=[show_row("train", rows, index) for index in worst],
+            **_shown("train", train, worst),
             advice="Use a model whose tokenizer knows the texts: --model …",
         )
     ]
 
 
-def _foreign(rows: Rows, texts: Sequence[str], languages: dict[int, str], encoder: Encoder) -> list[Finding]:
+def _foreign(train: Rows, texts: Sequence[str], languages: dict[int, str], encoder: Encoder) -> list[Finding]:
     if not languages:
         return []
     language, texts_in_it = Counter(languages.values()).most_common(1)[0]
@@ -84,13 +92,13 @@ def _foreign(rows: Rows, texts: Sequence[str], languages: dict[int, str], encode
         return []
     fraction = texts_in_it / len(languages)
     return [
-        Finding(
+        LocatedFinding(
             check="language",
             level="warning",
             text=f"Texts are mostly in '{language}' ({percent(fraction)}), and the model's tokenizer splits their "
             f"words into pieces of {per_piece:.1f} letters (English: about 4): it is made for another language.",
             figures={"share": fraction, "letters_per_piece": per_piece},
-            examples=[show_row("train", rows, index) for index in own[:EXAMPLES]],
+            **_shown("train", train, own),
             advice="Use a multilingual encoder, or one of this language: --model …",
         )
     ]
@@ -111,16 +119,22 @@ def _unlike(data: Data, known: dict[int, str]) -> list[Finding]:
         return []
     most, _ = Counter(found[index] for index in others).most_common(1)[0]
     return [
-        Finding(
+        LocatedFinding(
             check="language",
             level="warning",
             text=f"Of the training texts {percent(expected)} are in '{language}', of the unlabelled texts "
             f"{percent(fraction)}; most of the others are in '{most}'.",
             figures={"share": fraction, "expected": expected},
-            examples=[show_row("unlabelled", rows, index) for index in others[:EXAMPLES]],
+            **_shown("unlabelled", data.unlabelled, others),
             advice="Leave texts in other languages out of the file of data.unlabelled",
         )
     ]
+
+
+def _shown(split: str, rows: Rows, drawn: Sequence[int]) -> dict[str, Any]:
+    """Fields of a finding about some of the rows that were drawn of a split."""
+    positions = draw_positions(rows, CHECKED)
+    return shown_rows({split: rows}, [FoundRow(split, positions[index]) for index in drawn])
 
 
 def _languages(texts: Sequence[str]) -> dict[int, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune.checks.base import EXAMPLES, draw_positions, percent, show_label, show_row, verb
+from finetune.checks.base import FoundRow, LocatedFinding, draw_positions, percent, show_label, shown_rows, verb
 from finetune.data.rows import Data, names_of
 from finetune.measurement.units import count_text
 from finetune.recipe import DataSection
@@ -29,7 +29,7 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
     if section.long_texts == "windows":
         return []
     lengths: list[int] = []
-    cut: list[tuple[str, int]] = []
+    cut: list[FoundRow] = []
     of_label: Counter[str] = Counter()
     cut_of_label: Counter[str] = Counter()
     for name, rows in data.whole_splits().items():
@@ -38,7 +38,7 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
         of_split = encoder.lengths(part.texts, part.pairs)
         lengths += of_split
         too_long = {index for index, length in enumerate(of_split) if length > encoder.max_length}
-        cut += [(name, positions[index]) for index in sorted(too_long)]
+        cut += [FoundRow(name, positions[index]) for index in sorted(too_long)]
         for index, label in enumerate(part.labels if data.labels is not None else []):
             of_label.update(names_of(label))
             cut_of_label.update(names_of(label) if index in too_long else [])
@@ -55,14 +55,14 @@ def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list
     splits = data.whole_splits()
     longest = max(lengths)
     return [
-        Finding(
+        LocatedFinding(
             check="truncation",
             level="warning" if fraction >= MANY else "info",
             text=f"{len(cut):,} of {count_text(len(lengths), 'text')} ({percent(fraction)}) "
             f"{verb(len(cut), 'is', 'are')} cut at {encoder.max_length} tokens, which loses {percent(lost)} "
             f"of all tokens{most}. The longest has {longest:,} tokens.",
             figures={"texts": len(cut), "share": fraction, "tokens_lost": lost, "longest": longest},
-            examples=[show_row(name, splits[name], index, label=True) for name, index in cut[:EXAMPLES]],
+            **shown_rows(splits, cut, label=True),
             advice=_advice(lengths, encoder, section, data),
         )
     ]

@@ -36,7 +36,7 @@ ModelsOption = Annotated[
 ]
 FindingsOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a row for each example of a finding."),
+    typer.Option("--output", "-o", metavar="FILE.CSV", help="New .csv file: a line for each row of each finding."),
 ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import typer
 
 from finetune.recipe import library
 
@@ -24,15 +27,29 @@ def complete_presets(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in complete_preset(last) if name not in chosen]
 
 
-def complete_setting(incomplete: str) -> list[str]:
-    """Keys of a recipe, `training.epochs=`, those of techniques included, and values that are a choice."""
+OF_COLUMNS = ("text", "text_pair", "label", "id", "group", "order_by", "split_column")  # keys of `data`
+
+
+def complete_setting(context: typer.Context, incomplete: str) -> list[str]:
+    """Keys of a recipe, `training.epochs=`, those of techniques included; values that are a choice; and columns of the
+    data that the command names, `data.text=Review`."""
     from finetune.recipe.keys import known_keys
 
     key, equals, value = incomplete.partition("=")
     known = known_keys()
+    if equals and key.partition(".")[::2] in {("data", name) for name in OF_COLUMNS}:
+        return [f"{key}={column}" for column in _columns(context.params) if column.startswith(value)]
     if equals:
         return [f"{key}={each}" for each in known.get(key, ()) if each.startswith(value)]
     return [f"{name}=" for name in known if name.startswith(key)]
+
+
+def _columns(given: Mapping[str, Any]) -> list[str]:
+    """Of the file in `--data`, or of the argument of `check`, which may be one."""
+    from finetune.workflows.column_names import column_names
+
+    source = given.get("data") or given.get("source")
+    return column_names(str(source)) if source else []
 
 
 def complete_technique(incomplete: str) -> list[str]:

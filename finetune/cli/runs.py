@@ -1,11 +1,11 @@
-"""`finetune runs`: what lies below runs/, and deleting it."""
+"""`finetune runs`: what lies below runs/, two of them side by side, a page over all, and deleting some."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,50 +13,151 @@ from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, reports_errors
 from finetune.cli.output import print_text
 
+if TYPE_CHECKING:
+    from finetune.records.listing import TwoListed
+
+SHOWN, CHANGED = "Which ones", "What to do with them"
 EXAMPLES = examples(
     "finetune runs",
-    "finetune runs --kind compare --contains tweets",
+    "finetune runs --kind compare --data tweets --status unfinished",
+    "finetune runs --compare tweets-none-seed0 tweets-strong-seed0",
+    "finetune runs --index",
     "finetune runs --delete tweets-none-seed0 --dry-run",
 )
+
+
+ContainsOption = Annotated[
+    str, typer.Option("--contains", help="Only those with this in their path, data or preset.", rich_help_panel=SHOWN)
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="Only run, compare, ablate, curve or sweep.", rich_help_panel=SHOWN),
+]
+StatusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help="Only finished, running, failed, interrupted, or unfinished (all but finished).",
+        rich_help_panel=SHOWN,
+    ),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option("--data", metavar="NAME", help="Only those on this data, e.g. 'tweets*'.", rich_help_panel=SHOWN),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="Only runs of this preset, and experiments with it.", rich_help_panel=SHOWN
+    ),
+]
+CompareOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--compare",
+        metavar="A B",
+        help="Numbers of two side by side, and the settings that differ.",
+        rich_help_panel=CHANGED,
+    ),
+]
+IndexOption = Annotated[
+    bool,
+    typer.Option("--index", help="Write index.html: one page with links to all reports.", rich_help_panel=CHANGED),
+]
+DeleteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--delete",
+        metavar="NAME",
+        help="Delete this run or experiment, after asking. Repeatable.",
+        rich_help_panel=CHANGED,
+    ),
+]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="With --delete: only say what would be deleted.", rich_help_panel=CHANGED)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With --delete: do not ask.", rich_help_panel=CHANGED)]
 
 
 @reports_errors()
 def runs(
     folder: Annotated[Path, typer.Argument(help="Where runs and experiments lie.")] = Path("runs"),
-    contains: Annotated[
-        str, typer.Option("--contains", help="Only those with this in their path, data or preset.")
-    ] = "",
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Only run, compare, ablate, curve or sweep.")
-    ] = None,
-    delete: Annotated[
-        list[str] | None,
-        typer.Option("--delete", metavar="NAME", help="Delete this run or experiment, after asking. Repeatable."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --delete: only say what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --delete: do not ask.")] = False,
+    contains: ContainsOption = "",
+    kind: KindOption = None,
+    status: StatusOption = None,
+    data: DataOption = None,
+    preset: PresetOption = None,
+    compare: CompareOption = None,
+    index: IndexOption = False,
+    delete: DeleteOption = None,
+    dry_run: DryOption = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List runs and experiments with score, gap, date and size, or delete some.
+    """List runs and experiments with score, gap, date and size; compare two, or delete some.
 
     Only folders that hold a run or an experiment are deleted, and none that a process is running in.
     """
-    from finetune.errors import RecipeError
-    from finetune.workflows import runs as workflow
-
+    filters = {"contains": contains or None, "kind": kind, "status": status, "data": data, "preset": preset}
+    _refuse_idle({name: value for name, value in filters.items() if value is not None}, compare, index, delete)
     if delete:
         _delete(delete, folder, dry_run, yes)
         return
     if dry_run or yes:
-        raise RecipeError("has a meaning with --delete only.", argument="dry_run" if dry_run else "yes", found=True)
-    entries = workflow.list_runs(folder, contains, kind)
-    if as_json:
-        print_text(json.dumps([entry.model_dump() for entry in entries], indent=2), whole=True)
-        return
-    from finetune.cli.printing import console
-    from finetune.reports.listing import runs_table
+        from finetune.errors import RecipeError
 
-    console(140).print(runs_table(entries, str(folder)))
+        raise RecipeError("has a meaning with --delete only.", argument="dry_run" if dry_run else "yes", found=True)
+    if compare is not None:
+        _compare(compare, folder, as_json)
+        return
+    from finetune.workflows import runs as workflow
+
+    entries = workflow.list_runs(folder, contains, kind, status=status, data=data, preset=preset)
+    if index:
+        print_text(f"written to {workflow.write_index(entries, folder)}")
+    elif as_json:
+        print_text(json.dumps([entry.model_dump() for entry in entries], indent=2), whole=True)
+    else:
+        from finetune.cli.printing import console
+        from finetune.reports.listing import runs_table
+
+        console(140).print(runs_table(entries, str(folder)))
+
+
+def _refuse_idle(
+    filters: dict[str, str], compare: tuple[str, str] | None, index: bool, delete: list[str] | None
+) -> None:
+    """Raises RecipeError for options of which one would do nothing."""
+    from finetune.errors import RecipeError
+
+    if filters and (delete or compare):
+        name = next(iter(filters))
+        raise RecipeError(
+            "chooses what is listed, and not what is named here. Leave it out.", argument=name, found=filters[name]
+        )
+    if sum([bool(delete), compare is not None, index]) > 1:
+        raise RecipeError("--compare, --delete and --index are one at a time.")
+
+
+def _compare(names: tuple[str, str], folder: Path, as_json: bool) -> None:
+    from finetune.workflows import runs as workflow
+
+    pair = workflow.compare_runs(*names, folder)
+    if as_json:
+        print_text(pair.model_dump_json(indent=2), whole=True)
+        return
+    print_pair(pair, str(folder))
+
+
+def print_pair(pair: TwoListed, folder: str) -> None:
+    """Numbers of both, and what differs."""
+    from finetune.cli.printing import console
+    from finetune.reports.listing import pair_tables
+
+    out = console(140)
+    for table in pair_tables(pair, folder):
+        out.print(table)
 
 
 def _delete(names: list[str], folder: Path, dry_run: bool, yes: bool) -> None:
@@ -65,10 +166,12 @@ def _delete(names: list[str], folder: Path, dry_run: bool, yes: bool) -> None:
     from finetune.workflows import runs as workflow
 
     entries = workflow.choose_runs(names, folder)
+    workflow.check_deletable(entries)
     for entry in entries:
         print_text(f"{'would delete' if dry_run else 'delete'}  {entry.path}  ({entry.kind}, {size_text(entry.size)})")
     if dry_run:
-        print_text("dry run: nothing was deleted")
+        total = size_text(sum(entry.size for entry in entries))
+        print_text(f"dry run: nothing was deleted; {total} would be freed")
         return
     if not yes and not sys.stdin.isatty():
         why = "nobody can be asked here. Look first, with --dry-run."

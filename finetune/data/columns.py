@@ -71,6 +71,7 @@ PAIRS = (
     ("context", "response"),
 )
 PAIR_WORDS = 2  # of letters, from which a cell of such a pair is a text
+OTHERS = ("id", "group", "order_by", "split_column")  # keys of columns that hold neither text nor label
 NAMED = 8  # columns named in one note
 ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid", "key")
 
@@ -84,7 +85,7 @@ class Columns:
         texts: The columns that the text is made of.
         label: Column with the label, or one 0/1 column per label.
         text_pair: Column with the second text, or None.
-        others: Key of the recipe -> column: group, order_by, split_column.
+        others: Key of the recipe -> column: id, group, order_by, split_column.
         notes: What was recognised.
         warnings: What their cells look like.
         shape: What the cells of the text column are.
@@ -130,7 +131,7 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     if text is None or label is None:
         raise DataError(_absent(section, table) + _unrecognised(section, table, text, label))
     texts = _joined_columns(section, text)
-    others = {key: name for key in ("group", "order_by", "split_column") if (name := getattr(section, key)) is not None}
+    others = {key: name for key in OTHERS if (name := getattr(section, key)) is not None}
     columns = Columns(text, texts, label, pair, others, notes)
     require_columns(columns, table)
     _refuse_twice([name for key, name in columns.by_role() if key not in others], table)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from finetune.data.columns import Columns, require_columns
 from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.numbers import as_number
+from finetune.data.row_names import read_names
 from finetune.data.rows import Rows
 from finetune.data.table import BadRows, RowNumbers, Table, pick
 from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
@@ -73,6 +74,7 @@ def extract_rows(
         None if groups is None else [groups[i] for i in keep],
         None if order is None else [order[i] for i in keep],
         None if table.votes is None else [table.votes[i] for i in keep],
+        read_names(table, columns, keep),
     )
 
 

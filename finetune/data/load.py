@@ -11,6 +11,7 @@ from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
 from finetune.data.label_format import infer_format, separator_warnings
 from finetune.data.labels import count_labels, drop_labelled, label_names
+from finetune.data.row_names import name_warnings
 from finetune.data.rows import Data, Rows
 from finetune.data.sources import read_sources
 from finetune.data.spellings import unite_numbers
@@ -119,6 +120,8 @@ def read_source(section: DataSection) -> Source:
         raise _no_classes(form.task)
     warnings += separator_warnings(section, cells)
     rows = _clean(section, tables, columns, form, dropped, notes, warnings)
+    for name, part in rows.items():
+        warnings += name_warnings(tables[name].origin, part, section.id or "")
     return Source(
         form.task,
         columns.as_dict(),

@@ -23,6 +23,7 @@ class Rows:
         order: What rows are ordered by (`data.order_by`), or None.
         votes: What the annotators of each text said, oldest first, where training learns their distribution
             (`data.annotations=soft`); else None.
+        names: What `data.id` calls each row, "" where its cell is empty; None without that column.
     """
 
     texts: Sequence[str]
@@ -32,6 +33,7 @@ class Rows:
     groups: list[str] | None = None
     order: list[float] | None = None
     votes: list[list[str]] | None = None
+    names: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -45,12 +47,17 @@ class Rows:
             None if self.groups is None else [self.groups[i] for i in indices],
             None if self.order is None else [self.order[i] for i in indices],
             None if self.votes is None else [self.votes[i] for i in indices],
+            None if self.names is None else [self.names[i] for i in indices],
         )
 
     def unpacked(self) -> Rows:
         """With lists of texts, which can be read in any order at no cost."""
         pairs = None if self.pairs is None else list(self.pairs)
         return replace(self, texts=list(self.texts), pairs=pairs, ids=list(self.ids))
+
+    def name(self, index: int) -> str | None:
+        """What the column `data.id` calls a row; None where it says nothing."""
+        return (self.names[index] or None) if self.names is not None else None
 
     def text_key(self, index: int) -> tuple[str, str]:
         """What makes two rows the same text: case and spacing do not count."""

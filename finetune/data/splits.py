@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from finetune.data.counts import held_out_note
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
-from finetune.data.labels import drop_change
 from finetune.data.numbers import NO_SIGN, number_style
 from finetune.data.rows import Rows, names_of
 from finetune.data.spellings import one_spelling, same_spellings
@@ -47,7 +46,7 @@ def make_splits(
         return {"train": pool, **splits}
     parts = len(missing) + 1 if section.folds is None else max(section.folds, 3)
     # Positions in the pool that may be held out; rows of labels that are too rare for it are trained on.
-    free = range(len(pool)) if section.order_by else _measurable(section, pool, task, parts, warnings)
+    free = range(len(pool)) if section.order_by else _measurable(section, pool, task, parts, notes)
     kept = [] if len(free) == len(pool) else _without(range(len(pool)), free)
     if section.folds is not None:
         fold, chosen = _take_fold(section, pool.take(free), task, notes)
@@ -163,7 +162,7 @@ def _fold_rows(section: DataSection, rows: Rows, task: Task) -> Drawn:
     return Drawn(folds[section.fold], how)
 
 
-def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnings: list[str]) -> Sequence[int]:
+def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, notes: list[str]) -> Sequence[int]:
     """Positions of rows that may be held out: their labels have enough rows (or groups) for every split.
 
     Raises:
@@ -203,11 +202,7 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, warnin
             OWN_FILES,
             key="data.label",
         )
-    warnings.append(
-        f"data.label: classes with fewer than {parts} {what} are trained but not measured, as all their {what} stay in "
-        f"training: {shown}. Add {what}, provide validation and test files, or leave these classes out: "
-        f"{drop_change(rare[:SHOWN]).for_command_line()}"
-    )
+    notes.append(f"classes with fewer than {parts} {what} stay in training, and are not measured: {shown}")
     return free
 
 

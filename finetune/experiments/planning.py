@@ -155,7 +155,8 @@ def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> 
         if loaded.fingerprint not in kept:
             pairs = [None] * len(rows) if rows.pairs is None else rows.pairs
             kept[loaded.fingerprint] = {
-                row: [text, pair] for row, text, pair in zip(rows.ids, rows.texts, pairs, strict=True)
+                row: [text, pair, rows.name(index)]
+                for index, (row, text, pair) in enumerate(zip(rows.ids, rows.texts, pairs, strict=True))
             }
     folder.path.mkdir(parents=True, exist_ok=True)
     write_text(folder.texts, json.dumps(kept, ensure_ascii=False))

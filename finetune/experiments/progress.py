@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from finetune.errors import OutputError
+from finetune.experiments.forecast import remaining_seconds
 from finetune.experiments.jobs import Event, Job
 from finetune.experiments.scheduler import Planned
 from finetune.records.comparison import ComparisonFolder
@@ -35,6 +36,9 @@ class JobState:
         damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
             again from nothing.
         last_event: What happened last: the kind of an event.
+        began, first_step, last_step: When it was started, and when its first and its last steps were told of, on the
+            clock of `time.monotonic`; None before.
+        seconds: What the whole job took, or would have taken where it was resumed.
     """
 
     job: Job
@@ -50,10 +54,19 @@ class JobState:
     message: str = ""
     damaged: bool = False
     last_event: str = ""
+    began: float | None = None
+    first_step: float | None = None
+    last_step: float | None = None
+    seconds: float | None = None
 
     def restarted(self) -> JobState:
         """The same job, which starts again from nothing."""
         return JobState(self.job, "waiting", self.weight, damaged=True)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier command computed a part of it: a run from the start tells of its first step."""
+        return self.started_at is not None and self.started_at * self.steps > 1.5
 
     @property
     def planned(self) -> Planned:
@@ -63,14 +76,18 @@ class JobState:
 
     def update(self, event: Event) -> None:
         """Take in what an executor told."""
-        self.last_event = event.kind
+        self.last_event, now = event.kind, time.monotonic()
         if event.steps:
+            self.first_step, self.last_step = now if self.first_step is None else self.first_step, now
             self.step, self.steps, self.done = event.step, event.steps, event.step / event.steps
             self.started_at = self.done if self.started_at is None else self.started_at
         if event.scores is not None:
             self.train, self.validation = dict(event.scores["train_probe"]), dict(event.scores["validation"])
         if event.kind == "started":
-            self.status = "running"
+            self.status, self.began = "running", now
+        if event.kind == "finished" and self.began is not None:
+            before = (self.started_at or 0.0) if self.resumed else 0.0
+            self.seconds = (now - self.began) / (1 - before) if before < 1 else None
         if event.kind in ("finished", "failed"):
             self.status, self.done = event.kind, 1.0  # type: ignore[assignment]  # checked in the line above
             self.message = event.message
@@ -82,22 +99,14 @@ class JobState:
 
 @dataclass
 class Progress:
-    """All jobs of a command, and when it started."""
+    """All jobs of a command, and how many run at a time."""
 
     states: list[JobState]
     slots: int
-    started: float = field(default_factory=time.monotonic)
 
     def remaining_seconds(self) -> float | None:
-        """From the work done since the start; None before anything was."""
-        done = sum(state.weight * _work_done(state) for state in self.states if not state.kept)
-        left = sum(state.weight * (1 - state.done) for state in self.states if state.status in ("waiting", "running"))
-        return (time.monotonic() - self.started) * left / done if done > 0 else None
-
-
-def _work_done(state: JobState) -> float:
-    """Fraction of a job that was computed by this command."""
-    return max(0.0, state.done - (state.started_at or 0.0))
+        """See `forecast.remaining_seconds`."""
+        return remaining_seconds(self.states, self.slots, time.monotonic())
 
 
 def look_up(folder: ComparisonFolder, job: Job) -> JobState:
@@ -112,6 +121,6 @@ def look_up(folder: ComparisonFolder, job: Job) -> JobState:
         state.damaged = True
         return state
     if isinstance(record, FinishedRecord):
-        state.status, state.kept, state.done = "finished", True, 1.0
+        state.status, state.kept, state.done, state.seconds = "finished", True, 1.0, record.time.seconds
         state.train, state.validation = record.selected.train_probe, record.selected.validation
     return state

@@ -171,6 +171,7 @@ def _read_served(served: ServedModel) -> Reading:
         text=served.input.text,
         template=served.input.template,
         text_pair=served.input.text_pair,
+        id=served.input.id,
         has_pairs=served.input.pairs,
         temperature=served.temperature or 1.0,
         thresholds=served.thresholds or {},

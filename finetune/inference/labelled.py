@@ -10,13 +10,14 @@ from typing import Any
 from finetune.data.columns import Columns, choose_columns, choose_text_columns
 from finetune.data.counts import rows_in
 from finetune.data.extract import extract_rows, filled_labels
-from finetune.data.label_cells import is_blank, parse_labels
+from finetune.data.label_cells import parse_labels
 from finetune.data.label_format import infer_format
 from finetune.data.labels import count_labels, drop_labelled
+from finetune.data.row_names import name_warnings
 from finetune.data.rows import Rows, names_of
 from finetune.data.spellings import spelling_key, unite_numbers
 from finetune.data.table import BadRows, Table
-from finetune.errors import Change, DataError, shorten, suggest
+from finetune.errors import Change, DataError, shorten
 from finetune.inference.predictions import Reading
 from finetune.inference.tables import read_table, with_columns
 from finetune.models.served import ServedLabels
@@ -31,7 +32,7 @@ class Labelled:
     """Rows to measure a model on.
 
     Attributes:
-        rows: With labels that the model knows; `ids` are those of the column that was named, else row numbers.
+        rows: With labels that the model knows; named by `data.id`, or by the column that named the training rows.
         read: Rows of the data.
         left_out: Reason -> rows that are not among `rows`.
         notes: What was recognised.
@@ -45,28 +46,24 @@ class Labelled:
     warnings: list[str]
 
 
-def read_labelled(
-    section: DataSection, reading: Reading, label: ServedLabels | None, id_column: str | None = None
-) -> Labelled:
+def read_labelled(section: DataSection, reading: Reading, label: ServedLabels | None) -> Labelled:
     """Read texts and labels with the columns, separator and names of the training data.
 
     Args:
         section: Source, how it is read, and what differs from training.
         reading: Of the model.
         label: How training read labels; None where that is unknown.
-        id_column: Column that names the rows; None: their numbers do.
 
     Raises:
         DataError: The data cannot be read, lacks a column, or has no row with a label that the model knows.
     """
     table = read_table(section, labelled=True)
     section, notes = with_columns(section, table, reading)
+    if section.id is None and reading.id in table.columns:
+        section = section.model_copy(update={"id": reading.id})
     section = _with_label(section, table, reading, label)
     columns = _columns(section, table)
     notes, warnings = [*table.notes, *notes, *columns.notes], [*table.warnings, *columns.warnings]
-    if id_column is not None and id_column not in table.columns:
-        known = f"{table.origin} has no column '{id_column}'.{suggest(id_column, table.columns)}"
-        raise DataError(f"{known} Columns: {', '.join(table.columns)}.", argument="id", found=id_column)
     bad, dropped = BadRows(section.skip_bad_rows), Counter(table.dropped)
     cells = filled_labels(table, columns)
     if not cells and reading.task != "multi_label":
@@ -77,8 +74,8 @@ def read_labelled(
     rows = _known_labels(rows, section, reading, dropped, notes, warnings)
     dropped.update(bad.dropped())
     left_out = {reason: count for reason, count in dropped.items() if count}
-    rows = replace(rows.unpacked(), ids=_ids(table, rows.ids, id_column))
-    return Labelled(rows, rows_in({"all": table}), left_out, notes, [*warnings, *bad.warnings()])
+    warnings += [*bad.warnings(), *name_warnings(table.origin, rows, section.id or "")]
+    return Labelled(rows.unpacked(), rows_in({"all": table}), left_out, notes, warnings)
 
 
 def _with_label(section: DataSection, table: Table, reading: Reading, label: ServedLabels | None) -> DataSection:
@@ -100,7 +97,8 @@ def _columns(section: DataSection, table: Table) -> Columns:
     texts = choose_text_columns(section, table)
     named = {} if section.template is not None else {"text": texts.text}
     chosen = choose_columns(section.model_copy(update=named), table)
-    return replace(texts, label=chosen.label, notes=[*texts.notes, *chosen.notes])
+    names = {key: name for key, name in chosen.others.items() if key == "id"}
+    return replace(texts, label=chosen.label, others=names, notes=[*texts.notes, *chosen.notes])
 
 
 def _known_labels(
@@ -154,12 +152,3 @@ def _respelt(unknown: Counter[str], labels: Sequence[str], names: dict[str, str]
     by_key = {spelling_key(name): name for name in labels}
     found = {name: by_key[spelling_key(name)] for name in unknown if spelling_key(name) in by_key}
     return [Change(settings={"data.label_map": {**names, **found}})] if found else []
-
-
-def _ids(table: Table, numbers: Sequence[str], column: str | None) -> list[str]:
-    """Cells of a column, or numbers where it is empty or none is named."""
-    if column is None:
-        return list(numbers)
-    cells = list(table.columns[column])
-    by_number = {str(table.number(index)): cell for index, cell in enumerate(cells)}
-    return [number if is_blank(by_number[number]) else str(by_number[number]) for number in numbers]

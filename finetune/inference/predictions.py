@@ -22,6 +22,7 @@ class Reading:
         task: single_label, multi_label or regression.
         labels: In the order of the outputs; None for regression.
         text, template, text_pair: Columns of its training data; None where unknown, or not there.
+        id: Column that named its rows, or None.
         has_pairs: A row is two texts.
         temperature: Divides logits of classes for calibrated probabilities.
         thresholds: Label -> probability above which it is predicted.
@@ -32,6 +33,7 @@ class Reading:
     text: str | None = None
     template: str | None = None
     text_pair: str | None = None
+    id: str | None = None
     has_pairs: bool = False
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)

@@ -31,6 +31,7 @@ NAMES = {
 }
 FRACTIONS = ("accuracy", "macro_f1", "micro_f1", "exact_match", "average_precision")  # in [0, 1]: shown in percent
 
+LONGEST_NAME = 40  # characters of a row's name beside its number
 CORRELATIONS = ("mcc", "pearson", "spearman")  # in [-1, 1]
 
 
@@ -270,3 +271,8 @@ def listed(parts: Sequence[str]) -> str:
 def is_number(value: object) -> TypeGuard[int | float]:
     """A number, and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def row_text(row: str, name: str | None) -> str:
+    """`12`, or `12 (T-77)`: the number of a row in its source, and what `data.id` calls it."""
+    return row if name is None else f"{row} ({name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + '…'})"

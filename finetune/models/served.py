@@ -29,6 +29,7 @@ class ServedInput(_Part):
     text: str | None = Field(description="Column with the text; null where a template makes it.")
     template: str | None = Field(description="Makes the text from columns, named in braces.")
     text_pair: str | None = Field(description="Column with the second text, which follows the first; null without.")
+    id: str | None = Field(None, description="Column that names rows, where there was one.")
     pairs: bool = Field(False, description="Whether a row is two texts: of two columns, or of one with both in a cell.")
     max_length: int = Field(description="Tokens of a text, or of both together, special tokens included.")
     long_texts: str = Field(description="What is kept of a longer text: head, tail, head_tail or windows.")

@@ -60,7 +60,7 @@ PATH_KEYS = ("source", "validation", "test", "unlabelled")
 # Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.
 READING_KEYS = (
     *("quoting", "quote_char", "escape", "comment", "header", "columns"),
-    *("format", "annotations", "texts", "decimal", "keep", "split_column"),
+    *("format", "annotations", "texts", "decimal", "keep", "split_column", "id"),
 )
 
 
@@ -167,6 +167,11 @@ class DataSection(Section):
     )
     columns: list[str] | None = Field(
         None, min_length=1, description="CSV: names of all columns, in their order, instead of those of the first line."
+    )
+    id: str | None = Field(
+        None,
+        description="Column that names the rows wherever one is shown: in findings, disagreements, predictions and "
+        "mistakes. Row numbers stay beside it.",
     )
     group: str | None = Field(None, description="Column such as author; all rows of one group are in the same split.")
     order_by: str | None = Field(

@@ -32,6 +32,7 @@ class Neighbour(Frozen):
     """The training text that is nearest to a text."""
 
     row: str = Field(description="Its row number in the training data.")
+    id: str | None = Field(None, description="What data.id called it there.")
     text: str = Field(description="Shortened; of a pair both texts.")
     label: str
     similarity: float = Field(description="Cosine of TF-IDF vectors of words and their parts, in [0, 1].")
@@ -40,7 +41,8 @@ class Neighbour(Frozen):
 class Mistake(Frozen):
     """A row that the model gets wrong; the surest mistakes come first."""
 
-    row: str = Field(description="Its id: of the column that was named, else its row number from 1.")
+    row: str = Field(description="Its row number, from 1.")
+    id: str | None = Field(None, description="What the column that names rows calls it.")
     text: str = Field(description="Shortened.")
     pair: str | None
     target: str

@@ -118,6 +118,14 @@ class ClassScore(Frozen):
     difference: Difference | None
 
 
+class Confusion(Frozen):
+    """Rows of one class that are predicted as one class."""
+
+    true: str
+    predicted: str
+    rows: float = Field(description="Of the reported split, mean over seeds (folds together).")
+
+
 class ReliabilityBin(Frozen):
     """Predictions of similar confidence, all finished runs together."""
 
@@ -170,6 +178,9 @@ class VariantReport(Frozen):
     decomposition: dict[str, Decomposition] = Field(description="Metric -> parts; empty for a baseline.")
     curves: list[Curve]
     classes: list[ClassScore] = Field(description="Of the reported split; single- and multi-label.")
+    confusions: list[Confusion] = Field(
+        [], description="Of the reported split, without pairs that never occur; single-label."
+    )
     reliability: list[ReliabilityBin] = Field(description="Of the reported split; single-label.")
     weights: dict[str, WeightSummary] = Field(description="encoder, head, encoder.layer.0, … -> statistics.")
     outcomes: list[str] = Field([], description="What each technique did in the first finished run, in its own words.")
@@ -179,6 +190,7 @@ class Disagreement(Frozen):
     """A row of the reported split that variants predict differently."""
 
     row: str = Field(description="Row number in the source, from 1.")
+    id: str | None = Field(None, description="What data.id calls the row.")
     fold: int | None
     text: str | None = Field(description="Shortened; null where the texts were not kept.")
     pair: str | None

@@ -3,9 +3,10 @@
 import statistics
 
 from finetune.advice.comparison import ablated_parts
-from finetune.measurement.units import count_text, listed, number_text, percent_text
+from finetune.measurement.units import count_text, listed, multiple_text, number_text, percent_text
 from finetune.records.report import Group, RunEntry, Summary, VariantReport
 from finetune.reports.numbers import MAGNITUDES, difference, finished, mean_of, scale_of, setting_text, shorten
+from finetune.reports.weight_ratios import NOTABLE, magnitude_ratios
 
 
 def name_of(variant: VariantReport) -> str:
@@ -95,6 +96,35 @@ def frontier_text(group: Group) -> str:
         f"{scale.level(mean_of(variant.validation, group.score))}"
         + (f", test {scale.level(mean_of(variant.test, group.score))}." if variant.test else ".")
         for variant in finished(group)
+    )
+
+
+def relative_time(variant: VariantReport) -> float | None:
+    """Measured training time as a multiple of the baseline's; 1 for a baseline, None where it was not measured."""
+    if variant.baseline is None:
+        return 1.0 if variant.seconds is not None else None
+    return variant.seconds_ratio
+
+
+def cost_caption(group: Group) -> str:
+    """Names the preset that takes longest."""
+    scale = scale_of(group, group.score)
+    text = f"{sentence(group.reported)} {scale.name} against measured time: higher and further left is better. "
+    times = {variant.name: time for variant in finished(group) if (time := relative_time(variant)) is not None}
+    if len(times) > 1:
+        most = max(times, key=lambda name: times[name])
+        text += f"{quoted(most)} takes longest ({multiple_text(times[most], 1)}). "
+    return text + "Time depends on the machine and on what else ran on it; the vertical axis does not start at zero."
+
+
+def cost_text(group: Group) -> str:
+    """Every point in words."""
+    scale = scale_of(group, group.score)
+    return " ".join(
+        f"{shorten(variant.name, 60)}: {multiple_text(time, 2)}, {group.reported} "
+        f"{scale.level(mean_of(group.reported_scores(variant), group.score))}."
+        for variant in finished(group)
+        if (time := relative_time(variant)) is not None
     )
 
 
@@ -206,15 +236,20 @@ def reliability_text(group: Group, variant: VariantReport) -> str:
 def weights_caption(group: Group) -> str:
     """How far the encoders moved, and which have exact zeros."""
     moved = {v.name: d for v in finished(group) if (d := _distance(v)) is not None}
+    parts = [part for part in ("encoder", "head") if magnitude_ratios(finished(group), group.baseline, part)]
     text = "Shrinkage moves a distribution to the left; sparsity shows as exact zeros. "
+    if parts:
+        text += f"The distributions of the {' and the '.join(parts)} lie on each other, so that a line shows how often "
+        text += f"a magnitude is, as a multiple of {quoted(group.baseline)}. "
     if len(moved) > 1:
         least, most = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
         text += f"The encoder moved furthest from its pretrained weights for {quoted(most)} "
         text += f"({number_text(moved[most], 2)}) and least for {quoted(least)} ({number_text(moved[least], 2)}). "
     sparse = [
-        f"{name_of(variant)} ({percent_text(part.zero_share, 1)} of the encoder)"
+        f"{name_of(variant)} ({percent_text(part.zero_share, 1)} of the {name})"
         for variant in finished(group)
-        if (part := variant.weights.get("encoder")) is not None and part.zero_share > 0.0005
+        for name in ("encoder", "head")
+        if (part := variant.weights.get(name)) is not None and part.zero_share > NOTABLE
     ]
     return text + (f"Exact zeros: {', '.join(sparse)}." if sparse else "No preset has a notable number of exact zeros.")
 

@@ -6,6 +6,8 @@ from finetune.measurement.units import DASH, percent_text
 from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
 from finetune.reports.blocks import Block, Bullets, Facts, Page, Plot, Prose, Section
+from finetune.reports.confusion import confusion_tables
+from finetune.reports.figures.cost import cost
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
@@ -37,6 +39,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("presets", "Presets side by side", presets(group, palette)),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
+        Section("cost", "Score against training time", _cost(group, palette)),
         Section("curves", "Learning curves", curve_blocks(group, palette)),
         *([Section("rates", "Learning rates", [rates])] if (rates := choices_table(group)) is not None else []),
         Section("change", CHANGE, _decomposition(group, palette)),
@@ -136,6 +139,13 @@ def frontier_blocks(group: Group, palette: Palette) -> list[Block]:
     return [Plot("frontier", "Score against generalization gap", picture, captions.frontier_caption(group))]
 
 
+def _cost(group: Group, palette: Palette) -> list[Block]:
+    picture = cost(group, palette)
+    if not picture.panels:
+        return [Prose("– Fewer than two presets have a score and a measured training time.")]
+    return [Plot("cost", "Score against training time", picture, captions.cost_caption(group))]
+
+
 def curve_blocks(group: Group, palette: Palette) -> list[Block]:
     """The learning curves of each preset."""
     picture = curves(group, palette)
@@ -154,7 +164,9 @@ def _decomposition(group: Group, palette: Palette) -> list[Block]:
 def _confidence(group: Group, palette: Palette) -> list[Block]:
     picture = reliability(group, palette)
     if not picture.panels:
-        why = "no run finished" if not finished(group) else "calibration is measured for single-label tasks only"
+        single = "calibration is measured for single-label tasks only"
+        few = f"a bin needs at least 30 rows, and {group.reported} has {group.rows.get(group.reported, 0)}"
+        why = "no run finished" if not finished(group) else few if group.task == "single_label" else single
         return [Prose(f"– There is nothing to show: {why}.")]
     return [
         Plot("reliability", "Reliability diagrams", picture, captions.reliability_caption(group)),
@@ -180,7 +192,7 @@ def _classes(group: Group) -> list[Block]:
     if not any(variant.classes for variant in finished(group)):
         why = "the task is a regression" if group.task == "regression" else "no run finished"
         return [Prose(f"– There are no scores per class: {why}.")]
-    return [tables.classes(group)]
+    return [tables.classes(group), *confusion_tables(group)]
 
 
 def _disagreements(group: Group) -> list[Block]:

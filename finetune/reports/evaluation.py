@@ -13,10 +13,11 @@ from finetune.measurement.units import (
     metric_name,
     number_text,
     percent_text,
+    row_text,
     scale,
 )
 from finetune.records.evaluation import EvaluationReport, Mistake
-from finetune.records.report import ModelScore, ReliabilityBin
+from finetune.records.report import ReliabilityBin
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Page, Plot, Section, Table
 from finetune.reports.captions import sentence
 from finetune.reports.files import write_files
@@ -215,7 +216,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
     for each in report.mistakes:
         shown = number_text(each.error, 3) if is_number else percent_text(each.confidence, 1)
         cells = [
-            Cell(shorten(each.row, 40), sort=each.row, user=True),
+            Cell(row_text(each.row, each.id), sort=each.row, user=True),
             Cell(shorten(each.text, 160), shorten(each.pair or "", 160), user=True),
             Cell(shorten(each.target, 60), sort=each.target, user=True),
             Cell(shorten(each.prediction, 60), sort=each.prediction, user=True),
@@ -224,7 +225,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
         if has_nearest:
             cells.append(Cell(_nearest(each, 160), user=True))
         rows.append(cells)
-    return Table(mistakes_caption(report), columns, rows)
+    return Table(mistakes_caption(report), columns, rows, as_cards=True)
 
 
 def _of_what(report: EvaluationReport) -> str:
@@ -236,7 +237,8 @@ def _nearest(mistake: Mistake, most: int) -> str:
     if near is None:
         return DASH
     similarity = number_text(near.similarity, 2)
-    return f"row {near.row}, {shorten(near.label, 40)}, similarity {similarity}: {shorten(near.text, most)}"
+    head = f"row {row_text(near.row, near.id)}, {shorten(near.label, 40)}, similarity {similarity}"
+    return f"{head}: {shorten(near.text, most)}"
 
 
 def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
@@ -245,7 +247,7 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
         "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
         "regression": f"error {number_text(mistake.error, 3)}",
     }[task]
-    head = f"row {shorten(mistake.row, 30)}: {shorten(mistake.prediction, 50)} ({amount}), not "
+    head = f"row {row_text(mistake.row, mistake.id)}: {shorten(mistake.prediction, 50)} ({amount}), not "
     lines = [f"{head}{shorten(mistake.target, 50)}", f"  {shorten(mistake.text, SHOWN_TEXT)}"]
     if mistake.pair:
         lines.append(f"  {shorten(mistake.pair, SHOWN_TEXT)}")
@@ -268,14 +270,15 @@ def facts(report: EvaluationReport) -> list[tuple[str, str]]:
 
 def calibration(report: EvaluationReport) -> list[str]:
     """Whether confidence can be trusted, of single labels."""
-    if not report.reliability:
+    error = report.served.get("ece", report.scores.get("ece"))
+    if error is None:
         return []
+    text = f"Expected calibration error {number_text(error.value, 3)} {scale('ece').range(error)}".rstrip()
+    if not report.reliability:
+        return [f"{text}; too few rows for a reliability diagram."]
     over = sum(each.rows for each in report.reliability if each.accuracy < each.confidence)
-    error = report.served.get("ece", report.scores.get("ece", ModelScore(value=None)))
-    return [
-        f"Expected calibration error {number_text(error.value, 3)} {scale('ece').range(error)}; "
-        f"{integer_text(over)} of {count_text(report.rows, 'row')} are in groups with more confidence than accuracy."
-    ]
+    rows = count_text(report.rows, "row")
+    return [f"{text}; {integer_text(over)} of {rows} are in groups with more confidence than accuracy."]
 
 
 def _reliability_plot(report: EvaluationReport) -> Plot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from finetune.atomic import write_text
@@ -16,6 +16,8 @@ from finetune.reports import data_tables
 from finetune.reports.data_tables import LEVELS
 from finetune.reports.numbers import simple_name, split_name
 from finetune.reports.plan import excluded_rows
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell starts with that a spreadsheet would compute
 
 
 def render_check(facts: DataFacts) -> str:
@@ -62,21 +64,22 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """As CSV: a row for each example of a finding, and one for a finding without any; the worst first.
+def write_findings(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """As CSV. A cell that a spreadsheet would take for a formula starts with an apostrophe.
 
-    A cell that a spreadsheet would take for a formula starts with an apostrophe.
+    Args:
+        path: Of the file.
+        columns: Their names.
+        lines: Their cells.
 
     Raises:
         OSError: The file cannot be written.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["level", "check", "finding", "example", "advice"])
-    for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
-        for example in finding.examples or [""]:
-            cells = [finding.level, finding.check, finding.text, example, finding.advice]
-            writer.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in cells])
+    writer.writerow(columns)
+    for cells in lines:
+        writer.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
     write_text(path, file.getvalue())
 
 

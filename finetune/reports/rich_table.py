@@ -46,7 +46,18 @@ class Adaptive:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = self._build(" " if options.max_width >= WIDE else "\n")
-        yield table if _least_width(table) <= options.max_width else _listing(table)
+        shown = table if _least_width(table) <= options.max_width else _listing(table)
+        for line in console.render_lines(shown, options, pad=False):
+            yield from _unpadded(line)
+            yield Segment.line()
+
+
+def _unpadded(line: list[Segment]) -> list[Segment]:
+    """A line without the blanks at its end, by which a table fills its width: piped and pasted they are in the way."""
+    kept = list(line)
+    while kept and not kept[-1].text.strip():
+        kept.pop()
+    return kept and [*kept[:-1], Segment(kept[-1].text.rstrip(), kept[-1].style)]
 
 
 def _least_width(table: RichTable) -> int:

@@ -12,6 +12,7 @@ from finetune.measurement.units import (
     multiple_text,
     number_text,
     percent_text,
+    row_text,
     time_text,
 )
 from finetune.records.report import Difference, Disagreement, Group, Summary, VariantReport
@@ -307,18 +308,23 @@ def disagreements(group: Group) -> Table:
     """What each preset predicts where they disagree most."""
     labelled = group.task != "regression"
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
-    columns = [Column("Row"), long_column("Text"), Column("True label" if labelled else "Target", numeric=False)]
-    columns += [Column(shorten(variant.name, 40), numeric=False) for variant in shown]
+    columns = [
+        Column("Row"),
+        long_column("Text"),
+        Column("True label" if labelled else "Target", numeric=False, look="word"),
+    ]
+    columns += [Column(shorten(variant.name, 40), numeric=False, look="word") for variant in shown]
     rows = [_disagreement(row, [variant.name for variant in shown], group) for row in group.disagreements]
-    return Table(captions.disagreements_caption(group), columns, rows)
+    return Table(captions.disagreements_caption(group), columns, rows, as_cards=True)
 
 
 def _disagreement(row: Disagreement, shown: list[str], group: Group) -> list[Cell]:
     text = shorten(row.text, 140) if row.text is not None else "– texts were not kept"
     pair = shorten(row.pair, 140) if row.pair is not None else ""
-    number = row.row if row.fold is None else f"{row.row} (fold {row.fold})"
+    name = row_text(row.row, row.id)
+    number = name if row.fold is None else f"{name}, fold {row.fold}"
     target = shorten(row.target, 40)
-    cells = [Cell(shorten(number, 20), sort=_number(row.row), user=True), Cell(text, pair, user=True)]
+    cells = [Cell(shorten(number, 60), sort=_number(row.row), user=True), Cell(text, pair, user=True)]
     cells.append(Cell(target, sort=target, user=True))
     for name in shown:
         right = row.right.get(name)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from finetune.checks import inspect_data
+from finetune.checks.base import LocatedFinding
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.errors import ModelError
 from finetune.models.load import load_config, load_tokenizer, position_limit
 from finetune.recipe import Recipe
-from finetune.records.schema import DataFacts, Finding
+from finetune.records.schema import DataFacts
 from finetune.training.facts import data_facts
 from finetune.training.measures import measure_for, with_score_note
 
 
 def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
-    """Facts about the data, with all findings and baselines.
+    """Facts about the data, with all findings and baselines, as `inspect_recipe`.
+
+    Raises:
+        DataError, RecipeError: As `inspect_recipe`.
+    """
+    return inspect_recipe(recipe, data)[0]
+
+
+def inspect_recipe(recipe: Recipe, data: Data) -> tuple[DataFacts, list[LocatedFinding]]:
+    """Facts about the data, and all findings once more, with every row that they are about.
 
     Without a tokenizer, the checks that need one are skipped, and a finding says why.
 
@@ -24,14 +34,13 @@ def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
     try:
         tokenizer = load_tokenizer(recipe.model)
     except ModelError as error:
-        facts = _facts(recipe, data, None)
-        skipped = Finding(
+        skipped = LocatedFinding(
             check="tokens",
             level="info",
             text=f"Truncation and language were not checked, as there is no tokenizer: {error.for_command_line()}",
             advice="Name a model that is there: --model …",
         )
-        return facts.model_copy(update={"findings": [*facts.findings, skipped]})
+        return _facts(recipe, data, None, skipped)
     section = recipe.data
     positions = _positions(recipe, data)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
@@ -46,9 +55,10 @@ def _positions(recipe: Recipe, data: Data) -> int | None:
         return None
 
 
-def _facts(recipe: Recipe, data: Data, encoder: Encoder | None) -> DataFacts:
-    return data_facts(
-        with_score_note(recipe, data),
-        measure_for(data, recipe.training.score),
-        inspect_data(data, recipe.data, encoder),
-    )
+def _facts(
+    recipe: Recipe, data: Data, encoder: Encoder | None, *others: LocatedFinding
+) -> tuple[DataFacts, list[LocatedFinding]]:
+    inspection = inspect_data(data, recipe.data, encoder)
+    inspection = inspection.model_copy(update={"findings": [*inspection.findings, *others]})
+    facts = data_facts(with_score_note(recipe, data), measure_for(data, recipe.training.score), inspection)
+    return facts, inspection.findings

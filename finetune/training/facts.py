@@ -34,7 +34,7 @@ def data_facts(data: Data, measure: Measure, inspection: Inspection | None = Non
         warnings=data.warnings,
         fingerprint=data.fingerprint,
         score=measure.score,
-        findings=[] if inspection is None else inspection.findings,
+        findings=[] if inspection is None else [finding.for_record() for finding in inspection.findings],
         baselines=[] if inspection is None else inspection.baselines,
     )
 

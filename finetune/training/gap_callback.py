@@ -128,9 +128,8 @@ class GapCallback(TrainerCallback):
             selected = self._checkpoint_record(state.best_global_step, best.epoch, selected_outputs)
         if not self._trainer.is_world_process_zero():
             return
-        rows = {name: split.ids for name, split in self._data.measured_splits().items()}
         outputs = {"selected": selected_outputs, "last": last_outputs}
-        save_predictions(prediction_arrays(rows, outputs), self._folder.predictions)
+        save_predictions(prediction_arrays(self._data.measured_splits(), outputs), self._folder.predictions)
         calibration = calibration_record(selected_outputs, self._data.task)
         thresholds = threshold_record(selected_outputs, self._data.task, self._data.labels)
         finished = self._record().finish(selected=selected, last=last, calibration=calibration, thresholds=thresholds)

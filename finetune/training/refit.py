@@ -59,4 +59,5 @@ def _joined(first: Rows, second: Rows) -> Rows:
     votes = None
     if first.votes is not None:
         votes = [*first.votes, *(second.votes or [[label] for label in second.labels])]
-    return Rows(texts, pairs, first.labels + second.labels, ids, votes=votes)
+    names = None if first.names is None or second.names is None else first.names + second.names
+    return Rows(texts, pairs, first.labels + second.labels, ids, votes=votes, names=names)

@@ -293,8 +293,8 @@ class Run:
             if self.prepared.scale is not None:
                 put_into_head(self.loaded.model, self.prepared.scale)
             save_model(self.loaded.model, self.prepared.encoder, served, self.folder.model)
-        rows = {name: split.ids for name, split in self.prepared.data.measured_splits().items()}
-        save_predictions(prediction_arrays(rows, self.outputs), self.folder.predictions)
+        splits = self.prepared.data.measured_splits()
+        save_predictions(prediction_arrays(splits, self.outputs), self.folder.predictions)
 
     def complete_checkpoint(self) -> None:
         """Let the checkpoint that is being written become one to resume from; the run ends for another reason."""

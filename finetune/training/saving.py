@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from finetune.atomic import replaced_file, replaced_folder
+from finetune.data.rows import Rows
 from finetune.data.tokens import Encoder
 from finetune.models.outputs import Outputs
 from finetune.models.served import FILE, ServedModel
@@ -40,18 +41,18 @@ def save_predictions(arrays: Mapping[str, Any], path: Path) -> None:
         np.savez_compressed(partial, **arrays)
 
 
-def prediction_arrays(
-    rows: Mapping[str, Sequence[str]], outputs: Mapping[str, Mapping[str, Outputs]]
-) -> dict[str, Any]:
-    """What predictions.npz holds: row numbers and targets of each split, and its logits at each checkpoint.
+def prediction_arrays(rows: Mapping[str, Rows], outputs: Mapping[str, Mapping[str, Outputs]]) -> dict[str, Any]:
+    """What predictions.npz holds: row numbers, names and targets of each split, and its logits at each checkpoint.
 
     Args:
-        rows: Split -> number of each of its rows in their source.
+        rows: Split -> its rows; names are kept where `data.id` gives any.
         outputs: "selected" and "last" -> split -> outputs; one logit vector per row.
     """
     arrays: dict[str, Any] = {}
-    for name, numbers in rows.items():
-        arrays[f"{name}_rows"] = np.array(numbers)
+    for name, part in rows.items():
+        arrays[f"{name}_rows"] = np.array(part.ids)
+        if part.names is not None:
+            arrays[f"{name}_ids"] = np.array(part.names)
         arrays[f"{name}_targets"] = outputs["selected"][name].targets
     for checkpoint, splits in outputs.items():
         arrays |= {f"{checkpoint}_{name}_logits": split.logits for name, split in splits.items()}

@@ -38,6 +38,7 @@ def describe_served(prepared: Prepared, record: RunRecord, validation: Outputs) 
             text=None if section.template is not None else data.columns.get("text"),
             template=section.template,
             text_pair=data.columns.get("text_pair"),
+            id=data.columns.get("id"),
             pairs=data.has_pairs,
             max_length=encoder.max_length,
             long_texts=section.long_texts,

@@ -164,9 +164,8 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
     with stopwatch.phase(SAVING):
         served = describe_served(prepared, record.record, outputs["validation"])
         save_model(model, prepared.encoder, served, folder.model)
-        rows = {name: split.ids for name, split in prepared.data.measured_splits().items()}
         measured = {"selected": outputs, "last": _without_test(outputs)}
-        save_predictions(prediction_arrays(rows, measured), folder.predictions)
+        save_predictions(prediction_arrays(prepared.data.measured_splits(), measured), folder.predictions)
     return record.finish(warnings)
 
 

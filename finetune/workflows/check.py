@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetune.data.split_file import write_split as write_split_file
 from finetune.errors import Change, OutputError, RecipeError, suggest
@@ -16,6 +16,10 @@ from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.results import CheckResult
+
+if TYPE_CHECKING:
+    from finetune.checks.base import LocatedFinding
+    from finetune.data.rows import Data
 
 
 def check(
@@ -43,7 +47,8 @@ def check(
         write_split: Write down which row is in which split, as `data.split_file` takes it.
         models: Encoders to score on the training rows before anything is trained (`CheckResult.encoders`): hub ids,
             folders or package paths. One that cannot be read makes `CheckResult.raise_failures` raise.
-        output: A new .csv file for the findings, a row for each example, to be sorted and worked through in a table.
+        output: A new .csv file for the findings, a line for each row that one is about, to be worked through in a
+            table: its split, number, name (`data.id`), label and whole text.
         listener: As of `compare`.
 
     Raises:
@@ -62,15 +67,14 @@ def check(
     from finetune.data.load import load_data
 
     loaded = load_data(resolved.data)
-    from finetune.training.data_checks import check_recipe  # slow to import: what is wrong with a file is said before
+    from finetune.training.data_checks import inspect_recipe  # slow to import: what is wrong with a file is said before
 
-    facts = check_recipe(resolved, loaded)
+    facts, findings = inspect_recipe(resolved, loaded)
     if target is not None:
         write_split_file(loaded, target)
         listener.notice(f"split written to {target}; to use it: --set data.split_file={target}")
     if table is not None:
-        write_findings(table, facts.findings)
-        listener.notice(f"{count_text(len(facts.findings), 'finding')} written to {table}")
+        _write_findings(table, findings, loaded, listener)
     counted = [finding for finding in facts.findings if finding.check not in accepted and finding.level != "info"]
     compared = None
     if encoders:
@@ -78,6 +82,14 @@ def check(
 
         compared = compare_encoders(resolved, loaded, encoders, listener.notice)
     return CheckResult(facts, counted if strict else [], compared)
+
+
+def _write_findings(path: Path, findings: Sequence[LocatedFinding], data: Data, listener: Listener) -> None:
+    from finetune.checks.rows_found import COLUMNS, rows_found
+
+    write_findings(path, COLUMNS, rows_found(findings, data))
+    rows = {(row.split, row.position) for finding in findings for row in finding.rows}
+    listener.notice(f"{count_text(len(findings), 'finding')} about {count_text(len(rows), 'row')} written to {path}")
 
 
 def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> tuple[str | None, str | None]:

@@ -31,7 +31,7 @@ from finetune.workflows.origins import find_run, find_training_data
 from finetune.workflows.predict import FOR_TEXTS, data_section
 from finetune.workflows.results import EvaluateResult
 
-FOR_LABELS = ("label", "label_map", "label_separator", "decimal", "drop_labels", "keep", "minimum")
+FOR_LABELS = ("label", "label_map", "label_separator", "decimal", "drop_labels", "keep", "minimum", "id")
 MOST = 20  # mistakes that are shown
 
 
@@ -51,7 +51,7 @@ def evaluate(
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
         data: File, or data from memory as `finetune.run` takes it, with labels.
-        id: Column that names the rows; by default their numbers do.
+        id: Column that names the rows (as `data.id`); by default that of training, where the data has it.
         output: Folder for evaluation.json, evaluation.html and evaluation.md; nothing is written by default.
         overrides: How the data is read, where it is not as in training: `{"data.label": "Rating"}`.
         batch_size: Texts in a forward pass.
@@ -68,7 +68,8 @@ def evaluate(
     reading = classifier.reading
     fields = Fields((), MEASURES[reading.task].names, has_test=True, may_set=False, kinds=("test",), counts=())
     gates = [parse_quality_gate(text, fields) for text in as_list(fail_on)]
-    labelled = read_labelled(section, reading, None if classifier.served is None else classifier.served.label, id)
+    section = section if id is None else section.model_copy(update={"id": id})
+    labelled = read_labelled(section, reading, None if classifier.served is None else classifier.served.label)
     for note in (*classifier.notes, *labelled.notes):
         listener.notice(note)
     for warning in labelled.warnings:
@@ -184,6 +185,7 @@ class _Evaluation:
             nearest = [
                 Neighbour(
                     row=train.ids[position],
+                    id=train.name(position),
                     text=shortened(texts[position]) or "",
                     label=self._named(train.labels[position]),
                     similarity=similarity,
@@ -193,6 +195,7 @@ class _Evaluation:
         return [
             Mistake(
                 row=rows.ids[each.index],
+                id=rows.name(each.index),
                 text=shortened(rows.texts[each.index]) or "",
                 pair=None if rows.pairs is None else shortened(rows.pairs[each.index]),
                 target=each.target,

@@ -1,44 +1,89 @@
-"""What lies below runs/: list it, and delete what is no longer needed."""
+"""What lies below runs/: list it, compare two, write a page over all, and delete what is no longer needed."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
+from finetune.analysis.listed_pair import compare_listed
 from finetune.analysis.listing import list_folder
-from finetune.errors import Change, OutputError, RecipeError, suggest
+from finetune.atomic import write_text
+from finetune.errors import Change, OutputError, RecipeError, shorten, suggest
 from finetune.records.comparison import Kind
-from finetune.records.listing import Listed
-from finetune.records.store import lock_folder
+from finetune.records.listing import Listed, TwoListed
+from finetune.records.schema import Status
+from finetune.records.store import LOCK, lock_folder
 from finetune.workflows.folders import RUNS
 
 KINDS = ("run", *get_args(Kind), "unreadable")
+UNFINISHED = "unfinished"  # anything but finished
+STATUSES = (*get_args(Status), UNFINISHED)
+INDEX = "index.html"
+NAMED = 8  # names in one message
 
 
-def list_runs(folder: str | Path = RUNS, contains: str = "", kind: str | None = None) -> list[Listed]:
+def list_runs(
+    folder: str | Path = RUNS,
+    contains: str = "",
+    kind: str | None = None,
+    *,
+    status: str | None = None,
+    data: str | None = None,
+    preset: str | None = None,
+) -> list[Listed]:
     """Runs and experiments below a folder.
 
     Args:
         folder: Where they lie.
         contains: Only those whose path, data or preset contains this.
         kind: Only run, compare, ablate, curve, sweep or unreadable.
+        status: Only finished, running, failed or interrupted ones, or unfinished: all that have not finished.
+        data: Only those on this data; `*` stands for any letters.
+        preset: Only those of this preset, or experiments that hold it; `*` stands for any letters.
 
     Raises:
-        OutputError: There is no such folder.
-        RecipeError: There is no such kind.
+        OutputError: There is no such folder, or the data or preset is that of nothing in it.
+        RecipeError: There is no such kind or status.
     """
-    if kind is not None and kind not in KINDS:
-        raise RecipeError(f"is no kind.{suggest(kind, KINDS)} Known: {', '.join(KINDS)}.", argument="kind", found=kind)
+    _check_known("kind", kind, KINDS)
+    _check_known("status", status, STATUSES)
     root = Path(folder)
     if not root.is_dir():
         raise OutputError(f"{root}: no such folder. Runs are written below {RUNS}/ of the folder they start in.")
+    entries = list_folder(root)
+    _check_found("data", data, [entry.data for entry in entries if entry.data])
+    _check_found("preset", preset, [name for entry in entries for name in _presets(entry)])
     return [
         entry
-        for entry in list_folder(root)
-        if kind in (None, entry.kind) and any(contains in text for text in (entry.path, entry.data, entry.preset or ""))
+        for entry in entries
+        if kind in (None, entry.kind)
+        and status in (None, entry.status, UNFINISHED if entry.status != "finished" else None)
+        and (data is None or fnmatchcase(entry.data, data))
+        and (preset is None or any(fnmatchcase(name, preset) for name in _presets(entry)))
+        and any(contains in text for text in (entry.path, entry.data, entry.preset or ""))
     ]
+
+
+def _presets(entry: Listed) -> list[str]:
+    return [*entry.presets, *([] if entry.preset is None else [entry.preset])]
+
+
+def _check_known(argument: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        near = suggest(value, known)
+        listed = "" if "Known:" in near else f" Known: {', '.join(known)}."
+        raise RecipeError(f"is no {argument}.{near}{listed}", argument=argument, found=value)
+
+
+def _check_found(argument: str, pattern: str | None, names: Sequence[str]) -> None:
+    """Raises OutputError where nothing has a name of this pattern: most likely a typo."""
+    names = sorted(set(names))
+    if pattern is not None and not any(fnmatchcase(name, pattern) for name in names):
+        near = suggest(pattern, names) if len(names) <= NAMED else f" There: {shorten(names, NAMED)}."
+        raise OutputError(f"nothing here has it.{near}", argument=argument, found=pattern)
 
 
 def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]:
@@ -63,14 +108,49 @@ def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]
     return list(chosen.values())
 
 
+def compare_runs(first: str, second: str, folder: str | Path = RUNS) -> TwoListed:
+    """The numbers of two runs or experiments side by side, and the settings in which they differ.
+
+    Raises:
+        OutputError: A name is no run and no experiment.
+        RecipeError: Both are the same one.
+    """
+    chosen = choose_runs([first, second], folder)
+    if len(chosen) < 2:
+        raise RecipeError("names the same one twice.", argument="compare", found=first)
+    return compare_listed(*chosen)
+
+
+def write_index(entries: Sequence[Listed], folder: str | Path = RUNS) -> Path:
+    """Write index.html, one page over the reports of these runs and experiments, which it links to.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    from finetune.reports.index_page import render_index  # slow to import
+
+    path = Path(folder) / INDEX
+    write_text(path, render_index(entries, str(folder)))
+    return path
+
+
+def check_deletable(entries: Sequence[Listed]) -> None:
+    """Raises:
+    OutputError: A process is running in one of the folders, or in a folder inside it.
+    """
+    for entry in entries:
+        for lock in [Path(entry.path) / LOCK, *Path(entry.path).rglob(LOCK)]:
+            with lock_folder(lock.parent):
+                pass
+
+
 def delete_runs(entries: Sequence[Listed]) -> None:
-    """Delete folders with everything in them, none before all are known to be free.
+    """Delete folders with everything in them, none before all are known to be free. Links in them are removed, and not
+    what they lead to.
 
     Raises:
         OutputError: A process is running in one of them; nothing has been deleted.
     """
-    for entry in entries:
-        with lock_folder(Path(entry.path)):
-            pass
+    check_deletable(entries)
     for entry in entries:
         shutil.rmtree(entry.path)

@@ -16,7 +16,10 @@ from finetune.errors import OutputError
 from finetune.measurement.scores import compute_scores, softmax
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import WeightGroup
+from finetune.reports.blocks import Prose
 from finetune.reports.comparison import comparison_summary
+from finetune.reports.content import sections
+from finetune.reports.palette import Palette
 from tests.analysis.making import (
     ROWS,
     TRAIN,
@@ -398,6 +401,14 @@ def test_a_class_that_is_neither_there_nor_predicted_has_no_f1(tmp_path: Path) -
     assert (rare.label, rare.support, rare.f1.mean, rare.f1.values) == ("rare", 0, None, [None, None])
 
 
+def test_fewer_rows_than_a_bin_needs_have_no_reliability_diagram(tmp_path: Path) -> None:
+    group = group_of(tmp_path, [Run("none", seed=seed) for seed in range(3)])  # 60 predictions of 20 rows
+    assert variant_of(group, "none").reliability == []
+    assert group.rows["test"] == 20
+    shown = " ".join(block.text for block in sections(group, Palette(["none"]))[7].blocks if isinstance(block, Prose))
+    assert "a bin needs at least 30 rows, and test has 20" in shown
+
+
 def test_reliability_bins_hold_all_runs_in_the_order_of_their_confidence(tmp_path: Path) -> None:
     runs = three_class_runs()
     bins = variant_of(group_of(tmp_path, runs), "none").reliability
@@ -405,8 +416,8 @@ def test_reliability_bins_hold_all_runs_in_the_order_of_their_confidence(tmp_pat
     hit = np.concatenate([run.selected()["test"].argmax(axis=1) == run.truth("test") for run in runs[:2]])
     assert sum(entry.rows for entry in bins) == 120
     assert [entry.confidence for entry in bins] == sorted(entry.confidence for entry in bins)
-    assert [entry.rows for entry in bins] == [30, 30, 30, 30]  # and not 10 of 12
-    lowest = np.argsort(confidence)[:30]
+    assert [entry.rows for entry in bins] == [60, 60]  # 30 rows each, which two seeds predict
+    lowest = np.argsort(confidence)[:60]
     assert bins[0].confidence == pytest.approx(confidence[lowest].mean())
     assert bins[0].accuracy == pytest.approx(hit[lowest].mean())
 

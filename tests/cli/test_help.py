@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import finetune
+from finetune.cli.app import app
 from finetune.cli.completion import complete_metric, complete_presets, complete_setting, complete_technique
 from finetune.recipe import resolve
 from finetune.recipe.keys import known_keys
@@ -141,15 +143,39 @@ def test_kinds_of_lists_are_completed(tmp_path: Path) -> None:
     assert _completions(tmp_path, "ls", "p") == ["presets"]
 
 
+def _settings(incomplete: str, **given: str) -> list[str]:
+    context = typer.Context(typer.main.get_command(app))
+    context.params = dict(given)
+    return complete_setting(context, incomplete)
+
+
 def test_keys_choices_and_lists_of_presets_are_completed() -> None:
-    assert complete_setting("training.ep") == ["training.epochs="]
-    assert "techniques.r_drop.strength=" in complete_setting("techniques.r_drop")
-    assert complete_setting("training.precision=b") == ["training.precision=bf16"]
-    assert complete_setting("data.check=") == ["data.check=true", "data.check=false"]
-    assert complete_setting("nothing") == []
+    assert _settings("training.ep") == ["training.epochs="]
+    assert "techniques.r_drop.strength=" in _settings("techniques.r_drop")
+    assert _settings("training.precision=b") == ["training.precision=bf16"]
+    assert _settings("data.check=") == ["data.check=true", "data.check=false"]
+    assert _settings("nothing") == []
     assert complete_presets("none,stro") == ["none,strong"]
     assert "accuracy" in complete_metric("acc")
     assert complete_technique("r_") == ["r_drop"]
+
+
+def test_columns_of_the_named_data_are_completed(tmp_path: Path) -> None:
+    lines = "ticket;review;stars\n" + "T-1;quite a day, really;5\n" * 20_000
+    (tmp_path / "long.csv").write_text(lines, encoding="utf-8")
+    (tmp_path / "odd.jsonl").write_text('{"a b": "some text", "c": 1}\n' * 3, encoding="utf-8")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.csv").write_text("text,label\nx,1\ny,2\n", encoding="utf-8")
+    (tmp_path / "bad.csv").write_bytes(b"\x00\xff\x00")
+    long = str(tmp_path / "long.csv")
+    assert _settings("data.text=", data=long) == ["data.text=ticket", "data.text=review", "data.text=stars"]
+    assert _settings("data.id=t", data=long) == ["data.id=ticket"]
+    assert _settings("data.label=", source=str(tmp_path / "odd.jsonl")) == ["data.label=a b", "data.label=c"]
+    assert _settings("data.group=", data=str(tmp_path / "set")) == ["data.group=text", "data.group=label"]
+    for nothing in ("bad.csv", "missing.csv"):
+        assert _settings("data.text=", data=str(tmp_path / nothing)) == []
+    assert _settings("data.text=") == []
+    assert _completions(tmp_path, "run", "--data", "long.csv", "--set", "data.label=st") == ["data.label=stars"]
 
 
 def test_every_key_that_is_completed_is_one_of_a_recipe() -> None:

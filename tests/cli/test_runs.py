@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from finetune.analysis.comparison import report_of
 from finetune.records.store import lock_folder
-from tests.analysis.making import Run, write_run
+from finetune.reports.files import write_report
+from tests.analysis.making import Run, write_comparison, write_run
 from tests.cli.invoking import error_lines, invoke
 
 
@@ -69,6 +71,103 @@ def test_what_a_process_works_on_stops_all_deleting(here: Path) -> None:
     assert result.exit_code == 2
     assert "another process is running there" in result.stderr
     assert Path("runs/a/run.json").is_file()
+
+
+def test_a_lock_inside_an_experiment_stops_the_dry_run_too(here: Path) -> None:
+    inside = Path("runs/a/cells/one")
+    inside.mkdir(parents=True)
+    with lock_folder(inside):
+        result = invoke("runs", "--delete", "a", "--dry-run")
+    assert result.exit_code == 2
+    assert "another process is running there" in result.stderr
+    assert "would be freed" in invoke("runs", "--delete", "a", "--dry-run").stdout
+
+
+def test_a_link_inside_a_run_is_removed_and_not_what_it_leads_to(here: Path) -> None:
+    Path("runs/a/model").symlink_to(here / "elsewhere")
+    assert invoke("runs", "--delete", "a", "--yes").exit_code == 0
+    assert Path("elsewhere/run.json").is_file()
+
+
+def test_a_folder_of_runs_may_itself_be_a_link(here: Path) -> None:
+    Path("disk").symlink_to(here / "runs")
+    assert "disk/a" in {entry["path"] for entry in json.loads(invoke("runs", "disk", "--json").stdout)}
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (["--status", "finished"], ["a", "many/seed-1"]),
+        (["--status", "unfinished"], ["broken"]),
+        (["--data", "mad*", "--preset", "strong"], ["many/seed-1"]),
+        (["--preset", "*", "--kind", "unreadable"], []),
+    ],
+)
+def test_filters(here: Path, options: list[str], left: list[str]) -> None:
+    found = json.loads(invoke("runs", *options, "--json").stdout)
+    assert [entry["path"].removeprefix("runs/") for entry in found] == left
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--status", "done"], "is no status. Known: "),
+        (["--data", "tweets"], "nothing here has it. Known: made."),
+        (["--preset", "stong"], "nothing here has it. Did you mean strong?"),
+        (["--kind", "run", "--delete", "a", "--dry-run"], "chooses what is listed"),
+        (["--compare", "a", "a"], "names the same one twice"),
+        (["--compare", "a", "many/seed"], "Did you mean many/seed-1?"),
+        (["--compare", "a", "many/seed-1", "--index"], "one at a time"),
+    ],
+)
+def test_what_cannot_act_is_an_error(here: Path, options: list[str], said: str) -> None:
+    result = invoke("runs", *options)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert not Path("runs/index.html").exists()
+
+
+def test_two_runs_side_by_side_have_paired_differences_and_the_settings_that_differ(here: Path) -> None:
+    write_run(Path("runs/long"), Run("none", seed=2, wrong=(0, 4, (0, 1)), recipe={"training": {"epochs": 12}}))
+    pair = json.loads(invoke("runs", "--compare", "a", "long", "--json").stdout)
+    (test,) = (each for each in pair["scores"] if (each["split"], each["metric"]) == ("test", "accuracy"))
+    assert (test["first"], test["second"]) == (0.8, 0.9)
+    assert test["difference"]["value"] == pytest.approx(0.1)
+    assert test["difference"]["low"] == 0.0  # two rows of twenty that the first missed, and no other, differ
+    assert 0.2 <= test["difference"]["high"] <= 0.3
+    (same,) = (each for each in pair["scores"] if (each["split"], each["metric"]) == ("validation", "accuracy"))
+    assert same["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert pair["same_data"] is True
+    assert pair["settings"] == {"training.epochs": [3, 12]}
+
+
+def test_an_experiment_beside_a_run_has_means_without_an_interval(here: Path) -> None:
+    folder = write_comparison(Path("runs/compared"), [Run("none", seed=0), Run("strong", seed=0, wrong=(2, 3, 5))])
+    write_report(report_of([folder]), folder)
+    pair = json.loads(invoke("runs", "--compare", "a", "compared", "--json").stdout)
+    assert pair["second"]["presets"] == ["none", "strong"]
+    assert {each["split"] for each in pair["scores"]} == {"train", "validation", "test", "gap"}
+    assert all(each["difference"]["low"] is None for each in pair["scores"])
+    assert "means over the seeds of the recommended preset" in " ".join(
+        invoke("runs", "--compare", "a", "compared").stdout.split()
+    )
+    unfinished = invoke("runs", "--compare", "a", "broken")
+    assert "They have no number in common" in unfinished.stdout
+
+
+def test_a_page_links_to_every_report_and_harms_nobody(here: Path) -> None:
+    folder = write_comparison(Path("runs/javascript:x <b>"), [Run("none", seed=0), Run("strong", seed=0)])
+    write_report(report_of([folder]), folder)
+    assert "written to runs/index.html" in invoke("runs", "--index").stdout
+    page = Path("runs/index.html").read_text(encoding="utf-8")
+    assert '<a href="./javascript%3Ax%20%3Cb%3E/report.html"><bdi>javascript:x &lt;b&gt;</bdi></a>' in page
+    assert '<a href="./many/seed-1/"><bdi>many/seed-1</bdi></a>' in page
+    assert "<b>" not in page
+    assert 'role="columnheader"' not in page
+    assert page.count("<tr role=") == 4
+    for text in ("accuracy", "80.0 %", "+20.0 points", "unreadable", "finished"):
+        assert text in page
+    assert invoke("runs", "--index").exit_code == 0  # again: the page is no run, and is replaced
 
 
 def test_an_unknown_kind_lists_nothing_silently(here: Path) -> None:

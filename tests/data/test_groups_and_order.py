@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune.checks.classes import check_classes
 from finetune.data import groups as group_splits
 from finetune.data.load import load_data
 from finetune.data.rows import Data, Rows
@@ -108,7 +109,8 @@ def test_a_class_of_too_few_groups_is_trained_on_and_named(tmp_path: Path) -> No
     rows += [(f"rare text {row}", "rare", "author 3", "") for row in range(9)]
     data = load(write_csv(tmp_path / "data.csv", HEAD, rows), group="author")
     assert data.train.labels.count("rare") == 9
-    assert any("fewer than 3 groups" in warning and "rare (1)" in warning for warning in data.warnings)
+    assert any("fewer than 3 groups" in note and "rare (1)" in note for note in data.notes)
+    assert next(each.text for each in check_classes(data)).startswith("Class 'rare' has too few rows to be in every")
 
 
 def test_groups_that_cannot_fill_the_splits_are_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune.checks.classes import check_classes
 from finetune.data.label_cells import LabelFormat, parse_labels
 from finetune.data.label_format import MANY_CLASSES, infer_format, separator_warnings
 from finetune.data.load import load_data
@@ -358,11 +359,11 @@ def test_a_class_with_fewer_rows_than_splits_is_trained_on_only_and_named(tmp_pa
     data = load_data(DataSection(source=str(path)))
     assert data.labels == ["a", "b", "rare"]
     assert data.train.labels.count("rare") == rows
-    warning = next(warning for warning in data.warnings if "not measured" in warning)
-    assert (
-        "classes with fewer than 3 rows are trained but not measured, as all their rows stay in training: "
-        f"rare ({rows})." in warning
-    )
+    assert f"classes with fewer than 3 rows stay in training, and are not measured: rare ({rows})" in data.notes
+    (finding,) = (each for each in check_classes(data) if "'rare'" in each.text)  # one, and not one for each split
+    assert finding.level == "warning"
+    assert finding.text == "Class 'rare' has too few rows to be in every split: trained on, and not measured."
+    assert "--set 'data.drop_labels=[\"rare\"]'" in finding.advice
 
 
 def test_where_only_one_class_has_enough_rows_nothing_can_be_measured(tmp_path: Path) -> None:
@@ -386,8 +387,9 @@ def test_the_advice_about_a_rare_class_can_be_followed(tmp_path: Path, rare: str
     """What the message says to type must parse, and must drop this class and no other."""
     content = [(f"some text {index}", "ab"[index % 2]) for index in range(40)] + [("rare text", rare)]
     path = write_csv(tmp_path / "data.csv", ["text", "label"], content)
-    warning = next(text for text in load_data(DataSection(source=str(path))).warnings if "data.drop_labels" in text)
-    recipe = resolve("your-data", data=str(path), overrides=[advised_override(warning)]).recipe
+    found = check_classes(load_data(DataSection(source=str(path))))
+    advice = next(finding.advice for finding in found if "data.drop_labels" in finding.advice)
+    recipe = resolve("your-data", data=str(path), overrides=[advised_override(advice)]).recipe
     assert load_data(recipe.data).labels == ["a", "b"]
 
 

@@ -85,7 +85,7 @@ def test_rows_that_cannot_be_measured_are_counted_and_named(run: Any, tmp_path: 
     report = EvaluationReport.model_validate_json(said.stdout)
     assert report.left_out == {"empty text": 1, "empty label": 1, "label unknown to the model": 2}
     assert report.rows + sum(report.left_out.values()) == report.read == 6
-    assert {mistake.row for mistake in report.mistakes} <= {"a", "f"}
+    assert {(mistake.row, mistake.id) for mistake in report.mistakes} <= {("1", "a"), ("6", "f")}
     assert "2 of 4 rows are left out for labels that the model does not know: 'Bad' (1), 'new' (1)" in said.stderr
     assert '--set \'data.label_map={"Bad": "bad"}\'' in said.stderr
     mapped = finetune.evaluate(folder, data, overrides={"data.label_map": {"Bad": "bad"}}, id="id")
@@ -104,7 +104,8 @@ def test_mistakes_have_ids_and_the_nearest_training_text(run: Any, tmp_path: Pat
     confidences = [mistake.confidence for mistake in report.mistakes]
     assert confidences == sorted(confidences, reverse=True)
     first = report.mistakes[0]
-    assert {row[0]: row[1] for row in swapped}[first.row] == first.text
+    assert first.id is not None
+    assert {row[0]: row[1] for row in swapped}[first.id] == first.text
     assert first.nearest is not None
     with (folder.parent / "train.csv").open(encoding="utf-8", newline="") as file:
         trained = list(csv.DictReader(file))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from finetune.recipe import Recipe, longer_note, resolve, with_min_steps
+from finetune.records.facts import FEW_STEPS
 from finetune.records.store import read_record
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.techniques.head_first import HeadFirst
@@ -136,3 +137,8 @@ def test_it_is_shown_what_dropped_the_floor() -> None:
     assert resolve(FLOORED, overrides=["training.epochs=3"]).origins["training.min_steps"] == "--set training.epochs"
     unfloored = {**FLOORED, "training": {}}
     assert resolve(unfloored, overrides=["training.epochs=3"]).origins["training.min_steps"] == "default"
+
+
+def test_the_floor_of_the_template_is_what_a_run_warns_below() -> None:
+    """Else a run that was raised to its floor would be told that it is too short."""
+    assert resolve("your-data", data="x.csv").recipe.training.min_steps == FEW_STEPS

@@ -12,6 +12,7 @@ from finetune.records.facts import CodeVersion, Device
 from finetune.records.frame import Unit
 from finetune.records.report import (
     ClassScore,
+    Confusion,
     Curve,
     Decomposition,
     Difference,
@@ -240,6 +241,7 @@ class _Maker:
             decomposition=self.decomposition(name, baseline) if compared else {},
             curves=[self.curve(cell, strength) for cell in cells],
             classes=self.classes(cells, compared, strength),
+            confusions=self.confusions(strength) if cells and shape.task == "single_label" else [],
             reliability=_reliability(strength) if cells and shape.task == "single_label" else [],
             weights=self.weights(strength) if cells else {},
         )
@@ -359,6 +361,15 @@ class _Maker:
             difference = _difference(self.random.normal(0.01 * strength, 0.01, len(cells))) if compared else None
             scores.append(ClassScore(label=label, support=20 + index, f1=_summary(runs), difference=difference))
         return scores
+
+    def confusions(self, strength: float) -> list[Confusion]:
+        """Most of each class right, the rest taken for the next two."""
+        found = []
+        for index, label in enumerate(self.labels):
+            wrong = (20 + index) * (0.3 - 0.1 * strength)
+            for step, rows in ((0, 20 + index - wrong), (1, 0.75 * wrong), (2, 0.25 * wrong)):
+                found.append(Confusion(true=label, predicted=self.labels[(index + step) % len(self.labels)], rows=rows))
+        return found
 
     def weights(self, strength: float) -> dict[str, WeightSummary]:
         names = ["encoder", "head", "encoder.embeddings", *(f"encoder.layer.{layer}" for layer in range(6))]

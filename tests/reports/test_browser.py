@@ -210,3 +210,48 @@ def test_paper_shows_what_is_folded_away(browser: Any, files: dict[str, Path]) -
 def _hex(color: str) -> str:
     red, green, blue = (round(float(part)) for part in re.findall(r"[\d.]+", color)[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def test_paper_of_a4_holds_every_table_and_figure(browser: Any, files: dict[str, Path]) -> None:
+    """At the width between the margins: 210 mm − 2 × 12 mm, of 96 px to 25.4 mm."""
+    for name in REPORTS:
+        with _Opened(browser, files[name], 703, "dark") as opened:
+            opened.page.emulate_media(media="print", color_scheme="dark")
+            opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+            assert opened.page.evaluate("document.documentElement.scrollWidth") <= 703, name
+            heights = opened.page.eval_on_selector_all("figure svg", "all => all.map(one => one.clientHeight)")
+            assert max(heights) < 1017, "a drawing that no page holds is cut"  # 297 mm − 2 × 14 mm
+            assert _hex(opened.page.evaluate("getComputedStyle(document.body).color")) == "#1b1d21"
+        assert opened.complaints == []
+
+
+def test_without_scripts_all_is_there(browser: Any, files: dict[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(files["usual"].as_uri())
+    shown = page.inner_text("main")
+    assert "Recommended: strong" in shown
+    assert "Confusion matrix of strong" in shown
+    assert page.locator("figure svg").count() > 20
+    page.locator("summary", has_text="Contents").click()
+    assert page.get_by_role("link", name="Disagreements").is_visible()
+    context.close()
+
+
+def test_a_screen_reader_finds_names_for_tables_figures_and_cells(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["usual"], 390) as opened:  # where tables are cards, and would lose their roles
+        page = opened.page
+        for role in ("table", "img", "region"):
+            found = page.get_by_role(role).all()
+            assert found, role
+        names = page.get_by_role("img").evaluate_all(
+            """all => all.map(one => one.getAttribute('aria-labelledby').split(' ')
+            .map(id => document.getElementById(id).textContent).join(' '))"""
+        )
+        assert all(names)
+        matrix = page.get_by_role("table", name=re.compile("Confusion matrix of strong"))
+        assert matrix.get_by_role("rowheader", name="negative").count() == 1
+        assert matrix.get_by_role("columnheader", name="→ positive").count() == 1
+        cards = page.get_by_role("table", name=re.compile("Verdict, difference"))
+        assert cards.get_by_role("rowheader", name=re.compile("strong")).count() == 1
+        assert cards.get_by_role("cell").count() > 20

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from finetune.records.report import Group
 from finetune.reports.captions import frontier_caption, has_intervals
 from finetune.reports.figures.canvas import Picture, to_png, to_svg
+from finetune.reports.figures.cost import cost
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
@@ -22,6 +23,7 @@ from tests.reports.sample import ablation_report, sample_report
 FIGURES = {
     "dumbbell": dumbbell,
     "frontier": frontier,
+    "cost": cost,
     "curves": curves,
     "decomposition": decomposition,
     "reliability": reliability,
@@ -207,3 +209,59 @@ def test_bars_are_as_long_as_the_parts() -> None:
     bars = [patch.get_width() for patch in _drawn(picture).axes[0].patches]
     parts = [variant.decomposition["accuracy"] for variant in group.variants if variant.decomposition]
     assert bars == pytest.approx([100 * of.mean for part in parts for of in (part.train_fell, part.validation_rose)])
+
+
+def test_weights_that_lie_on_each_other_are_drawn_as_multiples_of_the_baseline() -> None:
+    group = sample_report().groups[0]
+    base = group.variants[0].weights
+    variants = [variant.model_copy(update={"weights": base}) for variant in group.variants[:1]]
+    changed = {
+        name: part.model_copy(
+            update={"magnitudes": [m * (1.1 if at == 23 else 1.0) for at, m in enumerate(part.magnitudes)]}
+        )
+        for name, part in base.items()
+    }
+    variants += [group.variants[1].model_copy(update={"weights": changed})]
+    alike = group.model_copy(update={"variants": variants})
+    picture = weights(alike, Palette(["none", "light"]))
+    assert [panel.title for panel in picture.panels] == [
+        "Magnitudes of the weights against none: encoder",
+        "Magnitudes of the weights against none: head",
+        "Distance from the pretrained weights by layer",
+    ]
+    assert picture.panels[0].text == "light: differs most near 10^−2.12, where it has 1.1× the weights of none."
+    (line,) = (line for line in _drawn(picture).axes[0].lines if len(line.get_xdata()) > 2)
+    assert max(line.get_ydata()) == pytest.approx(1.1)
+    assert sorted(line.get_ydata())[:-1] == pytest.approx([1.0] * (len(line.get_ydata()) - 1))
+    apart = group.model_copy(
+        update={"variants": [*variants[:1], group.variants[3].model_copy(update={"weights": _shifted(base)})]}
+    )
+    assert weights(apart, Palette(["none", "strong"])).panels[0].title == "Magnitude of the weights: encoder"
+
+
+def _shifted(parts: dict[str, Any]) -> dict[str, Any]:
+    """Weights a hundred times smaller."""
+    return {
+        name: part.model_copy(update={"magnitudes": [*part.magnitudes[8:], *[0.0] * 8]}) for name, part in parts.items()
+    }
+
+
+def test_exact_zeros_have_a_bar_for_each_preset_and_part() -> None:
+    picture, group, _ = _made("weights")
+    number = [panel.title for panel in picture.panels].index("Weights that are exactly zero")
+    bars = [patch.get_width() for patch in _drawn(picture, number).axes[0].patches]
+    shares = [100 * variant.weights[part].zero_share for variant in group.variants for part in ("encoder", "head")]
+    assert bars == pytest.approx(shares)
+    assert "strong: 12.0 % of the encoder." in picture.panels[number].text
+
+
+def test_cost_stands_against_the_reported_score() -> None:
+    picture, group, palette = _made("cost")
+    plot = _drawn(picture).axes[0]
+    marks = {line.get_marker(): line for line in plot.lines if line.get_marker() != "None"}
+    for variant in group.variants:
+        line = marks[palette[variant.name].shape]
+        assert line.get_xdata()[0] == pytest.approx(variant.seconds_ratio if variant.baseline else 1.0)
+        assert line.get_ydata()[0] == pytest.approx(100 * (variant.test["accuracy"].mean or 0))
+    assert plot.get_xlim()[0] == 0
+    assert _made("cost", presets=("none",))[0].panels == []

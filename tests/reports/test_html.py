@@ -31,6 +31,7 @@ SECTIONS = [
     "Final model",
     "Presets side by side",
     "Score against generalization gap",
+    "Score against training time",
     "Learning curves",
     "What closed the gap: lower train or higher validation",
     "Calibration",
@@ -276,3 +277,12 @@ def _contrast(one: str, other: str) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_four_presets_and_five_seeds_are_below_400_kib_and_are_painted_without_a_script() -> None:
+    text = render_html(sample_report(seeds=5))
+    assert len(text.encode()) <= 400 * 1024
+    assert text.index("<script>") > text.index("</main>")
+    assert "<link rel=" not in text.replace('<link rel="icon" href="data:,">', "")
+    assert "@import" not in text
+    assert "url(" not in re.sub(r"url\(#[^)]*\)", "", text)

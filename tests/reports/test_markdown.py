@@ -48,7 +48,7 @@ def test_every_figure_is_linked_with_words_and_is_there_at_twice_the_size(usual:
     images = [t for t in _tokens((usual / "report.md").read_text(encoding="utf-8")) if t.type == "image"]
     linked = [str(image.attrs["src"]) for image in images]
     assert sorted(linked) == sorted(f"figures/{path.name}" for path in (usual / "figures").iterdir())
-    assert len(linked) == 6
+    assert len(linked) == 7
     for image in images:
         assert len(image.content) > 100
         data = (usual / str(image.attrs["src"])).read_bytes()
@@ -136,7 +136,7 @@ def test_groups_have_figures_of_their_own(tmp_path: Path) -> None:
     assert _titles(tmp_path) == ["tweets", "reviews", "Unreadable records"]
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"group1-curves.png", "group2-curves.png"} <= names
-    assert len(names) == 12
+    assert len(names) == 14
 
 
 @pytest.mark.usefixtures("without_plots")

@@ -90,7 +90,17 @@ def _sweep(folder: Path) -> None:
     print_sweep(SweepResult(found, paths[0].parent, paths), False)
 
 
+def _two_runs(folder: Path) -> None:
+    from finetune.cli.runs import print_pair
+    from finetune.workflows.runs import compare_runs
+
+    write_run(folder / "tweets-none-seed0", Run("none", wrong=(0, 4, 4)))
+    write_run(folder / "tweets-strong-seed0", Run("strong", wrong=(2, 3, 5), recipe={"training": {"epochs": 12}}))
+    print_pair(compare_runs("tweets-none-seed0", "tweets-strong-seed0", folder), str(folder))
+
+
 OUTPUTS: dict[str, Print] = {
+    "runs-compare": _two_runs,
     "sweep": _sweep,
     "evaluate": _evaluation,
     "compare": _comparison(),
@@ -111,7 +121,7 @@ def test_an_output_is_as_it_was_looked_at(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     OUTPUTS[name](tmp_path)
-    text = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines()) + "\n"
+    text = capsys.readouterr().out
     kept = KEPT / f"{name}-{width}.txt"
     if os.environ.get("FINETUNE_WRITE_WIDTHS"):
         KEPT.mkdir(exist_ok=True)
@@ -125,7 +135,8 @@ def assert_fits(text: str, width: int) -> None:
     """No line is wider than the terminal, but for commands to copy and single words; and nothing is cut."""
     for line in text.splitlines():
         whole = line.lstrip().startswith("$ ") or " " not in line.strip()
-        assert len(line.rstrip()) <= width or whole, line
+        assert len(line) <= width or whole, line
+        assert line == line.rstrip(), "blanks at the end of a line"
     assert not re.search(r"\w…(?=\s\s|$)", text, re.MULTILINE)
 
 

@@ -1,0 +1,50 @@
+"""What the column `data.id` calls the rows. Their numbers stay, so names need not tell all rows apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from finetune.data.columns import Columns
+from finetune.data.label_cells import cell_name, is_blank
+from finetune.data.rows import Rows
+from finetune.data.table import Table
+from finetune.data.texts import cells_of
+from finetune.errors import shorten
+
+KEY = "id"  # of `Columns.others`
+NAMED = 3  # names in one warning
+
+
+def read_names(table: Table, columns: Columns, keep: Sequence[int]) -> list[str] | None:
+    """The name of each row that is kept, "" where its cell is empty; None where no column names rows."""
+    if KEY not in columns.others:
+        return None
+    cells = list(cells_of(table, columns.others[KEY], KEY))
+    return ["" if is_blank(cells[row]) else cell_name(cells[row]) for row in keep]
+
+
+def name_warnings(origin: str, rows: Rows, column: str) -> list[str]:
+    """That the column leaves rows without a name, or gives several one name.
+
+    Args:
+        origin: Of the rows, as messages call it.
+        rows: Of one table.
+        column: That names them.
+    """
+    if rows.names is None:
+        return []
+    counts = Counter(filter(None, rows.names))
+    shared = {name: count for name, count in counts.most_common() if count > 1}
+    empty = len(rows) - counts.total()
+    warnings = []
+    if empty:
+        whose = "every row" if empty == len(rows) else f"{empty:,} of {len(rows):,} rows"
+        warnings.append(f"{origin}: column '{column}' (data.id) is empty in {whose}: row numbers alone stand for them")
+    if shared:
+        listed = shorten([f"'{name}' ({count} rows)" for name, count in shared.items()], NAMED)
+        warnings.append(
+            f"{origin}: column '{column}' (data.id) has the same name for several rows: {listed}. Row numbers beside "
+            "the names tell them apart"
+        )
+    return warnings
