@@ -49,7 +49,5 @@ class Format:
         """
         missing = [pip for module, pip in packages.items() if importlib.util.find_spec(module) is None]
         if missing:
-            why = (
-                f"{self.title} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed."
-            )
+            why = f"{self.title} needs packages that are not installed: {', '.join(missing)}."
             raise ModelError(why, Change(command=f'pip install "finetune[{self.extra}]"'))
