@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finetune.cli.completion import complete_format
 from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, QuietOption, reports_errors
 from finetune.cli.output import print_text
@@ -22,7 +23,10 @@ EXAMPLES = examples(
 @reports_errors("Nothing was kept.")
 def export(
     model: ModelArgument,
-    form: Annotated[str, typer.Option("--format", "-f", metavar="FORMAT", help="onnx or openvino.")] = "onnx",
+    form: Annotated[
+        str,
+        typer.Option("--format", "-f", metavar="FORMAT", help="onnx or openvino.", autocompletion=complete_format),
+    ] = "onnx",
     quantize: Annotated[
         str | None, typer.Option("--quantize", metavar="PRECISION", help="int8: weights of 8 bits. Default: fp32.")
     ] = None,

@@ -73,7 +73,16 @@ def test_contributions_add_up_to_what_the_words_change(trained: Any, task: str) 
         assert found.value == pytest.approx(float(margin) / classifier.reading.temperature, rel=1e-4)
         # Two classes: the log-odds of the probability that is shown.
         assert found.probability == pytest.approx(1 / (1 + np.exp(-found.value)), abs=1e-5)
-    assert [word.word for word in found.words if word.part == 0] == "the plot was good , and the film".split()
+    assert [word.word for word in found.words if word.part == 0] == [
+        "the",
+        "plot",
+        "was",
+        "good",
+        ",",
+        "and",
+        "the",
+        "film",
+    ]
     assert all((text, pair)[word.part][word.start : word.stop] == word.word for word in found.words)  # type: ignore[index]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import finetune
+from finetune.cli.completion import complete_format
 from finetune.errors import DataError, ModelError, OutputError, RecipeError, RunFailed
 from finetune.exports.base import Format
 from finetune.exports.graph import write_graph
@@ -21,6 +22,7 @@ from finetune.exports.registry import FORMATS, find_format
 from finetune.inference.agreement import agreement
 from finetune.inference.predictions import Predictions, Reading
 from finetune.records.export import ExportReport
+from finetune.reports.export import TITLES
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, name_pooling, save_tiny_model, write_csv
 from tests.raising import refuses
@@ -253,6 +255,12 @@ def test_a_damaged_or_exported_folder_is_an_error(trained: Any, tmp_path: Path) 
     said = invoke("predict", folder, "x")
     assert said.exit_code == 2
     assert "Traceback" not in said.stderr
+
+
+def test_every_format_has_a_name_on_pages_and_is_completed() -> None:
+    assert {name: form.title for name, form in FORMATS.items()} == TITLES
+    assert complete_format("o") == ["onnx", "openvino"]
+    assert complete_format("op") == ["openvino"]
 
 
 def test_agreement_counts_decisions() -> None:
