@@ -60,7 +60,7 @@ def explain(
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
-    asked = _typed(text, pair) if data is None else _of_data(classifier, data, rows, overrides)
+    asked = _typed(classifier, text, pair) if data is None else _of_data(classifier, data, rows, overrides)
     found = []
     for row, first, second in asked:
         explanation = classifier.explain(first, second, label)
@@ -68,9 +68,17 @@ def explain(
     return ExplainResult(_with_nearest(classifier, found))
 
 
-def _typed(text: str | Sequence[str], pair: str | Sequence[str] | None) -> list[Asked]:
+def _typed(classifier: Classifier, text: str | Sequence[str], pair: str | Sequence[str] | None) -> list[Asked]:
+    """
+    Raises:
+        RecipeError: A second text is missing, or the model reads none.
+    """
     texts = [text] if isinstance(text, str) else list(text)
     pairs = [pair] if isinstance(pair, str) else pair
+    if pairs is None and classifier.reading.has_pairs:
+        raise RecipeError("this model reads pairs: name a second text, too.", Change(arguments={"pair": "TEXT"}))
+    if pairs is not None and not classifier.reading.has_pairs:
+        raise RecipeError("this model reads single texts. Leave it out.", argument="pair", found=pair)
     if pairs is not None and len(pairs) != len(texts):
         raise RecipeError(f"expected {count_text(len(texts), 'text')}.", argument="pair", found=len(pairs))
     return [(None, each, None if pairs is None else pairs[index]) for index, each in enumerate(texts)]
@@ -106,28 +114,26 @@ def _with_nearest(classifier: Classifier, found: list[Explanation]) -> list[Expl
     if isinstance(training, str):
         missing = [f"the nearest training texts: {training}"]
         return [each.model_copy(update={"missing": missing}) for each in found]
-    train, texts = training.train, full_texts(training.train)
+    train, texts, reading = training.train, full_texts(training.train), classifier.reading
     pairs = None if train.pairs is None else [each.pair or "" for each in found]
     empty: list[Any] = [None] * len(found)
     asked = Rows([each.text for each in found], pairs, empty, [""] * len(found))
-    reading = classifier.reading
-    near = several_nearest(train, asked, NEAREST)
-    return [
-        each.model_copy(
-            update={
-                "nearest": [
-                    Neighbour(
-                        row=train.ids[position],
-                        text=shortened(texts[position]) or "",
-                        label=in_words(reading.task, classifier.encoder.target(train.labels[position]), reading.labels),
-                        similarity=similarity,
-                    )
-                    for position, similarity in neighbours
-                ]
-            }
+
+    def neighbour(position: int, similarity: float) -> Neighbour:
+        target = classifier.encoder.target(train.labels[position])
+        return Neighbour(
+            row=train.ids[position],
+            text=shortened(texts[position]) or "",
+            label=in_words(reading.task, target, reading.labels),
+            similarity=similarity,
         )
-        for each, neighbours in zip(found, near, strict=True)
-    ]
+
+    completed = []
+    for each, near in zip(found, several_nearest(train, asked, NEAREST), strict=True):
+        like = [neighbour(*one) for one in near if one[1] > 0]
+        missing = [] if like else ["the nearest training texts: none has a word, or a part of one, of this text"]
+        completed.append(each.model_copy(update={"nearest": like, "missing": missing}))
+    return completed
 
 
 def _training_data(classifier: Classifier) -> Data | str:

@@ -151,6 +151,11 @@ def test_it_is_readable_and_has_the_nearest_training_texts(trained: Any, monkeyp
     first = found.nearest[0]
     assert first.similarity == max(near.similarity for near in found.nearest)
     assert first.label in ("good", "bad")
+    (strange,) = finetune.explain(run, "日本").explanations
+    assert (strange.nearest, strange.missing) == (
+        [],
+        ["the nearest training texts: none has a word, or a part of one, of this text"],
+    )
     several = invoke("explain", trained("regression"), "plot good", "--pair", "film bad").stdout
     assert "1: plot" in several
     assert "2: film" in several
@@ -166,12 +171,12 @@ def test_what_cannot_be_explained_is_an_error(trained: Any, tmp_path: Path, monk
         classifier.explain("plot", label="goo")
     with refuses(RecipeError, match="predicts numbers"):
         finetune.load(trained("regression")).explain("plot", "film", label="good")
-    with refuses(RecipeError, match="reads pairs"):
+    with refuses(RecipeError, match="reads pairs.*--pair TEXT"):
         finetune.explain(trained("regression"), "plot")
     with refuses(RecipeError, match="reads single texts"):
         finetune.explain(run, "plot", "film")
     with refuses(RecipeError, match="expected 2 texts"):
-        finetune.explain(run, ["plot", "film"], ["one"])
+        finetune.explain(trained("regression"), ["plot", "film"], ["one"])
     data = write_csv(tmp_path / "new.csv", ["text"], [("plot",), ("",), ("film",)])
     for rows, match in (([9], "has 3 rows, and no row 9"), ([2], "row 2 of .* has no text"), ([], "1 to 100 rows")):
         with refuses(DataError, match=match):
