@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from finetune.inference.predictions import Predictions
 from finetune.inference.tables import read_input
 from finetune.listener import Listener
 from finetune.measurement.scores import MEASURES
-from finetune.measurement.units import count_text, number_text, percent_text
+from finetune.measurement.units import count_text, number_text
 from finetune.models.load import load_exported
 from finetune.models.served import FILE as SERVED
 from finetune.recipe import DataSection
@@ -115,7 +116,7 @@ def export(
         report = _Comparison(classifier, load(partial), compared, batch_size).report(
             chosen, quantize, changes, tolerance
         )
-        _refuse(report)
+        _refuse(report, tolerance)
         (partial / REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return ExportResult(target, report)
 
@@ -310,33 +311,37 @@ def _limit(first: Predictions, quantize: str | None, tolerance: float | None) ->
     return "changed", tolerance or ALLOWED_CHANGES
 
 
-def _refuse(report: ExportReport) -> None:
+def _refuse(report: ExportReport, tolerance: float | None) -> None:
     """
     Raises:
         RunFailed: The exported model differs by more than is allowed.
     """
     if report.measured == "changed":
-        found, allowed = (report.changed or 0) / (report.decisions or 1), percent_text(report.allowed, 1)
-        text = f"{report.changed} of {count_text(report.decisions or 0, 'label')} ({percent_text(found, 1)}) change"
+        found, usual = (report.changed or 0) / (report.decisions or 1), ALLOWED_CHANGES
+        text = f"{report.changed} of {count_text(report.decisions or 0, 'label')} change, a fraction of {found:.2g}"
     elif report.measured == "relative":
-        found, allowed = report.relative or 0.0, number_text(report.allowed, 3)
-        text = f"predictions differ by {number_text(found, 3)} of their standard deviation"
+        found, usual = report.relative or 0.0, ALLOWED_RELATIVE
+        text = f"predictions differ by {found:.2g} of their standard deviation"
     else:
-        found, allowed = report.difference, number_text(report.allowed, 4)
-        text = f"predictions differ by up to {number_text(found, 4)}"
+        found, usual = report.difference, ALLOWED_DIFFERENCE
+        text = f"predictions differ by up to {found:.2g}"
     if found <= report.allowed:
         return
     scores = ""
     if report.score is not None:
         ends = [number_text(each.get(report.score), 4) for each in (report.scores_before, report.scores_after)]
         scores = f"; {report.score} {ends[0]} before, {ends[1]} after"
-    why = f"the exported model is not the same: {text}, and {allowed} is allowed, on {count_text(report.rows, 'row')}"
-    raise RunFailed(f"{why}{scores}. Nothing was kept.", Change(arguments={"tolerance": _above(found)}))
+    rows = count_text(report.rows, "row")
+    why = f"the exported model is not the same: {text}, and {report.allowed:.2g} is allowed, on {rows}{scores}"
+    enough = _above((tolerance or usual) * found / report.allowed)
+    ways = [Change(arguments={"tolerance": enough}, note="to keep it all the same")] if enough <= 1 else []
+    raise RunFailed(f"{why}. Nothing was kept.", *ways)
 
 
 def _above(found: float) -> float:
-    """The next tenth of a percent that is not less."""
-    return float(np.ceil(found * 1000) / 1000)
+    """The next number of two digits that is not less."""
+    unit = 10.0 ** (math.floor(math.log10(found)) - 1)
+    return float(f"{math.ceil(found / unit) * unit:.2g}")
 
 
 def _size(folder: str, patterns: Sequence[str]) -> int:
