@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from finetune.workflows.curve import curve
     from finetune.workflows.diagnose import diagnose
     from finetune.workflows.evaluate import evaluate
+    from finetune.workflows.explain import explain
+    from finetune.workflows.export import export
     from finetune.workflows.predict import predict
     from finetune.workflows.report import report
     from finetune.workflows.run import run
@@ -45,6 +47,8 @@ _HOMES = {
     "diagnose": "workflows.diagnose",
     "predict": "workflows.predict",
     "evaluate": "workflows.evaluate",
+    "explain": "workflows.explain",
+    "export": "workflows.export",
     "load": "inference.classifier",
     "report": "workflows.report",
     "cell": "workflows.cell",
@@ -89,6 +93,8 @@ __all__ = [
     "curve",
     "diagnose",
     "evaluate",
+    "explain",
+    "export",
     "load",
     "load_recipe",
     "predict",

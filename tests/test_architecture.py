@@ -40,6 +40,7 @@ ALLOWED = {
         "data",
         "records",
     },
+    "exports": {"errors"},
     "advice": {"measurement", "records"},
     "inference": {
         "atomic",
@@ -50,6 +51,7 @@ ALLOWED = {
         "kernels",
         "models",
         "model_files",
+        "exports",
         "data",
         "records",
     },
@@ -88,6 +90,7 @@ ALLOWED = {
         "experiments",
         "analysis",
         "diagnosis",
+        "exports",
         "inference",
         "reports",
     },

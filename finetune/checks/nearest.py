@@ -21,13 +21,21 @@ def copies_of(train: Rows, rows: Rows) -> list[int]:
 def nearest_texts(train: Rows, rows: Rows) -> list[tuple[int, float]]:
     """For each row the position of the nearest training text, and their cosine in [0, 1] (TF-IDF of words and of parts
     of words; both texts of a pair in one)."""
+    return [found[0] for found in several_nearest(train, rows, 1)]
+
+
+def several_nearest(train: Rows, rows: Rows, most: int) -> list[list[tuple[int, float]]]:
+    """As `nearest_texts`, the nearest few of each row, the nearest first."""
     from sklearn.preprocessing import normalize  # slow to import, and needed here only
 
     known, asked = (_single(full_texts(each)) for each in (train, rows))
     features = TextFeatures(known)
     similarity = (normalize(features.of(asked)) @ normalize(features.of(known)).T).toarray()
-    best = similarity.argmax(axis=1)
-    return [(int(index), float(np.clip(row[index], 0, 1))) for index, row in zip(best, similarity, strict=True)]
+    best = np.argsort(-similarity, axis=1, kind="stable")[:, :most]
+    return [
+        [(int(index), float(np.clip(row[index], 0, 1))) for index in indices]
+        for indices, row in zip(best, similarity, strict=True)
+    ]
 
 
 def _single(texts: Sequence[str]) -> Rows:

@@ -72,3 +72,10 @@ def complete_final(incomplete: str) -> list[str]:
     from finetune.records.comparison import FinalName
 
     return [name for name in get_args(FinalName) if name.startswith(incomplete)]
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Formats that a model can be exported to."""
+    from finetune.reports.export import TITLES
+
+    return [name for name in TITLES if name.startswith(incomplete)]

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from finetune.records.store import RunFolder
     from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
-    from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
+    from finetune.workflows.results import (
+        CompareResult,
+        CurveResult,
+        EvaluateResult,
+        ExportResult,
+        RunResult,
+        SweepResult,
+    )
 
 
 def console(piped_width: int, least: int = 0) -> Console:
@@ -84,6 +91,15 @@ def print_evaluation(result: EvaluateResult) -> None:
     print_text(summary(result.report))
     if result.paths:
         print_text(f"\nReport      {result.paths[1]}   (also evaluation.md and evaluation.json)")
+
+
+def print_export(result: ExportResult) -> None:
+    """The table of both models, and the lines below it."""
+    from finetune.reports.export import export_table, render_export
+    from finetune.reports.rich_table import rich_table
+
+    console(100).print(rich_table(export_table(result.report)))
+    print_text(render_export(result.report, result.path))
 
 
 def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:

@@ -139,6 +139,11 @@ class Encoder:
         return self._overlap if self._long_texts == "windows" else None
 
     @property
+    def long_texts(self) -> LongTexts:
+        """What is kept of a text that is too long."""
+        return self._long_texts
+
+    @property
     def truncation_side(self) -> str:
         """Where a plain tokenizer cuts to see what is nearest to this."""
         return "left" if self._long_texts == "tail" else "right"
@@ -214,10 +219,15 @@ class Encoder:
             pairs = None if second is None else [second[row] for row in long]
             cut = self._call([first[row] for row in long], pairs, truncation=True, max_length=self._max_length)
             return [[{name: values[index] for name, values in cut.items()}] for index in range(len(long))]
-        return [self._framed({name: values[row] for name, values in whole.items()}, special[row]) for row in long]
+        return [self.framed({name: values[row] for name, values in whole.items()}, special[row]) for row in long]
 
-    def _framed(self, whole: Item, special: list[int]) -> list[Item]:
-        """Pieces of one text, each between the special tokens that the whole stands between."""
+    def framed(self, whole: Item, special: list[int]) -> list[Item]:
+        """Pieces of one text that is too long, each between the special tokens that the whole stands between.
+
+        Args:
+            whole: Name -> values, one for each token, such as ids.
+            special: 1 for each special token, else 0.
+        """
         start, stop = special.index(0), len(special) - special[::-1].index(0)
         room = self._max_length - (len(special) - (stop - start))
         # A quarter from the start: 128 of 512 tokens (Sun et al. 2019, arXiv:1905.05583, section 5.3.1).

@@ -14,13 +14,17 @@ from finetune.data.long_texts import LongTexts
 from finetune.data.sorted_sets import SortedSet
 from finetune.data.tokens import Collator, Encoder
 from finetune.errors import Change, ModelError, RecipeError, first_line
+from finetune.exports.base import Format
+from finetune.exports.registry import find_format
+from finetune.exports.session import Session
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
 from finetune.model_files import loading_errors
-from finetune.models.load import load_quietly, load_tokenizer, locate_model, position_limit
+from finetune.models.load import load_quietly, load_saved_config, load_tokenizer, locate_model, position_limit
 from finetune.models.outputs import model_outputs
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
+from finetune.records.explanation import Explanation
 from finetune.records.store import RunFolder
 from finetune.tasks import Task
 
@@ -39,18 +43,22 @@ class Classifier:
 
     Attributes:
         origin: Folder or hub id.
-        model: Of transformers, in eval mode, in fp32.
+        model: Of transformers, in eval mode, in fp32; of an exported model what is called as one.
+        device: Where it is.
         encoder: Texts -> tokens, as in training.
         reading: What it reads, and what its outputs mean.
         served: The content of its finetune.json; None for a model of another program.
+        format: Of an exported model; None for one of torch.
         notes: What was assumed.
     """
 
     origin: str
     model: Any
+    device: torch.device
     encoder: Encoder
     reading: Reading
     served: ServedModel | None
+    format: Format | None = None
     notes: tuple[str, ...] = ()
 
     def predict(
@@ -81,6 +89,21 @@ class Classifier:
                 on_rows(stop)
         return Predictions.of(self.reading, parts)
 
+    def explain(self, text: str, pair: str | None = None, label: str | None = None) -> Explanation:
+        """Which words of a text moved its answer, checked by removing them. Needs captum.
+
+        Args:
+            text, pair: First, or only, text, and the second one where the model was trained on pairs.
+            label: Of the model; None: the one it predicts, of several labels the surest.
+
+        Raises:
+            RecipeError: There is no text, a pair is missing, or the label is unknown.
+            ModelError: The model is an exported one, or captum is not installed.
+        """
+        from finetune.inference.explaining import explain
+
+        return explain(self, text, pair, label)
+
     def _logits(self, texts: Sequence[str], pairs: Sequence[str] | None, batch_size: int) -> Any:
         rows = SortedSet(self.encoder.encode(texts, pairs), [0] * len(texts))
         outputs = model_outputs(
@@ -88,7 +111,7 @@ class Classifier:
             rows,
             Collator(self.encoder.tokenizer),
             batch_size=batch_size,
-            device=next(self.model.parameters()).device,
+            device=self.device,
         )
         return rows.pooled(outputs.logits)
 
@@ -104,34 +127,38 @@ class Classifier:
 
 
 def load(path: str | Path) -> Classifier:
-    """Load a saved model: the folder of a run or a comparison, a model folder, or a hub id.
+    """Load a saved model: the folder of a run or a comparison, a model folder, an exported one, or a hub id.
 
     A model of another program is read by what its own files say: names of labels, kind of task, the most tokens.
 
     Raises:
-        ModelError: There is none, it is damaged, or it is no sequence classifier.
+        ModelError: There is none, it is damaged, it is no sequence classifier, or a package to run it is missing.
     """
     section = ModelSection(id=_model_folder(str(path)))
     location = locate_model(section)
     served = read_served(section, location)
     tokenizer = load_tokenizer(section)
-    model = _load_classifier(section, location)
+    form = find_format(location)
+    model, device = _load_classifier(section, location) if form is None else _open(form, section, location)
     positions = position_limit(model.config)
     reading, notes = (_read_config(section, model), _assumed(section)) if served is None else (_read_served(served), ())
+    encoder = _encoder(section, tokenizer, reading, served, positions)
+    return Classifier(location, model, device, encoder, reading, served, form, notes)
+
+
+def _encoder(
+    section: ModelSection, tokenizer: Any, reading: Reading, served: ServedModel | None, positions: int | None
+) -> Encoder:
+    """As in training; of a model of another program as its own files say."""
     if served is None:
         longest = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
-        encoder = Encoder(tokenizer, reading, longest, positions=positions)
-    else:
-        what = served.input
-        if what.long_texts not in get_args(LongTexts):
-            why = f"finetune.json of '{section.id}' cuts long texts in a way that is not known here: {what.long_texts}."
-            raise ModelError(why, Change(text="Install a newer finetune."), argument="model", found=section.id)
-        long_texts = cast(LongTexts, what.long_texts)
-        encoder = Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device).eval()
-    install_kernels(model, is_read_elsewhere=False, bf16=False)
-    return Classifier(location, model, encoder, reading, served, notes)
+        return Encoder(tokenizer, reading, longest, positions=positions)
+    what = served.input
+    if what.long_texts not in get_args(LongTexts):
+        why = f"finetune.json of '{section.id}' cuts long texts in a way that is not known here: {what.long_texts}."
+        raise ModelError(why, Change(text="Install a newer finetune."), argument="model", found=section.id)
+    long_texts = cast(LongTexts, what.long_texts)
+    return Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
 
 
 def _model_folder(path: str) -> str:
@@ -147,7 +174,8 @@ def _model_folder(path: str) -> str:
     return path
 
 
-def _load_classifier(section: ModelSection, location: str) -> Any:
+def _load_classifier(section: ModelSection, location: str) -> tuple[Any, torch.device]:
+    """Of transformers, with our kernels, and where it is."""
     try:
         model, report = load_quietly(AutoModelForSequenceClassification, location, revision=section.revision)
     except loading_errors() as error:
@@ -161,7 +189,22 @@ def _load_classifier(section: ModelSection, location: str) -> Any:
         )
         train = Change(command=f"finetune run --model {section.id} --data FILE")
         raise ModelError(why, train, argument="model", found=section.id)
-    return model
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).eval()
+    install_kernels(model, is_read_elsewhere=False, bf16=False)
+    return model, device
+
+
+def _open(form: Format, section: ModelSection, location: str) -> tuple[Session, torch.device]:
+    """An exported model, in as many threads as torch has."""
+    form.check_installed(form.to_open)
+    config = load_saved_config(section)
+    try:
+        run = form.open(Path(location), torch.get_num_threads())
+    except Exception as error:  # each runtime has errors of its own
+        why = f"'{section.id}': {form.file} cannot be opened: {first_line(error)}."
+        raise ModelError(why, Change(text="Export it again."), argument="model", found=section.id) from error
+    return Session(run, config), torch.device("cpu")
 
 
 def _read_served(served: ServedModel) -> Reading:

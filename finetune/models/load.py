@@ -92,7 +92,7 @@ def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> 
         ModelError: The model cannot be found or fetched, or as `resolve_pooling`.
     """
     names = labels if labels is not None else ["value"]
-    config = _checkpoint_config(
+    config = load_saved_config(
         section,
         num_labels=len(names),
         id2label=dict(enumerate(names)),
@@ -109,7 +109,7 @@ def find_pooling(section: ModelSection) -> Pooling:
     Raises:
         ModelError: As `load_config`.
     """
-    return resolve_pooling(section, locate_model(section), _checkpoint_config(section))
+    return resolve_pooling(section, locate_model(section), load_saved_config(section))
 
 
 def find_head(section: ModelSection, task: Task, labels: list[str] | None) -> HeadStart:
@@ -131,12 +131,17 @@ def find_start(section: ModelSection, task: Task, labels: list[str] | None) -> t
 
 
 def _start(section: ModelSection, problem_type: str, names: list[str]) -> tuple[Pooling, HeadStart]:
-    saved = _checkpoint_config(section)
+    saved = load_saved_config(section)
     pooling = resolve_pooling(section, locate_model(section), saved)
     return pooling, resolve_head(section, saved, problem_type, names, pooling.adds_layer)
 
 
-def _checkpoint_config(section: ModelSection, **changes: Any) -> Any:
+def load_saved_config(section: ModelSection, **changes: Any) -> Any:
+    """The configuration as the checkpoint has it, with these changes.
+
+    Raises:
+        ModelError: It cannot be found or fetched.
+    """
     location = locate_model(section)
     try:
         return AutoConfig.from_pretrained(location, revision=section.revision, trust_remote_code=False, **changes)
@@ -229,8 +234,11 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     return model
 
 
-def load_exported(folder: Path) -> Any:
+def load_exported(folder: str | Path) -> Any:
     """The model of a finished run, as plain transformers loads it, in fp32.
+
+    Args:
+        folder: Of the model, or its hub id.
 
     Raises:
         ModelError: The folder holds no such model.

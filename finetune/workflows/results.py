@@ -16,6 +16,8 @@ from finetune.records.curve import CurveReport
 from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
 from finetune.records.evaluation import EvaluationReport
+from finetune.records.explanation import Explanation
+from finetune.records.export import ExportReport
 from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
@@ -320,6 +322,41 @@ class EvaluateResult:
         from finetune.reports.notebook import evaluation_fragment
 
         return evaluation_fragment(self.report)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """Of `export`.
+
+    Attributes:
+        path: The folder that was written.
+        report: How far it says the same, its size and its speed.
+    """
+
+    path: Path
+    report: ExportReport = field(repr=False)
+
+    def to_json(self) -> str:
+        return json.dumps({"path": str(self.path), **self.report.model_dump(mode="json")}, indent=2)
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """Of `explain`.
+
+    Attributes:
+        explanations: One for each text.
+    """
+
+    explanations: list[Explanation] = field(repr=False)
+
+    @property
+    def explanation(self) -> Explanation:
+        """Of the first text."""
+        return self.explanations[0]
+
+    def to_json(self) -> str:
+        return json.dumps([each.model_dump(mode="json") for each in self.explanations], indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

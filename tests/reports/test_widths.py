@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from finetune.cli.output import terminal_width
-from finetune.cli.printing import print_curve, print_evaluation, print_report, print_runs, print_sweep
+from finetune.cli.printing import print_curve, print_evaluation, print_export, print_report, print_runs, print_sweep
+from finetune.records.evaluation import Neighbour
+from finetune.records.explanation import Deletion, Explanation, WordContribution
+from finetune.records.export import ExportReport, Timing
 from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.reports.diagnosis import render_diagnosis
+from finetune.reports.explanation import render_explanations
 from finetune.reports.findings import render_check
 from finetune.reports.predictions import render_predictions
 from finetune.reports.wrapping import wrap
@@ -24,7 +28,7 @@ from finetune.workflows.asking import Request
 from finetune.workflows.diagnose import diagnose
 from finetune.workflows.model_cards import own_evaluation
 from finetune.workflows.report import report
-from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
+from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, ExportResult, RunResult, SweepResult
 from tests.analysis.curves import falling, made_curve
 from tests.analysis.making import Run, write_run
 from tests.analysis.test_sweep import path_of
@@ -82,6 +86,71 @@ def _evaluation(folder: Path) -> None:
     print_evaluation(EvaluateResult(own_evaluation(record, arrays, Path("runs/strong/model"))))
 
 
+def _export(folder: Path) -> None:
+    made = ExportReport(
+        model="tweets-strong-seed0/model",
+        record="0" * 64,
+        format="onnx",
+        quantize="int8",
+        changes="44 of 58 matrix products have 8-bit integer weights; biases and normalisations stay fp32",
+        data="validation",
+        rows=400,
+        task="single_label",
+        difference=0.21,
+        relative=None,
+        decisions=400,
+        changed=3,
+        beside=0.074,
+        allowed=0.05,
+        measured="changed",
+        score="accuracy",
+        scores_before={"accuracy": 0.935, "macro_f1": 0.9, "nll": 0.319},
+        scores_after={"accuracy": 0.9325, "macro_f1": 0.89, "nll": 0.318},
+        bytes_before=98_000_000,
+        bytes_after=25_000_000,
+        threads=2,
+        timings=[Timing(texts=1, before_ms=20.9, after_ms=7.8), Timing(texts=32, before_ms=356, after_ms=161)],
+        torch="2.13.0",
+        runtime="1.32.0",
+    )
+    print_export(ExportResult(Path("runs/tweets-strong-seed0/model-onnx-int8"), made))
+
+
+def _explanations() -> str:
+    words = {"not": 2.1, "a": -0.01, "good": -0.74, "day": 0.2}
+    starts = {"not": 0, "a": 4, "good": 6, "day": 11}
+    return render_explanations(
+        [
+            Explanation(
+                model="runs/tweets-strong-seed0/model",
+                row="17",
+                text="not a good day",
+                pair=None,
+                task="single_label",
+                label="negative",
+                against="neither good nor bad",
+                probability=0.87,
+                value=1.9,
+                blank=0.25,
+                error=0.1,
+                pieces=1,
+                unread=0,
+                words=[
+                    WordContribution(word=w, part=0, start=starts[w], stop=starts[w] + len(w), contribution=amount)
+                    for w, amount in words.items()
+                ],
+                deletion=Deletion(
+                    words=["not"], before=0.87, after=0.21, random=0.7, random_low=0.21, random_high=0.9, draws=20
+                ),
+                nearest=[
+                    Neighbour(row="5", text="not a good day for anybody who works", label="negative", similarity=0.61)
+                ],
+                missing=["something that is not at hand"],
+            )
+        ]
+    )
+
+
 def _sweep(folder: Path) -> None:
     missed = {0: (0, 5), 1: (1, 4), 100: (6, 6), 1000: (10, 10)}  # of train sample and validation
     wrong = {value: [(*few, few[1]), (few[0], few[1] + 1, few[1])] for value, few in missed.items()}
@@ -111,6 +180,8 @@ OUTPUTS: dict[str, Print] = {
     "check": _text(lambda: render_check(facts([LEAK, RARE, NOTED]))),
     "diagnose": _text(_diagnosis),
     "predict": _text(_predictions),
+    "export": _export,
+    "explain": _text(_explanations),
 }
 
 
