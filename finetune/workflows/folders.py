@@ -233,7 +233,7 @@ def check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
         raise _nothing_to_resume(folder)
     if recipe.training.min_steps:  # may have raised the epochs of the record, and will do so again
         recipe = with_epochs(recipe, max(recipe.training.epochs, record.recipe["training"]["epochs"]))
-    plain = recipe.to_dict()
+    plain = recipe.recorded()
     # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
     ours, theirs = ({**flatten(each), **_written_rules(each)} for each in (plain, record.recipe))
     changed = [
