@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.errors import DataError, FinetuneError, ModelError, OutputError, RecipeError, RunFailed
+    from finetune.errors import DataError, FinetuneError, HubError, ModelError, OutputError, RecipeError, RunFailed
     from finetune.inference.classifier import load
     from finetune.listener import Listener
     from finetune.recipe import Recipe, load_recipe
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from finetune.workflows.diagnose import diagnose
     from finetune.workflows.evaluate import evaluate
     from finetune.workflows.predict import predict
+    from finetune.workflows.push import push
     from finetune.workflows.report import report
     from finetune.workflows.run import run
     from finetune.workflows.sweep import sweep
@@ -44,6 +45,7 @@ _HOMES = {
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
     "predict": "workflows.predict",
+    "push": "workflows.push",
     "evaluate": "workflows.evaluate",
     "load": "inference.classifier",
     "report": "workflows.report",
@@ -64,6 +66,7 @@ _HOMES = {
     "DataError": "errors",
     "ModelError": "errors",
     "OutputError": "errors",
+    "HubError": "errors",
     "RunFailed": "errors",
 }
 
@@ -72,6 +75,7 @@ __all__ = [
     "DataError",
     "FinetuneError",
     "GapCallback",
+    "HubError",
     "Listener",
     "ModelError",
     "OutputError",
@@ -92,6 +96,7 @@ __all__ = [
     "load",
     "load_recipe",
     "predict",
+    "push",
     "report",
     "run",
     "sweep",

@@ -53,6 +53,7 @@ ALLOWED = {
         "data",
         "records",
     },
+    "hub": {"errors"},
     "diagnosis": {"advice", "errors", "measurement", "records"},
     "quiet": {"visible"},
     "allocation": set(),
@@ -89,6 +90,7 @@ ALLOWED = {
         "analysis",
         "diagnosis",
         "inference",
+        "hub",
         "reports",
     },
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.

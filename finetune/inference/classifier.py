@@ -14,6 +14,7 @@ from finetune.data.long_texts import LongTexts
 from finetune.data.sorted_sets import SortedSet
 from finetune.data.tokens import Collator, Encoder
 from finetune.errors import Change, ModelError, RecipeError, first_line
+from finetune.inference.folders import model_folder
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
 from finetune.model_files import loading_errors
@@ -21,7 +22,6 @@ from finetune.models.load import load_quietly, load_tokenizer, locate_model, pos
 from finetune.models.outputs import model_outputs
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
-from finetune.records.store import RunFolder
 from finetune.tasks import Task
 
 BATCH = 64  # pieces of texts
@@ -111,7 +111,7 @@ def load(path: str | Path) -> Classifier:
     Raises:
         ModelError: There is none, it is damaged, or it is no sequence classifier.
     """
-    section = ModelSection(id=_model_folder(str(path)))
+    section = ModelSection(id=model_folder(str(path)))
     location = locate_model(section)
     served = read_served(section, location)
     tokenizer = load_tokenizer(section)
@@ -132,19 +132,6 @@ def load(path: str | Path) -> Classifier:
     model.to(device).eval()
     install_kernels(model, is_read_elsewhere=False, bf16=False)
     return Classifier(location, model, encoder, reading, served, notes)
-
-
-def _model_folder(path: str) -> str:
-    """`model/` of a run or a comparison; anything else is a model itself."""
-    folder = RunFolder(Path(path).expanduser())
-    if (folder.model / "config.json").is_file():
-        return str(folder.model)
-    if folder.path.is_dir() and not (folder.path / "config.json").is_file():
-        runs = sorted(file.parent.parent for file in folder.path.glob("*/model/config.json"))
-        ways = [Change(command=f"finetune predict {run}") for run in runs[:3]]
-        why = f"'{path}' holds no model: neither config.json nor model/config.json is there."
-        raise ModelError(why, *ways, argument="model", found=path)
-    return path
 
 
 def _load_classifier(section: ModelSection, location: str) -> Any:
