@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from finetune.workflows.check import check
     from finetune.workflows.compare import compare
     from finetune.workflows.curve import curve
+    from finetune.workflows.demo import demo
     from finetune.workflows.diagnose import diagnose
     from finetune.workflows.evaluate import evaluate
     from finetune.workflows.predict import predict
@@ -44,6 +45,7 @@ _HOMES = {
     "sweep": "workflows.sweep",
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
+    "demo": "workflows.demo",
     "predict": "workflows.predict",
     "push": "workflows.push",
     "evaluate": "workflows.evaluate",
@@ -91,6 +93,7 @@ __all__ = [
     "check",
     "compare",
     "curve",
+    "demo",
     "diagnose",
     "evaluate",
     "load",

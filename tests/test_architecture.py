@@ -54,6 +54,7 @@ ALLOWED = {
         "records",
     },
     "hub": {"errors"},
+    "demo_page": {"errors", "inference", "measurement"},
     "diagnosis": {"advice", "errors", "measurement", "records"},
     "quiet": {"visible"},
     "allocation": set(),
@@ -91,6 +92,7 @@ ALLOWED = {
         "diagnosis",
         "inference",
         "hub",
+        "demo_page",
         "reports",
     },
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.
