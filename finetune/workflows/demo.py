@@ -91,14 +91,14 @@ class _Neighbours:
         self._reading = classifier.reading
         self._encoder = classifier.encoder
         why = "the run that trained the model is not beside it" if record is None else find_training_data(record)
-        self._missing = why if isinstance(why, str) else None
+        self._missing = f"{why[0].upper()}{why[1:].rstrip('.')}." if isinstance(why, str) else None
         if not isinstance(why, str):
             self._train, self._texts = why.train, full_texts(why.train)
             self._nearest = NearestTexts(why.train)
 
     def __call__(self, text: str, pair: str | None, found: Predictions) -> tuple[str, Any]:
         if self._missing is not None:
-            return "neighbours", {"rows": [], "missing": f"{self._missing[0].upper()}{self._missing[1:]}."}
+            return "neighbours", {"rows": [], "missing": self._missing}
         asked = Rows([text], None if pair is None else [pair], [None], [""])
         [nearest] = self._nearest.to(asked, NEIGHBOURS)
         rows = [

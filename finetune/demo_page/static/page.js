@@ -31,7 +31,7 @@ function labels(found) {
     const bar = element("meter");
     bar.value = probability;
     bar.setAttribute("aria-label", `${name}: ${percent(probability)}`);
-    const cells = [[name], [bar], [percent(probability), "number"]];
+    const cells = [[name], [bar, "bar"], [percent(probability), "number"]];
     if (threshold !== null) cells.push([`${probability > threshold ? "predicted" : "not predicted"}, above ${percent(threshold)}`, "quiet"]);
     return cells;
   }));
