@@ -80,7 +80,8 @@ def _about(classifier: Classifier, record: FinishedRecord | None) -> list[str]:
         score, selected = record.data.score, record.selected
         value = selected.reported_scores.get(score or "")
         if score is not None and value is not None:
-            lines.append(f"{metric_name(score).capitalize()} on {selected.reported}: {score_text(score, value)}.")
+            name = metric_name(score)
+            lines.append(f"{name[0].upper()}{name[1:]} on {selected.reported}: {score_text(score, value)}.")
     return lines
 
 
