@@ -183,6 +183,14 @@ class Trackio(Tracker):
         return run.name
 
 
+class Comet(Tracker):
+    """transformers leaves its experiment open, and the next run of this process would go into it."""
+
+    def end(self, callback: Any, how: Ended) -> None:
+        if callback._experiment is not None:
+            callback._experiment.end()
+
+
 class ClearML(Tracker):
     """Its `Task.init` seeds all random generators with 1337; the session puts them back."""
 
@@ -210,7 +218,7 @@ TRACKERS: dict[str, Tracker] = {
         MLflow("mlflow", "mlflow", '"finetune[mlflow]"', _QUIET_MLFLOW),
         Wandb("wandb", "wandb", '"finetune[wandb]"', _QUIET_WANDB),
         Trackio("trackio", "trackio", '"finetune[trackio]"', {"GRADIO_ANALYTICS_ENABLED": "False"}),
-        Tracker("comet_ml", "comet_ml", "comet-ml", _QUIET_COMET, "offline unless COMET_START_ONLINE=1"),
+        Comet("comet_ml", "comet_ml", "comet-ml", _QUIET_COMET, "offline unless COMET_START_ONLINE=1"),
         ClearML("clearml", "clearml", "clearml", _QUIET_CLEARML, "offline unless CLEARML_OFFLINE_MODE=0"),
         Tracker("dvclive", "dvclive", "dvclive", {"DVC_NO_ANALYTICS": "true"}, "in dvclive/ of the current folder"),
         Tracker("swanlab", "swanlab", "swanlab", {"SWANLAB_MODE": "offline"}, "offline unless SWANLAB_MODE=cloud"),
