@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.errors import DataError, FinetuneError, ModelError, OutputError, RecipeError, RunFailed
+    from finetune.errors import DataError, FinetuneError, HubError, ModelError, OutputError, RecipeError, RunFailed
     from finetune.inference.classifier import load
     from finetune.listener import Listener
     from finetune.recipe import Recipe, load_recipe
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from finetune.workflows.check import check
     from finetune.workflows.compare import compare
     from finetune.workflows.curve import curve
+    from finetune.workflows.demo import demo
     from finetune.workflows.diagnose import diagnose
     from finetune.workflows.evaluate import evaluate
     from finetune.workflows.explain import explain
     from finetune.workflows.export import export
     from finetune.workflows.predict import predict
+    from finetune.workflows.push import push
     from finetune.workflows.report import report
     from finetune.workflows.run import run
     from finetune.workflows.sweep import sweep
@@ -45,7 +47,9 @@ _HOMES = {
     "sweep": "workflows.sweep",
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
+    "demo": "workflows.demo",
     "predict": "workflows.predict",
+    "push": "workflows.push",
     "evaluate": "workflows.evaluate",
     "explain": "workflows.explain",
     "export": "workflows.export",
@@ -68,6 +72,7 @@ _HOMES = {
     "DataError": "errors",
     "ModelError": "errors",
     "OutputError": "errors",
+    "HubError": "errors",
     "RunFailed": "errors",
 }
 
@@ -76,6 +81,7 @@ __all__ = [
     "DataError",
     "FinetuneError",
     "GapCallback",
+    "HubError",
     "Listener",
     "ModelError",
     "OutputError",
@@ -91,6 +97,7 @@ __all__ = [
     "check",
     "compare",
     "curve",
+    "demo",
     "diagnose",
     "evaluate",
     "explain",
@@ -98,6 +105,7 @@ __all__ = [
     "load",
     "load_recipe",
     "predict",
+    "push",
     "report",
     "run",
     "sweep",

@@ -258,6 +258,12 @@ class VersionError(OutputError):
     """A record was written by a program that means something else by its fields."""
 
 
+class HubError(FinetuneError):
+    """The hub refused what was asked of it, or could not be reached."""
+
+    exit_code = 1
+
+
 class RunFailed(FinetuneError):
     """Training started and could not finish: the run record keeps what was measured until then."""
 

@@ -55,6 +55,8 @@ ALLOWED = {
         "data",
         "records",
     },
+    "hub": {"errors"},
+    "demo_page": {"errors", "inference", "measurement"},
     "diagnosis": {"advice", "errors", "measurement", "records"},
     "quiet": {"visible"},
     "allocation": set(),
@@ -92,6 +94,8 @@ ALLOWED = {
         "diagnosis",
         "exports",
         "inference",
+        "hub",
+        "demo_page",
         "reports",
     },
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.

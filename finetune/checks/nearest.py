@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,24 +19,37 @@ def copies_of(train: Rows, rows: Rows) -> list[int]:
     return [index for index, key in enumerate(text_keys(rows)) if key in known]
 
 
+class NearestTexts:
+    """Training texts by their likeness to other texts: the cosine in [0, 1] of TF-IDF vectors of words and of parts of
+    words; both texts of a pair in one.
+
+    Args:
+        train: The training rows.
+    """
+
+    def __init__(self, train: Rows) -> None:
+        known = _single(full_texts(train))
+        self._features = TextFeatures(known)
+        self._known = self._normalized(known)
+
+    def to(self, rows: Rows, count: int = 1) -> list[list[tuple[int, float]]]:
+        """For each row the positions of the `count` nearest training texts and their cosines, the nearest first."""
+        similarity = (self._normalized(_single(full_texts(rows))) @ self._known.T).toarray()
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+        return [
+            [(int(index), float(np.clip(values[index], 0, 1))) for index in nearest]
+            for nearest, values in zip(order, similarity, strict=True)
+        ]
+
+    def _normalized(self, rows: Rows) -> Any:
+        from sklearn.preprocessing import normalize  # slow to import, and needed here only
+
+        return normalize(self._features.of(rows))
+
+
 def nearest_texts(train: Rows, rows: Rows) -> list[tuple[int, float]]:
-    """For each row the position of the nearest training text, and their cosine in [0, 1] (TF-IDF of words and of parts
-    of words; both texts of a pair in one)."""
-    return [found[0] for found in several_nearest(train, rows, 1)]
-
-
-def several_nearest(train: Rows, rows: Rows, most: int) -> list[list[tuple[int, float]]]:
-    """As `nearest_texts`, the nearest few of each row, the nearest first."""
-    from sklearn.preprocessing import normalize  # slow to import, and needed here only
-
-    known, asked = (_single(full_texts(each)) for each in (train, rows))
-    features = TextFeatures(known)
-    similarity = (normalize(features.of(asked)) @ normalize(features.of(known)).T).toarray()
-    best = np.argsort(-similarity, axis=1, kind="stable")[:, :most]
-    return [
-        [(int(index), float(np.clip(row[index], 0, 1))) for index in indices]
-        for indices, row in zip(best, similarity, strict=True)
-    ]
+    """For each row the position of the nearest training text, and their cosine: see `NearestTexts`."""
+    return [nearest for [nearest] in NearestTexts(train).to(rows)]
 
 
 def _single(texts: Sequence[str]) -> Rows:

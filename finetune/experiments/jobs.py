@@ -39,6 +39,7 @@ class Task:
         folder: Where the run goes.
         options: Of this kind, as in the manifest.
         inputs: Folders of the jobs that it starts from, in the order of the manifest.
+        group: Name of the experiment, for trackers.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Task:
     folder: Path
     options: dict[str, Any]
     inputs: tuple[Path, ...] = ()
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def task_of(job: Job, folder: Path, folders: Mapping[str, str]) -> Task:
     """
     entry = job.entry
     inputs = tuple(folder / folders[key] for key in entry.inputs)
-    return Task(entry.key, entry.kind, job.recipe, folder / entry.folder, dict(entry.options), inputs)
+    place = (folder / entry.folder, dict(entry.options), inputs, folder.resolve().name)
+    return Task(entry.key, entry.kind, job.recipe, *place)
 
 
 def train(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
@@ -136,7 +139,8 @@ def _run(prepared: Any, task: Task, callbacks: Sequence[Any]) -> None:
     from finetune.records.store import RunFolder
     from finetune.training.runner import run_seed
 
-    run_seed(prepared, task.recipe.training.seeds[0], RunFolder(task.folder), list(callbacks), resume=True)
+    folder = RunFolder(task.folder)
+    run_seed(prepared, task.recipe.training.seeds[0], folder, list(callbacks), resume=True, group=task.group)
 
 
 # A kind of job = a function above, one line here, and whoever plans such jobs.

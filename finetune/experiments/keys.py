@@ -25,7 +25,8 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     not make finished runs stale. `code_digest` tells when the code differs all the same.
 
     Args:
-        recipe: Of the run; its name, its list of seeds, the paths of its files and how they are read do not count.
+        recipe: Of the run; its name, its list of seeds, the paths of its files, how they are read and who is
+            told of the run do not count.
         seed: Of the run.
         data: Fingerprint of the splits.
         model: Fingerprint of the pretrained model.
@@ -33,7 +34,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     Raises:
         RecipeError: A metric of the user's is not there.
     """
-    content: dict[str, Any] = recipe.to_dict()
+    content: dict[str, Any] = recipe.recorded()
     del content["name"], content["training"]["seeds"]
     for origin in ("rules", "choices", "decisions"):
         content.pop(origin, None)  # the values are those that they gave

@@ -17,6 +17,7 @@ from finetune.errors import Change, ModelError, RecipeError, first_line
 from finetune.exports.base import Format
 from finetune.exports.registry import find_format
 from finetune.exports.session import Session
+from finetune.inference.folders import model_folder
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
 from finetune.model_files import loading_errors
@@ -25,7 +26,6 @@ from finetune.models.outputs import model_outputs
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
 from finetune.records.explanation import Explanation
-from finetune.records.store import RunFolder
 from finetune.tasks import Task
 
 BATCH = 64  # pieces of texts
@@ -134,7 +134,7 @@ def load(path: str | Path) -> Classifier:
     Raises:
         ModelError: There is none, it is damaged, it is no sequence classifier, or a package to run it is missing.
     """
-    section = ModelSection(id=_model_folder(str(path)))
+    section = ModelSection(id=model_folder(str(path)))
     location = locate_model(section)
     served = read_served(section, location)
     tokenizer = load_tokenizer(section)
@@ -159,19 +159,6 @@ def _encoder(
         raise ModelError(why, Change(text="Install a newer finetune."), argument="model", found=section.id)
     long_texts = cast(LongTexts, what.long_texts)
     return Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
-
-
-def _model_folder(path: str) -> str:
-    """`model/` of a run or a comparison; anything else is a model itself."""
-    folder = RunFolder(Path(path).expanduser())
-    if (folder.model / "config.json").is_file():
-        return str(folder.model)
-    if folder.path.is_dir() and not (folder.path / "config.json").is_file():
-        runs = sorted(file.parent.parent for file in folder.path.glob("*/model/config.json"))
-        ways = [Change(command=f"finetune predict {run}") for run in runs[:3]]
-        why = f"'{path}' holds no model: neither config.json nor model/config.json is there."
-        raise ModelError(why, *ways, argument="model", found=path)
-    return path
 
 
 def _load_classifier(section: ModelSection, location: str) -> tuple[Any, torch.device]:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from finetune.recipe.length import longer_note, with_epochs, with_min_steps
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
     from finetune.recipe.scaling import apply_rules, describe_rules
-    from finetune.recipe.schema import PATH_KEYS, READING_KEYS, DataSection, ModelSection, Recipe, TrainingSection
+    from finetune.recipe.schema import (
+        PATH_KEYS,
+        READING_KEYS,
+        TELLING_KEYS,
+        DataSection,
+        ModelSection,
+        Recipe,
+        TrainingSection,
+    )
 
 _HOMES = {
     "find_budget_problems": "checks",
@@ -43,6 +51,7 @@ _HOMES = {
     "describe_rules": "scaling",
     "PATH_KEYS": "schema",
     "READING_KEYS": "schema",
+    "TELLING_KEYS": "schema",
     "DataSection": "schema",
     "ModelSection": "schema",
     "Recipe": "schema",
@@ -55,6 +64,7 @@ __all__ = [
     "PATH_KEYS",
     "RATES",
     "READING_KEYS",
+    "TELLING_KEYS",
     "DataSection",
     "ModelSection",
     "Overrides",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from finetune.recipe.choices import Choices, Decision
 from finetune.recipe.section import Section
@@ -26,9 +26,22 @@ def _check_rate(rate: float | str) -> float | str:
     return rate
 
 
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio", "comet_ml", "clearml", "dvclive", "swanlab"]
+
+
+def _as_list(trackers: Any) -> Any:
+    """One name may stand alone, and `none` is how transformers writes an empty list."""
+    if trackers is None or trackers == "none":
+        return []
+    return [trackers] if isinstance(trackers, str) else trackers
+
+
 SplitSize = Annotated[int | float, AfterValidator(_check_size)]
 CellValue = str | int | float | bool
 Rate = Annotated[float | str, AfterValidator(_check_rate)]
+Trackers = Annotated[list[TrackerName], BeforeValidator(_as_list)]
+# Keys of `training` that say who is told of a run. They decide nothing in it, and no record has them.
+TELLING_KEYS = ("report_to",)
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator takes
 
 
@@ -279,6 +292,11 @@ class TrainingSection(Section):
         description="One run per seed. A seed determines head initialisation, batch order, dropout and augmentation.",
     )
     metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the others.")
+    report_to: Trackers = Field(
+        [],
+        description="Experiment trackers that are told of every run, such as [tensorboard, mlflow]. They write locally "
+        "unless their own settings name a server, and change nothing in a run.",
+    )
 
 
 class Recipe(Section):
@@ -309,3 +327,10 @@ class Recipe(Section):
         `decisions` if there are any."""
         absent = {key for key in ("rules", "choices", "decisions") if not getattr(self, key)}
         return self.model_dump(mode="json", exclude=absent)
+
+    def recorded(self) -> dict[str, Any]:
+        """As `to_dict`, without what says who is told of a run: what a record holds, and what is compared with it."""
+        plain = self.to_dict()
+        for key in TELLING_KEYS:
+            del plain["training"][key]
+        return plain

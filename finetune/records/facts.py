@@ -131,7 +131,7 @@ class RunTime(Facts):
 
     started: str = Field("", description="When this segment started, UTC.")
     resumed: int = Field(0, description="How often the run was resumed; absent if never.")
-    seconds: float = Field(0.0, description="Since preparing ended.")
+    seconds: float = Field(0.0, description="Since preparing ended, without what trackers took.")
     total_seconds: float = Field(
         0.0, description="With preparing and start-up, where this run had them to itself; the sum of `phases`."
     )

@@ -32,6 +32,8 @@ class RunFolder:
     model/            the final model; plain transformers loads it
     checkpoints/      to resume from; removed when the run is finished
     profile/          where the time went, if it was profiled
+    trackers.json     what each tracker of training.report_to calls the run, to go on with it
+    tensorboard/      event files, if TensorBoard is one of them
     """
 
     def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import yaml
@@ -116,8 +116,7 @@ def _about(record: FinishedRecord) -> str:
     }[record.data.task]
     named = f" ({_labels(labels)})" if labels else ""
     pairs = " A row is a pair of texts." if "text_pair" in record.data.columns else ""
-    base = PurePath(str(record.recipe["model"]["id"]))
-    shown = base.name if base.is_absolute() else str(base)
+    shown = _shown_path(str(record.recipe["model"]["id"]))
     return f"{what}{named}, fine-tuned from {shown} with finetune {record.code.version}.{pairs}"
 
 
@@ -209,7 +208,8 @@ def _data(record: FinishedRecord) -> list[Block]:
     found = [each for each in data.findings if each.level != "info"]
     warnings = [*data.warnings, *(f"{each.check.replace('_', ' ')}: {each.text} {each.advice}" for each in found)]
     title = "Warnings"
-    texts = [shorten(text, 400) for text in warnings] or ["The checks of the data found nothing to warn of."]
+    portable = (_without_folders(text, record) for text in warnings)
+    texts = [shorten(text, 400) for text in portable] or ["The checks of the data found nothing to warn of."]
     return [Facts(entries), Bullets(texts, user=True, title=title)]
 
 
@@ -258,12 +258,7 @@ def _limits(record: FinishedRecord, own: EvaluationReport) -> list[str]:
 
 def _again(record: FinishedRecord) -> list[Block]:
     """The resolved recipe; paths of one machine are cut to the name of the file."""
-    recipe = {name: dict(record.recipe[name]) for name in SECTIONS}
-    data = recipe["data"]
-    recipe["data"] = {
-        name: _shown_path(value) if name in PATHS and isinstance(value, str) else value for name, value in data.items()
-    }
-    recipe["model"]["id"] = _shown_path(str(recipe["model"]["id"]))
+    recipe = _portable({name: record.recipe[name] for name in SECTIONS})
     code = record.code.version if record.code.commit is None else f"{record.code.version}, commit {record.code.commit}"
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
     return [
@@ -277,7 +272,25 @@ def _again(record: FinishedRecord) -> list[Block]:
     ]
 
 
+def _portable(value: Any) -> Any:
+    """Settings of a recipe with paths as `_shown_path` gives them: of data, of metrics, and of helper models."""
+    if isinstance(value, dict):
+        return {name: _portable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_portable(each) for each in value]
+    return _shown_path(value) if isinstance(value, str) else value
+
+
 def _shown_path(source: str) -> str:
     """Of a file its name alone: the rest is about one machine."""
-    is_path = ":" not in source and PurePath(source).is_absolute()
-    return PurePath(source).name if is_path else shorten(source, 200)
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(source).is_absolute():
+            return kind(source).name or source
+    return PurePosixPath(source).name if source.startswith("~") else shorten(source, 200)
+
+
+def _without_folders(text: str, record: FinishedRecord) -> str:
+    """A message that names files of this machine, with their names alone."""
+    for path in filter(None, (record.recipe["data"].get(key) for key in PATHS)):
+        text = text.replace(str(path), _shown_path(str(path)))
+    return text

@@ -31,6 +31,7 @@ CHECKPOINTS = "checkpoints"  # what training waits for them
 MEASUREMENT = "measurement"  # of the final weights
 WEIGHT_STATISTICS = "weight_statistics"
 SAVING = "saving"  # model, predictions, record
+TRACKERS = "trackers"  # those of training.report_to: no part of what the run itself takes
 PROFILING = "profiling"  # starting and stopping the profiler
 OTHER = "other"
 PHASES = (
@@ -51,6 +52,7 @@ PHASES = (
     MEASUREMENT,
     WEIGHT_STATISTICS,
     SAVING,
+    TRACKERS,
     PROFILING,
     OTHER,
 )

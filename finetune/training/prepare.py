@@ -61,6 +61,7 @@ from finetune.training.run_warnings import (
     unlabelled_warnings,
 )
 from finetune.training.scale import TargetScale, can_hold_scale, scale_warnings, target_scale
+from finetune.training.tracking.starting import tracker_problems
 from finetune.training.unlabelled import learns_unlabelled
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ def check_run(recipe: Recipe, data: Data) -> Checked:
     """
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
     problems += [*metric_problems(recipe, data), *_process_problems(recipe), *rate_problems(recipe, data)]
+    problems += tracker_problems(recipe)
     if problems:
         raise RecipeError(problems)
     tokenizer = load_tokenizer(recipe.model)

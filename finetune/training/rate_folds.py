@@ -132,9 +132,10 @@ def fold_recipe(recipe: Recipe, rate: float, rows: int) -> Recipe:
     """The recipe with this learning rate, on this many of its training rows.
 
     Techniques are those of the whole: settings that go by the number of rows are not looked up again. Epochs are the
-    same, or more where `training.min_steps` asks for more of them.
+    same, or more where `training.min_steps` asks for more of them. Trackers are told of the run alone.
     """
-    return with_min_steps(with_rate(recipe, rate), rows)
+    untold = recipe.model_copy(update={"training": recipe.training.model_copy(update={"report_to": []})})
+    return with_min_steps(with_rate(untold, rate), rows)
 
 
 def row_passes(recipe: Recipe, data: Data) -> float:

@@ -20,7 +20,7 @@ from finetune.techniques import changed_sources, own_sources
 from finetune.training.distributed import is_main, world_size
 from finetune.training.facts import active_techniques, declared_cost, model_facts
 from finetune.training.failures import folder_gone
-from finetune.training.phases import SAVING, Stopwatch
+from finetune.training.phases import SAVING, TRACKERS, Stopwatch
 from finetune.training.prepare import Prepared
 
 
@@ -96,9 +96,10 @@ class RecordFile:
         self.update_time(seconds=self.seconds(), total_seconds=round(sum(phases.values()), 3), phases=phases)
 
     def seconds(self) -> float:
-        """Of all segments of the run until now."""
-        earlier = 0.0 if self._earlier is None else self._earlier.seconds
-        return round(time.perf_counter() - self._started + earlier, 2)
+        """Of all segments of the run until now, without what trackers took: presets are compared by it."""
+        earlier = RunTime() if self._earlier is None else self._earlier
+        telling = self.stopwatch.seconds().get(TRACKERS, 0.0) - earlier.phases.get(TRACKERS, 0.0)
+        return round(time.perf_counter() - self._started - telling + earlier.seconds, 2)
 
     def since_start(self, moment: float) -> float:
         """Seconds from the start of this segment to a moment of time.perf_counter."""
@@ -111,7 +112,7 @@ def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
     own = own_sources(recipe.techniques)
     return RunRecord(
         status="running",
-        recipe=recipe.to_dict(),
+        recipe=recipe.recorded(),
         preset=recipe.preset,
         seed=seed,
         data=prepared.facts(),

@@ -53,6 +53,7 @@ from finetune.training.saving import prediction_arrays, save_model, save_predict
 from finetune.training.scale import put_into_head
 from finetune.training.served import describe_served
 from finetune.training.stage import run_stages
+from finetune.training.tracking.session import Tracking, open_tracking
 from finetune.training.weights import weight_statistics
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def run_seed(
     callbacks: Sequence[Any] = (),
     resume: bool = False,
     stopwatch: Stopwatch | None = None,
+    group: str | None = None,
 ) -> FinishedRecord:
     """Train, measure and save one seed of a prepared recipe. The folder must be free, or the run's own to resume.
 
@@ -75,6 +77,7 @@ def run_seed(
         callbacks: transformers callbacks, such as a progress bar.
         resume: Continue from the newest complete checkpoint, if there is one.
         stopwatch: Has run since before, so that the record tells what preparing took, too.
+        group: The experiment that the run is part of, for trackers.
 
     Returns:
         The finished record, the same in every process.
@@ -85,7 +88,7 @@ def run_seed(
         KeyboardInterrupt: As it came; the record says "interrupted" and the run can be resumed.
     """
     with logged_warnings() as logged:
-        return _run_seed(prepared, seed, folder, callbacks, resume, logged, stopwatch or Stopwatch())
+        return _run_seed(prepared, seed, folder, callbacks, resume, logged, stopwatch or Stopwatch(), group)
 
 
 def _run_seed(
@@ -96,6 +99,7 @@ def _run_seed(
     resume: bool,
     logged: list[str],
     stopwatch: Stopwatch,
+    group: str | None,
 ) -> FinishedRecord:
     started = time.perf_counter()
     stopwatch.switch(OTHER)
@@ -114,15 +118,17 @@ def _run_seed(
     with stopwatch.phase(MODEL):
         loaded = build_model(prepared, seed, stopwatch)
         check_room(folder.path, loaded.model, copies_on_disk(prepared.recipe))
-        run = Run(prepared, seed, folder, loaded, callbacks, stopwatch, record)
+        tracking = open_tracking(prepared, seed, folder.path, group, stopwatch, is_main())
+        run = Run(prepared, seed, folder, loaded, [*callbacks, tracking], stopwatch, record)
     record.write(warnings=[*warning_texts(prepared), *logged])
     if is_main() and prepared.keeps_split:
         write_split(prepared.data, folder.split)
-    with _failure_recorded(record, prepared, folder, run.complete_checkpoint):
+    with _failure_recorded(record, prepared, folder, run.complete_checkpoint), tracking:
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
         with stopwatch.phase(MEASUREMENT):
             run.measure()
+        run.tell_final(tracking)
         with stopwatch.phase(SAVING):
             run.save()
             run.trainer.writer.finish()
@@ -272,6 +278,14 @@ class Run:
             techniques=techniques,
             budget=self.record.record.budget.model_copy(update=ended),
         )
+
+    def tell_final(self, tracking: Tracking) -> None:
+        """Tell the trackers what is measured; they have not begun where nothing was left to train."""
+        trainer, selected, last = self.trainer, self.record.record.selected, self.observer.history[-1]
+        assert selected is not None, "it has been measured"
+        trainer.state.global_step, trainer.state.epoch = last.step, last.epoch
+        tracking.begin(trainer.args, trainer.state, trainer.control, self.loaded.model)
+        tracking.log_final(selected)
 
     def _how_it_ended(self) -> dict[str, Any]:
         """Of the record's budget."""

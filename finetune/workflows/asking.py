@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune.errors import Change
-from finetune.recipe import READING_KEYS
+from finetune.recipe import READING_KEYS, TELLING_KEYS
 from finetune.workflows.arguments import as_list
 
 if TYPE_CHECKING:
     from finetune.experiments.variants import Options
 
 
-# Columns and the way of reading belong to the data, which has a name; seeds are named beside it.
-_NOT_IN_NAMES = {"training.seeds", *(f"data.{key}" for key in ("text", "text_pair", "label", *READING_KEYS))}
+# Columns and the way of reading belong to the data, which has a name; seeds are named beside it; trackers only listen.
+_TOLD = (f"training.{key}" for key in TELLING_KEYS)
+_NOT_IN_NAMES = {"training.seeds", *_TOLD, *(f"data.{key}" for key in ("text", "text_pair", "label", *READING_KEYS))}
 
 
 @dataclass(frozen=True)

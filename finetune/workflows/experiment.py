@@ -21,6 +21,7 @@ from finetune.records.comparison import ComparisonFolder, FinalName, Kind, Manif
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.training.rate_folds import RatePlanned, choice_plan
+from finetune.training.tracking.starting import tracker_notes
 from finetune.workflows.folders import open_experiment
 from finetune.workflows.start_notes import start_notes
 
@@ -78,6 +79,8 @@ class Experiment:
         """What was decided for the user about the data of the first run, and what to look at."""
         tell_data(self.runs[0].recipe, self.first_data(), listener)
         self.announce_rates(listener)
+        for note in tracker_notes(self.runs[0].recipe, self.folder.path, self.folder.path.resolve().name):
+            listener.notice(note)
 
     def announce_rates(self, listener: Listener) -> None:
         """How learning rates will be chosen, where the recipe says auto: once for all presets that choose alike."""

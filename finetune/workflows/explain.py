@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.analysis.disagreements import in_words, shortened
 from finetune.checks.base import full_texts
-from finetune.checks.nearest import several_nearest
+from finetune.checks.nearest import NearestTexts
 from finetune.data.rows import Data, Rows
 from finetune.errors import Change, DataError, RecipeError
 from finetune.inference.answers import is_empty
@@ -129,7 +129,7 @@ def _with_nearest(classifier: Classifier, found: list[Explanation]) -> list[Expl
         )
 
     completed = []
-    for each, near in zip(found, several_nearest(train, asked, NEAREST), strict=True):
+    for each, near in zip(found, NearestTexts(train).to(asked, NEAREST), strict=True):
         like = [neighbour(*one) for one in near if one[1] > 0]
         missing = [] if like else ["the nearest training texts: none has a word, or a part of one, of this text"]
         completed.append(each.model_copy(update={"nearest": like, "missing": missing}))

@@ -11,12 +11,13 @@ from typing import Any
 from finetune.analysis.collect import APART
 from finetune.errors import Change, OutputError
 from finetune.listener import Listener
-from finetune.recipe import Recipe, flatten, with_epochs
+from finetune.recipe import TELLING_KEYS, Recipe, flatten, with_epochs
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.records.store import RunFolder, check_no_file, is_empty, slug
 
 RUNS = Path("runs")
 LONGEST_NAME = 60  # characters of what the settings add to the name of a folder
+_OTHERS = {"training.seeds", *(f"training.{key}" for key in TELLING_KEYS)}  # make no run another
 _FLOOR = "training.min_steps"  # may raise the epochs
 
 
@@ -233,13 +234,13 @@ def check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
         raise _nothing_to_resume(folder)
     if recipe.training.min_steps:  # may have raised the epochs of the record, and will do so again
         recipe = with_epochs(recipe, max(recipe.training.epochs, record.recipe["training"]["epochs"]))
-    plain = recipe.to_dict()
+    plain = recipe.recorded()
     # With rules, settings are those for the size of the data, which is not read yet: compare what was written.
     ours, theirs = ({**flatten(each), **_written_rules(each)} for each in (plain, record.recipe))
     changed = [
         key
         for key in {**ours, **theirs}
-        if ours.get(key) != theirs.get(key) and key != "training.seeds" and not _decided_later(recipe, key)
+        if ours.get(key) != theirs.get(key) and key not in _OTHERS and not _decided_later(recipe, key)
     ]
     if changed:
         shown = "; ".join(f"{key}: {theirs.get(key)} then, {ours.get(key)} now" for key in changed[:5])

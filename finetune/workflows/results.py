@@ -360,6 +360,27 @@ class ExplainResult:
 
 
 @dataclass(frozen=True)
+class PushResult:
+    """Of `push`.
+
+    Attributes:
+        folder: Of the model.
+        repo: OWNER/NAME on the hub.
+        sizes: Name of each file that was sent, or would be -> bytes.
+        card: The model card; None where there is none.
+        public: Whether everybody was to see it.
+        url: Of the commit; None of a dry run.
+    """
+
+    folder: Path
+    repo: str
+    sizes: dict[str, int]
+    card: str | None
+    public: bool
+    url: str | None
+
+
+@dataclass(frozen=True)
 class PredictResult:
     """Of `predict`.
 

@@ -205,7 +205,7 @@ def _run_seeds(
     from finetune.training.prepare import prepare
 
     prepared = prepare(resolved.recipe, stopwatch=stopwatch)
-    _announce(prepared, listener)
+    _announce(prepared, folders, listener)
     profiler = _start_profile(prepared, stopwatch, listener) if profile and distributed.is_main() else None
     finished: list[tuple[FinishedRecord, RunFolder]] = []
     profiles: dict[RunFolder, RunProfile] = {}
@@ -230,12 +230,16 @@ def _run_seeds(
     )
 
 
-def _announce(prepared: Prepared, listener: Listener) -> None:
+def _announce(prepared: Prepared, folders: Sequence[RunFolder], listener: Listener) -> None:
     from finetune.training.rate_folds import choice_plan
+    from finetune.training.tracking.starting import tracker_notes
     from finetune.workflows.start_notes import start_notes
 
     decisions = (decision.text for decision in prepared.recipe.decisions)
     for note in (*start_notes(prepared.data, prepared.measure), *prepared.head.notes, *decisions):
+        listener.notice(note)
+    place = folders[0].path if len(folders) == 1 else folders[0].path.parent
+    for note in tracker_notes(prepared.recipe, place, None):
         listener.notice(note)
     if (plan := choice_plan(prepared.recipe, prepared.data)) is not None:
         listener.notice(f"training.learning_rate: {plan.text}", plan.level)

@@ -122,8 +122,8 @@ def test_the_phases_of_a_run_are_known_and_sum_to_its_total(write_recipe: Write,
     prepared = prepare(resolve(str(write_recipe())).recipe, stopwatch=watch)
     record = run_seed(prepared, 0, RunFolder(tmp_path / "run"), stopwatch=watch)
     spent = record.time.phases
-    # It names its rate, and adapts no encoder.
-    assert set(spent) == set(PHASES) - {phases.PROFILING, phases.ADAPTATION, phases.LEARNING_RATE}
+    # It names its rate, adapts no encoder, and tells no tracker.
+    assert set(spent) == set(PHASES) - {phases.PROFILING, phases.ADAPTATION, phases.LEARNING_RATE, phases.TRACKERS}
     assert spent["start"] >= 7
     assert all(seconds >= 0 for seconds in spent.values())
     assert sum(spent.values()) == pytest.approx(record.time.total_seconds, abs=0.02)

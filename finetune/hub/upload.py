@@ -1,0 +1,144 @@
+"""Sending the files of a model to a repository of the hub, in one commit: all of them or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from finetune.errors import Change, HubError, RecipeError, first_line
+from finetune.hub.files import ModelFiles
+
+Tell = Callable[[str], None]  # a line on what was decided
+LOG_IN = (
+    Change(command="hf auth login"),
+    Change(text="set HF_TOKEN to a token that may write (it is never printed or kept)"),
+)
+NETWORK = HfHubHTTPError.__bases__  # what the client of the hub raises, which is another one between versions
+AGAIN = Change(text="The same command can be typed again: files that have arrived are not sent twice.")
+_ADVICE: dict[int, tuple[str, tuple[Change, ...]]] = {
+    401: ("the hub does not know this token, or it has expired", LOG_IN),
+    403: (
+        "this token may not write there",
+        (Change(text="Use a token with write access, and a repository of yours or of your organization."),),
+    ),
+    404: ("there is no such user or organization, or this token may not see it", (Change(text="Check OWNER/NAME."),)),
+    409: (
+        "the repository was changed or made by another at the same time, or this token may not see it",
+        (Change(text="Type the command again, or choose another name."),),
+    ),
+    412: ("the repository was changed at the same time", (AGAIN,)),
+    413: ("the files are larger than this account may send", (Change(text="See the storage of your account."),)),
+    429: ("the hub has had too many requests of this account", (Change(text="Type the command again later."),)),
+}
+
+
+def check_repo(repo: str) -> None:
+    """
+    Raises:
+        RecipeError: It is not of the form OWNER/NAME.
+    """
+    try:
+        validate_repo_id(repo)
+        is_valid = repo.count("/") == 1
+    except HFValidationError:
+        is_valid = False
+    if not is_valid:
+        why = "expected OWNER/NAME, of letters, digits, - and _, such as me/tweets-sentiment."
+        raise RecipeError(why, argument="repo", found=repo)
+
+
+def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -> str:
+    """Make the repository if there is none, and send the files.
+
+    Args:
+        files: Of the model.
+        repo: OWNER/NAME.
+        public: Whether anybody may see a repository that is made now, and one that is public already may be written.
+        message: Of the commit.
+        tell: Is told what is found and done.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        HubError: What happened, and what to do.
+    """
+    token = get_token()
+    with _explained(repo, token):
+        if token is None:
+            raise LocalTokenNotFoundError
+        api = HfApi(token=token)
+        is_new = _is_new(api, repo, public, tell)
+        if is_new:
+            api.create_repo(repo, private=not public, repo_type="model")
+            tell(f"{repo} was made, {'public' if public else 'private'}")
+        try:
+            commit = api.upload_folder(
+                repo_id=repo,
+                folder_path=files.folder,
+                allow_patterns=list(files.sizes),
+                commit_message=message,
+                repo_type="model",
+            )
+        except Exception:
+            if is_new:
+                tell(f"{repo} is there, and empty")
+            raise
+    return str(commit.commit_url)
+
+
+def _is_new(api: HfApi, repo: str, public: bool, tell: Tell) -> bool:
+    """Whether the repository is not there yet. One that anybody may see is not written by chance."""
+    try:
+        found = api.repo_info(repo, repo_type="model")
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404:  # 401 is one, too, for a token that nobody knows
+            raise
+        return True
+    if not found.private and not public:
+        why = "is there already and public: everybody would see the model."
+        other = Change(text="choose another name")
+        raise HubError(why, Change(arguments={"public": True}), other, argument="repo", found=repo)
+    if found.private and public:
+        tell(f"{repo} is there already and stays private: its settings on the hub change that")
+    return False
+
+
+@contextmanager
+def _explained(repo: str, token: str | None) -> Iterator[None]:
+    """Errors of the hub and of the network in our words; a token in them is masked."""
+    try:
+        yield
+    except HubError:
+        raise
+    except LocalTokenNotFoundError as error:
+        raise HubError("nobody is logged in to the hub here.", *LOG_IN) from error
+    except OfflineModeIsEnabled as error:
+        name = "HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
+        raise HubError(f"{name} is set, so nothing is sent.", Change(command=f"unset {name}")) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        why, changes = _ADVICE.get(status, (_masked(first_line(error), token), ()))
+        if status >= 500:
+            why, changes = "the hub has a problem of its own", (AGAIN,)
+        raise HubError(f"{repo}: {why} (HTTP {status}).", *changes) from None
+    except ValueError as error:  # of the metadata of the card, among others
+        raise HubError(f"{repo}: {_masked(' '.join(str(error).split()), token)}") from None
+    except (*NETWORK, RuntimeError) as error:  # a name, a connection, a time limit
+        why = f"{repo}: the hub could not be reached, or the connection was cut: {_masked(first_line(error), token)}."
+        raise HubError(why, AGAIN) from None
+
+
+def _masked(text: str, token: str | None) -> str:
+    return text.replace(token, "***") if token else text
