@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 from finetune.analysis.choice import validation_order
@@ -27,6 +27,7 @@ OUTCOMES: dict[str, Outcome] = {
     "interrupted": "interrupted",
     "busy": "busy",
 }
+More = Callable[[Mapping[str, str]], Sequence[Job]]
 BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
 
 
@@ -39,6 +40,7 @@ def run_jobs(
     on_change: Callable[[Progress, JobState], None],
     others: Sequence[Job] = (),
     is_helper: bool = False,
+    more: More | None = None,
 ) -> Manifest:
     """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
     waited for, and taken over if that process dies.
@@ -53,6 +55,8 @@ def run_jobs(
         others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
             as one has not, and reads the models of its inputs, these stay.
         is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
+        more: Asked for further jobs whenever none can start, as long as it gives any: what runs next may depend on what
+            the others came to. Is told which have failed (key -> why). None starts from another one, and each is new.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -60,15 +64,15 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper)
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, more)
     running.write_manifest()
-    running.tidy_up()
+    running.tidy_up([job.entry.key for job in jobs])
 
     def run_what_is_free() -> None:
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
 
-    if running.scheduler.left():
+    if running.scheduler.left() or running.add_more():
         run_what_is_free()
     while running.scheduler.busy():
         time.sleep(BETWEEN_LOOKS)
@@ -91,8 +95,11 @@ class _Running:
         on_change: Callable[[Progress, JobState], None],
         others: Sequence[Job],
         is_helper: bool,
+        more: More | None,
     ) -> None:
         self._is_helper = is_helper
+        self._more = more
+        self._slots = slots
         self._folder = folder
         self._keep = keep
         self._on_change = on_change
@@ -116,10 +123,10 @@ class _Running:
             if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
                 self._states[key] = state.restarted()
 
-    def tidy_up(self) -> None:
-        """Remove what an earlier command left: of jobs that start again from nothing all, of finished ones what a kill
-        kept them from removing."""
-        for state in self._states.values():
+    def tidy_up(self, keys: Sequence[str]) -> None:
+        """Remove what an earlier command left of jobs that have not been started yet: of those that start again from
+        nothing all, of finished ones what a kill kept them from removing."""
+        for state in (self._states[key] for key in keys):
             run = self._folder.run(state.job.entry)
             if state.kept:
                 run.remove_checkpoints()
@@ -147,7 +154,27 @@ class _Running:
         if key is None:
             self._look_at_busy()
             key = self.scheduler.next()
+        while key is None and self.add_more():
+            key = self.scheduler.next()
         return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
+
+    def add_more(self) -> bool:
+        """Take in further jobs; whether there were any."""
+        if self._more is None:
+            return False
+        jobs = self._more({key: state.message for key, state in self._states.items() if state.status == "failed"})
+        for job in jobs:
+            state = look_up(self._folder, job)
+            self._states[job.entry.key] = state
+            self._folders[job.entry.key] = job.entry.folder
+            self.scheduler.add(state.planned, state.status == "finished")
+            self._progress.states.append(state)
+        if jobs:
+            self._progress.slots = min(self._slots, max(1, len(self._states)))
+            self.manifest = self.manifest.with_cells([job.entry for job in jobs])
+            self.write_manifest()
+            self.tidy_up([job.entry.key for job in jobs])
+        return bool(jobs)
 
     def _look_at_busy(self) -> None:
         """What became of the jobs that other processes were running."""

@@ -21,6 +21,7 @@ from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.records.sweep import SweepReport
+from finetune.records.tune import TuneReport
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,51 @@ class SweepResult:
         from finetune.reports.notebook import sweep_fragment
 
         return sweep_fragment(self.report)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """Of `tune`, and of `report` for a tune.
+
+    Attributes:
+        report: Everything that the page shows.
+        folder: Where page and runs lie.
+        paths: tune.json, tune.html, tune.md.
+        failures: Runs for test that failed while they were made.
+    """
+
+    report: TuneReport = field(repr=False)
+    folder: Path
+    paths: list[Path]
+    failures: Sequence[str] = ()
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """Key -> value of what was searched, in the chosen setting: the best, or the default where it stays."""
+        return next(dict(trial.settings) for trial in self.report.trials if trial.name == self.report.chosen)
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe file with the chosen settings."""
+        return Path(self.report.recipe)
+
+    @property
+    def optimism(self) -> dict[str, float | None]:
+        """Of the default, and of the best setting: score over the folds - score on test."""
+        return {tested.name: tested.optimism for tested in self.report.tested}
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A run for test has failed.
+        """
+        if self.failures:
+            raise RunFailed("\n".join(self.failures))
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import tune_fragment
+
+        return tune_fragment(self.report)
 
 
 def failed_runs(runs: Sequence[RunEntry]) -> list[str]:
