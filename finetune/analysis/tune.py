@@ -57,7 +57,7 @@ def tested_settings(reports: Sequence[TrialReport], group: Group) -> list[Tested
     """
     inner = {report.name: report.score for report in reports}
     found = []
-    for variant in group.variants:
+    for variant in (each for each in group.variants if group.score in each.test):  # those with a finished run
         test = variant.test[group.score]
         score = inner[variant.name]
         optimism = None if score is None or test.mean is None else score - test.mean

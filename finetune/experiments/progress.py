@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Literal
@@ -82,16 +83,31 @@ class JobState:
 
 @dataclass
 class Progress:
-    """All jobs of a command, and when it started."""
+    """All jobs of a command so far, and when it started.
+
+    Attributes:
+        states: Of each job.
+        slots: Jobs at the same time.
+        started: On the clock of `time.monotonic`.
+        at_most: Jobs there may be in the end; 0 where all are known.
+    """
 
     states: list[JobState]
     slots: int
     started: float = field(default_factory=time.monotonic)
+    at_most: int = 0
+
+    @property
+    def total(self) -> int:
+        """Jobs there are, or may be."""
+        return max(len(self.states), self.at_most)
 
     def remaining_seconds(self) -> float | None:
         """From the work done since the start; None before anything was."""
         done = sum(state.weight * _work_done(state) for state in self.states if not state.kept)
         left = sum(state.weight * (1 - state.done) for state in self.states if state.status in ("waiting", "running"))
+        if self.total > len(self.states):
+            left += (self.total - len(self.states)) * statistics.mean(state.weight for state in self.states)
         return (time.monotonic() - self.started) * left / done if done > 0 else None
 
 

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from finetune.analysis.choice import validation_order
 from finetune.errors import InUseError, OutputError
@@ -27,8 +27,26 @@ OUTCOMES: dict[str, Outcome] = {
     "interrupted": "interrupted",
     "busy": "busy",
 }
-More = Callable[[Mapping[str, str]], Sequence[Job]]
 BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
+
+
+class MoreJobs(Protocol):
+    """Where jobs come from that are not known when the others start."""
+
+    @property
+    def at_most(self) -> int:
+        """Jobs there will be in all, if none is spared."""
+        ...
+
+    def more(self, failures: Mapping[str, str]) -> Sequence[Job]:
+        """Further jobs that can start now: none as long as others have to end first, and none at the end.
+
+        None of them starts from another one, and each is given once.
+
+        Args:
+            failures: Key -> why, of the jobs that have failed.
+        """
+        ...
 
 
 def run_jobs(
@@ -40,7 +58,7 @@ def run_jobs(
     on_change: Callable[[Progress, JobState], None],
     others: Sequence[Job] = (),
     is_helper: bool = False,
-    more: More | None = None,
+    further: MoreJobs | None = None,
 ) -> Manifest:
     """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
     waited for, and taken over if that process dies.
@@ -55,8 +73,7 @@ def run_jobs(
         others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
             as one has not, and reads the models of its inputs, these stay.
         is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
-        more: Asked for further jobs whenever none can start, as long as it gives any: what runs next may depend on what
-            the others came to. Is told which have failed (key -> why). None starts from another one, and each is new.
+        further: Asked for more jobs whenever none can start, as long as it gives any.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -64,7 +81,7 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, more)
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further)
     running.write_manifest()
     running.tidy_up([job.entry.key for job in jobs])
 
@@ -95,11 +112,10 @@ class _Running:
         on_change: Callable[[Progress, JobState], None],
         others: Sequence[Job],
         is_helper: bool,
-        more: More | None,
+        further: MoreJobs | None,
     ) -> None:
         self._is_helper = is_helper
-        self._more = more
-        self._slots = slots
+        self._further = further
         self._folder = folder
         self._keep = keep
         self._on_change = on_change
@@ -110,7 +126,9 @@ class _Running:
         states = list(self._states.values())
         finished = frozenset(key for key, state in self._all() if state.status == "finished")
         self.scheduler = Scheduler([state.planned for state in states], finished)
-        self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
+        left = len(self.scheduler.left())
+        at_most = 0 if further is None else further.at_most
+        self._progress = Progress(states, min(slots, max(1, left, at_most)), at_most=at_most)
         self.manifest = manifest.with_errors(dict.fromkeys(self._states))
 
     def _all(self) -> list[tuple[str, JobState]]:
@@ -160,9 +178,11 @@ class _Running:
 
     def add_more(self) -> bool:
         """Take in further jobs; whether there were any."""
-        if self._more is None:
+        if self._further is None:
             return False
-        jobs = self._more({key: state.message for key, state in self._states.items() if state.status == "failed"})
+        jobs = self._further.more(
+            {key: state.message for key, state in self._states.items() if state.status == "failed"}
+        )
         for job in jobs:
             state = look_up(self._folder, job)
             self._states[job.entry.key] = state
@@ -170,7 +190,7 @@ class _Running:
             self.scheduler.add(state.planned, state.status == "finished")
             self._progress.states.append(state)
         if jobs:
-            self._progress.slots = min(self._slots, max(1, len(self._states)))
+            self._progress.at_most = self._further.at_most
             self.manifest = self.manifest.with_cells([job.entry for job in jobs])
             self.write_manifest()
             self.tidy_up([job.entry.key for job in jobs])

@@ -24,7 +24,7 @@ STOPPED = "worse than {} beyond chance after {} of {} folds"
 
 @dataclass
 class Tuner:
-    """Plans the trainings of a tune one after the other: see `run_jobs`, whose `more` is `Tuner.more`.
+    """Plans the trainings of a tune one after the other: it is the `further` of `run_jobs`.
 
     Attributes:
         state: What has been tried; `save` is called after every change.
@@ -52,6 +52,13 @@ class Tuner:
     _jobs: dict[int, list[Job]] = field(default_factory=dict)
     _sent: set[str] = field(default_factory=set)
     _arrays: dict[tuple[int, int], Pooled] = field(default_factory=dict)
+
+    @property
+    def at_most(self) -> int:
+        """Trainings on folds there will be, if no further trial is stopped early."""
+        ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed")]
+        spared = sum(self.state.folds - len(trial.fold_scores) for trial in ended)
+        return (self.wanted + 1) * self.state.folds - spared
 
     def more(self, failures: Mapping[str, str]) -> list[Job]:
         """The trainings that can start now, as far as slots go; none while others have to end first, or at the end.

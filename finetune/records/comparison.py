@@ -78,8 +78,10 @@ class Manifest(Frozen):
         return self.model_copy(update={"jobs": list(jobs.values())})
 
     def with_cells(self, entries: Sequence[JobEntry]) -> Manifest:
-        """The same with further runs of the table; they take the place of those with the same keys."""
-        cells = {entry.key: entry for entry in [*self.cells, *entries]}
+        """The same with further runs of the table; one that is there already stays, without its error."""
+        known = {entry.key: entry for entry in self.cells}
+        new = {entry.key: known.get(entry.key, entry).model_copy(update={"error": None}) for entry in entries}
+        cells = {**known, **new}
         return self.model_copy(update={"cells": list(cells.values())})
 
     def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:

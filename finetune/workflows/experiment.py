@@ -13,7 +13,7 @@ from finetune.experiments.executors import Executor
 from finetune.experiments.finals import MADE, possible_finals
 from finetune.experiments.jobs import Job
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
-from finetune.experiments.running import Keep, More, run_jobs
+from finetune.experiments.running import Keep, MoreJobs, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_start
@@ -162,9 +162,9 @@ def run_all(
     keep: Keep,
     listener: Listener,
     others: Sequence[Job] = (),
-    more: More | None = None,
+    further: MoreJobs | None = None,
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener; `others` and `more` as of `run_jobs`."""
+    """Run jobs with the experiment's executor, and tell the listener; `others` and `further` as of `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 
@@ -175,7 +175,9 @@ def run_all(
         listener.job_changed(progress, state, measure)
 
     try:
-        return run_jobs(experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others, more=more)
+        return run_jobs(
+            experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others, further=further
+        )
     finally:
         if last:
             listener.jobs_ended(last[0], measure)

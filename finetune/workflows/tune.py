@@ -195,7 +195,11 @@ def plan_tune(
     load_optuna()
     listed = seed_list(seeds)
     _check_numbers(trials, folds)
-    resolved = request.options().resolve(None if preset == OWN else preset)
+    options = request.options()
+    if "training.seeds" in options.overridden_keys():
+        why = "an experiment takes its seeds from an argument."
+        raise RecipeError(why, Change(arguments={"seeds": 5}), key="training.seeds")
+    resolved = options.resolve(None if preset == OWN else preset)
     sets = Loader()
     default = _default(resolved, sets, preset, listener)
     space = search_space(default, sets.load(default.data), ranges)
@@ -331,7 +335,7 @@ def _search(plan: Plan, listener: Listener) -> Tuner:
     earlier = plan.folder.read().cells if plan.folder.exists() else []
     manifest = experiment.manifest().model_copy(update={"cells": earlier})
     manifest = open_experiment(plan.folder, manifest, listener)
-    run_all(experiment, manifest, [], "none", listener, more=tuner.more)
+    run_all(experiment, manifest, [], "none", listener, further=tuner)
     default = tuner.state.trials[0]
     if default.status != "complete":
         raise RunFailed(
