@@ -16,7 +16,7 @@ from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import is_in_encoder, refused_by
-from finetune.techniques.search import SearchRange, linear
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +59,7 @@ class Freeze(Technique, ModelChanges, TrainingPlan):
     source: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
     cost: ClassVar[float] = 0.78
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
-    search: ClassVar[Mapping[str, SearchRange]] = {"layers": linear(0.1, 0.8)}
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(1e-4, 1e-2)}
 
     embeddings: bool = Field(True, description="Whether the embeddings are frozen.")
     layers: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, le=1)] = Field(
