@@ -56,7 +56,10 @@ def publish_tune(plan: Plan, tuner: Tuner, listener: Listener) -> tuple[TuneRepo
         folds=trials.folds,
         seed=trials.seed,
         seeds=plan.seeds,
-        rows={**group.rows, "fold": len(plan.sets.load(plan.on_default().runs[0].recipe.data).train)},
+        rows={
+            **{split: count for split, count in group.rows.items() if split != "train_probe"},
+            "fold": len(plan.sets.load(plan.on_default().runs[0].recipe.data).train),
+        },
         space=trials.space,
         trials=reports,
         tried=tried,
