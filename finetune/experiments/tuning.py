@@ -36,6 +36,7 @@ class Tuner:
         metric: Main score, or the loss in its place.
         slots: Trainings at the same time.
         save: Is given every new state.
+        publish: Is given all trainings that are planned, which other machines may run.
         tell: Is told in words what became of a trial.
     """
 
@@ -48,6 +49,7 @@ class Tuner:
     metric: str
     slots: int
     save: Callable[[Trials], None]
+    publish: Callable[[Sequence[Job]], None]
     tell: Callable[[Trial], None]
     _jobs: dict[int, list[Job]] = field(default_factory=dict)
     _sent: set[str] = field(default_factory=set)
@@ -137,6 +139,8 @@ class Tuner:
     def _send(self, trial: Trial, folds: Sequence[int] | range) -> list[Job]:
         """Its trainings on these folds that have not been handed out."""
         jobs = [job for job in self._plan(trial) if job.entry.fold in folds and job.entry.key not in self._sent]
+        if jobs and not self._sent & {job.entry.key for job in self._plan(trial)}:
+            self.publish([job for planned in self._jobs.values() for job in planned])
         self._sent |= {job.entry.key for job in jobs}
         return jobs
 

@@ -14,7 +14,7 @@ from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import Executor, choose_executor
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.planning import plan_runs
+from finetune.experiments.planning import plan_runs, write_jobs
 from finetune.experiments.sampling import load_optuna
 from finetune.experiments.search_space import search_space
 from finetune.experiments.tuning import Tuner, best_of
@@ -329,6 +329,7 @@ def _search(plan: Plan, listener: Listener) -> Tuner:
         metric=score,
         slots=plan.executor.slots,
         save=lambda trials: write_trials(plan.folder.path, trials),
+        publish=lambda jobs: write_jobs(plan.folder, jobs, "none"),
         tell=tell,
     )
     experiment = plan.on_default()

@@ -36,6 +36,7 @@ class Bench:
         fails: Names of jobs that fail -> why.
         saved: The last state that was written.
         told: Trials that ended.
+        published: Names of the jobs that other machines may run.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, misses: Callable[[dict[str, float]], int]) -> None:
@@ -48,6 +49,7 @@ class Bench:
         )
         self.told: list[Trial] = []
         self.settings: dict[str, dict[str, float]] = {}
+        self.published: list[str] = []
         patch.setattr(tuning, "plan_runs", self.plan)
         patch.setattr(
             tuning,
@@ -78,6 +80,7 @@ class Bench:
             metric="accuracy",
             slots=slots,
             save=lambda trials: setattr(self, "saved", trials),
+            publish=lambda jobs: setattr(self, "published", [job.entry.key for job in jobs]),
             tell=self.told.append,
         )
 
@@ -115,6 +118,7 @@ def test_the_default_comes_first_then_rates_then_strengths_at_the_best_rate(monk
     assert best_rate > 1e-4
     complete = [trial for trial in trials if trial.status == "complete"]
     assert all(trial.score == pytest.approx(1 - rising(trial.settings) / ROWS) for trial in complete)
+    assert set(done) <= set(bench.published)
     assert best_of(trials).score == max(trial.score or 0 for trial in complete)
 
 
