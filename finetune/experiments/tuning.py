@@ -54,13 +54,17 @@ class Tuner:
     _jobs: dict[int, list[Job]] = field(default_factory=dict)
     _sent: set[str] = field(default_factory=set)
     _arrays: dict[tuple[int, int], Pooled] = field(default_factory=dict)
+    _before: int = 0  # folds that earlier commands have trained
+
+    def __post_init__(self) -> None:
+        self._before = sum(len(trial.fold_scores) for trial in self.state.trials)
 
     @property
     def at_most(self) -> int:
-        """Trainings on folds there will be, if no further trial is stopped early."""
+        """Trainings on folds that this command will have done, if no further trial is stopped early."""
         ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed")]
         spared = sum(self.state.folds - len(trial.fold_scores) for trial in ended)
-        return (self.wanted + 1) * self.state.folds - spared
+        return (self.wanted + 1) * self.state.folds - spared - self._before
 
     def more(self, failures: Mapping[str, str]) -> list[Job]:
         """The trainings that can start now, as far as slots go; none while others have to end first, or at the end.
@@ -150,6 +154,7 @@ class Tuner:
             if look_up(self.folder, job).status != "finished":
                 return
             assert job.entry.fold is not None, "planned with folds"
+            self._before += job.entry.key not in self._sent
             fold = self._fold(trial, job.entry.fold)
             scores = [*trial.fold_scores, fold.score(self.task, self.metric)]
             trial = self._replace(trial.model_copy(update={"fold_scores": scores}))

@@ -85,16 +85,19 @@ def _table(report: TuneReport, between: str) -> Table:
     add_names(table, "Setting")
     add_numbers(table, "Folds", "− default")
     add_numbers(table, "p adj.")
-    table.add_column("What differs", overflow="fold", min_width=20)
-    table.add_column("", overflow="fold", min_width=8)
+    table.add_column("What differs", no_wrap=True)
     rows = ranked(report)
     for trial in rows[:SHOWN]:
         stopped = trial.status != "complete"
         change = "" if trial.difference is None else change_text(score, trial.difference, unit=False)
         cells = [DASH if stopped else score_text(score, trial.score)]
         cells += [between.join(filter(None, (change, interval_text(report, trial)))) or DASH, p_text(trial)]
-        settings = Text(short_settings(settings_of(report, trial)) or DASH)
-        table.add_row(Text(trial.name), *cells, settings, Text(status_text(report, trial)))
+        settings = "\n".join(f"{short_key(key)}={value:g}" for key, value in settings_of(report, trial).items())
+        status = status_text(report, trial)
+        if trial.status == "stopped":  # a narrow column
+            status = f"stopped {len(trial.fold_scores)}/{report.folds}"
+        name = "\n".join(filter(None, (trial.name, status)))
+        table.add_row(Text(name), *cells, Text(settings or DASH))
     more = len(rows) - SHOWN
     table.caption = Text(
         (f"{count_text(more, 'further setting')} on the page. " if more > 0 else "")

@@ -22,7 +22,7 @@ PAIRED = (
     "is below 0.05, and nowhere else."
 )
 OPTIMISM = (
-    "Optimism: score over the folds of the training rows, by which settings were chosen, - score on test, which was "
+    "Optimism: score over the folds of the training rows, by which settings were chosen, − score on test, which was "
     "opened once, when the choice had been made."
 )
 

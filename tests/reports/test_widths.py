@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from finetune.cli.output import terminal_width
-from finetune.cli.printing import print_curve, print_evaluation, print_report, print_runs, print_sweep
+from finetune.cli.printing import print_curve, print_evaluation, print_report, print_runs, print_sweep, print_tune
 from finetune.records.predictions import read_run
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
@@ -24,13 +24,14 @@ from finetune.workflows.asking import Request
 from finetune.workflows.diagnose import diagnose
 from finetune.workflows.model_cards import own_evaluation
 from finetune.workflows.report import report
-from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult
+from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, RunResult, SweepResult, TuneResult
 from tests.analysis.curves import falling, made_curve
 from tests.analysis.making import Run, write_run
 from tests.analysis.test_sweep import path_of
 from tests.cli.invoking import invoke
 from tests.reports.sample import ablation_report, sample_report
 from tests.reports.test_findings import LEAK, NOTED, RARE, facts
+from tests.reports.tuned import tuned_report
 
 KEPT = Path(__file__).parent / "widths"
 RECORD = Path(__file__).parent.parent / "records" / "run.json"
@@ -90,7 +91,13 @@ def _sweep(folder: Path) -> None:
     print_sweep(SweepResult(found, paths[0].parent, paths), False)
 
 
+def _tune(folder: Path) -> None:
+    paths = [Path(f"runs/tune-tweets-medium/tune.{ending}") for ending in ("json", "html", "md")]
+    print_tune(TuneResult(tuned_report(), paths[0].parent, paths), False)
+
+
 OUTPUTS: dict[str, Print] = {
+    "tune": _tune,
     "sweep": _sweep,
     "evaluate": _evaluation,
     "compare": _comparison(),
