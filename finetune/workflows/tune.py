@@ -340,8 +340,8 @@ def _search(plan: Plan, listener: Listener) -> Tuner:
     default = tuner.state.trials[0]
     if default.status != "complete":
         raise RunFailed(
-            f"the default settings failed, and nothing can be compared with them: {default.reason} The same command "
-            "tries again."
+            f"the default settings failed, and nothing can be compared with them: {default.reason.rstrip('.')}. The "
+            "same command tries again."
         )
     return tuner
 

@@ -82,11 +82,10 @@ def recipe_text(recipe: Recipe, command: str, chosen: str) -> str:
     """A recipe file: what differs from the schema's defaults, and the techniques with all of their settings."""
     content: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
     kept = {key: value for key, value in content.items() if key in ("model", "data", "training")}
-    techniques = {
-        name: {key: value for key, value in settings.items() if value is not None}
-        for name, settings in recipe.to_dict()["techniques"].items()
-    }
-    body = yaml.safe_dump({**kept, "techniques": techniques}, sort_keys=False, allow_unicode=True, width=100)
+    # Of techniques every setting: null is not the default of all that may be null.
+    body = yaml.safe_dump(
+        {**kept, "techniques": recipe.to_dict()["techniques"]}, sort_keys=False, allow_unicode=True, width=100
+    )
     about = "the default settings stayed" if chosen == "default" else f"the settings of {chosen}"
     lines = [f"# Tuned: {about}", "#", *(f"#   {line}" for line in command.splitlines()), ""]
     return "\n".join(lines) + "\n" + body
