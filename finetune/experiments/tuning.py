@@ -19,6 +19,7 @@ from finetune.measurement.beyond_chance import LEVEL
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.tune import Stage, Trial, Trials
 
+MOST = 3  # settings drawn for each trial that is asked for, where recipes refuse some
 STOPPED = "worse than {} beyond chance after {} of {} folds"
 
 
@@ -62,7 +63,7 @@ class Tuner:
     @property
     def at_most(self) -> int:
         """Trainings on folds that this command will have done, if no further trial is stopped early."""
-        ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed")]
+        ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed") and trial.can_run]
         spared = sum(self.state.folds - len(trial.fold_scores) for trial in ended)
         return (self.wanted + 1) * self.state.folds - spared - self._before
 
@@ -102,11 +103,12 @@ class Tuner:
     def _next(self) -> Trial | None:
         """The next trial, begun; None if there is none yet, or none any more."""
         tried = [trial for trial in self.state.trials if trial.number]
+        counted = sum(trial.can_run for trial in tried)
         rates = [trial for trial in tried if trial.stage == "learning rate"]
-        stage: Stage = "learning rate" if len(tried) < self.state.rate_trials else "strengths"
+        stage: Stage = "learning rate" if counted < self.state.rate_trials else "strengths"
         if stage == "strengths" and any(trial.status == "running" for trial in rates):
             return None  # the best learning rate is not known yet
-        if len(tried) >= self.wanted:
+        if counted >= self.wanted or len(tried) >= MOST * self.wanted:
             return None
         rate = [each for each in self.state.space if each.is_rate]
         space = rate if stage == "learning rate" else [each for each in self.state.space if not each.is_rate]
@@ -137,7 +139,7 @@ class Tuner:
                 if not trial.number:
                     raise
                 self._jobs[trial.number] = []
-                self._end(trial, status="failed", reason=error.for_command_line())
+                self._end(trial, status="failed", reason=error.for_command_line(), can_run=False)
         return self._jobs[trial.number]
 
     def _send(self, trial: Trial, folds: Sequence[int] | range) -> list[Job]:

@@ -46,6 +46,9 @@ class Trial(Frozen):
     fold_scores: list[float] = Field([], description="Main score on each fold that was trained, in their order.")
     score: float | None = Field(None, description="Main score over the rows of all folds together; null until then.")
     reason: str = Field("", description="Why it was stopped, or failed.")
+    can_run: bool = Field(
+        True, description="False where the recipe refuses these settings: none of the trials asked for."
+    )
 
     @property
     def name(self) -> str:

@@ -302,7 +302,9 @@ def _earlier(folder: ComparisonFolder, asked: Trials) -> Trials:
             found=str(folder.path),
         )
     again = [
-        trial.model_copy(update={"status": "running", "reason": ""}) if trial.status == "failed" else trial
+        trial.model_copy(update={"status": "running", "reason": ""})
+        if trial.status == "failed" and trial.can_run
+        else trial
         for trial in found.trials
     ]
     return found.model_copy(update={"trials": again})

@@ -196,15 +196,17 @@ def test_without_the_default_nothing_else_is_tried(monkeypatch: pytest.MonkeyPat
     assert [(trial.status, trial.reason) for trial in bench.saved.trials] == [("failed", "diverged")]
 
 
-def test_a_setting_that_could_never_run_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_a_recipe_refuses_are_none_of_the_trials_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, flat)
-    wide = STRENGTH.model_copy(update={"low": 0.9, "high": 1.5})
+    bench.run(bench.tuner(wanted=9))
+    refused = [trial for trial in bench.saved.trials if trial.settings["strength"] > 0.9]
+    assert all((trial.status, trial.reason) == ("failed", "strength: cannot act.") for trial in refused)
+    assert sum(trial.status == "complete" for trial in bench.saved.trials) == 10
+    wide = STRENGTH.model_copy(update={"low": 0.9, "high": 1.5, "default": 0.9})
+    bench = Bench(monkeypatch, flat)
     bench.saved = bench.saved.model_copy(update={"space": [RATE, wide], "rate_trials": 1})
-    default = Trial(number=0, stage="default", settings={"rate": 1e-4, "strength": 0.9})
-    bench.saved = bench.saved.model_copy(update={"trials": [default]})
     bench.run(bench.tuner(wanted=3))
-    assert [trial.status for trial in bench.saved.trials] == ["complete", "complete", "failed", "failed"]
-    assert bench.saved.trials[2].reason == "strength: cannot act."
+    assert [trial.can_run for trial in bench.saved.trials] == [True, True, *[False] * 8]  # and then it gives up
 
 
 def test_groups_of_rows_count_as_one_observation(tmp_path: Path) -> None:
