@@ -75,7 +75,7 @@ def caveats(report: TuneReport) -> list[str]:
         shown = failed[0]
         texts.append(
             f"{count_text(len(failed), 'setting')} failed and could not be chosen, such as {shown.name}: "
-            f"{shown.reason.rstrip('.')}. The same command tries them again."
+            f"{shown.reason.rstrip('.')}.{' The same command tries it again.' if shown.can_run else ''}"
         )
     return texts
 
