@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from finetune.records.report import Report
     from finetune.records.schema import RunRecord
     from finetune.records.sweep import SweepReport
+    from finetune.records.tune import TuneReport
     from finetune.techniques import Technique, use_technique
     from finetune.training.gap_callback import GapCallback
     from finetune.workflows.ablate import ablate
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from finetune.workflows.report import report
     from finetune.workflows.run import run
     from finetune.workflows.sweep import sweep
+    from finetune.workflows.tune import tune
     from finetune.workflows.work import work
 
 __version__ = "0.1.0"
@@ -45,6 +47,7 @@ _HOMES = {
     "ablate": "workflows.ablate",
     "curve": "workflows.curve",
     "sweep": "workflows.sweep",
+    "tune": "workflows.tune",
     "check": "workflows.check",
     "diagnose": "workflows.diagnose",
     "demo": "workflows.demo",
@@ -63,6 +66,7 @@ _HOMES = {
     "Report": "records.report",
     "CurveReport": "records.curve",
     "SweepReport": "records.sweep",
+    "TuneReport": "records.tune",
     "Technique": "techniques",
     "use_technique": "techniques",
     "GapCallback": "training.gap_callback",
@@ -92,6 +96,7 @@ __all__ = [
     "RunRecord",
     "SweepReport",
     "Technique",
+    "TuneReport",
     "ablate",
     "cell",
     "check",
@@ -109,6 +114,7 @@ __all__ = [
     "report",
     "run",
     "sweep",
+    "tune",
     "use_technique",
     "work",
 ]

@@ -24,7 +24,7 @@ from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import RunRecord
 from finetune.records.store import RECORD, RunFolder
 
-APART = {"curve": "learning curve", "sweep": "sweep"}  # kinds with a report of their own
+APART = {"curve": "learning curve", "sweep": "sweep", "tune": "tune"}  # kinds with a report of their own
 
 
 def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Collection], list[str]]:

@@ -134,7 +134,9 @@ def _unreported(folder: Path, manifest: Manifest) -> dict[str, Any]:
     return {
         "data": _data_name(records[0].recipe) if records else "",
         "date": max(days, default="") or None,
-        "status": _progress(finished, len(manifest.cells)),
+        "status": _progress(finished, len(manifest.cells))
+        if manifest.kind != "tune" or (folder / "tune.json").is_file()
+        else f"{finished} runs so far",
     }
 
 

@@ -25,6 +25,7 @@ from finetune.cli import (
     run,
     runs,
     sweep,
+    tune,
     work,
 )
 from finetune.cli.help import DATA, EXPERIMENTS, LIBRARY, MODELS, START, WIDEST, Command, Commands, examples
@@ -47,6 +48,7 @@ for _group, _name, _function, _examples in (
     (EXPERIMENTS, "ablate", compare.ablate, compare.ABLATE_EXAMPLES),
     (EXPERIMENTS, "curve", curve.curve, curve.EXAMPLES),
     (EXPERIMENTS, "sweep", sweep.sweep, sweep.EXAMPLES),
+    (EXPERIMENTS, "tune", tune.tune, tune.EXAMPLES),
     (EXPERIMENTS, "report", report.report, report.REPORT_EXAMPLES),
     (EXPERIMENTS, "runs", runs.runs, runs.EXAMPLES),
     (EXPERIMENTS, "work", work.work, work.EXAMPLES),

@@ -17,14 +17,9 @@ if TYPE_CHECKING:
     from finetune.records.store import RunFolder
     from finetune.workflows.asking import Request
     from finetune.workflows.experiment import Experiment
-    from finetune.workflows.results import (
-        CompareResult,
-        CurveResult,
-        EvaluateResult,
-        ExportResult,
-        RunResult,
-        SweepResult,
-    )
+    from finetune.workflows.model_results import EvaluateResult, ExportResult
+    from finetune.workflows.results import CompareResult, CurveResult, RunResult, SweepResult, TuneResult
+    from finetune.workflows.tune import Plan
 
 
 def console(piped_width: int, least: int = 0) -> Console:
@@ -79,6 +74,36 @@ def print_sweep(result: SweepResult, as_json: bool) -> None:
     console(140).print(sweep_table(result.report))
     print_text(sweep_summary(result.report))
     print_text(f"Sweep       {result.paths[1]}   (also sweep.md with figures/path.png, and sweep.json)")
+
+
+def print_tune(result: TuneResult, as_json: bool) -> None:
+    """Table and summary of a tune, or tune.json."""
+    if as_json:
+        print_text(result.report.model_dump_json(indent=2), whole=True)
+        return
+    from finetune.reports.tune import tune_summary, tune_table
+
+    console(140).print(tune_table(result.report))
+    print_text(tune_summary(result.report))
+    print_text(f"Tune        {result.paths[1]}   (also tune.md and tune.json)")
+
+
+def print_plan_of_tune(plan: Plan, as_json: bool) -> None:
+    """What a dry run of a tune would do, and an estimate of its time; or both as JSON."""
+    from finetune.measurement.units import count_text, time_text
+    from finetune.reports.tune import range_text
+
+    described = plan.describe()
+    if as_json:
+        print_text(json.dumps(described, indent=2), whole=True)
+        return
+    print_text("\n".join(["Searched", *(f"  {range_text(each)}" for each in plan.trials.space)]))
+    print_text(
+        f"At most {count_text(described['folds'], 'training')} on folds and {described['test']} for test are left, "
+        f"{described['jobs']} at a time: about {time_text(described['seconds'])} ({described['source']}; less where "
+        "settings are stopped early)\n"
+        "dry run: nothing was trained"
+    )
 
 
 def print_evaluation(result: EvaluateResult) -> None:

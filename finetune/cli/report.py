@@ -13,7 +13,7 @@ import typer
 from finetune.cli.experiment_options import FailOption, WideOption
 from finetune.cli.help import examples
 from finetune.cli.options import JsonOption, reports_errors
-from finetune.cli.printing import print_curve, print_report, print_sweep
+from finetune.cli.printing import print_curve, print_report, print_sweep, print_tune
 
 REPORT_EXAMPLES = examples(
     "finetune report runs/compare-tweets",
@@ -26,7 +26,8 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Folder of a curve or sweep; or folders of comparisons, of runs, or that hold runs.", metavar="DIR…"
+            help="Folder of a curve, sweep or tune; or folders of comparisons, runs, or that hold runs.",
+            metavar="DIR…",
         ),
     ],
     baseline: Annotated[
@@ -47,7 +48,7 @@ def report(
     """Regenerate the report from saved run records."""
     from finetune.cli.listening import WarningListener
     from finetune.workflows import report as workflow
-    from finetune.workflows.results import CurveResult, SweepResult
+    from finetune.workflows.results import CurveResult, SweepResult, TuneResult
 
     with _without_collecting():
         result = workflow.report(folders, baseline=baseline, output=output, fail_on=fail_on, listener=WarningListener())
@@ -55,6 +56,8 @@ def report(
         print_curve(result, as_json)
     elif isinstance(result, SweepResult):
         print_sweep(result, as_json)
+    elif isinstance(result, TuneResult):
+        print_tune(result, as_json)
     else:
         print_report(result, as_json, wide)
     result.raise_failures()

@@ -8,6 +8,7 @@ from finetune.data.copies import deduplicate, drop_leaks
 from finetune.data.counts import lines_note, rows_in, rows_note
 from finetune.data.digest import fingerprint
 from finetune.data.extract import extract_rows, filled_labels
+from finetune.data.inner_folds import take_inner_fold
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
 from finetune.data.label_format import infer_format, separator_warnings
 from finetune.data.labels import count_labels, drop_labelled, label_names
@@ -159,22 +160,26 @@ def split_source(section: DataSection, source: Source) -> Splits:
 
 
 def select_rows(section: DataSection, splits: Splits) -> Data:
-    """Take the subset of the training rows that is trained on, and the train sample.
+    """Take the subset of the training rows that is trained on, or a fold of them, and the train sample.
 
     Raises:
-        DataError: The subset does not fit the training rows.
+        DataError: The subset or the folds do not fit the training rows.
     """
-    notes, warnings = list(splits.notes), list(splits.warnings)
-    task, validation, test = splits.source.task, splits.rows["validation"], splits.rows.get("test")
+    notes, warnings, task = list(splits.notes), list(splits.warnings), splits.source.task
     train = take_subset(section, splits.rows["train"], task, notes)
     unlabelled = _unlabelled(section, splits, train)
-    if test is None:
+    rows, tables, dropped = {**splits.rows, "train": train}, splits.tables, Counter(splits.dropped)
+    if section.folds_of is not None:
+        rows = take_inner_fold(section, train, task, notes, dropped)
+        tables = dict.fromkeys(rows, tables["train"])
+    train, validation, test = rows["train"], rows["validation"], rows.get("test")
+    if test is None and section.folds_of is None:
         warnings.append("there is no test split: the validation score is optimistic, as it was also used for selection")
     for reason in ("empty text", "empty label"):
-        if splits.dropped[reason]:
-            warnings.append(f"{splits.dropped[reason]} rows left out: {reason}")
+        if dropped[reason]:
+            warnings.append(f"{dropped[reason]} rows left out: {reason}")
     texts = {} if unlabelled is None else {"unlabelled": unlabelled.rows}
-    dropped = splits.dropped + (Counter() if unlabelled is None else unlabelled.dropped)
+    dropped += Counter() if unlabelled is None else unlabelled.dropped
     return Data(
         task=task,
         labels=splits.labels,
@@ -183,11 +188,11 @@ def select_rows(section: DataSection, splits: Splits) -> Data:
         validation=validation,
         test=test,
         columns=splits.source.columns,
-        fingerprint=fingerprint({**splits.rows, "train": train, **texts}),
+        fingerprint=fingerprint({**rows, **texts}),
         dropped={reason: count for reason, count in dropped.items() if count},
         notes=[*notes, *(() if unlabelled is None else unlabelled.notes)],
         warnings=[*warnings, *(() if unlabelled is None else unlabelled.warnings)],
-        tables=splits.tables,
+        tables=tables,
         unlabelled=texts.get("unlabelled"),
     )
 

@@ -36,19 +36,20 @@ def make_splits(
         name: thin_out(section, rows, name, task) for name, rows in tables.items() if name not in ("all", "train")
     }
     pool = tables["all"] if "all" in tables else tables["train"]
-    if section.folds is not None:
-        _check_folds(section.folds, pool, splits)
+    folds = section.folds if section.folds_of is None else None  # those of the training rows are cut later
+    if folds is not None:
+        _check_folds(folds, pool, splits)
     missing = [name for name in ("test", "validation") if name not in splits]
-    if "all" not in tables and "test" in missing and section.test_size is None and section.folds is None:
+    if "all" not in tables and "test" in missing and section.test_size is None and folds is None:
         missing.remove("test")  # files were given for the other splits: do not invent a test split from train
     if not missing:
         warnings += _idle_warnings(section)
         return {"train": pool, **splits}
-    parts = len(missing) + 1 if section.folds is None else max(section.folds, 3)
+    parts = len(missing) + 1 if folds is None else max(folds, 3)
     # Positions in the pool that may be held out; rows of labels that are too rare for it are trained on.
     free = range(len(pool)) if section.order_by else _measurable(section, pool, task, parts, notes)
     kept = [] if len(free) == len(pool) else _without(range(len(pool)), free)
-    if section.folds is not None:
+    if folds is not None:
         fold, chosen = _take_fold(section, pool.take(free), task, notes)
         splits["test"] = pool.take([free[row] for row in chosen])
         free = _without(free, fold)

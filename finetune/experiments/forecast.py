@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LEAST = 0.02  # fraction of a job that says how fast it is: its first steps are slower than the rest
 
 
-def remaining_seconds(states: Sequence[JobState], slots: int, now: float) -> float | None:
+def remaining_seconds(states: Sequence[JobState], slots: int, now: float, further: int = 0) -> float | None:
     """Until the last job ends; None before anything was measured.
 
     A kind is a preset, or what follows a comparison. Where one of it has finished, the others take as long for their
@@ -24,6 +24,7 @@ def remaining_seconds(states: Sequence[JobState], slots: int, now: float) -> flo
         states: All jobs, in the order in which they are started.
         slots: Jobs at a time.
         now: On the clock of the states.
+        further: Jobs that may follow and are not known yet; each counts as the mean of those that are.
     """
     measured: dict[Hashable, list[float]] = {}
     for state in states:
@@ -35,13 +36,15 @@ def remaining_seconds(states: Sequence[JobState], slots: int, now: float) -> flo
     rates = {kind: statistics.mean(values) for kind, values in measured.items()}
     costs = {_kind(state): state.job.cost for state in states}
     declared = statistics.mean(rate / costs[kind] for kind, rate in rates.items())
-    running, waiting = [], []
+    running, waiting, wholes = [], [], []
     for state in states:
         whole = rates.get(_kind(state), declared * state.job.cost) * state.job.work
+        wholes.append(whole)
         if state.status == "running":
             running.append(_rest(state, whole, now))
         elif state.status == "waiting":
             waiting.append(whole)
+    waiting += [statistics.mean(wholes)] * further
     ends = [*running, *[0.0] * max(0, slots - len(running))]
     heapify(ends)
     for seconds in waiting:

@@ -39,7 +39,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     for origin in ("rules", "choices", "decisions"):
         content.pop(origin, None)  # the values are those that they gave
     del content["training"]["min_steps"]  # the epochs are those that it gave
-    for key in (*PATH_KEYS, *READING_KEYS):
+    for key in (*PATH_KEYS, *READING_KEYS, "folds_of"):  # whose rows the fingerprint knows
         del content["data"][key]
     del content["model"]["id"]
     content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]

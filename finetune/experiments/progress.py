@@ -99,14 +99,26 @@ class JobState:
 
 @dataclass
 class Progress:
-    """All jobs of a command, and how many run at a time."""
+    """All jobs of a command so far, and how many run at a time.
+
+    Attributes:
+        states: Of each job.
+        slots: Jobs at the same time.
+        at_most: Jobs there may be in the end; 0 where all are known.
+    """
 
     states: list[JobState]
     slots: int
+    at_most: int = 0
+
+    @property
+    def total(self) -> int:
+        """Jobs there are, or may be."""
+        return max(len(self.states), self.at_most)
 
     def remaining_seconds(self) -> float | None:
         """See `forecast.remaining_seconds`."""
-        return remaining_seconds(self.states, self.slots, time.monotonic())
+        return remaining_seconds(self.states, self.slots, time.monotonic(), self.total - len(self.states))
 
 
 def look_up(folder: ComparisonFolder, job: Job) -> JobState:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, get_args
 
 from finetune.analysis.choice import validation_order
 from finetune.errors import InUseError, OutputError
@@ -30,6 +30,25 @@ OUTCOMES: dict[str, Outcome] = {
 BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
 
 
+class MoreJobs(Protocol):
+    """Where jobs come from that are not known when the others start."""
+
+    @property
+    def at_most(self) -> int:
+        """Jobs there will be in all, if none is spared."""
+        ...
+
+    def more(self, failures: Mapping[str, str]) -> Sequence[Job]:
+        """Further jobs that can start now: none as long as others have to end first, and none at the end.
+
+        None of them starts from another one, and each is given once.
+
+        Args:
+            failures: Key -> why, of the jobs that have failed.
+        """
+        ...
+
+
 def run_jobs(
     folder: ComparisonFolder,
     manifest: Manifest,
@@ -39,6 +58,7 @@ def run_jobs(
     on_change: Callable[[Progress, JobState], None],
     others: Sequence[Job] = (),
     is_helper: bool = False,
+    further: MoreJobs | None = None,
 ) -> Manifest:
     """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
     waited for, and taken over if that process dies.
@@ -53,6 +73,7 @@ def run_jobs(
         others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
             as one has not, and reads the models of its inputs, these stay.
         is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
+        further: Asked for more jobs whenever none can start, as long as it gives any.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -60,15 +81,15 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper)
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further)
     running.write_manifest()
-    running.tidy_up()
+    running.tidy_up([job.entry.key for job in jobs])
 
     def run_what_is_free() -> None:
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
 
-    if running.scheduler.left():
+    if running.scheduler.left() or running.add_more():
         run_what_is_free()
     while running.scheduler.busy():
         time.sleep(BETWEEN_LOOKS)
@@ -91,8 +112,10 @@ class _Running:
         on_change: Callable[[Progress, JobState], None],
         others: Sequence[Job],
         is_helper: bool,
+        further: MoreJobs | None,
     ) -> None:
         self._is_helper = is_helper
+        self._further = further
         self._folder = folder
         self._keep = keep
         self._on_change = on_change
@@ -103,7 +126,9 @@ class _Running:
         states = list(self._states.values())
         finished = frozenset(key for key, state in self._all() if state.status == "finished")
         self.scheduler = Scheduler([state.planned for state in states], finished)
-        self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
+        left = len(self.scheduler.left())
+        at_most = 0 if further is None else further.at_most
+        self._progress = Progress(states, min(slots, max(1, left, at_most)), at_most=at_most)
         self.manifest = manifest.with_errors(dict.fromkeys(self._states))
 
     def _all(self) -> list[tuple[str, JobState]]:
@@ -116,10 +141,10 @@ class _Running:
             if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
                 self._states[key] = state.restarted()
 
-    def tidy_up(self) -> None:
-        """Remove what an earlier command left: of jobs that start again from nothing all, of finished ones what a kill
-        kept them from removing."""
-        for state in self._states.values():
+    def tidy_up(self, keys: Sequence[str]) -> None:
+        """Remove what an earlier command left of jobs that have not been started yet: of those that start again from
+        nothing all, of finished ones what a kill kept them from removing."""
+        for state in (self._states[key] for key in keys):
             run = self._folder.run(state.job.entry)
             if state.kept:
                 run.remove_checkpoints()
@@ -147,7 +172,29 @@ class _Running:
         if key is None:
             self._look_at_busy()
             key = self.scheduler.next()
+        while key is None and self.add_more():
+            key = self.scheduler.next()
         return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
+
+    def add_more(self) -> bool:
+        """Take in further jobs; whether there were any."""
+        if self._further is None:
+            return False
+        jobs = self._further.more(
+            {key: state.message for key, state in self._states.items() if state.status == "failed"}
+        )
+        for job in jobs:
+            state = look_up(self._folder, job)
+            self._states[job.entry.key] = state
+            self._folders[job.entry.key] = job.entry.folder
+            self.scheduler.add(state.planned, state.status == "finished")
+            self._progress.states.append(state)
+        if jobs:
+            self._progress.at_most = self._further.at_most
+            self.manifest = self.manifest.with_cells([job.entry for job in jobs])
+            self.write_manifest()
+            self.tidy_up([job.entry.key for job in jobs])
+        return bool(jobs)
 
     def _look_at_busy(self) -> None:
         """What became of the jobs that other processes were running."""

@@ -51,6 +51,17 @@ class Scheduler:
         self._jobs = sorted(jobs, key=lambda job: (replicates.index(job.replicate), -job.weight))
         self._block()
 
+    def add(self, job: Planned, is_finished: bool) -> None:
+        """Take in one more job, which starts from no other one, after all that are there.
+
+        Raises:
+            ValueError: It is there already.
+        """
+        if job.key in self._status:
+            raise ValueError("a job is planned twice")
+        self._status[job.key] = "finished" if is_finished else "waiting"
+        self._jobs.append(job)
+
     def next(self) -> str | None:
         """The job to start now, which counts as running from here on; None if none can start."""
         for job in self._jobs:

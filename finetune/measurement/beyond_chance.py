@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,19 +51,62 @@ def better_p(
         targets: As of `compute_scores`.
         groups: Of each row, where rows of one group are no independent observations.
     """
+    return paired(task, metric, first, second, targets, groups).better_p
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How much better one set of predictions scores than another on the same rows.
+
+    Attributes:
+        difference: Of the score, or of the negated loss: above 0 the first is better.
+        error: Its standard error, the jackknife's over rows or groups.
+        units: Rows, or groups of rows.
+    """
+
+    difference: float
+    error: float
+    units: int
+
+    @property
+    def better_p(self) -> float:
+        """One-sided p-value of "the first is better"; 1 where it is not."""
+        if self.units < 2 or not self.difference > _LEAST:
+            return 1.0
+        if self.error == 0:
+            return 0.0
+        from scipy.special import stdtr  # the t distribution without scipy.stats, which is slow to import
+
+        p = float(stdtr(self.units - 1, -self.difference / self.error))
+        return p if math.isfinite(p) else 1.0
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Two-sided, at this level; None for fewer than two units."""
+        if self.units < 2 or not math.isfinite(self.difference + self.error):
+            return None
+        from scipy.special import stdtrit
+
+        half = self.error * float(stdtrit(self.units - 1, (1 + level) / 2))
+        return self.difference - half, self.difference + half
+
+
+def paired(
+    task: str,
+    metric: str,
+    first: NDArray[Any],
+    second: NDArray[Any],
+    targets: NDArray[Any],
+    groups: Sequence[Any] | None = None,
+) -> Paired:
+    """The paired difference of two sets of predictions; arguments of `better_p`."""
     one, two = (unit_terms(row_terms(task, logits, targets), groups) for logits in (first, second))
     units, total_one, total_two = len(one), one.sum(axis=0), two.sum(axis=0)
-    difference = _value(task, metric, total_one) - _value(task, metric, total_two)
-    if units < 2 or not float(difference) > _LEAST:
-        return 1.0
+    difference = float(_value(task, metric, total_one) - _value(task, metric, total_two))
+    if units < 2:
+        return Paired(difference, math.nan, units)
     left_out = _value(task, metric, total_one - one) - _value(task, metric, total_two - two)
     error = math.sqrt((units - 1) / units * float(((left_out - left_out.mean()) ** 2).sum()))
-    if error == 0:
-        return 0.0
-    from scipy.stats import t  # slow to import, and needed here only
-
-    p = float(t.sf(float(difference) / error, units - 1))
-    return p if math.isfinite(p) else 1.0
+    return Paired(difference, error, units)
 
 
 def beats_trivial(task: str, metric: str, logits: NDArray[Any], targets: NDArray[Any]) -> bool:

@@ -21,7 +21,7 @@ def find_problems(recipe: Recipe) -> list[Problem]:
         *_column_problems(recipe.data),
         *_label_problems(recipe.data),
         *_long_text_problems(recipe.data),
-        *_fold_problems(recipe.data.folds, recipe.data.fold),
+        *_fold_problems(recipe.data),
         *_split_problems(recipe.data),
         *_subset_problems(recipe.data),
     ]
@@ -228,11 +228,14 @@ def _long_text_problems(data: DataSection) -> list[Problem]:
     return [Problem(why, "data.overlap", found=data.overlap, changes=ways)]
 
 
-def _fold_problems(folds: int | None, fold: int | None) -> list[Problem]:
+def _fold_problems(data: DataSection) -> list[Problem]:
+    folds, fold = data.folds, data.fold
     if folds is None:
-        if fold is None:
-            return []
-        return [Problem("has no meaning without data.folds.", "data.fold", changes=(_set("data.folds", 5),))]
+        given = [key for key in ("fold", "folds_of") if getattr(data, key) is not None]
+        return [
+            Problem("has no meaning without data.folds.", f"data.{key}", changes=(_set("data.folds", 5),))
+            for key in given
+        ]
     if fold is None:
         ways = (_set("data.fold", 0), Change(command=f"finetune compare --folds {folds}"))
         return [Problem("one run tests one fold.", "data.folds", found=folds, changes=ways)]
@@ -259,7 +262,8 @@ def _split_problems(data: DataSection) -> list[Problem]:
         problems.append(Problem(why, "data.split_column", found=data.split_column, changes=ways))
     if data.split_file is not None:
         others = ("train_size", "validation_size", "test_size", "folds", "group", "order_by", "split_column")
-        idle = [f"data.{key}" for key in others if getattr(data, key) is not None]
+        inner = ("folds",) if data.folds_of else ()  # folds of the training rows come after the split
+        idle = [f"data.{key}" for key in others if getattr(data, key) is not None and key not in inner]
         if idle:
             why = f"decides which row is in which split, so {', '.join(idle)} cannot act."
             without = Change(settings=dict.fromkeys(idle))

@@ -208,6 +208,12 @@ class DataSection(Section):
         None, ge=2, description="Cross-validation with this many folds; each fold is the test split once."
     )
     fold: int | None = Field(None, ge=0, description="Fold that is the test split of this run, from 0.")
+    folds_of: Literal["train"] | None = Field(
+        None,
+        description="train: the folds are of the training rows, each is the validation split once, and the data's own "
+        "validation and test rows are left out (what finetune tune chooses by). Default: all rows, each fold is test "
+        "once.",
+    )
     split_seed: Seed = Field(0, description="Seed of the splits, independent of the run's seed.")
     subset: int | None = Field(
         None,

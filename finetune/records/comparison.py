@@ -18,7 +18,7 @@ from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
-Kind = Literal["compare", "ablate", "curve", "sweep"]
+Kind = Literal["compare", "ablate", "curve", "sweep", "tune"]
 FinalName = Literal["best", "refit", "soup", "distil", "auto"]
 FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
 
@@ -76,6 +76,13 @@ class Manifest(Frozen):
         """The same with further jobs; they take the place of those with the same keys."""
         jobs = {entry.key: entry for entry in [*self.jobs, *entries]}
         return self.model_copy(update={"jobs": list(jobs.values())})
+
+    def with_cells(self, entries: Sequence[JobEntry]) -> Manifest:
+        """The same with further runs of the table; one that is there already stays, without its error."""
+        known = {entry.key: entry for entry in self.cells}
+        new = {entry.key: known.get(entry.key, entry).model_copy(update={"error": None}) for entry in entries}
+        cells = {**known, **new}
+        return self.model_copy(update={"cells": list(cells.values())})
 
     def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:
         """The same with other errors of some jobs, named by their keys."""

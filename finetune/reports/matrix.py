@@ -23,6 +23,7 @@ from finetune.visible import visible
 if TYPE_CHECKING:
     from finetune.experiments.progress import JobState, Progress
 
+MOST_ROWS = 12  # of an experiment that grows while it runs: the last ones, which are being trained
 MOST_MARKS = 12  # runs of a preset that are shown one by one; beyond it, they are counted
 
 
@@ -63,7 +64,8 @@ def matrix_table(progress: Progress, measure: Measure) -> Table:
     rows: dict[str, list[JobState]] = {}
     for state in progress.states:
         rows.setdefault(_row_title(state.job.entry), []).append(state)
-    for name, states in rows.items():
+    shown = list(rows.items())[-MOST_ROWS:] if progress.at_most else rows.items()
+    for name, states in shown:
         table.add_row(Text(name), _marks(states), *_means(states, measure))
     return table
 
@@ -112,7 +114,8 @@ def footer(progress: Progress) -> str:
     done = sum(state.status in ("finished", "failed") for state in progress.states)
     left = progress.remaining_seconds()
     remaining = "" if left is None else f" · about {time_text(left)} left"
-    return f"{done} of {count_text(len(progress.states), 'run')} done · {progress.slots} in parallel{remaining}"
+    total = f"{'at most ' if progress.at_most else ''}{count_text(progress.total, 'run')}"
+    return f"{done} of {total} done · {progress.slots} in parallel{remaining}"
 
 
 def event_line(progress: Progress, state: JobState, measure: Measure) -> str:

@@ -13,6 +13,7 @@ from finetune.records.evaluation import EvaluationReport
 from finetune.records.report import Report
 from finetune.records.schema import DataFacts, FinishedRecord
 from finetune.records.sweep import SweepReport
+from finetune.records.tune import TuneReport
 from finetune.reports import (
     content,
     curve_page,
@@ -22,6 +23,7 @@ from finetune.reports import (
     evaluation,
     run_content,
     sweep_page,
+    tune_page,
 )
 from finetune.reports.blocks import Block, Bullets, Facts, Prose, Section
 from finetune.reports.findings import count_findings, describe_columns, describe_data
@@ -77,6 +79,11 @@ def sweep_fragment(sweep: SweepReport) -> str:
         Section("points", "Points side by side", [sweep_page.points_table(sweep)]),
     ]
     return render_fragment([(sweep.title, sweep, sections)], palette, _prefix([sweep]))
+
+
+def tune_fragment(tune: TuneReport) -> str:
+    """Of a tune: the choice, caveats, its test, all settings."""
+    return render_fragment([(tune.title, tune, tune_page.main_sections(tune))], Palette([]), _prefix([tune]))
 
 
 def runs_fragment(records: Sequence[FinishedRecord]) -> str:

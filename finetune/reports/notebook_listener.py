@@ -33,7 +33,7 @@ class NotebookListener(RunDisplay):
 
     def jobs_started(self, progress: Progress, measure: Measure) -> None:
         done = sum(state.status == "finished" for state in progress.states)
-        self._jobs = progress_bar(len(progress.states), "runs", "run", done)
+        self._jobs = progress_bar(progress.total, "runs", "run", done)
 
     def job_changed(self, progress: Progress, job: JobState, measure: Measure) -> None:
         if self._jobs is None:

@@ -6,18 +6,14 @@ from typing import Any
 import yaml
 
 from finetune.measurement.units import DASH, time_text
-from finetune.records.curve import CurveReport
-from finetune.records.report import Group
-from finetune.records.sweep import SweepReport
+from finetune.records.frame import ReportFrame
 from finetune.reports.blocks import Block, Code, Facts, Prose
 from finetune.reports.numbers import shorten
 
 WORDS = {"None": DASH, "True": "yes", "False": "no"}
 
 
-def reproduce(
-    report: Group | CurveReport | SweepReport, recipe_title: str, further: Sequence[Block] = ()
-) -> list[Block]:
+def reproduce(report: ReportFrame, recipe_title: str, further: Sequence[Block] = ()) -> list[Block]:
     """Command, recipe, `further` blocks, and the circumstances."""
     command = [Code("Command", report.command, "bash")] if report.command else [Prose("Command: – not recorded.")]
     recipe = yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=100)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from finetune.measurement.units import DASH, multiple_text, training_time_text
 from finetune.techniques import TECHNIQUES, Technique
+from finetune.techniques.search import SearchRange
 
 _HEADING = re.compile(r"[A-Z][a-z]+: ")
 _KINDS = {
@@ -20,7 +21,7 @@ _KINDS = {
 
 
 def describe_techniques() -> dict[str, dict[str, Any]]:
-    """Name -> family, cost, summary, source and settings with default, range and meaning."""
+    """Name -> family, cost, summary, source and settings with default, range, where `tune` looks, and meaning."""
     return {name: _describe(technique) for name, technique in TECHNIQUES.items()}
 
 
@@ -35,6 +36,7 @@ def _describe(technique: type[Technique]) -> dict[str, Any]:
             key: {
                 "default": None if field.is_required() else field.default,
                 "range": _range(schema[key]),
+                "search": _search(technique.search.get(key)),
                 "description": field.description,
             }
             for key, field in technique.model_fields.items()
@@ -74,7 +76,8 @@ def _default_text(default: Any) -> str:
 def _setting_line(key: str, setting: dict[str, Any]) -> str:
     default = setting["default"]
     default = "" if default is None or isinstance(default, list) else f" = {_default_text(default)}"
-    return f"{key}{default}" + (f"   ({setting['range']})" if setting["range"] else "")
+    ranges = [setting["range"], *([f"tune: {setting['search']}"] if setting["search"] else [])]
+    return f"{key}{default}" + (f"   ({'; '.join(filter(None, ranges))})" if any(ranges) else "")
 
 
 def _runs_by_default(technique: type[Technique]) -> bool:
@@ -89,6 +92,11 @@ def _range(schema: dict[str, Any]) -> str:
     """Bounds as JSON Schema states them; of a setting of several kinds, one after the other."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     return " or ".join(_bounds(kind, named=len(kinds) > 1) for kind in kinds)
+
+
+def _search(found: SearchRange | None) -> str:
+    """`0.05 to 10, log`; empty where `finetune tune` leaves the setting as it is."""
+    return "" if found is None else f"{found.low:g} to {found.high:g}{', log' if found.is_log else ''}"
 
 
 def _bounds(kind: dict[str, Any], named: bool) -> str:
@@ -109,7 +117,8 @@ def render_markdown() -> str:
         "# Techniques",
         "",
         "Generated from the registry by `scripts/docs`; do not edit. Cost is the declared training time as a multiple",
-        "of plain fine-tuning. A technique that is not in a preset is off.",
+        "of plain fine-tuning. A technique that is not in a preset is off. Column `tune`: where `finetune tune` looks",
+        "for it ([tuning.md](tuning.md)).",
     ]
     for name, technique in describe_techniques().items():
         lines += ["", f"## `{name}`", "", technique["summary"], ""]
@@ -117,11 +126,12 @@ def render_markdown() -> str:
             f"Family: {technique['family']}. Cost: {multiple_text(technique['cost'])}. Source: {technique['source']}.",
             "",
         ]
-        lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
+        lines += ["| key | default | range | `tune` | meaning |", "|---|---|---|---|---|"]
         for key, setting in technique["settings"].items():
             default = DASH if setting["default"] is None else f"`{_default_text(setting['default'])}`"
             bounds = setting["range"].replace("|", "\\|")
-            lines.append(f"| `{key}` | {default} | {bounds} | {setting['description'].replace('|', chr(92) + '|')} |")
+            meaning = setting["description"].replace("|", "\\|")
+            lines.append(f"| `{key}` | {default} | {bounds} | {setting['search']} | {meaning} |")
         lines += ["", "```text", *(_body(TECHNIQUES[name]) or [DASH]), "```"]
     return "\n".join(lines) + "\n"
 

@@ -33,6 +33,7 @@ from finetune.techniques.registry import (
     receive_techniques,
     use_technique,
 )
+from finetune.techniques.search import SearchRange, linear
 
 __all__ = [
     "TECHNIQUES",
@@ -51,6 +52,7 @@ __all__ = [
     "ModelChanges",
     "OptimizerSteps",
     "Part",
+    "SearchRange",
     "SelectionRule",
     "Stage",
     "StepView",
@@ -70,6 +72,7 @@ __all__ = [
     "has_hook",
     "hook_of",
     "implementations",
+    "linear",
     "overrides",
     "own_sources",
     "receive_techniques",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.model import Adaptation, ModelChanges
+from finetune.techniques.search import SearchRange
 
 
 class Adapt(Technique, ModelChanges):
@@ -41,6 +43,7 @@ class Adapt(Technique, ModelChanges):
     source: ClassVar[str] = "Gururangan et al. 2020, arXiv:2004.10964"
     cost: ClassVar[float] = 3.0
     unlabelled: ClassVar[Literal["ignored", "read", "needed"]] = "read"
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(1e-05, 0.0001)}
 
     steps: int = Field(1000, ge=1, le=1_000_000, description="Optimizer steps on masked texts, before the first epoch.")
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of these steps.")

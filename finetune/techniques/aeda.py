@@ -1,12 +1,14 @@
 """AEDA: random punctuation between the words of a training text."""
 
 import random
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.augmentation import Augmentation
+from finetune.techniques.search import SearchRange, linear
 
 MARKS = (".", ",", ";", ":", "!", "?")
 
@@ -45,6 +47,7 @@ class AEDA(Technique, Augmentation):
 
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Karimi et al. 2021, arXiv:2108.13230"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.8), "ratio": linear(0.1, 0.5)}
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     ratio: float = Field(0.3, gt=0, le=1, description="Highest number of inserted marks per word.")

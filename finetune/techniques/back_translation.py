@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -14,6 +14,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
 from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
+from finetune.techniques.search import SearchRange, linear
 from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class BackTranslation(Technique, Augmentation):
 
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Sennrich et al. 2016, arXiv:1511.06709"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.8)}
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     forward: str = Field(

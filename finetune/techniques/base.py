@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from finetune.techniques.hooks.description import Description
+from finetune.techniques.search import SearchRange
 
 
 class Technique(BaseModel, Description):
@@ -25,4 +26,5 @@ class Technique(BaseModel, Description):
     cost: ClassVar[float] = 1.0  # training time with the default settings, as a multiple of plain fine-tuning
     owns: ClassVar[frozenset[str]] = frozenset()  # what only one technique of a run may control
     excludes: ClassVar[Mapping[str, str]] = {}  # name of another technique -> why it could not act together with this
+    search: ClassVar[Mapping[str, SearchRange]] = {}  # strength -> where `finetune tune` looks for it
     unlabelled: ClassVar[Literal["ignored", "read", "needed"]] = "ignored"  # what it does with data.unlabelled

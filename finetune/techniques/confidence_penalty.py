@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.losses import Losses, TrainStep
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +57,7 @@ class ConfidencePenalty(Technique, Losses):
 
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Pereyra et al. 2017, arXiv:1701.06548"
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(0.01, 0.5)}
 
     strength: float = Field(0.1, gt=0, le=10, description="β, weight of one nat of entropy in units of the loss.")
 

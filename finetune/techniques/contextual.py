@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from finetune.techniques.changes import turned_off
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.helper_models import fingerprint, load_part, load_weights
 from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
+from finetune.techniques.search import SearchRange, linear
 from finetune.techniques.text_cache import Variant, cache_key, draw_variants, stored_texts
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
@@ -85,6 +86,7 @@ class Contextual(Technique, Augmentation):
 
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wu et al. 2019, arXiv:1812.06705"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.8), "share": linear(0.05, 0.3)}
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     share: float = Field(

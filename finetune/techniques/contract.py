@@ -43,7 +43,7 @@ def contract_problems(technique: Any) -> list[str]:
     makes_targets = getattr(technique, "unlabelled_targets", default := Unlabelled.unlabelled_targets) is not default
     if makes_targets and technique.unlabelled != "needed":
         problems.append(f"{title}.unlabelled: makes targets for unlabelled texts, so it must be 'needed'.")
-    return problems + list(_field_problems(technique)) + list(_hook_problems(technique))
+    return [*problems, *_field_problems(technique), *_search_problems(technique), *_hook_problems(technique)]
 
 
 def _field_problems(technique: type[Technique]) -> Iterator[str]:
@@ -56,6 +56,15 @@ def _field_problems(technique: type[Technique]) -> Iterator[str]:
         for schema in properties[key].get("anyOf", [properties[key]]):
             if schema.get("type") in ("number", "integer") and not _BOUNDS & set(schema):
                 yield f"{technique.__name__}.{key}: has no lower bound; write Field(…, gt=0)."
+
+
+def _search_problems(technique: type[Technique]) -> Iterator[str]:
+    for key, found in technique.search.items():
+        if key not in technique.model_fields:
+            yield f"{technique.__name__}.search: '{key}' is no setting.{suggest(key, technique.model_fields)}"
+        if not found.low < found.high or (found.is_log and found.low <= 0):
+            why = "is empty" if found.low >= found.high else "is logarithmic, so it has to begin above 0"
+            yield f"{technique.__name__}.search: {key}: {found.low:g} to {found.high:g} {why}."
 
 
 def _hook_problems(technique: type[Technique]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.stage import FirstStage, Stage
 from finetune.techniques.parameters import WeightNames
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,6 +140,7 @@ class Contrast(Technique, FirstStage):
     excludes: ClassVar[dict[str, str]] = {
         "reinit": "pairs would first be fitted by layers of random values, at a learning rate for trained ones"
     }
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(1e-05, 0.0001)}
 
     per_row: int = Field(40, ge=2, le=1000, description="Pairs per training row: half alike, half not.")
     most: int = Field(2000, ge=2, le=10**6, description="The most pairs, however many rows there are.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.outcome import Outcome
+from finetune.techniques.search import SearchRange, linear
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +47,11 @@ class Dropout(Technique, ModelChanges):
     family: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Srivastava et al. 2014, JMLR 15(56)"
     owns: ClassVar[frozenset[str]] = frozenset({"the dropout of the model"})
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "hidden": linear(0, 0.4),
+        "attention": linear(0, 0.4),
+        "classifier": linear(0, 0.6),
+    }
 
     hidden: float | None = Field(None, ge=0, lt=1, description="After embeddings, attention and feed-forward blocks.")
     attention: float | None = Field(None, ge=0, lt=1, description="On the attention weights.")

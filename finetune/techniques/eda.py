@@ -2,12 +2,14 @@
 
 import random
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.augmentation import Augmentation
+from finetune.techniques.search import SearchRange, linear
 
 NEGATIONS = (
     "not",
@@ -69,6 +71,11 @@ class EDA(Technique, Augmentation):
 
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "probability": linear(0.1, 0.8),
+        "swap": linear(0.02, 0.2),
+        "delete": linear(0.02, 0.2),
+    }
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     swap: float = Field(0.05, ge=0, le=1, description="Swaps per word; at least one swap unless 0.")

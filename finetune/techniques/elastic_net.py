@@ -1,5 +1,6 @@
 """Elastic net by proximal step."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.proximal import Target, proximal_step, proximal_targets, zeros_text
+from finetune.techniques.search import SearchRange
 
 
 class ElasticNet(Technique, OptimizerSteps):
@@ -32,6 +34,7 @@ class ElasticNet(Technique, OptimizerSteps):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Zou & Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x"
     owns: ClassVar[frozenset[str]] = frozenset({"the proximal step"})
+    search: ClassVar[Mapping[str, SearchRange]] = {"l1": SearchRange(0.05, 10), "l2": SearchRange(0.05, 10)}
 
     l1: float = Field(0.5, gt=0, le=1e4, description="λ₁, in units of weight per learning rate.")
     l2: float = Field(0.5, gt=0, le=1e4, description="λ₂, in units of 1/learning rate.")

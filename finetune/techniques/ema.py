@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.kept_weights import KeptWeights
+from finetune.techniques.search import SearchRange
 
 LONG = 0.2  # of the run: above it the average keeps too much of what came early
 SHORT = 2.0  # steps: below it the average is hardly more than the last weights
@@ -46,6 +48,7 @@ class EMA(Technique, KeptWeights):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980, §7.2"
+    search: ClassVar[Mapping[str, SearchRange]] = {"horizon": SearchRange(0.02, 0.2)}
 
     decay: float | None = Field(
         None, gt=0, lt=1, description="β, fraction of the average that each step keeps, instead of a horizon."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.gradients import Gradients, GradientView
 from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,6 +96,7 @@ class FGM(Technique, ModelChanges, Gradients):
     source: ClassVar[str] = "Miyato et al. 2017, arXiv:1605.07725"
     cost: ClassVar[float] = 2.0
     owns: ClassVar[frozenset[str]] = frozenset({"the second pass"})
+    search: ClassVar[Mapping[str, SearchRange]] = {"radius": SearchRange(0.05, 1)}
 
     radius: float = Field(
         0.25, gt=0, le=100, description="ε, length of a text's perturbation, in units of its embeddings."

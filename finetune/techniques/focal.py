@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.errors import Change, Problem
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.losses import Losses
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +72,7 @@ class Focal(Technique, Losses):
 
     family: ClassVar[str] = "targets"
     source: ClassVar[str] = "Lin et al. 2017, arXiv:1708.02002"
+    search: ClassVar[Mapping[str, SearchRange]] = {"gamma": SearchRange(0.5, 5)}
 
     gamma: float = Field(
         2.0, gt=0, le=10, description="γ, power of 1 − p by which the loss of confident rows is reduced."

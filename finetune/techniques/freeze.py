@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,7 @@ from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import is_in_encoder, refused_by
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +59,7 @@ class Freeze(Technique, ModelChanges, TrainingPlan):
     source: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
     cost: ClassVar[float] = 0.78
     owns: ClassVar[frozenset[str]] = frozenset({"which weights of the encoder train"})
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(1e-4, 1e-2)}
 
     embeddings: bool = Field(True, description="Whether the embeddings are frozen.")
     layers: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, le=1)] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar, Self
 
@@ -12,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.parameters import Part, WeightNames
+from finetune.techniques.search import SearchRange
 
 
 def warmup_and_decay(step: int, steps: int, warmup: int) -> float:
@@ -49,6 +51,7 @@ class HeadFirst(Technique, TrainingPlan):
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054"
     cost: ClassVar[float] = 0.87
     excludes: ClassVar[dict[str, str]] = {"reinit": "the head would first be fitted to layers of random values"}
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(0.0001, 0.01)}
 
     epochs_alone: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Epochs in which the head trains alone: a whole number of them, or a fraction of all."

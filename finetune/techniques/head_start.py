@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from finetune.tasks import Task
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.model import HeadValues, ModelChanges, TrainingRows
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -302,6 +303,7 @@ class HeadStart(Technique, ModelChanges):
     excludes: ClassVar[dict[str, str]] = {
         "head_first": "both fit the head to the frozen encoder, one at once and one by epochs"
     }
+    search: ClassVar[Mapping[str, SearchRange]] = {"scale": SearchRange(0.1, 1)}
 
     scale: float = Field(1.0, gt=0, le=1, description="Factor on the logits of the fitted head.")
     rows: int = Field(2000, ge=10, description="The most training rows that the head is fitted to.")

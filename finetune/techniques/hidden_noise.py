@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,6 +54,7 @@ class HiddenNoise(Technique, ModelChanges):
 
     family: ClassVar[str] = "consistency and noise"
     source: ClassVar[str] = "Yuan et al. 2023, arXiv:2212.08853"
+    search: ClassVar[Mapping[str, SearchRange]] = {"sigma": SearchRange(1e-06, 0.01)}
 
     sigma: float = Field(
         1e-5, gt=0, le=1, description="σ, standard deviation (normal) or bound (uniform), in hidden-state units."

@@ -1,5 +1,6 @@
 """L1 penalty by proximal step."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.proximal import Target, proximal_step, proximal_targets, zeros_text
+from finetune.techniques.search import SearchRange
 
 
 class L1(Technique, OptimizerSteps):
@@ -32,6 +34,7 @@ class L1(Technique, OptimizerSteps):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Parikh & Boyd 2014, Proximal Algorithms, §6.5.2"
     owns: ClassVar[frozenset[str]] = frozenset({"the proximal step"})
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(0.05, 10)}
 
     strength: float = Field(0.5, gt=0, le=1e4, description="λ, in units of weight per learning rate.")
     target: Target = Field(

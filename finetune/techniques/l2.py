@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.outcome import Outcome, norm_change
 from finetune.techniques.parameters import WeightNames
+from finetune.techniques.search import SearchRange
 
 
 class L2(Technique, OptimizerSteps):
@@ -31,6 +33,7 @@ class L2(Technique, OptimizerSteps):
 
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101, §2"
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(1e-05, 0.01)}
 
     strength: float = Field(1e-4, gt=0, le=1, description="λ of λ/2 ‖w‖², in units of the loss.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +14,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
+from finetune.techniques.search import SearchRange
 from finetune.techniques.weight_decay import cumulative_decay, strength_for
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class L2SP(Technique, OptimizerSteps):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Li et al. 2018, arXiv:1802.01483"
     cost: ClassVar[float] = 1.05
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(1, 60), "total_pull": SearchRange(0.05, 0.6)}
 
     strength: float | None = Field(
         None, gt=0, le=1e5, description="λ, in units of 1/learning rate, instead of a total pull."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.losses import Losses
 from finetune.techniques.outcome import Outcome
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +51,7 @@ class LabelSmoothing(Technique, Losses):
 
     family: ClassVar[str] = "targets"
     source: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, §7"
+    search: ClassVar[Mapping[str, SearchRange]] = {"smoothing": SearchRange(0.01, 0.3)}
 
     smoothing: float = Field(0.1, gt=0, lt=1, description="ε, fraction of the target spread over all classes.")
 

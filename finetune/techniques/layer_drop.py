@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from finetune.models.layers import encoder_layers
 from finetune.techniques.base import Technique
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,6 +49,7 @@ class LayerDrop(Technique, ModelChanges):
 
     family: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Fan et al. 2020, arXiv:1909.11556"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": SearchRange(0.01, 0.2)}
 
     probability: float = Field(0.05, gt=0, lt=1, description="p, chance of each layer to be skipped in a forward pass.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.parameters import Part, WeightNames
 from finetune.techniques.parts import refused_by
+from finetune.techniques.search import SearchRange, linear
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +44,7 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
 
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Howard & Ruder 2018, arXiv:1801.06146, §3.2"
+    search: ClassVar[Mapping[str, SearchRange]] = {"decay": linear(0.8, 0.99)}
 
     decay: float = Field(
         0.95, gt=0, lt=1, description="ξ, learning rate of a layer relative to that of the layer above."

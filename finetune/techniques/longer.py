@@ -1,5 +1,6 @@
 """Training longer."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from pydantic import Field
 from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.plan import TrainingPlan
+from finetune.techniques.search import SearchRange
 
 
 class Longer(Technique, TrainingPlan):
@@ -31,6 +33,7 @@ class Longer(Technique, TrainingPlan):
     family: ClassVar[str] = "shrinkage of the step"
     source: ClassVar[str] = "Mosbach et al. 2021, arXiv:2006.04884"
     cost: ClassVar[float] = 2.0
+    search: ClassVar[Mapping[str, SearchRange]] = {"factor": SearchRange(1.2, 4)}
 
     factor: float = Field(2.0, gt=1, le=100, description="Epochs, as a multiple of the recipe's.")
 

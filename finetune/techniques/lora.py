@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import freeze_encoder_except, refused_by
+from finetune.techniques.search import SearchRange, linear
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +56,10 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
         "l2_sp": "the weights that it would pull back are frozen at their pretrained values",
         "mixout": "the weights that it would mix are frozen at their pretrained values",
         "reinit": "the layers that it re-initialises would be frozen at random values",
+    }
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "dropout": linear(0, 0.3),
+        "learning_rate": SearchRange(0.0001, 0.001),
     }
 
     r: int = Field(8, ge=1, le=512, description="Rank of the change.")

@@ -15,6 +15,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.eda import EDA
 from finetune.techniques.hooks.augmentation import Augmentation
 from finetune.techniques.hooks.unlabelled import Unlabelled, UnlabelledStep, UnlabelledTargets
+from finetune.techniques.search import SearchRange, linear
 from finetune.techniques.token_masking import TokenMasking
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Match(Technique, Unlabelled):
     cost: ClassVar[float] = 5.0
     unlabelled: ClassVar[Literal["ignored", "read", "needed"]] = "needed"
     excludes: ClassVar[Mapping[str, str]] = {"mixup": "it would mix unlabelled texts, and not their targets"}
+    search: ClassVar[Mapping[str, SearchRange]] = {"weight": SearchRange(0.1, 3), "threshold": linear(0.7, 0.99)}
 
     weight: float = Field(1.0, gt=0, le=100, description="λ, weight of the loss of unlabelled texts.")
     threshold: float = Field(

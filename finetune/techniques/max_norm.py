@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ from finetune.techniques.hooks.steps import OptimizerSteps, StepView
 from finetune.techniques.outcome import Outcome
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import is_in_encoder
+from finetune.techniques.search import SearchRange, linear
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,6 +62,7 @@ class MaxNorm(Technique, OptimizerSteps):
 
     family: ClassVar[str] = "constraint"
     source: ClassVar[str] = "Srivastava et al. 2014, JMLR 15(56), §5.1"
+    search: ClassVar[Mapping[str, SearchRange]] = {"head": SearchRange(0.5, 3), "encoder": linear(1, 1.5)}
 
     head: float | None = Field(1.0, gt=0, le=100, description="Largest norm of a row of the head's linear maps.")
     encoder: float | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parameters import WeightNames
 from finetune.techniques.parts import layer_number, refused_by
+from finetune.techniques.search import SearchRange, linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +69,7 @@ class Mixout(Technique, ModelChanges):
     family: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Lee et al. 2020, arXiv:1909.11299"
     cost: ClassVar[float] = 1.3
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.9)}
 
     probability: float = Field(0.5, gt=0, lt=1, description="p, fraction of the weights replaced in each pass.")
 

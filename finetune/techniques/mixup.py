@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.losses import Losses, TrainStep
 from finetune.techniques.hooks.model import ModelChanges
 from finetune.techniques.parts import refused_by
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,6 +108,7 @@ class Mixup(Technique, ModelChanges, Losses):
 
     family: ClassVar[str] = "consistency and noise"
     source: ClassVar[str] = "Verma et al. 2019, arXiv:1806.05236"
+    search: ClassVar[Mapping[str, SearchRange]] = {"alpha": SearchRange(0.1, 2)}
 
     alpha: float = Field(
         0.4, gt=0, le=100, description="α of Beta(α, α), from which the weights of the rows are drawn."

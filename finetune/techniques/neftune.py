@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from finetune.models.layers import word_embeddings
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,6 +45,7 @@ class NEFTune(Technique, ModelChanges):
 
     family: ClassVar[str] = "consistency and noise"
     source: ClassVar[str] = "Jain et al. 2023, arXiv:2310.05914"
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(0.1, 3)}
 
     strength: float = Field(1.0, gt=0, le=100, description="a, the noise of a text: the largest length, times √3.")
 

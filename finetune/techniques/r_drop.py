@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.losses import Losses, TrainStep
 from finetune.techniques.hooks.model import ModelChanges
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,6 +73,7 @@ class RDrop(Technique, ModelChanges, Losses):
     family: ClassVar[str] = "consistency and noise"
     source: ClassVar[str] = "Liang et al. 2021, arXiv:2106.14448"
     cost: ClassVar[float] = 2.0
+    search: ClassVar[Mapping[str, SearchRange]] = {"strength": SearchRange(0.5, 8)}
 
     strength: float = Field(4.0, gt=0, le=100, description="α, weight of one nat of divergence, as a batch mean.")
 

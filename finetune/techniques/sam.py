@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from finetune.techniques.base import Technique
 from finetune.techniques.budget import Budget
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.gradients import Gradients, GradientView
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +68,7 @@ class SAM(Technique, Gradients):
     source: ClassVar[str] = "Foret et al. 2021, arXiv:2010.01412"
     cost: ClassVar[float] = 2.0
     owns: ClassVar[frozenset[str]] = frozenset({"the second pass"})
+    search: ClassVar[Mapping[str, SearchRange]] = {"radius": SearchRange(0.01, 0.15)}
 
     radius: float | None = Field(None, gt=0, le=10, description="ρ, length of e; null: 0.05, or 0.5 if adaptive.")
     adaptive: bool = Field(False, description="Measure e relative to the size of each weight (ASAM).")

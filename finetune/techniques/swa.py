@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.kept_weights import KeptWeights
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.parameters import Part
+from finetune.techniques.search import SearchRange, linear
 
 
 def mean_rate(count: int) -> float:
@@ -52,6 +54,7 @@ class SWA(Technique, TrainingPlan, KeptWeights):
 
     family: ClassVar[str] = "averaging"
     source: ClassVar[str] = "Izmailov et al. 2018, arXiv:1803.05407"
+    search: ClassVar[Mapping[str, SearchRange]] = {"start": linear(0.25, 0.75)}
 
     start: float = Field(0.5, ge=0, lt=1, description="Fraction of the epochs before averaging begins, rounded down.")
     floor: float = Field(

@@ -15,6 +15,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.changes import turned_off
 from finetune.techniques.eda import NEGATIONS
 from finetune.techniques.hooks.augmentation import Augmentation, AugmentSources, BatchAugment
+from finetune.techniques.search import SearchRange, linear
 from finetune.techniques.words import find_words, match_case, replace_spans, vocabulary_words
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class Synonyms(Technique, Augmentation):
 
     family: ClassVar[str] = "augmentation"
     source: ClassVar[str] = "Wei & Zou 2019, arXiv:1901.11196"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.8), "share": linear(0.05, 0.3)}
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     share: float = Field(0.1, gt=0, le=1, description="Fraction of a text's words with synonyms that is replaced.")

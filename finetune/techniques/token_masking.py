@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from finetune.errors import ModelError
 from finetune.techniques.base import Technique
 from finetune.techniques.changes import turned_off
 from finetune.techniques.hooks.augmentation import Augmentation, TokenFacts
+from finetune.techniques.search import SearchRange
 
 
 def masked(ids: list[int], probability: float, mask: int, special: frozenset[int], rng: random.Random) -> list[int]:
@@ -39,6 +41,7 @@ class TokenMasking(Technique, Augmentation):
 
     family: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Iyyer et al. 2015, ACL P15-1162"
+    search: ClassVar[Mapping[str, SearchRange]] = {"probability": SearchRange(0.02, 0.25)}
 
     probability: float = Field(0.1, gt=0, lt=1, description="p, chance of each token to be masked in an epoch.")
 

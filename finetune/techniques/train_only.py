@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.outcome import Outcome, trained_part
 from finetune.techniques.parameters import Part
 from finetune.techniques.parts import freeze_encoder_except, is_in_encoder
+from finetune.techniques.search import SearchRange
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +64,7 @@ class TrainOnly(Technique, ModelChanges, TrainingPlan):
         "head_first": "both set the learning rate of the head",
         "mixout": "the weights that it would mix are frozen at their pretrained values",
     }
+    search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(0.0003, 0.003)}
 
     weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")

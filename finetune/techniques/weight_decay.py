@@ -1,6 +1,7 @@
 """Decoupled weight decay (AdamW)."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from finetune.techniques.budget import Budget
 from finetune.techniques.hooks.plan import TrainingPlan
 from finetune.techniques.outcome import Outcome, norm_change
 from finetune.techniques.parameters import WeightNames
+from finetune.techniques.search import SearchRange
 
 ENOUGH = Change(settings={".strength": None, ".total_shrink": 0.02})
 NEGLIGIBLE = 0.001  # 0.1 % over a whole run: below it no published experiment saw any effect (Zhang et al. 2021)
@@ -66,6 +68,10 @@ class WeightDecay(Technique, TrainingPlan):
     family: ClassVar[str] = "penalty"
     source: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101"
     owns: ClassVar[frozenset[str]] = frozenset({"the optimizer's weight decay"})
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "strength": SearchRange(0.1, 20),
+        "total_shrink": SearchRange(0.001, 0.3),
+    }
 
     strength: float | None = Field(None, gt=0, le=1e5, description="λ, in units of 1/learning rate.")
     total_shrink: float | None = Field(

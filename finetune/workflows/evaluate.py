@@ -27,9 +27,9 @@ from finetune.records.evaluation import EvaluationReport, Mistake, Neighbour, Re
 from finetune.records.schema import FinishedRecord
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.model_results import EvaluateResult
 from finetune.workflows.origins import find_run, find_training_data
 from finetune.workflows.predict import FOR_TEXTS, data_section
-from finetune.workflows.results import EvaluateResult
 
 FOR_LABELS = ("label", "label_map", "label_separator", "decimal", "drop_labels", "keep", "minimum", "id")
 MOST = 20  # mistakes that are shown

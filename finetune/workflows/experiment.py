@@ -13,7 +13,7 @@ from finetune.experiments.executors import Executor
 from finetune.experiments.finals import MADE, possible_finals
 from finetune.experiments.jobs import Job
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
-from finetune.experiments.running import Keep, run_jobs
+from finetune.experiments.running import Keep, MoreJobs, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_start
@@ -36,7 +36,7 @@ class Experiment:
     """A planned experiment: nothing has been written yet.
 
     Attributes:
-        kind: compare, ablate or curve.
+        kind: compare, ablate, curve, sweep or tune.
         command: What makes it again.
         baseline: Name of the variant (of a curve: of the preset) that others are compared with.
         variants: With the settings for the size of the data.
@@ -165,8 +165,9 @@ def run_all(
     keep: Keep,
     listener: Listener,
     others: Sequence[Job] = (),
+    further: MoreJobs | None = None,
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener; `others` as of `run_jobs`."""
+    """Run jobs with the experiment's executor, and tell the listener; `others` and `further` as of `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 
@@ -177,7 +178,9 @@ def run_all(
         listener.job_changed(progress, state, measure)
 
     try:
-        return run_jobs(experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others)
+        return run_jobs(
+            experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others, further=further
+        )
     finally:
         if last:
             listener.jobs_ended(last[0], measure)

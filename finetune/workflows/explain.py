@@ -19,9 +19,9 @@ from finetune.measurement.units import count_text
 from finetune.records.evaluation import Neighbour
 from finetune.records.explanation import Explanation
 from finetune.workflows.default_listener import chosen_listener
+from finetune.workflows.model_results import ExplainResult
 from finetune.workflows.origins import find_run, find_training_data
 from finetune.workflows.predict import data_section
-from finetune.workflows.results import ExplainResult
 
 NEAREST = 3
 MOST_ROWS = 100  # of a file

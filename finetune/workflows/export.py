@@ -35,9 +35,9 @@ from finetune.recipe import DataSection
 from finetune.records.export import ExportReport, Timing
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.evaluate import FOR_LABELS
+from finetune.workflows.model_results import ExportResult
 from finetune.workflows.origins import find_run, find_training_data
 from finetune.workflows.predict import FOR_TEXTS, data_section
-from finetune.workflows.results import ExportResult
 
 QUANTIZATIONS = ("int8",)
 ALLOWED_DIFFERENCE = 0.001  # of a probability; of numbers in standard deviations: the same model up to rounding

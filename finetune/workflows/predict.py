@@ -21,7 +21,7 @@ from finetune.measurement.units import count_text, integer_text, time_text
 from finetune.recipe import DataSection
 from finetune.workflows.asking import Request
 from finetune.workflows.default_listener import chosen_listener
-from finetune.workflows.results import PredictResult
+from finetune.workflows.model_results import PredictResult
 
 OUTPUT = "predictions.csv"
 STDIN = "-"

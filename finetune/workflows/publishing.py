@@ -11,6 +11,7 @@ from finetune.records.curve import CurveReport
 from finetune.records.report import Report
 from finetune.records.store import RunFolder
 from finetune.records.sweep import SweepReport
+from finetune.records.tune import TuneReport
 from finetune.workflows.model_cards import write_card
 
 
@@ -68,6 +69,22 @@ def publish_sweep(
     report = sweep_of(source, baseline)
     tell_skipped(report.skipped, listener)
     return report, write_sweep(report, target)
+
+
+def again_tune(source: Path, target: Path) -> tuple[TuneReport, list[Path]]:
+    """Write the report of a tune that has ended once more: its numbers are those of tune.json.
+
+    Returns:
+        The report, and the paths of tune.json, tune.html and tune.md.
+
+    Raises:
+        OutputError: It has not ended, or its report cannot be read.
+    """
+    from finetune.records.tune import read_report
+    from finetune.reports.tune_page import write_tune
+
+    report = read_report(source)
+    return report, write_tune(report, target)
 
 
 def tell_skipped(skipped: list[str], listener: Listener) -> None:

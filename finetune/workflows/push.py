@@ -10,7 +10,7 @@ from finetune.hub.files import model_files
 from finetune.inference.folders import model_folder
 from finetune.listener import Listener
 from finetune.workflows.default_listener import chosen_listener
-from finetune.workflows.results import PushResult
+from finetune.workflows.model_results import PushResult
 
 MESSAGE = "Upload a model trained with finetune"
 

@@ -17,8 +17,8 @@ from finetune.reports.files import write_report
 from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
 from finetune.workflows.folders import RUNS
-from finetune.workflows.publishing import publish_curve, publish_sweep, tell_skipped
-from finetune.workflows.results import CompareResult, CurveResult, SweepResult
+from finetune.workflows.publishing import again_tune, publish_curve, publish_sweep, tell_skipped
+from finetune.workflows.results import CompareResult, CurveResult, SweepResult, TuneResult
 
 
 def report(
@@ -28,14 +28,14 @@ def report(
     output: str | Path | None = None,
     fail_on: str | Sequence[str] | None = None,
     listener: Listener | None = None,
-) -> CompareResult | CurveResult | SweepResult:
+) -> CompareResult | CurveResult | SweepResult | TuneResult:
     """Analyse run records and write the report.
 
     Args:
-        folders: Of a comparison, of a curve, of a sweep, of runs, or of folders that hold runs.
+        folders: Of a comparison, of a curve, of a sweep, of a tune, of runs, or of folders that hold runs.
         baseline: The preset that others are compared with; by default that of the comparison, of single runs `none`.
         output: Where the report goes; by default into the only folder, else runs/report.
-        fail_on: Quality gates, see `CompareResult.raise_failures`; a curve and a sweep have none.
+        fail_on: Quality gates, see `CompareResult.raise_failures`; a curve, a sweep and a tune have none.
         listener: As of `compare`.
 
     Raises:
@@ -64,8 +64,8 @@ def _fields(group: Group) -> Fields:
 
 def _report_apart(
     folder: Path, kind: str, target: Path, baseline: str | None, gates: Sequence[str], listener: Listener
-) -> CurveResult | SweepResult:
-    """A curve and a sweep have reports of their own.
+) -> CurveResult | SweepResult | TuneResult:
+    """A curve, a sweep and a tune have reports of their own.
 
     Raises:
         RecipeError: Quality gates were asked for, which are about presets on the same rows.
@@ -75,7 +75,13 @@ def _report_apart(
             f"{folder} holds a {kind}, which has no quality gates. Leave it out.", argument="fail_on", found=gates[0]
         )
     check_no_file(target)
+    if kind == "tune" and baseline is not None:
+        raise RecipeError(
+            "a tune compares with its default settings. Leave it out.", argument="baseline", found=baseline
+        )
     with lock_folder(target):
+        if kind == "tune":
+            return TuneResult(*_in_place(target, again_tune(folder, target)))
         if kind == "sweep":
             return SweepResult(*_in_place(target, publish_sweep(folder, target, baseline, listener)))
         return CurveResult(*_in_place(target, publish_curve(folder, target, baseline, listener)))

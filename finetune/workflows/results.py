@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune.analysis.quality_gates import QualityGate, failed_evaluation_gates, failed_quality_gates
+from finetune.analysis.quality_gates import QualityGate, failed_quality_gates
 from finetune.errors import RunFailed
 from finetune.measurement.units import listed
 from finetune.records.curve import CurveReport
 from finetune.records.diagnosis import Diagnosis
 from finetune.records.encoders import EncoderComparison
-from finetune.records.evaluation import EvaluationReport
-from finetune.records.explanation import Explanation
-from finetune.records.export import ExportReport
 from finetune.records.profile import RunProfile
 from finetune.records.report import Group, Report, RunEntry
 from finetune.records.schema import DataFacts, Finding, FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.records.sweep import SweepReport
+from finetune.records.tune import TuneReport
 
 
 @dataclass(frozen=True)
@@ -203,6 +201,51 @@ class SweepResult:
         return sweep_fragment(self.report)
 
 
+@dataclass(frozen=True)
+class TuneResult:
+    """Of `tune`, and of `report` for a tune.
+
+    Attributes:
+        report: Everything that the page shows.
+        folder: Where page and runs lie.
+        paths: tune.json, tune.html, tune.md.
+        failures: Runs for test that failed while they were made.
+    """
+
+    report: TuneReport = field(repr=False)
+    folder: Path
+    paths: list[Path]
+    failures: Sequence[str] = ()
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """Key -> value of what was searched, in the chosen setting: the best, or the default where it stays."""
+        return next(dict(trial.settings) for trial in self.report.trials if trial.name == self.report.chosen)
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe file with the chosen settings."""
+        return Path(self.report.recipe)
+
+    @property
+    def optimism(self) -> dict[str, float | None]:
+        """Of the default, and of the best setting: score over the folds - score on test."""
+        return {tested.name: tested.optimism for tested in self.report.tested}
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            RunFailed: A run for test has failed.
+        """
+        if self.failures:
+            raise RunFailed("\n".join(self.failures))
+
+    def _repr_html_(self) -> str:
+        from finetune.reports.notebook import tune_fragment
+
+        return tune_fragment(self.report)
+
+
 def failed_runs(runs: Sequence[RunEntry]) -> list[str]:
     """What an experiment that has just ended says of runs that failed."""
     failed = sum(run.status != "finished" for run in runs)
@@ -286,114 +329,3 @@ class DiagnoseResult:
         from finetune.reports.notebook import diagnosis_fragment
 
         return diagnosis_fragment(self.diagnosis)
-
-
-@dataclass(frozen=True, repr=False)
-class EvaluateResult:
-    """Of `evaluate`.
-
-    Attributes:
-        report: Everything that was measured.
-        paths: evaluation.json, evaluation.html, evaluation.md, where they were asked for.
-        gates: Quality gates.
-    """
-
-    report: EvaluationReport
-    paths: list[Path] = field(default_factory=list)
-    gates: Sequence[QualityGate] = ()
-
-    def to_json(self) -> str:
-        return self.report.model_dump_json(indent=2)
-
-    def raise_failures(self) -> None:
-        """
-        Raises:
-            RunFailed: A quality gate does not hold.
-        """
-        failed = failed_evaluation_gates(self.gates, self.report)
-        if failed:
-            raise RunFailed("\n".join(f"--fail-on {text}" for text in failed))
-
-    def __repr__(self) -> str:
-        value = self.report.scores[self.report.score].value
-        return f"EvaluateResult({self.report.score} {value} of {self.report.rows} rows)"
-
-    def _repr_html_(self) -> str:
-        from finetune.reports.notebook import evaluation_fragment
-
-        return evaluation_fragment(self.report)
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """Of `export`.
-
-    Attributes:
-        path: The folder that was written.
-        report: How far it says the same, its size and its speed.
-    """
-
-    path: Path
-    report: ExportReport = field(repr=False)
-
-    def to_json(self) -> str:
-        return json.dumps({"path": str(self.path), **self.report.model_dump(mode="json")}, indent=2)
-
-
-@dataclass(frozen=True)
-class ExplainResult:
-    """Of `explain`.
-
-    Attributes:
-        explanations: One for each text.
-    """
-
-    explanations: list[Explanation] = field(repr=False)
-
-    @property
-    def explanation(self) -> Explanation:
-        """Of the first text."""
-        return self.explanations[0]
-
-    def to_json(self) -> str:
-        return json.dumps([each.model_dump(mode="json") for each in self.explanations], indent=2, ensure_ascii=False)
-
-
-@dataclass(frozen=True)
-class PushResult:
-    """Of `push`.
-
-    Attributes:
-        folder: Of the model.
-        repo: OWNER/NAME on the hub.
-        sizes: Name of each file that was sent, or would be -> bytes.
-        card: The model card; None where there is none.
-        public: Whether everybody was to see it.
-        url: Of the commit; None of a dry run.
-    """
-
-    folder: Path
-    repo: str
-    sizes: dict[str, int]
-    card: str | None
-    public: bool
-    url: str | None
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """Of `predict`.
-
-    Attributes:
-        path: The file that was written.
-        rows: In it, as many as in the data.
-        empty: Of them without a text, and so without a prediction.
-        seconds: Reading aside.
-        unsure: Without a prediction, as they are too unsure for the accuracy that is wanted.
-    """
-
-    path: Path
-    rows: int
-    empty: int
-    seconds: float
-    unsure: int = 0

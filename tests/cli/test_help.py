@@ -19,7 +19,7 @@ from finetune.recipe.library import preset_names, recipe_names
 from tests.cli.invoking import invoke, program
 from tests.running import python
 
-COMMANDS = ["run", "runs", "explain", "export", "demo", "push", "ls", "show", "cp", "diff", "validate", "env"]
+COMMANDS = ["run", "tune", "runs", "explain", "export", "demo", "push", "ls", "show", "cp", "diff", "validate", "env"]
 HEAVY = ["torch", "transformers", "datasets", "evaluate", "sklearn", "accelerate", "pandas"]
 UNNEEDED = ["numpy", "scipy", "yaml"]  # pydantic is loaded by Typer itself
 ASK_ALL_FOR_HELP = f"""

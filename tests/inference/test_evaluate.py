@@ -17,7 +17,7 @@ from finetune.analysis.evaluation import Measured
 from finetune.errors import DataError, RecipeError, RunFailed
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
-from finetune.workflows.results import EvaluateResult
+from finetune.workflows.model_results import EvaluateResult
 from tests.cli.invoking import invoke
 from tests.conftest import WORDS, labelled_texts, save_tiny_model, write_csv
 from tests.raising import refuses

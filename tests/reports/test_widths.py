@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from finetune.cli.output import terminal_width
-from finetune.cli.printing import print_curve, print_evaluation, print_export, print_report, print_runs, print_sweep
+from finetune.cli.printing import (
+    print_curve,
+    print_evaluation,
+    print_export,
+    print_report,
+    print_runs,
+    print_sweep,
+    print_tune,
+)
 from finetune.records.evaluation import Neighbour
 from finetune.records.explanation import Deletion, Explanation, WordContribution
 from finetune.records.export import ExportReport, Timing
@@ -27,14 +35,16 @@ from finetune.reports.wrapping import wrap
 from finetune.workflows.asking import Request
 from finetune.workflows.diagnose import diagnose
 from finetune.workflows.model_cards import own_evaluation
+from finetune.workflows.model_results import EvaluateResult, ExportResult
 from finetune.workflows.report import report
-from finetune.workflows.results import CompareResult, CurveResult, EvaluateResult, ExportResult, RunResult, SweepResult
+from finetune.workflows.results import CompareResult, CurveResult, RunResult, SweepResult, TuneResult
 from tests.analysis.curves import falling, made_curve
 from tests.analysis.making import Run, write_run
 from tests.analysis.test_sweep import path_of
 from tests.cli.invoking import invoke
 from tests.reports.sample import ablation_report, sample_report
 from tests.reports.test_findings import LEAK, NOTED, RARE, facts
+from tests.reports.tuned import tuned_report
 
 KEPT = Path(__file__).parent / "widths"
 RECORD = Path(__file__).parent.parent / "records" / "run.json"
@@ -168,8 +178,14 @@ def _two_runs(folder: Path) -> None:
     print_pair(compare_runs("tweets-none-seed0", "tweets-strong-seed0", folder), str(folder))
 
 
+def _tune(folder: Path) -> None:
+    paths = [Path(f"runs/tune-tweets-medium/tune.{ending}") for ending in ("json", "html", "md")]
+    print_tune(TuneResult(tuned_report(), paths[0].parent, paths), False)
+
+
 OUTPUTS: dict[str, Print] = {
     "runs-compare": _two_runs,
+    "tune": _tune,
     "sweep": _sweep,
     "evaluate": _evaluation,
     "compare": _comparison(),

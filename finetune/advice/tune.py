@@ -1,0 +1,103 @@
+"""What a tune says in words: what was chosen, what test says of it, and the limits of the evidence."""
+
+from __future__ import annotations
+
+from finetune.advice.evidence import data_problems, few_seeds
+from finetune.measurement.units import (
+    change_text,
+    count_text,
+    estimate_text,
+    metric_name,
+    scale,
+    score_text,
+)
+from finetune.records.tune import Dimension, Tested, TrialReport, TuneReport
+
+NEAR = 0.03  # of a range: a best value so near its end may lie beyond it
+
+
+def headline(report: TuneReport) -> str:
+    """The choice, and the best setting where that is another one."""
+    score, best = report.score, _trial(report, report.best)
+    if not best.number:
+        return f"The default settings stay: none of {count_text(report.tried, 'setting')} scores better over the folds."
+    level = f"{metric_name(score)} {score_text(score, best.score)} over the folds"
+    change = f"{change_text(score, best.difference)} {interval_text(report, best)}"
+    if report.chosen == report.best:
+        return f"{report.best} is better than the default beyond chance: {level}, {change}."
+    of = f"{report.best} is the best of {count_text(report.tried, 'setting')}"
+    return f"The default settings stay: {of}, but not beyond chance ({level}, {change})."
+
+
+def interval_text(report: TuneReport, trial: TrialReport) -> str:
+    """Of the difference to the default: `[−0.3, +1.5]`; empty for the default."""
+    found = scale(report.score)
+    ends = [found.change(end, unit=False) for end in (trial.low, trial.high)]
+    return "" if trial.low is None else f"[{ends[0]}, {ends[1]}]"
+
+
+def optimism_text(report: TuneReport, tested: Tested) -> str:
+    """`folds 80.1 %, test 79.2 % [78.0, 80.4], optimism +0.9 points`, with the difference on test."""
+    score = report.score
+    parts = [
+        f"folds {score_text(score, tested.inner)}",
+        f"test {scale(score).estimated_level(tested.test)}",
+        f"optimism {change_text(score, tested.optimism)}",
+    ]
+    found = tested.difference
+    if found is not None and found.mean is not None:
+        word = {None: "which these runs cannot test", True: "significant", False: "not significant"}
+        change = estimate_text(score, found)
+        parts.append(f"on test {change} against the default, {word[found.distinguishable]}")
+    return ", ".join(parts)
+
+
+def caveats(report: TuneReport) -> list[str]:
+    """Limits of the evidence: what optimism contains, few seeds, values at the ends of their ranges, failures."""
+    texts = data_problems(report.conditions)
+    kept, whole = report.rows["fold"], report.rows["train"]
+    texts.append(
+        "Optimism is the score over the folds − test. It is raised by choosing, of the setting as of the checkpoint, "
+        f"on the rows that measure; and lowered, as folds train on {kept:,} rows, and the models of test on {whole:,}."
+    )
+    texts.append(
+        "Each fold was trained once, so intervals of folds are over rows, for exactly these trainings; that of test is "
+        "over seeds, too."
+    )
+    if len(report.seeds) == 1:
+        texts.append("One seed on test: no interval. Try: --seeds 3")
+    elif few := few_seeds(len(report.seeds)):
+        texts.append(few)
+    best = _trial(report, report.best)
+    texts += [text for each in report.space if best.number and (text := _end_text(each, best))]
+    failed = [trial for trial in report.trials if trial.status == "failed"]
+    if failed:
+        shown = failed[0]
+        texts.append(
+            f"{count_text(len(failed), 'setting')} failed and could not be chosen, such as {shown.name}: "
+            f"{shown.reason.rstrip('.')}.{' The same command tries it again.' if shown.can_run else ''}"
+        )
+    return texts
+
+
+def settings_of(report: TuneReport, trial: TrialReport) -> dict[str, float]:
+    """What differs from the default."""
+    defaults = {each.key: each.default for each in report.space}
+    return {key: value for key, value in trial.settings.items() if value != defaults[key]}
+
+
+def _end_text(dimension: Dimension, best: TrialReport) -> str:
+    from math import log
+
+    value, ends = best.settings[dimension.key], (dimension.low, dimension.high)
+    low, high, at = (log(each) for each in (*ends, value)) if dimension.is_log else (*ends, value)
+    place = (at - low) / (high - low)
+    if NEAR < place < 1 - NEAR:
+        return ""
+    side, beyond = ("low", "smaller") if place <= NEAR else ("high", "larger")
+    where = f"at the {side} end of what was searched"
+    return f"{best.name} has {dimension.key} = {value:g}, {where}: the best may be {beyond}."
+
+
+def _trial(report: TuneReport, name: str) -> TrialReport:
+    return next(trial for trial in report.trials if trial.name == name)

@@ -1,0 +1,198 @@
+"""A tune while it runs: which setting is tried next, on which fold, and which one is stopped early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune.analysis.pooled import Pooled, pool, read_fold
+from finetune.data.loader import Loader
+from finetune.errors import FinetuneError
+from finetune.experiments.jobs import Job
+from finetune.experiments.planning import plan_runs
+from finetune.experiments.progress import look_up
+from finetune.experiments.sampling import next_settings
+from finetune.experiments.variants import Variant
+from finetune.measurement.beyond_chance import LEVEL
+from finetune.records.comparison import ComparisonFolder
+from finetune.records.tune import Stage, Trial, Trials
+
+MOST = 3  # settings drawn for each trial that is asked for, where recipes refuse some
+STOPPED = "worse than {} beyond chance after {} of {} folds"
+
+
+@dataclass
+class Tuner:
+    """Plans the trainings of a tune one after the other: it is the `further` of `run_jobs`.
+
+    Attributes:
+        state: What has been tried; `save` is called after every change.
+        wanted: Trials in all, without the default.
+        variant: Trial -> its variant, on folds.
+        folder: Of the tune.
+        data: Every fold, loaded once.
+        task: What is predicted.
+        metric: Main score, or the loss in its place.
+        slots: Trainings at the same time.
+        save: Is given every new state.
+        publish: Is given all trainings that are planned, which other machines may run.
+        tell: Is told in words what became of a trial.
+    """
+
+    state: Trials
+    wanted: int
+    variant: Callable[[Trial], Variant]
+    folder: ComparisonFolder
+    data: Loader
+    task: str
+    metric: str
+    slots: int
+    save: Callable[[Trials], None]
+    publish: Callable[[Sequence[Job]], None]
+    tell: Callable[[Trial], None]
+    _jobs: dict[int, list[Job]] = field(default_factory=dict)
+    _sent: set[str] = field(default_factory=set)
+    _arrays: dict[tuple[int, int], Pooled] = field(default_factory=dict)
+    _before: int = 0  # folds that earlier commands have trained
+
+    def __post_init__(self) -> None:
+        self._before = sum(len(trial.fold_scores) for trial in self.state.trials)
+
+    @property
+    def at_most(self) -> int:
+        """Trainings on folds that this command will have done, if no further trial is stopped early."""
+        ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed") and trial.can_run]
+        spared = sum(self.state.folds - len(trial.fold_scores) for trial in ended)
+        return (self.wanted + 1) * self.state.folds - spared - self._before
+
+    def more(self, failures: Mapping[str, str]) -> list[Job]:
+        """The trainings that can start now, as far as slots go; none while others have to end first, or at the end.
+
+        Args:
+            failures: Key of a training -> why it failed; its trial has failed with it.
+        """
+        for trial in self._running():
+            lost = [failures[job.entry.key] for job in self._plan(trial) if job.entry.key in failures]
+            if lost:
+                self._end(trial, status="failed", reason=lost[0])
+        for trial in self.state.trials:
+            if trial.status == "running":
+                self._look_at(trial)
+        default = self.state.trials[0] if self.state.trials else self._begin("default", self._defaults())
+        if default.status == "failed":
+            return []
+        if default.status == "running":
+            return self._send(default, range(self.state.folds))
+        jobs = [job for trial in self._running() for job in self._send(trial, [len(trial.fold_scores)])]
+        while not jobs and len(self._running()) < self.slots and (begun := self._next()) is not None:
+            jobs = self._send(begun, [0]) if begun.status == "running" else []
+        return jobs
+
+    def pooled(self, trial: Trial) -> Pooled:
+        """Its predictions for the rows of the folds that have been trained."""
+        return pool([self._fold(trial, fold) for fold in range(len(trial.fold_scores))])
+
+    def _running(self) -> list[Trial]:
+        return [trial for trial in self.state.trials if trial.status == "running"]
+
+    def _defaults(self) -> dict[str, float]:
+        return {each.key: each.default for each in self.state.space}
+
+    def _next(self) -> Trial | None:
+        """The next trial, begun; None if there is none yet, or none any more."""
+        tried = [trial for trial in self.state.trials if trial.number]
+        counted = sum(trial.can_run for trial in tried)
+        rates = [trial for trial in tried if trial.stage == "learning rate"]
+        stage: Stage = "learning rate" if counted < self.state.rate_trials else "strengths"
+        if stage == "strengths" and any(trial.status == "running" for trial in rates):
+            return None  # the best learning rate is not known yet
+        if counted >= self.wanted or len(tried) >= MOST * self.wanted:
+            return None
+        rate = [each for each in self.state.space if each.is_rate]
+        space = rate if stage == "learning rate" else [each for each in self.state.space if not each.is_rate]
+        if not space:
+            return None
+        before = [trial for trial in self.state.trials if trial.stage != "strengths"]
+        base = self.state.trials[0] if stage == "learning rate" else best_of(before)
+        told = [base, *(trial for trial in tried if trial.stage == stage and trial is not base)]
+        number = len(self.state.trials)
+        settings = next_settings(space, told, base.settings, self.state.seed, number)
+        return None if settings is None else self._begin(stage, settings)
+
+    def _begin(self, stage: Stage, settings: dict[str, float]) -> Trial:
+        """A new trial; one whose settings could never run has failed at once."""
+        trial = Trial(number=len(self.state.trials), stage=stage, settings=settings)
+        self._replace(trial)
+        self._plan(trial)
+        return self.state.trials[trial.number]
+
+    def _plan(self, trial: Trial) -> list[Job]:
+        """Its trainings, fold by fold; none where they could never run, which ends it."""
+        if trial.number not in self._jobs:
+            try:
+                self._jobs[trial.number] = plan_runs(
+                    [self.variant(trial)], [self.state.seed], self.state.folds, self.data
+                )
+            except FinetuneError as error:
+                if not trial.number:
+                    raise
+                self._jobs[trial.number] = []
+                self._end(trial, status="failed", reason=error.for_command_line(), can_run=False)
+        return self._jobs[trial.number]
+
+    def _send(self, trial: Trial, folds: Sequence[int] | range) -> list[Job]:
+        """Its trainings on these folds that have not been handed out."""
+        jobs = [job for job in self._plan(trial) if job.entry.fold in folds and job.entry.key not in self._sent]
+        if jobs and not self._sent & {job.entry.key for job in self._plan(trial)}:
+            self.publish([job for planned in self._jobs.values() for job in planned])
+        self._sent |= {job.entry.key for job in jobs}
+        return jobs
+
+    def _look_at(self, trial: Trial) -> None:
+        """Take in the folds that have been trained since."""
+        for job in self._plan(trial)[len(trial.fold_scores) :]:
+            if look_up(self.folder, job).status != "finished":
+                return
+            assert job.entry.fold is not None, "planned with folds"
+            self._before += job.entry.key not in self._sent
+            fold = self._fold(trial, job.entry.fold)
+            scores = [*trial.fold_scores, fold.score(self.task, self.metric)]
+            trial = self._replace(trial.model_copy(update={"fold_scores": scores}))
+            if len(scores) == self.state.folds:
+                self._end(trial, status="complete", score=self.pooled(trial).score(self.task, self.metric))
+            elif trial.number and (better := self._beyond(trial)) is not None:
+                why = STOPPED.format(better.name, len(scores), self.state.folds)
+                self._end(trial, status="stopped", score=None, reason=why)
+                return
+
+    def _beyond(self, trial: Trial) -> Trial | None:
+        """The best so far, if it is better than this trial on the rows of its folds beyond chance."""
+        best = best_of(self.state.trials)
+        ours = self.pooled(trial)
+        theirs = self.pooled(best).first(len(ours.counts))
+        return best if theirs.minus(ours, self.task, self.metric).better_p < LEVEL else None
+
+    def _fold(self, trial: Trial, fold: int) -> Pooled:
+        """What the training on a fold has predicted for the rows that it left out."""
+        if (trial.number, fold) not in self._arrays:
+            job = self._plan(trial)[fold]
+            groups = self.data.load(job.recipe.data).validation.groups
+            self._arrays[trial.number, fold] = read_fold(self.folder.run(job.entry), groups)
+        return self._arrays[trial.number, fold]
+
+    def _end(self, trial: Trial, **changes: Any) -> None:
+        self.tell(self._replace(trial.model_copy(update=changes)))
+
+    def _replace(self, trial: Trial) -> Trial:
+        trials = [*self.state.trials[: trial.number], trial, *self.state.trials[trial.number + 1 :]]
+        self.state = self.state.model_copy(update={"trials": trials})
+        self.save(self.state)
+        return trial
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """Of those trained on all folds the one with the best score; of equal ones the first."""
+    complete = [trial for trial in trials if trial.status == "complete"]
+    return max(complete, key=lambda trial: (-math.inf if trial.score is None else trial.score, -trial.number))
