@@ -149,6 +149,18 @@ def test_every_arm_and_target_of_the_file_can_be_read() -> None:
     assert all(bool(arm.preset) != bool(arm.rival) for arm in found.values())
     assert {arm.rival for arm in found.values()} - {None} == {*rivals.RIVALS, "tfidf_lr"}
     assert {target["of"] for target in arms.read_targets()} == set(tables._OF)
+    assert {name for pair in arms.read_pairs() for name in pair.values()} <= set(found)
+
+
+def test_pairs_of_arms_are_compared_on_the_same_rows_only() -> None:
+    lines = [
+        records.as_line(a_record(arms.Arm(name), set=rows, metrics={"test": {"score": score, "nll": score}}))
+        for name, rows, score in (("x", "cr", 0.75), ("y", "cr", 0.5), ("y", "atis", 0.9), ("z", "atis", 0.9))
+    ]
+    pairs = [{"arm": "x", "against": "y"}, {"arm": "x", "against": "z"}]
+    (found,) = tables.pairs_table(lines, pairs)
+    assert found.splitlines()[2:] == ["| `x` | `y` | 1 (1) | +25.0 |  | `cr` +25.0 | 1 / 0 | +0.250 |"]
+    assert tables.pairs_table(lines, pairs[1:]) == []
 
 
 def a_record(arm: arms.Arm, **changes: object) -> dict[str, object]:

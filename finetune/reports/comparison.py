@@ -8,6 +8,7 @@ from rich.text import Text
 
 from finetune.advice.comparison import ablated_parts, ablated_preset, verdict_text
 from finetune.advice.evidence import adjusted_note
+from finetune.advice.final import next_step
 from finetune.measurement.units import (
     DASH,
     Estimate,
@@ -24,7 +25,7 @@ from finetune.reports.captions import made_of, sentence
 from finetune.reports.finals import final_name, final_table
 from finetune.reports.numbers import baseline_levels, difference, simple_name
 from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table, rich_table
-from finetune.reports.terminal import labelled
+from finetune.reports.terminal import labelled, next_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -165,6 +166,8 @@ def comparison_summary(group: Group, with_verdicts: bool = True) -> str:
             if run.status != "finished":
                 fold = "" if run.fold is None else f" fold {run.fold}"
                 lines.append(labelled("Failed", f"{variant.name} seed {run.seed}{fold}: {run.error or run.status}"))
+    if (step := next_step(group)) is not None:
+        lines += next_lines(*step)
     return "\n".join(lines)
 
 

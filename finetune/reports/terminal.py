@@ -22,6 +22,11 @@ def labelled(label: str, text: str) -> str:
     return f"{label:<{LABEL}}{text.replace('`', '')}"
 
 
+def next_lines(command: str, why: str) -> list[str]:
+    """What to type next, with the reason above it."""
+    return [labelled("Next", f"{sentence(why)}:"), f"{'':<{LABEL}}$ {command}"]
+
+
 def run_table(record: FinishedRecord) -> Adaptive:
     """Scores of the selected checkpoint by split, and the gap with its interval."""
     return rich_table(run_content.scores_table(record))
@@ -50,8 +55,7 @@ def run_summary(
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),
         labelled("Record", str(folder.record_path)),
-        labelled("Next", f"{sentence(next_step[1])}:"),
-        f"{'':<{LABEL}}$ {next_step[0]}",
+        *next_lines(*next_step),
     ]
     return "\n".join(lines)
 

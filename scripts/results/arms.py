@@ -77,6 +77,12 @@ def read_targets(path: Path = FILE) -> list[dict[str, Any]]:
     return targets
 
 
+def read_pairs(path: Path = FILE) -> list[dict[str, str]]:
+    """Arms to compare with each other, beside the reference."""
+    pairs: list[dict[str, str]] = yaml.safe_load(path.read_text(encoding="utf-8"))["pairs"]
+    return pairs
+
+
 def is_known(key: str) -> bool:
     """Whether recipes of this build have the key; names of techniques are checked when the recipe is read."""
     section, _, name = key.partition(".")

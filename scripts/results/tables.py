@@ -15,20 +15,26 @@ from scripts.results.records import Line
 MINUS = "−"
 
 
-def render(lines: list[Line], arms: Sequence[str], targets: Sequence[Mapping[str, Any]]) -> str:
+def render(
+    lines: list[Line],
+    arms: Sequence[str],
+    targets: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Mapping[str, str]] = (),
+) -> str:
     """All tables: by half and size, then the targets.
 
     Args:
         lines: Of the records.
         arms: In the order to show them in; others follow.
         targets: Of arms.yaml.
+        pairs: Of arms.yaml.
     """
     parts = []
     for half in ("choosing", "confirming"):
         for n in sorted({line["n"] for line in lines if line["half"] == half}):
             chosen = select(lines, half, n)
             parts += [f"### {half.capitalize()} half, n = {n:,}", scores_table(chosen, arms)]
-            parts += [differences_table(chosen, arms)]
+            parts += [differences_table(chosen, arms), *pairs_table(chosen, pairs)]
     parts += ["### Targets (confirming half)", targets_table(lines, targets)]
     failed = [line for line in lines if line["status"] == "failed"]
     if failed:
@@ -71,6 +77,19 @@ def differences_table(lines: list[Line], arms: Sequence[str]) -> str:
     heads = ["arm", "sets (pairs)", f"score {MINUS} reference", "95 %", "worst set", "better / worse"]
     heads += ["macro-F1", "log loss", "gap", "gap, log loss", "sd of seeds (reference)", "steps", "CPU s", "MiB"]
     return table(heads, rows)
+
+
+def pairs_table(lines: list[Line], pairs: Sequence[Mapping[str, str]]) -> list[str]:
+    """Each pair of arms that has runs on the same rows; no table where none has."""
+    rows = []
+    for pair in pairs:
+        summary = summarise(paired(lines, pair["arm"], pair["against"], "test_score"))
+        loss = summarise(paired(lines, pair["arm"], pair["against"], "test_nll"), 1)
+        if summary is not None:
+            log_loss = "" if loss is None else _signed(loss.mean, 3)
+            rows.append([f"`{pair['arm']}`", f"`{pair['against']}`", *_summary_cells(summary), log_loss])
+    heads = ["arm", "against", "sets (pairs)", "score", "95 %", "worst set", "better / worse", "log loss"]
+    return [table(heads, rows)] if rows else []
 
 
 def _reference_row(lines: list[Line]) -> list[str]:

@@ -114,6 +114,15 @@ def test_head_start_is_for_macro_f1_of_many_classes_in_few_rows() -> None:
     assert "head-start-for-macro-f1" not in fired(**few)
 
 
+def test_head_start_is_for_few_rows_of_many_classes_or_labels() -> None:
+    start = {"techniques.head_start": {}}
+    assert fired(classes=77, rows_per_class=3.9)["head-start-for-many-classes"] == start
+    assert "head-start-for-many-classes" not in fired(classes=6, rows_per_class=50)
+    assert "head-start-for-many-classes" not in fired(classes=12, rows=360, rows_per_class=30)
+    assert fired(task="multi_label", classes=28, rows_per_class=12)["head-start-for-several-labels"] == start
+    assert "head-start-for-several-labels" not in fired(task="multi_label", classes=4, rows_per_class=90)
+
+
 def test_on_twenty_rows_it_says_what_it_cannot_know_and_what_to_do() -> None:
     chosen = choose(RECIPE, facts(rows=12, validation_rows=4, rows_per_class=6, rarest_class=6))
     said = " ".join(decision.text for decision in chosen.decisions)

@@ -93,7 +93,7 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
         more = "" if len(runs) <= 5 else f" The first 5 of {len(runs)}:"
         raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.{more}", *ways)
     if name not in runs:
-        why = f"{path}: no run has this name.{suggest(name, list(runs))} There are: {', '.join(list(runs)[:10])}."
+        why = f"{path}: no run has this name.{suggest(name, list(runs))}"
         raise OutputError(why, argument="run", found=name)
     return name
 
