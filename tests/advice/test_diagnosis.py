@@ -4,7 +4,7 @@ import shlex
 
 import numpy as np
 
-from finetune.advice.diagnosis import next_command, remedy
+from finetune.advice.diagnosis import diagnose, next_command, remedy
 from finetune.cli.experiment_options import parse_variants
 from finetune.experiments.asked import ask
 from finetune.records.schema import ActiveTechnique
@@ -67,3 +67,20 @@ def test_a_technique_with_a_learning_rate_of_its_own_gets_a_larger_one() -> None
     assert remedy(record.model_copy(update={"budget": trained, "techniques": {"lora": lora}})) == {
         "techniques.lora.learning_rate": 2e-4
     }
+
+
+def test_of_several_labels_that_are_never_predicted_the_head_gets_a_start() -> None:
+    record = record_of(Run("strong"))
+    selected = record.selected.model_copy(update={"validation": {**record.selected.validation, "micro_f1": 0.0}})
+    data = record.data.model_copy(update={"task": "multi_label", "score": "micro_f1"})
+    record = record.model_copy(update={"selected": selected, "data": data, "techniques": {"mixout": {}}})
+    assert diagnose(record) == (
+        "Did not learn: no label is ever predicted. Start the head from logistic regressions on the frozen features "
+        "(`head_start`)."
+    )
+    assert remedy(record) == {"techniques.head_start": {}}
+    request = Request(None, data="tags.csv", overrides=[])
+    command = next_command(record, request.typed(remedy(record)), "strong", [])[0]
+    assert command == "finetune run --data tags.csv --set 'techniques.head_start={}' --preset strong --seed 0"
+    started = record.model_copy(update={"techniques": {"head_start": {}}})
+    assert "techniques.head_start" not in remedy(started)
