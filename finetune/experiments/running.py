@@ -6,21 +6,17 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
 
-from finetune.analysis.choice import validation_order
 from finetune.errors import InUseError, OutputError
 from finetune.experiments.executors import Executor
 from finetune.experiments.jobs import KINDS, Event, Job, Task, task_of
+from finetune.experiments.kept_models import Keep, KeptModels
 from finetune.experiments.nesting import inside_experiment
 from finetune.experiments.progress import JobState, Progress, look_up
 from finetune.experiments.scheduler import Outcome, Scheduler
-from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest
-from finetune.records.schema import FinishedRecord
+from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.store import LOCK, RunFolder, is_in_use
 
-Keep = Literal["all", "best", "none"]
-KEEP: tuple[Keep, ...] = get_args(Keep)
 OUTCOMES: dict[str, Outcome] = {
     "finished": "finished",
     "failed": "failed",
@@ -74,7 +70,7 @@ def run_jobs(
         time.sleep(BETWEEN_LOOKS)
         run_what_is_free()
     if others:
-        running.remove_models()
+        running.models.remove()
     return running.manifest
 
 
@@ -94,7 +90,6 @@ class _Running:
     ) -> None:
         self._is_helper = is_helper
         self._folder = folder
-        self._keep = keep
         self._on_change = on_change
         self._states = {job.entry.key: look_up(folder, job) for job in jobs}
         self._others = {job.entry.key: look_up(folder, job) for job in others if job.entry.key not in self._states}
@@ -103,6 +98,8 @@ class _Running:
         states = list(self._states.values())
         finished = frozenset(key for key, state in self._all() if state.status == "finished")
         self.scheduler = Scheduler([state.planned for state in states], finished)
+        entries = [state.job.entry for _, state in self._all()]
+        self.models = KeptModels(folder, keep, entries, [each.key for each in entries if each.key not in finished])
         self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
         self.manifest = manifest.with_errors(dict.fromkeys(self._states))
 
@@ -178,53 +175,14 @@ class _Running:
             self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
             self.write_manifest()
         if event.kind == "finished":
-            self._remove_models(state.job.entry.variant)
+            self.models.has_finished(state.job.entry)
         self._on_change(self._progress, state)
-
-    def remove_models(self) -> None:
-        """Of all variants, remove the models that nobody needs."""
-        for variant in {state.job.entry.variant for _, state in self._all()}:
-            self._remove_models(variant)
-
-    def _remove_models(self, variant: str) -> None:
-        if self._keep == "all":
-            return
-        entries = [state.job.entry for _, state in self._all() if state.job.entry.variant == variant]
-        needed = _needed_models([state for _, state in self._all()])
-        records = {entry.key: record for entry in entries if (record := self._finished_record(entry)) is not None}
-        for entry in superfluous([entry for entry in entries if entry.key in records], records, needed, self._keep):
-            shutil.rmtree(self._folder.run(entry).model, ignore_errors=True)
-
-    def _finished_record(self, entry: JobEntry) -> FinishedRecord | None:
-        with contextlib.suppress(OutputError):
-            record = self._folder.run(entry).read()
-            return record if isinstance(record, FinishedRecord) else None
-        return None
 
 
 def _needed_models(states: Sequence[JobState]) -> set[str]:
     """Content keys of the jobs whose models another one, which has not finished, reads."""
     waiting = [state.job.entry for state in states if state.status != "finished"]
     return {key for entry in waiting if KINDS[entry.kind].reads_models for key in entry.inputs}
-
-
-def superfluous(
-    entries: Sequence[JobEntry], records: dict[str, FinishedRecord], needed: set[str], keep: Keep
-) -> list[JobEntry]:
-    """Finished jobs of one variant whose models can go.
-
-    Args:
-        entries: Finished jobs.
-        records: Content key -> record of each.
-        needed: Content keys of jobs that another job still needs.
-        keep: "all", the "best" by validation (a removed one could never be chosen later: the better one stays), "none".
-    """
-    if keep == "all" or not entries:
-        return []
-    measured = [entry for entry in entries if entry.kind == "train"]
-    best = max(measured, key=lambda entry: validation_order(records[entry.key]), default=None)
-    kept = set() if keep == "none" or best is None else {best.key}
-    return [entry for entry in measured if entry.key not in kept | needed]
 
 
 def _mark_failed(run: RunFolder, message: str) -> None:
