@@ -23,6 +23,7 @@ OUTCOMES: dict[str, Outcome] = {
     "interrupted": "interrupted",
     "busy": "busy",
 }
+BETWEEN_WRITES = 2.0  # seconds between manifests: of ten thousand jobs it is four megabytes
 BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
 
 
@@ -41,7 +42,7 @@ def run_jobs(
 
     Args:
         folder: Where everything goes; the caller holds its lock, unless it is a helper.
-        manifest: Lists the jobs; written before the first one starts, and after every failure.
+        manifest: Lists the jobs; written before the first one starts, soon after failures, and at the end.
         jobs: Replicate by replicate.
         executor: Runs them.
         keep: Which models stay: those of all runs, of each variant's best by validation, or none.
@@ -64,14 +65,17 @@ def run_jobs(
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
 
-    if running.scheduler.left():
-        run_what_is_free()
-    while running.scheduler.busy():
-        time.sleep(BETWEEN_LOOKS)
-        run_what_is_free()
+    try:
+        if running.scheduler.left():
+            run_what_is_free()
+        while running.scheduler.busy():
+            time.sleep(BETWEEN_LOOKS)
+            run_what_is_free()
+    finally:
+        running.write_errors()
     if others:
         running.models.remove()
-    return running.manifest
+    return running.manifest()
 
 
 class _Running:
@@ -101,7 +105,10 @@ class _Running:
         entries = [state.job.entry for _, state in self._all()]
         self.models = KeptModels(folder, keep, entries, [each.key for each in entries if each.key not in finished])
         self._progress = Progress(states, min(slots, max(1, len(self.scheduler.left()))))
-        self.manifest = manifest.with_errors(dict.fromkeys(self._states))
+        self._manifest = manifest
+        self._errors: dict[str, str | None] = dict.fromkeys(self._states)
+        self._unwritten = False
+        self._written = float("-inf")  # when the manifest was
 
     def _all(self) -> list[tuple[str, JobState]]:
         return [*self._states.items(), *self._others.items()]
@@ -133,10 +140,20 @@ class _Running:
                     elif path.name != LOCK:
                         path.unlink()
 
+    def manifest(self) -> Manifest:
+        """With the errors so far."""
+        return self._manifest.with_errors(self._errors)
+
     def write_manifest(self) -> None:
         """Where this command is in charge of it."""
         if not self._is_helper:
-            self._folder.write(self.manifest)
+            self._folder.write(self.manifest())
+        self._unwritten, self._written = False, time.monotonic()
+
+    def write_errors(self) -> None:
+        """Those that the manifest does not have yet."""
+        if self._unwritten:
+            self.write_manifest()
 
     def next(self) -> Task | None:
         """See `TaskSource.next`."""
@@ -172,8 +189,10 @@ class _Running:
             lost = dict.fromkeys(blocked, f"not started: it needs {state.job.entry.folder}, which failed")
             for key, message in lost.items():
                 self._states[key].update(Event("failed", key, message=message))
-            self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
-            self.write_manifest()
+            self._errors |= {event.key: event.message, **lost}
+            self._unwritten = True
+            if time.monotonic() - self._written > BETWEEN_WRITES:
+                self.write_manifest()
         if event.kind == "finished":
             self.models.has_finished(state.job.entry)
         self._on_change(self._progress, state)

@@ -87,8 +87,8 @@ class Sender:
 
 
 def interrupt_at(numbers: Sequence[int]) -> None:
-    """Let signals interrupt this process, whichever it was started to ignore, and only the first of them: a cluster
-    sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
+    """Let signals interrupt this process, whichever it was started to ignore or to block, and only the first of them: a
+    cluster sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
 
     def interrupt(number: int, _: Any) -> NoReturn:
         for each in numbers:
@@ -97,6 +97,8 @@ def interrupt_at(numbers: Sequence[int]) -> None:
 
     for number in numbers:
         signal.signal(number, interrupt)
+    if hasattr(signal, "pthread_sigmask"):  # Ray blocks SIGINT in its processes, and children inherit that
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def load_libraries(threads: int) -> None:
