@@ -51,7 +51,7 @@ class Actor:
         return start()
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="critical")
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="critical")
 print("driver:", start())
 print("task:", ray.get(ray.remote(start).remote()))
 print("actor:", ray.get(ray.remote(Actor).remote().start.remote()))

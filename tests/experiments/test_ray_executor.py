@@ -265,7 +265,7 @@ def test_a_cluster_that_others_keep_busy_is_said_instead_of_waited_for(
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("ray://head:10001", "is a client's address.*ray job submit"),
+        ("ray://head:10001", "RAY_ADDRESS=ray://head:10001 is a client's address.*ray job submit"),
         ("127.0.0.1:1", "nothing listens at RAY_ADDRESS=127.0.0.1:1.*ray start --head"),
     ],
 )
