@@ -81,7 +81,8 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
-        help="Who runs them: local (worker processes), inline (this process), or your own module:Class.",
+        help="Who runs them: local (worker processes), inline (this process), ray or slurm (a cluster), or your own "
+        "module:Class.",
         rich_help_panel=OF_RUNS,
     ),
 ]

@@ -56,12 +56,15 @@ class Event:
     """What an executor tells about a task.
 
     Attributes:
-        kind: started, step, evaluated, finished, failed or interrupted; busy: another process is running it.
+        kind: started, step, evaluated, finished, failed or interrupted; busy: another process is running it, or it has
+            lost its process. What became of it is to be looked at.
         key: Of the task.
         step: Optimizer steps done.
         steps: Optimizer steps of the run.
         scores: After an evaluation: train_probe and validation.
-        message: Why it failed.
+        message: Why it failed, or is busy where no other process is running it.
+        died: It failed because its process did, or stopped answering: what it had computed since its last checkpoint is
+            lost, and it may well succeed elsewhere.
     """
 
     kind: str
@@ -70,6 +73,7 @@ class Event:
     steps: int = 0
     scores: dict[str, dict[str, float]] | None = None
     message: str = ""
+    died: bool = False
 
 
 Preparation = Callable[[Recipe], Any]  # recipe -> finetune.training.prepare.Prepared, shared between jobs

@@ -32,7 +32,7 @@ class JobState:
         steps: Optimizer steps in all.
         train: Scores of the train sample at the last evaluation.
         validation: Validation scores of the last evaluation.
-        message: Why it failed.
+        message: Why it failed, or waits.
         damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
             again from nothing.
         last_event: What happened last: the kind of an event.
@@ -94,7 +94,7 @@ class JobState:
         if event.kind == "interrupted":
             self.status = "interrupted"
         if event.kind == "busy":
-            self.status = "waiting"
+            self.status, self.message = "waiting", event.message
 
 
 @dataclass

@@ -6,27 +6,25 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
-from finetune.analysis.choice import validation_order
 from finetune.errors import InUseError, OutputError
 from finetune.experiments.executors import Executor
 from finetune.experiments.jobs import KINDS, Event, Job, Task, task_of
+from finetune.experiments.kept_models import Keep, KeptModels
 from finetune.experiments.nesting import inside_experiment
 from finetune.experiments.progress import JobState, Progress, look_up
 from finetune.experiments.scheduler import Outcome, Scheduler
-from finetune.records.comparison import ComparisonFolder, JobEntry, Manifest
-from finetune.records.schema import FinishedRecord
+from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.records.store import LOCK, RunFolder, is_in_use
 
-Keep = Literal["all", "best", "none"]
-KEEP: tuple[Keep, ...] = get_args(Keep)
 OUTCOMES: dict[str, Outcome] = {
     "finished": "finished",
     "failed": "failed",
     "interrupted": "interrupted",
     "busy": "busy",
 }
+BETWEEN_WRITES = 2.0  # seconds between manifests: of ten thousand jobs it is four megabytes
 BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are running
 
 
@@ -65,7 +63,7 @@ def run_jobs(
 
     Args:
         folder: Where everything goes; the caller holds its lock, unless it is a helper.
-        manifest: Lists the jobs; written before the first one starts, and after every failure.
+        manifest: Lists the jobs; written before the first one starts, soon after failures, and at the end.
         jobs: Replicate by replicate.
         executor: Runs them.
         keep: Which models stay: those of all runs, of each variant's best by validation, or none.
@@ -89,14 +87,17 @@ def run_jobs(
         with inside_experiment(str(folder.path)):
             executor.run(running, running.on_event)
 
-    if running.scheduler.left() or running.add_more():
-        run_what_is_free()
-    while running.scheduler.busy():
-        time.sleep(BETWEEN_LOOKS)
-        run_what_is_free()
+    try:
+        if running.scheduler.left() or running.add_more():
+            run_what_is_free()
+        while running.scheduler.busy():
+            time.sleep(BETWEEN_LOOKS)
+            run_what_is_free()
+    finally:
+        running.write_errors()
     if others:
-        running.remove_models()
-    return running.manifest
+        running.models.remove()
+    return running.manifest()
 
 
 class _Running:
@@ -117,7 +118,6 @@ class _Running:
         self._is_helper = is_helper
         self._further = further
         self._folder = folder
-        self._keep = keep
         self._on_change = on_change
         self._states = {job.entry.key: look_up(folder, job) for job in jobs}
         self._others = {job.entry.key: look_up(folder, job) for job in others if job.entry.key not in self._states}
@@ -129,7 +129,12 @@ class _Running:
         left = len(self.scheduler.left())
         at_most = 0 if further is None else further.at_most
         self._progress = Progress(states, min(slots, max(1, left, at_most)), at_most=at_most)
-        self.manifest = manifest.with_errors(dict.fromkeys(self._states))
+        entries = [state.job.entry for _, state in self._all()]
+        self.models = KeptModels(folder, keep, entries, [each.key for each in entries if each.key not in finished])
+        self._manifest = manifest
+        self._errors: dict[str, str | None] = dict.fromkeys(self._states)
+        self._unwritten = False
+        self._written = float("-inf")  # when the manifest was
 
     def _all(self) -> list[tuple[str, JobState]]:
         return [*self._states.items(), *self._others.items()]
@@ -161,10 +166,20 @@ class _Running:
                     elif path.name != LOCK:
                         path.unlink()
 
+    def manifest(self) -> Manifest:
+        """With the errors so far."""
+        return self._manifest.with_errors(self._errors)
+
     def write_manifest(self) -> None:
         """Where this command is in charge of it."""
         if not self._is_helper:
-            self._folder.write(self.manifest)
+            self._folder.write(self.manifest())
+        self._unwritten, self._written = False, time.monotonic()
+
+    def write_errors(self) -> None:
+        """Those that the manifest does not have yet."""
+        if self._unwritten:
+            self.write_manifest()
 
     def next(self) -> Task | None:
         """See `TaskSource.next`."""
@@ -188,10 +203,11 @@ class _Running:
             self._states[job.entry.key] = state
             self._folders[job.entry.key] = job.entry.folder
             self.scheduler.add(state.planned, state.status == "finished")
+            self.models.add(job.entry, state.status == "finished")
             self._progress.states.append(state)
         if jobs:
             self._progress.at_most = self._further.at_most
-            self.manifest = self.manifest.with_cells([job.entry for job in jobs])
+            self._manifest = self._manifest.with_cells([job.entry for job in jobs])
             self.write_manifest()
             self.tidy_up([job.entry.key for job in jobs])
         return bool(jobs)
@@ -222,56 +238,19 @@ class _Running:
             lost = dict.fromkeys(blocked, f"not started: it needs {state.job.entry.folder}, which failed")
             for key, message in lost.items():
                 self._states[key].update(Event("failed", key, message=message))
-            self.manifest = self.manifest.with_errors({event.key: event.message, **lost})
-            self.write_manifest()
+            self._errors |= {event.key: event.message, **lost}
+            self._unwritten = True
+            if time.monotonic() - self._written > BETWEEN_WRITES:
+                self.write_manifest()
         if event.kind == "finished":
-            self._remove_models(state.job.entry.variant)
+            self.models.has_finished(state.job.entry)
         self._on_change(self._progress, state)
-
-    def remove_models(self) -> None:
-        """Of all variants, remove the models that nobody needs."""
-        for variant in {state.job.entry.variant for _, state in self._all()}:
-            self._remove_models(variant)
-
-    def _remove_models(self, variant: str) -> None:
-        if self._keep == "all":
-            return
-        entries = [state.job.entry for _, state in self._all() if state.job.entry.variant == variant]
-        needed = _needed_models([state for _, state in self._all()])
-        records = {entry.key: record for entry in entries if (record := self._finished_record(entry)) is not None}
-        for entry in superfluous([entry for entry in entries if entry.key in records], records, needed, self._keep):
-            shutil.rmtree(self._folder.run(entry).model, ignore_errors=True)
-
-    def _finished_record(self, entry: JobEntry) -> FinishedRecord | None:
-        with contextlib.suppress(OutputError):
-            record = self._folder.run(entry).read()
-            return record if isinstance(record, FinishedRecord) else None
-        return None
 
 
 def _needed_models(states: Sequence[JobState]) -> set[str]:
     """Content keys of the jobs whose models another one, which has not finished, reads."""
     waiting = [state.job.entry for state in states if state.status != "finished"]
     return {key for entry in waiting if KINDS[entry.kind].reads_models for key in entry.inputs}
-
-
-def superfluous(
-    entries: Sequence[JobEntry], records: dict[str, FinishedRecord], needed: set[str], keep: Keep
-) -> list[JobEntry]:
-    """Finished jobs of one variant whose models can go.
-
-    Args:
-        entries: Finished jobs.
-        records: Content key -> record of each.
-        needed: Content keys of jobs that another job still needs.
-        keep: "all", the "best" by validation (a removed one could never be chosen later: the better one stays), "none".
-    """
-    if keep == "all" or not entries:
-        return []
-    measured = [entry for entry in entries if entry.kind == "train"]
-    best = max(measured, key=lambda entry: validation_order(records[entry.key]), default=None)
-    kept = set() if keep == "none" or best is None else {best.key}
-    return [entry for entry in measured if entry.key not in kept | needed]
 
 
 def _mark_failed(run: RunFolder, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +30,8 @@ class Planned:
 
 
 class Scheduler:
-    """Hands out jobs whose inputs have finished, in the order of their replicates.
+    """Hands out jobs whose inputs have finished, in the order of their replicates. What it does for one job takes no
+    longer where there are more jobs.
 
     Args:
         jobs: All jobs of the experiment, replicate by replicate.
@@ -47,9 +49,17 @@ class Scheduler:
         unknown = {key for job in jobs for key in job.inputs} - set(self._status)
         if unknown:
             raise ValueError(f"inputs that are no jobs: {sorted(unknown)}")
-        replicates = list(dict.fromkeys(job.replicate for job in jobs))
-        self._jobs = sorted(jobs, key=lambda job: (replicates.index(job.replicate), -job.weight))
-        self._block()
+        replicates = {replicate: place for place, replicate in enumerate(dict.fromkeys(job.replicate for job in jobs))}
+        self._keys = [job.key for job in sorted(jobs, key=lambda job: (replicates[job.replicate], -job.weight))]
+        self._place = {key: place for place, key in enumerate(self._keys)}  # in running order
+        self._missing: dict[str, set[str]] = {}  # job -> inputs that have not finished
+        self._followers: dict[str, list[str]] = {}  # job -> jobs that it is an input of
+        self._busy: set[str] = set()
+        for job in jobs:
+            self._missing[job.key] = {key for key in job.inputs if self._status[key] != "finished"}
+            for key in dict.fromkeys(job.inputs):
+                self._followers.setdefault(key, []).append(job.key)
+        self._ready = [self._place[key] for key in self._keys if self._can_start(key)]  # sorted, so it is a heap
 
     def add(self, job: Planned, is_finished: bool) -> None:
         """Take in one more job, which starts from no other one, after all that are there.
@@ -60,14 +70,18 @@ class Scheduler:
         if job.key in self._status:
             raise ValueError("a job is planned twice")
         self._status[job.key] = "finished" if is_finished else "waiting"
-        self._jobs.append(job)
+        self._place[job.key] = len(self._keys)
+        self._keys.append(job.key)
+        self._missing[job.key] = set()
+        self._offer(job.key)
 
     def next(self) -> str | None:
         """The job to start now, which counts as running from here on; None if none can start."""
-        for job in self._jobs:
-            if self._status[job.key] == "waiting" and all(self._status[key] == "finished" for key in job.inputs):
-                self._status[job.key] = "running"
-                return job.key
+        while self._ready:
+            key = self._keys[heapq.heappop(self._ready)]
+            if self._can_start(key):
+                self._status[key] = "running"
+                return key
         return None
 
     def record(self, key: str, outcome: Outcome) -> list[str]:
@@ -77,30 +91,44 @@ class Scheduler:
             Jobs that can never start now, because one of their inputs did not finish.
         """
         self._status[key] = outcome
-        return self._block()
+        (self._busy.add if outcome == "busy" else self._busy.discard)(key)
+        if outcome == "finished":
+            for follower in self._followers.get(key, ()):
+                self._missing[follower].discard(key)
+                self._offer(follower)
+        return self._block(key) if outcome in ("failed", "interrupted") else []
 
     def busy(self) -> list[str]:
         """Jobs that another process is running, in running order."""
-        return [job.key for job in self._jobs if self._status[job.key] == "busy"]
+        return sorted(self._busy, key=self._place.__getitem__)
 
     def retry(self, key: str) -> None:
         """Let a busy job start again: the other process is gone."""
         self._status[key] = "waiting"
+        self._busy.discard(key)
+        self._offer(key)
 
     def status(self, key: str) -> Status:
         return self._status[key]
 
     def left(self) -> list[str]:
         """Jobs that have neither ended nor been given up, in running order."""
-        return [job.key for job in self._jobs if self._status[job.key] in ("waiting", "running", "busy")]
+        return [key for key in self._keys if self._status[key] in ("waiting", "running", "busy")]
 
-    def _block(self) -> list[str]:
+    def _can_start(self, key: str) -> bool:
+        return self._status[key] == "waiting" and not self._missing[key]
+
+    def _offer(self, key: str) -> None:
+        if self._can_start(key):
+            heapq.heappush(self._ready, self._place[key])
+
+    def _block(self, lost: str) -> list[str]:
+        """Give up what waits for a job, and what waits for that."""
         blocked: list[str] = []
-        while hopeless := [job.key for job in self._jobs if self._is_hopeless(job)]:  # and what needs those, too
+        hopeless = [lost]
+        while hopeless:
+            waiting = {each for key in hopeless for each in self._followers.get(key, ())}
+            hopeless = sorted((key for key in waiting if self._status[key] == "waiting"), key=self._place.__getitem__)
             self._status.update(dict.fromkeys(hopeless, "blocked"))
             blocked += hopeless
         return blocked
-
-    def _is_hopeless(self, job: Planned) -> bool:
-        lost = ("failed", "interrupted", "blocked")
-        return self._status[job.key] == "waiting" and any(self._status[key] in lost for key in job.inputs)

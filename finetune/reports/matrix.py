@@ -128,7 +128,7 @@ def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
     if state.last_event == "finished":
         return f"{title}: finished ({footer(progress)})"
     if state.last_event == "busy":
-        return f"{title}: another process is running it"
+        return f"{title}: {state.message or 'another process is running it'}"
     return f"{title}: {state.last_event}"
 
 

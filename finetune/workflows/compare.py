@@ -14,10 +14,10 @@ from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.finals import check_final, plan_finals, soup_warnings
 from finetune.experiments.jobs import KINDS, Job
+from finetune.experiments.kept_models import Keep
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import write_jobs
 from finetune.experiments.progress import look_up
-from finetune.experiments.running import Keep
 from finetune.experiments.variants import Options, Variant, compared_variants, fit_variants
 from finetune.listener import Listener
 from finetune.records.comparison import FinalName
@@ -72,7 +72,7 @@ def compare(
         baseline: The preset that the others are compared with.
         seeds: How many, or which.
         folds: Cross-validation: each of this many parts of the data is the test split once; of one preset alone, too.
-        executor: "local" (worker processes), "inline" (this process) or `module:Class`.
+        executor: "local" (worker processes), "inline" (this process), "ray" or "slurm" (a cluster), or `module:Class`.
         jobs: Runs at the same time, or "auto".
         jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
         output: Folder of everything; one below runs/ by default.

@@ -12,8 +12,9 @@ from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import Executor
 from finetune.experiments.finals import MADE, possible_finals
 from finetune.experiments.jobs import Job
+from finetune.experiments.kept_models import Keep
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
-from finetune.experiments.running import Keep, MoreJobs, run_jobs
+from finetune.experiments.running import MoreJobs, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_start

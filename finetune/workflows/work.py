@@ -12,9 +12,10 @@ from finetune.errors import RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.jobs import Job
+from finetune.experiments.kept_models import KEEP, Keep
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
-from finetune.experiments.running import KEEP, Keep, run_jobs
+from finetune.experiments.running import run_jobs
 from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder, Manifest
 from finetune.training.measures import measure_for

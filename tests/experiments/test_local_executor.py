@@ -1,6 +1,7 @@
 """Executors: a task that dies or fails takes no other with it, and tasks leave nothing to each other."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -134,17 +135,17 @@ def test_a_worker_that_died_between_two_tasks_does_not_end_the_experiment(write_
     try:
         worker.process.kill()
         worker.process.wait()
-        worker.give(task("0", recipe_of(write_recipe(), "none"), tmp_path / "cell"))
+        worker.give("0", pickle.dumps(task("0", recipe_of(write_recipe(), "none"), tmp_path / "cell")))
         if worker.process.pid == before:  # the pipe took the task: that it closed shows when it is read
-            assert [event.kind for event in worker.events()] == ["failed"]
+            assert [(event.kind, event.died) for event in worker.events()] == [("failed", True)]
         assert worker.process.pid != before
     finally:
-        worker.task = None
+        worker.key = None
         worker.process.kill()
         worker.stop()
 
 
-def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_second_time(
+def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_third_time(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Processes that take a task and never say a word, as after SIGSTOP."""
@@ -160,10 +161,11 @@ def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_second_ti
     monkeypatch.setattr(local, "SILENCE", -1.0)
     monkeypatch.setattr(local, "PATIENCE", 0.0)
     asked, teller = task("0", recipe_of(write_recipe(), "none"), tmp_path / "cell"), Teller()
-    one_worker().run(Tasks([asked, asked]), teller)
-    assert [event.kind for event in teller.events] == ["busy", "failed"]
+    one_worker().run(Tasks([asked, asked, asked]), teller)
+    assert [event.kind for event in teller.events] == ["busy", "busy", "failed"]
     assert "stopped answering" in teller.message("0")
-    assert len(started) == 3
+    assert "(3 times, without getting further)" in teller.message("0")
+    assert len(started) == 4
     assert all(process.poll() is not None for process in started)
 
 

@@ -153,6 +153,14 @@ def test_lines_end_where_runs_stop() -> None:
         assert score.get_xlim()[1] >= max(c.steps[-1] for v in group.variants for c in v.curves)
 
 
+def test_of_very_many_runs_only_some_have_lines_and_the_legend_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.reports.figures.curves.MOST_LINES", 2)
+    picture, _, _ = _made("curves")
+    thin = [line for line in _drawn(picture).axes[0].lines if line.get_linewidth() == 0.7]
+    assert len(thin) == 2 * 2
+    assert "one run (the first 2 of 3)" in [label for _, label in picture.lines]
+
+
 def test_panels_of_curves_share_their_axes() -> None:
     picture, group, _ = _made("curves")
     drawn = [_drawn(picture, number) for number in range(len(group.variants))]

@@ -1,4 +1,4 @@
-"""Who runs the tasks of an experiment: worker processes, this process, or a class of the user's."""
+"""Who runs the tasks of an experiment: worker processes, this process, a cluster, or a class of the user's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ DEFAULT = "local"
 EXECUTORS = {
     "local": "finetune.experiments.executors.local:LocalExecutor",
     "inline": "finetune.experiments.executors.inline:InlineExecutor",
+    "ray": "finetune.experiments.executors.ray_executor:RayExecutor",
+    "slurm": "finetune.experiments.executors.slurm_executor:SlurmExecutor",
 }
 
 

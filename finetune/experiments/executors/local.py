@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from typing import Any
 import finetune
 from finetune.errors import Change, RecipeError
 from finetune.experiments.executors import TaskSource
+from finetune.experiments.executors.losses import Losses
 from finetune.experiments.executors.resources import Resources, share_machine
 from finetune.experiments.executors.worker import ALIVE, HEARTBEAT, READY
-from finetune.experiments.jobs import Event, Task
+from finetune.experiments.jobs import Event
 from finetune.techniques import carry_techniques
 
 PATIENCE = 300.0  # seconds that an interrupted worker gets to write its record; a second Ctrl-C ends the wait
@@ -46,21 +48,21 @@ class LocalExecutor:
         self.resources = share_machine(jobs, tasks, jobs_per_gpu)
         self.slots = self.resources.slots
         self.threads = self.resources.threads
+        self._losses = Losses()
 
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
         """See `Executor.run`."""
         workers: list[Worker] = []
-        silenced: set[str] = set()
         try:
             while True:
                 self._hand_out(source, workers)
-                if not any(worker.task for worker in workers):
+                if not any(worker.key for worker in workers):
                     return
                 for worker in _ready(workers):
                     for event in worker.events():
                         on_event(event)
                 for worker in filter(Worker.is_silent, workers):
-                    on_event(worker.take_away(silenced))
+                    on_event(self._losses.after(worker.take_away()))
         except KeyboardInterrupt:
             for worker in workers:
                 worker.interrupt()
@@ -73,7 +75,7 @@ class LocalExecutor:
 
     def _hand_out(self, source: TaskSource, workers: list[Worker]) -> None:
         """Give every idle worker a task, and start workers as long as there are slots and tasks."""
-        idle = [worker for worker in workers if worker.task is None]
+        idle = [worker for worker in workers if worker.key is None]
         while idle or len(workers) < self.slots:
             task = source.next()
             if task is None:
@@ -81,23 +83,34 @@ class LocalExecutor:
             if not idle:
                 workers.append(Worker(len(workers), self.resources))
                 idle = [workers[-1]]
-            idle.pop(0).give(task)
+            idle.pop(0).give(task.key, pickle.dumps(task))
 
 
 def _ready(workers: list[Worker]) -> Iterator[Worker]:
     """Busy workers that have said something, or have died: the pipe's end closes with the process. None, if for a while
     nobody has."""
-    connections = {worker.connection: worker for worker in workers if worker.task is not None}
+    connections = {worker.connection: worker for worker in workers if worker.key is not None}
     return iter([connections[handle] for handle in wait(list(connections), HEARTBEAT)])  # type: ignore[index]
 
 
 class Worker:
-    """One process and the task it is at; replaced by a fresh process when it dies."""
+    """One process and the task it is at; replaced by a fresh process when it dies.
 
-    def __init__(self, number: int, resources: Resources) -> None:
+    Args:
+        number: Of the worker, from 0: which of the GPUs it sees.
+        resources: Of all workers.
+        techniques: From `carry_techniques` of another process; None for those of this one.
+
+    Attributes:
+        key: Of the task it is at; None if it is idle.
+    """
+
+    def __init__(self, number: int, resources: Resources, techniques: bytes | None = None) -> None:
         self._number = number
         self._resources = resources
-        self.task: Task | None = None
+        self._techniques = techniques
+        self.key: str | None = None
+        self._step = 0  # of the task: the last one that was heard of
         self._heard = time.monotonic()
         self._start()
 
@@ -121,7 +134,7 @@ class Worker:
                     "parent": os.getpid(),
                     "path": sys.path,
                     "threads": self._resources.threads,
-                    "techniques": carry_techniques(),
+                    "techniques": carry_techniques() if self._techniques is None else self._techniques,
                 }
             )
 
@@ -135,15 +148,21 @@ class Worker:
             chosen["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
         return chosen
 
-    def give(self, task: Task) -> None:
-        """Send a task to the idle process."""
-        self.task = task
+    def give(self, key: str, task: bytes) -> None:
+        """Send a task to the idle process.
+
+        Args:
+            key: Of the task.
+            task: Pickled: it may hold techniques that this process does not know.
+        """
+        self.key = key
+        self._step = 0
         self._heard = time.monotonic()
         try:
-            self.connection.send(task)
+            self.connection.send_bytes(task)
         except OSError:  # it died while it had nothing to do: nothing is lost
             self._restart()
-            self.connection.send(task)
+            self.connection.send_bytes(task)
 
     def events(self) -> Iterator[Event]:
         """What has arrived. A process that died fails its task and is replaced."""
@@ -155,36 +174,29 @@ class Worker:
                     self._can_answer = True
                     continue
                 if message.kind in ENDED:
-                    self.task = None
+                    self.key = None
+                self._step = max(self._step, message.step)
                 yield message
         except (EOFError, OSError):
             code = self.process.wait()
-            if self.task is not None:
-                task, self.task = self.task, None
-                yield Event("failed", task.key, message=_how_it_died(code))
-            self._restart()
+            if self.key is None:
+                self._restart()
+            else:
+                yield self._lose(_how_it_died(code))
 
     def is_silent(self) -> bool:
         """Whether a task runs, and its process has not said for long that it is there."""
-        return self.task is not None and time.monotonic() - self._heard > SILENCE
+        return self.key is not None and time.monotonic() - self._heard > SILENCE
 
-    def take_away(self, before: set[str]) -> Event:
-        """Replace a silent process.
+    def take_away(self) -> Event:
+        """Replace a silent process; its task has failed."""
+        return self._lose("its process stopped answering (was it stopped by a signal?)")
 
-        Args:
-            before: Tasks that were taken away from such a process before; this one is added.
-
-        Returns:
-            What becomes of its task: as if another process were running it, it is looked at again, and goes on from its
-            last checkpoint. The second time it fails.
-        """
-        assert self.task is not None, "only a busy process is silent"
-        task, self.task = self.task, None
+    def _lose(self, message: str) -> Event:
+        assert self.key is not None, "only a busy process loses a task"
+        key, self.key = self.key, None
         self._restart()
-        if task.key not in before:
-            before.add(task.key)
-            return Event("busy", task.key)
-        return Event("failed", task.key, message="its process stopped answering, twice (was it stopped by a signal?)")
+        return Event("failed", key, self._step, message=message, died=True)
 
     def interrupt(self) -> None:
         """Let a running task write that it was interrupted; end a process that has nothing to write yet."""
@@ -198,7 +210,7 @@ class Worker:
 
     def stop(self) -> None:
         """End the process; nothing is running any more, or nobody waits for it."""
-        if self.task is None:
+        if self.key is None:
             with contextlib.suppress(OSError):
                 self.connection.send(None)
                 self.wait(PATIENCE)

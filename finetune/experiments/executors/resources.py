@@ -43,18 +43,25 @@ def share_machine(jobs: str, tasks: int, jobs_per_gpu: int = 1) -> Resources:
     import torch
 
     gpus, cores = torch.cuda.device_count(), available_cores()
-    if jobs_per_gpu > 1:
-        _check_per_gpu(jobs_per_gpu, jobs, gpus)
-    if jobs == "auto":
-        slots = gpus * jobs_per_gpu or max(1, min(cores, int(_memory() / MEMORY_OF_A_WORKER)))
-    elif jobs.isascii() and jobs.isdigit() and int(jobs) >= 1:
-        slots = int(jobs)
-    else:
-        raise RecipeError("expected a number from 1, or auto.", argument="jobs", found=jobs)
+    check_per_gpu(jobs_per_gpu, jobs, gpus, "this process sees no GPU")
+    slots = asked_jobs(jobs) or gpus * jobs_per_gpu or max(1, min(cores, int(_memory() / MEMORY_OF_A_WORKER)))
     # Neither what is left to do nor memory that happens to be free decides the threads of a worker: a repeated
     # command must compute what it would have computed undisturbed, and the order of sums depends on the threads.
     slots = min(slots, max(1, tasks))
     return Resources(slots, max(1, cores // slots), gpus)
+
+
+def asked_jobs(jobs: str) -> int | None:
+    """The number of `--jobs`; None for auto.
+
+    Raises:
+        RecipeError: It is neither.
+    """
+    if jobs == "auto":
+        return None
+    if jobs.isascii() and jobs.isdigit() and int(jobs) >= 1:
+        return int(jobs)
+    raise RecipeError("expected a number from 1, or auto.", argument="jobs", found=jobs)
 
 
 def available_cores() -> int:
@@ -64,10 +71,23 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _check_per_gpu(per_gpu: int, jobs: str, gpus: int) -> None:
+def check_per_gpu(per_gpu: int, jobs: str, gpus: int, without: str) -> None:
+    """Refuse several tasks per GPU where that means nothing.
+
+    Args:
+        per_gpu: Tasks on each GPU.
+        jobs: "auto" or a number.
+        gpus: How many there are.
+        without: What to say where there are none.
+
+    Raises:
+        RecipeError: There is no GPU, or a number of tasks says the same thing.
+    """
+    if per_gpu == 1:
+        return
     if not gpus:
         raise RecipeError(
-            f"this process sees no GPU. For {per_gpu} runs at the same time on the CPU leave it out.",
+            f"{without}. For {per_gpu} runs at the same time on the CPU leave it out.",
             Change(arguments={"jobs": per_gpu}),
             argument="jobs_per_gpu",
             found=per_gpu,

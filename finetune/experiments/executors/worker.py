@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -38,14 +38,13 @@ def main(descriptor: int) -> None:
 def _serve(connection: Connection, setup: dict[str, Any]) -> None:
     end_with(setup["parent"])
     sys.path[:] = setup["path"]
-    _load_libraries(setup["threads"])
+    load_libraries(setup["threads"])
     from finetune.experiments.executors.execution import Preparations, execute
     from finetune.techniques import receive_techniques
 
     receive_techniques(setup["techniques"])
     prepare = Preparations()
-    for number in INTERRUPTING:  # a shell may have started the parent with SIGINT ignored
-        signal.signal(number, _interrupt)
+    interrupt_at(INTERRUPTING)
     connection.send(READY)
     sender = Sender(connection)
     while (task := connection.recv()) is not None:
@@ -87,14 +86,27 @@ class Sender:
             over.set()
 
 
-def _interrupt(number: int, _: Any) -> NoReturn:
-    """Once: a cluster sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
-    for each in INTERRUPTING:
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def interrupt_at(numbers: Sequence[int]) -> None:
+    """Let signals interrupt this process, whichever it was started to ignore or to block, and only the first of them: a
+    cluster sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
+
+    def interrupt(number: int, _: Any) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+    if hasattr(signal, "pthread_sigmask"):  # Ray blocks SIGINT in its processes, and children inherit that
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
-def _load_libraries(threads: int) -> None:
+def load_libraries(threads: int) -> None:
+    """Load what every task needs, before the first is timed.
+
+    Args:
+        threads: CPU threads of this process.
+    """
     from finetune.allocation import tune_allocator
     from finetune.quiet import quieten_libraries
 
@@ -102,7 +114,7 @@ def _load_libraries(threads: int) -> None:
     tune_allocator()
     import torch
 
-    import finetune.training.runner  # noqa: F401 - what every task needs, before the first is timed
+    import finetune.training.runner  # noqa: F401 - what every task needs
 
     torch.set_num_threads(threads)
     # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.

@@ -12,6 +12,7 @@ from finetune.reports.numbers import scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 
 WIDTH, HEIGHT = 236, 330
+MOST_LINES = 30  # runs of a preset with lines of their own: more are a smear, and megabytes; means are of all
 SPLITS: tuple[tuple[str, Any], ...] = (("train", "-"), ("validation", (0, (4, 2))))
 
 
@@ -35,11 +36,15 @@ def curves(group: Group, palette: Palette) -> Picture:
     lines: list[tuple[dict[str, Any], str]] = [
         ({"color": ink, "linewidth": 2}, "train (sample)"),
         ({"color": ink, "linewidth": 2, "linestyle": SPLITS[1][1]}, "validation"),
-        ({"color": ink, "linewidth": 0.7}, "one run"),
+        ({"color": ink, "linewidth": 0.7}, _one_run(max((len(variant.curves) for variant in shown), default=0))),
         ({"color": ink, "linewidth": 8, "alpha": 0.18}, "gap"),
         ({"color": ink, "marker": "o", "linestyle": "none", "markerfacecolor": "none"}, "selected step"),
     ]
     return Picture(panels, columns=4, lines=lines)
+
+
+def _one_run(runs: int) -> str:
+    return "one run" if runs <= MOST_LINES else f"one run (the first {MOST_LINES} of {runs:,})"
 
 
 def _range(shown: list[VariantReport], scale: Scale) -> tuple[float, float]:
@@ -71,7 +76,7 @@ def _draw_metric(plot: Any, runs: list[Curve], scale: Scale, color: str) -> None
     common = _common_steps(runs)
     means = []
     for split, style in SPLITS:
-        for run in runs:
+        for run in runs[:MOST_LINES]:
             steps, values = _known(run, split, scale)
             thin = 1.6 if len(runs) == 1 else 0.7
             plot.plot(steps, values, color=color, linestyle=style, linewidth=thin, alpha=1 if len(runs) == 1 else 0.55)
@@ -82,7 +87,7 @@ def _draw_metric(plot: Any, runs: list[Curve], scale: Scale, color: str) -> None
     train, validation = (dict(zip(*mean, strict=True)) for mean in means)
     both = sorted(train.keys() & validation.keys())
     plot.fill_between(both, [train[x] for x in both], [validation[x] for x in both], color=color, alpha=0.14, lw=0)
-    _draw_selected(plot, runs, scale, color)
+    _draw_selected(plot, runs[:MOST_LINES], scale, color)
 
 
 def _draw_selected(plot: Any, runs: list[Curve], scale: Scale, color: str) -> None:

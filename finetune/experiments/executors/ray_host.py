@@ -1,0 +1,109 @@
+"""What runs on the nodes of a Ray cluster: an actor with one worker process, and the look at what a node sees.
+
+The worker is the one of the local executor, so that a run is the same wherever it runs: a process of its own for the
+signals, threads and imports of a training, of which Ray has its own ideas in the processes that it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import finetune
+from finetune.experiments.executors.local import PATIENCE, Worker
+from finetune.experiments.executors.resources import Resources
+from finetune.experiments.jobs import Event
+
+LOOKING = 10.0  # seconds in which a file that was made elsewhere must show: network file systems keep lists of names
+LISTENING = 1.0  # seconds that one call waits for something new
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a node must know before it runs anything.
+
+    Attributes:
+        directory: Where the command was started: relative paths of recipes start there.
+        marker: A file that was just made in the folder of the experiment.
+        version: Of finetune there.
+        path: Folders that Python searches there.
+        environment: Variables that decide what libraries do.
+        threads: CPU threads of a task.
+        techniques: From `carry_techniques`.
+    """
+
+    directory: str
+    marker: str
+    version: str
+    path: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    techniques: bytes = b""
+
+
+def look(setup: Setup) -> str:
+    """What keeps this node from running tasks, as the end of a sentence; empty for nothing."""
+    node = socket.gethostname()
+    if finetune.__version__ != setup.version:
+        return f"{node} has finetune {finetune.__version__}, and {setup.version} is needed"
+    if not Path(setup.directory).is_dir():
+        return f"{node} has no folder {setup.directory}"
+    end = time.monotonic() + LOOKING
+    while not os.path.exists(setup.marker):
+        os.listdir(setup.directory)
+        if time.monotonic() > end:
+            return f"{node} does not see {os.path.dirname(setup.marker)}"
+        time.sleep(0.5)
+    return ""
+
+
+class Host:
+    """An actor: one worker process, which ends when the actor does. Its methods are called one at a time.
+
+    Args:
+        setup: See `Setup`.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._worker: Worker | None = None
+
+    def start(self) -> str:
+        """Start the worker. As `look`, which comes first."""
+        if problem := look(self._setup):
+            return problem
+        os.chdir(self._setup.directory)
+        os.environ.update(self._setup.environment)
+        sys.path += [each for each in self._setup.path if each not in sys.path and Path(each).exists()]
+        self._worker = Worker(0, Resources(1, self._setup.threads, 0), self._setup.techniques)
+        return ""
+
+    def give(self, key: str, task: bytes) -> None:
+        """As `Worker.give`."""
+        self._running().give(key, task)
+
+    def events(self) -> list[Event]:
+        """What the worker has said since the last call; waits a moment for it."""
+        worker = self._running()
+        wait([worker.connection], LISTENING)
+        said = list(worker.events())
+        return [*said, worker.take_away()] if worker.is_silent() else said
+
+    def interrupt(self) -> None:
+        """Let the task write that it was interrupted, and wait for that."""
+        self._running().interrupt()
+        self._running().wait(PATIENCE)
+
+    def stop(self) -> None:
+        """End the worker, which is idle."""
+        self._running().stop()
+
+    def _running(self) -> Worker:
+        assert self._worker is not None, "started first"
+        return self._worker
