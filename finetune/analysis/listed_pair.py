@@ -18,7 +18,7 @@ from finetune.records.listing import Listed, ScoredTwice, TwoListed
 from finetune.records.predictions import Arrays, read_run
 from finetune.records.report import Group, ModelScore, VariantReport
 from finetune.records.schema import FinishedRecord, RunRecord
-from finetune.records.store import RunFolder
+from finetune.records.store import RunFolder, read_record
 from finetune.tasks import Task
 
 Split = Literal["train", "validation", "test", "gap"]
@@ -80,11 +80,19 @@ def _read(entry: Listed) -> _Side:
     folder = Path(entry.path)
     try:
         if not ComparisonFolder(folder).exists():
-            return _of_run(*read_run(RunFolder(folder)))
+            return _of_run(*_run(RunFolder(folder)))
         report = read_report(folder)
     except OutputError:  # the listing says that it cannot be read
         return _Side()
     return _Side() if report is None or not report.groups else _of_group(report.groups[0], entry.preset)
+
+
+def _run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
+    """The record, with its predictions where they can be read: without them differences have no interval."""
+    try:
+        return read_run(folder)
+    except OutputError:
+        return read_record(folder.record_path), {}
 
 
 def _of_run(record: RunRecord, arrays: Arrays) -> _Side:

@@ -21,7 +21,7 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
 
 REPORT = "report.json"
-PAGES = ("report.html", "curve.html", "sweep.html")
+PAGES = ("report.html", "curve.html", "sweep.html", "tune.html")
 
 
 def list_folder(root: Path) -> list[Listed]:

@@ -31,7 +31,12 @@ ContainsOption = Annotated[
 ]
 KindOption = Annotated[
     str | None,
-    typer.Option("--kind", metavar="KIND", help="Only run, compare, ablate, curve or sweep.", rich_help_panel=SHOWN),
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="Only run, compare, ablate, curve, sweep, tune or unreadable.",
+        rich_help_panel=SHOWN,
+    ),
 ]
 StatusOption = Annotated[
     str | None,
@@ -100,7 +105,7 @@ def runs(
     Only folders that hold a run or an experiment are deleted, and none that a process is running in.
     """
     filters = {"contains": contains or None, "kind": kind, "status": status, "data": data, "preset": preset}
-    _refuse_idle({name: value for name, value in filters.items() if value is not None}, compare, index, delete)
+    _refuse_idle({name: value for name, value in filters.items() if value is not None}, compare, index, delete, as_json)
     if delete:
         _delete(delete, folder, dry_run, yes)
         return
@@ -126,7 +131,11 @@ def runs(
 
 
 def _refuse_idle(
-    filters: dict[str, str], compare: tuple[str, str] | None, index: bool, delete: list[str] | None
+    filters: dict[str, str],
+    compare: tuple[str, str] | None,
+    index: bool,
+    delete: list[str] | None,
+    as_json: bool,
 ) -> None:
     """Raises RecipeError for options of which one would do nothing."""
     from finetune.errors import RecipeError
@@ -138,6 +147,9 @@ def _refuse_idle(
         )
     if sum([bool(delete), compare is not None, index]) > 1:
         raise RecipeError("--compare, --delete and --index are one at a time.")
+    if as_json and (delete or index):
+        why = "prints what is listed or compared, and has no meaning here. Leave it out."
+        raise RecipeError(why, argument="json", found=True)
 
 
 def _compare(names: tuple[str, str], folder: Path, as_json: bool) -> None:

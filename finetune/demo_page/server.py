@@ -110,7 +110,7 @@ def _asked(body: bytes | None, request: Request, answers: Answers) -> tuple[str,
     try:
         asked = json.loads(body)
         text, pair = asked["text"], asked.get("pair")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "", None, 'Expected {"text": "…"}.'
     has_pairs = answers.classifier.reading.has_pairs
     if not isinstance(text, str) or not isinstance(pair, str if has_pairs else None.__class__):

@@ -47,7 +47,8 @@ def model_files(folder: Path) -> ModelFiles:
     """The files of a model, none of which names a path of this machine.
 
     Raises:
-        ModelError: There is none, it has no weights that are safe to load, or a file names such a path.
+        ModelError: There is none, it has no weights that are safe to load, a file names such a path, or the card is
+            not in UTF-8.
     """
     if not (folder / "config.json").is_file():
         why = "is no folder with a model: it has no config.json."
@@ -59,11 +60,23 @@ def model_files(folder: Path) -> ModelFiles:
         why = "has no weights as .safetensors or .onnx, and others are not sent: loading them can run code."
         raise ModelError(why, argument="model", found=str(folder))
     _refuse_paths(folder, [name for name in sent if name in READ])
+    if CARD in sent:
+        _check_text(folder / CARD)
     return ModelFiles(folder, sent, [name for name in names if name not in sent])
 
 
 def _is_own(path: Path) -> bool:
     return path.is_file() and any(fnmatch.fnmatch(path.name, pattern) for pattern in (*WEIGHTS, *DESCRIBED))
+
+
+def _check_text(card: Path) -> None:
+    """The hub reads a card as UTF-8."""
+    try:
+        card.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        why = f"{CARD}:{line} is not in UTF-8, as the hub reads it."
+        raise ModelError(why, Change(text="Save it as UTF-8."), argument="model", found=str(card.parent)) from None
 
 
 def _refuse_paths(folder: Path, names: list[str]) -> None:

@@ -91,7 +91,7 @@ def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -
                 commit_message=message,
                 repo_type="model",
             )
-        except Exception:
+        except BaseException:  # Ctrl-C, too
             if is_new:
                 tell(f"{repo} is there, and empty")
             raise

@@ -99,18 +99,24 @@ def frontier_text(group: Group) -> str:
     )
 
 
-def relative_time(variant: VariantReport) -> float | None:
-    """Measured training time as a multiple of the baseline's; 1 for a baseline, None where it was not measured."""
+def relative_time(group: Group, variant: VariantReport) -> float | None:
+    """Measured training time as a multiple of that of the group's baseline; None where it was not measured.
+
+    A variant of an ablation has a baseline of its own: its time is a multiple of a multiple.
+    """
     if variant.baseline is None:
         return 1.0 if variant.seconds is not None else None
-    return variant.seconds_ratio
+    own = next((each for each in group.variants if each.name == variant.baseline), None)
+    time = None if own is None else relative_time(group, own)
+    return None if time is None or variant.seconds_ratio is None else time * variant.seconds_ratio
 
 
 def cost_caption(group: Group) -> str:
     """Names the preset that takes longest."""
     scale = scale_of(group, group.score)
     text = f"{sentence(group.reported)} {scale.name} against measured time: higher and further left is better. "
-    times = {variant.name: time for variant in finished(group) if (time := relative_time(variant)) is not None}
+    found = {variant.name: relative_time(group, variant) for variant in finished(group)}
+    times = {name: time for name, time in found.items() if time is not None}
     if len(times) > 1:
         most = max(times, key=lambda name: times[name])
         text += f"{quoted(most)} takes longest ({multiple_text(times[most], 1)}). "
@@ -124,7 +130,7 @@ def cost_text(group: Group) -> str:
         f"{shorten(variant.name, 60)}: {multiple_text(time, 2)}, {group.reported} "
         f"{scale.level(mean_of(group.reported_scores(variant), group.score))}."
         for variant in finished(group)
-        if (time := relative_time(variant)) is not None
+        if (time := relative_time(group, variant)) is not None
     )
 
 

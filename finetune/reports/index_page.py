@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from finetune.reports.numbers import shorten
 from finetune.reports.palette import Palette
 
 TITLE = "Runs and experiments"
+WRITTEN = b"<footer><p>Written by <code>finetune</code> from the records below "  # of report.html.j2
 WITHOUT = "Names without a report lead to their folder; a report of it: finetune report DIR."
 
 
@@ -29,6 +31,11 @@ def render_index(entries: Sequence[Listed], folder: str) -> str:
     section = Section("runs", "Newest first", [_table(newest, folder)] if entries else [Prose("– There is none.")])
     page = Page(TITLE, [("i1", SimpleNamespace(name=TITLE), [section])], [], Palette([]))
     return render_page(page, f"the records below {shorten(folder, 120)}")
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is a page that `render_index` made, of whatever runs."""
+    return path.is_file() and WRITTEN in path.read_bytes()
 
 
 def _table(entries: Sequence[Listed], folder: str) -> Table:

@@ -84,7 +84,10 @@ def _scores(each: ScoredTwice) -> list[Cell]:
 def _notes(pair: TwoListed) -> list[str]:
     notes = []
     if not pair.scores:
-        notes.append("They have no number in common: one has no finished run, or they measure something else.")
+        notes.append(
+            "They have no number in common: one has no finished run or no report of a comparison, or they measure "
+            "something else."
+        )
     if any(each.difference.low is not None for each in pair.scores):
         notes.append("Difference: second − first, with its 95 % interval over the rows, for exactly these two models.")
     elif pair.scores:

@@ -273,20 +273,28 @@ def _again(record: FinishedRecord) -> list[Block]:
 
 
 def _portable(value: Any) -> Any:
-    """Settings of a recipe with paths as `_shown_path` gives them: of data, of metrics, and of helper models."""
+    """Settings of a recipe with paths cut to the name of the file: of data, of metrics, and of helper models.
+
+    All else stays as it is, at any length and with its line breaks: a template that is shortened reads other texts.
+    """
     if isinstance(value, dict):
         return {name: _portable(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_portable(each) for each in value]
-    return _shown_path(value) if isinstance(value, str) else value
+    return _without_folder(value) if isinstance(value, str) else value
 
 
 def _shown_path(source: str) -> str:
-    """Of a file its name alone: the rest is about one machine."""
+    """Of a file its name alone, in one line."""
+    return shorten(_without_folder(source), 200)
+
+
+def _without_folder(source: str) -> str:
+    """Of a file its name alone: the rest is about one machine. What is no absolute path stays as it is."""
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(source).is_absolute():
             return kind(source).name or source
-    return PurePosixPath(source).name if source.startswith("~") else shorten(source, 200)
+    return PurePosixPath(source).name if source.startswith("~") else source
 
 
 def _without_folders(text: str, record: FinishedRecord) -> str:

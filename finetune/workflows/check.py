@@ -112,10 +112,14 @@ def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> 
 
 
 def _new_file(path: str | Path | None, argument: str) -> Path | None:
-    """Raises OutputError where it exists."""
-    if path is not None and Path(path).exists():
+    """Raises OutputError where it exists, or has no folder to be in."""
+    if path is None:
+        return None
+    if Path(path).exists():
         raise OutputError("exists. Choose another name, or remove it.", argument=argument, found=str(path))
-    return None if path is None else Path(path)
+    if not Path(path).parent.is_dir():
+        raise OutputError(f"there is no folder {Path(path).parent}.", argument=argument, found=str(path))
+    return Path(path)
 
 
 def _encoder_names(models: Any) -> list[str]:

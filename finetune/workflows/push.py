@@ -37,7 +37,7 @@ def push(
         listener: As of `compare`.
 
     Raises:
-        ModelError: It is no model folder, or its files name folders of this machine.
+        ModelError: It is no model folder, its files name folders of this machine, or its card is not in UTF-8.
         RecipeError: The name of the repository is none.
         HubError: The hub refused, or could not be reached.
     """

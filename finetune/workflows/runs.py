@@ -12,7 +12,7 @@ from finetune.analysis.listed_pair import compare_listed
 from finetune.analysis.listing import list_folder
 from finetune.atomic import write_text
 from finetune.errors import Change, OutputError, RecipeError, shorten, suggest
-from finetune.records.comparison import Kind
+from finetune.records.comparison import ComparisonFolder, Kind
 from finetune.records.listing import Listed, TwoListed
 from finetune.records.schema import Status
 from finetune.records.store import LOCK, lock_folder
@@ -39,7 +39,7 @@ def list_runs(
     Args:
         folder: Where they lie.
         contains: Only those whose path, data or preset contains this.
-        kind: Only run, compare, ablate, curve, sweep or unreadable.
+        kind: Only run, compare, ablate, curve, sweep, tune or unreadable.
         status: Only finished, running, failed or interrupted ones, or unfinished: all that have not finished.
         data: Only those on this data; `*` stands for any letters.
         preset: Only those of this preset, or experiments that hold it; `*` stands for any letters.
@@ -97,7 +97,7 @@ def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]
     by_name |= {str(Path(entry.path).relative_to(folder)): entry for entry in entries}
     chosen: dict[str, Listed] = {}
     for name in names:
-        entry = by_name.get(str(Path(name)))
+        entry = by_name.get(str(Path(name))) if name else None  # an empty name is no "."
         if entry is None:
             known = [str(Path(entry.path).relative_to(folder)) for entry in entries]
             raise OutputError(
@@ -125,21 +125,26 @@ def write_index(entries: Sequence[Listed], folder: str | Path = RUNS) -> Path:
     """Write index.html, one page over the reports of these runs and experiments, which it links to.
 
     Raises:
-        OutputError: The folder cannot be written to.
+        OutputError: A page of the user's own has this name.
+        OSError: The folder cannot be written to.
     """
-    from finetune.reports.index_page import render_index  # slow to import
+    from finetune.reports.index_page import is_index, render_index  # slow to import
 
     path = Path(folder) / INDEX
+    if path.exists() and not is_index(path):
+        raise OutputError(f"{path}: was not written by this program. Rename it, or name another folder.")
     write_text(path, render_index(entries, str(folder)))
     return path
 
 
 def check_deletable(entries: Sequence[Listed]) -> None:
     """Raises:
-    OutputError: A process is running in one of the folders, or in a folder inside it.
+    OutputError: A process is running in one of the folders, in a folder inside it, or in the experiment that it is of.
     """
     for entry in entries:
-        for lock in [Path(entry.path) / LOCK, *Path(entry.path).rglob(LOCK)]:
+        folder = Path(entry.path)
+        around = [each / LOCK for each in folder.absolute().parents if ComparisonFolder(each).exists()]
+        for lock in [folder / LOCK, *folder.rglob(LOCK), *around]:
             with lock_folder(lock.parent):
                 pass
 

@@ -99,6 +99,15 @@ def test_the_split_is_written_once_and_read_again(reviews: Path, tiny_model: Pat
     assert (refused.exit_code, "exists. Choose another name" in refused.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("option", ["--output", "--write-split"])
+def test_a_file_in_a_folder_that_is_not_there_is_said_before_anything_is_checked(
+    reviews: Path, tmp_path: Path, option: str
+) -> None:
+    refused = invoke("check", reviews, option, tmp_path / "nowhere" / "file.csv")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"{option} {tmp_path}/nowhere/file.csv: there is no folder {tmp_path}/nowhere" in refused.stderr
+
+
 def test_a_folder_that_is_called_like_a_recipe_gives_way_to_it_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,23 @@ def test_what_a_process_works_on_stops_all_deleting(here: Path) -> None:
     assert Path("runs/a/run.json").is_file()
 
 
+def test_a_run_of_an_experiment_that_is_running_is_not_deleted(here: Path) -> None:
+    """The run itself may have ended: its experiment still needs it."""
+    folder = write_comparison(Path("runs/compared"), [Run("none", seed=0), Run("strong", seed=0)])
+    with lock_folder(folder):
+        result = invoke("runs", folder / "cells", "--delete", "none-seed0", "--yes")
+    assert result.exit_code == 2
+    assert "runs/compared: another process is running there" in " ".join(result.stderr.split())
+    assert (folder / "cells/none-seed0/run.json").is_file()
+    assert invoke("runs", folder / "cells", "--delete", "none-seed0", "--yes").exit_code == 0
+
+
+def test_an_empty_name_is_not_the_folder_itself(here: Path) -> None:
+    """As of a variable of a script that is not set."""
+    assert "is no run and no experiment" in invoke("runs", "runs/a", "--delete", "", "--yes").stderr
+    assert Path("runs/a/run.json").is_file()
+
+
 def test_a_lock_inside_an_experiment_stops_the_dry_run_too(here: Path) -> None:
     inside = Path("runs/a/cells/one")
     inside.mkdir(parents=True)
@@ -118,6 +135,8 @@ def test_filters(here: Path, options: list[str], left: list[str]) -> None:
         (["--compare", "a", "a"], "names the same one twice"),
         (["--compare", "a", "many/seed"], "Did you mean many/seed-1?"),
         (["--compare", "a", "many/seed-1", "--index"], "one at a time"),
+        (["--index", "--json"], "--json: prints what is listed or compared, and has no meaning here"),
+        (["--delete", "a", "--dry-run", "--json"], "--json: prints what is listed or compared"),
     ],
 )
 def test_what_cannot_act_is_an_error(here: Path, options: list[str], said: str) -> None:
@@ -139,6 +158,14 @@ def test_two_runs_side_by_side_have_paired_differences_and_the_settings_that_dif
     assert same["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert pair["same_data"] is True
     assert pair["settings"] == {"training.epochs": [3, 12]}
+
+
+def test_runs_without_predictions_have_numbers_without_an_interval(here: Path) -> None:
+    write_run(Path("runs/other"), Run("none", seed=2, wrong=(0, 4, (0, 1))))
+    Path("runs/other/predictions.npz").unlink()
+    pair = json.loads(invoke("runs", "--compare", "a", "other", "--json").stdout)
+    (test,) = (each for each in pair["scores"] if (each["split"], each["metric"]) == ("test", "accuracy"))
+    assert (test["first"], test["second"], test["difference"]["low"]) == (0.8, 0.9, None)
 
 
 def test_an_experiment_beside_a_run_has_means_without_an_interval(here: Path) -> None:
@@ -170,8 +197,23 @@ def test_a_page_links_to_every_report_and_harms_nobody(here: Path) -> None:
     assert invoke("runs", "--index").exit_code == 0  # again: the page is no run, and is replaced
 
 
+def test_a_page_of_the_users_own_is_not_replaced(here: Path) -> None:
+    Path("runs/index.html").write_text("<h1>mine</h1>", encoding="utf-8")
+    result = invoke("runs", "--index")
+    assert result.exit_code == 2
+    assert "runs/index.html: was not written by this program" in result.stderr
+    assert Path("runs/index.html").read_text(encoding="utf-8") == "<h1>mine</h1>"
+
+
+@pytest.mark.parametrize("name", ["report", "curve", "sweep", "tune"])
+def test_a_page_links_to_reports_of_every_kind(here: Path, name: str) -> None:
+    Path(f"runs/a/{name}.html").write_text("", encoding="utf-8")
+    assert invoke("runs", "--index").exit_code == 0
+    assert f'href="./a/{name}.html"' in Path("runs/index.html").read_text(encoding="utf-8")
+
+
 def test_an_unknown_kind_lists_nothing_silently(here: Path) -> None:
     result = invoke("runs", "--kind", "comparison")
     assert result.exit_code == 2
     assert "is no kind. Did you mean compare?" in result.stderr
-    assert "run, compare, ablate, curve, sweep, unreadable" in result.stderr
+    assert "run, compare, ablate, curve, sweep, tune, unreadable" in result.stderr

@@ -135,6 +135,16 @@ def test_an_upload_that_was_cut_says_that_the_repository_is_empty(run: Path, hub
     assert "me/reviews is there, and empty" in refused.stderr
 
 
+def test_ctrl_c_says_that_the_repository_is_empty(run: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", interrupted)
+    stopped = invoke("push", run, REPO)
+    assert stopped.exit_code == 130
+    assert "me/reviews is there, and empty" in stopped.stderr
+
+
 def test_without_a_token_or_offline_nothing_is_asked(run: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.delenv("HF_TOKEN")
@@ -165,6 +175,12 @@ def test_folders_that_are_no_model_are_refused(run: Path, tmp_path: Path) -> Non
             finetune.push(path, REPO, dry_run=True)
     (run / "model" / "model.safetensors").unlink()
     with refuses(ModelError, match=r"has no weights as .safetensors or .onnx"):
+        finetune.push(run, REPO, dry_run=True)
+
+
+def test_a_card_that_the_hub_cannot_read_is_said(run: Path) -> None:
+    (run / "model" / "README.md").write_bytes("# Reviews\n\nCafé\n".encode("latin-1"))
+    with refuses(ModelError, match=r"README\.md:3 is not in UTF-8, as the hub reads it\. Save it as UTF-8"):
         finetune.push(run, REPO, dry_run=True)
 
 

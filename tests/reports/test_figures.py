@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from finetune.records.report import Group
-from finetune.reports.captions import frontier_caption, has_intervals
+from finetune.reports.captions import cost_caption, frontier_caption, has_intervals
 from finetune.reports.figures.canvas import Picture, to_png, to_svg
 from finetune.reports.figures.cost import cost
 from finetune.reports.figures.curves import curves
@@ -273,3 +273,15 @@ def test_cost_stands_against_the_reported_score() -> None:
         assert line.get_ydata()[0] == pytest.approx(100 * (variant.test["accuracy"].mean or 0))
     assert plot.get_xlim()[0] == 0
     assert _made("cost", presets=("none",))[0].panels == []
+
+
+def test_times_of_an_ablation_are_multiples_of_one_baseline() -> None:
+    """`medium without x` has the baseline medium: half of its time is three quarters of that of none, and not half."""
+    group = ablation_report(("dropout",)).groups[0]
+    ratios = {"medium": 1.5, "medium without dropout": 0.5, "dropout alone": 1.2}
+    variants = [each.model_copy(update={"seconds_ratio": ratios.get(each.name)}) for each in group.variants]
+    group = group.model_copy(update={"variants": variants})
+    plot = _drawn(cost(group, Palette([variant.name for variant in variants]))).axes[0]
+    drawn = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
+    assert drawn == pytest.approx([1.0, 1.5, 0.75, 1.2])
+    assert "`medium` takes longest (1.5×)" in cost_caption(group)

@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -269,6 +270,21 @@ def test_variables_of_the_environment_are_of_the_tracker_alone_and_those_of_the_
     train(write_recipe(training={"epochs": 1}), tmp_path / "told", overrides=set_trackers("swanlab"))
     assert seen == [("online", "told")]
     assert "MADE_UP_NAME" not in os.environ
+
+
+def test_trackio_continues_only_a_run_that_it_was_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is added when a run is resumed, a run of the same name is one of another folder."""
+    begun: list[dict[str, Any]] = []
+
+    class Callback:
+        _trackio = SimpleNamespace(init=lambda **given: begun.append(given))
+
+    monkeypatch.setattr("transformers.integrations.integration_utils.TrackioCallback", Callback)
+    told = SimpleNamespace(run_name="told", to_dict=dict)
+    for ids in ({}, {"tensorboard": "tensorboard"}, {"trackio": "told"}):
+        run = trackers.TrackedRun(tmp_path / "told", None, {}, ids)
+        trackers.TRACKERS["trackio"].callback(run, 6).setup(told, None, None)
+    assert [each["resume"] for each in begun] == ["never", "never", "allow"]
 
 
 # --- before training -------------------------------------------------------------------------------------------

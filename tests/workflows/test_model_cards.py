@@ -13,7 +13,12 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import finetune
+from finetune.records.predictions import read_run
+from finetune.records.schema import Finding, FinishedRecord
 from finetune.records.store import RunFolder
+from finetune.reports.model_card import model_card
+from finetune.workflows.model_cards import own_evaluation
+from tests.analysis.making import Run, write_run
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, write_csv
 
@@ -66,6 +71,41 @@ def test_its_code_and_its_recipe_work(write_recipe: Write, tmp_path: Path, capsy
     assert recipe == {name: record.recipe[name] for name in recipe}
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     assert invoke("validate", tmp_path / "again.yaml").exit_code == 0
+
+
+def test_no_path_of_this_machine_is_in_a_card_and_no_setting_is_cut(tmp_path: Path) -> None:
+    """Paths of data, model, metrics and helper models of any system; a template keeps its lines, at any length."""
+    template = "{title}\n" + "Answer with one word. " * 20 + "{body}"
+    recipe = {
+        "model": {"id": r"C:\Users\alice\models\bert"},
+        "data": {
+            "source": "/home/alice/reviews/train.csv",
+            "test": "~/held-out/test.csv",
+            "split_file": "/srv/alice/split.json",
+            "template": template,
+            "long_texts": "head",
+            "max_length": 32,
+        },
+        "training": {"metrics": ["/home/alice/metrics/mine.py"], "batch_size": 8, "learning_rate": 0.001},
+    }
+    techniques = {"contextual": {"model": "/home/alice/models/helper"}}
+    finding = Finding(
+        check="leaks", level="problem", text="/srv/alice/split.json: 3 rows", advice="See ~/held-out/test.csv"
+    )
+    folder = RunFolder(write_run(tmp_path / "run", Run(recipe=recipe, techniques=techniques, findings=[finding])))
+    record, arrays = read_run(folder)
+    assert isinstance(record, FinishedRecord)
+    data = record.data.model_copy(update={"classes": {**record.data.classes, "train": {"bad": 50, "good": 50}}})
+    record = record.model_copy(update={"data": data})
+    card = model_card(record, own_evaluation(record, arrays, folder.model), {}, True)
+    for part in ("alice", "/home", "/srv", "Users", "held-out", str(tmp_path)):
+        assert part not in card, part
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    again = yaml.safe_load(text)
+    assert (again["model"]["id"], again["data"]["source"], again["data"]["test"]) == ("bert", "train.csv", "test.csv")
+    assert again["training"]["metrics"] == ["mine.py"]
+    assert again["techniques"] == {"contextual": {"model": "helper"}}
+    assert again["data"]["template"] == template
 
 
 def test_a_comparison_has_a_card_beside_its_model(write_recipe: Write, tmp_path: Path, without_plots: None) -> None:

@@ -18,7 +18,7 @@ def cost(group: Group, palette: Palette) -> Picture:
     points = [
         (variant, time, score)
         for variant in finished(group)
-        if (time := relative_time(variant)) is not None
+        if (time := relative_time(group, variant)) is not None
         and (score := group.reported_scores(variant).get(group.score)) is not None
         and score.mean is not None
     ]

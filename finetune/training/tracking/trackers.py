@@ -97,7 +97,7 @@ class TensorBoard(Tracker):
         chosen = os.environ.get("TENSORBOARD_LOGGING_DIR")
         shared = None if chosen is None else Path(chosen).expanduser() / (run.group or "") / run.name
         # What an interrupted session wrote after its last checkpoint is measured again.
-        purged = step + 1 if run.ids else None
+        purged = step + 1 if self.name in run.ids else None
         return TensorBoardCallback(SummaryWriter(str(shared or run.folder / "tensorboard"), purge_step=purged))
 
     def id_of(self, callback: Any, run: TrackedRun) -> str | None:
@@ -166,13 +166,16 @@ class Trackio(Tracker):
     def callback(self, run: TrackedRun, step: int) -> Any:
         from transformers.integrations.integration_utils import TrackioCallback
 
+        # Of a tracker that is added when the run is resumed, a run of this name is another one.
+        is_known = self.name in run.ids
+
         class Grouped(TrackioCallback):
             def setup(self, args: Any, state: Any, model: Any, **kwargs: Any) -> None:
                 self._trackio.init(
                     project=os.environ.get("TRACKIO_PROJECT", PROJECT),
                     name=args.run_name,
                     group=run.group,
-                    resume="allow" if run.ids else "never",
+                    resume="allow" if is_known else "never",
                     config={key: value for key, value in args.to_dict().items() if not key.startswith("_")},
                 )
                 self._initialized = True
