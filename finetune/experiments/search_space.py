@@ -44,6 +44,9 @@ def search_space(recipe: Recipe, data: Data, ranges: Any = None) -> list[Dimensi
     rates = [f"techniques.{name}.learning_rate" for name in fixing] or [RATE]
     asked = _read_ranges(ranges) if ranges else {}
     problems = [problem for key, ends in asked.items() for problem in _range_problems(key, ends, present)]
+    if RATE in asked and RATE not in rates:
+        why = f"cannot act: the learning rate is set by {listed(fixing)}. Search {listed(rates)} instead."
+        problems.append(Problem(why, RATE, where=f"--range {RATE}", where_in_python="ranges"))
     if problems:
         raise RecipeError(problems)
     wanted = asked or dict.fromkeys([*rates, *(key for key in present if key != RATE and key not in rates)], ())

@@ -63,9 +63,8 @@ class Tuner:
     @property
     def at_most(self) -> int:
         """Trainings on folds that this command will have done, if no further trial is stopped early."""
-        ended = [trial for trial in self.state.trials if trial.status in ("stopped", "failed") and trial.can_run]
-        spared = sum(self.state.folds - len(trial.fold_scores) for trial in ended)
-        return (self.wanted + 1) * self.state.folds - spared - self._before
+        trained = sum(len(trial.fold_scores) for trial in self.state.trials)
+        return trained - self._before + folds_left(self.state, self.wanted)
 
     def more(self, failures: Mapping[str, str]) -> list[Job]:
         """The trainings that can start now, as far as slots go; none while others have to end first, or at the end.
@@ -105,7 +104,9 @@ class Tuner:
         tried = [trial for trial in self.state.trials if trial.number]
         counted = sum(trial.can_run for trial in tried)
         rates = [trial for trial in tried if trial.stage == "learning rate"]
-        stage: Stage = "learning rate" if counted < self.state.rate_trials else "strengths"
+        has_strengths = not all(each.is_rate for each in self.state.space)
+        is_first = counted < self.state.rate_trials or not has_strengths  # more trials may be asked for later
+        stage: Stage = "learning rate" if is_first else "strengths"
         if stage == "strengths" and any(trial.status == "running" for trial in rates):
             return None  # the best learning rate is not known yet
         if counted >= self.wanted or len(tried) >= MOST * self.wanted:
@@ -190,6 +191,13 @@ class Tuner:
         self.state = self.state.model_copy(update={"trials": trials})
         self.save(self.state)
         return trial
+
+
+def folds_left(state: Trials, wanted: int) -> int:
+    """Trainings on folds until so many settings beside the default have been tried, if none is stopped early."""
+    begun = [trial for trial in state.trials if trial.can_run]
+    unfinished = sum(state.folds - len(trial.fold_scores) for trial in begun if trial.status == "running")
+    return unfinished + state.folds * max(0, wanted + 1 - len(begun))
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from finetune.data.rows import Rows
+from finetune.data.rows import Data, Rows
 from finetune.errors import Problem, RecipeError
 from finetune.training.prepare import Prepared
 from finetune.training.scale import target_scale
@@ -27,14 +27,11 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
         raise RecipeError(
             f"{steps} steps are not within the {scheduled} of the schedule.", argument="final", found="refit"
         )
-    data = prepared.data
-    train = _joined(data.train, data.validation)
+    data = refit_data(prepared.data)
     return replace(
         prepared,
-        # The train sample's positions stay valid: validation is appended.
-        # Its own fingerprint: a record of it must never stand beside runs that were measured on validation.
-        data=replace(data, train=train, fingerprint=_refitted(data.fingerprint)),
-        scale=None if prepared.scale is None else target_scale(train.labels),
+        data=data,
+        scale=None if prepared.scale is None else target_scale(data.train.labels),
         rule=None,
         metric=None,
         stop_at=steps,
@@ -49,8 +46,14 @@ def refitted(prepared: Prepared, steps: int, interpolation: float | None = None)
     )
 
 
-def _refitted(fingerprint: str) -> str:
-    return hashlib.sha256(f"train and validation of {fingerprint}".encode()).hexdigest()
+def refit_data(data: Data) -> Data:
+    """The data of a refit: train and validation are its training rows.
+
+    The train sample's positions stay valid: validation is appended. It has its own fingerprint: a record of it must
+    never stand beside runs that were measured on validation.
+    """
+    fingerprint = hashlib.sha256(f"train and validation of {data.fingerprint}".encode()).hexdigest()
+    return replace(data, train=_joined(data.train, data.validation), fingerprint=fingerprint)
 
 
 def _joined(first: Rows, second: Rows) -> Rows:

@@ -10,7 +10,7 @@ from finetune.analysis.disagreements import in_words, shortened
 from finetune.checks.base import full_texts
 from finetune.checks.nearest import NearestTexts
 from finetune.data.rows import Data, Rows
-from finetune.errors import Change, DataError, RecipeError
+from finetune.errors import Change, DataError, Problem, RecipeError
 from finetune.inference.answers import is_empty
 from finetune.inference.classifier import Classifier, load
 from finetune.inference.tables import read_input
@@ -57,6 +57,7 @@ def explain(
     listener = chosen_listener(listener)
     if (data is None) == (not text):
         raise RecipeError("name texts, or data with rows, and not both.", argument="data", found=data)
+    _refuse_idle({"rows": rows, "set": overrides} if data is None else {"pair": pair})
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
@@ -66,6 +67,25 @@ def explain(
         explanation = classifier.explain(first, second, label)
         found.append(explanation.model_copy(update={"row": row}))
     return ExplainResult(_with_nearest(classifier, found))
+
+
+def _refuse_idle(idle: dict[str, Any]) -> None:
+    """
+    Raises:
+        RecipeError: One of these arguments was given, and cannot act.
+    """
+    named = [name for name, value in idle.items() if value is not None and len(value)]
+    in_python = {"set": "overrides"}
+    problems = [
+        Problem(
+            "cannot act on typed texts. Leave it out." if name != "pair" else "cannot act on data, which has its own.",
+            where=f"--{name}",
+            where_in_python=in_python.get(name, name),
+        )
+        for name in named
+    ]
+    if problems:
+        raise RecipeError(problems)
 
 
 def _typed(classifier: Classifier, text: str | Sequence[str], pair: str | Sequence[str] | None) -> list[Asked]:

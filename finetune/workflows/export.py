@@ -316,6 +316,8 @@ def _refuse(report: ExportReport, tolerance: float | None) -> None:
     Raises:
         RunFailed: The exported model differs by more than is allowed.
     """
+    if not math.isfinite(report.difference):
+        raise RunFailed(f"one of the two models predicts nan for some of {report.rows} rows. Nothing was kept.")
     if report.measured == "changed":
         found, usual = (report.changed or 0) / (report.decisions or 1), ALLOWED_CHANGES
         text = f"{report.changed} of {count_text(report.decisions or 0, 'label')} change, a fraction of {found:.2g}"

@@ -13,6 +13,7 @@ from finetune.recipe import DataSection
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
+from finetune.training.refit import refit_data
 
 
 def find_run(model: str, served: ServedModel | None) -> FinishedRecord | None:
@@ -38,7 +39,8 @@ def find_run(model: str, served: ServedModel | None) -> FinishedRecord | None:
 
 
 def find_training_data(record: FinishedRecord) -> Data | str:
-    """The splits that a run was trained on; or why they are not at hand. Nothing is fetched."""
+    """The splits that a run was trained on (a refit: with validation in train); or why they are not at hand. Nothing is
+    fetched."""
     section = DataSection.model_validate(record.recipe["data"])
     try:
         if isinstance(locate(section.source, "data.source"), HubName):
@@ -46,6 +48,7 @@ def find_training_data(record: FinishedRecord) -> Data | str:
         data = load_data(section)
     except FinetuneError as error:
         return f"the training data cannot be read: {error.problems[0].why}"
-    if data.fingerprint != record.data.fingerprint:
-        return f"the training data has changed since: {section.source}"
-    return data
+    for each in (data, refit_data(data)):
+        if each.fingerprint == record.data.fingerprint:
+            return each
+    return f"the training data has changed since: {section.source}"

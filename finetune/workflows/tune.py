@@ -17,7 +17,7 @@ from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import plan_runs, write_jobs
 from finetune.experiments.sampling import load_optuna
 from finetune.experiments.search_space import search_space
-from finetune.experiments.tuning import Tuner, best_of
+from finetune.experiments.tuning import Tuner, best_of, folds_left
 from finetune.experiments.variants import Options, Variant, fit_variants
 from finetune.listener import Listener
 from finetune.measurement.scores import Measure
@@ -144,7 +144,7 @@ class Plan:
         first = self.on_default()
         found = describe_jobs(self.folder, first.runs, self.executor, self.sets, further=1)
         each = found["seconds"] / (found["to_run"] / found["jobs"] + 1)
-        folds = (self.wanted + 1) * self.trials.folds - sum(len(trial.fold_scores) for trial in self.trials.trials)
+        folds = folds_left(self.trials, self.wanted)
         last = 2 * len(self.seeds)
         space = [each.model_dump() for each in self.trials.space]
         return {

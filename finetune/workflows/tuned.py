@@ -100,5 +100,7 @@ def _export(tested: ComparisonFolder, chosen: str, folder: ComparisonFolder, lis
     best = max(finished, key=lambda run: validation_order(finished[run]))
     with replaced_folder(folder.model) as partial:
         shutil.copytree(best.model, partial)
+    shipped = best.path.relative_to(folder.path).as_posix()  # where explain, evaluate and export find its rows
+    folder.write(folder.read().model_copy(update={"shipped": shipped}))
     write_card(best, folder.model, listener)
     return str(folder.model)

@@ -16,6 +16,7 @@ from finetune.experiments.executors import EXECUTORS
 from finetune.recipe.schema import TELLING_KEYS
 from finetune.records.checksum import with_checksum
 from finetune.records.tune import read_trials
+from finetune.workflows.origins import find_run
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
 from tests.experiments.inline import REFERENCE, RecordingExecutor
@@ -117,6 +118,13 @@ def test_the_choice_follows_its_rule_and_is_written_as_a_recipe_that_runs(place:
     assert f"Next        finetune run {Path('made') / 'tuned.yaml'}" in made.stdout
     assert invoke("validate", "made/tuned.yaml").exit_code == 0
     assert (place / "made" / "model" / "config.json").is_file()
+
+
+def test_the_rows_of_the_model_are_found(place: Path, made: Any) -> None:
+    classifier = finetune.load(place / "made")
+    record = find_run(classifier.origin, classifier.served)
+    assert record is not None
+    assert record.data.rows["train"] == 48
 
 
 def _number(name: str) -> int:

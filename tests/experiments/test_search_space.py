@@ -57,6 +57,8 @@ def test_where_a_technique_sets_the_rate_of_all_that_trains_its_own_is_searched(
     found = space(data, "peft")
     assert [each.key for each in found if each.is_rate] == ["techniques.lora.learning_rate"]
     assert "training.learning_rate" not in [each.key for each in found]
+    told = refusal(RecipeError, space, data, "peft", ["training.learning_rate=1e-5,1e-4"])
+    assert "cannot act: the learning rate is set by lora. Search techniques.lora.learning_rate instead." in told
 
 
 @pytest.mark.parametrize("preset", preset_names())

@@ -13,7 +13,7 @@ import pytest
 from finetune.analysis.pooled import Pooled
 from finetune.errors import RecipeError
 from finetune.experiments import tuning
-from finetune.experiments.tuning import Tuner, best_of
+from finetune.experiments.tuning import Tuner, best_of, folds_left
 from finetune.records.tune import Dimension, Trial, Trials
 
 ROWS, FOLDS = 60, 3
@@ -177,6 +177,23 @@ def test_more_trials_are_added_to_those_there_are(monkeypatch: pytest.MonkeyPatc
     bench.run(bench.tuner(wanted=8))
     assert bench.saved.trials[:5] == first
     assert len(bench.saved.trials) == 9
+
+
+def test_more_trials_are_added_where_the_learning_rate_alone_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, flat)
+    strength = STRENGTH.model_copy(update={"is_rate": True, "high": 0.8})  # of a technique, too: no strengths are left
+    bench.saved = bench.saved.model_copy(update={"space": [RATE, strength], "rate_trials": 2})
+    bench.run(bench.tuner(wanted=2))
+    bench.run(bench.tuner(wanted=5))
+    assert [trial.stage for trial in bench.saved.trials] == ["default", *["learning rate"] * 5]
+
+
+def test_what_is_left_is_never_less_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, flat)
+    assert folds_left(bench.saved, 4) == 5 * FOLDS
+    bench.run(bench.tuner(wanted=4))
+    assert (folds_left(bench.saved, 4), folds_left(bench.saved, 6)) == (0, 2 * FOLDS)
+    assert (folds_left(bench.saved, 1), bench.tuner(wanted=1).at_most) == (0, 0)  # fewer than there are
 
 
 def test_a_fold_that_fails_ends_its_trial_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

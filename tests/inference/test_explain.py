@@ -175,6 +175,12 @@ def test_what_cannot_be_explained_is_an_error(trained: Any, tmp_path: Path, monk
         finetune.explain(trained("regression"), "plot")
     with refuses(RecipeError, match="reads single texts"):
         finetune.explain(run, "plot", "film")
+    with refuses(RecipeError, match="--rows: cannot act on typed texts"):
+        finetune.explain(run, "plot", rows=[3])
+    with refuses(RecipeError, match="--set: cannot act on typed texts"):
+        finetune.explain(run, "plot", overrides={"data.text": "Review"})
+    with refuses(RecipeError, match="--pair: cannot act on data"):
+        finetune.explain(run, pair="film", data="new.csv", rows=[1])
     with refuses(RecipeError, match="expected 2 texts"):
         finetune.explain(trained("regression"), ["plot", "film"], ["one"])
     data = write_csv(tmp_path / "new.csv", ["text"], [("plot",), ("",), ("film",)])

@@ -190,7 +190,15 @@ def test_a_model_that_differs_is_not_kept(trained: Any, tmp_path: Path, monkeypa
     assert "Nothing was kept. Try: --tolerance 0." in said.stderr
 
 
-def _contrary() -> Format:
+def test_a_model_that_predicts_nan_is_not_kept(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.workflows.export.write_graph", lambda *_: None)
+    monkeypatch.setitem(FORMATS, "onnx", _contrary(np.nan))
+    with pytest.raises(RunFailed, match=r"one of the two models predicts nan .* Nothing was kept"):
+        finetune.export(trained("single_label"), output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _contrary(high: float = 9.0) -> Format:
     """A format whose model says the opposite."""
 
     def write(graph: Path, folder: Path) -> None:
@@ -198,7 +206,7 @@ def _contrary() -> Format:
 
     def run(inputs: Any) -> Any:
         rows = len(inputs["input_ids"])
-        return np.tile(np.array([[-9.0, 9.0]], dtype=np.float32), (rows, 1))
+        return np.tile(np.array([[-9.0, high]], dtype=np.float32), (rows, 1))
 
     real = FORMATS["onnx"]
     return Format("onnx", "ONNX", real.file, real.to_write, real.to_open, "onnx", write, real.quantize, lambda *_: run)
