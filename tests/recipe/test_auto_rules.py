@@ -117,6 +117,7 @@ def test_head_start_is_for_macro_f1_of_many_classes_in_few_rows() -> None:
 def test_head_start_is_for_few_rows_of_many_classes_or_labels() -> None:
     start = {"techniques.head_start": {}}
     assert fired(classes=77, rows_per_class=3.9)["head-start-for-many-classes"] == start
+    assert fired(classes=77, rows=1000, rows_per_class=13)["head-start-for-many-classes"] == start
     assert "head-start-for-many-classes" not in fired(classes=6, rows_per_class=50)
     assert "head-start-for-many-classes" not in fired(classes=12, rows=360, rows_per_class=30)
     assert fired(task="multi_label", classes=28, rows_per_class=12)["head-start-for-several-labels"] == start

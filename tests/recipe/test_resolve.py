@@ -15,7 +15,7 @@ from tests.raising import typed
 Write = Callable[..., str]
 MINIMAL = "model: {id: m}\ndata: {source: d.csv}\n"
 PRESETS = recipes_folder() / "presets"
-ALL_YAML = sorted(recipes_folder().rglob("*.yaml"))
+ALL_YAML = sorted([*recipes_folder().glob("*.yaml"), *recipes_folder().glob("presets/*.yaml")])
 RECIPE_FILES = [path for path in ALL_YAML if path.parent != PRESETS]
 PRESET_FILES = [path for path in ALL_YAML if path.parent == PRESETS]
 
