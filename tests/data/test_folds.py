@@ -127,7 +127,7 @@ def test_a_class_too_rare_for_every_fold_is_trained_on_by_all_and_named(tmp_path
     for fold in range(5):
         data = load(path, fold)
         assert data.train.labels.count("z") == 3
-        assert any("z (3)" in warning and "fewer than 5 rows" in warning for warning in data.warnings)
+        assert any("z (3)" in note and "fewer than 5 rows" in note for note in data.notes)
 
 
 def test_more_folds_than_rows_are_refused_with_what_to_type(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_the_file_says_how_a_text_becomes_tokens(write_recipe: Write, tmp_path: 
     )
     assert not served.pipeline_sees_the_same, "it sees the first window alone"
     about = {
+        "id": None,
         "text": None,
         "template": "{second}: {text}",
         "text_pair": None,
