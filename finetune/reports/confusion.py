@@ -25,7 +25,8 @@ def confusion_tables(group: Group) -> list[Table]:
     labels = _labels(shown)
     counts = {variant.name: _counts(variant.confusions) for variant in shown}
     if len(labels) > MOST_CLASSES:
-        return [_pairs(group, shown, counts)]
+        pairs = _pairs(group, shown, counts)
+        return [pairs] if pairs.rows else []
     chosen = None if group.recommendation is None else group.recommendation.variant
     return [_matrix(group, variant, labels, counts, variant.name not in (group.baseline, chosen)) for variant in shown]
 

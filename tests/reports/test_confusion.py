@@ -83,6 +83,11 @@ def test_of_many_classes_the_most_frequent_confusions_are_listed() -> None:
     assert all(row[3].detail.startswith("−") for row in table.rows), "the sample's stronger presets confuse less"
 
 
+def test_of_many_classes_without_a_mistake_nothing_is_listed() -> None:
+    right = [(f"class {number}", f"class {number}", 3.0) for number in range(MOST_CLASSES + 1)]
+    assert confusion_tables(_with({"none": right, "strong": right})) == []
+
+
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_other_tasks_have_none(task: str) -> None:
     assert confusion_tables(sample_report(task=task).groups[0]) == []
