@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from finetune.experiments.executors import EXECUTORS
 from finetune.records.schema import RunRecord
 from finetune.records.store import read_record
 from tests.analysis.curves import falling, made_curve
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.experiments.inline import REFERENCE, RecordingExecutor
+from tests.experiments.inline import RecordingExecutor
 
-pytestmark = pytest.mark.usefixtures("without_plots")
+pytestmark = pytest.mark.usefixtures("workers", "without_plots")
 
 SIZES = "8,16,48"
 STOPS_AFTER = 4  # cells
@@ -32,14 +31,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[type[RecordingExecutor]]:
+def few_steps() -> Iterator[None]:
+    """For speed: 8 rows are one step an epoch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setattr("finetune.experiments.sizes.MIN_STEPS", 10)  # few, for speed; 8 rows are one step an epoch
-        patch.setitem(EXECUTORS, "local", REFERENCE)
-        patch.setattr(RecordingExecutor, "folders", [])
-        patch.setattr(RecordingExecutor, "stops_after", None)
-        yield RecordingExecutor
+        patch.setattr("finetune.experiments.sizes.MIN_STEPS", 10)
+        yield
 
 
 @pytest.fixture(scope="module")

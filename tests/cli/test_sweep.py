@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import finetune
-from finetune.experiments.executors import EXECUTORS
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.experiments.inline import REFERENCE, RecordingExecutor
+from tests.experiments.inline import RecordingExecutor
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 VARIED = ("--vary", "techniques.l1.strength=1000,0,0.5")
 
@@ -23,16 +23,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep")
     write_recipe(path, epochs=3)
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[type[RecordingExecutor]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setitem(EXECUTORS, "local", REFERENCE)
-        patch.setattr(RecordingExecutor, "folders", [])
-        patch.setattr(RecordingExecutor, "stops_after", None)
-        yield RecordingExecutor
 
 
 def command(output: str, *more: object) -> tuple[object, ...]:

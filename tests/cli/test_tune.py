@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,16 @@ import pytest
 
 import finetune
 from finetune.errors import RunFailed
-from finetune.experiments.executors import EXECUTORS
 from finetune.recipe.schema import TELLING_KEYS
 from finetune.records.checksum import with_checksum
 from finetune.records.tune import read_trials
 from finetune.workflows.origins import find_run
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.experiments.inline import REFERENCE, RecordingExecutor
+from tests.experiments.inline import RecordingExecutor
 from tests.raising import refuses
+
+pytestmark = pytest.mark.usefixtures("workers")
 
 SEARCHED = ("--range", "training.learning_rate=1e-6,0.02", "--range", "techniques.weight_decay.total_shrink")
 
@@ -30,16 +30,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tune")
     write_recipe(path, epochs=4)
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[type[RecordingExecutor]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setitem(EXECUTORS, "local", REFERENCE)
-        patch.setattr(RecordingExecutor, "folders", [])
-        patch.setattr(RecordingExecutor, "stops_after", None)
-        yield RecordingExecutor
 
 
 def command(output: str, *more: object) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pytest
 
 import finetune
 from finetune.experiments.asked import separate
-from finetune.experiments.executors import EXECUTORS
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import write_recipe
-from tests.experiments.inline import REFERENCE, RecordingExecutor
+from tests.experiments.inline import RecordingExecutor
 
-pytestmark = pytest.mark.usefixtures("without_plots")
+pytestmark = pytest.mark.usefixtures("workers", "without_plots")
 
 L1 = "l1=techniques.l1.strength=0.5"
 LONG = "long=strong:training.epochs=3, techniques.label_smoothing.smoothing=0.3"
@@ -27,16 +25,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("variants")
     write_recipe(path, epochs=2)
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers(place: Path) -> Iterator[type[RecordingExecutor]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setitem(EXECUTORS, "local", REFERENCE)
-        patch.setattr(RecordingExecutor, "folders", [])
-        patch.setattr(RecordingExecutor, "stops_after", None)
-        yield RecordingExecutor
 
 
 def command(output: str, *more: object) -> tuple[object, ...]:

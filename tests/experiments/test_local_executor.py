@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,17 +19,13 @@ from finetune.experiments.executors.local import LocalExecutor, Worker
 from finetune.experiments.executors.resources import MEMORY_OF_A_WORKER, Resources, share_machine
 from finetune.experiments.executors.worker import ALIVE, Sender
 from finetune.experiments.jobs import Event, Task
-from finetune.recipe import Recipe, resolve
 from finetune.records.store import RunFolder
+from tests.experiments.handing_out import recipe_of, task, timeless
 from tests.experiments.inline import REFERENCE
 from tests.raising import refuses
 from tests.running import assert_same_weights, train
 
 Write = Callable[..., Path]
-
-
-def recipe_of(path: Path, preset: str, *overrides: str, seed: int = 0) -> Recipe:
-    return resolve(str(path), preset, overrides=overrides, seeds=[seed]).recipe
 
 
 class Tasks:
@@ -41,16 +36,6 @@ class Tasks:
 
     def next(self) -> Task | None:
         return self._left.pop(0) if self._left else None
-
-
-def task(key: str, recipe: Recipe, folder: Path) -> Task:
-    return Task(key, "train", recipe, folder, {})
-
-
-def timeless(folder: Path) -> dict[str, Any]:
-    record = RunFolder(folder).read()
-    assert record is not None
-    return record.model_dump(exclude={"time", "device"})
 
 
 class Teller:
