@@ -53,10 +53,11 @@ def find_preface(file: TextFile, section: DataSection) -> Preface:
     elif section.comment is None:
         # The last of these lines may be the header, or the first row of texts that start with a hashtag.
         last = next((number for number in range(len(above) - 1, -1, -1) if above[number].strip("\r\n")), None)
-        if last is not None and _is_header(above[last], lines[end]):
+        below = lines[end]
+        if last is not None and _is_of_table(above[last], below, section):
             mark = next(mark for mark in MARKS if above[last].startswith(mark))
             mark = mark if _names_roles(above[last].lstrip("#/% ")) else ""
-            while not mark and section.columns is not None and last and _is_header(above[last - 1], lines[end]):
+            while not mark and section.columns is not None and last and _is_of_table(above[last - 1], below, section):
                 last -= 1  # without a header, these are rows that happen to start so
             above = above[:last]
     blank = sum(not line.strip("\r\n") for line in above)
@@ -64,14 +65,17 @@ def find_preface(file: TextFile, section: DataSection) -> Preface:
     return Preface(start + len(above), blank, len(above) - blank, sep, mark)
 
 
-def _is_header(line: str, following: str) -> bool:
-    """Whether a line that starts as a comment does is of the table: it has the cells of the line below, and not that
-    one but this one may name columns."""
+def _is_of_table(line: str, following: str, section: DataSection) -> bool:
+    """Whether a line that starts as a comment does is of the table: it has as many cells as columns are named, or as
+    the line below, and not that one but this one may name columns."""
+    marks = DELIMITERS if section.delimiter is None else section.delimiter
+    if section.columns is not None and any(line.count(mark) == len(section.columns) - 1 > 0 for mark in marks):
+        return True
     if _names_roles(following):
         return False
     if _names_roles(line.lstrip("#/% ")):
         return True
-    return any(line.count(mark) == following.count(mark) > 0 for mark in DELIMITERS)
+    return any(line.count(mark) == following.count(mark) > 0 for mark in marks)
 
 
 def _names_roles(line: str) -> bool:

@@ -171,7 +171,7 @@ def best_reading(
             tried[other] = fit(file, skip, other)
     best = dialect
     for other, found in tried.items():
-        if found.width < 2 or CLEARLY * found.in_doubt > tried[best].in_doubt or not tried[best].in_doubt:
+        if found.width < 2 or CLEARLY * found.in_doubt >= tried[best].in_doubt or not tried[best].in_doubt:
             continue
         if other.quote is None and not are_rows(file, skip, tried[best].disputed, other):
             continue

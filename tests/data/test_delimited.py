@@ -403,3 +403,22 @@ def test_rows_that_start_as_comments_do_are_rows_in_a_file_without_a_header(writ
     lines = ["%one,pos", "%two,neg", "three,pos", "four,neg"]
     table = only(write(lines), columns=["text", "label"], header=False, delimiter=",", quoting="none")
     assert texts(table) == ["%one", "%two", "three", "four"]
+
+
+@pytest.mark.parametrize("said", [{"header": False, "delimiter": "|"}, {}])
+def test_such_a_row_is_a_row_whatever_the_one_below_it_holds(write: Write, said: dict[str, Any]) -> None:
+    lines = [
+        "//one|pos",
+        '"two | and more"|neg',
+        *(f"{number} more|{'pos' if number % 2 else 'neg'}" for number in range(6)),
+    ]
+    table = only(write(lines), columns=["text", "label"], **said)
+    assert texts(table)[:2] == ["//one", "two | and more"]
+    assert len(texts(table)) == 8
+
+
+def test_a_reading_that_loses_a_line_is_not_preferred_to_one_that_joins_two(write: Write) -> None:
+    """The backslash is of the text, the quotes after it are doubled, and the row goes on after a carriage return."""
+    odd = ',\\""] and\rmore'
+    lines = ['"text","label"', '"' + odd.replace('"', '""') + '","neg"', *(f'"row {n}","pos"' for n in range(8))]
+    assert texts(only(write(lines)))[0] == odd
