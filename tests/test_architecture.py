@@ -26,6 +26,7 @@ ALLOWED = {
     "records": {"atomic", "errors", "tasks"},
     "training": {
         "atomic",
+        "portable",
         "errors",
         "tasks",
         "cache",
@@ -58,6 +59,7 @@ ALLOWED = {
     "hub": {"errors"},
     "demo_page": {"errors", "inference", "measurement"},
     "diagnosis": {"advice", "errors", "measurement", "records"},
+    "portable": set(),
     "quiet": {"visible"},
     "allocation": set(),
     "analysis": {"errors", "tasks", "measurement", "recipe", "records", "advice"},
@@ -75,7 +77,7 @@ ALLOWED = {
         "analysis",
         "quiet",
     },
-    "reports": {"atomic", "listener", "measurement", "records", "advice", "techniques", "visible"},
+    "reports": {"atomic", "listener", "measurement", "records", "advice", "techniques", "portable", "visible"},
     "listener": set(),
     "workflows": {
         "atomic",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from finetune.advice.diagnosis import diagnose
 from finetune.measurement.units import DASH, count_text, listed, metric_name, number_text, score_text
+from finetune.portable import portable, without_folder
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
 from finetune.reports import evaluation
@@ -258,7 +259,7 @@ def _limits(record: FinishedRecord, own: EvaluationReport) -> list[str]:
 
 def _again(record: FinishedRecord) -> list[Block]:
     """The resolved recipe; paths of one machine are cut to the name of the file."""
-    recipe = _portable({name: record.recipe[name] for name in SECTIONS})
+    recipe = portable({name: record.recipe[name] for name in SECTIONS})
     code = record.code.version if record.code.commit is None else f"{record.code.version}, commit {record.code.commit}"
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
     return [
@@ -272,29 +273,9 @@ def _again(record: FinishedRecord) -> list[Block]:
     ]
 
 
-def _portable(value: Any) -> Any:
-    """Settings of a recipe with paths cut to the name of the file: of data, of metrics, and of helper models.
-
-    All else stays as it is, at any length and with its line breaks: a template that is shortened reads other texts.
-    """
-    if isinstance(value, dict):
-        return {name: _portable(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_portable(each) for each in value]
-    return _without_folder(value) if isinstance(value, str) else value
-
-
 def _shown_path(source: str) -> str:
     """Of a file its name alone, in one line."""
-    return shorten(_without_folder(source), 200)
-
-
-def _without_folder(source: str) -> str:
-    """Of a file its name alone: the rest is about one machine. What is no absolute path stays as it is."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(source).is_absolute():
-            return kind(source).name or source
-    return PurePosixPath(source).name if source.startswith("~") else source
+    return shorten(without_folder(source), 200)
 
 
 def _without_folders(text: str, record: FinishedRecord) -> str:

@@ -171,6 +171,7 @@ def test_a_store_holds_what_the_record_holds_also_after_a_resume(tracked: Tracke
     assert (settings["preset"], str(settings["seed"])) == ("light", "0")
     assert float(settings["training.learning_rate"]) == 0.005
     assert "data.source" not in settings
+    assert settings["model.id"] == Path(tracked.told.recipe["model"]["id"]).name, "folders of a machine are not told"
 
 
 def test_tensorboard_shows_each_step_once_after_a_resume(tracked: Tracked) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune.measurement.gap import compute_gap
+from finetune.portable import portable
 from finetune.recipe import PATH_KEYS, flatten
 from finetune.records.schema import Checkpoint
 from finetune.training.prepare import Prepared
@@ -59,10 +60,11 @@ def _defined(scores: Values) -> dict[str, float]:
 
 
 def settings(prepared: Prepared, seed: int, group: str | None) -> dict[str, Any]:
-    """The settings of a run by dotted key, and what it is: preset, seed, group, data. Paths of data are not told."""
+    """The settings of a run by dotted key, and what it is: preset, seed, group, data. Paths of data are not told; of
+    others the name of the file alone is."""
     recipe = prepared.recipe
     hidden = {"name", "training.seeds", *(f"data.{key}" for key in PATH_KEYS)}
-    written = {key: value for key, value in flatten(recipe.recorded()).items() if key not in hidden}
+    written = {key: value for key, value in flatten(portable(recipe.recorded())).items() if key not in hidden}
     about = {
         "recipe": recipe.name,
         "preset": recipe.preset or "own",
