@@ -17,6 +17,11 @@ Keep = Literal["all", "best", "none"]
 KEEP: tuple[Keep, ...] = get_args(Keep)
 
 
+def models_read(entry: JobEntry) -> list[str]:
+    """Content keys of the jobs whose models a job starts from."""
+    return entry.inputs if KINDS[entry.kind].reads_models else []
+
+
 class KeptModels:
     """Removes the models that nobody needs. Each record is read once, however many runs there are.
 
@@ -49,9 +54,9 @@ class KeptModels:
         self._entries[entry.key] = entry
         if is_finished:
             self._before.setdefault(entry.variant, []).append(entry)
-        elif KINDS[entry.kind].reads_models:
-            for key in entry.inputs:
-                self._readers.setdefault(key, set()).add(entry.key)
+            return
+        for key in models_read(entry):
+            self._readers.setdefault(key, set()).add(entry.key)
 
     def has_finished(self, entry: JobEntry) -> None:
         """A job has finished: remove what nobody of its variant needs any more."""

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from finetune.errors import InUseError, OutputError
 from finetune.experiments.executors import Executor
-from finetune.experiments.jobs import KINDS, Event, Job, Task, task_of
-from finetune.experiments.kept_models import Keep, KeptModels
+from finetune.experiments.jobs import Event, Job, Task, task_of
+from finetune.experiments.kept_models import Keep, KeptModels, models_read
 from finetune.experiments.nesting import inside_experiment
 from finetune.experiments.progress import JobState, Progress, look_up
 from finetune.experiments.scheduler import Outcome, Scheduler
@@ -141,7 +141,8 @@ class _Running:
 
     def _restart_without_models(self) -> None:
         """A finished job whose model was removed is run again where another one reads it: nothing else is lost."""
-        needed = _needed_models(list(self._states.values()))
+        waiting = [state.job.entry for state in self._states.values() if state.status != "finished"]
+        needed = {key for entry in waiting for key in models_read(entry)}
         for key, state in self._states.items():
             if key in needed and state.status == "finished" and not self._folder.run(state.job.entry).model.is_dir():
                 self._states[key] = state.restarted()
@@ -245,12 +246,6 @@ class _Running:
         if event.kind == "finished":
             self.models.has_finished(state.job.entry)
         self._on_change(self._progress, state)
-
-
-def _needed_models(states: Sequence[JobState]) -> set[str]:
-    """Content keys of the jobs whose models another one, which has not finished, reads."""
-    waiting = [state.job.entry for state in states if state.status != "finished"]
-    return {key for entry in waiting if KINDS[entry.kind].reads_models for key in entry.inputs}
 
 
 def _mark_failed(run: RunFolder, message: str) -> None:
