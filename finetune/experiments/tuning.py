@@ -200,6 +200,17 @@ def folds_left(state: Trials, wanted: int) -> int:
     return unfinished + state.folds * max(0, wanted + 1 - len(begun))
 
 
+def shortfall(state: Trials, wanted: int) -> str:
+    """Why fewer settings were tried than were asked for; empty where it were as many."""
+    tried = sum(trial.can_run for trial in state.trials[1:])
+    if tried >= wanted:
+        return ""
+    return (
+        f"{tried} of {wanted} settings were tried: in these ranges no other one was found that has not been tried and "
+        "that the recipe accepts. Try: --range KEY=LOW,HIGH, with wider ends"
+    )
+
+
 def best_of(trials: Sequence[Trial]) -> Trial:
     """Of those trained on all folds the one with the best score; of equal ones the first."""
     complete = [trial for trial in trials if trial.status == "complete"]

@@ -17,7 +17,7 @@ from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import plan_runs, write_jobs
 from finetune.experiments.sampling import load_optuna
 from finetune.experiments.search_space import search_space
-from finetune.experiments.tuning import Tuner, best_of, folds_left
+from finetune.experiments.tuning import Tuner, best_of, folds_left, shortfall
 from finetune.experiments.variants import Options, Variant, fit_variants
 from finetune.listener import Listener
 from finetune.measurement.scores import Measure
@@ -162,6 +162,8 @@ def tune_request(request: Request, *, listener: Listener, **asked: Any) -> TuneR
     plan = plan_tune(request, listener=listener, **asked)
     with plan.folder.locked():
         tuner = _search(plan, listener)
+        if missing := shortfall(tuner.state, plan.wanted):
+            listener.notice(missing, "warning")
         last = _test_experiment(plan, tuner)
         with last.folder.locked():
             manifest = carry_out(last, "best", listener)

@@ -13,7 +13,7 @@ import pytest
 from finetune.analysis.pooled import Pooled
 from finetune.errors import RecipeError
 from finetune.experiments import tuning
-from finetune.experiments.tuning import Tuner, best_of, folds_left
+from finetune.experiments.tuning import Tuner, best_of, folds_left, shortfall
 from finetune.records.tune import Dimension, Trial, Trials
 
 ROWS, FOLDS = 60, 3
@@ -224,6 +224,8 @@ def test_settings_that_a_recipe_refuses_are_none_of_the_trials_asked_for(monkeyp
     bench.saved = bench.saved.model_copy(update={"space": [RATE, wide], "rate_trials": 1})
     bench.run(bench.tuner(wanted=3))
     assert [trial.can_run for trial in bench.saved.trials] == [True, True, *[False] * 8]  # and then it gives up
+    assert shortfall(bench.saved, 3).startswith("1 of 3 settings were tried: in these ranges no other one was found")
+    assert shortfall(bench.saved, 1) == ""
 
 
 def test_groups_of_rows_count_as_one_observation(tmp_path: Path) -> None:
