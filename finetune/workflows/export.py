@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,8 +142,8 @@ def _target(classifier: Classifier, form: Format, quantize: str | None, output: 
     """
     origin = Path(classifier.origin)
     ending = "-".join([form.name, *([] if quantize is None else [quantize])])
-    default = origin.parent if origin.is_dir() else Path()
-    target = default / f"{origin.resolve().name if origin.is_dir() else origin.name}-{ending}"
+    beside = Path(os.path.normpath(origin / os.pardir)) if origin.is_dir() else Path()  # of "." it is ".."
+    target = beside / f"{origin.resolve().name if origin.is_dir() else origin.name}-{ending}"
     if output is not None:
         target = Path(fspath(output)).expanduser()
     if target.exists() or target.is_symlink():

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from finetune.exports.base import Format
 from finetune.exports.graph import write_graph
 from finetune.exports.registry import FORMATS, find_format
 from finetune.inference.agreement import agreement
+from finetune.inference.folders import model_folder
 from finetune.inference.predictions import Predictions, Reading
 from finetune.records.export import ExportReport
 from finetune.reports.export import TITLES
-from finetune.workflows.export import _above
+from finetune.workflows.export import _above, _target
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, name_pooling, save_tiny_model, write_csv
 from tests.raising import refuses
@@ -148,6 +150,20 @@ def test_a_classifier_of_another_program_needs_rows_and_takes_unlabelled_ones(
     np.testing.assert_allclose(
         finetune.load(tmp_path / "out").predict(texts).logits, finetune.load(theirs).predict(texts).logits, atol=EXACT
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "written"), [(".", "../model-onnx"), ("model", "model-onnx"), ("../run", "../run/model-onnx")]
+)
+def test_a_folder_is_written_beside_the_model_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, written: str
+) -> None:
+    """The target alone: what is written there is looked at above."""
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "config.json").write_text("{}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "run" / "model" if named == "." else tmp_path / "run")
+    classifier = SimpleNamespace(origin=model_folder(named))
+    assert _target(classifier, FORMATS["onnx"], None, None) == Path(written)  # type: ignore[arg-type]
 
 
 def test_int8_says_what_it_changed_and_is_smaller(trained: Any, tmp_path: Path, monkeypatch: Any) -> None:
