@@ -62,10 +62,12 @@ ALLOWED = {
     "portable": set(),
     "quiet": {"visible"},
     "allocation": set(),
+    "openmp": set(),
     "analysis": {"errors", "tasks", "measurement", "recipe", "records", "advice"},
     "experiments": {
         "atomic",
         "allocation",
+        "openmp",
         "errors",
         "measurement",
         "recipe",
@@ -103,6 +105,7 @@ ALLOWED = {
     # The training packages are for `show` (what a run would be) and for the clock that starts with the program.
     "cli": {
         "allocation",
+        "openmp",
         "errors",
         "listener",
         "measurement",  # how numbers are written

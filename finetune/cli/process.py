@@ -4,6 +4,7 @@ import signal
 from typing import Any, NoReturn
 
 from finetune.allocation import tune_allocator
+from finetune.openmp import yield_while_waiting
 from finetune.quiet import quieten_libraries
 
 
@@ -12,8 +13,10 @@ class Terminated(KeyboardInterrupt):
 
 
 def prepare_process() -> None:
-    """Keep freed memory for reuse, and show only errors of other libraries."""
+    """Keep freed memory for reuse, let waiting threads give their processor away, and show only errors of other
+    libraries."""
     tune_allocator()
+    yield_while_waiting()
     quieten_libraries()
 
 

@@ -108,10 +108,12 @@ def load_libraries(threads: int) -> None:
         threads: CPU threads of this process.
     """
     from finetune.allocation import tune_allocator
+    from finetune.openmp import yield_while_waiting
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
     tune_allocator()
+    yield_while_waiting()
     import torch
 
     import finetune.training.runner  # noqa: F401 - what every task needs
