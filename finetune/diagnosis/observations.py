@@ -62,6 +62,8 @@ class Observed:
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
         unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
+        began_as_guess: The first training loss of a log is that of a guess, or a multiple of it.
+        is_level: The training losses of a log are means that no longer fall.
         running: Score of training rows in training mode, where it has stopped rising; None where it is unknown.
         diverged: How and where the training broke; empty if it did not.
         stopped_early: Ended before its planned steps, on purpose.
@@ -90,6 +92,8 @@ class Observed:
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
     unfitted: float | None = None
+    began_as_guess: bool = False
+    is_level: bool = False
     running: float | None = None
     diverged: str = ""
     stopped_early: bool = False

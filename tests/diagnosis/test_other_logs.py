@@ -91,9 +91,24 @@ def test_keras_scores_of_training_mode_are_a_lower_bound(tmp_path: Path) -> None
     assert found.train is not None
     assert found.train.mean == 0.99
     assert any("of training mode" in note for note in found.notes)
-    below = [[epoch, 0.6, 0.9, 0.85 + epoch / 100, 0.4] for epoch in range(4)]
-    dropped = of(table(tmp_path / "b" / "log.csv", KERAS, below), **ROWS)  # dropout on: no sign of a leak
-    assert dropped.verdict != "validation above training"
+
+
+@pytest.mark.parametrize(
+    ("running", "further", "expected"),
+    [
+        (0.87, {}, "no sign of overfitting"),  # dropout costs that much in training mode
+        (0.60, {}, "validation above training"),
+        (0.60, {"techniques": ["dropout"]}, "no sign of overfitting"),
+    ],
+)
+def test_keras_scores_of_training_mode_far_below_validation(
+    tmp_path: Path, running: float, further: dict[str, Any], expected: str
+) -> None:
+    rows = [[epoch, running, 0.5, 0.93 + epoch / 500, 0.4] for epoch in range(4)]
+    found = of(table(tmp_path / "log.csv", KERAS, rows), **ROWS, **further)
+    assert found.verdict == expected
+    if expected == "validation above training":
+        assert "strong dropout" in found.text
 
 
 def test_keras_that_appends_counts_epochs_anew_and_we_go_on(tmp_path: Path) -> None:

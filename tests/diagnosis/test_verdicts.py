@@ -98,6 +98,48 @@ def test_of_logs(
     assert verdict(write(tmp_path, history(objective, loss, accuracy)), **further) == expected
 
 
+@pytest.mark.parametrize(
+    ("objective", "loss", "accuracy", "further", "expected"),
+    [
+        # 90 % in one class: the training loss falls to the entropy of the classes, and nothing of texts is learned.
+        ([0.69, 0.45, 0.34, 0.33], [0.5, 0.35, 0.33, 0.33], [0.9, 0.9, 0.9, 0.9], {}, "did not learn"),
+        # A loss below that of one answer tells the rows apart, however constant the score of few rows is.
+        ([0.30, 0.20, 0.15, 0.14], [0.25, 0.18, 0.15, 0.15], [0.95, 0.95, 0.95, 0.95], {}, "did not learn"),
+        ([0.30, 0.15, 0.08, 0.05], [0.12, 0.10, 0.09, 0.09], [0.95, 0.95, 0.95, 0.95], {}, "no sign of overfitting"),
+        ([0.30, 0.10, 0.01, 0.01], [0.05, 0.02, 0.01, 0.01], [1.0, 1.0, 1.0, 1.0], {}, "no sign of overfitting"),
+        # Learned by heart: of six classes in equal numbers, validation is that of a guess.
+        ([1.79, 1.5, 1.2, 1.0], [1.79, 1.79, 1.8, 1.8], [0.17, 0.19, 0.18, 0.20], {"classes": 6}, "overfits"),
+        ([1.79, 1.78, 1.77, 1.77], [1.79, 1.79, 1.79, 1.79], [0.17, 0.19, 0.18, 0.17], {"classes": 6}, "did not learn"),
+        # A training loss that still falls is of a run that has not ended, and one that does not of a poor fit.
+        ([1.79, 1.70, 1.60], [1.79, 1.78, 1.78], [0.19, 0.20, 0.23], {"classes": 6}, "cannot tell"),
+        ([0.69, 0.66, 0.65, 0.65], [0.68, 0.65, 0.64, 0.64], [0.66, 0.69, 0.68, 0.69], {}, "underfits"),
+        # The training rows are not fitted and those of validation are: wrong labels or changed texts in training.
+        ([0.66, 0.61, 0.60, 0.60], [0.43, 0.40, 0.39, 0.39], [0.95, 0.96, 0.96, 0.97], {}, "validation above training"),
+        ([2.64, 2.44, 2.4, 2.4], [0.43, 0.40, 0.39, 0.39], [0.95, 0.96, 0.96, 0.97], {}, "validation above training"),
+        (
+            [0.66, 0.61, 0.60, 0.60],
+            [0.43, 0.40, 0.39, 0.39],
+            [0.95, 0.96, 0.96, 0.97],
+            {"techniques": ["mixup"]},
+            "no sign of overfitting",
+        ),
+        # Few errors make a loss that rises by their luck: 2 of 100 rows, and 20 of 100.
+        (
+            [0.13, 0.02, 0.01, 0.01],
+            [0.055, 0.06, 0.08, 0.075],
+            [0.99, 0.99, 0.97, 0.98],
+            {"validation_size": 100},
+            "no sign of overfitting",
+        ),
+        ([0.5, 0.4, 0.35, 0.3], [0.45, 0.5, 0.6, 0.7], [0.80, 0.81, 0.80, 0.79], {}, "overconfident"),
+    ],
+)
+def test_of_logs_without_a_training_score(
+    tmp_path: Path, objective: list[float], loss: list[float], accuracy: list[float], further: Any, expected: str
+) -> None:
+    assert verdict(write(tmp_path, history(objective, loss, accuracy)), **further) == expected
+
+
 def test_a_training_loss_bounds_the_training_accuracy_whatever_its_scale(tmp_path: Path) -> None:
     """An error costs 2 ln 2 at least, so 0.02 nats leave room for 1.4 % of errors; four times 0.02 for 5.8 %."""
     for times, least in ((1, 0.9856), (4, 0.9423)):

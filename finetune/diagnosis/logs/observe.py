@@ -10,7 +10,7 @@ from typing import Any
 from finetune.diagnosis.logs.log import NOT_SCORES, TIMES, Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
 from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
-from finetune.diagnosis.trend import FEW, noise, objective_rose
+from finetune.diagnosis.trend import FEW, FITS, STILL, is_level, noise, objective_rose
 from finetune.errors import Change, OutputError
 from finetune.measurement.units import count_text, number_text, percent_text, scale
 from finetune.records.diagnosis import Estimate
@@ -31,7 +31,6 @@ TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score o
 # A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
 # the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
 LOSS_OF_AN_ERROR = 2 * math.log(2)
-STILL = 0.02  # of a score in training mode between two evaluations
 
 
 def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
@@ -67,6 +66,8 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
         unfitted=_unfitted(log),
+        began_as_guess=_began_as_guess(log, numbers),
+        is_level=log.objective == "mean" and is_level(_values(log.records, "loss")),
         running=_running(log, score),
         diverged=_divergence(log),
         stopped_early=log.stopped,
@@ -271,10 +272,15 @@ def _unfitted(log: Log) -> float | None:
     return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
 
 
+def _began_as_guess(log: Log, numbers: Numbers) -> bool:
+    losses = _values(log.records, "loss")
+    return log.objective == "mean" and bool(losses) and losses[0] >= FITS * math.log(numbers.classes or 2)
+
+
 def _running(log: Log, score: str | None) -> float | None:
     values = _values(log.records, f"running_{score}")
-    is_level = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
-    return values[-1] if is_level else None
+    has_stopped = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
+    return values[-1] if has_stopped else None
 
 
 def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
