@@ -27,7 +27,7 @@ def loss_noise(scores: Sequence[float | None], rows: int | None) -> float:
     """By how much a loss may differ between two evaluations by chance: it lies in few rows, those that are wrong.
 
     With a fraction e of n rows wrong, the standard deviation of the mean is OF_AN_ERROR * sqrt(e / n). 1 - the lower of
-    the scores stands for e, and a tenth where none is known; one row counts as wrong at least, since the next one may be.
+    the scores stands for e, and a tenth where none is known. One row counts as wrong at least: the next one may be.
     """
     rows = rows or 200
     known = [score for score in scores if score is not None]
@@ -95,7 +95,7 @@ def is_level(losses: Sequence[float]) -> bool:
 
 
 def loss_of_one_answer(share: float) -> float:
-    """Nats: the least that one answer for all texts costs, where it is right for this share: the entropy of the classes.
+    """Nats: what one answer for all texts costs at least, where it is right for this share: the entropy of the classes.
 
     With two classes it is that exactly; with more it lies between this and ln(classes).
     """

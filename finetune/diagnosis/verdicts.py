@@ -166,9 +166,9 @@ def _above_training_mode(observed: Observed, unit: Scale) -> Verdict | None:
         return None
     return (
         "validation above training",
-        f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. Labels of "
-        "training rows are wrong, or training texts are changed (augmentation, mixup, strong dropout), or validation is "
-        "easier or overlaps with the training rows; the training score in eval mode tells.",
+        f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. Either "
+        "labels of training rows are wrong, or training makes them harder (strong dropout, mixup, augmentation), or "
+        "validation is easier or overlaps with the training rows. The training score in eval mode tells.",
     )
 
 
@@ -329,7 +329,7 @@ def _rising(observed: Observed, unit: Scale) -> str:
     known = scored(observed.curve)
     middle = known[(len(known) - 1) // 2]
     return (
-        f"Validation {unit.name} was still rising when training ended: {unit.level(middle.score)} at {_when(middle)}, "
+        f"Validation {unit.name} was still rising at the end: {unit.level(middle.score)} at {_when(middle)}, "
         f"{unit.level(known[-1].score)} at {_when(known[-1])}."
     )
 
