@@ -61,6 +61,7 @@ class Observed:
         epochs: Trained; None where unknown.
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
+        ends_at_best: The curve ends where it was best, by choice of a checkpoint; what it did after is not in it.
         unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
         began_as_guess: The first training loss of a log is that of a guess, or a multiple of it.
         is_level: The training losses of a log are means that no longer fall.
@@ -91,6 +92,7 @@ class Observed:
     train_loss: float | None = None
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
+    ends_at_best: bool = False
     unfitted: float | None = None
     began_as_guess: bool = False
     is_level: bool = False

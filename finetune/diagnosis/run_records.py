@@ -40,7 +40,9 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
         "data": _data(record),
     }
     if isinstance(record, FinishedRecord):
-        return Observed(**shared, **_selected(record, measure.score, measure.loss))
+        kept = tuple(point for point in curve if point.step <= record.selected.step)
+        cut = {"curve": kept, "ends_at_best": len(kept) < len(curve)}
+        return Observed(**{**shared, **cut}, **_selected(record, measure.score, measure.loss))
     if record.status == "failed" and "not finite" in (record.error or ""):
         return Observed(**shared, diverged=record.error or "")
     if not curve:

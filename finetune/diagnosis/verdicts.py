@@ -166,9 +166,10 @@ def _above_training_mode(observed: Observed, unit: Scale) -> Verdict | None:
         return None
     return (
         "validation above training",
-        f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. Either "
-        "labels of training rows are wrong, or training makes them harder (strong dropout, mixup, augmentation), or "
-        "validation is easier or overlaps with the training rows. The training score in eval mode tells.",
+        f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. "
+        "Either labels of training rows are wrong, or training makes them harder (strong dropout, mixup, "
+        "augmentation), or validation is easier or overlaps with the training rows. The training score in eval mode "
+        "tells.",
     )
 
 
@@ -247,7 +248,7 @@ def _without_gap(observed: Observed) -> Verdict | None:
             f"Validation {unit.name} was {unit.level(best.score)} at {_when(best)} and has fallen by "
             f"{unit.amount(fell)} since.",
         )
-    if score_rises(observed.curve, observed.validation_rows):
+    if _is_learning(observed):
         return "still learning", _rising(observed, unit)
     if _hardly_fits(observed):
         return _underfits(observed, _fit_in_training_mode(observed, unit))
@@ -294,7 +295,7 @@ def _small_gap(observed: Observed) -> Verdict:
             "cannot tell",
             f"The gap is {gap_text}: validation{rows} is too small to tell overfitting from none.",
         )
-    if score_rises(observed.curve, observed.validation_rows):
+    if _is_learning(observed):
         return "still learning", f"{_rising(observed, unit)} The gap is {gap_text}."
     if observed.is_share and train.mean is not None and train.mean < FITTED:
         return _underfits(observed, f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}")
@@ -323,6 +324,11 @@ def _few_epochs(observed: Observed) -> str:
 def _loss_gap(observed: Observed) -> str:
     train, validation = number_text(observed.train_loss, 3), number_text(observed.validation_loss, 3)
     return f"the loss is {validation} on validation and {train} on training rows."
+
+
+def _is_learning(observed: Observed) -> bool:
+    """Not by a curve that ends where it is best by choice: it rises to its end in any case."""
+    return not observed.ends_at_best and score_rises(observed.curve, observed.validation_rows)
 
 
 def _rising(observed: Observed, unit: Scale) -> str:

@@ -192,6 +192,44 @@ def test_a_nan_is_a_divergence_whatever_the_loss_says(tmp_path: Path, broken: di
     assert "at step 120" in found.text
 
 
+OVERFITTED = history([0.6, 0.3, 0.1, 0.05], [0.5, 0.40, 0.7, 0.9], [0.75, 0.85, 0.84, 0.84])
+BEST = {"best_model_checkpoint": "/home/other/out/checkpoint-80"}
+OF_BEST = {"train_accuracy": 0.87, "train_loss": 0.35, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
+AGAIN = {"eval_loss": 0.40, "eval_accuracy": 0.85, "eval_runtime": 0.7, "step": 160, "epoch": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("further", "state", "verdict", "note"),
+    [
+        ([], {}, "overfits", ""),
+        ([], BEST, "overfits", "the best checkpoint is of step 80 (epoch 2); the run is judged to its end"),
+        # The training score was measured after the best weights had been loaded: beside the validation score of these.
+        ([OF_BEST], BEST, "underfits", "since the log names it as the best; 2 later evaluations left out"),
+        ([AGAIN, OF_BEST], {}, "underfits", "since its evaluation is repeated after training"),
+        ([AGAIN | {"eval_loss": 0.41}], {}, "overfits", "1 evaluation after the end of training left out"),
+    ],
+)
+def test_of_which_checkpoint_scores_are(
+    tmp_path: Path, further: list[dict[str, Any]], state: dict[str, Any], verdict: str, note: str
+) -> None:
+    found = diagnose(write(tmp_path, [*OVERFITTED, *further], **state)).diagnosis
+    assert found.verdict == verdict
+    assert any(note in each for each in found.notes)
+
+
+def test_a_log_that_ends_at_its_best_checkpoint_rises_by_choice(tmp_path: Path) -> None:
+    """With save_total_limit=1 the state of the best checkpoint is all that is left."""
+    records = history([0.68, 0.5, 0.4], [0.6, 0.5, 0.45], [0.6, 0.7, 0.82])[:-1]
+    of_best = {"best_model_checkpoint": "out/checkpoint-120", "max_steps": 400}
+    assert verdict(write(tmp_path / "a", records, **of_best)) == "cannot tell"
+    assert verdict(write(tmp_path / "b", records, max_steps=400)) == "still learning"
+
+
+def test_acc_is_the_accuracy(tmp_path: Path) -> None:
+    short = [{key.replace("accuracy", "acc"): value for key, value in record.items()} for record in OVERFITTED]
+    assert diagnose(write(tmp_path, short)).diagnosis.score == "accuracy"
+
+
 def test_early_stopping_is_an_end_and_a_checkpoint_is_none(tmp_path: Path) -> None:
     records = history([0.6, 0.4, 0.3, 0.28], [0.5, 0.42, 0.4, 0.4], [0.85, 0.90, 0.92, 0.92])
     control = {"args": {"should_training_stop": True}, "attributes": {}}

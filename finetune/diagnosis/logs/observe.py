@@ -47,8 +47,8 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     """
     prefix = _prefix(log, evaluation)
     score = _score_name(log, prefix, metric)
-    kept, notes = _of_validation(log.records, prefix)
-    points = _points(log.records, kept, prefix, score)
+    kept, notes, again = _of_validation(log.records, prefix)
+    points, ends_at_best, about_best = _to_the_best(_points(log.records, kept, prefix, score), log, score, again)
     estimated = _rows_of(kept[-1][1], prefix) if log.validation_rows is None else None
     rows = numbers.validation_size or log.validation_rows or estimated
     if numbers.validation_size is None and estimated is not None:
@@ -65,6 +65,7 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
+        ends_at_best=ends_at_best,
         unfitted=_unfitted(log),
         began_as_guess=_began_as_guess(log, numbers),
         is_level=log.objective == "mean" and is_level(_values(log.records, "loss")),
@@ -72,7 +73,13 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         diverged=_divergence(log),
         stopped_early=log.stopped,
         techniques=techniques,
-        notes=(*log.notes, *notes, *notes_on_settings(log.settings), *_notes_on_scale(points, numbers, log)),
+        notes=(
+            *log.notes,
+            *notes,
+            *about_best,
+            *notes_on_settings(log.settings),
+            *_notes_on_scale(points, numbers, log),
+        ),
     )
     return _with_scores(observed, numbers, log)
 
@@ -132,11 +139,15 @@ def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
     return next((name for name in SCORES if name in names), names[0] if names else None)
 
 
-def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str]]:
-    """Evaluations of validation and their places; a second one at the last step, after training, is of other rows."""
+def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str], int | None]:
+    """Evaluations of validation and their places, notes, and the step of one that was repeated after training.
+
+    A second one at the last step, after training, is of other rows, unless its values are those of an earlier one: then
+    the weights of that step were loaded again.
+    """
     ended = next((index for index, record in enumerate(records) if "total_flos" in record), None)
     kept: list[tuple[int, Record]] = []
-    left_out = 0
+    left_out, again = 0, None
     for index, record in enumerate(records):
         values = {key: value for key, value in record.items() if key.startswith(prefix)}
         if not values:
@@ -146,15 +157,50 @@ def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[i
             kept.append((index, record))
         elif not set(values) & set(before):  # its loss in one record, its score in another
             kept[-1] = (index, before | values)
-        elif any(before.get(key) != value for key, value in values.items() if not key.endswith(TIMES)):
-            if ended is not None and index < ended:
+        elif not _has_values(before, values):
+            earlier = next((each.get("step") for _, each in kept if _has_values(each, values)), None)
+            if earlier is not None and f"{prefix}loss" in values:  # scores alone are equal by chance, too
+                again = int(earlier)
+            elif ended is not None and index < ended:
                 kept[-1] = (index, before | values)  # written again, as after a resume
             else:
                 left_out += 1
     if not left_out:
-        return kept, []
+        return kept, [], again
     what = count_text(left_out, "evaluation")
-    return kept, [f"{what} after the end of training left out: of test rows, most likely"]
+    return kept, [f"{what} after the end of training left out: of test rows, most likely"], again
+
+
+def _has_values(record: Record, values: Record) -> bool:
+    """Those that are not times."""
+    return all(record.get(key) == value for key, value in values.items() if not key.endswith(TIMES))
+
+
+def _to_the_best(
+    points: list[Point], log: Log, score: str | None, again: int | None
+) -> tuple[list[Point], bool, list[str]]:
+    """The evaluations up to the checkpoint that was kept, where it is known; whether they end at the best; notes.
+
+    Without a training score the run is judged to its end, whatever was kept.
+
+    Args:
+        points: All evaluations.
+        log: Of the run.
+        score: Its name.
+        again: The step whose evaluation was repeated after training.
+    """
+    best = again if again is not None else log.best_step
+    upto = [point for point in points if best is not None and point.step <= best]
+    if not upto or upto[-1].step != best:
+        return points, False, []
+    if len(upto) == len(points):
+        return points, log.is_cut, []
+    where = f"step {best}" if upto[-1].epoch is None else f"step {best} (epoch {upto[-1].epoch:g})"
+    if again is None and _last_clean(log.records, score) is None:
+        return points, False, [f"the best checkpoint is of {where}; the run is judged to its end"]
+    why = "its evaluation is repeated after training" if again is not None else "the log names it as the best"
+    later = count_text(len(points) - len(upto), "later evaluation")
+    return upto, True, [f"the checkpoint of {where} is judged, since {why}; {later} left out"]
 
 
 def _points(

@@ -12,6 +12,7 @@ from finetune.errors import FinetuneError, OutputError, first_line
 # Modules of this folder, each with a READER. What says most comes first: Trainer's own state before a tracker's copy.
 READERS = (
     "trainer",
+    "results_table",
     "simpletransformers",
     "flair",
     "wandb",
