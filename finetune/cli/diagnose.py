@@ -66,8 +66,12 @@ TrainAccuracy = Annotated[
 ValidationAccuracy = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of validation rows: 0.75.")
 ]
+TestAccuracy = Annotated[
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of test rows, if known: 0.74.")
+]
 TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Training rows.")]
 ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Validation rows.")]
+TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Test rows.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Majority = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of the largest class.")
@@ -105,8 +109,10 @@ def diagnose(
     source: RunArgument = None,
     train_accuracy: TrainAccuracy = None,
     validation_accuracy: ValidationAccuracy = None,
+    test_accuracy: TestAccuracy = None,
     train_size: TrainSize = None,
     validation_size: ValidationSize = None,
+    test_size: TestSize = None,
     classes: Classes = None,
     majority: Majority = None,
     train_loss: TrainLoss = None,
@@ -127,8 +133,10 @@ def diagnose(
         source,
         train_accuracy=train_accuracy,
         validation_accuracy=validation_accuracy,
+        test_accuracy=test_accuracy,
         train_size=train_size,
         validation_size=validation_size,
+        test_size=test_size,
         classes=classes,
         majority=majority,
         train_loss=train_loss,

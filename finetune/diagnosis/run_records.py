@@ -30,6 +30,7 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
         "score": measure.score,
         "train_rows": rows.get("train"),
         "validation_rows": rows.get("validation"),
+        "test_rows": rows.get("test"),
         "classes": None if record.data.task != "single_label" else len(record.data.labels or ()),
         "chance": _baseline(record, "majority", measure.score),
         "curve": curve,
@@ -56,10 +57,11 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
 
 def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
     selected = record.selected
-    gap = selected.gap[score]
+    gap, rows = selected.gap[score], record.data.rows
     return {
         "train": _level(selected.train_probe.get(score)),
-        "validation": _with_interval(score, selected.validation.get(score), record.data.rows["validation"]),
+        "validation": _with_interval(score, selected.validation.get(score), rows["validation"]),
+        "test": None if selected.test is None else _with_interval(score, selected.test.get(score), rows["test"]),
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
         "epochs": record.last.epoch,
         "stopped_early": early_stop_text(record) is not None,

@@ -10,6 +10,8 @@ from scipy.stats import binomtest
 
 from finetune import diagnose
 from finetune.diagnosis.intervals import difference_interval
+from finetune.diagnosis.look_alikes import look_alikes_of
+from finetune.diagnosis.observations import Observed, Point
 from finetune.errors import OutputError, RecipeError
 from finetune.measurement.intervals import proportion_interval
 from tests.diagnosis.logs import NAN, closing, history, write
@@ -223,6 +225,53 @@ def test_a_log_that_ends_at_its_best_checkpoint_rises_by_choice(tmp_path: Path) 
     of_best = {"best_model_checkpoint": "out/checkpoint-120", "max_steps": 400}
     assert verdict(write(tmp_path / "a", records, **of_best)) == "cannot tell"
     assert verdict(write(tmp_path / "b", records, max_steps=400)) == "still learning"
+
+
+@pytest.mark.parametrize(
+    ("further", "note"),
+    [
+        ({"eval_accuracy": 0.60, "eval_samples_per_second": 400}, "a shift"),  # under the name of validation
+        ({"test_accuracy": 0.60, "test_samples_per_second": 400}, "more than chance explains"),
+        ({"test_accuracy": 0.83, "test_samples_per_second": 400}, "test confirms validation"),
+        ({"test_accuracy": 0.99, "test_samples_per_second": 400}, "test is easier than validation"),
+    ],
+)
+def test_a_test_score_is_put_beside_validation(tmp_path: Path, further: dict[str, float], note: str) -> None:
+    side = next(iter(further)).split("_")[0]
+    record = {f"{side}_loss": 0.5, f"{side}_runtime": 0.5, "step": 160, "epoch": 4.0, **further}
+    found = diagnose(write(tmp_path, [*OVERFITTED, record])).diagnosis
+    assert found.validation is not None
+    assert found.validation.mean == 0.84
+    assert found.test_rows == 200
+    assert any(note in each for each in found.notes)
+
+
+def test_test_rows_without_a_test_score_are_refused(tmp_path: Path) -> None:
+    good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
+    with refuses(RecipeError, match="of a test score"):
+        diagnose(**good, test_size=100)
+    with refuses(RecipeError, match="of a test score"):
+        diagnose(write(tmp_path, OVERFITTED), test_size=100)
+    assert any("--test-size" in each for each in diagnose(**good, test_accuracy=0.7).diagnosis.missing)
+    shifted = diagnose(**{**good, "train_accuracy": 0.80}, test_accuracy=0.5, test_size=300).diagnosis
+    assert any("a shift" in note for note in shifted.notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "scores", "status", "why"),
+    [
+        ([0.70, 0.85, 0.95], [0.50, 0.60, 0.65], "likely", "it came before rows were learned"),
+        ([0.70, 0.85, 0.95], [0.69, 0.75, 0.75], "possible", "it has grown"),
+    ],
+)
+def test_a_gap_from_the_start_is_of_rows_that_differ(
+    train: list[float], scores: list[float], status: str, why: str
+) -> None:
+    curve = tuple(Point(n, float(n), score, 0.5, train[n - 1]) for n, score in enumerate(scores, 1))
+    found = look_alikes_of("overfits", Observed(source="run", curve=curve, validation_rows=200))
+    shift = next(each for each in found if "shift" in each.name)
+    assert shift.status == status
+    assert why in shift.why
 
 
 def test_acc_is_the_accuracy(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from finetune.diagnosis.logs.log import NOT_SCORES, TIMES, Log, Record, number
+from finetune.diagnosis.logs.evaluations import evaluations_of, rows_of, up_to_the_best
+from finetune.diagnosis.logs.log import NOT_SCORES, Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
-from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
+from finetune.diagnosis.observations import NO_TEST_SCORE, Numbers, Observed, Point, gap_estimate, score_estimate
 from finetune.diagnosis.trend import FEW, FITS, STILL, is_level, noise, objective_rose
-from finetune.errors import Change, OutputError
-from finetune.measurement.units import count_text, number_text, percent_text, scale
+from finetune.errors import Change, OutputError, RecipeError
+from finetune.measurement.units import number_text, percent_text, scale
 from finetune.records.diagnosis import Estimate
 
 SCORES = (
@@ -47,9 +48,17 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     """
     prefix = _prefix(log, evaluation)
     score = _score_name(log, prefix, metric)
-    kept, notes, again = _of_validation(log.records, prefix)
-    points, ends_at_best, about_best = _to_the_best(_points(log.records, kept, prefix, score), log, score, again)
-    estimated = _rows_of(kept[-1][1], prefix) if log.validation_rows is None else None
+    known = evaluations_of(log.records, prefix)
+    notes = known.notes()
+    has_clean = bool(_values(log.records, f"clean_{score}"))
+    points = _points(log.records, known.of_validation, prefix, score)
+    points, ends_at_best, about_best = up_to_the_best(points, log, known.again, has_clean)
+    test, test_rows = _test(log.records, known.of_other_rows, prefix, score)
+    test = test if numbers.test_accuracy is None else numbers.test_accuracy
+    if numbers.test_size is not None and test is None:
+        raise RecipeError([NO_TEST_SCORE])
+    test_rows = numbers.test_size or test_rows
+    estimated = rows_of(known.of_validation[-1][1], prefix) if log.validation_rows is None else None
     rows = numbers.validation_size or log.validation_rows or estimated
     if numbers.validation_size is None and estimated is not None:
         notes.append(f"validation has about {rows} rows, by rate and time in the log; --validation-size corrects it")
@@ -57,12 +66,14 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     observed = Observed(
         source=str(log.file),
         score=score or "accuracy",
+        test=score_estimate(test, score or "", test_rows),
         train_rows=numbers.train_size or log.train_rows,
         validation_rows=rows,
+        test_rows=test_rows,
         classes=numbers.classes,
         chance=numbers.majority if numbers.majority is not None else 1 / numbers.classes if numbers.classes else None,
         epochs=points[-1].epoch if numbers.epochs is None else numbers.epochs,
-        train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
+        train_loss=_clean(log.records, "loss", points[-1].step) if numbers.train_loss is None else numbers.train_loss,
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
         ends_at_best=ends_at_best,
@@ -139,70 +150,6 @@ def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
     return next((name for name in SCORES if name in names), names[0] if names else None)
 
 
-def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str], int | None]:
-    """Evaluations of validation and their places, notes, and the step of one that was repeated after training.
-
-    A second one at the last step, after training, is of other rows, unless its values are those of an earlier one: then
-    the weights of that step were loaded again.
-    """
-    ended = next((index for index, record in enumerate(records) if "total_flos" in record), None)
-    kept: list[tuple[int, Record]] = []
-    left_out, again = 0, None
-    for index, record in enumerate(records):
-        values = {key: value for key, value in record.items() if key.startswith(prefix)}
-        if not values:
-            continue
-        before = kept[-1][1] if kept else None
-        if before is None or record.get("step") != before.get("step"):
-            kept.append((index, record))
-        elif not set(values) & set(before):  # its loss in one record, its score in another
-            kept[-1] = (index, before | values)
-        elif not _has_values(before, values):
-            earlier = next((each.get("step") for _, each in kept if _has_values(each, values)), None)
-            if earlier is not None and f"{prefix}loss" in values:  # scores alone are equal by chance, too
-                again = int(earlier)
-            elif ended is not None and index < ended:
-                kept[-1] = (index, before | values)  # written again, as after a resume
-            else:
-                left_out += 1
-    if not left_out:
-        return kept, [], again
-    what = count_text(left_out, "evaluation")
-    return kept, [f"{what} after the end of training left out: of test rows, most likely"], again
-
-
-def _has_values(record: Record, values: Record) -> bool:
-    """Those that are not times."""
-    return all(record.get(key) == value for key, value in values.items() if not key.endswith(TIMES))
-
-
-def _to_the_best(
-    points: list[Point], log: Log, score: str | None, again: int | None
-) -> tuple[list[Point], bool, list[str]]:
-    """The evaluations up to the checkpoint that was kept, where it is known; whether they end at the best; notes.
-
-    Without a training score the run is judged to its end, whatever was kept.
-
-    Args:
-        points: All evaluations.
-        log: Of the run.
-        score: Its name.
-        again: The step whose evaluation was repeated after training.
-    """
-    best = again if again is not None else log.best_step
-    upto = [point for point in points if best is not None and point.step <= best]
-    if not upto or upto[-1].step != best:
-        return points, False, []
-    if len(upto) == len(points):
-        return points, log.is_cut, []
-    where = f"step {best}" if upto[-1].epoch is None else f"step {best} (epoch {upto[-1].epoch:g})"
-    if again is None and _last_clean(log.records, score) is None:
-        return points, False, [f"the best checkpoint is of {where}; the run is judged to its end"]
-    why = "its evaluation is repeated after training" if again is not None else "the log names it as the best"
-    later = count_text(len(points) - len(upto), "later evaluation")
-    return upto, True, [f"the checkpoint of {where} is judged, since {why}; {later} left out"]
-
-
 def _points(
     records: Sequence[Record], kept: Sequence[tuple[int, Record]], prefix: str, score: str | None
 ) -> list[Point]:
@@ -252,10 +199,26 @@ def _epoch_before(records: Sequence[Record], index: int) -> float | None:
     return next((epoch for epoch in near if epoch is not None), None)
 
 
-def _last_clean(records: Sequence[Record], name: str | None) -> float | None:
-    """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`."""
+def _clean(records: Sequence[Record], name: str, step: int) -> float | None:
+    """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`.
+
+    At this step, where it was measured at several; else the last, which was measured after training.
+    """
     values = _values(records, f"clean_{name}")
-    return values[-1] if values else None
+    of_step = _values([record for record in records if record.get("step") == step], f"clean_{name}")
+    return next(iter([*of_step[-1:], *values[-1:]]), None)
+
+
+def _test(
+    records: Sequence[Record], others: Sequence[Record], prefix: str, score: str | None
+) -> tuple[float | None, int | None]:
+    """Score and rows of test: of an evaluation after training, or under its own name."""
+    named = [(record, "test_") for record in records]
+    for record, before in reversed([*named, *((other, prefix) for other in others)]):
+        value = number(record.get(f"{before}{score}"))
+        if value is not None:
+            return value, rows_of(record, before)
+    return None, None
 
 
 def _divergence(log: Log) -> str:
@@ -286,11 +249,11 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
         missing = "a validation score: the log has losses only (of transformers: compute_metrics gives one)"
         return replace(observed, missing=(missing,))
     unit, rows = scale(observed.score), observed.validation_rows
-    clean = _last_clean(log.records, observed.score)
+    clean = _clean(log.records, observed.score, observed.curve[-1].step)
     known = numbers.train_accuracy if numbers.train_accuracy is not None else clean
     train_rows = observed.train_rows
     is_proportion = observed.score == "accuracy" and rows is not None
-    validation = accuracy_estimate(value, rows) if is_proportion and rows else Estimate(mean=value)
+    validation = score_estimate(value, observed.score, rows)
     if known is not None:
         gap = gap_estimate(known, train_rows, value, rows) if is_proportion and rows else Estimate(mean=known - value)
         return replace(observed, train=Estimate(mean=known), validation=validation, gap=gap)
@@ -350,12 +313,3 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
         f"{number_text(objective, 3)}, and each error of a model that is not too sure costs 1.39 nats or more (of "
         "cross-entropy; accumulation, several processes and smoothing only raise the loss)"
     )
-
-
-def _rows_of(record: Record, prefix: str) -> int | None:
-    """Rows that an evaluation had, from its rate and its time."""
-    rate, time = number(record.get(f"{prefix}samples_per_second")), number(record.get(f"{prefix}runtime"))
-    if rate is None or time is None:
-        return None
-    rows = round(rate * time)
-    return rows if rows > 0 else None
