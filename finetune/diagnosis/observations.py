@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from finetune.diagnosis.intervals import difference_interval
@@ -119,8 +120,9 @@ class Observed:
 
     @property
     def per_class(self) -> float | None:
-        """Training rows for each class; None where unknown."""
-        return None if self.train_rows is None or not self.classes else self.train_rows / self.classes
+        """Training rows for each class, at most: where classes are not known, there are two or more."""
+        has_classes = bool(self.classes) or self.score == "accuracy"
+        return None if self.train_rows is None or not has_classes else self.train_rows / (self.classes or 2)
 
 
 NO_TEST_SCORE = Problem("is of a test score, and none is known: it would count for nothing.", argument="test_size")
@@ -228,8 +230,17 @@ class Numbers:
             if getattr(self, name) is None
         ]
 
+    def _no_numbers(self) -> list[Problem]:
+        return [
+            Problem("is no number, such as 0.98.", argument=name, found=value)
+            for name, value in self.given().items()
+            if name != "techniques" and (isinstance(value, bool) or not isinstance(value, Real))
+        ]
+
     def _impossible(self) -> list[Problem]:
-        problems = []
+        problems = self._no_numbers()
+        if problems:
+            return problems
         for name in ("train_accuracy", "validation_accuracy", "test_accuracy", "majority"):
             value = getattr(self, name)
             if value is None or (math.isfinite(value) and 0 <= value <= 1):

@@ -32,6 +32,7 @@ from finetune.records.diagnosis import Estimate, VerdictName
 
 MATTERS = 0.05  # a gap below 5 points is what models that generalise well have, too
 TOO_WIDE = 0.10  # half of an interval of the gap that leaves everything open
+DIGITS = 9  # 0.98 - 0.93 is 0.05, and a little less in binary
 LOSS_GAP = 1.5  # a validation loss this many times the training loss, both in eval mode: more than scores explain
 FEW_EPOCHS = 3
 UNKNOWN = 0.10  # a gap that stands out where the rows of validation are not known: as for 60 of them
@@ -175,7 +176,8 @@ def _above_training_mode(observed: Observed, unit: Scale) -> Verdict | None:
 
 def _overfits(observed: Observed) -> Verdict | None:
     gap = observed.gap
-    if gap is None or gap.mean is None or gap.mean < (MATTERS if gap.low is not None else UNKNOWN):
+    from_gap = UNKNOWN if gap is None or gap.low is None else MATTERS
+    if gap is None or gap.mean is None or round(gap.mean, DIGITS) < from_gap:
         return None
     if gap.low is not None and gap.low <= 0:
         return None

@@ -50,6 +50,7 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
         (0.70, 0.69, {}, "underfits"),
         (0.70, 0.69, {"validation_size": 20}, "cannot tell"),
         (0.95, 0.93, {}, "no sign of overfitting"),
+        (0.98, 0.93, {"train_size": 9000, "validation_size": 5000}, "overfits"),
         (0.999, 0.995, {"train_size": 9000, "validation_size": 5000}, "no sign of overfitting"),
         (0.90, 0.90, {"majority": 0.9}, "did not learn"),
         (0.52, 0.50, {"classes": 2}, "did not learn"),
@@ -342,6 +343,8 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "complaint"),
     [
+        ({"train_accuracy": "98%"}, "is no number"),
+        ({"validation_size": True}, "is no number"),
         ({"train_accuracy": 98}, "looks like a percentage"),
         ({"validation_accuracy": -0.1}, "between 0 and 1"),
         ({"validation_size": 0}, "is at least 1"),
