@@ -19,6 +19,7 @@ READERS = (
     "fastai",
     "keras",
     "lightning",
+    "printed",
     "spacy",
     "mlflow",
     "trackio",
