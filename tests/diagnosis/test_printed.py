@@ -55,6 +55,13 @@ def test_numbers_that_are_printed_as_numbers_and_a_clean_training_score(tmp_path
     assert not found.at_least
 
 
+def test_of_two_runs_in_a_file_the_later_one_counts(tmp_path: Path) -> None:
+    healthy = history([0.6, 0.3, 0.25], [0.5, 0.3, 0.28], [0.88, 0.92, 0.93])
+    found = read(tmp_path / "train.log", "\n".join(map(str, logged([*OVERFITTED, *healthy]))))
+    assert found.verdict == "no sign of overfitting"
+    assert any("epochs go back from 3 to 1" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_nan_is_a_divergence_and_a_cut_line_is_left_out(tmp_path: Path, broken: float) -> None:
     records = logged(OVERFITTED)

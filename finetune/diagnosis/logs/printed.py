@@ -50,6 +50,7 @@ def _printed(file: Path) -> Iterator[dict[str, Any]]:
 def _read(path: Path, run: str | None) -> Log:
     path = one_file(path, _files(path), run)
     records: list[Record] = []
+    notes: list[str] = []
     has_ended = False
     for printed in _printed(path):
         record = {key: as_float(value) if isinstance(value, str) else value for key, value in printed.items()}
@@ -60,8 +61,14 @@ def _read(path: Path, run: str | None) -> Log:
         if not isinstance(record["epoch"], int | float):
             raise OutputError(f"{path}: a record has the epoch {record['epoch']!r}, which is no number.")
         step = round(record["epoch"] * PARTS)
+        if records and step < records[-1]["step"]:
+            before = records[-1]["epoch"]
+            notes = [
+                f"epochs go back from {before:g} to {record['epoch']:g}: a resumed or a second run, whose values count"
+            ]
+            records, has_ended = [each for each in records if each["step"] < step], False
         records.append({"step": step, **{with_usual_score(key): value for key, value in record.items()}})
-    return Log(path, tuple(records))
+    return Log(path, tuple(records), tuple(notes))
 
 
 READER = Reader("printed output of transformers' Trainer (.log, .txt)", _finds, _read, has_runs=True)
