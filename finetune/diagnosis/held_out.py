@@ -23,4 +23,4 @@ def note_on_test(observed: Observed) -> str | None:
         )
     if difference.high is not None and difference.high < 0:
         return f"{text}: test is easier than validation by more than chance explains; its rows differ (a shift)"
-    return f"{text}: test confirms validation"
+    return f"{text}: no difference beyond chance"
