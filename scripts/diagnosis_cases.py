@@ -8,8 +8,8 @@ Assumptions, written down before any rule was changed for them:
   is shown is what a log shows: scores of `validation_rows` rows (8 to 1,000), a training loss in training mode, with
   dropout and smoothing, times a factor for accumulation and processes.
 - `truth_of` says which verdict is right, by order, with the limits of docs/diagnosis.md (5 points of gap, 90 % of
-  training score). Runs within a band around a limit (BAND) are left out before anybody judges them: there both names
-  would be right.
+  training score, 0.01 nats of rise of the loss). Runs within a band around a limit (BAND) are left out before anybody
+  judges them: there both names would be right.
 - With at most 30 rows of validation and a true gap below 10 points nobody can tell.
 - A case is shown as numbers, as the state of a Trainer with or without a clean training score, or as a CSV of Keras.
   Numbers without a curve are used only for truths that they can show.
@@ -240,7 +240,7 @@ def truth_of(world: World, epochs: list[dict[str, float]], chance: float) -> str
     last, truths, losses = epochs[-1], [e["truth"] for e in epochs], [e["truth_loss"] for e in epochs]
     gap, fall = last["train"] - last["truth"], max(truths) - last["truth"]
     rise = last["truth"] - max(truths[: (len(truths) + 1) // 2]) if len(truths) > 2 else 0.0
-    ratio = losses[-1] / min(losses)
+    ratio, rise_in_nats = losses[-1] / min(losses), losses[-1] - min(losses)
     if world.planted:
         return "diverged"
     if last["truth"] <= chance + 0.01 and last["train"] <= chance + 0.02:
@@ -254,9 +254,12 @@ def truth_of(world: World, epochs: list[dict[str, float]], chance: float) -> str
     rises = rise >= 0.04
     if 0.03 < rise < 0.04 or gap < -0.03 or 0.035 < gap < 0.07 or 1.07 < ratio < 1.2:
         return None  # BAND
+    if ratio >= 1.2 and 0.007 < rise_in_nats < 0.014:
+        return None  # BAND, by the same factor as that of the gap
+    has_risen = ratio >= 1.2 and rise_in_nats >= 0.014  # 0.013 -> 0.019 nats is of a healthy model that errs nowhere
     if gap >= 0.07:
-        return "overconfident" if rises and ratio >= 1.2 else "overfits"
-    if ratio >= 1.2:
+        return "overconfident" if rises and has_risen else "overfits"
+    if has_risen:
         return "overfits" if fall > 0.04 else "overconfident"
     if rises:
         return "still learning"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -19,17 +20,36 @@ EXAMPLES = examples(
 )
 
 
+GROUPS = re.compile(r"\d{1,3}(?:[,.'_ \u00a0\u202f]\d{3})+")  # 1,000
+
+
 def fraction(text: str) -> float:
-    """A number with a point; a comma or a per cent sign is answered with what to type instead."""
-    plain = text.strip().removesuffix("%").strip().replace(",", ".")
+    """With a point or a decimal comma; 98% is 0.98."""
+    plain = text.strip().removesuffix("%").strip()
+    value = _number(plain.replace(",", "."), text)
+    return round(value / 100, 9) if text.strip().endswith("%") else value
+
+
+def nats(text: str) -> float:
+    """With a point or a decimal comma."""
+    return _number(text.strip().replace(",", "."), text)
+
+
+def rows(text: str) -> int:
+    """A whole number, with or without separators of thousands."""
+    plain = text.strip()
+    plain = re.sub(r"\D", "", plain) if GROUPS.fullmatch(plain) else plain
     try:
-        value = float(plain)
+        return int(plain)
     except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is no number.") from error
-    if plain == text.strip():
-        return value
-    meant = value / (100 if "%" in text else 1)
-    raise typer.BadParameter(f"'{text}' is no number with a decimal point. Try: {meant:g}")
+        raise typer.BadParameter(f"'{text}' is no whole number, such as 1000.") from error
+
+
+def _number(plain: str, text: str) -> float:
+    try:
+        return float(plain)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is no number, such as 0.98.") from error
 
 
 RunArgument = Annotated[
@@ -46,17 +66,21 @@ TrainAccuracy = Annotated[
 ValidationAccuracy = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of validation rows: 0.75.")
 ]
-TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Training rows.")]
-ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", help="Validation rows.")]
+TestAccuracy = Annotated[
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of test rows, if known: 0.74.")
+]
+TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Training rows.")]
+ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Validation rows.")]
+TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Test rows.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Majority = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of the largest class.")
 ]
 TrainLoss = Annotated[
-    float | None, typer.Option(metavar="NATS", parser=fraction, help="Mean log loss of training rows, in eval mode.")
+    float | None, typer.Option(metavar="NATS", parser=nats, help="Mean log loss of training rows, in eval mode.")
 ]
 ValidationLoss = Annotated[
-    float | None, typer.Option(metavar="NATS", parser=fraction, help="Mean log loss of validation rows.")
+    float | None, typer.Option(metavar="NATS", parser=nats, help="Mean log loss of validation rows.")
 ]
 Epochs = Annotated[float | None, typer.Option(help="Epochs trained.")]
 Techniques = Annotated[
@@ -85,8 +109,10 @@ def diagnose(
     source: RunArgument = None,
     train_accuracy: TrainAccuracy = None,
     validation_accuracy: ValidationAccuracy = None,
+    test_accuracy: TestAccuracy = None,
     train_size: TrainSize = None,
     validation_size: ValidationSize = None,
+    test_size: TestSize = None,
     classes: Classes = None,
     majority: Majority = None,
     train_loss: TrainLoss = None,
@@ -107,8 +133,10 @@ def diagnose(
         source,
         train_accuracy=train_accuracy,
         validation_accuracy=validation_accuracy,
+        test_accuracy=test_accuracy,
         train_size=train_size,
         validation_size=validation_size,
+        test_size=test_size,
         classes=classes,
         majority=majority,
         train_loss=train_loss,

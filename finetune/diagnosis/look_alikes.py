@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from finetune.diagnosis.observations import Observed
-from finetune.diagnosis.trend import score_fell
+from finetune.diagnosis.trend import FEW, noise, score_fell
 from finetune.measurement.units import integer_text, scale, score_text
 from finetune.records.diagnosis import LookAlike, VerdictName
 
 NEAR = 0.02  # a baseline within two points of the model shows what texts and labels allow
+LEARNED = 0.9  # a training score from which on rows may be learned by heart
 FEW_ROWS = 300  # of validation
 Rule = Callable[[Observed], LookAlike]
 
@@ -72,20 +73,39 @@ def _ceiling(observed: Observed) -> LookAlike:
     return LookAlike(name=name, status="ruled out", why=f"{text}, and the model more")
 
 
-_SHIFT = _by_finding(
+_SHIFT_CHECKS = _by_finding(
     "a shift between the splits",
     ("adversarial", "label_shift", "length_shift", "language", "tokens"),
     "the checks found no shift",
 )
+
+
+def _shift(observed: Observed) -> LookAlike:
+    """By the checks, or by the gap over time: rows that differ have it from the start, memory makes it grow."""
+    known = _SHIFT_CHECKS(observed)
+    measured = [(p, p.train, p.train - p.score) for p in observed.curve if p.train is not None and p.score is not None]
+    if known.status != "not checked" or len(measured) < FEW or measured[-1][2] <= noise(observed.validation_rows):
+        return known
+    (first, train, before), after = measured[0], measured[-1][2]
+    unit = scale(observed.score)
+    where = f"step {first.step}" if first.epoch is None else f"epoch {first.epoch:g}"
+    course = f"the gap was {unit.amount(before)} at {where} and is {unit.amount(after)}"
+    if before >= after / 2 and train < LEARNED:
+        return known.model_copy(update={"status": "likely", "why": f"{course}: it came before rows were learned"})
+    if before < after / 2:
+        course = f"{course}: it has grown, as when rows are learned by heart"
+    return known.model_copy(update={"status": "possible", "why": course})
+
+
 _LEAK = _by_finding(
     "a leak: rows of validation in training", ("leaks", "duplicates", "groups"), "the checks found none"
 )
 _RULES: dict[VerdictName, tuple[Rule, ...]] = {
-    "overfits": (_small_validation, _SHIFT, _noise, _ceiling),
+    "overfits": (_small_validation, _shift, _noise, _ceiling),
     "overconfident": (_noise,),
     "underfits": (_ceiling, _noise),
     "over-regularized": (_ceiling, _noise),
-    "validation above training": (_LEAK, _SHIFT),
+    "validation above training": (_LEAK, _SHIFT_CHECKS),
     "no sign of overfitting": (_LEAK, _small_validation),
     "did not learn": (_noise, _ceiling),
 }

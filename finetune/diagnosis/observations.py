@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from finetune.diagnosis.intervals import difference_interval
@@ -55,13 +56,17 @@ class Observed:
         score: Name of the score.
         train, validation: Its values; None where unknown.
         gap: train − validation.
-        train_rows, validation_rows: None where unknown.
+        test: Score of rows that nothing was chosen by.
+        train_rows, validation_rows, test_rows: None where unknown.
         classes: None where unknown, and for tasks without.
         chance: Score of one answer for all texts; None where unknown.
         epochs: Trained; None where unknown.
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
+        ends_at_best: The curve ends where it was best, by choice of a checkpoint; what it did after is not in it.
         unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
+        began_as_guess: The first training loss of a log is that of a guess, or a multiple of it.
+        is_level: The training losses of a log are means that no longer fall.
         running: Score of training rows in training mode, where it has stopped rising; None where it is unknown.
         diverged: How and where the training broke; empty if it did not.
         stopped_early: Ended before its planned steps, on purpose.
@@ -81,15 +86,20 @@ class Observed:
     train: Estimate | None = None
     validation: Estimate | None = None
     gap: Estimate | None = None
+    test: Estimate | None = None
     train_rows: int | None = None
     validation_rows: int | None = None
+    test_rows: int | None = None
     classes: int | None = None
     chance: float | None = None
     epochs: float | None = None
     train_loss: float | None = None
     validation_loss: float | None = None
     curve: tuple[Point, ...] = ()
+    ends_at_best: bool = False
     unfitted: float | None = None
+    began_as_guess: bool = False
+    is_level: bool = False
     running: float | None = None
     diverged: str = ""
     stopped_early: bool = False
@@ -110,8 +120,12 @@ class Observed:
 
     @property
     def per_class(self) -> float | None:
-        """Training rows for each class; None where unknown."""
-        return None if self.train_rows is None or not self.classes else self.train_rows / self.classes
+        """Training rows for each class, at most: where classes are not known, there are two or more."""
+        has_classes = bool(self.classes) or self.score == "accuracy"
+        return None if self.train_rows is None or not has_classes else self.train_rows / (self.classes or 2)
+
+
+NO_TEST_SCORE = Problem("is of a test score, and none is known: it would count for nothing.", argument="test_size")
 
 
 @dataclass(frozen=True)
@@ -119,8 +133,8 @@ class Numbers:
     """Accuracies as somebody tells them, with their rows.
 
     Attributes:
-        train_accuracy, validation_accuracy: Fractions.
-        train_size, validation_size: Rows.
+        train_accuracy, validation_accuracy, test_accuracy: Fractions.
+        train_size, validation_size, test_size: Rows.
         classes: Number of classes.
         majority: Fraction of the largest class.
         train_loss, validation_loss: Mean log losses in eval mode, nats.
@@ -138,6 +152,8 @@ class Numbers:
     validation_loss: float | None = None
     epochs: float | None = None
     techniques: tuple[str, ...] | None = None
+    test_accuracy: float | None = None
+    test_size: int | None = None
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> Numbers:
@@ -162,6 +178,8 @@ class Numbers:
         RecipeError: Numbers are missing or impossible; names all of them.
         """
         problems = [*self._missing(), *self._impossible()]
+        if self.test_size is not None and self.test_accuracy is None:
+            problems.append(NO_TEST_SCORE)
         if problems:
             raise RecipeError(problems)
         assert self.train_accuracy is not None  # checked above, as the next three
@@ -178,13 +196,17 @@ class Numbers:
             )
         if chance is None:
             missing.append("the number of classes (--classes) and the fraction of the largest (--majority)")
+        if self.test_accuracy is not None and self.test_size is None:
+            missing.append("the rows of test (--test-size), by which its accuracy is as sure as it is")
         return Observed(
             source="the numbers given",
             train=accuracy_estimate(self.train_accuracy, self.train_size),
             validation=accuracy_estimate(self.validation_accuracy, self.validation_size),
             gap=gap_estimate(self.train_accuracy, self.train_size, self.validation_accuracy, self.validation_size),
+            test=score_estimate(self.test_accuracy, "accuracy", self.test_size),
             train_rows=self.train_size,
             validation_rows=self.validation_size,
+            test_rows=self.test_size,
             classes=self.classes,
             chance=chance,
             epochs=self.epochs,
@@ -208,9 +230,18 @@ class Numbers:
             if getattr(self, name) is None
         ]
 
+    def _no_numbers(self) -> list[Problem]:
+        return [
+            Problem("is no number, such as 0.98.", argument=name, found=value)
+            for name, value in self.given().items()
+            if name != "techniques" and (isinstance(value, bool) or not isinstance(value, Real))
+        ]
+
     def _impossible(self) -> list[Problem]:
-        problems = []
-        for name in ("train_accuracy", "validation_accuracy", "majority"):
+        problems = self._no_numbers()
+        if problems:
+            return problems
+        for name in ("train_accuracy", "validation_accuracy", "test_accuracy", "majority"):
             value = getattr(self, name)
             if value is None or (math.isfinite(value) and 0 <= value <= 1):
                 continue
@@ -218,7 +249,7 @@ class Numbers:
             changes = (Change(arguments={name: round(value / 100, 6)}),) if percent else ()
             why = "is a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
             problems.append(Problem(why, argument=name, found=value, changes=changes))
-        for name, least in (("train_size", 1), ("validation_size", 1), ("classes", 2)):
+        for name, least in (("train_size", 1), ("validation_size", 1), ("test_size", 1), ("classes", 2)):
             value = getattr(self, name)
             if value is not None and value < least:
                 problems.append(Problem(f"is at least {least}.", argument=name, found=value))
@@ -236,6 +267,13 @@ def accuracy_estimate(accuracy: float, rows: int) -> Estimate:
     """With its Wilson interval."""
     low, high = proportion_interval(accuracy, rows, CONFIDENCE)
     return Estimate(mean=accuracy, low=low, high=high)
+
+
+def score_estimate(value: float | None, score: str, rows: int | None) -> Estimate | None:
+    """With an interval where it is an accuracy and its rows are known; None where it is unknown."""
+    if value is None:
+        return None
+    return accuracy_estimate(value, rows) if score == "accuracy" and rows else Estimate(mean=value)
 
 
 def gap_estimate(train: float, train_rows: int | None, validation: float, validation_rows: int) -> Estimate:

@@ -30,6 +30,7 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
         "score": measure.score,
         "train_rows": rows.get("train"),
         "validation_rows": rows.get("validation"),
+        "test_rows": rows.get("test"),
         "classes": None if record.data.task != "single_label" else len(record.data.labels or ()),
         "chance": _baseline(record, "majority", measure.score),
         "curve": curve,
@@ -40,7 +41,9 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
         "data": _data(record),
     }
     if isinstance(record, FinishedRecord):
-        return Observed(**shared, **_selected(record, measure.score, measure.loss))
+        kept = tuple(point for point in curve if point.step <= record.selected.step)
+        cut = {"curve": kept, "ends_at_best": len(kept) < len(curve)}
+        return Observed(**{**shared, **cut}, **_selected(record, measure.score, measure.loss))
     if record.status == "failed" and "not finite" in (record.error or ""):
         return Observed(**shared, diverged=record.error or "")
     if not curve:
@@ -54,10 +57,11 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
 
 def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
     selected = record.selected
-    gap = selected.gap[score]
+    gap, rows = selected.gap[score], record.data.rows
     return {
         "train": _level(selected.train_probe.get(score)),
-        "validation": _with_interval(score, selected.validation.get(score), record.data.rows["validation"]),
+        "validation": _with_interval(score, selected.validation.get(score), rows["validation"]),
+        "test": None if selected.test is None else _with_interval(score, selected.test.get(score), rows["test"]),
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
         "epochs": record.last.epoch,
         "stopped_early": early_stop_text(record) is not None,

@@ -13,14 +13,26 @@ FEW = 3  # evaluations that make a trend
 CHANGED = 0.1
 RISE = 1.15  # a loss this many times its lowest value has risen; evaluations of one run differ by less
 LEAST_RISE = 0.01  # nats
-CHANGE_OF_A_ROW = (
-    0.1  # nats: standard deviation of how a row's loss differs between two evaluations of a run that is done
-)
+OF_AN_ERROR = 1.0  # nats by which the loss of a row that is wrong differs between two evaluations; others' hardly do
+FITS = 0.7  # a training loss that has not fallen to this fraction of its first value is of a model that does not fit
+STILL = 0.02  # of a score or a training loss that no longer changes
 
 
 def noise(rows: int | None) -> float:
     """By how much a score may differ between two evaluations by chance; for unknown rows as for 200."""
     return 1.96 * math.sqrt(CHANGED / (rows or 200))
+
+
+def loss_noise(scores: Sequence[float | None], rows: int | None) -> float:
+    """By how much a loss may differ between two evaluations by chance: it lies in few rows, those that are wrong.
+
+    With a fraction e of n rows wrong, the standard deviation of the mean is OF_AN_ERROR * sqrt(e / n). 1 - the lower of
+    the scores stands for e, and a tenth where none is known. One row counts as wrong at least: the next one may be.
+    """
+    rows = rows or 200
+    known = [score for score in scores if score is not None]
+    wrong = min(1.0, max(1 - min(known), 1 / rows)) if known else CHANGED
+    return 1.96 * OF_AN_ERROR * math.sqrt(wrong / rows)
 
 
 def scored(curve: Sequence[Point]) -> list[Point]:
@@ -64,12 +76,32 @@ def score_is_constant(curve: Sequence[Point]) -> bool:
 
 def loss_rose(curve: Sequence[Point], rows: int | None) -> float | None:
     """How many times its lowest value the last loss is, where it has risen by more than chance and LEAST_RISE."""
-    lowest, known = lowest_loss(curve), [point.loss for point in curve if point.loss is not None]
-    if lowest is None or lowest.loss is None or len(known) < 2 or lowest.loss <= 0:
+    lowest, known = lowest_loss(curve), [point for point in curve if point.loss is not None]
+    last = known[-1] if known else None
+    if lowest is None or last is None or lowest.loss is None or last.loss is None or lowest.loss <= 0:
         return None
-    ratio = known[-1] / lowest.loss
-    least = max(LEAST_RISE, 1.96 * CHANGE_OF_A_ROW / math.sqrt(rows or 200))
-    return ratio if ratio >= RISE and known[-1] - lowest.loss > least else None
+    ratio = last.loss / lowest.loss
+    least = max(LEAST_RISE, loss_noise((lowest.score, last.score), rows))
+    return ratio if ratio >= RISE and last.loss - lowest.loss > least else None
+
+
+def is_level(losses: Sequence[float]) -> bool:
+    """Whether training losses no longer fall: their last quarter, beside the quarter before, by STILL of the first."""
+    quarter = max(1, len(losses) // 4)
+    if len(losses) < FEW:
+        return False
+    last, before = losses[-quarter:], losses[-2 * quarter : -quarter]
+    return (sum(before) - sum(last)) / quarter < STILL * losses[0]
+
+
+def loss_of_one_answer(share: float) -> float:
+    """Nats: what one answer for all texts costs at least, where it is right for this share: the entropy of the classes.
+
+    With two classes it is that exactly; with more it lies between this and ln(classes).
+    """
+    if not 0 < share < 1:
+        return 0.0
+    return max(-math.log(share), -share * math.log(share) - (1 - share) * math.log(1 - share))
 
 
 def objective_rose(objectives: Sequence[float]) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from finetune.diagnosis.observations import Observed, Point
 from finetune.diagnosis.trend import (
     FEW,
+    FITS,
     best_score,
+    loss_noise,
+    loss_of_one_answer,
     loss_rose,
     lowest_loss,
     score_fell,
@@ -27,12 +32,16 @@ from finetune.records.diagnosis import Estimate, VerdictName
 
 MATTERS = 0.05  # a gap below 5 points is what models that generalise well have, too
 TOO_WIDE = 0.10  # half of an interval of the gap that leaves everything open
+DIGITS = 9  # 0.98 - 0.93 is 0.05, and a little less in binary
 LOSS_GAP = 1.5  # a validation loss this many times the training loss, both in eval mode: more than scores explain
 FEW_EPOCHS = 3
 UNKNOWN = 0.10  # a gap that stands out where the rows of validation are not known: as for 60 of them
 FITTED = 0.90  # a training score from which on the model has fitted its rows
-FITS = 0.7  # a training loss that has not fallen to this fraction of its first value is of a model that does not fit
 LOW = FITTED - 2 * MATTERS  # a validation score that is too low for a model that has fitted its rows and has no gap
+# Of two classes a loss of 0.8 times that of a guess is of 75 % (its entropy): 15 points below FITTED, which is room for
+# what dropout and label smoothing add to a training loss.
+FAR_FROM_FITTED = 0.8
+OF_DROPOUT = 0.10  # of a score in training mode: more than dropout and a changing model cost, as a rule
 TINY = 30  # rows of validation that tell nothing but a large gap
 Verdict = tuple[VerdictName, str]
 
@@ -68,7 +77,7 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     unit, validation = scale(observed.score), observed.validation
     if validation is None or validation.mean is None:
         return None
-    if score_is_constant(observed.curve) and not _has_learned(observed):
+    if score_is_constant(observed.curve) and not _has_learned(observed, validation.mean):
         return (
             "did not learn",
             f"All {len(scored(observed.curve))} evaluations gave exactly {unit.level(validation.mean)}: most likely "
@@ -82,18 +91,36 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
         return None  # it has learned the training rows by heart: a gap
     if validation.mean > chance + MATTERS:
         return None  # too few rows to say
-    return (
-        "did not learn",
+    text = (
         f"Validation {unit.name} {_level(unit, validation)} does not exceed one answer for every text "
-        f"({unit.level(chance)})" + ("" if train is None else f", nor does training ({unit.level(train.mean)})") + ".",
+        f"({unit.level(chance)})"
     )
+    if train is not None and not observed.is_at_least:
+        return "did not learn", f"{text}, nor does training ({unit.level(train.mean)})."
+    if not _has_learned_its_rows(observed, chance):
+        return "did not learn", f"{text}."
+    loss = percent_text(observed.unfitted)
+    return "overfits", f"{text}, but the training loss is {loss} of the first: the model learns its rows by heart."
 
 
-def _has_learned(observed: Observed) -> bool:
-    """Whether a constant score is not that of one answer for every text."""
+def _has_learned(observed: Observed, share: float) -> bool:
+    """Whether a constant score, the share, is not that of one answer for every text."""
     low, chance = None if observed.validation is None else observed.validation.low, observed.chance
-    beyond_chance = low is not None and chance is not None and low > chance
-    return beyond_chance or (observed.unfitted is not None and observed.unfitted < FITS)
+    if low is not None and chance is not None and low > chance:
+        return True
+    lowest = lowest_loss(observed.curve)
+    tells_rows_apart = lowest is not None and lowest.loss is not None and lowest.loss < FITS * loss_of_one_answer(share)
+    return share == 1 or tells_rows_apart or _has_learned_its_rows(observed, share)
+
+
+def _has_learned_its_rows(observed: Observed, share: float) -> bool:
+    """Whether the training loss has fallen below that of the one answer that is right for this share.
+
+    From the loss of a guess to that of the most frequent class it falls without anything learned of texts.
+    """
+    if observed.unfitted is None or not 0 < share < 1:
+        return False
+    return observed.unfitted < FITS * min(1.0, loss_of_one_answer(share) / math.log(observed.classes or 2))
 
 
 def _too_few_rows(observed: Observed) -> Verdict | None:
@@ -111,10 +138,11 @@ def _too_few_rows(observed: Observed) -> Verdict | None:
 
 
 def _above_training(observed: Observed) -> Verdict | None:
-    gap = observed.gap
-    if gap is None or observed.is_at_least or gap.high is None or gap.high >= 0:
+    gap, unit = observed.gap, scale(observed.score)
+    if gap is None:
+        return _above_training_mode(observed, unit)
+    if observed.is_at_least or gap.high is None or gap.high >= 0:
         return None
-    unit = scale(observed.score)
     return (
         "validation above training",
         f"Validation {unit.name} is above training by more than chance explains (gap {unit.estimated_change(gap)}). "
@@ -123,9 +151,33 @@ def _above_training(observed: Observed) -> Verdict | None:
     )
 
 
+def _above_training_mode(observed: Observed, unit: Scale) -> Verdict | None:
+    """Without a training score of eval mode: the rows that are trained on are not fitted, and those of validation are.
+
+    Not where regularization is known to be on, which costs in training mode what it costs.
+    """
+    validation = observed.validation
+    if not observed.is_share or validation is None or validation.mean is None or observed.techniques:
+        return None
+    if observed.running is not None:
+        least = validation.mean if validation.low is None else validation.low
+        if least - observed.running < OF_DROPOUT:
+            return None
+    elif validation.mean < FITTED or not (observed.began_as_guess and _stays_above(observed, FAR_FROM_FITTED)):
+        return None
+    return (
+        "validation above training",
+        f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. "
+        "Either labels of training rows are wrong, or training makes them harder (strong dropout, mixup, "
+        "augmentation), or validation is easier or overlaps with the training rows. The training score in eval mode "
+        "tells.",
+    )
+
+
 def _overfits(observed: Observed) -> Verdict | None:
     gap = observed.gap
-    if gap is None or gap.mean is None or gap.mean < (MATTERS if gap.low is not None else UNKNOWN):
+    from_gap = UNKNOWN if gap is None or gap.low is None else MATTERS
+    if gap is None or gap.mean is None or round(gap.mean, DIGITS) < from_gap:
         return None
     if gap.low is not None and gap.low <= 0:
         return None
@@ -170,9 +222,10 @@ def _by_loss_alone(observed: Observed) -> Verdict | None:
 def _by_two_losses(observed: Observed) -> Verdict | None:
     """Both losses were measured alike, and the gap of scores is none that matters."""
     train, validation = observed.train_loss, observed.validation_loss
-    if train is None or validation is None or observed.gap is None or validation - train < MATTERS:
+    if train is None or validation is None or observed.gap is None or validation < LOSS_GAP * train:
         return None
-    if validation < LOSS_GAP * train:
+    score = None if observed.validation is None else observed.validation.mean
+    if validation - train < MATTERS + loss_noise((score,), observed.validation_rows):
         return None
     unit = scale(observed.score)
     return (
@@ -197,7 +250,7 @@ def _without_gap(observed: Observed) -> Verdict | None:
             f"Validation {unit.name} was {unit.level(best.score)} at {_when(best)} and has fallen by "
             f"{unit.amount(fell)} since.",
         )
-    if score_rises(observed.curve, observed.validation_rows):
+    if _is_learning(observed):
         return "still learning", _rising(observed, unit)
     if _hardly_fits(observed):
         return _underfits(observed, _fit_in_training_mode(observed, unit))
@@ -219,7 +272,12 @@ def _hardly_fits(observed: Observed) -> bool:
     if observed.running is not None:
         is_level = observed.running - validation.mean < MATTERS
         return is_level and max(observed.running, validation.mean) < FITTED
-    return validation.mean < LOW and observed.unfitted is not None and observed.unfitted > FITS
+    return validation.mean < LOW and _stays_above(observed, FITS)
+
+
+def _stays_above(observed: Observed, fraction: float) -> bool:
+    """Whether the training loss no longer falls, and has not fallen to this fraction of its first value."""
+    return observed.is_level and observed.unfitted is not None and observed.unfitted > fraction
 
 
 def _fit_in_training_mode(observed: Observed, unit: Scale) -> str:
@@ -239,7 +297,7 @@ def _small_gap(observed: Observed) -> Verdict:
             "cannot tell",
             f"The gap is {gap_text}: validation{rows} is too small to tell overfitting from none.",
         )
-    if score_rises(observed.curve, observed.validation_rows):
+    if _is_learning(observed):
         return "still learning", f"{_rising(observed, unit)} The gap is {gap_text}."
     if observed.is_share and train.mean is not None and train.mean < FITTED:
         return _underfits(observed, f"Training {unit.name} is {unit.level(train.mean)} itself and the gap {gap_text}")
@@ -270,11 +328,16 @@ def _loss_gap(observed: Observed) -> str:
     return f"the loss is {validation} on validation and {train} on training rows."
 
 
+def _is_learning(observed: Observed) -> bool:
+    """Not by a curve that ends where it is best by choice: it rises to its end in any case."""
+    return not observed.ends_at_best and score_rises(observed.curve, observed.validation_rows)
+
+
 def _rising(observed: Observed, unit: Scale) -> str:
     known = scored(observed.curve)
     middle = known[(len(known) - 1) // 2]
     return (
-        f"Validation {unit.name} was still rising when training ended: {unit.level(middle.score)} at {_when(middle)}, "
+        f"Validation {unit.name} was still rising at the end: {unit.level(middle.score)} at {_when(middle)}, "
         f"{unit.level(known[-1].score)} at {_when(known[-1])}."
     )
 

@@ -12,6 +12,7 @@ from finetune.measurement.units import is_number, listed
 from finetune.recipe import Recipe, flatten
 from finetune.recipe.layers import entries_of
 from finetune.recipe.learning_rate import nominal_rate
+from finetune.recipe.validation import problems_of_value
 from finetune.recipe.yaml_file import parse_yaml
 from finetune.records.tune import Dimension
 from finetune.techniques import TECHNIQUES
@@ -44,6 +45,7 @@ def search_space(recipe: Recipe, data: Data, ranges: Any = None) -> list[Dimensi
     rates = [f"techniques.{name}.learning_rate" for name in fixing] or [RATE]
     asked = _read_ranges(ranges) if ranges else {}
     problems = [problem for key, ends in asked.items() for problem in _range_problems(key, ends, present)]
+    problems = problems or [each for key, ends in asked.items() for each in _outside(key, ends, recipe)]
     if RATE in asked and RATE not in rates:
         why = f"cannot act: the learning rate is set by {listed(fixing)}. Search {listed(rates)} instead."
         problems.append(Problem(why, RATE, where=f"--range {RATE}", where_in_python="ranges"))
@@ -121,6 +123,23 @@ def _range_problems(key: str, ends: Sequence[Any], present: Mapping[str, float])
     if ends and not ends[0] < ends[1]:
         return problem(f"{ends[0]:g} to {ends[1]:g} is no range: the first number has to be the smaller one.")
     return []
+
+
+def _outside(key: str, ends: Sequence[Any], recipe: Recipe) -> list[Problem]:
+    """Ends that lie beyond the bounds of a key; one on a bound that is excluded is drawn next to never."""
+    found: list[Problem] = []
+    for end, other in zip(ends, reversed(ends), strict=True):
+        inside = problems_of_value(recipe, key, math.nextafter(end, other))
+        found += [
+            Problem(
+                f"the end {end:g} is out of bounds: {problem.why}",
+                key,
+                where=f"--range {key}",
+                where_in_python="ranges",
+            )
+            for problem in (problems_of_value(recipe, key, end) if inside else [])
+        ]
+    return found
 
 
 def _range(key: str, ends: Sequence[Any], present: Mapping[str, float]) -> SearchRange | None:

@@ -102,24 +102,28 @@ class Tuner:
     def _next(self) -> Trial | None:
         """The next trial, begun; None if there is none yet, or none any more."""
         tried = [trial for trial in self.state.trials if trial.number]
-        counted = sum(trial.can_run for trial in tried)
+        if sum(trial.can_run for trial in tried) >= self.wanted or len(tried) >= MOST * self.wanted:
+            return None
         rates = [trial for trial in tried if trial.stage == "learning rate"]
-        has_strengths = not all(each.is_rate for each in self.state.space)
-        is_first = counted < self.state.rate_trials or not has_strengths  # more trials may be asked for later
-        stage: Stage = "learning rate" if is_first else "strengths"
-        if stage == "strengths" and any(trial.status == "running" for trial in rates):
+        if self._seeks_rates(tried, rates) and (begun := self._draw("learning rate", self.state.trials[0])) is not None:
+            return begun
+        if any(trial.status == "running" for trial in rates):
             return None  # the best learning rate is not known yet
-        if counted >= self.wanted or len(tried) >= MOST * self.wanted:
-            return None
-        rate = [each for each in self.state.space if each.is_rate]
-        space = rate if stage == "learning rate" else [each for each in self.state.space if not each.is_rate]
-        if not space:
-            return None
-        before = [trial for trial in self.state.trials if trial.stage != "strengths"]
-        base = self.state.trials[0] if stage == "learning rate" else best_of(before)
-        told = [base, *(trial for trial in tried if trial.stage == stage and trial is not base)]
-        number = len(self.state.trials)
-        settings = next_settings(space, told, base.settings, self.state.seed, number)
+        return self._draw("strengths", best_of([self.state.trials[0], *rates]))
+
+    def _seeks_rates(self, tried: Sequence[Trial], rates: Sequence[Trial]) -> bool:
+        """Whether learning rates are still looked for: not once strengths were tried at the best of them."""
+        if all(each.is_rate for each in self.state.space):
+            return True  # more trials may be asked for later
+        has_strengths = len(rates) < len(tried)
+        wanted = self.state.rate_trials
+        return not has_strengths and sum(trial.can_run for trial in rates) < wanted and len(rates) < MOST * wanted
+
+    def _draw(self, stage: Stage, base: Trial) -> Trial | None:
+        """A trial of this stage, begun, that differs from the base in its settings; None if there is none any more."""
+        space = [each for each in self.state.space if each.is_rate == (stage == "learning rate")]
+        told = [base, *(trial for trial in self.state.trials if trial.stage == stage and trial is not base)]
+        settings = next_settings(space, told, base.settings, self.state.seed, len(self.state.trials)) if space else None
         return None if settings is None else self._begin(stage, settings)
 
     def _begin(self, stage: Stage, settings: dict[str, float]) -> Trial:

@@ -36,6 +36,18 @@ def build_recipe(name: str, preset: str | None, merged: Merged) -> Recipe | list
     return recipe.model_copy(update={"techniques": techniques_at(written, nominal_size(recipe))})
 
 
+def problems_of_value(recipe: Recipe, key: str, value: float) -> list[Problem]:
+    """What is wrong with another number for a key, dotted, that is one in this recipe."""
+    section, *parts = key.split(".")
+    problems: list[Problem] = []
+    schema, parts = (TECHNIQUES[parts[0]], parts[1:]) if section == "techniques" else (SECTIONS[section], parts)
+    values = recipe.to_dict()[section]
+    values = values[key.split(".")[1]] if section == "techniques" else values
+    if len(parts) == 1:  # deeper ones are of a user's mapping, which has no bounds of its own
+        _validate(schema, {**values, parts[0]: value}, key.rpartition(".")[0], problems)
+    return problems
+
+
 def _technique_problems(name: str, settings: Any) -> list[Problem]:
     """Settings must be right for data of any size."""
     prefix = f"techniques.{name}"

@@ -63,9 +63,11 @@ class Diagnosis(Frozen):
     train: Estimate | None = Field(description="Score of training rows; None where it is unknown.")
     validation: Estimate | None
     gap: Estimate | None = Field(description="train − validation.")
+    test: Estimate | None = Field(None, description="Score of rows that nothing was chosen by.")
     at_least: bool = Field(False, description="train and gap are lower bounds: the training score was not measured.")
     train_rows: int | None
     validation_rows: int | None
+    test_rows: int | None = None
     notes: list[str] = Field([], description="What the numbers are, and which of them cannot be compared.")
     missing: list[str] = Field([], description="What would make the verdict surer.")
     look_alikes: list[LookAlike] = Field([])

@@ -57,6 +57,7 @@ def _facts(found: Diagnosis) -> list[tuple[str, str]]:
     for label, estimate, rows in (
         ("Training", found.train, found.train_rows),
         ("Validation", found.validation, found.validation_rows),
+        ("Test", found.test, found.test_rows),
     ):
         if estimate is not None:
             of_rows = "" if rows is None else f", {integer_text(rows)} rows"

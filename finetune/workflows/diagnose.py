@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+from finetune.diagnosis.held_out import note_on_test
 from finetune.diagnosis.logs.observe import observe_log
 from finetune.diagnosis.logs.registry import folders_with_logs, read_log, readers
 from finetune.diagnosis.look_alikes import look_alikes_of
@@ -27,8 +28,10 @@ def diagnose(
     *,
     train_accuracy: float | None = None,
     validation_accuracy: float | None = None,
+    test_accuracy: float | None = None,
     train_size: int | None = None,
     validation_size: int | None = None,
+    test_size: int | None = None,
     classes: int | None = None,
     majority: float | None = None,
     train_loss: float | None = None,
@@ -46,8 +49,8 @@ def diagnose(
         source: Folder of a run of this program, or a log that docs/diagnosis.md names: of a transformers Trainer, of
             TensorBoard, MLflow, Trackio, Weights & Biases, Lightning, Keras, fastai, spaCy, flair, simpletransformers;
             a file or the folder it lies in. None: the numbers below are all that is known.
-        train_accuracy, validation_accuracy: Fractions, measured in eval mode.
-        train_size, validation_size: Rows.
+        train_accuracy, validation_accuracy, test_accuracy: Fractions, measured in eval mode.
+        train_size, validation_size, test_size: Rows.
         classes: Number of classes.
         majority: Fraction of the largest class: the accuracy of one answer for every text.
         train_loss, validation_loss: Mean log losses in eval mode, in nats.
@@ -75,6 +78,7 @@ def diagnose(
 def diagnosis_of(observed: Observed) -> Diagnosis:
     """Verdict, look-alikes and plan of what was observed."""
     verdict, text = judge(observed)
+    about_test = note_on_test(observed)
     return Diagnosis(
         source=observed.source,
         verdict=verdict,
@@ -83,10 +87,12 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
         train=observed.train,
         validation=observed.validation,
         gap=observed.gap,
+        test=observed.test,
         at_least=observed.is_at_least,
         train_rows=observed.train_rows,
         validation_rows=observed.validation_rows,
-        notes=list(observed.notes),
+        test_rows=observed.test_rows,
+        notes=[*observed.notes, *([] if about_test is None else [about_test])],
         missing=list(observed.missing),
         look_alikes=look_alikes_of(verdict, observed),
         plan=plan_for(verdict, observed),

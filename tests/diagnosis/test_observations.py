@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from finetune.diagnosis.observations import Numbers
+from finetune.diagnosis.observations import Numbers, Observed
 from finetune.diagnosis.run_records import observe_record
 from tests.analysis.making import Run, record_of
+
+
+@pytest.mark.parametrize(("rows", "classes", "per_class"), [(40, 4, 10), (40, None, 20), (None, 2, None)])
+def test_rows_of_a_class_are_at_most_half_where_classes_are_not_known(
+    rows: int | None, classes: int | None, per_class: float | None
+) -> None:
+    assert Observed(source="numbers", train_rows=rows, classes=classes).per_class == per_class
 
 
 @pytest.mark.parametrize(("majority", "classes"), [(0.33, 3), (0.333, 3), (0.14, 7), (0.17, 6)])

@@ -91,9 +91,24 @@ def test_keras_scores_of_training_mode_are_a_lower_bound(tmp_path: Path) -> None
     assert found.train is not None
     assert found.train.mean == 0.99
     assert any("of training mode" in note for note in found.notes)
-    below = [[epoch, 0.6, 0.9, 0.85 + epoch / 100, 0.4] for epoch in range(4)]
-    dropped = of(table(tmp_path / "b" / "log.csv", KERAS, below), **ROWS)  # dropout on: no sign of a leak
-    assert dropped.verdict != "validation above training"
+
+
+@pytest.mark.parametrize(
+    ("running", "further", "expected"),
+    [
+        (0.87, {}, "no sign of overfitting"),  # dropout costs that much in training mode
+        (0.60, {}, "validation above training"),
+        (0.60, {"techniques": ["dropout"]}, "no sign of overfitting"),
+    ],
+)
+def test_keras_scores_of_training_mode_far_below_validation(
+    tmp_path: Path, running: float, further: dict[str, Any], expected: str
+) -> None:
+    rows = [[epoch, running, 0.5, 0.93 + epoch / 500, 0.4] for epoch in range(4)]
+    found = of(table(tmp_path / "log.csv", KERAS, rows), **ROWS, **further)
+    assert found.verdict == expected
+    if expected == "validation above training":
+        assert "strong dropout" in found.text
 
 
 def test_keras_that_appends_counts_epochs_anew_and_we_go_on(tmp_path: Path) -> None:
@@ -251,12 +266,62 @@ def test_max_steps_and_best_of_the_state_are_not_believed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("0,98", "Try: 0.98"), ("98%", "Try: 0.98"), ("98 %", "Try: 0.98"), ("high", "is no number")]
+    ("accuracy", "rows"), [("0,98", "1,000"), ("98%", "1.000"), ("98 %", "1 000"), ("98,0 %", "1000"), (".98", "1'000")]
 )
-def test_numbers_of_other_spellings_are_answered_with_what_to_type(typed: str, meant: str) -> None:
-    found = invoke("diagnose", "--train-accuracy", typed)
+def test_numbers_are_read_as_they_are_written_elsewhere(accuracy: str, rows: str) -> None:
+    others = ["--validation-accuracy", "0.75", "--validation-size", "200", "--json"]
+    found = invoke("diagnose", "--train-accuracy", accuracy, "--train-size", rows, *others)
+    plain = invoke("diagnose", "--train-accuracy", "0.98", "--train-size", "1000", *others)
+    assert found.exit_code == 0
+    assert found.stdout == plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "complaint"),
+    [
+        ("--train-accuracy", "high", "is no number, such as 0.98"),
+        ("--train-accuracy", "98", "looks like a percentage"),
+        ("--train-loss", "98%", "is no number"),
+        ("--train-size", "1k", "is no whole number, such as 1000"),
+        ("--train-size", "1.5", "is no whole number"),
+    ],
+)
+def test_what_is_no_number_is_refused(option: str, typed: str, complaint: str) -> None:
+    found = invoke("diagnose", option, typed)
     assert found.exit_code == 2
-    assert meant in " ".join(found.stderr.replace("│", " ").split())
+    assert complaint in " ".join(found.stderr.replace("│", " ").split())
+
+
+CARD = """# tweets
+
+### Training results
+
+| Training Loss | Epoch | Step | Validation Loss | Accuracy | F1 |
+|:-------------:|:-----:|:----:|:---------------:|:--------:|:--:|
+| No log        | 1.0   | 63   | 0.5             | 0.74     | 0.7 |
+| 0.3           | 2.0   | 126  | 0.5             | 0.76     | 0.7 |
+| 0.05          | 3.0   | 189  | 0.8             | 0.75     | 0.7 |
+
+### Framework versions
+"""
+NOTEBOOK = "Epoch,Training Loss,Validation Loss,Accuracy\n1,No log,0.5,0.74\n2,0.3,0.5,0.76\n3,0.05,0.8,0.75\n"
+
+
+@pytest.mark.parametrize(("name", "text"), [("README.md", CARD), ("table.csv", NOTEBOOK)])
+def test_the_table_of_results_of_a_model_card_or_notebook(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = of(tmp_path, **ROWS)
+    assert found.verdict == "overfits"
+    assert found.validation is not None
+    assert found.validation.mean == 0.75
+    assert any("at least 96.4 %" in note for note in found.notes)
+
+
+def test_a_table_of_results_without_rows_is_refused(tmp_path: Path) -> None:
+    for name, lines in (("README.md", CARD.splitlines()[:6]), ("table.csv", NOTEBOOK.splitlines()[:1])):
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+        with refuses(OutputError, match="no rows"):
+            of(tmp_path / name)
 
 
 def test_every_surface_reads_a_log(tmp_path: Path) -> None:

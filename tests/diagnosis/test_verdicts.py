@@ -10,6 +10,8 @@ from scipy.stats import binomtest
 
 from finetune import diagnose
 from finetune.diagnosis.intervals import difference_interval
+from finetune.diagnosis.look_alikes import look_alikes_of
+from finetune.diagnosis.observations import Observed, Point
 from finetune.errors import OutputError, RecipeError
 from finetune.measurement.intervals import proportion_interval
 from tests.diagnosis.logs import NAN, closing, history, write
@@ -48,6 +50,7 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
         (0.70, 0.69, {}, "underfits"),
         (0.70, 0.69, {"validation_size": 20}, "cannot tell"),
         (0.95, 0.93, {}, "no sign of overfitting"),
+        (0.98, 0.93, {"train_size": 9000, "validation_size": 5000}, "overfits"),
         (0.999, 0.995, {"train_size": 9000, "validation_size": 5000}, "no sign of overfitting"),
         (0.90, 0.90, {"majority": 0.9}, "did not learn"),
         (0.52, 0.50, {"classes": 2}, "did not learn"),
@@ -94,6 +97,48 @@ def test_of_numbers(train: float, validation: float, further: dict[str, Any], ex
 )
 def test_of_logs(
     tmp_path: Path, objective: list[float], loss: list[float], accuracy: list[float] | None, further: Any, expected: str
+) -> None:
+    assert verdict(write(tmp_path, history(objective, loss, accuracy)), **further) == expected
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss", "accuracy", "further", "expected"),
+    [
+        # 90 % in one class: the training loss falls to the entropy of the classes, and nothing of texts is learned.
+        ([0.69, 0.45, 0.34, 0.33], [0.5, 0.35, 0.33, 0.33], [0.9, 0.9, 0.9, 0.9], {}, "did not learn"),
+        # A loss below that of one answer tells the rows apart, however constant the score of few rows is.
+        ([0.30, 0.20, 0.15, 0.14], [0.25, 0.18, 0.15, 0.15], [0.95, 0.95, 0.95, 0.95], {}, "did not learn"),
+        ([0.30, 0.15, 0.08, 0.05], [0.12, 0.10, 0.09, 0.09], [0.95, 0.95, 0.95, 0.95], {}, "no sign of overfitting"),
+        ([0.30, 0.10, 0.01, 0.01], [0.05, 0.02, 0.01, 0.01], [1.0, 1.0, 1.0, 1.0], {}, "no sign of overfitting"),
+        # Learned by heart: of six classes in equal numbers, validation is that of a guess.
+        ([1.79, 1.5, 1.2, 1.0], [1.79, 1.79, 1.8, 1.8], [0.17, 0.19, 0.18, 0.20], {"classes": 6}, "overfits"),
+        ([1.79, 1.78, 1.77, 1.77], [1.79, 1.79, 1.79, 1.79], [0.17, 0.19, 0.18, 0.17], {"classes": 6}, "did not learn"),
+        # A training loss that still falls is of a run that has not ended, and one that does not of a poor fit.
+        ([1.79, 1.70, 1.60], [1.79, 1.78, 1.78], [0.19, 0.20, 0.23], {"classes": 6}, "cannot tell"),
+        ([0.69, 0.66, 0.65, 0.65], [0.68, 0.65, 0.64, 0.64], [0.66, 0.69, 0.68, 0.69], {}, "underfits"),
+        # The training rows are not fitted and those of validation are: wrong labels or changed texts in training.
+        ([0.66, 0.61, 0.60, 0.60], [0.43, 0.40, 0.39, 0.39], [0.95, 0.96, 0.96, 0.97], {}, "validation above training"),
+        ([2.64, 2.44, 2.4, 2.4], [0.43, 0.40, 0.39, 0.39], [0.95, 0.96, 0.96, 0.97], {}, "validation above training"),
+        (
+            [0.66, 0.61, 0.60, 0.60],
+            [0.43, 0.40, 0.39, 0.39],
+            [0.95, 0.96, 0.96, 0.97],
+            {"techniques": ["mixup"]},
+            "no sign of overfitting",
+        ),
+        # Few errors make a loss that rises by their luck: 2 of 100 rows, and 20 of 100.
+        (
+            [0.13, 0.02, 0.01, 0.01],
+            [0.055, 0.06, 0.08, 0.075],
+            [0.99, 0.99, 0.97, 0.98],
+            {"validation_size": 100},
+            "no sign of overfitting",
+        ),
+        ([0.5, 0.4, 0.35, 0.3], [0.45, 0.5, 0.6, 0.7], [0.80, 0.81, 0.80, 0.79], {}, "overconfident"),
+    ],
+)
+def test_of_logs_without_a_training_score(
+    tmp_path: Path, objective: list[float], loss: list[float], accuracy: list[float], further: Any, expected: str
 ) -> None:
     assert verdict(write(tmp_path, history(objective, loss, accuracy)), **further) == expected
 
@@ -148,6 +193,91 @@ def test_a_nan_is_a_divergence_whatever_the_loss_says(tmp_path: Path, broken: di
     found = diagnose(write(tmp_path, records)).diagnosis
     assert found.verdict == "diverged"
     assert "at step 120" in found.text
+
+
+OVERFITTED = history([0.6, 0.3, 0.1, 0.05], [0.5, 0.40, 0.7, 0.9], [0.75, 0.85, 0.84, 0.84])
+BEST = {"best_model_checkpoint": "/home/other/out/checkpoint-80"}
+OF_BEST = {"train_accuracy": 0.87, "train_loss": 0.35, "train_runtime": 1.0, "step": 160, "epoch": 4.0}
+AGAIN = {"eval_loss": 0.40, "eval_accuracy": 0.85, "eval_runtime": 0.7, "step": 160, "epoch": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("further", "state", "verdict", "note"),
+    [
+        ([], {}, "overfits", ""),
+        ([], BEST, "overfits", "the best checkpoint is of step 80 (epoch 2); the run is judged to its end"),
+        # The training score was measured after the best weights had been loaded: beside the validation score of these.
+        ([OF_BEST], BEST, "underfits", "since the log names it as the best; 2 later evaluations left out"),
+        ([AGAIN, OF_BEST], {}, "underfits", "since its evaluation is repeated after training"),
+        ([AGAIN | {"eval_loss": 0.41}], {}, "overfits", "1 evaluation after the end of training left out"),
+    ],
+)
+def test_of_which_checkpoint_scores_are(
+    tmp_path: Path, further: list[dict[str, Any]], state: dict[str, Any], verdict: str, note: str
+) -> None:
+    found = diagnose(write(tmp_path, [*OVERFITTED, *further], **state)).diagnosis
+    assert found.verdict == verdict
+    assert any(note in each for each in found.notes)
+
+
+def test_a_log_that_ends_at_its_best_checkpoint_rises_by_choice(tmp_path: Path) -> None:
+    """With save_total_limit=1 the state of the best checkpoint is all that is left."""
+    records = history([0.68, 0.5, 0.4], [0.6, 0.5, 0.45], [0.6, 0.7, 0.82])[:-1]
+    of_best = {"best_model_checkpoint": "out/checkpoint-120", "max_steps": 400}
+    assert verdict(write(tmp_path / "a", records, **of_best)) == "cannot tell"
+    assert verdict(write(tmp_path / "b", records, max_steps=400)) == "still learning"
+
+
+@pytest.mark.parametrize(
+    ("further", "note"),
+    [
+        ({"eval_accuracy": 0.60, "eval_samples_per_second": 400}, "a shift"),  # under the name of validation
+        ({"test_accuracy": 0.60, "test_samples_per_second": 400}, "more than chance explains"),
+        ({"test_accuracy": 0.83, "test_samples_per_second": 400}, "no difference beyond chance"),
+        ({"test_accuracy": 0.99, "test_samples_per_second": 400}, "test is easier than validation"),
+    ],
+)
+def test_a_test_score_is_put_beside_validation(tmp_path: Path, further: dict[str, float], note: str) -> None:
+    side = next(iter(further)).split("_")[0]
+    record = {f"{side}_loss": 0.5, f"{side}_runtime": 0.5, "step": 160, "epoch": 4.0, **further}
+    found = diagnose(write(tmp_path, [*OVERFITTED, record])).diagnosis
+    assert found.validation is not None
+    assert found.validation.mean == 0.84
+    assert found.test_rows == 200
+    assert any(note in each for each in found.notes)
+
+
+def test_test_rows_without_a_test_score_are_refused(tmp_path: Path) -> None:
+    good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
+    with refuses(RecipeError, match="of a test score"):
+        diagnose(**good, test_size=100)
+    with refuses(RecipeError, match="of a test score"):
+        diagnose(write(tmp_path, OVERFITTED), test_size=100)
+    assert any("--test-size" in each for each in diagnose(**good, test_accuracy=0.7).diagnosis.missing)
+    shifted = diagnose(**{**good, "train_accuracy": 0.80}, test_accuracy=0.5, test_size=300).diagnosis
+    assert any("a shift" in note for note in shifted.notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "scores", "status", "why"),
+    [
+        ([0.70, 0.85, 0.95], [0.50, 0.60, 0.65], "likely", "it came before rows were learned"),
+        ([0.70, 0.85, 0.95], [0.69, 0.75, 0.75], "possible", "it has grown"),
+    ],
+)
+def test_a_gap_from_the_start_is_of_rows_that_differ(
+    train: list[float], scores: list[float], status: str, why: str
+) -> None:
+    curve = tuple(Point(n, float(n), score, 0.5, train[n - 1]) for n, score in enumerate(scores, 1))
+    found = look_alikes_of("overfits", Observed(source="run", curve=curve, validation_rows=200))
+    shift = next(each for each in found if "shift" in each.name)
+    assert shift.status == status
+    assert why in shift.why
+
+
+def test_acc_is_the_accuracy(tmp_path: Path) -> None:
+    short = [{key.replace("accuracy", "acc"): value for key, value in record.items()} for record in OVERFITTED]
+    assert diagnose(write(tmp_path, short)).diagnosis.score == "accuracy"
 
 
 def test_early_stopping_is_an_end_and_a_checkpoint_is_none(tmp_path: Path) -> None:
@@ -213,6 +343,8 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "complaint"),
     [
+        ({"train_accuracy": "98%"}, "is no number"),
+        ({"validation_size": True}, "is no number"),
         ({"train_accuracy": 98}, "looks like a percentage"),
         ({"validation_accuracy": -0.1}, "between 0 and 1"),
         ({"validation_size": 0}, "is at least 1"),

@@ -85,6 +85,10 @@ def test_asked_ranges_are_searched_alone(data: str) -> None:
     ("ranges", "told"),
     [
         (["techniques.l1.strength=1,2"], "is no number of this recipe and preset that can be searched."),
+        (["techniques.dropout.classifier=0.1,1.5"], "the end 1.5 is out of bounds: input should be less than 1"),
+        (["techniques.llrd.decay=-1,0.9"], "the end -1 is out of bounds: input should be greater than 0"),
+        (["techniques.weight_decay.total_shrink=-0.1,0.5"], "the end -0.1 is out of bounds"),
+        (["training.learning_rate=-1e-5,1e-4"], "the end -1e-05 is out of bounds"),
         (["training.learning_rates=1,2"], "Did you mean training.learning_rate?"),
         (["training.warmup"], "declares no range. Name one."),
         (["training.learning_rate=1e-4"], "expected LOW,HIGH."),

@@ -122,6 +122,39 @@ def test_the_default_comes_first_then_rates_then_strengths_at_the_best_rate(monk
     assert best_of(trials).score == max(trial.score or 0 for trial in complete)
 
 
+def test_where_no_further_rate_is_found_the_strengths_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates from 1e-4 to 1.01e-4 are two, to three digits: the default and one other."""
+    bench = Bench(monkeypatch, lambda settings: 20 if settings["rate"] == 1e-4 else 15)
+    narrow = Dimension(key="rate", low=1e-4, high=1.01e-4, is_log=True, default=1e-4, is_rate=True)
+    bench.saved = bench.saved.model_copy(update={"space": [narrow, STRENGTH]})
+    bench.run(bench.tuner(), jobs=FOLDS + 4)
+    done = bench.run(bench.tuner())  # goes on after it was stopped
+    trials = bench.saved.trials
+    rates = [trial for trial in trials if trial.stage == "learning rate"]
+    assert 1 <= len(rates) < bench.saved.rate_trials
+    assert [trial.stage for trial in trials[1 + len(rates) :]] == ["strengths"] * (6 - len(rates))
+    assert {trial.settings["rate"] for trial in trials[1 + len(rates) :]} == {
+        best_of([trials[0], *rates]).settings["rate"]
+    }
+    assert not shortfall(bench.saved, 6)
+    assert len(done) == len(set(done))
+
+
+def test_where_recipes_refuse_every_rate_the_strengths_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, flat)
+    plan = bench.plan
+
+    def refusing(variants: Any, *others: Any) -> list[Any]:
+        if variants[0].settings["rate"] != 1e-4:
+            raise RecipeError("cannot act.", key="rate")
+        return plan(variants, *others)
+
+    monkeypatch.setattr(tuning, "plan_runs", refusing)
+    bench.run(bench.tuner(wanted=4))
+    tried = [trial.stage for trial in bench.saved.trials if trial.can_run]
+    assert tried == ["default", *["strengths"] * 3]  # of 12 settings that are drawn for 4, 9 were rates
+
+
 def test_a_hopeless_setting_is_stopped_after_the_folds_that_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, lambda settings: 5 if settings["rate"] == 1e-4 else 30)
     tuner = bench.tuner(wanted=3)

@@ -32,7 +32,8 @@ SIDES = {
     "test": ("test",),
 }
 AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what the mean is
-NAMES = {"acc": "accuracy", "f1_score": "f1", "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
+SCORES = {"acc": "accuracy", "f1_score": "f1"}
+NAMES = {**SCORES, "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
 CLOSING = ("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")  # of Trainer's training
 AREAS = ("auroc", "roc_auc", "auprc")  # fractions, or percent, as shares are
 TIMES = ("_time", "runtime", "per_second")  # ends of keys
@@ -50,6 +51,8 @@ class Log:
         objective: What the training losses are: a mean over rows, the value of one batch, or a sum over steps.
         settings: Training arguments, by their names in transformers, where the log holds them.
         stopped: Early stopping ended the training.
+        best_step: Steps after which the best checkpoint was saved, where the log names one.
+        is_cut: It ends before the training does.
         train_rows, validation_rows: Where the log holds them.
     """
 
@@ -59,6 +62,8 @@ class Log:
     objective: Objective = "mean"
     settings: Mapping[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    best_step: int | None = None
+    is_cut: bool = False
     train_rows: int | None = None
     validation_rows: int | None = None
 
@@ -141,9 +146,9 @@ def canonical(name: str, trainer: bool = False) -> str:
     if trainer and (plain in ("loss", "epoch", "grad_norm", "total_flos") or plain.endswith(CLOSING)):
         return plain
     if trainer and plain.startswith("train_"):
-        return f"clean_{plain.removeprefix('train_')}"
+        return with_usual_score(f"clean_{plain.removeprefix('train_')}")
     if trainer and plain.startswith(("eval/", "eval_")):
-        return f"eval_{plain[5:]}"
+        return with_usual_score(f"eval_{plain[5:]}")
     words = [word for word in re.split(r"[/_\-. ]+", name.lower()) if word]
     sides = [side for side, known in SIDES.items() if any(word in known for word in words)]
     if len(sides) != 1:
@@ -156,6 +161,12 @@ def canonical(name: str, trainer: bool = False) -> str:
     if sides[0] == "train":
         return rest if rest in ("loss", "grad_norm") else f"running_{rest}"
     return f"{sides[0]}_{rest}"
+
+
+def with_usual_score(key: str) -> str:
+    """`eval_acc` -> `eval_accuracy`, with the names of evaluation sets before it as they are."""
+    name = next((name for name in SCORES if key.endswith(f"_{name}")), None)
+    return key if name is None else f"{key.removesuffix(name)}{SCORES[name]}"
 
 
 def _renamed(rest: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from finetune.diagnosis.logs.log import NOT_SCORES, TIMES, Log, Record, number
+from finetune.diagnosis.logs.evaluations import evaluations_of, rows_of, up_to_the_best
+from finetune.diagnosis.logs.log import NOT_SCORES, Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
-from finetune.diagnosis.observations import Numbers, Observed, Point, accuracy_estimate, gap_estimate
-from finetune.diagnosis.trend import FEW, noise, objective_rose
-from finetune.errors import Change, OutputError
-from finetune.measurement.units import count_text, number_text, percent_text, scale
+from finetune.diagnosis.observations import NO_TEST_SCORE, Numbers, Observed, Point, gap_estimate, score_estimate
+from finetune.diagnosis.trend import FEW, FITS, STILL, is_level, noise, objective_rose
+from finetune.errors import Change, OutputError, RecipeError
+from finetune.measurement.units import number_text, percent_text, scale
 from finetune.records.diagnosis import Estimate
 
 SCORES = (
@@ -31,7 +32,6 @@ TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score o
 # A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
 # the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
 LOSS_OF_AN_ERROR = 2 * math.log(2)
-STILL = 0.02  # of a score in training mode between two evaluations
 
 
 def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
@@ -48,9 +48,17 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     """
     prefix = _prefix(log, evaluation)
     score = _score_name(log, prefix, metric)
-    kept, notes = _of_validation(log.records, prefix)
-    points = _points(log.records, kept, prefix, score)
-    estimated = _rows_of(kept[-1][1], prefix) if log.validation_rows is None else None
+    known = evaluations_of(log.records, prefix)
+    notes = known.notes()
+    has_clean = bool(_values(log.records, f"clean_{score}"))
+    points = _points(log.records, known.of_validation, prefix, score)
+    points, ends_at_best, about_best = up_to_the_best(points, log, known.again, has_clean)
+    test, test_rows = _test(log.records, known.of_other_rows, prefix, score)
+    test = test if numbers.test_accuracy is None else numbers.test_accuracy
+    if numbers.test_size is not None and test is None:
+        raise RecipeError([NO_TEST_SCORE])
+    test_rows = numbers.test_size or test_rows
+    estimated = rows_of(known.of_validation[-1][1], prefix) if log.validation_rows is None else None
     rows = numbers.validation_size or log.validation_rows or estimated
     if numbers.validation_size is None and estimated is not None:
         notes.append(f"validation has about {rows} rows, by rate and time in the log; --validation-size corrects it")
@@ -58,20 +66,31 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     observed = Observed(
         source=str(log.file),
         score=score or "accuracy",
+        test=score_estimate(test, score or "", test_rows),
         train_rows=numbers.train_size or log.train_rows,
         validation_rows=rows,
+        test_rows=test_rows,
         classes=numbers.classes,
         chance=numbers.majority if numbers.majority is not None else 1 / numbers.classes if numbers.classes else None,
         epochs=points[-1].epoch if numbers.epochs is None else numbers.epochs,
-        train_loss=_last_clean(log.records, "loss") if numbers.train_loss is None else numbers.train_loss,
+        train_loss=_clean(log.records, "loss", points[-1].step) if numbers.train_loss is None else numbers.train_loss,
         validation_loss=points[-1].loss if numbers.validation_loss is None else numbers.validation_loss,
         curve=tuple(points),
+        ends_at_best=ends_at_best,
         unfitted=_unfitted(log),
+        began_as_guess=_began_as_guess(log, numbers),
+        is_level=log.objective == "mean" and is_level(_values(log.records, "loss")),
         running=_running(log, score),
         diverged=_divergence(log),
         stopped_early=log.stopped,
         techniques=techniques,
-        notes=(*log.notes, *notes, *notes_on_settings(log.settings), *_notes_on_scale(points, numbers, log)),
+        notes=(
+            *log.notes,
+            *notes,
+            *about_best,
+            *notes_on_settings(log.settings),
+            *_notes_on_scale(points, numbers, log),
+        ),
     )
     return _with_scores(observed, numbers, log)
 
@@ -131,31 +150,6 @@ def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
     return next((name for name in SCORES if name in names), names[0] if names else None)
 
 
-def _of_validation(records: Sequence[Record], prefix: str) -> tuple[list[tuple[int, Record]], list[str]]:
-    """Evaluations of validation and their places; a second one at the last step, after training, is of other rows."""
-    ended = next((index for index, record in enumerate(records) if "total_flos" in record), None)
-    kept: list[tuple[int, Record]] = []
-    left_out = 0
-    for index, record in enumerate(records):
-        values = {key: value for key, value in record.items() if key.startswith(prefix)}
-        if not values:
-            continue
-        before = kept[-1][1] if kept else None
-        if before is None or record.get("step") != before.get("step"):
-            kept.append((index, record))
-        elif not set(values) & set(before):  # its loss in one record, its score in another
-            kept[-1] = (index, before | values)
-        elif any(before.get(key) != value for key, value in values.items() if not key.endswith(TIMES)):
-            if ended is not None and index < ended:
-                kept[-1] = (index, before | values)  # written again, as after a resume
-            else:
-                left_out += 1
-    if not left_out:
-        return kept, []
-    what = count_text(left_out, "evaluation")
-    return kept, [f"{what} after the end of training left out: of test rows, most likely"]
-
-
 def _points(
     records: Sequence[Record], kept: Sequence[tuple[int, Record]], prefix: str, score: str | None
 ) -> list[Point]:
@@ -205,10 +199,26 @@ def _epoch_before(records: Sequence[Record], index: int) -> float | None:
     return next((epoch for epoch in near if epoch is not None), None)
 
 
-def _last_clean(records: Sequence[Record], name: str | None) -> float | None:
-    """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`."""
+def _clean(records: Sequence[Record], name: str, step: int) -> float | None:
+    """Of training rows in eval mode, such as `trainer.evaluate(train_rows, metric_key_prefix="train")`.
+
+    At this step, where it was measured at several; else the last, which was measured after training.
+    """
     values = _values(records, f"clean_{name}")
-    return values[-1] if values else None
+    of_step = _values([record for record in records if record.get("step") == step], f"clean_{name}")
+    return next(iter([*of_step[-1:], *values[-1:]]), None)
+
+
+def _test(
+    records: Sequence[Record], others: Sequence[Record], prefix: str, score: str | None
+) -> tuple[float | None, int | None]:
+    """Score and rows of test: of an evaluation after training, or under its own name."""
+    named = [(record, "test_") for record in records]
+    for record, before in reversed([*named, *((other, prefix) for other in others)]):
+        value = number(record.get(f"{before}{score}"))
+        if value is not None:
+            return value, rows_of(record, before)
+    return None, None
 
 
 def _divergence(log: Log) -> str:
@@ -239,11 +249,11 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
         missing = "a validation score: the log has losses only (of transformers: compute_metrics gives one)"
         return replace(observed, missing=(missing,))
     unit, rows = scale(observed.score), observed.validation_rows
-    clean = _last_clean(log.records, observed.score)
+    clean = _clean(log.records, observed.score, observed.curve[-1].step)
     known = numbers.train_accuracy if numbers.train_accuracy is not None else clean
     train_rows = observed.train_rows
     is_proportion = observed.score == "accuracy" and rows is not None
-    validation = accuracy_estimate(value, rows) if is_proportion and rows else Estimate(mean=value)
+    validation = score_estimate(value, observed.score, rows)
     if known is not None:
         gap = gap_estimate(known, train_rows, value, rows) if is_proportion and rows else Estimate(mean=known - value)
         return replace(observed, train=Estimate(mean=known), validation=validation, gap=gap)
@@ -271,10 +281,15 @@ def _unfitted(log: Log) -> float | None:
     return losses[-1] / losses[0] if log.objective == "mean" and len(losses) >= FEW and losses[0] > 0 else None
 
 
+def _began_as_guess(log: Log, numbers: Numbers) -> bool:
+    losses = _values(log.records, "loss")
+    return log.objective == "mean" and bool(losses) and losses[0] >= FITS * math.log(numbers.classes or 2)
+
+
 def _running(log: Log, score: str | None) -> float | None:
     values = _values(log.records, f"running_{score}")
-    is_level = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
-    return values[-1] if is_level else None
+    has_stopped = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
+    return values[-1] if has_stopped else None
 
 
 def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
@@ -298,12 +313,3 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
         f"{number_text(objective, 3)}, and each error of a model that is not too sure costs 1.39 nats or more (of "
         "cross-entropy; accumulation, several processes and smoothing only raise the loss)"
     )
-
-
-def _rows_of(record: Record, prefix: str) -> int | None:
-    """Rows that an evaluation had, from its rate and its time."""
-    rate, time = number(record.get(f"{prefix}samples_per_second")), number(record.get(f"{prefix}runtime"))
-    if rate is None or time is None:
-        return None
-    rows = round(rate * time)
-    return rows if rows > 0 else None

@@ -12,12 +12,14 @@ from finetune.errors import FinetuneError, OutputError, first_line
 # Modules of this folder, each with a READER. What says most comes first: Trainer's own state before a tracker's copy.
 READERS = (
     "trainer",
+    "results_table",
     "simpletransformers",
     "flair",
     "wandb",
     "fastai",
     "keras",
     "lightning",
+    "printed",
     "spacy",
     "mlflow",
     "trackio",

@@ -9,17 +9,20 @@ What its numbers mean was seen with transformers 5.23:
   validation.
 - `num_train_epochs`, `eval_steps` and `best_*` of the state are not what they seem under max_steps or without
   load_best_model_at_end, and `train_loss` after a resume is of the last session: none of them is used.
+- `best_model_checkpoint` is set by load_best_model_at_end, and by metric_for_best_model alone. That its weights are the
+  final ones is seen only by an evaluation that is repeated after training; `evaluate(train_rows)` is of them then.
 - With `save_total_limit` and `load_best_model_at_end` the last state on disk may be that of an early checkpoint.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, number
+from finetune.diagnosis.logs.log import Log, Reader, Record, number, with_usual_score
 from finetune.errors import Change, OutputError
 
 STATE = "trainer_state.json"
@@ -39,8 +42,15 @@ def _read(path: Path, run: str | None) -> Log:
         why = "this is a log of SetFit's pairs: its losses are of embeddings, and say nothing about the classifier."
         raise OutputError(f"{path}: {why}", Change(text="Measure the classifier on train and validation rows."))
     stopped = _stopped_on_purpose(state)
+    notes, is_cut = _end(state, history, stopped)
     records = tuple(_record(record, path) for record in history)
-    return Log(path, records, tuple(_notes_on_the_end(state, history, stopped)), stopped=stopped)
+    return Log(path, records, tuple(notes), stopped=stopped, best_step=_best_step(state), is_cut=is_cut)
+
+
+def _best_step(state: dict[str, Any]) -> int | None:
+    """By the name of its folder: the path is that of the machine that trained."""
+    name = re.search(r"checkpoint-(\d+)[/\\]*$", str(state.get("best_model_checkpoint") or ""))
+    return int(name[1]) if name else None
 
 
 def _record(record: Record, file: Path) -> Record:
@@ -52,9 +62,9 @@ def _record(record: Record, file: Path) -> Record:
     for name in ("step", "epoch"):
         if record.get(name) is not None and number(record[name]) is None:
             raise OutputError(f"{file}: a record has the {name} {record[name]!r}, which is no number.")
-    if "train_runtime" not in record or "total_flos" in record:
-        return record
-    return {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+    if "train_runtime" in record and "total_flos" not in record:
+        record = {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+    return {with_usual_score(key): value for key, value in record.items()}
 
 
 def _stopped_on_purpose(state: dict[str, Any]) -> bool:
@@ -63,19 +73,21 @@ def _stopped_on_purpose(state: dict[str, Any]) -> bool:
     return "EarlyStoppingCallback" in callbacks and bool(control.get("should_training_stop"))
 
 
-def _notes_on_the_end(state: dict[str, Any], history: Sequence[Record], stopped: bool) -> list[str]:
+def _end(state: dict[str, Any], history: Sequence[Record], stopped: bool) -> tuple[list[str], bool]:
+    """Notes, and whether the log ends before the training."""
     step, planned = state.get("global_step"), state.get("max_steps")
     closed = any("train_runtime" in record and "total_flos" in record for record in history)
     if not isinstance(step, int) or not isinstance(planned, int) or planned <= 0 or step >= planned:
-        return []
+        return [], False
     if stopped:
-        return [f"early stopping ended the training at step {step} of {planned}"]
+        return [f"early stopping ended the training at step {step} of {planned}"], False
     if closed:
-        return [f"the training ended at step {step} of {planned}"]
-    return [
+        return [f"the training ended at step {step} of {planned}"], False
+    note = (
         f"the log ends at step {step} of {planned}: of a checkpoint, most likely; later steps are not in it "
         "(trainer.save_state() writes them all)"
-    ]
+    )
+    return [note], True
 
 
 def _state(file: Path) -> dict[str, Any]:
