@@ -14,6 +14,7 @@ from finetune.measurement.ensemble import ensemble_logits
 from finetune.records.comparison import FinalName
 from finetune.records.report import FinalModel, ScoredModel
 
+NOT_YET = "not made yet. The command of the comparison makes it"
 ABOUT = {
     "soup": "mean of the weights of {members} seeds",
     "distil": "a student of the ensemble of {members} seeds",
@@ -52,8 +53,7 @@ def final_model(results: Results, chosen: FinishedRun) -> FinalModel:
     candidates += [_candidate(scores, job, len(members)) for job in jobs]
     if collection.final in ABOUT and collection.final not in {job.kind for job in jobs}:
         about = ABOUT[collection.final].format(members=len(members))
-        problem = "not made yet. The command of the comparison makes it"
-        candidates.append(ScoredModel(kind=collection.final, about=about, problem=problem))
+        candidates.append(ScoredModel(kind=collection.final, about=about, problem=NOT_YET))
     references = []
     if len(members) > 1:
         references.append(scores.of(MEMBERS, f"mean of the scores of {len(members)} seeds"))
@@ -74,7 +74,7 @@ def _candidate(scores: _Scores, job: FinalJob, members: int) -> ScoredModel:
     run = job.run
     about = ABOUT[job.kind].format(members=members)
     if not isinstance(run, FinishedRun):
-        problem = run.error or ("not made yet" if run.record is None else run.record.status)
+        problem = run.error or (NOT_YET if run.record is None else run.record.status)
         return ScoredModel(kind=job.kind, about=about, problem=problem)
     if job.kind == "refit":
         rows, steps = run.record.data.rows["train"], run.record.selected.step

@@ -66,7 +66,7 @@ def default_final(data: Data, folds: int | None, command: str, earlier: Manifest
     """
     if earlier is not None and earlier.command == command and earlier.final == "best":
         again = Change(arguments={"final": "refit"})
-        why = "this comparison was begun by a version whose default was the best seed, and ends as it was begun"
+        why = "this comparison was begun by a version whose default was the best seed, and ends as it was begun."
         return Final("best", is_default=True, reason=Problem(why, changes=(again,)).for_command_line())
     problem = _problem(data, folds)
     return Final("refit", is_default=True, reason=None if problem is None else problem.for_command_line())
@@ -86,13 +86,11 @@ def _problem(data: Data, folds: int | None) -> Problem | None:
     leaked = sum(key in seen for key in text_keys(data.test))
     if leaked < LEAKED * len(data.test):
         return None
-    why = (
-        f"{count_text(leaked, 'test row')} ({percent_text(leaked / len(data.test))}) are in validation, too, and it "
-        "would learn them. To leave them out of validation:"
-    )
+    rows, part = count_text(leaked, "test row"), percent_text(leaked / len(data.test))
+    why = f"{rows} ({part}) are in validation, too, and it would learn them."
     return Problem(why, changes=(Change(arguments={"drop_leaks": True}),))
 
 
 def not_worth_it(variant: VariantReport) -> str | None:
     """What speaks against training the recommended preset once more, once its runs are known."""
-    return "the recommended preset did not learn, and would not with more rows" if variant.degenerate else None
+    return "the recommended preset did not learn" if variant.degenerate else None
