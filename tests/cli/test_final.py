@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from finetune.experiments.executors import EXECUTORS
-from finetune.records.comparison import ComparisonFolder
+from finetune.experiments.finals import reads_models
+from finetune.records.comparison import ComparisonFolder, FinalName
 from tests.cli.invoking import invoke
 from tests.conftest import BLANK_PNG, BLANK_SVG, labelled_texts, save_tiny_model, write_csv
 from tests.experiments.inline import REFERENCE, RecordingExecutor
@@ -176,6 +177,14 @@ DEFAULT = ("--presets", PRESETS, "--baseline", "start", "--seeds", "2")
 
 
 UNSIZED = ("--set", "data.validation_size=null", "--set", "data.test_size=null")
+
+
+@pytest.mark.parametrize(
+    ("final", "expected"), [("best", False), ("refit", False), ("soup", True), ("distil", True), ("auto", True)]
+)
+def test_helpers_keep_all_models_only_for_what_reads_them(final: FinalName, expected: bool) -> None:
+    """`finetune work` leaves what comes at the end to the comparison's own command."""
+    assert reads_models(final) == expected
 
 
 @pytest.fixture
