@@ -26,6 +26,8 @@ def diagnose(record: FinishedRecord) -> str:
     degeneration = _degeneration(record)
     if degeneration is not None:
         return degeneration
+    if record.budget.trained_on_validation:
+        return "None: it was trained on validation, too, so no gap can be measured; only test says how good it is."
     score, loss = metric_name(measure.score), metric_name(measure.loss)
     if _is_positive(record.selected.gap[measure.score]):
         return f"Overfits: {score} is better on the training data than on new texts."

@@ -1,13 +1,13 @@
-"""What would make a better model of a comparison that has ended with the best of its seeds."""
+"""What would make a better model of a comparison that was begun when the best seed was the default of `--final`."""
 
 from __future__ import annotations
 
 from finetune.measurement.units import count_text
+from finetune.records.comparison import LEAST_VALIDATION
 from finetune.records.report import Group
 
 # docs/results.md: `auto-refit` against `auto`
 EVIDENCE = "with 300 training and up to 300 validation rows this brought 2.9 points in the mean of nine data sets"
-LEAST = 0.1  # validation rows, as a fraction of the training rows, below which there is little to gain
 
 
 def next_step(group: Group) -> tuple[str, str] | None:
@@ -19,10 +19,12 @@ def next_step(group: Group) -> tuple[str, str] | None:
     chosen, rows = group.recommendation, group.rows
     if chosen is None or group.command is None or group.kind != "compare" or group.folds is not None:
         return None
-    if (chosen.final is not None and chosen.final.asked != "best") or "--final" in group.command:
+    if (chosen.final is not None and chosen.final.asked != "best") or group.reported != "test":
+        return None
+    if not group.command.startswith("finetune compare") or "--final" in group.command:  # Python, or as asked for
         return None
     variant = next(variant for variant in group.variants if variant.name == chosen.variant)
-    if variant.degenerate or rows["validation"] < LEAST * rows["train"]:
+    if variant.degenerate or rows["validation"] < LEAST_VALIDATION * rows["train"]:
         return None
     labels = count_text(rows["validation"], "validation row")
     return f"{group.command} --final refit", f"the final model can learn from the {labels}, too ({EVIDENCE})"

@@ -14,10 +14,17 @@ from finetune.measurement.ensemble import ensemble_logits
 from finetune.records.comparison import FinalName
 from finetune.records.report import FinalModel, ScoredModel
 
+NOT_YET = "not made yet. The command of the comparison makes it"
+ABOUT = {
+    "soup": "mean of the weights of {members} seeds",
+    "distil": "a student of the ensemble of {members} seeds",
+    "refit": "trained once more on train and validation",
+}
 MEMBERS, ENSEMBLE = "members", "ensemble"
 RULES: dict[FinalName, str] = {
     "best": "The seed with the best validation score.",
-    "refit": "As asked for: one more training on train and validation. No rows are left to choose it by.",
+    "refit": "One more training on train and validation, once validation has chosen preset and checkpoints. No rows "
+    "are left to choose the refit itself by; that such models are better was measured on other data sets.",
     "soup": "As asked for: the mean of the weights of all finished seeds.",
     "distil": "As asked for: one student of the ensemble of all finished seeds.",
     "auto": "Of soup and student the one with the better validation score, if that is above the mean validation score "
@@ -38,11 +45,15 @@ def final_model(results: Results, chosen: FinishedRun) -> FinalModel:
     members = [run for run in results.variants[chosen.variant].runs if run.fold == chosen.fold]
     folders = {"refit": frozenset({chosen.folder.path})}
     everyone = frozenset(run.folder.path for run in members)
-    jobs = [job for job in collection.finals if job.inputs == folders.get(job.kind, everyone)]
+    fitting = [job for job in collection.finals if job.inputs == folders.get(job.kind, everyone)]
+    jobs = list({job.kind: job for job in fitting}.values())  # the last of a kind is what the last command wanted
     made = {job.kind: job.run for job in jobs if isinstance(job.run, FinishedRun)}
     scores = _Scores(results, members, {"best": chosen, **made})
     candidates = [scores.of("best", f"seed {chosen.seed}, the best on validation", chosen)]
     candidates += [_candidate(scores, job, len(members)) for job in jobs]
+    if collection.final in ABOUT and collection.final not in {job.kind for job in jobs}:
+        about = ABOUT[collection.final].format(members=len(members))
+        candidates.append(ScoredModel(kind=collection.final, about=about, problem=NOT_YET))
     references = []
     if len(members) > 1:
         references.append(scores.of(MEMBERS, f"mean of the scores of {len(members)} seeds"))
@@ -61,13 +72,9 @@ def final_model(results: Results, chosen: FinishedRun) -> FinalModel:
 
 def _candidate(scores: _Scores, job: FinalJob, members: int) -> ScoredModel:
     run = job.run
-    about = {
-        "soup": f"mean of the weights of {members} seeds",
-        "distil": f"a student of the ensemble of {members} seeds",
-        "refit": "trained once more on train and validation",
-    }[job.kind]
+    about = ABOUT[job.kind].format(members=members)
     if not isinstance(run, FinishedRun):
-        problem = run.error or ("not made yet" if run.record is None else run.record.status)
+        problem = run.error or (NOT_YET if run.record is None else run.record.status)
         return ScoredModel(kind=job.kind, about=about, problem=problem)
     if job.kind == "refit":
         rows, steps = run.record.data.rows["train"], run.record.selected.step

@@ -96,7 +96,7 @@ def compare(
     jobs_per_gpu: PerGpuOption = 1,
     output: OutputOption = None,
     resume: ResumeOption = False,
-    final: FinalOption = "best",
+    final: FinalOption = None,
     refit: RefitOption = False,
     keep_models: KeepOption = False,
     fail_on: FailOption = None,

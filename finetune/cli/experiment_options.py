@@ -138,11 +138,12 @@ WideOption = Annotated[
     ),
 ]
 FinalOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--final",
-        help="The model to end with, of the recommended preset: best (seed on validation), refit (on train and "
-        "validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto.",
+        help="The model to end with, of the recommended preset: refit (one more training, on train and validation), "
+        "best (seed on validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto "
+        "(of the last three). Default: refit; best with --folds, without test, or where validation is too small.",
         rich_help_panel=OF_RUNS,
         metavar="KIND",
         autocompletion=complete_final,

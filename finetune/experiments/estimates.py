@@ -14,11 +14,17 @@ from finetune.records.comparison import ComparisonFolder
 
 
 def describe_jobs(
-    folder: ComparisonFolder, jobs: Sequence[Job], executor: Executor, data: Loader, further: int = 0
+    folder: ComparisonFolder,
+    jobs: Sequence[Job],
+    executor: Executor,
+    data: Loader,
+    further: float = 0.0,
+    has_ended: bool = False,
 ) -> dict[str, Any]:
     """All jobs with the state of each, and the seconds that the rest will take.
 
-    `further` trainings follow in the end, of a job that is not known yet: each counts as the most expensive one.
+    `further` trainings follow in the end, of jobs that are not known yet, as a multiple of the most expensive one;
+    where `has_ended` says that they are made, only if a job is left.
 
     Seconds come from the finished runs of this folder where there are any, else from a few steps that are taken
     now on this machine; costs of techniques are the declared ones, and no early stop is counted.
@@ -26,13 +32,14 @@ def describe_jobs(
     states = [look_up(folder, job) for job in jobs]
     todo = [state for state in states if state.status == "waiting"]
     most = max(state.weight for state in states)
+    last = further if todo or not has_ended else 0.0
     plain, source = _plain_seconds(folder, states, executor.threads, data)
     return {
         "cells": [{**state.job.entry.model_dump(), "state": state.status} for state in states],
         "to_run": len(todo),
         "jobs": executor.slots,
         "threads": executor.threads,
-        "seconds": plain * sum(state.weight for state in todo) / executor.slots + further * plain * most,
+        "seconds": plain * sum(state.weight for state in todo) / executor.slots + last * plain * most,
         "source": source,
     }
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from finetune.data.loader import Loader
 from finetune.data.rows import Data
 from finetune.errors import Change, OutputError, Problem, RecipeError, suggest
+from finetune.experiments.default_final import MADE, Final, not_worth_it
 from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.keys import job_key
 from finetune.experiments.variants import Variant, for_comparison
@@ -17,16 +19,9 @@ from finetune.records.comparison import FEWEST_MEMBERS, ComparisonFolder, FinalN
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import slug
+from finetune.training.refit import refit_steps
 
 NAMES: tuple[FinalName, ...] = get_args(FinalName)
-# What each asks for. auto: no refit, for it has trained on the rows that would have to choose it.
-MADE: dict[FinalName, tuple[str, ...]] = {
-    "best": (),
-    "refit": ("refit",),
-    "soup": ("soup",),
-    "distil": ("distil",),
-    "auto": ("soup", "distil"),
-}
 
 
 def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
@@ -52,9 +47,9 @@ def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
     return found
 
 
-def soup_warnings(final: FinalName, variants: Sequence[Variant], data: Data) -> list[str]:
+def soup_warnings(final: Final, variants: Sequence[Variant], data: Data) -> list[str]:
     """What is to know, before anything is trained, of presets whose runs do not start alike."""
-    if final != "soup":
+    if final.name != "soup":
         return []
     from finetune.models.load import find_head
     from finetune.training.soup import start_problem
@@ -70,24 +65,30 @@ def soup_warnings(final: FinalName, variants: Sequence[Variant], data: Data) -> 
     ]
 
 
-def possible_finals(final: FinalName, runs: Sequence[Job]) -> list[Job]:
+def reads_models(final: FinalName) -> bool:
+    """Whether what a comparison ends with starts from the models of its runs."""
+    return any(KINDS[kind].reads_models for kind in MADE[final])
+
+
+def possible_finals(final: Final, runs: Sequence[Job]) -> list[Job]:
     """All jobs that could follow the runs and read their models, whatever preset is recommended: one for each preset
     (and fold). As long as they may come, models stay."""
-    kinds = [kind for kind in MADE[final] if KINDS[kind].reads_models]
+    kinds = [kind for kind in final.kinds if KINDS[kind].reads_models]
     groups: dict[tuple[str, int | None], list[Job]] = {}
     for run in runs:
         groups.setdefault((run.entry.variant, run.entry.fold), []).append(run)
     return [_from_all(kind, members) for kind in kinds for members in groups.values() if len(members) >= FEWEST_MEMBERS]
 
 
-def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: Sequence[Job]) -> list[Job]:
+def plan_finals(final: Final, folder: ComparisonFolder, group: Group, runs: Sequence[Job], data: Loader) -> list[Job]:
     """The jobs that make what the comparison is to end with.
 
     Args:
-        final: As it was asked for.
+        final: What that is.
         folder: Of the comparison.
         group: Its analysis.
         runs: Its runs.
+        data: Of the runs.
 
     Returns:
         One for each model. What cannot be made has its reason as the entry's error, and is not to be run.
@@ -103,9 +104,11 @@ def plan_finals(final: FinalName, folder: ComparisonFolder, group: Group, runs: 
     places = [(chosen.variant, seed, chosen.fold) for seed in seeds]
     members = [run for run in runs if (run.entry.variant, run.entry.seed, run.entry.fold) in places]
     jobs = []
-    for kind in MADE[final]:
+    for kind in MADE[final.name]:
         if kind == "refit":
-            jobs.append(_refit(folder, variant, chosen, runs))
+            refit = _refit(folder, variant, chosen, runs, data)
+            reason = (final.reason or not_worth_it(variant)) if final.is_default else None
+            jobs.append(Job(refit.entry.model_copy(update={"error": reason}), refit.recipe, refit.work))
             continue
         problem = _problem(members)
         job = _from_all(kind, members)
@@ -147,11 +150,18 @@ def _from_all(kind: str, members: Sequence[Job]) -> Job:
     return Job(entry, members[0].recipe, members[0].work if kind == "distil" else 0.0)
 
 
-def _refit(folder: ComparisonFolder, variant: VariantReport, chosen: Recommendation, runs: Sequence[Job]) -> Job:
-    """The recommended preset once more on train and validation, for the median of its selected steps."""
+def _refit(
+    folder: ComparisonFolder, variant: VariantReport, chosen: Recommendation, runs: Sequence[Job], data: Loader
+) -> Job:
+    """The recommended preset once more on train and validation, for the median of what was selected of its schedule."""
     place = (chosen.variant, chosen.seed, chosen.fold)
     run = next(job for job in runs if (job.entry.variant, job.entry.seed, job.entry.fold) == place)
-    steps = round(statistics.median(run.selected_step for run in variant.runs if run.selected_step is not None))
+    selected = [
+        each.selected_step / each.planned_steps
+        for each in variant.runs
+        if each.selected_step is not None and each.planned_steps
+    ]
+    steps = refit_steps(run.recipe, data.load(run.recipe.data), min(1.0, statistics.median(selected)))
     record = folder.run(run.entry).read()
     fraction = record.selected.share if isinstance(record, FinishedRecord) else None
     options: dict[str, Any] = {"steps": steps} if fraction is None else {"steps": steps, "fraction": fraction}

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 LEAST = 0.02  # fraction of a job that says how fast it is: its first steps are slower than the rest
 
 
-def remaining_seconds(states: Sequence[JobState], slots: int, now: float, further: int = 0) -> float | None:
-    """Until the last job ends; None before anything was measured.
+def remaining_seconds(
+    states: Sequence[JobState], slots: int, now: float, further: int = 0, after: float = 0.0
+) -> float | None:
+    """Until the last training ends; None before anything was measured.
 
     A kind is a preset, or what follows a comparison. Where one of it has finished, the others take as long for their
     work, early stops and the time before the first step included; else as long as one that runs, by its steps; else
@@ -25,6 +27,7 @@ def remaining_seconds(states: Sequence[JobState], slots: int, now: float, furthe
         slots: Jobs at a time.
         now: On the clock of the states.
         further: Jobs that may follow and are not known yet; each counts as the mean of those that are.
+        after: What is trained when all have ended, one after another: a multiple of the most expensive job.
     """
     measured: dict[Hashable, list[float]] = {}
     for state in states:
@@ -49,7 +52,7 @@ def remaining_seconds(states: Sequence[JobState], slots: int, now: float, furthe
     heapify(ends)
     for seconds in waiting:
         heapreplace(ends, ends[0] + seconds)
-    return max(ends)
+    return max(ends) + after * max(wholes)
 
 
 def _kind(state: JobState) -> Hashable:

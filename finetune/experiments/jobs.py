@@ -113,9 +113,14 @@ def train(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
 
 def refit(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
     """Train on train and validation together, for `options["steps"]` optimizer steps of the schedule."""
+    from finetune.models.outputs import Outputs
+    from finetune.records.predictions import read_run
+    from finetune.records.store import RunFolder
     from finetune.training.refit import refitted
 
-    prepared = refitted(prepare(task.recipe), task.options["steps"], task.options.get("fraction"))
+    _, arrays = read_run(RunFolder(task.inputs[0]))
+    held_out = Outputs(arrays["selected_validation_logits"], arrays["validation_targets"])
+    prepared = refitted(prepare(task.recipe), task.options["steps"], task.options.get("fraction"), held_out)
     _run(prepared, task, callbacks)
 
 

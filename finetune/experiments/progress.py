@@ -105,11 +105,13 @@ class Progress:
         states: Of each job.
         slots: Jobs at the same time.
         at_most: Jobs there may be in the end; 0 where all are known.
+        after: What is trained when all have ended, one after another: a multiple of the most expensive job.
     """
 
     states: list[JobState]
     slots: int
     at_most: int = 0
+    after: float = 0.0
 
     @property
     def total(self) -> int:
@@ -118,7 +120,7 @@ class Progress:
 
     def remaining_seconds(self) -> float | None:
         """See `forecast.remaining_seconds`."""
-        return remaining_seconds(self.states, self.slots, time.monotonic(), self.total - len(self.states))
+        return remaining_seconds(self.states, self.slots, time.monotonic(), self.total - len(self.states), self.after)
 
 
 def look_up(folder: ComparisonFolder, job: Job) -> JobState:

@@ -57,6 +57,7 @@ def run_jobs(
     others: Sequence[Job] = (),
     is_helper: bool = False,
     further: MoreJobs | None = None,
+    after: float = 0.0,
 ) -> Manifest:
     """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
     waited for, and taken over if that process dies.
@@ -72,6 +73,7 @@ def run_jobs(
             as one has not, and reads the models of its inputs, these stay.
         is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
         further: Asked for more jobs whenever none can start, as long as it gives any.
+        after: What the same command trains when these jobs have ended: see `Progress`.
 
     Returns:
         The manifest with the errors of failed jobs.
@@ -79,7 +81,7 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: As it came; what is complete is kept.
     """
-    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further)
+    running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further, after)
     running.write_manifest()
     running.tidy_up([job.entry.key for job in jobs])
 
@@ -114,6 +116,7 @@ class _Running:
         others: Sequence[Job],
         is_helper: bool,
         further: MoreJobs | None,
+        after: float,
     ) -> None:
         self._is_helper = is_helper
         self._further = further
@@ -128,7 +131,7 @@ class _Running:
         self.scheduler = Scheduler([state.planned for state in states], finished)
         left = len(self.scheduler.left())
         at_most = 0 if further is None else further.at_most
-        self._progress = Progress(states, min(slots, max(1, left, at_most)), at_most=at_most)
+        self._progress = Progress(states, min(slots, max(1, left, at_most)), at_most, after)
         entries = [state.job.entry for _, state in self._all()]
         self.models = KeptModels(folder, keep, entries, [each.key for each in entries if each.key not in finished])
         self._manifest = manifest

@@ -57,8 +57,8 @@ def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
         raise RecipeError("expected a fraction between 0 and 1, such as 0.95.", argument="accuracy", found=accuracy)
     if found is None:
         why = (
-            "this model does not know how sure it was on validation: it predicts no single classes, was trained on "
-            "validation, too, or comes from another program or an older version. Leave it out."
+            "this model does not know how sure it was on validation: it predicts no single classes, or comes "
+            "from another program or an older version. Leave it out."
         )
         raise RecipeError(why, argument="accuracy", found=accuracy)
     points = list(zip(found.confidence, found.answered, found.right, strict=True))

@@ -97,7 +97,8 @@ class ServedModel(_Part):
     label: ServedLabels | None = Field(None, description="How labels are read; absent in older files.")
     training: TrainingRows | None = Field(None, description="Absent in older files.")
     confidences: Confidences | None = Field(
-        None, description="Classes: of validation; null where the model was trained on it; absent in older files."
+        None,
+        description="Classes: of validation (a refit: as predicted before it was trained on); absent in older files.",
     )
     data_fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
     record: str = Field(description="Id of the run record: `RunRecord.id`.")

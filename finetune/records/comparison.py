@@ -20,6 +20,7 @@ MANIFEST_VERSION = 1
 MANIFEST = "comparison.json"
 Kind = Literal["compare", "ablate", "curve", "sweep", "tune"]
 FinalName = Literal["best", "refit", "soup", "distil", "auto"]
+LEAST_VALIDATION = 0.1  # as a fraction of the training rows: below it, a refit on both brings little
 FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
 
 
@@ -73,9 +74,10 @@ class Manifest(Frozen):
     shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
 
     def with_jobs(self, entries: Sequence[JobEntry]) -> Manifest:
-        """The same with further jobs; they take the place of those with the same keys."""
-        jobs = {entry.key: entry for entry in [*self.jobs, *entries]}
-        return self.model_copy(update={"jobs": list(jobs.values())})
+        """The same with further jobs at the end; they take the place of those with the same keys."""
+        new = {entry.key: entry for entry in entries}
+        kept = [entry for entry in self.jobs if entry.key not in new]
+        return self.model_copy(update={"jobs": [*kept, *new.values()]})
 
     def with_cells(self, entries: Sequence[JobEntry]) -> Manifest:
         """The same with further runs of the table; one that is there already stays, without its error."""

@@ -81,6 +81,9 @@ class RunBudget(Facts):
     precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
     cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
     steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+    trained_on_validation: bool = Field(
+        False, description="A refit, so only test says how good it is; absent where it is none, and in older records."
+    )
     learning_rate: RateChoice | None = Field(
         None, description="Absent until it is chosen, and where the recipe names a learning rate."
     )

@@ -145,9 +145,9 @@ def _ablation_table(group: Group, between: str) -> Table:
 
 
 def finals_table(group: Group) -> Adaptive | None:
-    """A row per model that the comparison could end with; None where only the best seed was asked for."""
+    """A row per model that the comparison could end with; None where only the best seed could be made."""
     final = None if group.recommendation is None else group.recommendation.final
-    if final is None or len(final.candidates) == 1:
+    if final is None or sum(model.problem is None for model in final.candidates) == 1:
         return None
     return rich_table(final_table(group, final))
 

@@ -41,7 +41,8 @@ def final_table(group: Group, final: FinalModel) -> Table:
 
 
 def _caption(final: FinalModel) -> str:
-    return f"What is exported: the {final_name(final.kind)} (--final {final.asked})."
+    missing = "" if final.asked in (final.kind, "auto") else ", which was not made"
+    return f"What is exported: the {final_name(final.kind)} (--final {final.asked}{missing})."
 
 
 def _row(group: Group, model: ScoredModel, splits: list[str], mark: str) -> list[Cell]:

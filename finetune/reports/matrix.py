@@ -113,7 +113,9 @@ def footer(progress: Progress) -> str:
     """`5 of 12 runs done · 2 in parallel · about 3.1 min left`."""
     done = sum(state.status in ("finished", "failed") for state in progress.states)
     left = progress.remaining_seconds()
-    remaining = "" if left is None else f" · about {time_text(left)} left"
+    remaining = (
+        "" if left is None else f" · about {time_text(left)} left{', with the final model' * (progress.after > 0)}"
+    )
     total = f"{'at most ' if progress.at_most else ''}{count_text(progress.total, 'run')}"
     return f"{done} of {total} done · {progress.slots} in parallel{remaining}"
 

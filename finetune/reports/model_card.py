@@ -242,6 +242,11 @@ def _limits(record: FinishedRecord, own: EvaluationReport) -> list[str]:
         "training rows.",
         "It is the model of one seed: another seed gives another model, with somewhat other scores.",
     ]
+    if record.budget.trained_on_validation:
+        texts.append(
+            "It is a refit: the validation rows were training rows, too, so only test says how good it is. "
+            "Temperature, thresholds and confidences were chosen on what the run that it repeats predicted for them."
+        )
     if split == "validation":
         texts.append("There was no test split: validation was also used for selection, so its scores are optimistic.")
     if section["long_texts"] != "windows":
@@ -262,12 +267,19 @@ def _again(record: FinishedRecord) -> list[Block]:
     recipe = portable({name: record.recipe[name] for name in SECTIONS})
     code = record.code.version if record.code.commit is None else f"{record.code.version}, commit {record.code.commit}"
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+    command = f"finetune run recipe.yaml --seed {record.seed}\n"
+    how = ""
+    if record.budget.trained_on_validation:
+        how = (
+            f" This trains the run that the refit repeats; a refit is made by `finetune compare`, here for "
+            f"{record.budget.steps_done} steps on train and validation together."
+        )
     return [
         Prose(
             f"Save the following as `recipe.yaml`, put paths of yours where it names files, and run it with finetune "
-            f"{code}. On a machine of the same kind with the same versions it gives the same numbers."
+            f"{code}. On a machine of the same kind with the same versions it gives the same numbers.{how}"
         ),
-        Code("Command", f"finetune run recipe.yaml --seed {record.seed}\n", "bash"),
+        Code("Command", command, "bash"),
         Code("Recipe", text, "yaml"),
         Facts([("Record", record.id)]),
     ]

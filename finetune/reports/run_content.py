@@ -46,7 +46,11 @@ def run_title(record: FinishedRecord) -> str:
 
 def scores_table(record: FinishedRecord) -> Table:
     """Scores of the selected checkpoint by split, and the gap with its interval; simple models below."""
-    selected, rows, measure = record.selected, record.data.rows, run_measure(record)
+    rows, measure = record.data.rows, run_measure(record)
+    own = [name for name in record.selected.validation if name not in measure.names]
+    selected = record.selected
+    if record.budget.trained_on_validation:  # what it scores there says nothing
+        selected = selected.model_copy(update={"validation": {}, "gap": {}})
     columns = [Column("", numeric=False, sortable=False)]
     columns += [
         Column(sentence(split_name(split)), note=count_text(rows[split], "row"), sortable=False)
@@ -57,7 +61,6 @@ def scores_table(record: FinishedRecord) -> Table:
         Column("Gap", sortable=False),
         Column("95 % interval", note="over rows", sortable=False),
     ]
-    own = [name for name in selected.validation if name not in measure.names]
     body = [
         [
             Cell(sentence(metric_name(name)), user=name in own),
@@ -137,8 +140,8 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
         entries.append(
             (
                 "Calibration",
-                f"Temperature {temperature} (> 1: overconfident), fitted on validation. Test {metric_name('nll')} "
-                f"{before} nats; {after} nats after scaling.",
+                f"Temperature {temperature} (> 1: overconfident), fitted on {_chosen_on(record)}. Test "
+                f"{metric_name('nll')} {before} nats; {after} nats after scaling.",
             )
         )
     if record.thresholds is not None:
@@ -148,6 +151,13 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
         kind = "models" if len(record.data.baselines) > 1 else "a model"
         entries.append(("Baselines", f"{names}, {kind} without a neural network.{_beaten(record)}"))
     return entries
+
+
+def _chosen_on(record: FinishedRecord) -> str:
+    """Rows and model by which temperature and thresholds are chosen."""
+    if record.budget.trained_on_validation:
+        return "what the run that it repeats predicted for validation"
+    return "validation"
 
 
 def _thresholds(record: FinishedRecord, thresholds: Thresholds) -> str:
@@ -171,8 +181,8 @@ def _thresholds(record: FinishedRecord, thresholds: Thresholds) -> str:
         ]
     )
     return (
-        f"Of probability, for the best F1 on validation: {shorten(listed(chosen), SHOWN)}{rest}. With them, {split} "
-        f"{scores}. All other scores are at 0.5."
+        f"Of probability, for the best F1 on {_chosen_on(record)}: {shorten(listed(chosen), SHOWN)}{rest}. With them, "
+        f"{split} {scores}. All other scores are at 0.5."
     )
 
 

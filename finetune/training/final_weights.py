@@ -90,7 +90,7 @@ class FinalWeights:
         return Results(
             selected=final,
             last=final.model_copy(update={"test": None}) if is_last else self._checkpoint(last, at_end),
-            calibration=calibration_record(at_selected, self._prepared.data.task),
+            calibration=calibration_record(at_selected, self._prepared.data.task, self._prepared.held_out),
             thresholds=self._thresholds(at_selected),
             outputs={"selected": at_selected, "last": at_end},
         )
@@ -151,14 +151,15 @@ class FinalWeights:
                 logger.warning("%s", problem.for_command_line())
 
     def _thresholds(self, outputs: Mapping[str, Outputs]) -> Thresholds | None:
-        """Choose them on validation, unless it was trained on, and warn of labels that are never predicted."""
+        """Choose them on validation (of a refit: as predicted before), and warn of labels that are never predicted."""
         prepared = self._prepared
         labels = prepared.data.labels
         if prepared.data.task != "multi_label" or labels is None:
             return None
         validation = outputs["validation"]
         plain = [Threshold(0.0, "default")] * len(labels)
-        chosen = plain if prepared.stop_at is not None else choose_thresholds(*validation)
+        chosen_on = prepared.held_out if prepared.stop_at is not None else validation
+        chosen = plain if chosen_on is None else choose_thresholds(*chosen_on)
         for problem in unpredicted_warnings(prepared.recipe, labels, validation, plain, chosen):
             logger.warning("%s", problem.for_command_line())
         return threshold_record(outputs, prepared.data.task, labels, chosen)

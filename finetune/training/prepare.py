@@ -26,6 +26,7 @@ from finetune.models.load import (
     load_tokenizer,
     position_limit,
 )
+from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, apply_rules, choose, find_budget_problems, longer_note, with_min_steps
 from finetune.records.environment import has_fast_bf16
@@ -92,6 +93,8 @@ class Prepared:
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
         interpolation: Fraction of the fine-tuned weights where techniques interpolate with the pretrained ones; None:
             validation chooses.
+        held_out: Of a refit: outputs for validation of the run that it repeats, on which temperature and thresholds are
+            chosen.
         soft_targets: What is learned instead of the labels of the training rows: (rows, outputs) probabilities, or
             (rows,) numbers; None: the labels.
         keeps_split: Whether the training rows are the split's, so that the run's split file can be used again.
@@ -117,6 +120,7 @@ class Prepared:
     inspection: Inspection
     stop_at: int | None = None
     interpolation: float | None = None
+    held_out: Outputs | None = None
     soft_targets: NDArray[np.float32] | None = None
     keeps_split: bool = True
     keeps_model: bool = True

@@ -1,4 +1,4 @@
-"""The recommended preset once more, on train and validation together, for the number of steps that was selected."""
+"""The recommended preset once more, on train and validation together, for as much of its schedule as was selected."""
 
 from __future__ import annotations
 
@@ -7,38 +7,66 @@ from dataclasses import replace
 
 from finetune.data.rows import Data, Rows
 from finetune.errors import Problem, RecipeError
-from finetune.training.prepare import Prepared
+from finetune.models.outputs import Outputs
+from finetune.recipe import Recipe
+from finetune.training.budgets import plan_budget
+from finetune.training.prepare import Prepared, with_training_rows
 from finetune.training.scale import target_scale
 
 
-def refitted(prepared: Prepared, steps: int, interpolation: float | None = None) -> Prepared:
+def refit_steps(recipe: Recipe, data: Data, fraction: float) -> int:
+    """Optimizer steps of a refit: as much of its own schedule as was selected of the runs' schedule.
+
+    The epochs are those of the runs, so more rows are more steps: the runs that were measured for docs/results.md
+    (`auto-refit`) were trained in this way.
+
+    Args:
+        recipe: Of the runs.
+        data: Of the runs.
+        fraction: Of the schedule, in (0, 1].
+    """
+    scheduled = plan_budget(recipe, refit_data(data)).steps
+    assert scheduled is not None, "the rows are known"
+    return max(1, round(fraction * scheduled))
+
+
+def refitted(
+    prepared: Prepared, steps: int, interpolation: float | None = None, held_out: Outputs | None = None
+) -> Prepared:
     """Prepare a run whose training rows are train and validation, which stops after `steps` optimizer steps.
 
-    The learning rate of each step is that of the original schedule: nothing but the rows changes. There is nothing
-    left to select with, so the last weights are the final ones; what the record calls validation are rows that were
-    trained on. Where techniques interpolate with the pretrained weights, `interpolation` is the fraction of the
-    fine-tuned weights that validation chose before.
+    Its schedule has the epochs of the original one, on more rows. There is nothing left to select with, so the last
+    weights are the final ones; what the record calls validation are rows that were trained on.
+
+    Args:
+        prepared: Of the run that is made once more.
+        steps: See `refit_steps`.
+        interpolation: Where techniques interpolate with the pretrained weights: the fraction of the fine-tuned weights
+            that validation chose before.
+        held_out: What that run predicted for validation, which it had not been trained on: temperature, thresholds and
+            confidences are chosen on it. None: there are none.
 
     Raises:
         RecipeError: `steps` is outside the schedule.
     """
-    scheduled = prepared.budget.steps
+    data = refit_data(prepared.data)
+    joined = with_training_rows(prepared, data)
+    scheduled = joined.budget.steps
     if scheduled is None or not 1 <= steps <= scheduled:
         raise RecipeError(
             f"{steps} steps are not within the {scheduled} of the schedule.", argument="final", found="refit"
         )
-    data = refit_data(prepared.data)
     return replace(
-        prepared,
-        data=data,
+        joined,
         scale=None if prepared.scale is None else target_scale(data.train.labels),
         rule=None,
         metric=None,
         stop_at=steps,
         interpolation=interpolation,
+        held_out=held_out,
         keeps_split=False,
         warnings=[
-            *prepared.warnings,
+            *joined.warnings,
             Problem(
                 f"refit: {len(data.validation)} validation rows were trained on; only test says how good this model is"
             ),

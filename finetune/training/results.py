@@ -60,11 +60,13 @@ def gap_records(
     }
 
 
-def calibration_record(outputs: Mapping[str, Outputs], task: str) -> Calibration | None:
-    """Temperature scaling, fitted on validation; None for other tasks than single_label."""
+def calibration_record(
+    outputs: Mapping[str, Outputs], task: str, held_out: Outputs | None = None
+) -> Calibration | None:
+    """Temperature scaling, fitted on validation or on what is `held_out`; None for other tasks than single_label."""
     if task != "single_label":
         return None
-    temperature = fit_temperature(*outputs["validation"])
+    temperature = fit_temperature(*(outputs["validation"] if held_out is None else held_out))
     if "test" not in outputs:
         return Calibration(temperature=temperature, test_nll=None)
     logits, targets = outputs["test"]

@@ -29,8 +29,8 @@ def describe_served(prepared: Prepared, record: RunRecord, validation: Outputs) 
         validation: Outputs of the final weights.
     """
     data, section, encoder = prepared.data, prepared.recipe.data, prepared.encoder
-    is_refit = prepared.stop_at is not None  # on validation rows that were trained on nothing can be fitted
-    temperature = None if record.calibration is None or is_refit else record.calibration.temperature
+    chosen_on = prepared.held_out if prepared.stop_at is not None else validation  # a refit was trained on validation
+    temperature = None if record.calibration is None or chosen_on is None else record.calibration.temperature
     return ServedModel(
         task=data.task,
         labels=data.labels,
@@ -57,7 +57,7 @@ def describe_served(prepared: Prepared, record: RunRecord, validation: Outputs) 
             names=section.label_map,
         ),
         training=_training_rows(prepared),
-        confidences=None if temperature is None else confidences_of(*validation, temperature),
+        confidences=None if temperature is None or chosen_on is None else confidences_of(*chosen_on, temperature),
         data_fingerprint=data.fingerprint,
         record=record.id,
         algorithm_version=ALGORITHM_VERSION,

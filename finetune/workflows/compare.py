@@ -10,6 +10,7 @@ from typing import Any
 from finetune.data.loader import Loader
 from finetune.errors import Change, FinetuneError
 from finetune.experiments.asked import Preset, ask, separate
+from finetune.experiments.default_final import Final, default_final
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.finals import check_final, plan_finals, soup_warnings
@@ -54,7 +55,7 @@ def compare(
     jobs_per_gpu: int = 1,
     output: str | Path | None = None,
     resume: bool = False,
-    final: FinalName = "best",
+    final: FinalName | None = None,
     keep_models: bool = False,
     fail_on: str | Sequence[str] | None = None,
     command: str | None = None,
@@ -77,9 +78,10 @@ def compare(
         jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
         output: Folder of everything; one below runs/ by default.
         resume: Refuse a folder that holds nothing to go on from.
-        final: The model that it ends with: of the recommended preset the "best" seed on validation; a "refit" on train
-            and validation; a "soup", the mean of the weights of its seeds; "distil", a student of their ensemble; or
-            "auto", whichever of best, soup and student validation speaks for (docs/comparing.md).
+        final: The model that it ends with: of the recommended preset a "refit" on train and validation; the "best" seed
+            on validation; a "soup", the mean of the weights of its seeds; "distil", a student of their ensemble; or
+            "auto", whichever of best, soup and student validation speaks for. By default a refit, and the best seed
+            where nothing could say how good a refit is, or it brings little: the reason is told (docs/comparing.md).
         keep_models: Keep the models of all runs, not only the best of each preset.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
         command: What the report says to reproduce it with; this call by default.
@@ -119,14 +121,14 @@ def plan_compare(
     output: str | Path | None,
     resume: bool,
     command: str,
-    final: FinalName = "best",
+    final: FinalName | None = None,
     fail_on: str | Sequence[str] | None = None,
     listener: Listener,
 ) -> Experiment:
     """What `compare` would run. Nothing is written; the data is told to the listener."""
     refuse_nested("compare")
     listed = seed_list(seeds)
-    final = check_final(final, listed)
+    asked = None if final is None else Final(check_final(final, listed))
     compared = _compared(request.options(), presets, variants, baseline, folds)
     name = folder_name("compare", compared[0].recipe.name, request.data_name(), changed=request.changed())
     folder = find_experiment(output, name, resume, "compare")
@@ -134,11 +136,14 @@ def plan_compare(
     sets = Loader()
     fitted, decided = fit_variants(compared, folds, sets)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)
-    experiment = with_gates(replace(planned, final=final), as_list(fail_on))
+    ending = asked or default_final(planned.first_data(), folds, command, folder.read() if folder.exists() else None)
+    experiment = with_gates(replace(planned, final=ending), as_list(fail_on))
     experiment.announce_data(listener)
+    if ending.reason is not None:
+        listener.notice(f"final model: the best seed, not a refit on train and validation: {ending.reason}")
     for text in decided:
         listener.notice(text)
-    for text in soup_warnings(final, fitted, experiment.first_data()):
+    for text in soup_warnings(ending, fitted, experiment.first_data()):
         listener.notice(text, "warning")
     return experiment
 
@@ -165,7 +170,8 @@ def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareRe
         carry_out(experiment, keep, listener)
         report, paths = publish_comparison(experiment.folder, listener)
         problems: list[str] = []
-        if experiment.final != "best":
+        nothing = experiment.final.is_default and report.groups[0].recommendation is None
+        if experiment.final.name != "best" and not nothing:
             problems = _make_finals(experiment, report, keep, listener)
             report, paths = publish_comparison(experiment.folder, listener)
     _warn_of_missing_models(experiment, keep, listener)
@@ -175,9 +181,10 @@ def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareRe
 
 def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: Listener) -> list[str]:
     """Run the jobs that start from the runs of the recommended preset; returns what could not be made, and why."""
-    folder, asked = experiment.folder, f"--final {experiment.final}"
+    folder, final = experiment.folder, experiment.final
+    asked = f"--final {final.name}"
     try:
-        planned = plan_finals(experiment.final, folder, report.groups[0], experiment.runs)
+        planned = plan_finals(final, folder, report.groups[0], experiment.runs, experiment.data)
         jobs = [job for job in planned if job.entry.error is None]
         keys = {key for job in jobs for key in job.entry.inputs}
         members = [run for run in experiment.runs if run.entry.key in keys]
@@ -187,8 +194,8 @@ def _make_finals(experiment: Experiment, report: Report, keep: Keep, listener: L
         done = run_all(experiment, manifest, [*members, *jobs], keep, listener, others=experiment.runs)
     except FinetuneError as error:
         return [f"{asked}: {error.for_command_line()} {WITHOUT}"]
-    # What auto cannot make is no failure: it makes what it can.
-    wanted = {job.entry.key for job in (jobs if experiment.final == "auto" else planned)}
+    # What auto or the default cannot make is no failure: they make what they can.
+    wanted = {job.entry.key for job in (jobs if final.name == "auto" or final.is_default else planned)}
     failed = [entry.error for entry in done.jobs if entry.key in wanted and entry.error is not None]
     return [f"{asked}: {error} {WITHOUT}" for error in failed]
 
@@ -198,9 +205,10 @@ def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequ
     waiting = [job for job in jobs if KINDS[job.entry.kind].reads_models and look_up(folder, job).status != "finished"]
     gone = [run for run in members if not folder.run(run.entry).model.is_dir()] if waiting else []
     if gone:
+        have, are = ("s have", "are") if len(gone) > 1 else (" has", "is")
         listener.notice(
-            f"--final {experiment.final}: {len(gone)} finished run{'s have' if len(gone) > 1 else ' has'} no model any "
-            f"more, which an earlier command removed, and {'are' if len(gone) > 1 else 'is'} trained again"
+            f"--final {experiment.final.name}: {len(gone)} finished run{have} no model any more, which an earlier "
+            f"command removed, and {are} trained again"
         )
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
+from finetune.experiments.default_final import BEST, Final
 from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import Executor
-from finetune.experiments.finals import MADE, possible_finals
+from finetune.experiments.finals import possible_finals
 from finetune.experiments.jobs import Job
 from finetune.experiments.kept_models import Keep
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
@@ -18,7 +19,7 @@ from finetune.experiments.running import MoreJobs, run_jobs
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_start
-from finetune.records.comparison import ComparisonFolder, FinalName, Kind, Manifest
+from finetune.records.comparison import ComparisonFolder, Kind, Manifest
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.training.rate_folds import RatePlanned, choice_plan
@@ -62,7 +63,7 @@ class Experiment:
     executor: Executor
     data: Loader
     gates: Sequence[QualityGate] = ()
-    final: FinalName = "best"
+    final: Final = BEST
 
     def first_data(self) -> Data:
         """The data of the first run."""
@@ -74,7 +75,7 @@ class Experiment:
 
     def manifest(self) -> Manifest:
         asked = (self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds)
-        return make_manifest(*asked, self.runs, self.final)
+        return make_manifest(*asked, self.runs, self.final.name)
 
     def announce_data(self, listener: Listener) -> None:
         """What was decided for the user about the data of the first run, and what to look at."""
@@ -95,8 +96,24 @@ class Experiment:
 
     def describe(self) -> dict[str, Any]:
         """Every run with its state, and how long what is left will take."""
-        further = [kind for kind in MADE[self.final] if kind != "soup"]  # which trains nothing
-        return {**describe_jobs(self.folder, self.runs, self.executor, self.data, len(further)), "final": self.final}
+        described = describe_jobs(
+            self.folder, self.runs, self.executor, self.data, self.trainings_after(), self._has_ended()
+        )
+        return {**described, "final": self.final.outcome}
+
+    def trainings_after(self) -> float:
+        """What is trained when the runs have ended, one after another, as a multiple of the most expensive run."""
+        if not self.final.trains:
+            return 0.0
+        data = self.first_data()
+        longer = 1 + len(data.validation) / len(data.train)  # of a refit, which trains on both
+        return sum(longer if kind == "refit" else 1.0 for kind in self.final.trains)
+
+    def _has_ended(self) -> bool:
+        """Whether an earlier command has made what this one ends with, for what it had found then."""
+        jobs = self.folder.read().jobs if self.folder.exists() else []
+        made = {entry.kind for entry in jobs if self.folder.run(entry).predictions.is_file()}
+        return made.issuperset(self.final.trains)
 
 
 def plan_experiment(
@@ -156,7 +173,8 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
     write_jobs(experiment.folder, experiment.runs, keep)
     write_texts(experiment.folder, experiment.runs, experiment.data)
     later = possible_finals(experiment.final, experiment.runs)
-    return run_all(experiment, manifest, experiment.runs, keep, listener, later)
+    after = experiment.trainings_after()
+    return run_all(experiment, manifest, experiment.runs, keep, listener, later, after=after)
 
 
 def run_all(
@@ -167,8 +185,9 @@ def run_all(
     listener: Listener,
     others: Sequence[Job] = (),
     further: MoreJobs | None = None,
+    after: float = 0.0,
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener; `others` and `further` as of `run_jobs`."""
+    """Run jobs with the experiment's executor, and tell the listener; the last three arguments as of `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 
@@ -179,9 +198,8 @@ def run_all(
         listener.job_changed(progress, state, measure)
 
     try:
-        return run_jobs(
-            experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others, further=further
-        )
+        asked = (experiment.folder, manifest, jobs, experiment.executor, keep, on_change, others)
+        return run_jobs(*asked, further=further, after=after)
     finally:
         if last:
             listener.jobs_ended(last[0], measure)

@@ -11,6 +11,7 @@ from finetune.data.loader import Loader
 from finetune.errors import RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
+from finetune.experiments.finals import reads_models
 from finetune.experiments.jobs import Job
 from finetune.experiments.kept_models import KEEP, Keep
 from finetune.experiments.nesting import refuse_nested
@@ -102,8 +103,10 @@ def work(
         heard.job_changed(progress, state, measure)
 
     manifest = experiment.read()
-    # What a comparison ends with may read any of the models; its own command removes them afterwards.
-    keep: Keep = written["keep"] if manifest.final in (None, "best") and written.get("keep") in KEEP else "all"
+    # What a comparison ends with may read any of the models: its own command removes them afterwards.
+    keep: Keep = (
+        written["keep"] if not reads_models(manifest.final or "best") and written.get("keep") in KEEP else "all"
+    )
     try:
         ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
     finally:

@@ -1,4 +1,4 @@
-"""The command that makes a better model of a comparison that has ended with its best seed."""
+"""The command that makes a better model of a comparison that was begun when the best seed was the default."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def test_the_rows_that_chose_the_preset_are_offered_for_training(group: Group) -
         {"recommendation": None},
         {"command": None},
         {"command": "finetune compare --final soup"},
+        {"command": "finetune.compare(seeds=3)"},
+        {"reported": "validation"},
         {"kind": "ablate"},
         {"folds": 5},
         {"rows": {"train": 1000, "validation": 20}},

@@ -133,7 +133,28 @@ def test_what_was_made_from_other_runs_is_not_shown(tmp_path: Path) -> None:
     chosen = report_of([tmp_path]).groups[0].recommendation
     assert chosen is not None
     assert chosen.final is not None
-    assert ([model.kind for model in chosen.final.candidates], chosen.final.kind) == (["best"], "best")
+    assert ([model.kind for model in chosen.final.candidates], chosen.final.kind) == (["best", "soup"], "best")
+    assert scored(chosen.final, "soup").problem == "not made yet. The command of the comparison makes it"
+
+
+def test_of_two_refits_of_one_run_the_last_that_was_wanted_is_taken(tmp_path: Path) -> None:
+    """With one more seed the same run may be the best, and the median of the selected steps another one."""
+    final_of(tmp_path, "refit", {"refit": made(0, 9)})
+    place = ComparisonFolder(tmp_path)
+    manifest = place.read()
+    first = manifest.jobs[0]
+    second = first.model_copy(update={"key": "more", "folder": "final/more"})
+    write_run(tmp_path / "final" / "more", made(0, 2))
+
+    def taken(*wanted: JobEntry) -> tuple[str, int]:
+        place.write(place.read().with_jobs(wanted))
+        chosen = report_of([tmp_path]).groups[0].recommendation
+        assert chosen is not None
+        assert chosen.final is not None
+        return Path(chosen.final.run).name, len(chosen.final.candidates)
+
+    assert taken(second) == ("more", 2)
+    assert taken(first) == ("refit", 2)
 
 
 @pytest.mark.parametrize(

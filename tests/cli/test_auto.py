@@ -138,7 +138,7 @@ def test_other_rules_or_settings_than_those_that_started_a_run_do_not_resume_it(
 
 
 def test_a_comparison_shows_what_was_chosen_and_names_it_in_the_caveats(recipe: Path) -> None:
-    command = ("compare", recipe, "--presets", "none,mine.yaml", "--seeds", "1", "-o", "both")
+    command = ("compare", recipe, "--presets", "none,mine.yaml", "--seeds", "1", "-o", "both", "--final", "best")
     first = done(*command)
     assert "note: mine sets training.learning_rate=0.004 (recipe: 0.005)" in first.stderr
     group = json.loads(Path("both/report.json").read_text(encoding="utf-8"))["groups"][0]

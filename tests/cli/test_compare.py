@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("without_plots")
 
 PRESETS = "none,strong"
 JOBS = ("--jobs", "2")
+BEST = ("--final", "best")  # without a further training; what a comparison ends with: test_final.py
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Place:
     made: Path
 
     def compare(self, output: object, *more: object) -> tuple[object, ...]:
-        return ("compare", self.recipe, "--presets", PRESETS, "--seeds", "2", *JOBS, "-o", output, *more)
+        return ("compare", self.recipe, "--presets", PRESETS, "--seeds", "2", *JOBS, *BEST, "-o", output, *more)
 
     def copy(self, name: str) -> Path:
         """The finished comparison somewhere else, to go on from."""
@@ -178,6 +179,7 @@ def test_another_preset_trains_only_its_own_cells(place: Place) -> None:
         "--seeds",
         "2",
         *JOBS,
+        *BEST,
         "-o",
         folder,
         "--resume",
@@ -194,7 +196,7 @@ def test_another_preset_trains_only_its_own_cells(place: Place) -> None:
 
 def test_fewer_seeds_of_a_finished_comparison_train_nothing(place: Place) -> None:
     folder = place.copy("fewer")
-    result = invoke("compare", place.recipe, "--presets", PRESETS, "--seeds", "1,", *JOBS, "-o", folder)
+    result = invoke("compare", place.recipe, "--presets", PRESETS, "--seeds", "1,", *JOBS, *BEST, "-o", folder)
     assert result.exit_code == 0, result.stderr
     assert ": started" not in result.stderr
     group = report_in(folder)["groups"][0]
@@ -472,8 +474,9 @@ def test_a_refit_is_trained_on_train_and_validation_and_ships(place: Place) -> N
     assert (final["asked"], final["kind"]) == ("refit", "refit")
     refit = next(model for model in final["candidates"] if model["kind"] == "refit")
     chosen = next(v for v in group["variants"] if v["name"] == group["recommendation"]["variant"])
-    steps = sorted(run["selected_step"] for run in chosen["runs"])
-    assert refit["about"] == f"trained on {80 - 16} rows (train and validation) for {round(sum(steps) / 2)} steps"
+    selected = sum(run["selected_step"] / run["planned_steps"] for run in chosen["runs"]) / 2
+    steps = round(5 * 8 * selected)  # 5 epochs of 64 rows in batches of 8
+    assert refit["about"] == f"trained on {80 - 16} rows (train and validation) for {steps} steps"
     assert refit["test"]["accuracy"]["value"] is not None
     assert refit["validation"] == {}
     trained = (place.path / refit["run"] / "model" / "model.safetensors").read_bytes()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from finetune.experiments.executors import EXECUTORS
+from finetune.experiments.finals import reads_models
+from finetune.records.comparison import ComparisonFolder, FinalName
 from tests.cli.invoking import invoke
 from tests.conftest import BLANK_PNG, BLANK_SVG, labelled_texts, save_tiny_model, write_csv
 from tests.experiments.inline import REFERENCE, RecordingExecutor
@@ -165,6 +168,189 @@ def test_a_job_of_the_end_can_be_run_alone(made: Path) -> None:
     result = invoke("cell", "alone", key)
     assert result.exit_code == 1
     assert "has no model any more, and soup needs it" in result.stderr
+
+
+# --- the default -----------------------------------------------------------------------------------------------
+
+
+DEFAULT = ("--presets", PRESETS, "--baseline", "start", "--seeds", "2")
+
+
+UNSIZED = ("--set", "data.validation_size=null", "--set", "data.test_size=null")
+
+
+@pytest.mark.parametrize(
+    ("final", "expected"), [("best", False), ("refit", False), ("soup", True), ("distil", True), ("auto", True)]
+)
+def test_helpers_keep_all_models_only_for_what_reads_them(final: FinalName, expected: bool) -> None:
+    """`finetune work` leaves what comes at the end to the comparison's own command."""
+    assert reads_models(final) == expected
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs teach a tiny model nothing; more would take their time in every test."""
+    monkeypatch.setattr("finetune.experiments.finals.not_worth_it", lambda _: None)
+
+
+@pytest.fixture
+def split(made: Path) -> None:
+    """Folders of splits: one without test, and one whose validation holds rows of test."""
+    rows = labelled_texts(80)
+    splits = {"train": rows[:40], "validation": rows[40:60], "test": rows[58:80]}
+    for folder in ("leaky", "untested"):
+        (made / folder).mkdir(exist_ok=True)
+        for name, of_split in splits.items():
+            if (folder, name) != ("untested", "test"):
+                write_csv(made / folder / f"{name}.csv", ["text", "label"], of_split)
+
+
+def refit_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        model for model in recommended(folder)["final"]["candidates"] if model["kind"] == "refit"
+    )
+    return found
+
+
+@pytest.mark.usefixtures("learned")
+def test_without_final_a_comparison_ends_with_a_refit(made: Path, runs: list[str]) -> None:
+    folder = copy(made, "default")
+    planned = json.loads(invoke("compare", "small.yaml", *DEFAULT, "-o", "default", "--dry-run", "--json").stdout)
+    assert (planned["final"], planned["to_run"]) == ("refit", 0)
+    assert planned["seconds"] > 0
+    result = invoke("compare", "small.yaml", *DEFAULT, "-o", "default")
+    assert result.exit_code == 0, result.stderr
+    assert [name.split("-")[0] for name in runs] == ["refit"]
+    final = recommended(folder)["final"]
+    assert (final["asked"], final["kind"]) == ("refit", "refit")
+    assert refit_of(folder)["about"] == "trained on 48 rows (train and validation) for 12 steps"
+    assert [model["kind"] for model in [*final["references"], *final["candidates"]]][:3] == [
+        "members",
+        "ensemble",
+        "best",
+    ]
+    assert "default/model   (the refit; loads with plain transformers)" in result.stdout
+    assert "--final refit\n" not in result.stdout, "nothing is advised that was done"
+    assert_same_weights(folder, made / refit_of(folder)["run"])
+    again = invoke("compare", "small.yaml", *DEFAULT, "-o", "default")
+    assert (again.exit_code, len(runs)) == (0, 1)
+    planned = json.loads(invoke("compare", "small.yaml", *DEFAULT, "-o", "default", "--dry-run", "--json").stdout)
+    assert planned["seconds"] == 0
+
+
+@pytest.mark.usefixtures("learned")
+def test_a_refit_is_served_with_what_validation_chose_before_it_was_trained_on(made: Path) -> None:
+    folder = copy(made, "served")
+    assert invoke("compare", "small.yaml", *DEFAULT, "-o", "served").exit_code == 0
+    chosen = Path(recommended(folder)["run"])
+    written = [json.loads((path / "model" / "finetune.json").read_text("utf-8")) for path in (folder, chosen)]
+    for name in ("temperature", "confidences"):
+        assert written[0][name] is not None
+        assert written[0][name] == written[1][name]
+    record = json.loads((made / refit_of(folder)["run"] / "run.json").read_text("utf-8"))
+    assert record["budget"]["trained_on_validation"]
+    card = (folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| Accuracy | 50.0 % | – | 50.0 % | – | – |" in card, (
+        "neither validation nor gap of what was trained on both"
+    )
+    assert "It is a refit: the validation rows were training rows, too" in card
+    assert "a refit is made by `finetune compare`" in card
+    assert record["calibration"]["temperature"] == written[0]["temperature"]
+
+
+@pytest.mark.usefixtures("learned")
+def test_what_stopped_between_the_runs_and_the_refit_goes_on_with_the_refit(
+    made: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = copy(made, "whole")
+    assert invoke("compare", "small.yaml", *DEFAULT, "-o", "whole").exit_code == 0
+    folder = copy(made, "between")
+    runs.clear()
+    monkeypatch.setattr(RecordingExecutor, "stops_after", 0)
+    assert invoke("compare", "small.yaml", *DEFAULT, "-o", "between").exit_code == 130
+    assert runs == []
+    assert recommended(folder)["final"]["kind"] == "best", "report and model are there before the refit"
+    assert (folder / "model" / "config.json").is_file()
+    monkeypatch.setattr(RecordingExecutor, "stops_after", None)
+    rendered = invoke("report", "between")
+    assert "refit: not made yet. The command of the comparison makes it" in " ".join(rendered.stdout.split())
+    assert invoke("compare", "small.yaml", *DEFAULT, "-o", "between").exit_code == 0
+    assert_same_weights(folder, whole)
+    assert timeless(made / refit_of(folder)["run"]) == timeless(made / refit_of(whole)["run"])
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--folds", "3", "--set", "data.test_size=null"), "with folds, test is one part of the rows"),
+        (("--set", "data.validation_size=3"), "3 validation rows beside 45 training rows bring little"),
+        (("--set", "data.source=untested", *UNSIZED), "there is no test split"),
+        (
+            ("--set", "data.source=leaky", *UNSIZED),
+            "2 test rows (9 %) are in validation, too, and it would learn them.",
+        ),
+    ],
+)
+def test_where_a_refit_brings_little_or_cannot_be_measured_the_best_seed_is_planned(
+    split: None, more: tuple[str, ...], told: str
+) -> None:
+    planned = invoke("compare", "small.yaml", *DEFAULT, *more, "-o", "planned", "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert f"final model: the best seed, not a refit on train and validation: {told}" in planned.stderr
+    assert "ends with --final best\n" in planned.stdout
+    asked = invoke("compare", "small.yaml", *DEFAULT, *more, "-o", "planned", "--dry-run", "--final", "refit")
+    assert "not a refit" not in asked.stderr
+
+
+@pytest.mark.usefixtures("split")
+def test_a_refit_is_planned_again_where_leaks_are_left_out() -> None:
+    more = ("--set", "data.source=leaky", *UNSIZED, "-o", "planned", "--dry-run", "--drop-leaks")
+    planned = invoke("compare", "small.yaml", *DEFAULT, *more)
+    assert "ends with --final refit, one more training that this time counts" in planned.stdout
+
+
+def test_the_reason_stands_at_the_end_of_a_comparison_without_a_refit(made: Path, runs: list[str]) -> None:
+    more = ("--set", "data.validation_size=3", "--set", "training.epochs=1", "--seeds", "1")
+    result = invoke("compare", "small.yaml", *DEFAULT, *more, "-o", "small")
+    assert result.exit_code == 0, result.stderr
+    assert len(runs) == 2
+    assert "Not made    refit: 3 validation rows beside 45 training rows bring little" in result.stdout
+    assert "What is exported" not in result.stdout, "a table of one model says nothing"
+    assert "not made: 3 validation rows beside" in (made / "small" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_preset_that_did_not_learn_is_not_trained_once_more(made: Path, runs: list[str]) -> None:
+    folder = copy(made, "degenerate")
+    result = invoke("compare", "small.yaml", *DEFAULT, "-o", "degenerate")
+    assert (result.exit_code, runs) == (0, [])
+    assert "Not made    refit: the recommended preset did not learn" in result.stdout
+    assert recommended(folder)["final"]["kind"] == "best"
+    assert invoke("compare", "small.yaml", *DEFAULT, "-o", "degenerate", "--final", "refit").exit_code == 0
+    assert [name.split("-")[0] for name in runs] == ["refit"], "asked for, it is made"
+
+
+@pytest.mark.usefixtures("learned")
+def test_a_comparison_of_an_earlier_version_ends_as_it_was_begun(
+    made: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of an earlier version, whose default was the best seed, is typed again."""
+    folder = copy(made, "earlier")
+    command = ["compare", "small.yaml", *DEFAULT, "-o", "earlier"]
+    monkeypatch.setattr(sys, "argv", ["finetune", *command])
+    place = ComparisonFolder(folder)
+    place.write(
+        place.read().model_copy(update={"final": "best", "jobs": [], "command": f"finetune {' '.join(command)}"})
+    )
+    result = invoke(*command)
+    assert (result.exit_code, runs) == (0, [])
+    assert "begun by a version whose default was the best seed, and ends as it was begun. Try: --final refit" in (
+        result.stderr
+    )
+    assert recommended(folder)["final"]["asked"] == "best"
+    wider = ["compare", "small.yaml", *DEFAULT, "-o", "earlier", "--keep-models"]
+    monkeypatch.setattr(sys, "argv", ["finetune", *wider])
+    assert invoke(*wider).exit_code == 0
+    assert recommended(folder)["final"]["kind"] == "refit", "another command has the new default"
 
 
 # --- bad input -------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(output: str, *more: object) -> tuple[object, ...]:
-    return ("compare", "small.yaml", "--seeds", "2", "-o", output, *more)
+    return ("compare", "small.yaml", "--seeds", "2", "--final", "best", "-o", output, *more)
 
 
 ASKED = ("--presets", "none,light", "--variant", L1, "--variant", LONG, "--set", "light:training.learning_rate=0.002")
@@ -76,7 +76,7 @@ def test_the_same_command_trains_nothing_and_report_takes_such_runs(
         "presets": ["none"],
         "variants": {"l1": {"techniques.l1.strength": 0.5}, "longer": {"preset": "light", "training.epochs": 3}},
     }
-    result = finetune.compare("small.yaml", seeds=2, output="made", **asked)
+    result = finetune.compare("small.yaml", seeds=2, final="best", output="made", **asked)
     assert [folder.partition("-")[0] for folder in workers.folders] == ["longer", "longer"]  # l1 is there already
     assert [variant.name for variant in result.group.variants] == ["none", "l1", "longer"]
     again = invoke("report", "made", "--baseline", "l1", "--fail-on", "longer.gap.accuracy > 2")

@@ -109,6 +109,12 @@ def test_the_last_job_counts_whole_however_many_slots_are_free(clock: Clock) -> 
     assert Progress([short, long], slots=8).remaining_seconds() == pytest.approx(80.0)
 
 
+def test_what_follows_the_jobs_is_counted_after_the_last_of_them(clock: Clock) -> None:
+    first, second = job("none", 0), job("none", 1)
+    first.status, first.seconds = "finished", 100.0
+    assert Progress([first, second], slots=8, after=1.25).remaining_seconds() == pytest.approx(100.0 + 125.0)
+
+
 def test_nothing_is_said_before_anything_was_measured(clock: Clock) -> None:
     state = job("none", 0)
     progress = Progress([state, job("strong", 0, 1.5)], slots=1)

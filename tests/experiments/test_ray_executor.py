@@ -183,7 +183,8 @@ def test_ctrl_c_lets_runs_write_where_they_were(long_recipe: Path, tmp_path: Pat
 def test_a_driver_that_is_killed_leaves_nothing_running_and_its_command_goes_on(
     long_recipe: Path, tmp_path: Path
 ) -> None:
-    arguments = ["compare", long_recipe, "--presets", "none,light", "--seeds", "1", "--output", tmp_path / "ray"]
+    arguments = ["compare", long_recipe, "--presets", "none,light", "--seeds", "1", "--final", "best"]
+    arguments += ["--output", tmp_path / "ray"]
     given = [*arguments, "--executor", "ray", "--jobs", "2"]
     program = Program(["-m", "finetune", *given], REPOSITORY, {**os.environ, "OMP_NUM_THREADS": "1"})
     while not any((tmp_path / "ray").glob("cells/*/checkpoints/*")):

@@ -163,7 +163,17 @@ def test_a_comparison_scales_its_presets_and_ablation_leaves_out_what_is_off(
     variants = {cell["variant"] for cell in json.loads(found.stdout)["cells"]}
     assert variants == {"none", "sized", "sized without dropout", "dropout alone", "sized without l2", "l2 alone"}
     compared = invoke(
-        "compare", recipe, "--presets", f"none,{preset}", "--seeds", "1", "--output", tmp_path / "c", "--quiet"
+        "compare",
+        recipe,
+        "--presets",
+        f"none,{preset}",
+        "--seeds",
+        "1",
+        "-o",
+        tmp_path / "c",
+        "--quiet",
+        "--final",
+        "best",
     )
     assert compared.exit_code == 0, compared.stderr
     manifest = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))

@@ -69,7 +69,18 @@ def test_a_comparison_hands_it_to_its_workers_and_keys_cells_by_its_content(
     preset.write_text("# mine\ngradient_centralization: {}\n", encoding="utf-8")
     command = ("compare", write_recipe(training={"epochs": 1}), "--presets", f"none,{preset}", "--seeds", "1")
     reference = f"{example}:GradientCentralization"
-    command = (*command, "--technique", reference, "--jobs", "1", "--output", tmp_path / "compared", "--quiet")
+    command = (
+        *command,
+        "--technique",
+        reference,
+        "--jobs",
+        "1",
+        "--final",
+        "best",
+        "--output",
+        tmp_path / "compared",
+        "--quiet",
+    )
     first = invoke(*command)
     assert first.exit_code == 0, first.stderr
     assert len(list((tmp_path / "compared" / "cells").glob("*/predictions.npz"))) == 2

@@ -490,7 +490,7 @@ def test_every_preset_of_a_comparison_chooses_its_own_and_the_refit_takes_it(
     monkeypatch.setattr("finetune.training.estimate._step_seconds", lambda *_: 1.0)
     monkeypatch.setattr("finetune.training.estimate._evaluation_seconds", lambda *_: 0.0)
     (tmp_path / "mine.yaml").write_text('{"l2": {"strength": 0.001}}', encoding="utf-8")
-    asked = ("compare", recipe, "--presets", "none,mine.yaml", "--seeds", 1, "-o", "out")
+    asked = ("compare", recipe, "--presets", "none,mine.yaml", "--seeds", 1, "-o", "out", "--final", "best")
     planned = json.loads(invoke(*asked, "--dry-run", "--json").stdout)
     plain = json.loads(invoke(*asked, "--dry-run", "--json", "--set", "training.learning_rate=5e-5").stdout)
     own, choice = 2 * (3 * 48 + 32) + 16, 2 * 2 * 2 * (3 * 24 + 24)  # passes of rows

@@ -18,13 +18,14 @@ from finetune.records.schema import RunRecord
 from finetune.records.store import RunFolder, read_record
 from finetune.training.estimate import estimate_seconds
 from finetune.training.prepare import Prepared, prepare
-from finetune.training.refit import refitted
+from finetune.training.refit import refit_steps, refitted
 from finetune.training.runner import run_seed
 from finetune.training.weights import weight_statistics
+from tests.conftest import write_csv
 from tests.running import assert_same_weights, train
 
 Write = Callable[..., Path]
-SCHEDULED = 18  # 48 rows in batches of 8, 3 epochs
+SCHEDULED, JOINED = 18, 24  # 48 rows in batches of 8, 3 epochs; with the 16 of validation
 STRONG = ["training.epochs=5"]
 ROUNDED = 0.01  # seconds: how records write them
 
@@ -82,25 +83,50 @@ def test_a_refit_says_that_its_validation_was_trained_on(write_recipe: Write) ->
     assert any("16 validation rows were trained on" in warning.why for warning in warnings)
 
 
-@pytest.mark.parametrize("steps", [0, -1, SCHEDULED + 1])
+@pytest.mark.parametrize("steps", [0, -1, JOINED + 1])
 def test_steps_outside_the_schedule_are_refused(write_recipe: Write, steps: int) -> None:
-    with pytest.raises(RecipeError, match=f"{steps} steps are not within the {SCHEDULED}"):
+    with pytest.raises(RecipeError, match=f"{steps} steps are not within the {JOINED}"):
         refitted(prepared(write_recipe()), steps)
 
 
 # --- steps and learning rates ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [1, 5, 8, 13, SCHEDULED])  # 8 steps an epoch of 64 rows: within, at and after one
-def test_a_refit_stops_after_exactly_the_steps_it_is_given_with_the_original_rates(
+@pytest.mark.parametrize(
+    ("fraction", "steps"), [(1.0, JOINED), (0.5, 12), (15 / SCHEDULED, 20), (0.01, 1)]
+)  # of 18 steps the first 15, as of 24 the first 20
+def test_as_much_of_its_schedule_is_trained_as_was_selected(write_recipe: Write, fraction: float, steps: int) -> None:
+    before = prepared(write_recipe())
+    assert refit_steps(before.recipe, before.data, fraction) == steps
+
+
+def test_a_refit_is_the_run_that_was_measured_for_the_results(write_recipe: Write, tmp_path: Path) -> None:
+    """`auto-refit` of scripts/reproduce_results trains on a file of the rows of train and validation."""
+    recipe = write_recipe()
+    before = prepared(recipe)
+    assert before.data.test is not None
+    joined = tmp_path / "joined"
+    joined.mkdir()
+    splits = {"train": [before.data.train, before.data.validation], "validation": [before.data.validation]}
+    for name, parts in {**splits, "test": [before.data.test]}.items():
+        rows = [row for part in parts for row in zip(part.texts, part.labels, strict=True)]
+        write_csv(joined / f"{name}.csv", ["text", "label"], rows)
+    data = {"source": str(joined), "validation_size": None, "test_size": None}
+    train(write_recipe("joined", data=data), tmp_path / "measured")
+    refit(recipe, tmp_path / "refit", JOINED)
+    assert_same_weights(tmp_path / "refit", tmp_path / "measured")
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8, 13, JOINED])  # 8 steps an epoch of 64 rows: within, at and after one
+def test_a_refit_stops_after_exactly_the_steps_it_is_given_with_the_rates_of_its_schedule(
     write_recipe: Write, tmp_path: Path, steps: int
 ) -> None:
     recipe = write_recipe()
-    original, again = Rates(), Rates()
-    train(recipe, tmp_path / "original", "none", callbacks=[original])
+    whole, again = Rates(), Rates()
+    refit(recipe, tmp_path / "whole", JOINED, whole)
     record = refit(recipe, tmp_path / "refit", steps, again)
-    assert len(original.rates) == SCHEDULED
-    assert again.rates == pytest.approx(original.rates[:steps])
+    assert len(whole.rates) == JOINED
+    assert again.rates == pytest.approx(whole.rates[:steps])
     assert record.selected is not None
     assert record.last is not None
     assert (record.selected.step, record.last.step, record.budget.steps_done) == (steps, steps, steps)

@@ -219,6 +219,7 @@ def test_a_dataframe_is_compared_and_the_same_call_trains_nothing(recipe: Path, 
             overrides={"training.epochs": 4, "data.max_length": 16, "training.precision": "fp32"},
             executor="inline",
             output="made",
+            final="best",
             listener=listener,
         )
 
@@ -270,7 +271,9 @@ def test_a_call_from_inside_a_running_comparison_is_refused_by_name(recipe: Path
                         call(recipe)
                     refusals.append(str(caught.value))
 
-    finetune.compare(recipe, presets=["none", "light"], seeds=1, output="made", listener=Calls(), **INLINE)
+    finetune.compare(
+        recipe, presets=["none", "light"], seeds=1, output="made", final="best", listener=Calls(), **INLINE
+    )
     assert [text.split(" was called while ")[0] for text in refusals] == ["finetune.compare", "finetune.run"]
     assert all("made" in text for text in refusals)
 
@@ -281,6 +284,7 @@ def test_a_quality_gate_that_does_not_hold_is_a_failure_of_the_result(recipe: Pa
         presets=["none", "light"],
         seeds=1,
         output="made",
+        final="best",
         fail_on="none.gap.accuracy > -2",
         listener=Heard(),
         **INLINE,
@@ -303,7 +307,7 @@ def test_a_report_of_a_curve_is_no_failure_of_the_runs_that_failed_then(tmp_path
 
 
 def test_one_job_of_a_comparison_runs_alone_and_is_then_finished(recipe: Path, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"presets": ["none", "light"], "seeds": 1, "output": "made", **INLINE}
+    asked: dict[str, Any] = {"presets": ["none", "light"], "seeds": 1, "output": "made", "final": "best", **INLINE}
     result = finetune.compare(recipe, **asked, listener=Heard())
     jobs = json.loads(Path("made/jobs.json").read_text(encoding="utf-8"))["jobs"]
     light = next(job for job in jobs if job["variant"] == "light")

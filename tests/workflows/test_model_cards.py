@@ -115,6 +115,7 @@ def test_a_comparison_has_a_card_beside_its_model(write_recipe: Write, tmp_path:
         seeds=1,
         executor="inline",
         output=tmp_path / "c",
+        final="best",
     )
     assert result.model is not None
     assert "## How to use it" in (result.model / "README.md").read_text(encoding="utf-8")
