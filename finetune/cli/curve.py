@@ -23,6 +23,7 @@ from finetune.cli.experiment_options import (
 )
 from finetune.cli.help import examples
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -64,6 +65,7 @@ def curve(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
@@ -82,7 +84,7 @@ def curve(
     from finetune.workflows import curve as workflow
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     listener = choose_listener(quiet)
     asked: dict[str, Any] = {
         "sizes": parse_sizes(sizes),

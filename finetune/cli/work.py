@@ -9,7 +9,7 @@ import typer
 
 from finetune.cli.experiment_options import DEFAULT_EXECUTOR, ExecutorOption, JobsOption, PerGpuOption
 from finetune.cli.help import examples
-from finetune.cli.options import QuietOption, TechniqueOption, reports_errors
+from finetune.cli.options import AllowCodeOption, QuietOption, TechniqueOption, reports_errors
 from finetune.cli.output import print_text
 
 EXAMPLES = examples(
@@ -21,6 +21,7 @@ EXAMPLES = examples(
 def work(
     folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     technique: TechniqueOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
@@ -33,6 +34,7 @@ def work(
     result = workflow.work(
         folder,
         technique=technique,
+        allow_code=allow_code,
         executor=executor,
         jobs=jobs,
         jobs_per_gpu=jobs_per_gpu,

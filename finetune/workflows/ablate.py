@@ -36,6 +36,7 @@ def ablate(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
@@ -49,7 +50,8 @@ def ablate(
 
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See
+            `Request`.
         seeds, folds, executor, jobs, jobs_per_gpu, output, resume, fail_on, command, listener: As of `compare`.
 
     Raises:

@@ -49,6 +49,7 @@ def compare(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
@@ -63,7 +64,8 @@ def compare(
     """Run presets × seeds, paired, and report what each did to score and gap. The same call runs only what is missing.
 
     Args:
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See
+            `Request`.
         presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
             default none, light, medium and strong; with `variants`, none.
         variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; the entry

@@ -45,6 +45,7 @@ def curve(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
@@ -58,7 +59,8 @@ def curve(
     Args:
         sizes: Training rows, ascending; by default 1-2-5 steps from about a tenth of all rows to all of them.
         presets: Names, paths, or `{name: {technique: settings}}`; `none`, or else the first, is the baseline.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See
+            `Request`.
         seeds, executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
 
     Raises:

@@ -42,6 +42,7 @@ def sweep(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
@@ -59,7 +60,8 @@ def sweep(
         preset: What every point starts from: name, path, or `{name: {technique: settings}}`; "own" stands for the
             recipe's own techniques.
         yes: Start more than 100 runs.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`. Settings of
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See
+            `Request`. Settings of
             techniques hold at every point.
         seeds, executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
 

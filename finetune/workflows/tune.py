@@ -58,6 +58,7 @@ def tune(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
@@ -80,7 +81,8 @@ def tune(
         ranges: Key -> (low, high), or `key=low,high`: these alone are searched, where they say. By default the learning
             rate, and what the techniques declare (docs/techniques.md).
         seeds: Of the trainings that test measures; the folds are trained with the first.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See
+            `Request`.
         executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
 
     Raises:

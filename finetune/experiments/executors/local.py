@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import finetune
+from finetune import own_code
 from finetune.errors import Change, RecipeError
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.losses import Losses
@@ -142,6 +143,7 @@ class Worker:
         package = str(Path(finetune.__file__).parent.parent)
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         chosen = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(self._resources.threads)}
+        chosen[own_code.VARIABLE] = own_code.carried()
         if self._resources.gpus:
             number = self._number % self._resources.gpus
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use

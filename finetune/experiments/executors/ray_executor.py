@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import finetune
+from finetune import own_code
 from finetune.atomic import PARTIAL
 from finetune.errors import Change, OutputError, RunFailed, first_line
 from finetune.experiments.executors import TaskSource
@@ -229,6 +230,7 @@ class Slot:
 def _setup(marker: Path, threads: int) -> Setup:
     path = (each for each in sys.path if each and not each.startswith(sys.prefix))
     carried = {name: value for name, value in os.environ.items() if name.startswith(CARRIED) and "TOKEN" not in name}
+    carried[own_code.VARIABLE] = own_code.carried()
     return Setup(str(Path.cwd()), str(marker), finetune.__version__, tuple(path), carried, threads, carry_techniques())
 
 

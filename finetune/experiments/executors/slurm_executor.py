@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune import own_code
 from finetune.errors import Change, RecipeError, first_line
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.local import ENDED
@@ -108,12 +109,9 @@ class SlurmExecutor:
             signal_delay_s=SPARE,
             additional_parameters={"no-requeue": True},  # what goes on is decided here
         )
-        techniques, path = carry_techniques(), tuple(each for each in sys.path if each)
+        shared = (carry_techniques(), self.threads, tuple(each for each in sys.path if each), own_code.carried())
         files = [folder / f"{task.key[:8]}-{uuid.uuid4().hex[:8]}.jsonl" for task in tasks]
-        functions = [
-            SlurmTask(pickle.dumps(task), techniques, file, self.threads, path)
-            for task, file in zip(tasks, files, strict=True)
-        ]
+        functions = [SlurmTask(pickle.dumps(task), file, *shared) for task, file in zip(tasks, files, strict=True)]
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is in the error, too
                 jobs = executor.submit_array(functions)
