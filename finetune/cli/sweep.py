@@ -9,6 +9,7 @@ import typer
 from finetune.cli.compare import GO_ON
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     DryRunOption,
     ExecutorOption,
     JobsOption,
@@ -81,6 +82,7 @@ def sweep(
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     yes: YesOption = False,
@@ -105,6 +107,7 @@ def sweep(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "yes": yes,

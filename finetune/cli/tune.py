@@ -10,6 +10,7 @@ from finetune.cli.compare import GO_ON
 from finetune.cli.completion import complete_presets, complete_setting
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     DryRunOption,
     ExecutorOption,
     JobsOption,
@@ -104,6 +105,7 @@ def tune(
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
@@ -131,6 +133,7 @@ def tune(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "command": typed_command(),

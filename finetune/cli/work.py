@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.experiment_options import DEFAULT_EXECUTOR, ExecutorOption, JobsOption, PerGpuOption
+from finetune.cli.experiment_options import (
+    DEFAULT_EXECUTOR,
+    CellTimeoutOption,
+    ExecutorOption,
+    JobsOption,
+    PerGpuOption,
+)
 from finetune.cli.help import examples
 from finetune.cli.options import AllowCodeOption, QuietOption, TechniqueOption, reports_errors
 from finetune.cli.output import print_text
@@ -25,6 +31,7 @@ def work(
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Run what is left of a comparison, ablation, curve or sweep, together with other machines that see its folder."""
@@ -38,6 +45,7 @@ def work(
         executor=executor,
         jobs=jobs,
         jobs_per_gpu=jobs_per_gpu,
+        cell_timeout=cell_timeout,
         listener=choose_listener(quiet),
     )
     print_text(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")

@@ -108,7 +108,9 @@ def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job], keep: str) -> None
     content = {
         "keep": keep,
         "directory": str(Path.cwd()),  # relative paths of recipes start there
-        "jobs": [{**job.entry.model_dump(exclude={"error"}), "recipe": job.recipe.to_dict()} for job in jobs],
+        "jobs": [
+            {**job.entry.model_dump(exclude={"error", "retries"}), "recipe": job.recipe.to_dict()} for job in jobs
+        ],
     }
     write_text(folder.jobs_path, with_checksum(json.dumps(content, ensure_ascii=False, indent=1)))
 

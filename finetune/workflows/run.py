@@ -55,8 +55,7 @@ def run(
 
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; replaces the techniques that the recipe lists.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique, allow_code: See
-            `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique, allow_code: See `Request`.
         seed: One run each; those of the recipe by default.
         output: Folder of the run, with one below it per seed where there are several; a new one below runs/ by default.
         resume: Continue an interrupted run.

@@ -61,6 +61,7 @@ def work(
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     listener: Listener | None = None,
 ) -> WorkResult:
     """Run what is left of a comparison, ablation, curve or sweep, together with other processes that do the same.
@@ -74,7 +75,7 @@ def work(
         folder: Of the experiment, seen by all of them.
         technique: The user's own techniques that its recipe names.
         allow_code: Run code that its recipe names: see `Request`.
-        executor, jobs, jobs_per_gpu, listener: As of `compare`.
+        executor, jobs, jobs_per_gpu, cell_timeout, listener: As of `compare`.
 
     Raises:
         OutputError: The folder holds no experiment that has been started.
@@ -83,7 +84,7 @@ def work(
     refuse_nested("work")
     experiment = ComparisonFolder(Path(folder))
     runs, kept = _written(experiment, technique)
-    chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu, cell_timeout)
     first = runs[0].recipe
     own_code.check(dict.fromkeys(module for job in runs for module in job.recipe.training.metrics), allow_code)
     measure = measure_for(Loader().load(first.data), first.training.score)

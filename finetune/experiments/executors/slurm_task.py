@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from finetune import own_code
-from finetune.experiments.executors.worker import INTERRUPTING, interrupt_at, load_libraries
+from finetune.experiments.executors.worker import INTERRUPTING, beating, interrupt_at, load_libraries
 from finetune.experiments.jobs import Event
 
 # SIGUSR2 is what submitit has SLURM send before the time limit.
@@ -49,7 +49,9 @@ class SlurmTask:
         receive_techniques(self.techniques)
         interrupt_at(SIGNALS)
         try:
-            write_event(self.events, execute(pickle.loads(self.task), Preparations(), self._send))
+            with beating(self.events.touch):
+                last = execute(pickle.loads(self.task), Preparations(), self._send)
+            write_event(self.events, last)
         except KeyboardInterrupt:
             return  # the event was sent
 
