@@ -69,7 +69,8 @@ def _check_measured_rows(runs: Sequence[FinishedRun]) -> None:
     for run in runs:
         first = firsts.setdefault(run.fold, run)
         for split in ("validation", "test"):
-            if not np.array_equal(*(each.arrays.get(f"{split}_rows", ()) for each in (run, first))):
+            ours, theirs = (each.arrays.get(f"{split}_rows", ()) for each in (run, first))
+            if not np.array_equal(ours, theirs):
                 raise OutputError(
                     f"{first.folder.path} and {run.folder.path} were measured on different rows ({split}), so their "
                     "scores do not stand side by side.",
