@@ -21,6 +21,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 _CACHE = tempfile.TemporaryDirectory(prefix="finetune-tests-", ignore_cleanup_errors=True)
 os.environ["HF_HOME"] = _CACHE.name
 os.environ["FINETUNE_CACHE"] = str(Path(_CACHE.name) / "finetune")
+os.environ["XDG_STATE_HOME"] = str(Path(_CACHE.name) / "state")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.pop("COLUMNS", None)  # what is printed is as for a pipe, whatever terminal runs the tests
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: tests that press it would wait on.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from finetune.analysis.collection import Collection, FinishedRun
 from finetune.errors import Change, OutputError
 from finetune.recipe import PATH_KEYS, READING_KEYS, flatten
@@ -67,8 +69,8 @@ def _check_measured_rows(runs: Sequence[FinishedRun]) -> None:
     for run in runs:
         first = firsts.setdefault(run.fold, run)
         for split in ("validation", "test"):
-            ours, theirs = (list(each.arrays.get(f"{split}_rows", ())) for each in (run, first))
-            if ours != theirs:
+            ours, theirs = (each.arrays.get(f"{split}_rows", ()) for each in (run, first))
+            if not np.array_equal(ours, theirs):
                 raise OutputError(
                     f"{first.folder.path} and {run.folder.path} were measured on different rows ({split}), so their "
                     "scores do not stand side by side.",

@@ -17,14 +17,14 @@ Differences = dict[str, dict[str, Difference]]  # kind -> metric -> difference
 
 def pairs(variant: VariantResults, baseline: VariantResults | None) -> list[Key]:
     """Seed and fold of the runs that both have finished."""
-    return [] if baseline is None else [key for key in variant.keys if key in baseline.keys]
+    return [] if baseline is None else [key for key in variant.keys if key in baseline.known]
 
 
 def difference(variant: VariantResults, baseline: VariantResults, kind: str, metric: str) -> Difference:
     """Variant - baseline over their pairs."""
     ours, theirs = variant.by_key(kind, metric), baseline.by_key(kind, metric)
     paired = pairs(variant, baseline)
-    replicates = [replicate for replicate in variant.replicates if replicate.key in paired]
+    replicates = [replicate for replicate in variant.replicates if replicate.key in baseline.known]
     possible = possible_range(metric, 2 if kind in GAPS else 1)
     return paired_difference([ours[key].minus(theirs[key]) for key in paired], replicates, possible)
 

@@ -83,9 +83,14 @@ class RowDraws:
 def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     """Runs that were measured on the same rows of a split."""
     groups: dict[str, list[FinishedRun]] = {}
+    known: dict[tuple[str, bytes], str] = {}  # to write the names of the rows once, and not for thousands of runs
     for run in runs:
         if f"{split}_rows" in run.arrays:
-            groups.setdefault("\n".join(map(str, run.arrays[f"{split}_rows"])), []).append(run)
+            rows = run.arrays[f"{split}_rows"]
+            same = (rows.dtype.str, rows.tobytes())
+            if same not in known:
+                known[same] = "\n".join(map(str, rows))
+            groups.setdefault(known[same], []).append(run)
     return list(groups.values())
 
 

@@ -9,7 +9,7 @@ import typer
 
 from finetune.cli.compare import GO_ON
 from finetune.cli.help import examples
-from finetune.cli.options import JsonOption, QuietOption, TechniqueOption, reports_errors
+from finetune.cli.options import AllowCodeOption, JsonOption, QuietOption, TechniqueOption, reports_errors
 from finetune.cli.output import print_text
 
 EXAMPLES = examples(
@@ -22,6 +22,7 @@ def cell(
     folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, its beginning, or the name of its folder.")],
     technique: TechniqueOption = None,
+    allow_code: AllowCodeOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -29,7 +30,9 @@ def cell(
     from finetune.cli.listening import choose_listener
     from finetune.workflows import cell as workflow
 
-    entry, record = workflow.run_cell(folder, key, technique=technique, listener=choose_listener(quiet))
+    entry, record = workflow.run_cell(
+        folder, key, technique=technique, allow_code=allow_code, listener=choose_listener(quiet)
+    )
     if as_json:
         print_text(record.model_dump_json(indent=2), whole=True)
         return

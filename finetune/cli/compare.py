@@ -8,6 +8,7 @@ import typer
 
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     ComparedOption,
     ComparedSetOption,
     DryRunOption,
@@ -26,10 +27,11 @@ from finetune.cli.experiment_options import (
     parse_presets,
     parse_seeds,
     parse_variants,
-    refuse_refit,
+    wanted_final,
 )
 from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -91,9 +93,11 @@ def compare(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     final: FinalOption = None,
@@ -107,15 +111,13 @@ def compare(
 ) -> None:
     """Run presets × seeds, and report which closed the gap.
 
-    Shows what each preset did to score and gap, paired, with intervals, and recommends a model. The same command again
-    runs only what is missing.
+    Shows what each preset did to score and gap, with paired intervals, and recommends a model. Typed again, it goes on.
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import compare as workflow
     from finetune.workflows.asking import Request
 
-    refuse_refit(refit)
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {
         "presets": None if presets is None else parse_presets(presets),
         "variants": parse_variants(variants),
@@ -125,17 +127,18 @@ def compare(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "command": typed_command(),
-        "final": final,
+        "final": wanted_final(final, refit),
         "fail_on": fail_on,
         "listener": choose_listener(quiet),
     }
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
-        return
-    _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json, wide)
+    else:
+        _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json, wide)
 
 
 @reports_errors(interrupted=GO_ON)
@@ -159,9 +162,11 @@ def ablate(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     fail_on: FailOption = None,
@@ -177,7 +182,7 @@ def ablate(
     from finetune.workflows import ablate as workflow
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {
         "preset": preset,
         "seeds": parse_seeds(seeds),
@@ -185,6 +190,7 @@ def ablate(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "command": typed_command(),

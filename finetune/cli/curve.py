@@ -9,6 +9,7 @@ import typer
 from finetune.cli.compare import GO_ON
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     DryRunOption,
     ExecutorOption,
     JobsOption,
@@ -23,6 +24,7 @@ from finetune.cli.experiment_options import (
 )
 from finetune.cli.help import examples
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -64,9 +66,11 @@ def curve(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
@@ -82,7 +86,7 @@ def curve(
     from finetune.workflows import curve as workflow
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     listener = choose_listener(quiet)
     asked: dict[str, Any] = {
         "sizes": parse_sizes(sizes),
@@ -91,6 +95,7 @@ def curve(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "command": typed_command(),

@@ -104,6 +104,15 @@ PerGpuOption = Annotated[
         rich_help_panel=OF_RUNS,
     ),
 ]
+CellTimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--cell-timeout",
+        metavar="MINUTES",
+        help="A run that gets no step further in this time is taken from its process, and goes on in another one.",
+        rich_help_panel=OF_RUNS,
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
@@ -164,15 +173,16 @@ FailOption = Annotated[
 ]
 
 
-def refuse_refit(asked: bool) -> None:
-    """Name the option that took the place of this one.
+def wanted_final(final: str, refit: bool) -> str:
+    """What the comparison is to end with.
 
     Raises:
-        RecipeError: It was asked for.
+        RecipeError: It was asked for by an option that has another name now.
     """
-    if asked:
+    if refit:
         changed = Change(arguments={"final": "refit"})
         raise RecipeError("this option has another name now.", changed, argument="refit", found=True)
+    return final
 
 
 def parse_seeds(text: str) -> int | list[int]:

@@ -118,4 +118,6 @@ def validate(
 
     resolved = resolve(recipe, preset, model, data, overrides or ())
     with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
+    for module in resolved.recipe.training.metrics:
+        print_text(f"It names code: {module} (training.metrics), which runs execute once --allow-code was given for it")
     print_text(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")

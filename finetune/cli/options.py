@@ -90,6 +90,14 @@ TechniqueOption = Annotated[
         rich_help_panel=OF_RECIPE,
     ),
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run code that the recipe names (training.metrics). Asked once for each content of its file.",
+        rich_help_panel=OF_RECIPE,
+    ),
+]
 SkipOption = Annotated[
     bool,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 from finetune.cli.help import examples
 from finetune.cli.launch import is_launched, launch_processes
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -49,6 +50,7 @@ def run(
     seed: Annotated[list[int] | None, typer.Option("--seed", "-s", min=0, help="One run per seed. Repeatable.")] = None,
     metric: MetricOption = None,
     technique: TechniqueOption = None,
+    allow_code: AllowCodeOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Output folder. Default: a new one below runs/."),
@@ -77,7 +79,7 @@ def run(
     from finetune.cli.listening import choose_listener
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {"preset": preset, "seed": seed, "output": output, "resume": resume}
     if launch is not None and not is_launched():
         launch_processes(launch, request, asked)

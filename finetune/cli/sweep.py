@@ -9,6 +9,7 @@ import typer
 from finetune.cli.compare import GO_ON
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     DryRunOption,
     ExecutorOption,
     JobsOption,
@@ -20,6 +21,7 @@ from finetune.cli.experiment_options import (
 )
 from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -76,9 +78,11 @@ def sweep(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     yes: YesOption = False,
@@ -95,7 +99,7 @@ def sweep(
     from finetune.workflows import sweep as workflow
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {
         "vary": vary or [],
         "preset": preset,
@@ -103,6 +107,7 @@ def sweep(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "yes": yes,

@@ -10,6 +10,7 @@ from finetune.cli.compare import GO_ON
 from finetune.cli.completion import complete_presets, complete_setting
 from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
+    CellTimeoutOption,
     DryRunOption,
     ExecutorOption,
     JobsOption,
@@ -20,6 +21,7 @@ from finetune.cli.experiment_options import (
 )
 from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
+    AllowCodeOption,
     DataOption,
     JsonOption,
     LeaksOption,
@@ -99,9 +101,11 @@ def tune(
     drop_leaks: LeaksOption = False,
     technique: TechniqueOption = None,
     metric: MetricOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     output: OutputOption = None,
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
@@ -119,7 +123,7 @@ def tune(
     from finetune.workflows import tune as workflow
     from finetune.workflows.asking import Request
 
-    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique)
+    request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {
         "preset": preset,
         "trials": trials,
@@ -129,6 +133,7 @@ def tune(
         "executor": executor,
         "jobs": jobs,
         "jobs_per_gpu": jobs_per_gpu,
+        "cell_timeout": cell_timeout,
         "output": output,
         "resume": resume,
         "command": typed_command(),

@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.experiment_options import DEFAULT_EXECUTOR, ExecutorOption, JobsOption, PerGpuOption
+from finetune.cli.experiment_options import (
+    DEFAULT_EXECUTOR,
+    CellTimeoutOption,
+    ExecutorOption,
+    JobsOption,
+    PerGpuOption,
+)
 from finetune.cli.help import examples
-from finetune.cli.options import QuietOption, TechniqueOption, reports_errors
+from finetune.cli.options import AllowCodeOption, QuietOption, TechniqueOption, reports_errors
 from finetune.cli.output import print_text
 
 EXAMPLES = examples(
@@ -21,9 +27,11 @@ EXAMPLES = examples(
 def work(
     folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     technique: TechniqueOption = None,
+    allow_code: AllowCodeOption = False,
     executor: ExecutorOption = DEFAULT_EXECUTOR,
     jobs: JobsOption = "auto",
     jobs_per_gpu: PerGpuOption = 1,
+    cell_timeout: CellTimeoutOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Run what is left of a comparison, ablation, curve or sweep, together with other machines that see its folder."""
@@ -33,9 +41,11 @@ def work(
     result = workflow.work(
         folder,
         technique=technique,
+        allow_code=allow_code,
         executor=executor,
         jobs=jobs,
         jobs_per_gpu=jobs_per_gpu,
+        cell_timeout=cell_timeout,
         listener=choose_listener(quiet),
     )
     print_text(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")

@@ -10,6 +10,7 @@ from typing import Any
 
 import finetune
 from finetune.errors import RecipeError
+from finetune.own_code import content_digest
 from finetune.recipe import PATH_KEYS, READING_KEYS, Recipe
 from finetune.records.schema import SCHEMA_VERSION
 from finetune.techniques import own_sources
@@ -78,12 +79,9 @@ def _sha256(content: dict[str, Any]) -> str:
 
 
 def _digest(module: Path) -> str:
-    """sha256 over the sources of a user's metric: a file, or a folder of them."""
+    """sha256 over the sources of a user's metric."""
     if not module.exists():
         raise RecipeError(
             "no such file or folder. Give the path of your evaluate module.", argument="metric", found=str(module)
         )
-    digest = hashlib.sha256()
-    for path in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return content_digest(module)

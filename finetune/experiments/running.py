@@ -96,7 +96,7 @@ def run_jobs(
             time.sleep(BETWEEN_LOOKS)
             run_what_is_free()
     finally:
-        running.write_errors()
+        running.write_outcomes()
     if others:
         running.models.remove()
     return running.manifest()
@@ -136,6 +136,7 @@ class _Running:
         self.models = KeptModels(folder, keep, entries, [each.key for each in entries if each.key not in finished])
         self._manifest = manifest
         self._errors: dict[str, str | None] = dict.fromkeys(self._states)
+        self._retries = {entry.key: list(entry.retries) for entry in [*manifest.cells, *manifest.jobs] if entry.retries}
         self._unwritten = False
         self._written = float("-inf")  # when the manifest was
 
@@ -171,8 +172,8 @@ class _Running:
                         path.unlink()
 
     def manifest(self) -> Manifest:
-        """With the errors so far."""
-        return self._manifest.with_errors(self._errors)
+        """With the errors and retries so far."""
+        return self._manifest.with_errors(self._errors).with_retries(self._retries)
 
     def write_manifest(self) -> None:
         """Where this command is in charge of it."""
@@ -180,8 +181,8 @@ class _Running:
             self._folder.write(self.manifest())
         self._unwritten, self._written = False, time.monotonic()
 
-    def write_errors(self) -> None:
-        """Those that the manifest does not have yet."""
+    def write_outcomes(self) -> None:
+        """Errors and retries that the manifest does not have yet."""
         if self._unwritten:
             self.write_manifest()
 
@@ -244,8 +245,11 @@ class _Running:
                 self._states[key].update(Event("failed", key, message=message))
             self._errors |= {event.key: event.message, **lost}
             self._unwritten = True
-            if time.monotonic() - self._written > BETWEEN_WRITES:
-                self.write_manifest()
+        if event.kind == "busy" and event.message:
+            self._retries.setdefault(event.key, []).append(event.message)
+            self._unwritten = True
+        if self._unwritten and time.monotonic() - self._written > BETWEEN_WRITES:
+            self.write_manifest()
         if event.kind == "finished":
             self.models.has_finished(state.job.entry)
         self._on_change(self._progress, state)

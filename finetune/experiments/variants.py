@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from finetune import own_code
 from finetune.data.loader import Loader
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.experiments.asked import Asked, Preset, ask
@@ -28,6 +29,7 @@ class Options:
         data: Replaces the recipe's data.
         overrides: Settings, as a mapping or as `key=value` texts.
         metrics: Paths of the user's own evaluate modules.
+        allow_code: Code that the recipe names may run.
     """
 
     recipe: Any = None
@@ -35,11 +37,18 @@ class Options:
     data: str | None = None
     overrides: Any = ()
     metrics: tuple[str, ...] = ()
+    allow_code: bool = False
 
     def resolve(self, preset: Any, further: Any = ()) -> Recipe:
-        """The recipe of one variant; `further` settings come last."""
+        """The recipe of one variant; `further` settings come last.
+
+        Raises:
+            RecipeError: It is wrong, or names code that was not allowed.
+        """
         overrides = merged_overrides(self.overrides, further or {})
-        return resolve(self.recipe, preset, self.model, self.data, overrides, metrics=self.metrics).recipe
+        recipe = resolve(self.recipe, preset, self.model, self.data, overrides, metrics=self.metrics).recipe
+        own_code.check(recipe.training.metrics, self.allow_code)
+        return recipe
 
     def overridden_keys(self) -> list[str]:
         """The dotted keys that are overridden."""

@@ -11,6 +11,7 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune import own_code
 from finetune.errors import RecipeError
 from finetune.measurement.scores import compute_scores
 
@@ -81,7 +82,7 @@ class Meter:
             `references`, and its numbers are added under their own names; higher counts as better.
 
     Raises:
-        RecipeError: A module cannot be loaded.
+        RecipeError: A module cannot be loaded, or the user has not allowed its code to run.
     """
 
     def __init__(self, task: str, user_modules: list[str]) -> None:
@@ -126,6 +127,10 @@ def _decide(task: str, logits: NDArray[Any]) -> NDArray[Any]:
 def _load_module(path: str) -> Any:
     if not Path(path).exists():
         raise _bad_module(path, f"no evaluate module at '{path}'. Give the path of its .py file or folder.")
+    if address := own_code.foreign_import(Path(path)):
+        why = f"{path}: would run code from {address}. Put that file beside it, and leave out '# From:'."
+        raise _bad_module(path, why)
+    own_code.refuse_unknown([path])
     try:
         return evaluate.load(str(Path(path).resolve()), keep_in_memory=True)
     except Exception as error:  # whatever the user's module raises while it is imported

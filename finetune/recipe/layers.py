@@ -244,6 +244,13 @@ def read_overrides(overrides: Overrides | None, problems: list[Problem]) -> list
     return [layer for layer in layers if layer is not None]
 
 
+def named_metrics(overrides: Overrides) -> list[str]:
+    """The modules that a setting of `training.metrics` names; none where it is malformed: that is refused elsewhere."""
+    layers = read_overrides(overrides, [])
+    values = (layer.content.get("training", {}).get("metrics") for layer in layers)
+    return [module for value in values if isinstance(value, list) for module in value if isinstance(module, str)]
+
+
 def parts_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
     """Each text, or mapping of typed values, of some overrides."""
     return [overrides] if isinstance(overrides, str | Mapping) else list(overrides)

@@ -53,6 +53,9 @@ class JobEntry(Frozen):
     options: dict[str, Any] = Field({}, description="Of this kind: the steps of a refit.")
     code: str | None = Field(None, description="sha256 of the code that was there when it was started.")
     error: str | None = Field(None, description="Why it ended without a record of its own.")
+    retries: list[str] = Field(
+        [], description="Why it lost a process and went on in another one, or was begun again: once for each time."
+    )
 
 
 class Manifest(Frozen):
@@ -89,11 +92,17 @@ class Manifest(Frozen):
     def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:
         """The same with other errors of some jobs, named by their keys."""
 
+        return self._changed({key: {"error": error} for key, error in errors.items()})
+
+    def with_retries(self, retries: Mapping[str, Sequence[str]]) -> Manifest:
+        """The same with the retries of some jobs, named by their keys."""
+        return self._changed({key: {"retries": list(reasons)} for key, reasons in retries.items()})
+
+    def _changed(self, updates: Mapping[str, Mapping[str, Any]]) -> Manifest:
+        """The same with other values of some jobs, named by their keys."""
+
         def changed(entries: list[JobEntry]) -> list[JobEntry]:
-            return [
-                entry.model_copy(update={"error": errors[entry.key]}) if entry.key in errors else entry
-                for entry in entries
-            ]
+            return [entry.model_copy(update=updates[entry.key]) if entry.key in updates else entry for entry in entries]
 
         return self.model_copy(update={"cells": changed(self.cells), "jobs": changed(self.jobs)})
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format
 from numpy.typing import NDArray
 
 from finetune.errors import OutputError, first_line
@@ -14,6 +18,7 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
+_HEADER_AT = format.MAGIC_LEN + 2  # its length stands before it
 
 
 def read_run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
@@ -39,8 +44,8 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
         OutputError: It is damaged, or does not hold what is expected.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
+        with zipfile.ZipFile(path) as archive:  # whose checksums are compared
+            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
     except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
         raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
     for name, rows in expected.items():
@@ -49,6 +54,30 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
         if len(arrays[name]) != rows:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found {len(arrays[name])} rows.")
     return arrays
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """As `np.load` reads it, in half the time: of ten thousand runs, all have the same headers.
+
+    Raises:
+        ValueError: It is no array, or one of Python objects.
+    """
+    major, minor = format.read_magic(io.BytesIO(content))
+    if (major, minor) != (1, 0):
+        raise ValueError(f"arrays of version {major}.{minor} are not known")
+    start = _HEADER_AT + int.from_bytes(content[format.MAGIC_LEN : _HEADER_AT], "little")
+    shape, is_fortran, kind = _header(content[format.MAGIC_LEN : start])
+    if kind.hasobject:
+        raise ValueError("an array of Python objects")
+    values = np.frombuffer(content, kind, offset=start).reshape(shape, order="F" if is_fortran else "C")
+    return values.copy(order="K")
+
+
+@functools.lru_cache(maxsize=1000)
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type."""
+    shape, is_fortran, kind = format.read_array_header_1_0(io.BytesIO(content))
+    return shape, is_fortran, kind
 
 
 def _expected_rows(record: RunRecord) -> dict[str, int]:

@@ -36,9 +36,11 @@ def ablate(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     fail_on: str | Sequence[str] | None = None,
@@ -49,8 +51,9 @@ def ablate(
 
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
-        seeds, folds, executor, jobs, jobs_per_gpu, output, resume, fail_on, command, listener: As of `compare`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
+        seeds, folds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, fail_on, command, listener: As of
+            `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -73,6 +76,7 @@ def plan_ablate(
     executor: str,
     jobs: str | int,
     jobs_per_gpu: int,
+    cell_timeout: float | None = None,
     output: str | Path | None,
     resume: bool,
     command: str,
@@ -90,7 +94,7 @@ def plan_ablate(
         "ablate", variants[0].recipe.name, request.data_name(), preset_name(preset), changed=request.changed()
     )
     folder = find_experiment(output, name, resume, "ablate")
-    chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, len(variants) * len(listed) * (folds or 1), jobs_per_gpu, cell_timeout)
     fitted, decided = fit_variants(variants, folds, sets)
     planned = plan_experiment("ablate", command, "none", fitted, listed, folds, folder, chosen, sets)
     experiment = with_gates(planned, as_list(fail_on))

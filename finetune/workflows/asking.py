@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune import own_code
 from finetune.errors import Change
 from finetune.recipe import READING_KEYS, TELLING_KEYS
 from finetune.workflows.arguments import as_list
@@ -37,6 +38,8 @@ class Request:
         drop_leaks: Leave out of training what is (nearly) a validation or test row.
         metric: Paths of evaluate modules of the user's.
         technique: The user's own techniques: classes, or `path.py:Class`.
+        allow_code: Run code that the recipe names (`training.metrics`); remembered for its content. What `metric`,
+            `technique` and `overrides` name needs none: it is the caller's own choice.
     """
 
     recipe: Any = None
@@ -47,6 +50,7 @@ class Request:
     drop_leaks: bool = False
     metric: str | Sequence[str] | None = None
     technique: Any = None
+    allow_code: bool = False
 
     @staticmethod
     def split(arguments: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
@@ -56,13 +60,14 @@ class Request:
         return Request(**mine), {name: value for name, value in arguments.items() if name not in names}
 
     def options(self) -> Options:
-        """In the form that recipes are resolved from. Registers techniques, and stores data from memory.
+        """In the form that recipes are resolved from. Registers techniques, stores data from memory, and allows code
+        that is named here rather than in the recipe.
 
         Raises:
             RecipeError, DataError: A technique or the data cannot be used; says why.
         """
         from finetune.experiments.variants import Options
-        from finetune.recipe.layers import merged_overrides
+        from finetune.recipe.layers import merged_overrides, named_metrics
         from finetune.techniques import use_technique
 
         for technique in as_list(self.technique):
@@ -73,7 +78,9 @@ class Request:
         switches = {"data.skip_bad_rows": self.skip_bad_rows, "data.drop_leaks": self.drop_leaks}
         wanted = {key: True for key, is_on in switches.items() if is_on}
         metrics = tuple(str(path) for path in as_list(self.metric))
-        return Options(recipe, model, self._data_reference(), merged_overrides(overrides, wanted), metrics)
+        own_code.allow([*metrics, *named_metrics(overrides)])
+        settings = merged_overrides(overrides, wanted)
+        return Options(recipe, model, self._data_reference(), settings, metrics, self.allow_code)
 
     def _data_reference(self) -> str | None:
         """A path or name; data from memory is stored first, so that workers and --resume find it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from finetune import own_code
 from finetune.errors import InUseError, OutputError, RunFailed
 from finetune.experiments.executors.execution import Preparations, execute
 from finetune.experiments.jobs import Event, Job, task_of
@@ -19,7 +20,14 @@ from finetune.workflows.arguments import as_list
 from finetune.workflows.default_listener import chosen_listener
 
 
-def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Listener | None = None) -> RunRecord:
+def cell(
+    folder: str | Path,
+    key: str,
+    *,
+    technique: Any = None,
+    allow_code: bool = False,
+    listener: Listener | None = None,
+) -> RunRecord:
     """Run one job of `jobs.json`, continue it where it was interrupted, or return the record if it has finished.
 
     The experiment's own command then finds it finished. Relative paths of its recipe are read from the present folder.
@@ -28,16 +36,19 @@ def cell(folder: str | Path, key: str, *, technique: Any = None, listener: Liste
         folder: Of the experiment.
         key: Content key of the job, or the beginning of one; or the name of its folder.
         technique: The user's own techniques that its recipe names.
+        allow_code: Run code that its recipe names: see `Request`.
         listener: As of `compare`.
 
     Raises:
         OutputError: There is no such job, or another process is running it.
         RunFailed: It could not go on; its record says why.
     """
-    return run_cell(folder, key, technique=technique, listener=chosen_listener(listener))[1]
+    return run_cell(folder, key, technique=technique, allow_code=allow_code, listener=chosen_listener(listener))[1]
 
 
-def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener) -> tuple[JobEntry, RunRecord]:
+def run_cell(
+    folder: str | Path, key: str, *, technique: Any, allow_code: bool, listener: Listener
+) -> tuple[JobEntry, RunRecord]:
     """As `cell`; also which job it was."""
     refuse_nested("cell")
     from finetune.techniques import use_technique
@@ -46,6 +57,7 @@ def run_cell(folder: str | Path, key: str, *, technique: Any, listener: Listener
         use_technique(each)
     experiment = ComparisonFolder(Path(folder))
     job, folders = _find(experiment, key)
+    own_code.check(job.recipe.training.metrics, allow_code)
     state = look_up(experiment, job)
     progress = Progress([state], 1)
     prepare = Preparations()

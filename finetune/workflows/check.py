@@ -11,6 +11,7 @@ from finetune.data.split_file import write_split as write_split_file
 from finetune.errors import Change, OutputError, RecipeError, suggest
 from finetune.listener import Listener
 from finetune.measurement.units import count_text
+from finetune.recipe import resolve
 from finetune.reports.findings import write_findings
 from finetune.workflows.arguments import as_list
 from finetune.workflows.asking import Request
@@ -54,14 +55,13 @@ def check(
     Raises:
         FinetuneError: The data cannot be read, or an argument cannot act.
     """
-    listener = chosen_listener(listener)
-    accepted = as_list(accept)
-    encoders = _encoder_names(models)
+    listener, accepted, encoders = chosen_listener(listener), as_list(accept), _encoder_names(models)
     _check_accepted(accepted, strict)
     target, table = _new_file(write_split, "write_split"), _new_file(output, "output")
     if table is not None and table.suffix.lower() != ".csv":
         raise RecipeError("findings are written as .csv.", argument="output", found=str(table))
-    resolved = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options().resolve(None)
+    options = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options()
+    resolved = resolve(options.recipe, None, options.model, options.data, options.overrides).recipe
     if not resolved.data.check:
         listener.notice("data.check=false is for runs; this command checks all the same")
     from finetune.data.load import load_data

@@ -50,9 +50,11 @@ def compare(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     final: FinalName | None = None,
@@ -64,7 +66,7 @@ def compare(
     """Run presets × seeds, paired, and report what each did to score and gap. The same call runs only what is missing.
 
     Args:
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
         presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
             default none, light, medium and strong; with `variants`, none.
         variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; the entry
@@ -74,8 +76,8 @@ def compare(
         seeds: How many, or which.
         folds: Cross-validation: each of this many parts of the data is the test split once; of one preset alone, too.
         executor: "local" (worker processes), "inline" (this process), "ray" or "slurm" (a cluster), or `module:Class`.
-        jobs: Runs at the same time, or "auto".
-        jobs_per_gpu: Runs at the same time on each GPU, where `jobs` is "auto".
+        jobs, jobs_per_gpu: Runs at the same time, or "auto"; and on each GPU, where `jobs` is "auto".
+        cell_timeout: Minutes in which a run has to get a step further, or goes on in another process (docs/launch.md).
         output: Folder of everything; one below runs/ by default.
         resume: Refuse a folder that holds nothing to go on from.
         final: The model that it ends with: of the recommended preset a "refit" on train and validation; the "best" seed
@@ -118,6 +120,7 @@ def plan_compare(
     executor: str,
     jobs: str | int,
     jobs_per_gpu: int,
+    cell_timeout: float | None = None,
     output: str | Path | None,
     resume: bool,
     command: str,
@@ -132,7 +135,7 @@ def plan_compare(
     compared = _compared(request.options(), presets, variants, baseline, folds)
     name = folder_name("compare", compared[0].recipe.name, request.data_name(), changed=request.changed())
     folder = find_experiment(output, name, resume, "compare")
-    chosen = choose_executor(executor, jobs, len(compared) * len(listed) * (folds or 1), jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, len(compared) * len(listed) * (folds or 1), jobs_per_gpu, cell_timeout)
     sets = Loader()
     fitted, decided = fit_variants(compared, folds, sets)
     planned = plan_experiment("compare", command, fitted[0].name, fitted, listed, folds, folder, chosen, sets)

@@ -45,9 +45,11 @@ def curve(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     command: str | None = None,
@@ -58,8 +60,8 @@ def curve(
     Args:
         sizes: Training rows, ascending; by default 1-2-5 steps from about a tenth of all rows to all of them.
         presets: Names, paths, or `{name: {technique: settings}}`; `none`, or else the first, is the baseline.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
-        seeds, executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -88,6 +90,7 @@ def plan_curve(
     executor: str,
     jobs: str | int,
     jobs_per_gpu: int,
+    cell_timeout: float | None = None,
     output: str | Path | None,
     resume: bool,
     command: str,
@@ -107,7 +110,9 @@ def plan_curve(
     all_rows = sets.load(on_all_rows(recipe).data)
     chosen_sizes = choose_sizes(None if sizes is None else list(sizes), all_rows)
     score = measure_for(all_rows, recipe.training.score).score
-    chosen = choose_executor(executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu)
+    chosen = choose_executor(
+        executor, jobs, len(complete) * len(chosen_sizes) * len(listed), jobs_per_gpu, cell_timeout
+    )
     variants, decided = fit_variants(sized_variants(complete, chosen_sizes, score), None, sets)
     experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)
     tell_data(recipe, all_rows, listener)

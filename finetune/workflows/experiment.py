@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from finetune import own_code
 from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.experiments.default_final import BEST, Final
@@ -154,7 +155,8 @@ def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
     """What was decided for the user about the data and the model's input, and what to look at."""
     data = with_score_note(recipe, data)
     pooling, head = find_start(recipe.model, data.task, data.labels)
-    for note in (*start_notes(data, measure_for(data, recipe.training.score)), *head.notes):
+    code = own_code.notes(recipe.training.metrics)
+    for note in (*start_notes(data, measure_for(data, recipe.training.score)), *head.notes, *code):
         listener.notice(note)
     about_model = (problem.for_command_line() for problem in (*pooling.warnings, *head.warnings))
     for warning in (*data.warnings, *about_model):

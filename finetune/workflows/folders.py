@@ -91,6 +91,7 @@ def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: List
                 "replaced, they stay in cells/. For both: another --output"
             )
         manifest = _with_earlier_code(folder, manifest, earlier, listener)
+        manifest = manifest.with_retries({entry.key: entry.retries for entry in earlier.cells if entry.retries})
         # Shown only if they are of what is recommended.
         manifest = manifest.model_copy(update={"jobs": earlier.jobs})
     folder.write(manifest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune import own_code
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.experiments.nesting import inside_experiment, refuse_nested
 from finetune.listener import Listener
@@ -41,6 +42,7 @@ def run(
     seed: int | Sequence[int] | None = None,
     metric: str | Sequence[str] | None = None,
     technique: Any = None,
+    allow_code: bool = False,
     output: str | Path | None = None,
     resume: bool = False,
     profile: bool = False,
@@ -53,7 +55,7 @@ def run(
 
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; replaces the techniques that the recipe lists.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique: See `Request`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique, allow_code: See `Request`.
         seed: One run each; those of the recipe by default.
         output: Folder of the run, with one below it per seed where there are several; a new one below runs/ by default.
         resume: Continue an interrupted run.
@@ -114,13 +116,19 @@ def _how_to_continue(folders: Sequence[RunFolder], resume: bool) -> str:
 
 
 def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None) -> Resolved:
-    """The recipe of a run and where each value came from."""
+    """The recipe of a run and where each value came from.
+
+    Raises:
+        RecipeError: It is wrong, or names code that was not allowed.
+    """
     from finetune.recipe import resolve
 
     options = request.options()
-    return resolve(
+    resolved = resolve(
         options.recipe, preset, options.model, options.data, options.overrides, as_list(seed), options.metrics
     )
+    own_code.check(resolved.recipe.training.metrics, options.allow_code)
+    return resolved
 
 
 def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | Path | None, resume: bool) -> None:
@@ -182,6 +190,8 @@ def plan_run(
     if distributed.is_main():
         find_runs(resolved.recipe, output, resume, _name(request, resolved.recipe))
     prepared = prepare(resolved.recipe)
+    for note in own_code.notes(prepared.recipe.training.metrics):
+        listener.notice(note)
     listener.data_checked(prepared.facts())
     if not distributed.is_main():
         return None
@@ -236,7 +246,8 @@ def _announce(prepared: Prepared, folders: Sequence[RunFolder], listener: Listen
     from finetune.workflows.start_notes import start_notes
 
     decisions = (decision.text for decision in prepared.recipe.decisions)
-    for note in (*start_notes(prepared.data, prepared.measure), *prepared.head.notes, *decisions):
+    code = own_code.notes(prepared.recipe.training.metrics)
+    for note in (*start_notes(prepared.data, prepared.measure), *prepared.head.notes, *decisions, *code):
         listener.notice(note)
     place = folders[0].path if len(folders) == 1 else folders[0].path.parent
     for note in tracker_notes(prepared.recipe, place, None):

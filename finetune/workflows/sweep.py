@@ -42,9 +42,11 @@ def sweep(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     yes: bool = False,
@@ -59,9 +61,9 @@ def sweep(
         preset: What every point starts from: name, path, or `{name: {technique: settings}}`; "own" stands for the
             recipe's own techniques.
         yes: Start more than 100 runs.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`. Settings of
-            techniques hold at every point.
-        seeds, executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
+            Settings of techniques hold at every point.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -90,6 +92,7 @@ def plan_sweep(
     executor: str,
     jobs: str | int,
     jobs_per_gpu: int,
+    cell_timeout: float | None = None,
     output: str | Path | None,
     resume: bool,
     command: str,
@@ -110,7 +113,7 @@ def plan_sweep(
     name = folder_name("sweep", recipe_name, request.data_name(), *varied, changed=request.changed())
     folder = find_experiment(output, name, resume, "sweep")
     runs = math.prod(map(len, values.values())) * len(listed)
-    chosen = choose_executor(executor, jobs, runs, jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, runs, jobs_per_gpu, cell_timeout)
     sets = Loader()
     if runs > MOST_RUNS and not yes:
         raise _too_many(runs, values, listed, preset, options, folder, chosen, sets)

@@ -58,9 +58,11 @@ def tune(
     drop_leaks: bool = False,
     technique: Any = None,
     metric: str | Sequence[str] | None = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     command: str | None = None,
@@ -80,8 +82,8 @@ def tune(
         ranges: Key -> (low, high), or `key=low,high`: these alone are searched, where they say. By default the learning
             rate, and what the techniques declare (docs/techniques.md).
         seeds: Of the trainings that test measures; the folds are trained with the first.
-        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric: See `Request`.
-        executor, jobs, jobs_per_gpu, output, resume, command, listener: As of `compare`.
+        recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
+        executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -183,6 +185,7 @@ def plan_tune(
     executor: str,
     jobs: str | int,
     jobs_per_gpu: int,
+    cell_timeout: float | None = None,
     output: str | Path | None,
     resume: bool,
     command: str,
@@ -210,7 +213,7 @@ def plan_tune(
         "tune", default.name, request.data_name(), preset_name(preset), *varied, changed=request.changed()
     )
     folder = find_experiment(output, name, resume, "tune")
-    chosen = choose_executor(executor, jobs, (trials + 1) * folds, jobs_per_gpu)
+    chosen = choose_executor(executor, jobs, (trials + 1) * folds, jobs_per_gpu, cell_timeout)
     measure = measure_for(sets.load(default.data), default.training.score)
     rate_trials = _rate_trials(trials, space)
     start = Trials(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from finetune import own_code
 from finetune.data.loader import Loader
 from finetune.errors import RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
@@ -57,9 +58,11 @@ def work(
     folder: str | Path,
     *,
     technique: Any = None,
+    allow_code: bool = False,
     executor: str = LOCAL,
     jobs: str | int = "auto",
     jobs_per_gpu: int = 1,
+    cell_timeout: float | None = None,
     listener: Listener | None = None,
 ) -> WorkResult:
     """Run what is left of a comparison, ablation, curve or sweep, together with other processes that do the same.
@@ -72,23 +75,19 @@ def work(
     Args:
         folder: Of the experiment, seen by all of them.
         technique: The user's own techniques that its recipe names.
-        executor, jobs, jobs_per_gpu, listener: As of `compare`.
+        allow_code: Run code that its recipe names: see `Request`.
+        executor, jobs, jobs_per_gpu, cell_timeout, listener: As of `compare`.
 
     Raises:
         OutputError: The folder holds no experiment that has been started.
         KeyboardInterrupt: As it came; what is complete is kept.
     """
     refuse_nested("work")
-    from finetune.techniques import use_technique
-
-    for each in as_list(technique):
-        use_technique(each)
     experiment = ComparisonFolder(Path(folder))
-    written = read_jobs(experiment)
-    planned = [job_of(each, experiment.jobs_path) for each in written["jobs"]]
-    runs = [job for job in planned if job.entry.kind == "train"]
-    chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu)
+    runs, kept = _written(experiment, technique)
+    chosen = choose_executor(executor, jobs, len(runs), jobs_per_gpu, cell_timeout)
     first = runs[0].recipe
+    own_code.check(dict.fromkeys(module for job in runs for module in job.recipe.training.metrics), allow_code)
     measure = measure_for(Loader().load(first.data), first.training.score)
     heard = chosen_listener(listener)
     started: set[str] = set()
@@ -104,15 +103,25 @@ def work(
 
     manifest = experiment.read()
     # What a comparison ends with may read any of the models: its own command removes them afterwards.
-    keep: Keep = (
-        written["keep"] if not reads_models(manifest.final or "best") and written.get("keep") in KEEP else "all"
-    )
+    keep: Keep = "all" if reads_models(manifest.final or "best") else kept
     try:
         ended = run_jobs(experiment, manifest, runs, chosen, keep, on_change, is_helper=True)
     finally:
         if last:
             heard.jobs_ended(last[0], measure)
     return _result(experiment, runs, started, ended)
+
+
+def _written(experiment: ComparisonFolder, technique: Any) -> tuple[list[Job], Keep]:
+    """The runs that its command has written down, and which of their models stay."""
+    from finetune.techniques import use_technique
+
+    for each in as_list(technique):
+        use_technique(each)
+    written = read_jobs(experiment)
+    planned = [job_of(each, experiment.jobs_path) for each in written["jobs"]]
+    keep: Keep = written["keep"] if written.get("keep") in KEEP else "all"
+    return [job for job in planned if job.entry.kind == "train"], keep
 
 
 def _result(experiment: ComparisonFolder, runs: Sequence[Job], started: set[str], ended: Manifest) -> WorkResult:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.experiments.executors import choose_executor, local
+from finetune.experiments.executors import choose_executor, local, watch
 from finetune.experiments.executors import worker as worker_module
 from finetune.experiments.executors.inline import InlineExecutor
 from finetune.experiments.executors.local import LocalExecutor, Worker
@@ -143,7 +143,7 @@ def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_third_tim
 
     monkeypatch.setattr(Worker, "_start", start)
     monkeypatch.setattr(local, "wait", lambda handles, _: [])
-    monkeypatch.setattr(local, "SILENCE", -1.0)
+    monkeypatch.setattr(watch, "SILENCE", -1.0)
     monkeypatch.setattr(local, "PATIENCE", 0.0)
     asked, teller = task("0", recipe_of(write_recipe(), "none"), tmp_path / "cell"), Teller()
     one_worker().run(Tasks([asked, asked, asked]), teller)

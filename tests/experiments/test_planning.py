@@ -15,6 +15,7 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
 from finetune.experiments.planning import plan_runs
 from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
+from finetune.own_code import allow
 from tests.conftest import name_pooling
 from tests.raising import refusal, refuses
 
@@ -145,6 +146,7 @@ def test_an_edited_metric_changes_all_keys(write_recipe: Write, tmp_path: Path) 
     found = []
     for number in (1, 2):
         module.write_text(METRIC.format(number=number), encoding="utf-8")
+        allow([str(module)])
         found.append(keys(write_recipe(f"r{number}", training={"metrics": [str(module)]})))
     assert not set(found[0].values()) & set(found[1].values())
 

@@ -155,7 +155,7 @@ def test_submitits_own_local_executor_runs_the_task_too(write_recipe: Write, tmp
     from finetune.techniques import carry_techniques
 
     given = task("a", recipe_of(write_recipe(), "none"), tmp_path / "a")
-    work = SlurmTask(pickle.dumps(given), carry_techniques(), tmp_path / "events", 1, tuple(sys.path))
+    work = SlurmTask(pickle.dumps(given), tmp_path / "events", carry_techniques(), 1, tuple(sys.path), "")
     executor = submitit.LocalExecutor(folder=tmp_path / "submitit")
     assert executor.submit(work).result() is None
     kinds = [event.kind for event, _ in read_events(tmp_path / "events", 0)]

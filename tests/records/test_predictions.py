@@ -39,3 +39,23 @@ def test_another_file_of_numpy_is_none_of_predictions(tmp_path: Path) -> None:
     written(path)
     with refuses(OutputError, match="expected targets of 4 rows, found 3 rows"):
         read_arrays(path, {"targets": 4})
+
+
+def test_arrays_are_those_that_numpy_reads(tmp_path: Path) -> None:
+    """Of every type and order that a run may leave, also empty ones; they may be written to."""
+    path = tmp_path / "predictions.npz"
+    arrays = {
+        "logits": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "columns_first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "names": np.array(["one", "drei", "四"]),
+        "empty": np.zeros((0, 3), dtype=np.float32),
+        "one": np.array(1.5),
+        "targets": np.array([1, 0], dtype=np.int64),
+    }
+    for save in (np.savez, np.savez_compressed):
+        save(path, **arrays)  # type: ignore[arg-type]  # numpy's stubs name the keyword allow_pickle
+        found = read_arrays(path, {})
+        assert list(found) == list(arrays)
+        for name, expected in arrays.items():
+            np.testing.assert_array_equal(found[name], expected, strict=True)
+            assert found[name].flags.writeable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -32,7 +34,7 @@ class Executor(Protocol):
 
     Its class is called with the keyword arguments `jobs` (a string: "auto", or a number such as "4"), `tasks` (how
     many there will be, finished ones included) and `jobs_per_gpu` (an int), and refuses with a RecipeError what it
-    cannot do.
+    cannot do. Where a time limit is asked for, also with `cell_timeout` (seconds in which a task has to get further).
 
     Attributes:
         slots: Tasks that run at the same time.
@@ -56,7 +58,9 @@ class Executor(Protocol):
         ...
 
 
-def choose_executor(name: str, jobs: str | int, tasks: int, jobs_per_gpu: int) -> Executor:
+def choose_executor(
+    name: str, jobs: str | int, tasks: int, jobs_per_gpu: int, cell_timeout: float | None = None
+) -> Executor:
     """The executor of this name, or of `module:Class`.
 
     Args:
@@ -64,13 +68,32 @@ def choose_executor(name: str, jobs: str | int, tasks: int, jobs_per_gpu: int) -
         jobs: Tasks at the same time: a number from 1, or "auto".
         tasks: All tasks of the experiment, finished ones included: what an undisturbed command would have run.
         jobs_per_gpu: Tasks at the same time on each GPU, where `jobs` is "auto".
+        cell_timeout: Minutes in which a task has to get further; None for any time.
 
     Raises:
         RecipeError: There is no such executor, or it refuses these numbers.
     """
-    reference = EXECUTORS.get(name, name)
-    made: Executor = _load(name, reference)(jobs=str(jobs), tasks=tasks, jobs_per_gpu=jobs_per_gpu)
+    loaded = _load(name, EXECUTORS.get(name, name))
+    limit = {} if cell_timeout is None else {"cell_timeout": _seconds(cell_timeout, name, loaded)}
+    made: Executor = loaded(jobs=str(jobs), tasks=tasks, jobs_per_gpu=jobs_per_gpu, **limit)
     return made
+
+
+def _seconds(minutes: float, name: str, executor: Any) -> float:
+    """
+    Raises:
+        RecipeError: It is no time, or this executor cannot take a task away from its process.
+    """
+    if isinstance(minutes, bool) or not 0 < minutes < math.inf:
+        raise RecipeError("expected minutes, more than 0.", argument="cell_timeout", found=minutes)
+    if "cell_timeout" not in inspect.signature(executor).parameters:
+        raise RecipeError(
+            f"the executor {name} cannot take a run away from its process.",
+            Change(arguments={"executor": "local"}),
+            argument="cell_timeout",
+            found=minutes,
+        )
+    return minutes * 60
 
 
 def _load(name: str, reference: str) -> Any:

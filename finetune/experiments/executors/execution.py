@@ -92,7 +92,7 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
     from finetune.training.evaluations import split_scores
 
     class Reporter(TrainerCallback):
-        """Sends a step now and then, and every evaluation.
+        """Sends a step now and then, while it measures, too, and every evaluation.
 
         Args:
             before: Steps that the choice of a learning rate has done before.
@@ -111,6 +111,12 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
             return Reporter(done, total + of_run)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self._tell_step(state)
+
+        def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self._tell_step(state)  # it has got further, also where no step is done
+
+        def _tell_step(self, state: Any) -> None:
             if time.monotonic() - self._sent > SECONDS_BETWEEN_STEPS:
                 self._sent = time.monotonic()
                 send(self._event("step", state))

@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -16,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import finetune
+from finetune import own_code
 from finetune.errors import Change, RecipeError
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.losses import Losses
 from finetune.experiments.executors.resources import Resources, share_machine
+from finetune.experiments.executors.watch import Watch
 from finetune.experiments.executors.worker import ALIVE, HEARTBEAT, READY
 from finetune.experiments.jobs import Event
 from finetune.techniques import carry_techniques
 
 PATIENCE = 300.0  # seconds that an interrupted worker gets to write its record; a second Ctrl-C ends the wait
-SILENCE = 900.0  # seconds without a heartbeat after which a worker counts as stopped; machines can be very busy
 ENDED = ("finished", "failed", "busy")
 MODULE = "finetune.experiments.executors.worker"
 
@@ -37,7 +37,9 @@ class LocalExecutor:
         RecipeError: See `share_machine`; or this system cannot start workers that way.
     """
 
-    def __init__(self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1) -> None:
+    def __init__(
+        self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1, cell_timeout: float | None = None
+    ) -> None:
         if os.name != "posix":
             raise RecipeError(
                 "worker processes need Linux or macOS.",
@@ -48,6 +50,7 @@ class LocalExecutor:
         self.resources = share_machine(jobs, tasks, jobs_per_gpu)
         self.slots = self.resources.slots
         self.threads = self.resources.threads
+        self._timeout = cell_timeout
         self._losses = Losses()
 
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
@@ -61,8 +64,9 @@ class LocalExecutor:
                 for worker in _ready(workers):
                     for event in worker.events():
                         on_event(event)
-                for worker in filter(Worker.is_silent, workers):
-                    on_event(self._losses.after(worker.take_away()))
+                for worker in workers:
+                    if lost := worker.lost():
+                        on_event(self._losses.after(worker.take_away(lost)))
         except KeyboardInterrupt:
             for worker in workers:
                 worker.interrupt()
@@ -81,7 +85,7 @@ class LocalExecutor:
             if task is None:
                 return
             if not idle:
-                workers.append(Worker(len(workers), self.resources))
+                workers.append(Worker(len(workers), self.resources, timeout=self._timeout))
                 idle = [workers[-1]]
             idle.pop(0).give(task.key, pickle.dumps(task))
 
@@ -100,18 +104,21 @@ class Worker:
         number: Of the worker, from 0: which of the GPUs it sees.
         resources: Of all workers.
         techniques: From `carry_techniques` of another process; None for those of this one.
+        timeout: Seconds in which a task has to get further; None for any time.
 
     Attributes:
         key: Of the task it is at; None if it is idle.
     """
 
-    def __init__(self, number: int, resources: Resources, techniques: bytes | None = None) -> None:
+    def __init__(
+        self, number: int, resources: Resources, techniques: bytes | None = None, timeout: float | None = None
+    ) -> None:
         self._number = number
         self._resources = resources
         self._techniques = techniques
         self.key: str | None = None
         self._step = 0  # of the task: the last one that was heard of
-        self._heard = time.monotonic()
+        self._watch = Watch(timeout)
         self._start()
 
     def _start(self) -> None:
@@ -142,6 +149,7 @@ class Worker:
         package = str(Path(finetune.__file__).parent.parent)
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         chosen = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(self._resources.threads)}
+        chosen[own_code.VARIABLE] = own_code.carried()
         if self._resources.gpus:
             number = self._number % self._resources.gpus
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # of those that this program may use
@@ -157,7 +165,7 @@ class Worker:
         """
         self.key = key
         self._step = 0
-        self._heard = time.monotonic()
+        self._watch.got_further()
         try:
             self.connection.send_bytes(task)
         except OSError:  # it died while it had nothing to do: nothing is lost
@@ -169,10 +177,11 @@ class Worker:
         try:
             while self.connection.poll():
                 message: Any = self.connection.recv()
-                self._heard = time.monotonic()
                 if message in (READY, ALIVE):
+                    self._watch.is_alive()
                     self._can_answer = True
                     continue
+                self._watch.got_further()
                 if message.kind in ENDED:
                     self.key = None
                 self._step = max(self._step, message.step)
@@ -184,13 +193,13 @@ class Worker:
             else:
                 yield self._lose(_how_it_died(code))
 
-    def is_silent(self) -> bool:
-        """Whether a task runs, and its process has not said for long that it is there."""
-        return self.key is not None and time.monotonic() - self._heard > SILENCE
+    def lost(self) -> str:
+        """Why the task that runs is to be taken away from its process; "" for nothing."""
+        return "" if self.key is None else self._watch.lost()
 
-    def take_away(self) -> Event:
-        """Replace a silent process; its task has failed."""
-        return self._lose("its process stopped answering (was it stopped by a signal?)")
+    def take_away(self, why: str) -> Event:
+        """Replace the process; its task has failed."""
+        return self._lose(why)
 
     def _lose(self, message: str) -> Event:
         assert self.key is not None, "only a busy process loses a task"

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import finetune
+from finetune import own_code
 from finetune.atomic import PARTIAL
 from finetune.errors import Change, OutputError, RunFailed, first_line
 from finetune.experiments.executors import TaskSource
-from finetune.experiments.executors.local import ENDED, PATIENCE, SILENCE
+from finetune.experiments.executors.local import ENDED, PATIENCE
 from finetune.experiments.executors.losses import Losses
 from finetune.experiments.executors.ray_cluster import Share, alive_nodes, connect, share_cluster
 from finetune.experiments.executors.ray_host import LISTENING, Host, Setup, look
+from finetune.experiments.executors.watch import Watch
 from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
@@ -36,10 +38,13 @@ class RayExecutor:
         RecipeError: See `connect` and `share_cluster`.
     """
 
-    def __init__(self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1) -> None:
+    def __init__(
+        self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1, cell_timeout: float | None = None
+    ) -> None:
         self.share = share_cluster(list(alive_nodes(connect()).values()), jobs, tasks, jobs_per_gpu)
         self.slots = self.share.slots
         self.threads = self.share.threads
+        self._timeout = cell_timeout
         self._losses = Losses()
 
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
@@ -55,7 +60,7 @@ class RayExecutor:
         ray = connect()
         try:
             with _marked(first.folder) as marker:
-                setup = _setup(marker, self.threads)
+                setup = _setup(marker, self.threads, self._timeout)
                 _check_nodes(ray, setup)
                 crew = Crew(ray, setup, self.share, self._losses)
                 with crew.working():
@@ -198,7 +203,7 @@ class Slot:
         self.is_up = False
         self.key: str | None = None
         self.step = 0
-        self._heard = time.monotonic()
+        self._watch = Watch()
 
     @property
     def is_idle(self) -> bool:
@@ -218,18 +223,20 @@ class Slot:
 
     def listen(self) -> None:
         """Ask for what its task says next."""
-        self._heard = time.monotonic()
+        self._watch.is_alive()
         self.call = None if self.key is None else self.actor.events.remote()
 
     def is_silent(self) -> bool:
         """Whether it has not answered for long, though it had started."""
-        return self.is_up and self.call is not None and time.monotonic() - self._heard > SILENCE
+        return self.is_up and self.call is not None and bool(self._watch.lost())
 
 
-def _setup(marker: Path, threads: int) -> Setup:
+def _setup(marker: Path, threads: int, timeout: float | None) -> Setup:
     path = (each for each in sys.path if each and not each.startswith(sys.prefix))
     carried = {name: value for name, value in os.environ.items() if name.startswith(CARRIED) and "TOKEN" not in name}
-    return Setup(str(Path.cwd()), str(marker), finetune.__version__, tuple(path), carried, threads, carry_techniques())
+    carried[own_code.VARIABLE] = own_code.carried()
+    place = (str(Path.cwd()), str(marker), finetune.__version__, tuple(path), carried)
+    return Setup(*place, threads, carry_techniques(), timeout)
 
 
 @contextlib.contextmanager

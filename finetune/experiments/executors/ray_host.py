@@ -36,6 +36,7 @@ class Setup:
         environment: Variables that decide what libraries do.
         threads: CPU threads of a task.
         techniques: From `carry_techniques`.
+        timeout: Seconds in which a task has to get further; None for any time.
     """
 
     directory: str
@@ -45,6 +46,7 @@ class Setup:
     environment: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     techniques: bytes = b""
+    timeout: float | None = None
 
 
 def look(setup: Setup) -> str:
@@ -81,7 +83,7 @@ class Host:
         os.chdir(self._setup.directory)
         os.environ.update(self._setup.environment)
         sys.path += [each for each in self._setup.path if each not in sys.path and Path(each).exists()]
-        self._worker = Worker(0, Resources(1, self._setup.threads, 0), self._setup.techniques)
+        self._worker = Worker(0, Resources(1, self._setup.threads, 0), self._setup.techniques, self._setup.timeout)
         return ""
 
     def give(self, key: str, task: bytes) -> None:
@@ -93,7 +95,8 @@ class Host:
         worker = self._running()
         wait([worker.connection], LISTENING)
         said = list(worker.events())
-        return [*said, worker.take_away()] if worker.is_silent() else said
+        lost = worker.lost()
+        return [*said, worker.take_away(lost)] if lost else said
 
     def interrupt(self) -> None:
         """Let the task write that it was interrupted, and wait for that."""

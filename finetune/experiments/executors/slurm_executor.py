@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune import own_code
 from finetune.errors import Change, RecipeError, first_line
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.local import ENDED
@@ -27,6 +28,7 @@ from finetune.experiments.executors.losses import Losses
 from finetune.experiments.executors.resources import asked_jobs
 from finetune.experiments.executors.slurm_states import UNKNOWN, ask_states, is_over, judge
 from finetune.experiments.executors.slurm_task import SlurmTask, read_events
+from finetune.experiments.executors.watch import Watch
 from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
@@ -47,13 +49,16 @@ class SlurmExecutor:
         RecipeError: submitit or SLURM is missing; or several tasks per GPU are asked for.
     """
 
-    def __init__(self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1) -> None:
+    def __init__(
+        self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1, cell_timeout: float | None = None
+    ) -> None:
         self._submitit = _load()
         if jobs_per_gpu > 1:
             shard = Change(text="Ask SLURM for a part of one instead: export SBATCH_GRES=shard:1")
             raise RecipeError("SLURM gives a job whole GPUs.", shard, argument="jobs_per_gpu", found=jobs_per_gpu)
         self.slots = min(asked_jobs(jobs) or LARGEST_ARRAY, max(1, tasks))
         self.threads = THREADS
+        self._timeout = cell_timeout
         self._losses = Losses()
         self._asked = time.monotonic()
 
@@ -108,19 +113,16 @@ class SlurmExecutor:
             signal_delay_s=SPARE,
             additional_parameters={"no-requeue": True},  # what goes on is decided here
         )
-        techniques, path = carry_techniques(), tuple(each for each in sys.path if each)
+        shared = (carry_techniques(), self.threads, tuple(each for each in sys.path if each), own_code.carried())
         files = [folder / f"{task.key[:8]}-{uuid.uuid4().hex[:8]}.jsonl" for task in tasks]
-        functions = [
-            SlurmTask(pickle.dumps(task), techniques, file, self.threads, path)
-            for task, file in zip(tasks, files, strict=True)
-        ]
+        functions = [SlurmTask(pickle.dumps(task), file, *shared) for task, file in zip(tasks, files, strict=True)]
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is in the error, too
                 jobs = executor.submit_array(functions)
         except Exception as error:  # FailedJobError of submitit, and what it may raise besides
             how = Change(text="Partition, time, memory and GPUs are given by variables such as SBATCH_PARTITION.")
             raise _refused(f"sbatch takes no such job: {first_line(error)}.", how) from error
-        return [Submitted(*each) for each in zip(tasks, jobs, files, strict=True)]
+        return [Submitted(*each, self._timeout) for each in zip(tasks, jobs, files, strict=True)]
 
     def _news(self, job: Submitted) -> Iterator[Event]:
         """What a job has told since the last look; where it has ended without telling how, what SLURM says."""
@@ -136,15 +138,21 @@ class SlurmExecutor:
             state = state if is_over(state) else "PREEMPTED"  # or another signal from outside
             ended = judge(job.task.key, job.step, state, job.number, job.log)
             yield self._losses.after(ended) if ended.died else ended
+        elif lost := job.lost():
+            _scancel([job.number])
+            yield self._losses.after(Event("failed", job.task.key, job.step, message=lost, died=True))
 
     def _cancel(self, running: Sequence[Submitted]) -> None:
         """Let all jobs write where they were; those that wait in the queue never start."""
-        numbers = [job.number for job in running]
-        for start in range(0, len(numbers), LARGEST_ARRAY):
-            subprocess.run(["scancel", *numbers[start : start + LARGEST_ARRAY]], check=False, capture_output=True)
+        _scancel([job.number for job in running])
         end = time.monotonic() + SETTLING
         while time.monotonic() < end and not all(job.is_quiet() for job in running):
             time.sleep(1.0)
+
+
+def _scancel(numbers: Sequence[str]) -> None:
+    for start in range(0, len(numbers), LARGEST_ARRAY):
+        subprocess.run(["scancel", *numbers[start : start + LARGEST_ARRAY]], check=False, capture_output=True)
 
 
 class Submitted:
@@ -154,6 +162,7 @@ class Submitted:
         task: Which one.
         job: Of submitit.
         file: Of its events.
+        timeout: Seconds in which it has to get further once it has started; None: SLURM alone ends it.
 
     Attributes:
         number: SLURM's, with that of the array.
@@ -161,7 +170,7 @@ class Submitted:
         step: Optimizer steps, as last heard.
     """
 
-    def __init__(self, task: Task, job: Any, file: Path) -> None:
+    def __init__(self, task: Task, job: Any, file: Path, timeout: float | None = None) -> None:
         self.task = task
         self.job = job
         self.number = str(job.job_id)
@@ -171,6 +180,9 @@ class Submitted:
         self._offset = 0
         self._kinds: set[str] = set()
         self._ended: float | None = None  # when that was noticed
+        self._timeout = timeout
+        self._watch: Watch | None = None  # from its start on
+        self._touched: float | None = None  # when the file was, on the clock of its node
 
     @property
     def log(self) -> Path:
@@ -183,7 +195,18 @@ class Submitted:
             self._offset = offset
             self.step = max(self.step, event.step)
             self._kinds.add(event.kind)
+            self._watch = Watch(self._timeout)
             yield event
+
+    def lost(self) -> str:
+        """Why the job is to be cancelled; "" for nothing. Its node touches the file of events as a heartbeat."""
+        if self._timeout is None or self._watch is None:
+            return ""
+        touched = self._file.stat().st_mtime
+        if touched != self._touched:
+            self._touched = touched
+            self._watch.is_alive()
+        return self._watch.lost()
 
     def notice_end(self) -> None:
         """It was interrupted, or SLURM says that it has ended."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from finetune.experiments.executors.worker import INTERRUPTING, interrupt_at, load_libraries
+from finetune import own_code
+from finetune.experiments.executors.worker import INTERRUPTING, beating, interrupt_at, load_libraries
 from finetune.experiments.jobs import Event
 
 # SIGUSR2 is what submitit has SLURM send before the time limit.
@@ -23,17 +24,19 @@ class SlurmTask:
 
     Attributes:
         task: Pickled, as it may hold techniques that are not known before they are received.
-        techniques: From `carry_techniques`.
         events: The file.
+        techniques: From `carry_techniques`.
         threads: CPU threads.
         path: Folders that Python searches where the command was started.
+        allowed: From `own_code.carried`.
     """
 
     task: bytes
-    techniques: bytes
     events: Path
+    techniques: bytes
     threads: int
     path: tuple[str, ...]
+    allowed: str
 
     def __call__(self) -> None:
         """Run the task; continue it where an earlier job left it."""
@@ -42,10 +45,13 @@ class SlurmTask:
         from finetune.experiments.executors.execution import Preparations, execute
         from finetune.techniques import receive_techniques
 
+        own_code.receive(self.allowed)
         receive_techniques(self.techniques)
         interrupt_at(SIGNALS)
         try:
-            write_event(self.events, execute(pickle.loads(self.task), Preparations(), self._send))
+            with beating(self.events.touch):
+                last = execute(pickle.loads(self.task), Preparations(), self._send)
+            write_event(self.events, last)
         except KeyboardInterrupt:
             return  # the event was sent
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -69,21 +69,26 @@ class Sender:
         with self._lock:
             self._connection.send(message)
 
-    @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
+    def beating(self) -> contextlib.AbstractContextManager[None]:
         """Send heartbeats inside."""
-        over = threading.Event()
+        return beating(lambda: self.send(ALIVE))
 
-        def beat() -> None:
+
+@contextlib.contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Call `beat` now and then inside, from a thread."""
+    over = threading.Event()
+
+    def keep_on() -> None:
+        while not over.wait(HEARTBEAT):
             with contextlib.suppress(OSError):  # the parent is gone: the task will notice
-                while not over.wait(HEARTBEAT):
-                    self.send(ALIVE)
+                beat()
 
-        threading.Thread(target=beat, daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
+    threading.Thread(target=keep_on, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def interrupt_at(numbers: Sequence[int]) -> None:
