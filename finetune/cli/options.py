@@ -174,7 +174,7 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
 
 def _positional(command: Callable[..., None]) -> dict[str, str]:
     """Of the arguments that this command takes without an option: name in Python, of one or of all -> in the help."""
-    names = {}
+    names: dict[str, str] = {}
     for name, hint in get_type_hints(command, include_extras=True).items():
         for info in getattr(hint, "__metadata__", ()):
             if isinstance(info, ArgumentInfo):

@@ -79,11 +79,12 @@ def _numbers(rows: Any) -> list[int]:
     Raises:
         RecipeError: It is neither a number nor a sequence of numbers.
     """
-    listed = [rows] if isinstance(rows, Integral) else list(rows) if isinstance(rows, Iterable) else [None]
-    if isinstance(rows, str) or not all(isinstance(row, Integral) and not isinstance(row, bool) for row in listed):
+    listed = list(rows) if isinstance(rows, Iterable) and not isinstance(rows, str) else [rows]
+    numbers = [int(row) for row in listed if isinstance(row, Integral)]
+    if len(numbers) < len(listed):
         why = "expected numbers of rows."
         raise RecipeError(why, Change(arguments={"rows": [3, 17]}), argument="rows", found=rows)
-    return [int(row) for row in listed]
+    return numbers
 
 
 def _check_texts(argument: str, found: Any) -> None:
