@@ -29,7 +29,7 @@ from finetune.records.environment import has_fast_bf16
 from finetune.records.explanation import Explanation
 from finetune.tasks import Task
 
-BATCH = 32  # pieces of texts: on a CPU their activations still fit its cache (docs/performance.md)
+BATCH = 32  # pieces of texts; which is fast: scripts/bench_predict --parts batches
 AT_ONCE = 8192  # rows that are tokenised, sorted by length and predicted together: memory does not grow with the file
 Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
