@@ -13,9 +13,11 @@ import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 MOST_PROBLEMS = 40  # lines of a message
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 LONGEST_LINE = 4000  # characters
 
 
@@ -41,11 +43,16 @@ class Change:
     note: str = ""
     complete: bool = False
 
-    def for_command_line(self) -> str:
-        """As it is typed: `--set training.epochs=5 --jobs 4`."""
+    def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
+        """As it is typed: `--set training.epochs=5 --jobs 4`.
+
+        Args:
+            positional: Of the arguments that are typed without an option, such as `finetune predict MODEL`: name in
+                Python -> name in the help.
+        """
         parts = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.settings.items()]
         for name, value in self.arguments.items():
-            option = f"--{name.replace('_', '-')}"
+            option = positional.get(name) or f"--{name.replace('_', '-')}"
             if isinstance(value, Mapping):  # variants={"l1": {…}}: --variant l1=…
                 parts += [f"{option.removesuffix('s')} {shlex.quote(_named(*entry))}" for entry in value.items()]
                 continue
@@ -90,10 +97,11 @@ class Problem:
     where: str = ""
     where_in_python: str = ""
 
-    def for_command_line(self) -> str:
-        """One line, with what to type."""
-        typed = Change(arguments={self.argument: self.found}).for_command_line() if self.argument else ""
-        return self._render(self.where, typed, [(change, change.for_command_line()) for change in self.changes])
+    def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
+        """One line, with what to type; `positional` as of `Change.for_command_line`."""
+        typed = Change(arguments={self.argument: self.found}).for_command_line(positional) if self.argument else ""
+        ways = [(change, change.for_command_line(positional)) for change in self.changes]
+        return self._render(self.where, typed, ways)
 
     def for_python(self) -> str:
         """One line, with what to write in a call."""
@@ -224,9 +232,13 @@ class FinetuneError(Exception):
         settings = {key: value for way in known for key, value in way.settings.items()}
         return Change(settings, {name: value for way in known for name, value in way.arguments.items()}, complete=True)
 
-    def for_command_line(self) -> str:
-        """A line for each problem, with what to type; of very many the first, and how many more there are."""
-        return self._lines(Problem.for_command_line)
+    def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
+        """A line for each problem, with what to type; of very many the first, and how many more there are.
+
+        Args:
+            positional: As of `Change.for_command_line`.
+        """
+        return self._lines(lambda problem: problem.for_command_line(positional))
 
     def _lines(self, write: Callable[[Problem], str]) -> str:
         lines = [_cut(write(problem)) for problem in self.problems[:MOST_PROBLEMS]]

@@ -70,6 +70,14 @@ def test_an_option_that_names_the_key_is_not_followed_by_it() -> None:
     assert problem.for_python() == "overrides: training.epochs: is wrong."
 
 
+def test_an_argument_without_an_option_has_the_name_that_the_help_gives_it() -> None:
+    problem = Problem("holds no model.", argument="model", found="runs", changes=(Change(arguments={"repo": "a/b"}),))
+    assert problem.for_command_line() == "--model runs: holds no model. Try: --repo a/b"
+    names = {"model": "MODEL", "repo": "REPO"}
+    assert problem.for_command_line(names) == "MODEL runs: holds no model. Try: REPO a/b"
+    assert RecipeError(problem).for_command_line(names) == problem.for_command_line(names)
+
+
 def test_a_place_keeps_its_name_in_python_unless_it_has_another() -> None:
     assert Problem("is wrong.", "a.b").at("--seed", "seed").for_python() == "seed: a.b: is wrong."
     assert Problem("is wrong.", "a.b").at("mine.yaml").for_python() == "mine.yaml: a.b: is wrong."

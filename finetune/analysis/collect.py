@@ -17,9 +17,10 @@ from finetune.analysis.collection import (
     recorded_run,
 )
 from finetune.analysis.comparability import check_comparable
-from finetune.errors import Change, OutputError, VersionError, settings_text, suggest
+from finetune.errors import Change, OutputError, VersionError, first_line, settings_text, suggest
 from finetune.recipe import flatten
 from finetune.records.comparison import MANIFEST, ComparisonFolder, JobEntry, Kind, Manifest, VariantEntry
+from finetune.records.explained import ExplainedRows
 from finetune.records.predictions import Arrays, read_run
 from finetune.records.schema import RunRecord
 from finetune.records.store import RECORD, RunFolder
@@ -153,6 +154,7 @@ def _read_comparison(
         runs=[_read_cell(folder, entry, skipped) for entry in manifest.cells],
         command=manifest.command,
         texts=_read_texts(folder, skipped),
+        explained=_read_explained(folder, manifest, skipped),
         final_model=None if manifest.shipped is None else (folder.path / manifest.shipped, folder.model),
         final=manifest.final or "best",
         finals=[_read_final(folder, manifest, entry, skipped) for entry in manifest.jobs],
@@ -214,6 +216,18 @@ def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:
         skipped.append(f"{folder.texts}: cannot be read, so texts are not shown: {error}")
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _read_explained(folder: ComparisonFolder, manifest: Manifest, skipped: list[str]) -> ExplainedRows | None:
+    """None also where they are of a model that the comparison does not end with any more."""
+    try:
+        found = ExplainedRows.model_validate_json(folder.explanations.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        skipped.append(f"{folder.explanations}: cannot be read, so it is not shown: {first_line(error)}")
+        return None
+    return found if found.run == manifest.shipped else None
 
 
 # --- runs that belong to no comparison --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finetune.records.comparison import FinalName, Kind, VariantEntry
+from finetune.records.explained import ExplainedRows
 from finetune.records.predictions import Arrays
 from finetune.records.schema import OWN, FinishedRecord, RunRecord
 from finetune.records.store import RunFolder
@@ -96,6 +97,7 @@ class Collection:
         runs: Of all variants, in the order of the manifest.
         command: What started it, or None where that is not known.
         texts: Fingerprint of the data -> row -> its text and pair; empty where they were not kept.
+        explained: Answers of the final model to rows that presets disagree on; None where they were not explained.
         final_model: A run, and where a copy of its model is kept.
         final: What it was asked to end with.
         finals: What was made for that, now or by earlier commands.
@@ -108,6 +110,7 @@ class Collection:
     runs: list[CollectedRun]
     command: str | None
     texts: dict[str, Any]
+    explained: ExplainedRows | None = None
     final_model: tuple[Path, Path] | None = None
     final: FinalName = "best"
     finals: Sequence[FinalJob] = ()

@@ -15,7 +15,7 @@ from finetune.analysis.conditions import decided_budgets, differing_conditions, 
 from finetune.analysis.confusions import confusions
 from finetune.analysis.details import learning_curve, outcomes, reliability, weight_summaries
 from finetune.analysis.differences import Differences, all_differences, decompose, pairs
-from finetune.analysis.disagreements import disagreements
+from finetune.analysis.disagreements import disagreements, with_explained
 from finetune.analysis.frame import build_frame, simple_models
 from finetune.analysis.measurements import Measurement
 from finetune.analysis.recommendation import dominator, recommendation
@@ -59,7 +59,7 @@ def _group(results: Results) -> Group:
         folds=len({run.fold for run in collection.runs if run.fold is not None}) or None,
         recommendation=None if collection.kind == "ablate" else recommendation(results, variants),
         variants=variants,
-        disagreements=disagreements(runs, results.task, results.reported, texts),
+        disagreements=with_explained(disagreements(runs, results.task, results.reported, texts), collection.explained),
         classes=data.classes,
         fingerprints=sorted({record.data.fingerprint for record in collection.records}),
         majority=_majority(results),

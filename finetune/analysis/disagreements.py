@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.analysis.collection import FinishedRun
+from finetune.records.explained import ExplainedRows
 from finetune.records.report import Disagreement
 from finetune.tasks import Task
 
@@ -36,6 +37,16 @@ def disagreements(variants: Runs, task: Task, split: str, texts: Mapping[str, An
             spreads += _in_fold(runs_of_fold, fold, task, split, texts)
     spreads.sort(key=lambda entry: (-entry[0], entry[1].row))
     return [entry for spread, entry in spreads[:SHOWN_ROWS] if spread > 0]
+
+
+def with_explained(rows: Sequence[Disagreement], explained: ExplainedRows | None) -> list[Disagreement]:
+    """The rows with what moved the answers of the final model, where that is known."""
+    if explained is None:
+        return list(rows)
+    return [
+        row.model_copy(update={"explained": explained.answers.get(row.row)}) if row.fold == explained.fold else row
+        for row in rows
+    ]
 
 
 def _in_fold(

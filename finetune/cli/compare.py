@@ -76,6 +76,14 @@ KeepOption = Annotated[
         "--keep-models", help="Keep the model of every run, not only each preset's best.", rich_help_panel=OF_RUNS
     ),
 ]
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Report which words moved the model's answers to rows that presets disagree on. Needs captum.",
+        rich_help_panel=OF_RUNS,
+    ),
+]
 
 
 @reports_errors(interrupted=GO_ON)
@@ -103,6 +111,7 @@ def compare(
     final: FinalOption = None,
     refit: RefitOption = False,
     keep_models: KeepOption = False,
+    explain: ExplainOption = False,
     fail_on: FailOption = None,
     dry_run: DryRunOption = False,
     wide: WideOption = False,
@@ -138,7 +147,8 @@ def compare(
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
     else:
-        _print_result(workflow.compare_request(request, keep_models=keep_models, **asked), as_json, wide)
+        asked |= {"keep_models": keep_models, "explain": explain}
+        _print_result(workflow.compare_request(request, **asked), as_json, wide)
 
 
 @reports_errors(interrupted=GO_ON)

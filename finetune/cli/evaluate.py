@@ -32,7 +32,7 @@ def evaluate(
         typer.Option("--output", "-o", help="Folder for evaluation.html, .md and .json. Default: none is written."),
     ] = None,
     overrides: ReadingSetOption = None,
-    batch_size: BatchSizeOption = 64,
+    batch_size: BatchSizeOption = 32,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(

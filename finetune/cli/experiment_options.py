@@ -173,7 +173,7 @@ FailOption = Annotated[
 ]
 
 
-def wanted_final(final: str, refit: bool) -> str:
+def wanted_final(final: str | None, refit: bool) -> str | None:
     """What the comparison is to end with.
 
     Raises:

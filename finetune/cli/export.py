@@ -45,7 +45,7 @@ def export(
         ),
     ] = None,
     overrides: ReadingSetOption = None,
-    batch_size: BatchSizeOption = 64,
+    batch_size: BatchSizeOption = 32,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,9 +7,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
 from finetune.cli.completion import complete_preset, complete_recipe, complete_setting
 from finetune.cli.help import OF_DATA, OF_OUTPUT, OF_RECIPE
@@ -154,7 +155,7 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
             try:
                 command(*args, **kwargs)
             except FinetuneError as error:
-                for line in error.for_command_line().splitlines():
+                for line in error.for_command_line(_positional(command)).splitlines():
                     notice(f"error: {line}")
                 if (change := error.completed()) is not None:
                     notice(f"$ {command_with(change)}")
@@ -177,6 +178,17 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
         return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
 
     return decorate
+
+
+def _positional(command: Callable[..., None]) -> dict[str, str]:
+    """Of the arguments that this command takes without an option: name in Python, of one or of all -> in the help."""
+    names: dict[str, str] = {}
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        for info in getattr(hint, "__metadata__", ()):
+            if isinstance(info, ArgumentInfo):
+                shown = info.metavar or name.upper()
+                names |= {name: shown, shown.lower(): shown}
+    return names
 
 
 def use_techniques(references: list[str] | None) -> None:

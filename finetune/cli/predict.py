@@ -36,6 +36,14 @@ ReadingSetOption = Annotated[
     ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="fp32|bf16",
+        help="Of matrix products. bf16 is faster on a processor that has it, and changes the third digit of "
+        "probabilities.",
+    ),
+]
 TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
 TextsOption = Annotated[
     str | None,
@@ -68,7 +76,8 @@ def predict(
     ] = False,
     accuracy: AccuracyOption = None,
     overrides: ReadingSetOption = None,
-    batch_size: BatchSizeOption = 64,
+    batch_size: BatchSizeOption = 32,
+    precision: PrecisionOption = "fp32",
     quiet: QuietOption = False,
 ) -> None:
     """Predict texts with a trained model: all columns of the file are kept, with a prediction for each row."""
@@ -81,6 +90,7 @@ def predict(
         "probabilities": probabilities,
         "accuracy": accuracy,
         "batch_size": batch_size,
+        "precision": precision,
         "listener": listener,
     }
     if texts:

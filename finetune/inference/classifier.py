@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 from finetune.data.long_texts import LongTexts
 from finetune.data.sorted_sets import SortedSet
 from finetune.data.tokens import Collator, Encoder
-from finetune.errors import Change, ModelError, RecipeError, first_line
+from finetune.errors import Change, ModelError, RecipeError, first_line, suggest
 from finetune.exports.base import Format
 from finetune.exports.registry import find_format
 from finetune.exports.session import Session
@@ -25,11 +25,14 @@ from finetune.models.load import load_quietly, load_saved_config, load_tokenizer
 from finetune.models.outputs import model_outputs
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
+from finetune.records.environment import has_fast_bf16
 from finetune.records.explanation import Explanation
 from finetune.tasks import Task
 
-BATCH = 64  # pieces of texts
+BATCH = 32  # pieces of texts; which is fast: scripts/bench_predict --parts batches
 AT_ONCE = 8192  # rows that are tokenised, sorted by length and predicted together: memory does not grow with the file
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 TASKS: dict[str | None, Task] = {
     "regression": "regression",
     "multi_label_classification": "multi_label",
@@ -43,13 +46,14 @@ class Classifier:
 
     Attributes:
         origin: Folder or hub id.
-        model: Of transformers, in eval mode, in fp32; of an exported model what is called as one.
+        model: Of transformers, in eval mode, with weights in fp32; of an exported model what is called as one.
         device: Where it is.
         encoder: Texts -> tokens, as in training.
         reading: What it reads, and what its outputs mean.
         served: The content of its finetune.json; None for a model of another program.
         format: Of an exported model; None for one of torch.
         notes: What was assumed.
+        precision: Of matrix products.
     """
 
     origin: str
@@ -60,6 +64,7 @@ class Classifier:
     served: ServedModel | None
     format: Format | None = None
     notes: tuple[str, ...] = ()
+    precision: Precision = "fp32"
 
     def predict(
         self,
@@ -112,6 +117,7 @@ class Classifier:
             Collator(self.encoder.tokenizer),
             batch_size=batch_size,
             device=self.device,
+            autocast=torch.bfloat16 if self.precision == "bf16" else None,
         )
         return rows.pooled(outputs.logits)
 
@@ -126,24 +132,52 @@ class Classifier:
             raise RecipeError(f"expected {len(texts)} texts, one for each row.", argument="pairs", found=len(pairs))
 
 
-def load(path: str | Path) -> Classifier:
+def load(path: str | Path, *, precision: Precision = "fp32") -> Classifier:
     """Load a saved model: the folder of a run or a comparison, a model folder, an exported one, or a hub id.
 
     A model of another program is read by what its own files say: names of labels, kind of task, the most tokens.
 
+    Args:
+        path: Of the model.
+        precision: Of matrix products: "bf16" is faster where the processor has it, and changes the third digit of
+            probabilities (docs/predicting.md).
+
     Raises:
-        ModelError: There is none, it is damaged, it is no sequence classifier, or a package to run it is missing.
+        RecipeError: There is no such precision.
+        ModelError: There is no model, it is damaged, it is no sequence classifier, a package to run it is missing, or
+            it is an exported one, which has the precision that it was exported with.
     """
+    _check_precision(precision)
     section = ModelSection(id=model_folder(str(path)))
     location = locate_model(section)
     served = read_served(section, location)
     tokenizer = load_tokenizer(section)
     form = find_format(location)
-    model, device = _load_classifier(section, location) if form is None else _open(form, section, location)
+    if form is not None and precision != "fp32":
+        why = f"'{section.id}' is exported ({form.title}) and has the precision of its file. Leave it out."
+        raise ModelError(why, argument="precision", found=precision)
+    model, device = _load_classifier(section, location, precision) if form is None else _open(form, section, location)
     positions = position_limit(model.config)
     reading, notes = (_read_config(section, model), _assumed(section)) if served is None else (_read_served(served), ())
+    notes = (*notes, *_slow(precision))
     encoder = _encoder(section, tokenizer, reading, served, positions)
-    return Classifier(location, model, device, encoder, reading, served, form, notes)
+    return Classifier(location, model, device, encoder, reading, served, form, notes, precision)
+
+
+def _check_precision(precision: Any) -> None:
+    """
+    Raises:
+        RecipeError: There is no such precision.
+    """
+    if precision not in PRECISIONS:
+        why = f"is not one of {', '.join(PRECISIONS)}.{suggest(str(precision), PRECISIONS)}"
+        raise RecipeError(why, argument="precision", found=precision)
+
+
+def _slow(precision: Precision) -> tuple[str, ...]:
+    if precision == "fp32" or has_fast_bf16():
+        return ()
+    return ("bf16 is emulated on this machine, and slower than fp32",)
 
 
 def _encoder(
@@ -161,7 +195,7 @@ def _encoder(
     return Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
 
 
-def _load_classifier(section: ModelSection, location: str) -> tuple[Any, torch.device]:
+def _load_classifier(section: ModelSection, location: str, precision: Precision) -> tuple[Any, torch.device]:
     """Of transformers, with our kernels, and where it is."""
     try:
         model, report = load_quietly(AutoModelForSequenceClassification, location, revision=section.revision)
@@ -178,7 +212,7 @@ def _load_classifier(section: ModelSection, location: str) -> tuple[Any, torch.d
         raise ModelError(why, train, argument="model", found=section.id)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
-    install_kernels(model, is_read_elsewhere=False, bf16=False)
+    install_kernels(model, is_read_elsewhere=False, bf16=precision == "bf16")
     return model, device
 
 

@@ -15,7 +15,8 @@ from finetune.inference.attribution import contributions
 from finetune.inference.predictions import Predictions
 from finetune.measurement.scores import Floats
 from finetune.measurement.thresholds import HALF
-from finetune.records.explanation import Deletion, Explanation, WordContribution
+from finetune.records.explained import Deletion, WordContribution
+from finetune.records.explanation import Explanation
 
 if TYPE_CHECKING:
     from finetune.inference.classifier import Classifier

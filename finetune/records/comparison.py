@@ -114,6 +114,7 @@ class ComparisonFolder:
     jobs.json         every job with its whole recipe: what `finetune cell` runs
     cells/            one run folder per run of the table, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
+    explanations.json which words moved the model's answers to such rows, where that was asked for
     report.*          what is read (of a curve: curve.*, of a sweep: sweep.*)
     final/            what is made from the runs of the recommended preset: refit, soup, student (older ones: refits/)
     model/            the model that the comparison ends with
@@ -124,6 +125,7 @@ class ComparisonFolder:
         self.manifest_path = path / MANIFEST
         self.jobs_path = path / "jobs.json"
         self.texts = path / "texts.json"
+        self.explanations = path / "explanations.json"
         self.model = path / "model"
 
     def run(self, entry: JobEntry) -> RunFolder:

@@ -5,32 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from finetune.records.evaluation import Neighbour
+from finetune.records.explained import Deletion, WordContribution
 from finetune.records.frozen import Frozen
 from finetune.tasks import Task
 
 EXPLANATION_VERSION = 1
-
-
-class WordContribution(Frozen):
-    """Of a word that the model reads."""
-
-    word: str
-    part: int = Field(description="0: in the text; 1: in the second text of a pair.")
-    start: int = Field(description="Its first character in its text, from 0.")
-    stop: int = Field(description="The character after its last one.")
-    contribution: float = Field(description="To `value`: positive speaks for the label (or a larger number).")
-
-
-class Deletion(Frozen):
-    """What the model says without the words that are named as most important, and without random ones."""
-
-    words: list[str] = Field(description="That were removed, the most important first.")
-    before: float = Field(description="Calibrated probability of the label, or the number.")
-    after: float
-    random: float = Field(description="The mean without as many random words.")
-    random_low: float = Field(description="The least of all draws.")
-    random_high: float
-    draws: int
 
 
 class Explanation(Frozen):

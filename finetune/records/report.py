@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from finetune.records.explained import ExplainedAnswer
 from finetune.records.facts import Decision, RateChoice
 from finetune.records.frame import ReportFrame
 from finetune.records.frozen import Frozen
@@ -197,6 +198,9 @@ class Disagreement(Frozen):
     target: str
     answers: dict[str, str] = Field(description="Variant -> majority prediction over its runs (numbers: the mean).")
     right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
+    explained: ExplainedAnswer | None = Field(
+        None, description="Which words moved the answer of the recommended model, where `--explain` asked for it."
+    )
 
 
 class ModelScore(Frozen):

@@ -7,6 +7,7 @@ from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
 from finetune.reports.blocks import Block, Bullets, Facts, Page, Plot, Prose, Section
 from finetune.reports.confusion import confusion_tables
+from finetune.reports.explained import explained_table
 from finetune.reports.figures.cost import cost
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
@@ -198,7 +199,8 @@ def _classes(group: Group) -> list[Block]:
 def _disagreements(group: Group) -> list[Block]:
     if not group.disagreements:
         return [Prose("– No rows on which the presets disagree were recorded.")]
-    return [tables.disagreements(group)]
+    explained = explained_table(group)
+    return [tables.disagreements(group), *([] if explained is None else [explained])]
 
 
 def _data(group: Group) -> list[Block]:

@@ -157,14 +157,18 @@ def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
 
 
 def confusion_table(report: EvaluationReport) -> Table:
-    """A row a class, a column a predicted class."""
+    """A row a class, a column a predicted class; on a page darker, the more of the class's rows a cell holds."""
     labels = [shorten(label, 30) for label in report.labels or []]
     columns = [Column("True \\ predicted", numeric=False), *(Column(label) for label in labels)]
     rows = [
-        [Cell(label, user=True), *(Cell(integer_text(count), sort=count) for count in counts)]
+        [Cell(label, user=True), *(_shaded(count, sum(counts)) for count in counts)]
         for label, counts in zip(labels, report.confusion or [], strict=True)
     ]
     return Table("Confusion matrix, in rows of the data", columns, rows)
+
+
+def _shaded(count: int, of_class: int) -> Cell:
+    return Cell(integer_text(count), sort=count, shade=count / of_class if of_class else 0.0)
 
 
 def confused_table(report: EvaluationReport) -> Table:

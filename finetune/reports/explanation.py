@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finetune.measurement.units import count_text, listed, number_text, percent_text, signed
-from finetune.records.explanation import Deletion, Explanation, WordContribution
+from finetune.records.explained import Deletion, WordContribution
+from finetune.records.explanation import Explanation
 from finetune.reports.numbers import shorten
 from finetune.reports.terminal import LABEL, labelled
 

@@ -26,6 +26,7 @@ from finetune.records.report import Report
 from finetune.workflows.arguments import as_list, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
+from finetune.workflows.disagreements import explain_disagreements, warn_without_captum
 from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all, with_gates
 from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_comparison
@@ -59,6 +60,7 @@ def compare(
     resume: bool = False,
     final: FinalName | None = None,
     keep_models: bool = False,
+    explain: bool = False,
     fail_on: str | Sequence[str] | None = None,
     command: str | None = None,
     listener: Listener | None = None,
@@ -85,6 +87,8 @@ def compare(
             "auto", whichever of best, soup and student validation speaks for. By default a refit, and the best seed
             where nothing could say how good a refit is, or it brings little: the reason is told (docs/comparing.md).
         keep_models: Keep the models of all runs, not only the best of each preset.
+        explain: Say in the report which words moved the answers of the model that it ends with to the rows on which
+            presets disagree most (at most ten); needs captum.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
         command: What the report says to reproduce it with; this call by default.
         listener: Is told what happens; by default progress in a notebook, and warnings through `logging` elsewhere.
@@ -101,12 +105,16 @@ def compare_request(
     request: Request,
     *,
     keep_models: bool = False,
+    explain: bool = False,
     listener: Listener,
     **asked: Any,
 ) -> CompareResult:
     """As `compare`, for what is asked for in one piece; `asked` goes to `plan_compare`."""
     keep: Keep = "all" if keep_models else "best"
-    return execute(plan_compare(request, listener=listener, **asked), keep, listener)
+    experiment = plan_compare(request, listener=listener, **asked)
+    if explain:
+        warn_without_captum(listener)
+    return execute(experiment, keep, listener, explain)
 
 
 def plan_compare(
@@ -167,7 +175,7 @@ def _compared(
     return compared_variants(asked, baseline, replace(options, overrides=shared), 1 if folds else 2, alone)
 
 
-def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareResult:
+def execute(experiment: Experiment, keep: Keep, listener: Listener, explain: bool = False) -> CompareResult:
     """Run what is missing, report, and end with a model: of a comparison or an ablation."""
     with experiment.folder.locked():
         carry_out(experiment, keep, listener)
@@ -176,6 +184,8 @@ def execute(experiment: Experiment, keep: Keep, listener: Listener) -> CompareRe
         nothing = experiment.final.is_default and report.groups[0].recommendation is None
         if experiment.final.name != "best" and not nothing:
             problems = _make_finals(experiment, report, keep, listener)
+            report, paths = publish_comparison(experiment.folder, listener)
+        if explain and explain_disagreements(report.groups[0], experiment.folder, listener):
             report, paths = publish_comparison(experiment.folder, listener)
     _warn_of_missing_models(experiment, keep, listener)
     failures = failed_runs([run for variant in report.groups[0].variants for run in variant.runs])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from os import PathLike, fspath
 from typing import Any
 
@@ -34,7 +35,7 @@ def explain(
     pair: str | Sequence[str] | None = None,
     *,
     data: Any = None,
-    rows: Sequence[int] = (),
+    rows: int | Sequence[int] = (),
     label: str | None = None,
     overrides: Any = (),
     listener: Listener | None = None,
@@ -46,7 +47,7 @@ def explain(
         text: One text, or several.
         pair: The second text of each, where the model reads pairs.
         data: File, or data from memory, instead of texts.
-        rows: Of `data`, by number from 1.
+        rows: One or several of `data`, by number from 1.
         label: That is explained; by default the one that is predicted, of several labels the surest.
         overrides: How the data is read, where it is not as in training.
         listener: As of `compare`.
@@ -55,6 +56,10 @@ def explain(
         FinetuneError: The model or the data cannot be read, a text is empty, or captum is not installed.
     """
     listener = chosen_listener(listener)
+    rows = _numbers(rows)
+    _check_texts("text", text)
+    if pair is not None:
+        _check_texts("pair", pair)
     if (data is None) == (not text):
         raise RecipeError("name texts, or data with rows, and not both.", argument="data", found=data)
     _refuse_idle({"rows": rows, "set": overrides} if data is None else {"pair": pair})
@@ -67,6 +72,29 @@ def explain(
         explanation = classifier.explain(first, second, label)
         found.append(explanation.model_copy(update={"row": row}))
     return ExplainResult(_with_nearest(classifier, found))
+
+
+def _numbers(rows: Any) -> list[int]:
+    """
+    Raises:
+        RecipeError: It is neither a number nor a sequence of numbers.
+    """
+    listed = list(rows) if isinstance(rows, Iterable) and not isinstance(rows, str) else [rows]
+    numbers = [int(row) for row in listed if isinstance(row, Integral)]
+    if len(numbers) < len(listed):
+        why = "expected numbers of rows."
+        raise RecipeError(why, Change(arguments={"rows": [3, 17]}), argument="rows", found=rows)
+    return numbers
+
+
+def _check_texts(argument: str, found: Any) -> None:
+    """
+    Raises:
+        RecipeError: It is neither a text nor a sequence of texts.
+    """
+    listed = [found] if isinstance(found, str) else list(found) if isinstance(found, Iterable) else [found]
+    if not all(isinstance(each, str) for each in listed):
+        raise RecipeError("expected a text, or a list of texts.", argument=argument, found=found)
 
 
 def _refuse_idle(idle: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from finetune.errors import Change, OutputError, RecipeError
 from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import NO_TEXT, Answering, is_empty
-from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, load
+from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, Precision, load
 from finetune.inference.lines import answer_lines, bounded, together
 from finetune.inference.parts import Parts, model_key, texts_key
 from finetune.inference.tables import Input, free_names, opened, read_input, usable_columns
@@ -41,6 +41,7 @@ def predict(
     accuracy: float | None = None,
     overrides: Any = (),
     batch_size: int = BATCH,
+    precision: Precision = "fp32",
     listener: Listener | None = None,
 ) -> PredictResult:
     """Write the rows of any file that the trainer reads, in their order, with a prediction each.
@@ -54,6 +55,7 @@ def predict(
             listener is told the threshold with its interval. One class per row only.
         overrides: How the data is read, where it is not as in training: `{"data.text": "Review"}`.
         batch_size: Texts in a forward pass.
+        precision: As of `finetune.load`.
         listener: As of `compare`.
 
     Raises:
@@ -69,7 +71,7 @@ def predict(
             found=str(target),
         )
     section = data_section(data, overrides)
-    classifier = load(fspath(model))
+    classifier = load(fspath(model), precision=precision)
     found = read_input(section, classifier.reading)
     for note in (*classifier.notes, *found.notes):
         listener.notice(note)
@@ -93,6 +95,7 @@ def predict_texts(
     probabilities: bool,
     accuracy: float | None,
     batch_size: int,
+    precision: Precision,
     listener: Listener,
 ) -> dict[str, list[Any]]:
     """New columns, as `predict` writes them, of a few texts, with a `reason` where there is no prediction.
@@ -100,7 +103,7 @@ def predict_texts(
     Raises:
         FinetuneError: The model cannot be read, or it reads pairs.
     """
-    classifier = load(fspath(model))
+    classifier = load(fspath(model), precision=precision)
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
@@ -116,13 +119,14 @@ def predict_lines(
     accuracy: float | None,
     overrides: Any,
     batch_size: int,
+    precision: Precision,
     listener: Listener,
 ) -> Iterator[dict[str, Any]]:
     """Answers to texts or JSON objects that come line by line, in their order, as soon as there are any.
 
     Args:
         lines: A text file that may never end; what has come is answered together, in bounded memory.
-        model, probabilities, accuracy, overrides, batch_size, listener: As of `predict`.
+        model, probabilities, accuracy, overrides, batch_size, precision, listener: As of `predict`.
 
     Yields:
         The fields of the object (of a text: `text`) with those of the answer.
@@ -131,7 +135,7 @@ def predict_lines(
         FinetuneError: The model cannot be read; or a line has more than ten million characters, or is no text.
     """
     section = data_section(STDIN, overrides)
-    classifier = load(fspath(model))
+    classifier = load(fspath(model), precision=precision)
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
@@ -210,7 +214,7 @@ def _parts(answering: Answering, found: Input, target: Path, listener: Listener)
     if len(found.texts) <= AT_ONCE:
         return None
     threshold = None if answering.threshold is None else answering.threshold.confidence
-    settings = (answering.every, threshold, answering.reasons)
+    settings = (answering.every, threshold, answering.reasons, answering.classifier.precision)
     about = {
         "model": model_key(answering.classifier.origin, *settings),
         "texts": texts_key(found.texts, found.pairs),

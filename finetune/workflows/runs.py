@@ -144,7 +144,7 @@ def check_deletable(entries: Sequence[Listed]) -> None:
     for entry in entries:
         folder = Path(entry.path)
         around = [each / LOCK for each in folder.absolute().parents if ComparisonFolder(each).exists()]
-        for lock in [folder / LOCK, *folder.rglob(LOCK), *around]:
+        for lock in [*folder.rglob(LOCK), *filter(Path.exists, around)]:  # whoever works there has made one
             with lock_folder(lock.parent):
                 pass
 

@@ -204,6 +204,42 @@ def test_fewer_seeds_of_a_finished_comparison_train_nothing(place: Place) -> Non
     assert any("One seed" in text for text in group["caveats"])
 
 
+def test_explain_shows_which_words_moved_the_answers_that_presets_disagree_on(place: Place) -> None:
+    """Nothing is trained for it; a report that is made again shows it; answers of another model are not shown."""
+    folder = place.copy("explained")
+    done = invoke(*place.compare("explained", "--explain"))
+    assert done.exit_code == 0, done.stderr
+    assert ": started" not in done.stderr
+    rows = report_in(folder)["groups"][0]["disagreements"]
+    assert len(rows) > 0
+    texts = next(iter(json.loads((folder / "texts.json").read_text(encoding="utf-8")).values()))
+    for row in rows[:10]:
+        found = row["explained"]
+        for word in found["words"]:
+            assert texts[row["row"]][0][word["start"] : word["stop"]] == word["word"]
+        assert found["label"] in ("good", "bad")
+    assert all(row["explained"] is None for row in rows[10:])
+    assert "Which words moved the answers of the recommended model" in (folder / "report.md").read_text("utf-8")
+    before = report_in(folder)
+    assert invoke("report", folder).exit_code == 0
+    assert report_in(folder)["groups"][0]["disagreements"] == before["groups"][0]["disagreements"]
+    kept = json.loads((folder / "explanations.json").read_text(encoding="utf-8"))
+    (folder / "explanations.json").write_text(json.dumps({**kept, "run": "cells/another"}), encoding="utf-8")
+    assert invoke("report", folder).exit_code == 0
+    assert all(row["explained"] is None for row in report_in(folder)["groups"][0]["disagreements"])
+
+
+def test_explain_without_captum_says_so_and_reports(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place.copy("unexplained")
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    done = invoke(*place.compare("unexplained", "--explain"))
+    assert done.exit_code == 0, done.stderr
+    assert "--explain: captum is not installed" in done.stderr
+    assert 'pip install "finetune[explain]"' in done.stderr
+    assert all(row["explained"] is None for row in report_in(folder)["groups"][0]["disagreements"])
+
+
 # --- kill -9 and Ctrl-C ----------------------------------------------------------------------------------------
 
 

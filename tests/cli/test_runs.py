@@ -9,7 +9,7 @@ from finetune.analysis.comparison import report_of
 from finetune.records.store import lock_folder
 from finetune.reports.files import write_report
 from tests.analysis.making import Run, write_comparison, write_run
-from tests.cli.invoking import error_lines, invoke
+from tests.cli.invoking import error_lines, invoke, listing
 
 
 @pytest.fixture
@@ -44,7 +44,9 @@ def test_runs_are_listed_with_their_numbers(here: Path) -> None:
 
 
 def test_only_what_is_named_is_deleted_and_a_dry_run_deletes_nothing(here: Path) -> None:
+    before = listing(here)
     assert "would delete  runs/a" in invoke("runs", "--delete", "a", "--dry-run").stdout
+    assert listing(here) == before
     assert Path("runs/a/run.json").is_file()
     assert "--dry-run" in error_lines(invoke("runs", "--delete", "a").stderr)[0]  # nobody to ask
     assert Path("runs/a/run.json").is_file()

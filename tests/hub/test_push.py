@@ -67,6 +67,7 @@ def test_public_is_asked_for_and_never_comes_by_chance(run: Path, hub: FakeHub) 
     assert hub.repos == {"me/open": False}
     with refuses(HubError, match=r"--repo me/open: is there already and public.*Try: --public"):
         finetune.push(run, "me/open")
+    assert "error: REPO me/open: is there already and public" in invoke("push", run, "me/open").stderr
     assert len(hub.messages) == 1
     hub.repos["me/closed"], hub.files["me/closed"] = True, {}
     assert "stays private" in invoke("push", run, "me/closed", "--public").stderr

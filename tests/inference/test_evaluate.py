@@ -145,7 +145,7 @@ def test_it_is_readable_at_80_columns_and_as_a_page(
     lines = [line for line in said.stdout.splitlines() if "/" not in line]  # paths are kept whole
     assert max(map(len, lines)) <= 80, max(lines, key=len)
     page = (tmp_path / "out" / "evaluation.html").read_text(encoding="utf-8")
-    for text in ("Confusion matrix", "Below the diagonal", "Macro-F1", "Difference from the training rows"):
+    for text in ("Confusion matrix", "--shade:", "Below the diagonal", "Macro-F1", "Difference from the training rows"):
         assert text in page
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
     assert EvaluationReport.model_validate(content).rows == 40

@@ -203,3 +203,20 @@ def test_a_text_of_100_000_characters_is_explained_as_far_as_it_is_read(trained:
     assert found.unread > 50_000
     assert sum(word.contribution != 0 for word in found.words) <= 12
     assert found.deletion is not None
+
+
+def test_arguments_of_other_types_are_named(trained: Any) -> None:
+    run = trained("single_label")
+    source = run.parent / "rows.csv"
+    assert finetune.explain(run, data=source, rows=3).explanations[0].row == "3"
+    assert finetune.explain(run, data=source, rows=np.array([2])).explanations[0].row == "2"
+    for arguments, name in (
+        ({"data": source, "rows": "3"}, "rows"),
+        ({"data": source, "rows": 2.5}, "rows"),
+        ({"data": source, "rows": [None]}, "rows"),
+        ({"text": 5}, "text"),
+        ({"text": ["a", None]}, "text"),
+        ({"text": "a", "pair": 5}, "pair"),
+    ):
+        with pytest.raises(RecipeError, match=f"{name}=.*expected"):
+            finetune.explain(run, **arguments)  # type: ignore[arg-type]

@@ -273,6 +273,8 @@ def test_a_damaged_or_exported_folder_is_an_error(trained: Any, tmp_path: Path) 
     folder = tmp_path / "bad"
     shutil.copytree(trained("single_label") / "model", folder, ignore=shutil.ignore_patterns("*.safetensors"))
     (folder / "model.onnx").write_bytes(b"no graph")
+    with refuses(ModelError, match="--precision bf16: .* is exported .* has the precision of its file"):
+        finetune.load(folder, precision="bf16")
     with refuses(ModelError, match="model.onnx cannot be opened.*Export it again"):
         finetune.load(folder)
     assert find_format(folder) is FORMATS["onnx"]

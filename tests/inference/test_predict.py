@@ -107,6 +107,28 @@ def test_other_formats_hold_the_same(write_recipe: Write, rows: Path, tmp_path: 
     assert [row["prediction"] for row in written] == list(finetune.load(run).predict(TEXTS))
 
 
+def test_bf16_says_the_same_within_its_tolerance(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    exact, rounded = finetune.load(run).predict(TEXTS), finetune.load(run, precision="bf16").predict(TEXTS)
+    np.testing.assert_allclose(rounded.probabilities, exact.probabilities, rtol=0, atol=0.02)
+    assert (rounded.logits != exact.logits).any()
+    said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv", "--precision", "bf16")
+    assert said.exit_code == 0, said.stderr
+    assert [float(row["probability"]) for row in read(tmp_path / "out.csv")] == rounded.confidence
+
+
+def test_bf16_that_is_emulated_is_said(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    monkeypatch.setattr("finetune.inference.classifier.has_fast_bf16", lambda: False)
+    assert "slower than fp32" in " ".join(finetune.load(run, precision="bf16").notes)
+    assert finetune.load(run).notes == ()
+
+
+def test_a_precision_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with refuses(RecipeError, "--precision fp61: is not one of fp32, bf16"):
+        finetune.load(tmp_path, precision="fp61")  # type: ignore[arg-type]
+
+
 def test_rows_without_a_text_stay_and_have_no_prediction(write_recipe: Write, tmp_path: Path) -> None:
     run = make_run(write_recipe, tmp_path / "run")
     new = write_csv(tmp_path / "new.csv", ["text"], [(TEXTS[0],), ("  ",), (TEXTS[1],)])

@@ -8,6 +8,7 @@ import numpy as np
 
 from finetune.measurement.scores import LOSSES, MEASURES
 from finetune.measurement.units import difference_unit, higher_is_better, is_fraction
+from finetune.records.explained import Deletion, ExplainedAnswer, WordContribution
 from finetune.records.facts import CodeVersion, Device
 from finetune.records.frame import Unit
 from finetune.records.report import (
@@ -386,6 +387,21 @@ class _Maker:
             )
         return result
 
+    def explained(self, text: str) -> ExplainedAnswer:
+        label = None if self.shape.task == "regression" else self.labels[0]
+        words = [
+            WordContribution(word=word, part=0, start=0, stop=len(word), contribution=1.5 - number)
+            for number, word in enumerate(text.split()[:4])
+        ]
+        deletion = Deletion(
+            words=[words[0].word], before=0.8, after=0.3, random=0.75, random_low=0.6, random_high=0.9, draws=20
+        )
+        against = self.labels[1] if self.shape.task == "single_label" else None
+        probability = None if label is None else 0.8
+        return ExplainedAnswer(
+            label=label, against=against, probability=probability, value=1.4, words=words, deletion=deletion
+        )
+
     def disagreements(self, variants: Sequence[VariantReport]) -> list[Disagreement]:
         texts = (
             NASTY if self.shape.nasty else ("so glad it rained on my parade", "meh. could be worse", "not bad at all!")
@@ -403,6 +419,7 @@ class _Maker:
                 target=answers[0],
                 answers={variant.name: answer for variant, answer in zip(variants, answers, strict=True)},
                 right={variant.name: round(i % 3 / 3, 2) for i, variant in enumerate(variants)},
+                explained=self.explained(texts[number % len(texts)]) if number == 0 else None,
             )
             for number in range(10 if self.shape.nasty else 6)
         ]
