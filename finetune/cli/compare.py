@@ -19,7 +19,6 @@ from finetune.cli.experiment_options import (
     JobsOption,
     OutputOption,
     PerGpuOption,
-    RefitOption,
     ResumeOption,
     SeedsOption,
     VariantOption,
@@ -27,7 +26,6 @@ from finetune.cli.experiment_options import (
     parse_presets,
     parse_seeds,
     parse_variants,
-    wanted_final,
 )
 from finetune.cli.help import OF_RUNS, examples
 from finetune.cli.options import (
@@ -109,7 +107,6 @@ def compare(
     output: OutputOption = None,
     resume: ResumeOption = False,
     final: FinalOption = None,
-    refit: RefitOption = False,
     keep_models: KeepOption = False,
     explain: ExplainOption = False,
     fail_on: FailOption = None,
@@ -140,15 +137,14 @@ def compare(
         "output": output,
         "resume": resume,
         "command": typed_command(),
-        "final": wanted_final(final, refit),
+        "final": final,
         "fail_on": fail_on,
         "listener": choose_listener(quiet),
     }
     if dry_run:
         print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
-    else:
-        asked |= {"keep_models": keep_models, "explain": explain}
-        _print_result(workflow.compare_request(request, **asked), as_json, wide)
+        return
+    _print_result(workflow.compare_request(request, keep_models=keep_models, explain=explain, **asked), as_json, wide)
 
 
 @reports_errors(interrupted=GO_ON)

@@ -158,7 +158,6 @@ FinalOption = Annotated[
         autocompletion=complete_final,
     ),
 ]
-RefitOption = Annotated[bool, typer.Option("--refit", hidden=True)]
 FailOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -171,18 +170,6 @@ FailOption = Annotated[
         rich_help_panel=OF_RUNS,
     ),
 ]
-
-
-def wanted_final(final: str | None, refit: bool) -> str | None:
-    """What the comparison is to end with.
-
-    Raises:
-        RecipeError: It was asked for by an option that has another name now.
-    """
-    if refit:
-        changed = Change(arguments={"final": "refit"})
-        raise RecipeError("this option has another name now.", changed, argument="refit", found=True)
-    return final
 
 
 def parse_seeds(text: str) -> int | list[int]:

@@ -9,6 +9,7 @@ from finetune.measurement.units import DASH, count_text, integer_text
 from finetune.records.report import Group, Recommendation, VariantReport
 from finetune.reports import captions
 from finetune.reports.blocks import Card, KeyFigure
+from finetune.reports.finals import final_name
 from finetune.reports.numbers import difference, mean_of, scale_of, shorten, split_name
 
 SPLITS = ("train", "validation", "test")
@@ -31,12 +32,25 @@ def about(group: Group) -> str:
 def recommendation_card(group: Group, chosen: Recommendation) -> Card:
     """The preset to take with three key figures, the reason, and where the model is."""
     variant = next(each for each in group.variants if each.name == chosen.variant)
-    fold = "" if chosen.fold is None else f", fold {chosen.fold}"
-    title = f"Recommended: {captions.quoted(chosen.variant)} (seed {chosen.seed}{fold})"
     reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
     kept = f"{DASH} not kept; the command below trains it again"
-    entries = [("Model", shorten(chosen.model, 300) if chosen.model else kept)]
+    entries = [("Model", shorten(chosen.model, 300) if chosen.model else kept), ("It is", _exported(group, chosen))]
+    title = f"Recommended: {captions.quoted(chosen.variant)}"
     return Card(title, [_score(group, variant), _change(group, variant), _gap(group, variant)], f"{reason}.", entries)
+
+
+def _exported(group: Group, chosen: Recommendation) -> str:
+    """Which model the comparison ends with. The key figures are means over seeds, so one that was made after the runs
+    is told with a score of its own."""
+    final = chosen.final
+    if final is None or final.kind == "best":
+        fold = "" if chosen.fold is None else f", fold {chosen.fold}"
+        return f"seed {chosen.seed}{fold}, the best on validation"
+    made = next(each for each in final.candidates if each.kind == final.kind)
+    scale, found = scale_of(group, group.score), getattr(made, group.reported).get(group.score)
+    own = "" if found is None else f"; {split_name(group.reported)} {scale.name} {scale.level(found.value)}"
+    about = shorten(made.about, 200)
+    return f"the {final_name(final.kind)}: {about}{own} {scale.range(found)}".rstrip()
 
 
 def _score(group: Group, variant: VariantReport) -> KeyFigure:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDE = 110  # columns from which intervals stand beside their means
 NAME_WIDTH = 8  # the least for a column of names
+BETWEEN = 2  # blanks between two columns of a plain table: its padding, and a line that is not drawn
 
 
 class SafeConsole(Console):
@@ -62,12 +63,13 @@ def _unpadded(line: list[Segment]) -> list[Segment]:
 
 def _least_width(table: RichTable) -> int:
     """Columns that a plain table needs: its numbers are never folded, and names need a few letters."""
-    return sum(
-        max((cell_len(line) for text in _texts(column) for line in text.split("\n")), default=0) + 1
+    widths = [
+        max((cell_len(line) for text in _texts(column) for line in text.split("\n")), default=0)
         if column.no_wrap
-        else (column.min_width or NAME_WIDTH) + 1
+        else column.min_width or NAME_WIDTH
         for column in table.columns
-    )
+    ]
+    return sum(widths) + BETWEEN * (len(widths) - 1)
 
 
 def _texts(column: Column) -> list[str]:
@@ -84,10 +86,15 @@ def _listing(table: RichTable) -> Group:
         block.add_column(overflow="fold")
         for title, text in zip(titles[1:], row[1:], strict=True):
             if text:
-                block.add_row(Text(title.replace("\n", " ")), Text(text.replace("\n", " ")))
-        name, _, detail = row[0].partition("\n")
-        parts += [Text(f"\n{name} ({detail})" if detail else f"\n{name}"), Padding(block, (0, 0, 0, 2))]
+                block.add_row(Text(_in_one_line(title)), Text(text.replace("\n", " ")))
+        parts += [Text(f"\n{_in_one_line(row[0])}"), Padding(block, (0, 0, 0, 2))]
     return Group(*parts, *(["", table.caption] if table.caption else []))
+
+
+def _in_one_line(text: str) -> str:
+    """What stands below in a table stands in brackets here."""
+    first, _, below = text.partition("\n")
+    return f"{first} ({below})" if below else first
 
 
 def plain_table(title: str) -> RichTable:
@@ -122,7 +129,7 @@ def rich_table(table: Table) -> Adaptive:
 def _rich_table(table: Table) -> RichTable:
     made = plain_table(table.caption)
     for column in table.columns:
-        title = f"{column.title}\n({column.note})" if column.note else column.title
+        title = f"{column.title}\n{column.note}" if column.note else column.title
         if column.numeric:
             add_numbers(made, title)
         else:

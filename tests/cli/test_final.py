@@ -368,7 +368,6 @@ def refused(*arguments: object) -> str:
     ("arguments", "told"),
     [
         (("--final", "soop"), "--final soop: is not one of best, refit, soup, distil, auto. Did you mean soup?"),
-        (("--refit",), "--refit: this option has another name now. Try: --final refit"),
         (("--final", "soup", "--seeds", "1"), "with 2 seeds or more (of one fold, with folds). Try: --seeds 5"),
         (("--final", "distil", "--seeds", "1"), "with 2 seeds or more"),
     ],
