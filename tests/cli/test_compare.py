@@ -229,6 +229,15 @@ def test_explain_shows_which_words_moved_the_answers_that_presets_disagree_on(pl
     assert all(row["explained"] is None for row in report_in(folder)["groups"][0]["disagreements"])
 
 
+def test_where_presets_never_disagree_nothing_is_explained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place.copy("agreed")
+    monkeypatch.setattr("finetune.analysis.comparison.disagreements", lambda *_: [])
+    done = invoke(*place.compare("agreed", "--explain"))
+    assert done.exit_code == 0, done.stderr
+    assert "--explain: presets disagree on no row, so no answer is explained" in done.stderr
+    assert not (folder / "explanations.json").exists()
+
+
 def test_explain_without_captum_says_so_and_reports(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = place.copy("unexplained")
     monkeypatch.setitem(sys.modules, "captum", None)
