@@ -145,10 +145,8 @@ def compare(
         "listener": choose_listener(quiet),
     }
     if dry_run:
-        print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
-    else:
-        asked |= {"keep_models": keep_models, "explain": explain}
-        _print_result(workflow.compare_request(request, **asked), as_json, wide)
+        return print_plan_of_runs(workflow.plan_compare(request, **asked), as_json)
+    _print_result(workflow.compare_request(request, keep_models=keep_models, explain=explain, **asked), as_json, wide)
 
 
 @reports_errors(interrupted=GO_ON)
