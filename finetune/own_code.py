@@ -29,6 +29,7 @@ def content_digest(module: Path) -> str:
     """sha256 of the file; of a folder, or of a file with relative imports, over all files that are run with it.
 
     Raises:
+        RecipeError: It is not there.
         OSError: It cannot be read.
     """
     files = _files(module)
@@ -96,6 +97,13 @@ def receive(allowed: str) -> None:
 
 
 def _files(module: Path) -> list[Path]:
+    """
+    Raises:
+        RecipeError: There is none.
+    """
+    if not module.exists():
+        why = f"no evaluate module at '{module}'. Give the path of its .py file or folder."
+        raise RecipeError(why, key=KEY, found=str(module))
     if module.is_dir():
         return sorted(module.rglob("*.py"))
     beside = {module.parent / f"{name.decode()}.py" for name in _BESIDE.findall(module.read_bytes())}

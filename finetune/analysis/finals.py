@@ -14,7 +14,7 @@ from finetune.measurement.ensemble import ensemble_logits
 from finetune.records.comparison import FinalName
 from finetune.records.report import FinalModel, ScoredModel
 
-NOT_YET = "not made yet. The command of the comparison makes it"
+NOT_YET = "not yet; the command of the comparison makes it"
 ABOUT = {
     "soup": "mean of the weights of {members} seeds",
     "distil": "a student of the ensemble of {members} seeds",

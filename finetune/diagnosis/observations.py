@@ -125,7 +125,10 @@ class Observed:
         return None if self.train_rows is None or not has_classes else self.train_rows / (self.classes or 2)
 
 
-NO_TEST_SCORE = Problem("is of a test score, and none is known: it would count for nothing.", argument="test_size")
+def without_test_score(rows: int) -> Problem:
+    """Of a size that nothing belongs to."""
+    why = "is of a test score, and none is known: it would count for nothing."
+    return Problem(why, argument="test_size", found=rows)
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ class Numbers:
         """
         problems = [*self._missing(), *self._impossible()]
         if self.test_size is not None and self.test_accuracy is None:
-            problems.append(NO_TEST_SCORE)
+            problems.append(without_test_score(self.test_size))
         if problems:
             raise RecipeError(problems)
         assert self.train_accuracy is not None  # checked above, as the next three

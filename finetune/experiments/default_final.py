@@ -64,7 +64,7 @@ def default_final(data: Data, folds: int | None, command: str, earlier: Manifest
         command: Of the comparison.
         earlier: What its folder holds already.
     """
-    if earlier is not None and earlier.command == command and earlier.final == "best":
+    if earlier is not None and earlier.command == command and earlier.final in ("best", None):
         again = Change(arguments={"final": "refit"})
         why = "this comparison was begun by a version whose default was the best seed, and ends as it was begun."
         return Final("best", is_default=True, reason=Problem(why, changes=(again,)).for_command_line())
@@ -87,7 +87,8 @@ def _problem(data: Data, folds: int | None) -> Problem | None:
     if leaked < LEAKED * len(data.test):
         return None
     rows, part = count_text(leaked, "test row"), percent_text(leaked / len(data.test))
-    why = f"{rows} ({part}) are in validation, too, and it would learn them."
+    is_or_are, them = ("is", "it") if leaked == 1 else ("are", "them")
+    why = f"{rows} ({part}) {is_or_are} in validation, too, and a refit would learn {them}."
     return Problem(why, changes=(Change(arguments={"drop_leaks": True}),))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import finetune
-from finetune.errors import RecipeError
 from finetune.own_code import content_digest
 from finetune.recipe import PATH_KEYS, READING_KEYS, Recipe
 from finetune.records.schema import SCHEMA_VERSION
@@ -43,7 +42,7 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     for key in (*PATH_KEYS, *READING_KEYS, "folds_of"):  # whose rows the fingerprint knows
         del content["data"][key]
     del content["model"]["id"]
-    content["training"]["metrics"] = [_digest(Path(module)) for module in recipe.training.metrics]
+    content["training"]["metrics"] = [content_digest(Path(module)) for module in recipe.training.metrics]
     own = own_sources(recipe.techniques)
     if own:
         content["techniques_code"] = own
@@ -76,12 +75,3 @@ def code_digest() -> str:
 
 def _sha256(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(module: Path) -> str:
-    """sha256 over the sources of a user's metric."""
-    if not module.exists():
-        raise RecipeError(
-            "no such file or folder. Give the path of your evaluate module.", argument="metric", found=str(module)
-        )
-    return content_digest(module)

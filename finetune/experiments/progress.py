@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,7 +32,7 @@ class JobState:
         step: Optimizer steps done.
         steps: Optimizer steps in all.
         train: Scores of the train sample at the last evaluation.
-        validation: Validation scores of the last evaluation.
+        validation: Validation scores of the last evaluation; empty for a refit, which trains on these rows.
         message: Why it failed, or waits.
         damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
             again from nothing.
@@ -82,7 +83,7 @@ class JobState:
             self.step, self.steps, self.done = event.step, event.steps, event.step / event.steps
             self.started_at = self.done if self.started_at is None else self.started_at
         if event.scores is not None:
-            self.train, self.validation = dict(event.scores["train_probe"]), dict(event.scores["validation"])
+            self.measured(event.scores["train_probe"], event.scores["validation"])
         if event.kind == "started":
             self.status, self.began = "running", now
         if event.kind == "finished" and self.began is not None:
@@ -95,6 +96,11 @@ class JobState:
             self.status = "interrupted"
         if event.kind == "busy":
             self.status, self.message = "waiting", event.message
+
+    def measured(self, train: Mapping[str, float | None], validation: Mapping[str, float | None]) -> None:
+        """Take in the scores of an evaluation."""
+        self.train = dict(train)
+        self.validation = {} if self.job.entry.kind == "refit" else dict(validation)
 
 
 @dataclass
@@ -136,5 +142,5 @@ def look_up(folder: ComparisonFolder, job: Job) -> JobState:
         return state
     if isinstance(record, FinishedRecord):
         state.status, state.kept, state.done, state.seconds = "finished", True, 1.0, record.time.seconds
-        state.train, state.validation = record.selected.train_probe, record.selected.validation
+        state.measured(record.selected.train_probe, record.selected.validation)
     return state

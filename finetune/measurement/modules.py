@@ -125,8 +125,6 @@ def _decide(task: str, logits: NDArray[Any]) -> NDArray[Any]:
 
 
 def _load_module(path: str) -> Any:
-    if not Path(path).exists():
-        raise _bad_module(path, f"no evaluate module at '{path}'. Give the path of its .py file or folder.")
     if address := own_code.foreign_import(Path(path)):
         why = f"{path}: would run code from {address}. Put that file beside it, and leave out '# From:'."
         raise _bad_module(path, why)

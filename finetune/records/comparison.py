@@ -77,10 +77,11 @@ class Manifest(Frozen):
     shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
 
     def with_jobs(self, entries: Sequence[JobEntry]) -> Manifest:
-        """The same with further jobs at the end; they take the place of those with the same keys."""
+        """The same with further jobs at the end; they take the place, and the retries, of those with the same keys."""
         new = {entry.key: entry for entry in entries}
         kept = [entry for entry in self.jobs if entry.key not in new]
-        return self.model_copy(update={"jobs": [*kept, *new.values()]})
+        retries = {entry.key: entry.retries for entry in self.jobs if entry.retries}
+        return self.model_copy(update={"jobs": [*kept, *new.values()]}).with_retries(retries)
 
     def with_cells(self, entries: Sequence[JobEntry]) -> Manifest:
         """The same with further runs of the table; one that is there already stays, without its error."""

@@ -199,7 +199,7 @@ class Disagreement(Frozen):
     answers: dict[str, str] = Field(description="Variant -> majority prediction over its runs (numbers: the mean).")
     right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
     explained: ExplainedAnswer | None = Field(
-        None, description="Which words moved the answer of the recommended model, where `--explain` asked for it."
+        None, description="Which words moved the answer of the exported model, where `--explain` asked for it."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which words moved the answers of the recommended model to rows on which presets disagree, as a table."""
+"""Which words moved the answers of the exported model to rows on which presets disagree, as a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def explained_table(group: Group) -> Table | None:
     labelled = group.task != "regression"
     columns = [Column("Row"), long_column("Text"), Column("True label" if labelled else "Target", numeric=False)]
     columns += [Column("Answer", numeric=False), long_column("Words that moved it most"), long_column("Without them")]
-    caption = f"Which words moved the answers of the recommended model to {len(rows)} of these rows."
+    caption = f"Which words moved the answers of the exported model to {len(rows)} of these rows."
     return Table(caption, columns, [_row(row, found) for row, found in rows], notes=NOTES, as_cards=True)
 
 

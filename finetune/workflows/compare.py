@@ -71,9 +71,8 @@ def compare(
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
         presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
             default none, light, medium and strong; with `variants`, none.
-        variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; the entry
-            "preset" names the preset that they are added to, which is none by default. A key of `overrides` with the
-            name of a preset and a colon before it, "strong:training.epochs", is set for that preset alone.
+        variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; "preset"
+            names the one they are added to, by default none. "strong:training.epochs" in `overrides` is of one alone.
         baseline: The preset that the others are compared with.
         seeds: How many, or which.
         folds: Cross-validation: each of this many parts of the data is the test split once; of one preset alone, too.
@@ -82,13 +81,11 @@ def compare(
         cell_timeout: Minutes in which a run has to get a step further, or goes on in another process (docs/launch.md).
         output: Folder of everything; one below runs/ by default.
         resume: Refuse a folder that holds nothing to go on from.
-        final: The model that it ends with: of the recommended preset a "refit" on train and validation; the "best" seed
-            on validation; a "soup", the mean of the weights of its seeds; "distil", a student of their ensemble; or
-            "auto", whichever of best, soup and student validation speaks for. By default a refit, and the best seed
-            where nothing could say how good a refit is, or it brings little: the reason is told (docs/comparing.md).
+        final: The model that it ends with: of the recommended preset a "refit" on train and validation, the "best" seed
+            on validation, a "soup" (the mean of its seeds' weights), "distil" (a student of their ensemble), or "auto"
+            (one of the last three, by validation). By default a refit, or for a told reason best (docs/comparing.md).
         keep_models: Keep the models of all runs, not only the best of each preset.
-        explain: Say in the report which words moved the answers of the model that it ends with to the rows on which
-            presets disagree most (at most ten); needs captum.
+        explain: Report which words moved that model's answers to rows on which presets disagree; needs captum.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
         command: What the report says to reproduce it with; this call by default.
         listener: Is told what happens; by default progress in a notebook, and warnings through `logging` elsewhere.

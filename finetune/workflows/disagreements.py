@@ -41,6 +41,13 @@ def explain_disagreements(group: Group, folder: ComparisonFolder, listener: List
         listener.notice("--explain: the comparison ends with no model, so no answer is explained", "warning")
         return False
     rows = [row.row for row in group.disagreements if row.fold == chosen.fold][:MOST_ROWS]
+    if not rows:
+        listener.notice("--explain: presets disagree on no row, so no answer is explained")
+        return False
+    if chosen.final is not None and chosen.final.kind == "refit" and group.reported == "validation":
+        why = "without a test split, presets disagree on validation rows, which the refit has trained on"
+        listener.notice(f"--explain: {why}, so no answer is explained", "warning")
+        return False
     listener.notice(f"explains {count_text(len(rows), 'row')} on which presets disagree")
     try:
         answers = _answers(load(folder.model), _texts(folder), rows)

@@ -227,6 +227,30 @@ def test_a_resumed_run_asks_for_changed_code(recipe: Path, metric: Path, here: P
     assert sha256(metric)[:12] in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("compare", "--presets", "none,light"),
+        ("ablate", "--preset", "light"),
+        ("curve",),
+        ("sweep", "--vary", "training.epochs=1,2"),
+        ("tune",),
+    ],
+    ids=lambda command: str(command[0]),
+)
+@pytest.mark.parametrize("allowed", [(), ("--allow-code",)], ids=["", "allowed"])
+def test_code_that_is_not_there_is_named_by_its_key(
+    write_recipe: Write, command: tuple[str, ...], allowed: tuple[str, ...]
+) -> None:
+    first, *options = command
+    refused = invoke(first, write_recipe(training={"metrics": ["gone.py"], "epochs": 1}), *options, *allowed)
+    assert refused.exit_code == 2
+    assert error_lines(refused.stderr) == [
+        "error: training.metrics: no evaluate module at 'gone.py'. Give the path of its .py file or folder."
+    ]
+
+
 def test_no_other_way_leads_around_it(recipe: Path, metric: Path, here: Path) -> None:
     with pytest.raises(RecipeError, match="allow_code=True"):
         Meter("single_label", ["hits.py"])

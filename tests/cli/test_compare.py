@@ -18,7 +18,10 @@ import pytest
 from finetune.analysis.comparison import report_of
 from finetune.errors import RunFailed
 from finetune.experiments.executors import EXECUTORS
+from finetune.listener import Listener
+from finetune.records.comparison import ComparisonFolder
 from finetune.records.store import lock_folder
+from finetune.workflows.disagreements import explain_disagreements
 from tests.analysis.making import Run, write_comparison, write_run
 from tests.cli.invoking import error_lines, invoke, listing, program
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
@@ -219,7 +222,7 @@ def test_explain_shows_which_words_moved_the_answers_that_presets_disagree_on(pl
             assert texts[row["row"]][0][word["start"] : word["stop"]] == word["word"]
         assert found["label"] in ("good", "bad")
     assert all(row["explained"] is None for row in rows[10:])
-    assert "Which words moved the answers of the recommended model" in (folder / "report.md").read_text("utf-8")
+    assert "Which words moved the answers of the exported model" in (folder / "report.md").read_text("utf-8")
     before = report_in(folder)
     assert invoke("report", folder).exit_code == 0
     assert report_in(folder)["groups"][0]["disagreements"] == before["groups"][0]["disagreements"]
@@ -227,6 +230,32 @@ def test_explain_shows_which_words_moved_the_answers_that_presets_disagree_on(pl
     (folder / "explanations.json").write_text(json.dumps({**kept, "run": "cells/another"}), encoding="utf-8")
     assert invoke("report", folder).exit_code == 0
     assert all(row["explained"] is None for row in report_in(folder)["groups"][0]["disagreements"])
+
+
+def test_where_presets_never_disagree_nothing_is_explained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place.copy("agreed")
+    monkeypatch.setattr("finetune.analysis.comparison.disagreements", lambda *_: [])
+    done = invoke(*place.compare("agreed", "--explain"))
+    assert done.exit_code == 0, done.stderr
+    assert "--explain: presets disagree on no row, so no answer is explained" in done.stderr
+    assert not (folder / "explanations.json").exists()
+
+
+def test_rows_that_a_refit_has_trained_on_are_not_explained(place: Place) -> None:
+    """A refit that was asked for although there is no test split: presets are compared on validation."""
+    group = report_of([place.copy("learned")]).groups[0]
+    assert group.recommendation is not None
+    assert group.recommendation.final is not None
+    final = group.recommendation.final.model_copy(update={"kind": "refit"})
+    chosen = group.recommendation.model_copy(update={"final": final})
+    refitted = group.model_copy(update={"recommendation": chosen, "reported": "validation"})
+    heard: list[str] = []
+    listener = Listener()
+    listener.notice = lambda text, level="note": heard.append(f"{level}: {text}")  # type: ignore[method-assign]
+    assert not explain_disagreements(refitted, ComparisonFolder(place.path / "learned"), listener)
+    assert len(heard) == 1
+    assert heard[0].startswith("warning: --explain: without a test split")
+    assert not (place.path / "learned" / "explanations.json").exists()
 
 
 def test_explain_without_captum_says_so_and_reports(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

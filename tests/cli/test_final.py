@@ -273,7 +273,7 @@ def test_what_stopped_between_the_runs_and_the_refit_goes_on_with_the_refit(
     assert (folder / "model" / "config.json").is_file()
     monkeypatch.setattr(RecordingExecutor, "stops_after", None)
     rendered = invoke("report", "between")
-    assert "refit: not made yet. The command of the comparison makes it" in " ".join(rendered.stdout.split())
+    assert "refit: not yet; the command of the comparison makes it" in " ".join(rendered.stdout.split())
     assert invoke("compare", "small.yaml", *DEFAULT, "-o", "between").exit_code == 0
     assert_same_weights(folder, whole)
     assert timeless(made / refit_of(folder)["run"]) == timeless(made / refit_of(whole)["run"])
@@ -287,7 +287,7 @@ def test_what_stopped_between_the_runs_and_the_refit_goes_on_with_the_refit(
         (("--set", "data.source=untested", *UNSIZED), "there is no test split"),
         (
             ("--set", "data.source=leaky", *UNSIZED),
-            "2 test rows (9 %) are in validation, too, and it would learn them.",
+            "2 test rows (9 %) are in validation, too, and a refit would learn them.",
         ),
     ],
 )
@@ -330,16 +330,18 @@ def test_a_preset_that_did_not_learn_is_not_trained_once_more(made: Path, runs: 
 
 
 @pytest.mark.usefixtures("learned")
+@pytest.mark.parametrize("written", ["best", None])  # before there was a choice, manifests said nothing
 def test_a_comparison_of_an_earlier_version_ends_as_it_was_begun(
-    made: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+    made: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch, written: FinalName | None
 ) -> None:
     """The command of an earlier version, whose default was the best seed, is typed again."""
-    folder = copy(made, "earlier")
-    command = ["compare", "small.yaml", *DEFAULT, "-o", "earlier"]
+    output = f"earlier-{written}"
+    folder = copy(made, output)
+    command = ["compare", "small.yaml", *DEFAULT, "-o", output]
     monkeypatch.setattr(sys, "argv", ["finetune", *command])
     place = ComparisonFolder(folder)
     place.write(
-        place.read().model_copy(update={"final": "best", "jobs": [], "command": f"finetune {' '.join(command)}"})
+        place.read().model_copy(update={"final": written, "jobs": [], "command": f"finetune {' '.join(command)}"})
     )
     result = invoke(*command)
     assert (result.exit_code, runs) == (0, [])
@@ -347,7 +349,7 @@ def test_a_comparison_of_an_earlier_version_ends_as_it_was_begun(
         result.stderr
     )
     assert recommended(folder)["final"]["asked"] == "best"
-    wider = ["compare", "small.yaml", *DEFAULT, "-o", "earlier", "--keep-models"]
+    wider = ["compare", "small.yaml", *DEFAULT, "-o", output, "--keep-models"]
     monkeypatch.setattr(sys, "argv", ["finetune", *wider])
     assert invoke(*wider).exit_code == 0
     assert recommended(folder)["final"]["kind"] == "refit", "another command has the new default"

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import TrainerControl
 
 from finetune import diagnose
+from finetune.errors import OutputError
 from finetune.records.diagnosis import Diagnosis
 from tests.diagnosis.logs import history
 
@@ -67,3 +68,9 @@ def test_a_nan_is_a_divergence_and_a_cut_line_is_left_out(tmp_path: Path, broken
     records = logged(OVERFITTED)
     records[2] |= {"loss": broken, "grad_norm": broken}
     assert read(tmp_path / "train.txt", "\n".join(map(str, records)) + "\n{'loss': 0.1, 'ep").verdict == "diverged"
+
+
+@pytest.mark.parametrize("epoch", ["'nan'", "inf", "'soon'", "None", "True"])
+def test_an_epoch_that_is_no_number_is_named(tmp_path: Path, epoch: str) -> None:
+    with pytest.raises(OutputError, match=r"out\.log: a record has the epoch .*, which is no number"):
+        read(tmp_path / "out.log", f"{{'eval_loss': 0.6, 'eval_accuracy': 0.7, 'epoch': {epoch}}}\n")

@@ -249,9 +249,9 @@ def test_a_test_score_is_put_beside_validation(tmp_path: Path, further: dict[str
 
 def test_test_rows_without_a_test_score_are_refused(tmp_path: Path) -> None:
     good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
-    with refuses(RecipeError, match="of a test score"):
+    with refuses(RecipeError, match="--test-size 100: is of a test score"):
         diagnose(**good, test_size=100)
-    with refuses(RecipeError, match="of a test score"):
+    with refuses(RecipeError, match="--test-size 100: is of a test score"):
         diagnose(write(tmp_path, OVERFITTED), test_size=100)
     assert any("--test-size" in each for each in diagnose(**good, test_accuracy=0.7).diagnosis.missing)
     shifted = diagnose(**{**good, "train_accuracy": 0.80}, test_accuracy=0.5, test_size=300).diagnosis

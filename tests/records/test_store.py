@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from finetune.errors import OutputError
+from finetune.records.comparison import JobEntry, Manifest
 from finetune.records.environment import read_code, read_versions
 from finetune.records.store import LOCK, RunFolder, lock_folder, read_record
 from tests.raising import refuses
@@ -96,3 +97,11 @@ def test_refusals_name_the_argument_in_python_too(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r'^output=".*/file": is a file\. Choose a folder\.$') as caught:
         RunFolder(tmp_path / "file").check_free()
     assert caught.value.problems[0].argument == "output"
+
+
+def test_a_job_that_is_planned_again_keeps_why_it_went_on_elsewhere() -> None:
+    job = JobEntry(kind="refit", variant="none", seed=0, fold=None, key="k", folder="final/refit", inputs=["run"])
+    lost = job.model_copy(update={"retries": ["its process stopped answering"], "error": "failed"})
+    asked = {"kind": "compare", "command": "", "baseline": "none", "variants": [], "seeds": [0], "cells": []}
+    manifest = Manifest(**asked, folds=None, jobs=[lost])
+    assert manifest.with_jobs([job]).jobs == [lost.model_copy(update={"error": None})]

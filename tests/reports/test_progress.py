@@ -47,6 +47,12 @@ def test_a_job_is_named_with_its_fold_and_by_what_it_does() -> None:
 EVALUATED = {"step": 5, "steps": 10, "scores": {"train_probe": TRAIN, "validation": VALIDATION}}
 
 
+def test_a_refit_shows_neither_validation_nor_gap_which_it_trains_on() -> None:
+    refit = told(job(kind="refit"), "evaluated", **EVALUATED)
+    line = event_line(Progress([refit], 1), refit, MEASURE)
+    assert line == "refit of strong seed 0: step 5/10: accuracy: train 90.0 %, validation –, gap –; log loss gap –"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -10,7 +10,7 @@ from typing import Any
 from finetune.diagnosis.logs.evaluations import evaluations_of, rows_of, up_to_the_best
 from finetune.diagnosis.logs.log import NOT_SCORES, Log, Record, number
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
-from finetune.diagnosis.observations import NO_TEST_SCORE, Numbers, Observed, Point, gap_estimate, score_estimate
+from finetune.diagnosis.observations import Numbers, Observed, Point, gap_estimate, score_estimate, without_test_score
 from finetune.diagnosis.trend import FEW, FITS, STILL, is_level, noise, objective_rose
 from finetune.errors import Change, OutputError, RecipeError
 from finetune.measurement.units import number_text, percent_text, scale
@@ -56,7 +56,7 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     test, test_rows = _test(log.records, known.of_other_rows, prefix, score)
     test = test if numbers.test_accuracy is None else numbers.test_accuracy
     if numbers.test_size is not None and test is None:
-        raise RecipeError([NO_TEST_SCORE])
+        raise RecipeError([without_test_score(numbers.test_size)])
     test_rows = numbers.test_size or test_rows
     estimated = rows_of(known.of_validation[-1][1], prefix) if log.validation_rows is None else None
     rows = numbers.validation_size or log.validation_rows or estimated

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import CLOSING, Log, Reader, Record, as_float, one_file, place_of, with_usual_score
+from finetune.diagnosis.logs.log import (
+    CLOSING,
+    Log,
+    Reader,
+    Record,
+    as_float,
+    number,
+    one_file,
+    place_of,
+    with_usual_score,
+)
 from finetune.diagnosis.logs.table import tables_below
 from finetune.errors import OutputError
 
@@ -58,14 +68,13 @@ def _read(path: Path, run: str | None) -> Log:
             record, has_ended = record | {"total_flos": 0.0}, True
         elif "train_runtime" in record:
             record = {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
-        if not isinstance(record["epoch"], int | float):
-            raise OutputError(f"{path}: a record has the epoch {record['epoch']!r}, which is no number.")
-        step = round(record["epoch"] * PARTS)
+        epoch = number(record["epoch"])
+        if epoch is None:
+            raise OutputError(f"{path}: a record has the epoch {printed['epoch']!r}, which is no number.")
+        step = round(epoch * PARTS)
         if records and step < records[-1]["step"]:
             before = records[-1]["epoch"]
-            notes = [
-                f"epochs go back from {before:g} to {record['epoch']:g}: a resumed or a second run, whose values count"
-            ]
+            notes = [f"epochs go back from {before:g} to {epoch:g}: a resumed or a second run, whose values count"]
             records, has_ended = [each for each in records if each["step"] < step], False
         records.append({"step": step, **{with_usual_score(key): value for key, value in record.items()}})
     return Log(path, tuple(records), tuple(notes))
