@@ -83,8 +83,14 @@ def norm_change(run: Outcome, names: frozenset[str]) -> str | None:
     if not encoder:
         return None
     before, after = run.norm_before(encoder), run.norm(encoder)
-    change = f" ({100 * (after / before - 1):+.2g} %)".replace("-", "−") if before else ""
-    return f"encoder norm {before:.4g} → {after:.4g}{change}"
+    return f"encoder norm {before:.4g} → {after:.4g}{_percent(after / before - 1) if before else ''}"
+
+
+def _percent(change: float) -> str:
+    """` (−0.71 %)`, ` (+560 %)`: two digits, or all before the point."""
+    percent = 100 * change
+    digits = f"{percent:+.2g}" if abs(percent) < 99.5 else f"{percent:+,.0f}"
+    return f" ({digits} %)".replace("-", "−")
 
 
 def trained_part(run: Outcome) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from finetune.techniques import Budget, WeightNames
-from finetune.techniques.outcome import Outcome
+from finetune.techniques.outcome import Outcome, norm_change
 from tests.techniques.settings import make
 
 BUDGET = Budget(task="single_label", epochs=40, learning_rate=1e-3, steps_per_epoch=10, warmup=0.1, rows=160)
@@ -89,3 +90,16 @@ def test_a_run_to_its_last_epoch_has_not_stopped_early() -> None:
 
 def test_a_refit_that_ends_where_it_was_told_to_has_not_stopped_early() -> None:
     assert make("early_stopping").outcome(replace(RUN, stopped=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"), [(200.0, 198.6, "(−0.7 %)"), (1.0, 6.6, "(+560 %)"), (2.0, 3.0, "(+50 %)")]
+)
+def test_a_change_of_a_norm_is_a_number_that_people_read(before: float, after: float, said: str) -> None:
+    run = SimpleNamespace(
+        of=lambda names: list(names),
+        names=SimpleNamespace(pretrained=frozenset({"encoder"})),
+        norm_before=lambda names: before,
+        norm=lambda names: after,
+    )
+    assert str(norm_change(run, frozenset({"encoder"}))).endswith(said)  # type: ignore[arg-type]

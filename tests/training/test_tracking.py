@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from finetune.errors import RecipeError
 from finetune.experiments.jobs import Job, task_of
@@ -24,6 +25,7 @@ from finetune.records.comparison import JobEntry
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
 from finetune.training.prepare import prepare
+from finetune.training.refit import refitted
 from finetune.training.runner import run_seed
 from finetune.training.tracking import trackers
 from finetune.training.tracking.starting import tracker_notes
@@ -271,6 +273,27 @@ def test_variables_of_the_environment_are_of_the_tracker_alone_and_those_of_the_
     train(write_recipe(training={"epochs": 1}), tmp_path / "told", overrides=set_trackers("swanlab"))
     assert seen == [("online", "told")]
     assert "MADE_UP_NAME" not in os.environ
+
+
+def test_of_a_refit_neither_validation_nor_gap_is_told(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: set[str] = set()
+
+    class Listening(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            told.update(kwargs["logs"])
+
+    class Fake(trackers.Tracker):
+        def callback(self, run: Any, step: int) -> Any:
+            return Listening()
+
+    monkeypatch.setitem(trackers.TRACKERS, "swanlab", Fake("swanlab", "json", "", {}))
+    recipe = resolve(str(write_recipe(training={"epochs": 1})), "none", overrides=set_trackers("swanlab")).recipe
+    run_seed(refitted(prepare(recipe), 5), 0, RunFolder(tmp_path / "refit"))
+    assert {"eval_train_accuracy", "eval_selected_train_loss", "test_accuracy", "loss"} <= told
+    assert told.isdisjoint({"eval_accuracy", "eval_loss", "eval_gap_accuracy", "eval_selected_accuracy"})
+    assert not any("gap" in name for name in told)
 
 
 def test_trackio_continues_only_a_run_that_it_was_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,12 +73,14 @@ class Tracking(TrainerCallback):
         self._log(training_values(kwargs["logs"]))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        values = evaluation_values(split_scores(kwargs["metrics"]), self._loss)
+        scores = split_scores(kwargs["metrics"])
+        values = evaluation_values({**scores, "validation": {}} if self._run.is_refit else scores, self._loss)
         self._log({**values, "epoch": state.epoch})
 
     def log_final(self, selected: Checkpoint) -> None:
         """Tell what was measured of the weights that the run ends with."""
-        self._log(final_values(selected, self._loss))
+        told = selected.model_copy(update={"validation": {}}) if self._run.is_refit else selected
+        self._log(final_values(told, self._loss))
 
     def _log(self, values: Mapping[str, float]) -> None:
         if not values or not self._last:
@@ -207,7 +209,8 @@ def open_tracking(
         is_main: Whether this process tells; the others are silent.
     """
     names = prepared.recipe.training.report_to if is_main else []
-    run = TrackedRun(folder, group, settings(prepared, seed, group), _read_ids(folder / IDS) if names else {})
+    ids = _read_ids(folder / IDS) if names else {}
+    run = TrackedRun(folder, group, settings(prepared, seed, group), ids, prepared.stop_at is not None)
     return Tracking(run, names, prepared.measure.loss, stopwatch)
 
 

@@ -24,12 +24,14 @@ class TrackedRun:
         group: The comparison, ablation, curve or sweep that it is of.
         settings: Name -> value.
         ids: Tracker -> what it called this run when it was started; empty where it starts now.
+        is_refit: Whether validation was trained on: its scores, which are not those of new texts, are not told.
     """
 
     folder: Path
     group: str | None
     settings: Mapping[str, Any]
     ids: Mapping[str, str]
+    is_refit: bool = False
 
     @property
     def name(self) -> str:
