@@ -12,7 +12,12 @@ Summaries = Mapping[str, Mapping[str, Summary]]
 
 
 def verdict_of(
-    results: Results, variant: VariantResults, summaries: Summaries, runs: list[RunEntry], floor: float | None
+    results: Results,
+    variant: VariantResults,
+    summaries: Summaries,
+    runs: list[RunEntry],
+    floor: float | None,
+    floor_of: str = "the baseline",
 ) -> tuple[Verdict, str]:
     """Whether a variant overfits, underfits or did not learn, and why.
 
@@ -22,6 +27,7 @@ def verdict_of(
         summaries: Its numbers.
         runs: Its runs.
         floor: Validation score that its train score is expected to reach; None: there is none.
+        floor_of: Whose score that is.
     """
     return judge(
         State(
@@ -33,6 +39,7 @@ def verdict_of(
             gap=summaries["gap"],
             score=results.measure.score,
             loss=results.measure.loss,
-            baseline_validation=floor,
+            floor=floor,
+            floor_of=floor_of,
         )
     )

@@ -115,7 +115,8 @@ def _point(
     summaries = {kind: numbers for kind, numbers in results.summaries(variant).items() if kind != "test"}
     runs = [run_entry(run) for run in variant.all_runs]
     floor = None if best is None or best is variant else results.mean_score(best, "validation")
-    verdict, reason = verdict_of(results, variant, summaries, runs, floor)
+    chosen = "" if best is None else f"`{best.entry.name}`, the choice"
+    verdict, reason = verdict_of(results, variant, summaries, runs, floor, chosen)
     values = variant.entry.point
     return SweepPoint(
         name=variant.entry.name,

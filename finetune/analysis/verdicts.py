@@ -31,7 +31,8 @@ class State:
     gap: Mapping[str, Summary]
     score: str
     loss: str
-    baseline_validation: float | None
+    floor: float | None  # a validation score that its train score is expected to reach
+    floor_of: str = "the baseline"
 
 
 def judge(state: State) -> tuple[Verdict, str]:
@@ -44,11 +45,10 @@ def judge(state: State) -> tuple[Verdict, str]:
             f"{state.degenerate} of {state.finished} runs are no better than the same prediction for every text"
         )
     train = state.train.mean if state.train is not None else None
-    floor = state.baseline_validation
-    if train is not None and floor is not None and train < floor:
+    if train is not None and state.floor is not None and train < state.floor:
         return "underfits", (
-            f"train {score} {score_text(state.score, train)} is lower than the baseline's validation {score} "
-            f"{score_text(state.score, floor)}"
+            f"train {score} {score_text(state.score, train)} is lower than the validation {score} of "
+            f"{state.floor_of}, {score_text(state.score, state.floor)}"
         )
     if state.replicates < 2:
         return "not enough evidence", "a single repetition shows a gap, but not how much it varies"

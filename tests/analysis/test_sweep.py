@@ -55,6 +55,8 @@ def test_the_choice_is_the_best_on_validation_and_test_takes_no_part_in_it(tmp_p
     assert verdicts["l1=0"] == "overfits"  # gap 7/20, every seed above 0
     assert verdicts["l1=100"] == "underfits"  # train 55 %, and 1 reaches 78 % on validation
     assert "underfits or does not learn at `l1=100`" in found.headline
+    [reason] = [point.verdict_reason for point in found.points if point.name == "l1=100"]
+    assert reason.endswith("is lower than the validation accuracy of `l1=1`, the choice, 78.3 %")  # 1 − 13/60
 
 
 def test_the_choice_at_the_end_of_the_range_says_that_the_best_may_lie_beyond(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def state(score_gap: Summary | None, loss_gap: Summary | None = None, **changes:
         "gap": {name: gap for name, gap in gaps.items() if gap is not None},
         "score": "accuracy",
         "loss": "nll",
-        "baseline_validation": 0.8,
+        "floor": 0.8,
     }
     return State(**{**known, **changes})
 
@@ -118,7 +118,7 @@ def test_a_preset_underfits_when_it_fits_train_worse_than_the_baseline_fits_vali
 
 
 def test_a_baseline_is_not_compared_with_itself() -> None:
-    assert word(CLEAR, train=summary(0.1), baseline_validation=None) == "overfits"
+    assert word(CLEAR, train=summary(0.1), floor=None) == "overfits"
     assert word(CLEAR, train=None) == "overfits"
     assert word(CLEAR, train=summary(None)) == "overfits"
 
