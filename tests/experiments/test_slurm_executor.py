@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from finetune.errors import RecipeError
 from finetune.experiments.executors import slurm_executor
 from finetune.experiments.executors.slurm_executor import SlurmExecutor
-from finetune.experiments.executors.slurm_states import ask_states, is_over, judge
+from finetune.experiments.executors.slurm_states import GONE, ask_states, is_over, judge
 from finetune.experiments.executors.slurm_task import SlurmTask, read_events, write_event
 from finetune.experiments.jobs import Event
 from tests.experiments import fake_slurm
@@ -56,6 +57,20 @@ def test_tasks_are_an_array_and_one_that_is_preempted_goes_on_in_a_new_job(
     train(long_recipe, tmp_path / "alone", "none")
     assert timeless(tmp_path / "cells" / "plain") == timeless(tmp_path / "alone")
     assert_same_weights(tmp_path / "cells" / "plain", tmp_path / "alone")
+
+
+def test_what_slurm_said_before_does_not_count_once_accounting_has_stopped(
+    slurm_cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """submitit keeps states for the whole process; a job that is gone would be RUNNING for ever."""
+    watcher = pytest.importorskip("submitit").SlurmJob.watcher
+    watcher.register_job("100")
+    jobs = [SimpleNamespace(job_id="100", watcher=watcher)]
+    fake_slurm.write(slurm_cluster, "100_x", process=os.getpid(), state="RUNNING")
+    assert ask_states(jobs) == {"100": "RUNNING"}
+    monkeypatch.setenv("FAKE_SLURM_NO_ACCOUNTING", "1")
+    fake_slurm.write(slurm_cluster, "100_x", process=os.getpid(), state="NODE_FAIL")
+    assert ask_states(jobs) == {"100": GONE}
 
 
 def test_a_task_whose_node_is_gone_goes_on_and_ctrl_c_cancels_it(
@@ -112,6 +127,9 @@ class Job:
         self.job_id = number
         self.watcher = self
         self._told = told
+
+    def clear(self) -> None:
+        """What was heard before."""
 
     def update(self) -> None:
         """Would call sacct."""

@@ -33,6 +33,7 @@ TEMPORARY = {
 def ask_states(jobs: Sequence[Any]) -> dict[str, str]:
     """Number of each job of submitit -> its state, by one call of sacct; where there is no accounting, of squeue."""
     watcher = jobs[0].watcher
+    watcher.clear()  # where sacct does not answer, it would go on to say what it heard before, such as RUNNING
     watcher.update()
     states = {job.job_id: _word(watcher.get_state(job.job_id, mode="cache")) for job in jobs}
     unknown = [number for number, state in states.items() if state == UNKNOWN]
