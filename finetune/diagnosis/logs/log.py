@@ -163,6 +163,11 @@ def canonical(name: str, trainer: bool = False) -> str:
     return f"{sides[0]}_{rest}"
 
 
+def of_training_rows(record: Record) -> Record:
+    """Of `evaluate(train_rows, metric_key_prefix="train")`: training rows in eval mode, with the names for these."""
+    return {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+
+
 def with_usual_score(key: str) -> str:
     """`eval_acc` -> `eval_accuracy`, with the names of evaluation sets before it as they are."""
     name = next((name for name in SCORES if key.endswith(f"_{name}")), None)

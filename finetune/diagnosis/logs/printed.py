@@ -19,6 +19,7 @@ from finetune.diagnosis.logs.log import (
     Record,
     as_float,
     number,
+    of_training_rows,
     one_file,
     place_of,
     with_usual_score,
@@ -67,7 +68,7 @@ def _read(path: Path, run: str | None) -> Log:
         if set(record) <= {*CLOSING, "epoch"} and not has_ended:
             record, has_ended = record | {"total_flos": 0.0}, True
         elif "train_runtime" in record:
-            record = {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+            record = of_training_rows(record)
         epoch = number(record["epoch"])
         if epoch is None:
             raise OutputError(f"{path}: a record has the epoch {printed['epoch']!r}, which is no number.")

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.diagnosis.logs.log import Log, Reader, Record, number, with_usual_score
+from finetune.diagnosis.logs.log import Log, Reader, Record, number, of_training_rows, with_usual_score
 from finetune.errors import Change, OutputError
 
 STATE = "trainer_state.json"
@@ -63,7 +63,7 @@ def _record(record: Record, file: Path) -> Record:
         if record.get(name) is not None and number(record[name]) is None:
             raise OutputError(f"{file}: a record has the {name} {record[name]!r}, which is no number.")
     if "train_runtime" in record and "total_flos" not in record:
-        record = {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
+        record = of_training_rows(record)
     return {with_usual_score(key): value for key, value in record.items()}
 
 
