@@ -39,11 +39,12 @@ def build_recipe(name: str, preset: str | None, merged: Merged) -> Recipe | list
 def problems_of_value(recipe: Recipe, key: str, value: float) -> list[Problem]:
     """What is wrong with another number for a key, dotted, that is one in this recipe."""
     section, *parts = key.split(".")
+    values, schema = recipe.to_dict()[section], SECTIONS.get(section)
+    if section == "techniques":
+        name, *parts = parts
+        values, schema = values[name], TECHNIQUES[name]
     problems: list[Problem] = []
-    schema, parts = (TECHNIQUES[parts[0]], parts[1:]) if section == "techniques" else (SECTIONS[section], parts)
-    values = recipe.to_dict()[section]
-    values = values[key.split(".")[1]] if section == "techniques" else values
-    if len(parts) == 1:  # deeper ones are of a user's mapping, which has no bounds of its own
+    if schema is not None and len(parts) == 1:  # deeper ones are of a user's mapping, which has no bounds of its own
         _validate(schema, {**values, parts[0]: value}, key.rpartition(".")[0], problems)
     return problems
 
