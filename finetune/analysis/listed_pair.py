@@ -99,7 +99,7 @@ def _of_run(record: RunRecord, arrays: Arrays) -> _Side:
     recipe, data = flatten(record.recipe), [record.data.fingerprint]
     if not isinstance(record, FinishedRecord):
         return _Side(recipe, data)
-    measure, point = measure_of(record.data.task, record.data.score), record.selected
+    measure, point = measure_of(record.data.task, record.data.score), record.shown
     numbers: dict[Split, Mapping[str, float | None]] = {
         "train": point.train_probe,
         "validation": point.validation,

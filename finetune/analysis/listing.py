@@ -82,10 +82,10 @@ def _run(folder: Path, record: RunRecord, size: int) -> Listed:
     if not isinstance(record, FinishedRecord):
         return Listed.model_validate(about)
     name = measure_of(record.data.task, record.data.score).score
-    gap = record.selected.gap.get(name)
+    gap = record.shown.gap.get(name)
     found = {
         "metric": name,
-        "score": record.selected.reported_scores.get(name),
+        "score": record.shown.reported_scores.get(name),
         "gap": None if gap is None else gap.value,
     }
     return Listed.model_validate(about | found)

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.advice.diagnosis import diagnose, early_stop_text, is_degenerate
 from finetune.diagnosis.observations import Observed, Point, accuracy_estimate
-from finetune.errors import OutputError
+from finetune.errors import Change, OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.diagnosis import Estimate
 from finetune.records.schema import OWN_TRAINER, Evaluation, FinishedRecord, RunRecord
@@ -20,8 +20,11 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
     """What the record of a run says, of the selected checkpoint and over time.
 
     Raises:
-        OutputError: The run has measured nothing yet.
+        OutputError: The run has measured nothing yet, or was trained on validation, too.
     """
+    if record.budget.trained_on_validation:
+        why = f"{folder}: it is a refit, which was trained on validation, too, so there is no gap to be diagnosed."
+        raise OutputError(why, Change(text="Diagnose a run of its comparison, below cells/."))
     measure = measure_of(record.data.task, record.data.score)
     curve = tuple(_point(evaluation, measure.score, measure.loss) for evaluation in record.history)
     rows = record.data.rows

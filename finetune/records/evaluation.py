@@ -65,7 +65,7 @@ class Recorded(Frozen):
     @classmethod
     def of(cls, record: FinishedRecord) -> Self:
         split = record.selected.reported
-        return cls(split=split, rows=record.data.rows[split], scores=record.selected.reported_scores)
+        return cls(split=split, rows=record.data.rows[split], scores=record.shown.reported_scores)
 
 
 class EvaluationReport(Frozen):

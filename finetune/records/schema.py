@@ -218,3 +218,11 @@ class FinishedRecord(RunRecord):
     status: Literal["finished"]
     selected: Checkpoint
     last: Checkpoint
+
+    @property
+    def shown(self) -> Checkpoint:
+        """The selected checkpoint without what would mislead: validation and gap of a refit, which was trained on these
+        rows."""
+        if not self.budget.trained_on_validation:
+            return self.selected
+        return self.selected.model_copy(update={"validation": {}, "gap": {}})

@@ -48,9 +48,7 @@ def scores_table(record: FinishedRecord) -> Table:
     """Scores of the selected checkpoint by split, and the gap with its interval; simple models below."""
     rows, measure = record.data.rows, run_measure(record)
     own = [name for name in record.selected.validation if name not in measure.names]
-    selected = record.selected
-    if record.budget.trained_on_validation:  # what it scores there says nothing
-        selected = selected.model_copy(update={"validation": {}, "gap": {}})
+    selected = record.shown
     columns = [Column("", numeric=False, sortable=False)]
     columns += [
         Column(sentence(split_name(split)), note=count_text(rows[split], "row"), sortable=False)

@@ -158,7 +158,7 @@ class FinalWeights:
             return None
         validation = outputs["validation"]
         plain = [Threshold(0.0, "default")] * len(labels)
-        chosen_on = prepared.held_out if prepared.stop_at is not None else validation
+        chosen_on = prepared.chosen_on(validation)
         chosen = plain if chosen_on is None else choose_thresholds(*chosen_on)
         for problem in unpredicted_warnings(prepared.recipe, labels, validation, plain, chosen):
             logger.warning("%s", problem.for_command_line())

@@ -126,6 +126,16 @@ class Prepared:
     keeps_model: bool = True
     rate: RateChoice | None = None
 
+    @property
+    def is_refit(self) -> bool:
+        """Whether validation is among its training rows."""
+        return self.stop_at is not None
+
+    def chosen_on(self, validation: Outputs) -> Outputs | None:
+        """What temperature, thresholds and confidences are chosen on: the run's outputs for validation, or, of a refit,
+        those that are held out; None where there are none."""
+        return self.held_out if self.is_refit else validation
+
     def facts(self) -> DataFacts:
         """What the record says of the data."""
         return data_facts(self.data, self.measure, self.inspection)

@@ -177,7 +177,7 @@ def _run_budget(prepared: Prepared) -> RunBudget:
         processes=world_size(),
         precision="bf16" if prepared.bf16 else "fp32",
         cost=declared_cost(prepared.recipe, budget),
-        **({} if prepared.stop_at is None else {"trained_on_validation": True}),
+        **({"trained_on_validation": True} if prepared.is_refit else {}),
         **({} if prepared.rate is None else {"learning_rate": prepared.rate}),
     )
 

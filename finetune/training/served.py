@@ -29,7 +29,7 @@ def describe_served(prepared: Prepared, record: RunRecord, validation: Outputs) 
         validation: Outputs of the final weights.
     """
     data, section, encoder = prepared.data, prepared.recipe.data, prepared.encoder
-    chosen_on = prepared.held_out if prepared.stop_at is not None else validation  # a refit was trained on validation
+    chosen_on = prepared.chosen_on(validation)
     temperature = None if record.calibration is None or chosen_on is None else record.calibration.temperature
     return ServedModel(
         task=data.task,

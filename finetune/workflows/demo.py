@@ -77,7 +77,7 @@ def _about(classifier: Classifier, record: FinishedRecord | None) -> list[str]:
     else:
         lines = [f"It predicts {outputs}, and was trained on {count_text(served.training.rows, 'row')}."]
     if record is not None:
-        score, selected = record.data.score, record.selected
+        score, selected = record.data.score, record.shown
         value = selected.reported_scores.get(score or "")
         if score is not None and value is not None:
             name = metric_name(score)

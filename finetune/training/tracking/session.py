@@ -210,7 +210,7 @@ def open_tracking(
     """
     names = prepared.recipe.training.report_to if is_main else []
     ids = _read_ids(folder / IDS) if names else {}
-    run = TrackedRun(folder, group, settings(prepared, seed, group), ids, prepared.stop_at is not None)
+    run = TrackedRun(folder, group, settings(prepared, seed, group), ids, prepared.is_refit)
     return Tracking(run, names, prepared.measure.loss, stopwatch)
 
 
