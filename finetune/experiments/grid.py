@@ -10,7 +10,8 @@ from typing import Any
 
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.experiments.asked import Asked, Preset, key_problems
-from finetune.experiments.variants import OFF, Options, Variant, compared_variants
+from finetune.experiments.options import Options
+from finetune.experiments.variants import OFF, Variant, compared_variants
 from finetune.measurement.units import is_number
 from finetune.recipe import preset_name
 from finetune.recipe.choosing import techniques_of

@@ -12,7 +12,8 @@ from transformers import AutoModelForSequenceClassification
 
 from finetune.data.long_texts import LongTexts
 from finetune.data.sorted_sets import SortedSet
-from finetune.data.tokens import Collator, Encoder
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import Collator
 from finetune.errors import Change, ModelError, RecipeError, first_line, suggest
 from finetune.exports.base import Format
 from finetune.exports.registry import find_format
@@ -21,8 +22,10 @@ from finetune.inference.folders import model_folder
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
 from finetune.model_files import loading_errors
-from finetune.models.load import load_quietly, load_saved_config, load_tokenizer, locate_model, position_limit
+from finetune.models.configuration import load_saved_config, load_tokenizer, locate_model, position_limit
+from finetune.models.load import load_quietly
 from finetune.models.outputs import model_outputs
+from finetune.models.pooling_layer import finish_pooling_layer
 from finetune.models.served import ServedModel, read_served
 from finetune.recipe import ModelSection
 from finetune.records.environment import has_fast_bf16
@@ -212,6 +215,7 @@ def _load_classifier(section: ModelSection, location: str, precision: Precision)
         raise ModelError(why, train, argument="model", found=section.id)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
+    finish_pooling_layer(model, is_new=False)
     install_kernels(model, is_read_elsewhere=False, bf16=precision == "bf16")
     return model, device
 

@@ -2,7 +2,3 @@
 
 transformers' modules stay in place: weights keep their names, and what is saved is the plain model.
 """
-
-from finetune.kernels.install import install_kernels
-
-__all__ = ["install_kernels"]

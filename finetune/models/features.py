@@ -16,8 +16,9 @@ from transformers.models.auto.modeling_auto import (
 
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import loading_errors
+from finetune.models.configuration import WITHOUT_HUB, locate_model
 from finetune.models.layers import POOLING
-from finetune.models.load import WITHOUT_HUB, load_quietly, locate_model
+from finetune.models.load import load_quietly
 from finetune.models.pooling import Pooling, resolve_pooling
 from finetune.recipe import ModelSection
 

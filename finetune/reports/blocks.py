@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from finetune.reports.figures.canvas import Picture
+from finetune.reports.figures.picture import Picture
 from finetune.reports.palette import Palette
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from finetune.reports.blocks import Page, Section
-    from finetune.reports.figures.canvas import Picture
+    from finetune.reports.figures.picture import Picture
 
 SHAPES = {  # matplotlib's markers, in a box of 12 × 12
     "o": '<circle cx="6" cy="6" r="4.5"/>',

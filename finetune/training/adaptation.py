@@ -18,9 +18,11 @@ from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, get_linear_schedule_with_warmup
 
 from finetune.cache import cached_folder
-from finetune.data.tokens import Collator, Encoder
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import Collator
 from finetune.errors import Change, ModelError, OutputError, RunFailed
-from finetune.models.load import locate_model, model_fingerprint
+from finetune.models.configuration import locate_model
+from finetune.models.load import model_fingerprint
 from finetune.recipe import ModelSection, Recipe
 from finetune.techniques import Adaptation, ModelChanges, Technique, hook_of
 from finetune.techniques.changes import turned_off

@@ -9,7 +9,8 @@ from typing import Any
 
 from finetune.cache import cache_folder
 from finetune.data.rows import Data
-from finetune.models.load import locate_model, pretrained_embeddings
+from finetune.models.configuration import locate_model
+from finetune.models.load import pretrained_embeddings
 from finetune.recipe import Recipe
 from finetune.techniques import (
     Augmentation,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from finetune.data.tokens import Collator, TrainSet
+from finetune.data.train_set import Collator, TrainSet
 from finetune.training.draws import Draws
 
 

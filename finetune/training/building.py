@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from finetune.data.labels import count_labels
-from finetune.data.tokens import Collator, TrainSet
+from finetune.data.train_set import Collator, TrainSet
 from finetune.data.views import TextViews
 from finetune.data.votes import vote_targets
 from finetune.measurement.beyond_chance import beats_trivial

@@ -7,10 +7,10 @@ from finetune.checks.base import LocatedFinding
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
 from finetune.errors import ModelError
-from finetune.models.load import load_config, load_tokenizer, position_limit
+from finetune.models.configuration import load_saved_config, load_tokenizer, position_limit
 from finetune.recipe import Recipe
 from finetune.records.schema import DataFacts
-from finetune.training.facts import data_facts
+from finetune.training.data_facts import data_facts
 from finetune.training.measures import measure_for, with_score_note
 
 
@@ -42,15 +42,15 @@ def inspect_recipe(recipe: Recipe, data: Data) -> tuple[DataFacts, list[LocatedF
         )
         return _facts(recipe, data, None, skipped)
     section = recipe.data
-    positions = _positions(recipe, data)
+    positions = _positions(recipe)
     encoder = Encoder(tokenizer, data, section.max_length, section.long_texts, section.overlap, positions)
     return _facts(recipe, data, encoder)
 
 
-def _positions(recipe: Recipe, data: Data) -> int | None:
+def _positions(recipe: Recipe) -> int | None:
     """Tokens that the model has positions for; None where its configuration cannot be loaded, which a run refuses."""
     try:
-        return position_limit(load_config(recipe.model, data.task, data.labels))
+        return position_limit(load_saved_config(recipe.model))
     except ModelError:
         return None
 

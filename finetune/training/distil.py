@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from finetune.data.rows import Data, Rows
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.errors import Change, OutputError, Problem
 from finetune.measurement.ensemble import mean_predictions
 from finetune.records.predictions import read_arrays

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from finetune.checks.out_of_fold import FoldedRows, interval, refuse_single_rows
 from finetune.data.rows import Data
 from finetune.data.subset import draw_probe
-from finetune.data.tokens import Collator, Encoder
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import Collator
 from finetune.errors import FinetuneError
+from finetune.models.configuration import load_tokenizer, position_limit
 from finetune.models.features import FrozenEncoder
-from finetune.models.load import load_tokenizer, position_limit
 from finetune.recipe import ModelSection, Recipe
 from finetune.records.encoders import EncoderComparison, EncoderScore
 from finetune.training.measures import measure_for

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.data.tokens import Collator, TrainSet
-from finetune.kernels import install_kernels
+from finetune.data.train_set import Collator, TrainSet
+from finetune.kernels.install import install_kernels
 from finetune.models.load import load_config, load_model
 from finetune.models.outputs import model_outputs
 from finetune.recipe import DEFAULT_RATE, with_rate

@@ -1,42 +1,18 @@
-"""What a record says of data, model and techniques before anything is trained."""
+"""What a record says of model and techniques before anything is trained."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from finetune.checks import Inspection
-from finetune.data.load import class_counts
-from finetune.data.rows import Data
-from finetune.measurement.scores import Measure
 from finetune.models.dropout import dropout_sites
 from finetune.models.head import HeadStart
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, recipe_budget
 from finetune.records.facts import ModelFacts
-from finetune.records.schema import ActiveTechnique, DataFacts
+from finetune.records.schema import ActiveTechnique
 from finetune.techniques import Budget
 from finetune.techniques.rates import PartBudgets
-
-
-def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:
-    """The data section; without an inspection, with neither findings nor baselines."""
-    splits = {"train": data.train, **data.measured_splits()}
-    splits |= {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
-    return DataFacts(
-        task=data.task,
-        labels=data.labels,
-        columns=data.columns,
-        rows={name: len(rows) for name, rows in splits.items()},
-        classes=class_counts(data),
-        dropped=data.dropped,
-        notes=data.notes,
-        warnings=data.warnings,
-        fingerprint=data.fingerprint,
-        score=measure.score,
-        findings=[] if inspection is None else [finding.for_record() for finding in inspection.findings],
-        baselines=[] if inspection is None else inspection.baselines,
-    )
 
 
 def model_facts(model: Any, pooling: Pooling | None = None, head: HeadStart | None = None) -> ModelFacts:

@@ -20,8 +20,9 @@ from finetune.records.environment import read_code, read_device, read_versions
 from finetune.records.facts import RunBudget, RunTime
 from finetune.records.schema import OWN, OWN_TRAINER, Checkpoint, Evaluation, RunRecord
 from finetune.records.store import RunFolder
+from finetune.training.data_facts import data_facts
 from finetune.training.evaluations import make_evaluation
-from finetune.training.facts import data_facts, model_facts
+from finetune.training.facts import model_facts
 from finetune.training.measures import measure_for
 from finetune.training.own_datasets import own_data
 from finetune.training.random_state import same_random_state

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from finetune.checks.baselines import encode_targets
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.errors import ModelError, RunFailed
 from finetune.kernels.head import output_map
 from finetune.models.head import HeadStart as ModelHead

@@ -16,7 +16,8 @@ from finetune.recipe.choosing import decided_origins
 from finetune.recipe.scaling import describe_rules
 from finetune.tasks import Task
 from finetune.training.budgets import plan_budget
-from finetune.training.facts import active_techniques, data_facts, declared_cost, model_facts
+from finetune.training.data_facts import data_facts
+from finetune.training.facts import active_techniques, declared_cost, model_facts
 from finetune.training.head import described_head
 from finetune.training.measures import measure_for
 from finetune.training.prepare import configured_model, fitted_with_notes

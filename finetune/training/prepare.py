@@ -17,15 +17,9 @@ from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Encoder
 from finetune.errors import Change, FinetuneError, Problem, RecipeError, as_problem
 from finetune.measurement.scores import Measure
+from finetune.models.configuration import load_tokenizer, position_limit
 from finetune.models.head import HeadStart
-from finetune.models.load import (
-    build_without_weights,
-    encoder_parameters,
-    find_start,
-    load_config,
-    load_tokenizer,
-    position_limit,
-)
+from finetune.models.load import build_without_weights, encoder_parameters, find_start, load_config
 from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, apply_rules, choose, find_budget_problems, longer_note, with_min_steps
@@ -39,8 +33,8 @@ from finetune.training.adaptation import check_adaptation
 from finetune.training.augmentation import augment_sources, check_augmentation
 from finetune.training.budgets import plan_budget
 from finetune.training.choice_facts import measure_facts
+from finetune.training.data_facts import data_facts
 from finetune.training.distributed import world_size
-from finetune.training.facts import data_facts
 from finetune.training.head import described_head, refuse_unknown_head
 from finetune.training.measures import (
     measure_for,

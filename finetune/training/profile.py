@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
 from finetune.atomic import write_text
-from finetune.data.tokens import TrainSet
+from finetune.data.train_set import TrainSet
 from finetune.records.profile import Padding, Products, RunProfile, Watched
 from finetune.records.schema import RunRecord
 from finetune.training.batches import StepBatches

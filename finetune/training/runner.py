@@ -13,7 +13,7 @@ import transformers
 
 from finetune.data.split_file import write_split
 from finetune.errors import Change, FinetuneError, OutputError, RunFailed
-from finetune.kernels import install_kernels
+from finetune.kernels.install import install_kernels
 from finetune.models.outputs import Outputs
 from finetune.records.facts import EarlyStop
 from finetune.records.schema import Evaluation, FinishedRecord
@@ -243,6 +243,7 @@ class Run:
         else:
             with self.stopwatch.phase(MODEL):  # until the first epoch begins
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.forget_training()
         trainer.average.replace_weights()
         if trainer.unlabelled is not None:
             trainer.unlabelled.warn_if_unused()

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.errors import Change, Problem, RecipeError
 from finetune.kernels.head import output_map
 from finetune.models.head import HeadStart

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.checks.baselines import encode_targets
-from finetune.data.tokens import Collator, TrainSet
+from finetune.data.train_set import Collator, TrainSet
 from finetune.errors import Change, RunFailed
 from finetune.kernels.head import output_map
 from finetune.models.pooling_layer import HEADS

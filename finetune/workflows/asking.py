@@ -15,7 +15,7 @@ from finetune.recipe import READING_KEYS, TELLING_KEYS
 from finetune.workflows.arguments import as_list
 
 if TYPE_CHECKING:
-    from finetune.experiments.variants import Options
+    from finetune.experiments.options import Options
 
 
 # Columns and the way of reading belong to the data, which has a name; seeds are named beside it; trackers only listen.
@@ -66,7 +66,7 @@ class Request:
         Raises:
             RecipeError, DataError: A technique or the data cannot be used; says why.
         """
-        from finetune.experiments.variants import Options
+        from finetune.experiments.options import Options
         from finetune.recipe.layers import merged_overrides, named_metrics
         from finetune.techniques import use_technique
 

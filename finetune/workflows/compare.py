@@ -17,9 +17,10 @@ from finetune.experiments.finals import check_final, plan_finals, soup_warnings
 from finetune.experiments.jobs import KINDS, Job
 from finetune.experiments.kept_models import Keep
 from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.options import Options
 from finetune.experiments.planning import write_jobs
 from finetune.experiments.progress import look_up
-from finetune.experiments.variants import Options, Variant, compared_variants, fit_variants
+from finetune.experiments.variants import Variant, compared_variants, fit_variants
 from finetune.listener import Listener
 from finetune.records.comparison import FinalName
 from finetune.records.report import Report

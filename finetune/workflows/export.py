@@ -17,7 +17,7 @@ import torch
 
 from finetune.analysis.evaluation import Measured, plain_scores
 from finetune.atomic import replaced_folder
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.errors import Change, DataError, ModelError, OutputError, RecipeError, RunFailed
 from finetune.exports.base import Format
 from finetune.exports.graph import write_graph

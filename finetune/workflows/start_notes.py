@@ -6,7 +6,7 @@ from finetune.data.counts import Account, Lines
 from finetune.data.rows import Data
 from finetune.measurement.scores import Measure
 from finetune.reports.findings import data_line
-from finetune.training.facts import data_facts
+from finetune.training.data_facts import data_facts
 
 
 def start_notes(data: Data, measure: Measure) -> list[str]:

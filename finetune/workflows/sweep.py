@@ -14,7 +14,8 @@ from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import Executor, choose_executor
 from finetune.experiments.grid import MOST_RUNS, grid_variants, read_vary
 from finetune.experiments.nesting import refuse_nested
-from finetune.experiments.variants import Options, fit_variants
+from finetune.experiments.options import Options
+from finetune.experiments.variants import fit_variants
 from finetune.listener import Listener
 from finetune.measurement.units import time_text
 from finetune.records.comparison import ComparisonFolder

@@ -14,11 +14,12 @@ from finetune.experiments.estimates import describe_jobs
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import Executor, choose_executor
 from finetune.experiments.nesting import refuse_nested
+from finetune.experiments.options import Options
 from finetune.experiments.planning import plan_runs, write_jobs
 from finetune.experiments.sampling import load_optuna
 from finetune.experiments.search_space import search_space
 from finetune.experiments.tuning import Tuner, best_of, folds_left, shortfall
-from finetune.experiments.variants import Options, Variant, fit_variants
+from finetune.experiments.variants import Variant, fit_variants
 from finetune.listener import Listener
 from finetune.measurement.scores import Measure
 from finetune.recipe import DEFAULT_RATE, Recipe, is_auto, preset_name, with_rate

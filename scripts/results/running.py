@@ -19,7 +19,7 @@ from finetune.checks.baselines import measure_baselines
 from finetune.data.load import load_data
 from finetune.measurement.gap import compute_gap
 from finetune.measurement.scores import compute_scores
-from finetune.models.load import locate_model
+from finetune.models.configuration import locate_model
 from finetune.recipe import DataSection, ModelSection, load_recipe
 from finetune.records.environment import has_fast_bf16, read_code, read_device, read_versions
 from scripts.results import rivals

@@ -16,7 +16,7 @@ from finetune.checks.base import CHECKS
 from finetune.checks.inspect import CODE
 from finetune.data.rows import Data
 from finetune.data.tokens import Encoder
-from finetune.models.load import load_tokenizer
+from finetune.models.configuration import load_tokenizer
 from finetune.recipe import DataSection, ModelSection
 from tests import planting
 from tests.planting import make_data, make_rows

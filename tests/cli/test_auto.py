@@ -14,8 +14,9 @@ import yaml
 import finetune
 from finetune.data.loader import Loader
 from finetune.experiments.executors import EXECUTORS
+from finetune.experiments.options import Options
 from finetune.experiments.planning import plan_runs
-from finetune.experiments.variants import Options, fit_variants, preset_variants
+from finetune.experiments.variants import fit_variants, preset_variants
 from finetune.recipe import choose, resolve
 from finetune.records.store import RunFolder
 from finetune.training.choice_facts import measure_facts

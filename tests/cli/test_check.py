@@ -11,6 +11,7 @@ from finetune.listener import Listener
 from finetune.workflows.check import recipe_or_data
 from tests.cli.invoking import invoke
 from tests.conftest import labelled_texts, save_tiny_model, write_csv
+from tests.running import REPOSITORY, python
 
 
 @pytest.fixture
@@ -133,3 +134,18 @@ def test_names_that_are_nothing_or_too_much_are_refused(reviews: Path) -> None:
     assert "Did you mean tweets?" in unknown.stderr
     both = invoke("check", reviews, "--data", reviews)
     assert (both.exit_code, "Leave one out" in both.stderr) == (2, True)
+
+
+def test_a_check_imports_no_code_of_models_and_draws_nothing(leaking: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """They would take most of its time."""
+    script = tmp_path / "lean.py"
+    script.write_text(
+        "import sys\n"
+        "from finetune.cli.app import app\n"
+        "code = app(['check', *sys.argv[1:], '--set', 'data.max_length=32'], standalone_mode=False)\n"
+        "heavy = {'transformers.modeling_utils', 'accelerate', 'peft', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {sorted(heavy)}' if heavy else code)\n",
+        encoding="utf-8",
+    )
+    result = python(script, leaking, "--model", str(tiny_model), PYTHONPATH=str(REPOSITORY))
+    assert result.returncode == 0, result.stderr

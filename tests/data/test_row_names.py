@@ -17,7 +17,7 @@ from finetune.errors import DataError
 from finetune.measurement.units import row_text
 from finetune.models.outputs import Outputs
 from finetune.recipe import DataSection
-from finetune.training.facts import data_facts
+from finetune.training.data_facts import data_facts
 from finetune.training.measures import measure_for
 from finetune.training.saving import prediction_arrays
 

@@ -17,7 +17,8 @@ import pytest
 from finetune.data import token_cache
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.token_cache import cached_arrays
-from finetune.data.tokens import Encoder, TrainSet
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import TrainSet
 from tests.data.test_tokens import LIMIT, TEXTS, make_data, make_tokenizer
 
 ARRAYS = {"ids": np.arange(1000, dtype=np.int32), "types": np.zeros(7, dtype=np.int8), "none": np.zeros(0)}

@@ -11,7 +11,8 @@ import pytest
 
 from finetune.data.rows import Data, Rows
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.data.tokens import Encoder, Item, TrainSet
+from finetune.data.tokens import Encoder, Item
+from finetune.data.train_set import TrainSet
 from finetune.errors import DataError, RecipeError
 from tests.conftest import MARKS, SPECIAL, WORDS
 from tests.raising import refuses

@@ -11,7 +11,7 @@ import pytest
 from finetune.errors import RecipeError
 from finetune.experiments.asked import ask
 from finetune.experiments.grid import grid_variants, point_name, read_vary
-from finetune.experiments.variants import Options
+from finetune.experiments.options import Options
 
 Write = Callable[..., Path]
 

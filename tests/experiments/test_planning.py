@@ -13,8 +13,9 @@ from finetune.data import loader
 from finetune.errors import DataError, RecipeError
 from finetune.experiments.jobs import Job
 from finetune.experiments.keys import DECIDES_NUMBERS, code_digest
+from finetune.experiments.options import Options
 from finetune.experiments.planning import plan_runs
-from finetune.experiments.variants import Options, Variant, ablation_variants, preset_variants
+from finetune.experiments.variants import Variant, ablation_variants, preset_variants
 from finetune.own_code import allow
 from tests.conftest import name_pooling
 from tests.raising import refusal, refuses

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from finetune.kernels import install_kernels
 from finetune.kernels.head import output_map
+from finetune.kernels.install import install_kernels
 from finetune.models.dropout import dropout_sites
 from finetune.techniques.layer_drop import LayerDrop
 from tests.running import assert_same_weights, train

@@ -13,8 +13,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.errors import ModelError
+from finetune.models.configuration import load_tokenizer, locate_model
 from finetune.models.head import head_names
-from finetune.models.load import load_config, load_model, load_tokenizer, locate_model, model_fingerprint
+from finetune.models.load import load_config, load_model, model_fingerprint
 from finetune.recipe import ModelSection
 from finetune.techniques.helper_models import fingerprint
 from tests.conftest import ARCHITECTURES, save_tiny_model

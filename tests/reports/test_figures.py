@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from finetune.records.report import Group
 from finetune.reports.captions import cost_caption, frontier_caption, has_intervals
-from finetune.reports.figures.canvas import Picture, to_png, to_svg
+from finetune.reports.figures.canvas import to_png, to_svg
 from finetune.reports.figures.cost import cost
 from finetune.reports.figures.curves import curves
 from finetune.reports.figures.decomposition import decomposition
 from finetune.reports.figures.dumbbell import dumbbell
 from finetune.reports.figures.frontier import frontier
+from finetune.reports.figures.picture import Picture
 from finetune.reports.figures.reliability import reliability
 from finetune.reports.figures.weights import weights
 from finetune.reports.palette import BLUE, GREY, SKY, VERMILION, Palette

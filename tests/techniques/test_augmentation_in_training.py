@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 
 from finetune.data.rows import Data, Rows
 from finetune.data.sorted_sets import MeasuredSet
-from finetune.data.tokens import Encoder, TrainSet
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import TrainSet
 from finetune.techniques.aeda import AEDA
 from finetune.techniques.eda import EDA
 from tests.conftest import labelled_texts

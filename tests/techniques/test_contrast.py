@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.errors import DataError, ModelError, RecipeError, RunFailed
 from finetune.models.load import load_config, load_model
 from finetune.recipe import resolve

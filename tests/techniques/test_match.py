@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from finetune.data.rows import Rows
-from finetune.data.tokens import Collator, Item
+from finetune.data.tokens import Item
+from finetune.data.train_set import Collator
 from finetune.data.views import TextViews
 from finetune.errors import ModelError, RecipeError
 from finetune.models.outputs import model_outputs

@@ -13,7 +13,8 @@ from scipy import stats
 from transformers import AutoTokenizer, TrainerCallback
 
 from finetune.data.rows import Data, Rows
-from finetune.data.tokens import Encoder, TrainSet
+from finetune.data.tokens import Encoder
+from finetune.data.train_set import TrainSet
 from finetune.errors import ModelError
 from finetune.techniques import TokenFacts
 from finetune.techniques.token_masking import TokenMasking, masked

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.recipe import resolve
 from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder

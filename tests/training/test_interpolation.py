@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from finetune.data.tokens import Collator
+from finetune.data.train_set import Collator
 from finetune.measurement.scores import measure_of
 from finetune.recipe import resolve
 from finetune.records.schema import FinishedRecord

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.data.tokens import TrainSet
+from finetune.data.train_set import TrainSet
 from finetune.recipe import resolve
 from finetune.records.profile import RunProfile
 from finetune.records.schema import RunRecord

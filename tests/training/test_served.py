@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoTokenizer, pipeline
 
 from finetune.errors import ModelError
-from finetune.models.load import load_tokenizer
+from finetune.models.configuration import load_tokenizer
 from finetune.models.served import FILE, ServedModel, read_served
 from finetune.recipe import ModelSection, resolve
 from finetune.records.store import RunFolder

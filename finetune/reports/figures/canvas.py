@@ -4,9 +4,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -16,6 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from finetune.measurement.units import Scale, possible_range
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import BLACK, GRID, INKS, MUTED, PAPER, ZERO, Palette
 
@@ -49,40 +49,6 @@ SETTINGS = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One drawing.
-
-    Attributes:
-        title: Names it for those who do not see it.
-        text: Says what it shows, in numbers.
-        width, height: In px.
-        draw: Draws on a figure or a part of one.
-    """
-
-    title: str
-    text: str
-    width: int
-    height: int
-    draw: Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Panels that belong together, and what their signs mean.
-
-    Attributes:
-        columns: Panels in a row of the PNG.
-        presets: Presets in the key.
-        lines: Further entries of the key: matplotlib's properties of a line, and its meaning.
-    """
-
-    panels: list[Panel]
-    columns: int = 1
-    presets: list[str] = field(default_factory=list)
-    lines: list[tuple[dict[str, Any], str]] = field(default_factory=list)
 
 
 def axes(paper: Any, panel: tuple[int, int], box: tuple[int, int, int, int]) -> Any:

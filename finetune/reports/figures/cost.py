@@ -5,7 +5,8 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Group, Summary, VariantReport
 from finetune.reports.captions import cost_text, relative_time, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, possible_ends
+from finetune.reports.figures.canvas import axes, limits, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import finished, scale_of
 from finetune.reports.palette import MUTED, Palette
 

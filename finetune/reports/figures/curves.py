@@ -7,7 +7,8 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Curve, Group, VariantReport
 from finetune.reports.captions import curve_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
+from finetune.reports.figures.canvas import axes, limits, plain, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 

@@ -6,7 +6,8 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Decomposition, Group
 from finetune.reports.captions import decomposition_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
+from finetune.reports.figures.canvas import axes, limits, plain, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 

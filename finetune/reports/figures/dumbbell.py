@@ -8,7 +8,8 @@ from markupsafe import Markup
 from finetune.measurement.units import MINUS, Scale
 from finetune.records.report import Group, VariantReport
 from finetune.reports.captions import dumbbell_text, sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
+from finetune.reports.figures.canvas import axes, limits, plain, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import finished, mean_of, scale_of, shorten
 from finetune.reports.palette import BLACK, MUTED, Palette
 

@@ -5,7 +5,8 @@ from typing import Any
 from finetune.measurement.units import Scale
 from finetune.records.report import Group, Summary, VariantReport
 from finetune.reports.captions import frontier_text, has_intervals, sentence
-from finetune.reports.figures.canvas import MARK, Panel, Picture, axes, limits, possible_ends
+from finetune.reports.figures.canvas import MARK, axes, limits, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import finished, mean_of, scale_of
 from finetune.reports.palette import MUTED, ZERO, Palette
 

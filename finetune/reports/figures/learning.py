@@ -7,7 +7,8 @@ from finetune.measurement.units import Scale, count_text
 from finetune.records.curve import CurveReport, LawPoint, Point, PresetCurve
 from finetune.records.report import Summary
 from finetune.reports.captions import sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, possible_ends
+from finetune.reports.figures.canvas import axes, limits, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, MUTED, ZERO, Palette
 

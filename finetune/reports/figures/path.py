@@ -11,7 +11,8 @@ from finetune.measurement.units import Scale, is_number, number_text, percent_te
 from finetune.records.report import Summary
 from finetune.records.sweep import SweepPoint, SweepReport
 from finetune.reports.captions import sentence
-from finetune.reports.figures.canvas import Panel, Picture, axes, limits, plain, possible_ends
+from finetune.reports.figures.canvas import axes, limits, plain, possible_ends
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import scale_of
 from finetune.reports.palette import BLACK, BLUE, GREEN, GREY, MUTED, VERMILION, ZERO, Mark, Palette
 from finetune.reports.sweep import value_text, zero_part

@@ -5,7 +5,8 @@ from typing import Any
 
 from finetune.records.report import Group, ReliabilityBin
 from finetune.reports.captions import reliability_text
-from finetune.reports.figures.canvas import Panel, Picture, axes, plain
+from finetune.reports.figures.canvas import axes, plain
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import shorten
 from finetune.reports.palette import BLACK, ZERO, Palette
 

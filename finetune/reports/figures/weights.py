@@ -5,7 +5,8 @@ from typing import Any
 
 from finetune.records.report import Group, VariantReport
 from finetune.reports.captions import distance_text, weights_text
-from finetune.reports.figures.canvas import Panel, Picture, axes, plain
+from finetune.reports.figures.canvas import axes, plain
+from finetune.reports.figures.picture import Panel, Picture
 from finetune.reports.numbers import MAGNITUDES, finished
 from finetune.reports.palette import MUTED, ZERO, Palette
 from finetune.reports.weight_ratios import has_zeros, magnitude_ratios, ratios_text, zeros_text
