@@ -48,3 +48,25 @@ def test_freed_memory_is_used_again_instead_of_asked_for() -> None:
 @on_small_pages
 def test_own_settings_are_left_alone() -> None:
     assert faults("tuned", MALLOC_ARENA_MAX="4", THP_MEM_ALLOC_ENABLE="0") > 10_000
+
+
+# Fills and frees 200 MB, and prints by how many MB resident memory falls when it is released.
+RELEASED = """
+import re
+from pathlib import Path
+from finetune.allocation import release_memory, tune_allocator
+tune_allocator()
+import torch
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+torch.ones(50_000_000)
+before = resident()
+release_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="not Linux")
+def test_what_is_free_is_handed_back_on_request() -> None:
+    done = subprocess.run([sys.executable, "-c", RELEASED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 150

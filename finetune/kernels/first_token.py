@@ -1,14 +1,16 @@
 """The last layer computes only what the head reads: the first token.
 
 A BERT-like classifier looks at the last layer's first token alone. Keys and values are needed of all tokens; queries,
-both feed-forward maps and everything after the attention only of the first. That saves most of a layer's work.
+feed-forward maps and everything after the attention only of the first. That saves most of a layer's work. Of a layer
+that was added to average all tokens (queries and keys are 0, values the tokens) no product of matrices is needed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 # Heads that read the first token and nothing else of the last layer.
@@ -32,11 +34,30 @@ def reads_first_token(model: Any) -> bool:
     return not any(module._forward_hooks for module in (encoder.layer[-1], encoder, model.base_model))
 
 
-def compute_first_token_only(model: Any) -> None:
-    """Give the last layer a forward pass that returns (batch, 1, width): other tokens are not there to be misread."""
+def compute_first_token_only(model: Any) -> str:
+    """Give the last layer a forward pass that returns (batch, 1, width): other tokens are not there to be misread.
+
+    Returns:
+        Name of the kernel: mean_pooling where the layer averages, else first_token.
+    """
     layer = model.base_model.encoder.layer[-1]
-    kind = type(layer)
-    layer.__class__ = type(kind.__name__, (_FirstToken, kind), {})
+    kind, averages = type(layer), _averages(layer.attention.self)
+    layer.__class__ = type(kind.__name__, (_Mean if averages else _FirstToken, kind), {})
+    return "mean_pooling" if averages else "first_token"
+
+
+def _averages(attention: Any) -> bool:
+    """Whether every token attends to all alike, and to what they are, and no training changes that."""
+    maps = (attention.query, attention.key, attention.value)
+    if any(type(module) is not nn.Linear or module.weight.requires_grad for module in maps):
+        return False
+    width = attention.value.weight.shape[0]
+    return (
+        not attention.query.weight.any()
+        and not any(module.bias is None or module.bias.requires_grad or module.bias.any() for module in maps)
+        and torch.equal(attention.value.weight, torch.eye(width, device=attention.value.weight.device))
+        and attention.dropout.p == 0
+    )
 
 
 class _FirstToken:
@@ -49,8 +70,14 @@ class _FirstToken:
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, *of_a_decoder: Any, **others: Any
     ) -> Tensor:
-        inner = self.attention.self
         first = hidden_states[:, :1]
+        mixed = self.mixed(first, hidden_states, None if attention_mask is None else attention_mask[:, :, :1], **others)
+        output: Tensor = self.feed_forward_chunk(self.attention.output(mixed, first))
+        return output
+
+    def mixed(self, first: Tensor, tokens: Tensor, mask: Tensor | None, **others: Any) -> Tensor:
+        """What the first token takes of all tokens, (batch, 1, width)."""
+        inner = self.attention.self
 
         def heads(values: Tensor) -> Tensor:
             return values.view(*values.shape[:2], -1, inner.attention_head_size).transpose(1, 2)
@@ -59,13 +86,21 @@ class _FirstToken:
         mixed, _ = attend(
             inner,
             heads(inner.query(first)),
-            heads(inner.key(hidden_states)),
-            heads(inner.value(hidden_states)),
-            None if attention_mask is None else attention_mask[:, :, :1],
+            heads(inner.key(tokens)),
+            heads(inner.value(tokens)),
+            mask,
             dropout=inner.dropout.p if self.training else 0.0,
             scaling=inner.scaling,
             **others,
         )
-        attended = self.attention.output(mixed.reshape(*first.shape[:2], -1), first)
-        output: Tensor = self.feed_forward_chunk(attended)
-        return output
+        return mixed.reshape(*first.shape[:2], -1)
+
+
+class _Mean(_FirstToken):
+    """Of a layer that averages all tokens."""
+
+    def mixed(self, first: Tensor, tokens: Tensor, mask: Tensor | None, **others: Any) -> Tensor:
+        if mask is None:
+            return tokens.mean(1, keepdim=True)
+        seen = mask[:, 0].transpose(1, 2).to(tokens.dtype)  # (batch, tokens, 1)
+        return (tokens * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True)

@@ -21,7 +21,7 @@ def install_kernels(model: Any, is_read_elsewhere: bool, bf16: bool) -> list[str
         bf16: Passes run under bf16 autocast.
 
     Returns:
-        Names of the kernels that are now in the model: dropout, attention, first_token, fp32_logits.
+        Names of the kernels that are now in the model: dropout, attention, first_token or mean_pooling, fp32_logits.
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     installed = []
@@ -36,8 +36,7 @@ def install_kernels(model: Any, is_read_elsewhere: bool, bf16: bool) -> list[str
         model.set_attn_implementation(attention.NAME)
         installed.append("attention")
     if uses_sdpa and not is_read_elsewhere and reads_first_token(model):
-        compute_first_token_only(model)
-        installed.append("first_token")
+        installed.append(compute_first_token_only(model))
     head = output_map(model) if bf16 else None
     if head is not None:
         head.__class__ = Fp32Linear
