@@ -78,14 +78,14 @@ class _Facts:
 
 def _facts(parameter: Tensor, start: Tensor | None) -> _Facts:
     values = parameter.detach().cpu()
-    exact = values.double()
     moved = None
     if start is not None:
-        move = start.detach().cpu() - exact  # in float64
+        move = start.detach().cpu().double().sub_(values)
         unmoved = move.numel() - int(torch.count_nonzero(move))
         moved = move.square_().sum(), unmoved
+        del move  # in float64 a table of words is the largest tensor of all: one of them at a time
     zeros = values.numel() - int(torch.count_nonzero(values))
-    return _Facts(values.numel(), zeros, exact.square_().sum(), _magnitudes(values), moved)
+    return _Facts(values.numel(), zeros, values.double().square_().sum(), _magnitudes(values), moved)
 
 
 def _group(facts: list[_Facts]) -> WeightGroup:
@@ -103,13 +103,13 @@ def _group(facts: list[_Facts]) -> WeightGroup:
 
 def _magnitudes(values: Tensor) -> NDArray[np.int64]:
     """Histogram of log10 |w| over MAGNITUDE_EDGES, exact zeros left out."""
-    sizes = values.abs().flatten().numpy()
+    flat = values.flatten().numpy()
     reaching = np.zeros(len(_SMALLEST), dtype=np.int64)
     # Pieces that stay in the processor's cache: 39 comparisons there cost less than one logarithm or binary search.
-    for start in range(0, len(sizes), _PIECE):
-        piece = sizes[start : start + _PIECE]
+    for start in range(0, len(flat), _PIECE):
+        piece = np.abs(flat[start : start + _PIECE])
         reaching += [np.count_nonzero(piece >= smallest) for smallest in _SMALLEST]
-    return -np.diff(reaching, prepend=np.count_nonzero(sizes), append=0)
+    return -np.diff(reaching, prepend=np.count_nonzero(flat), append=0)
 
 
 def _root_of_sum(squares: list[Tensor]) -> float:

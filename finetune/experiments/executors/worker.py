@@ -39,6 +39,7 @@ def _serve(connection: Connection, setup: dict[str, Any]) -> None:
     end_with(setup["parent"])
     sys.path[:] = setup["path"]
     load_libraries(setup["threads"])
+    from finetune.allocation import release_memory
     from finetune.experiments.executors.execution import Preparations, execute
     from finetune.techniques import receive_techniques
 
@@ -51,6 +52,8 @@ def _serve(connection: Connection, setup: dict[str, Any]) -> None:
         with sender.beating():
             last = execute(task, prepare, sender.send)
         sender.send(last)
+        gc.collect()  # a trainer and its model hold each other
+        release_memory()
 
 
 class Sender:
