@@ -76,6 +76,17 @@ def find_pooling(section: ModelSection) -> Pooling:
     return resolve_pooling(section, locate_model(section), load_saved_config(section))
 
 
+def pooled_for_pairs(section: ModelSection) -> ModelSection:
+    """The section for rows that are pairs of texts: `pooling: auto` means the first token where the encoder was trained
+    to pool single texts. A model that cannot be loaded keeps its section, and is refused where it is loaded.
+    """
+    try:
+        is_of_single_texts = section.pooling == "auto" and find_pooling(section).of_single_texts
+    except ModelError:
+        return section
+    return section.model_copy(update={"pooling": "cls"}) if is_of_single_texts else section
+
+
 def find_head(section: ModelSection, task: Task, labels: list[str] | None) -> HeadStart:
     """Where the outputs start, and why. Arguments as of `load_config`.
 

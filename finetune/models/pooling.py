@@ -2,15 +2,16 @@
 
 The heads of transformers read the first token ([CLS]). A sentence encoder was trained on the mean of its tokens; its
 first token, and the pooler behind it, never had to hold a text. `model.pooling: auto` goes by what the encoder was
-trained with: the files of sentence-transformers say it, or config.json does. How plain transformers is made to compute
-a mean: `pooling_layer.py`.
+trained with: the files of sentence-transformers say it, or config.json does. The exception are pairs of texts, which a
+sentence encoder has never pooled: there the first token is read, through which BERT-like encoders learned about pairs.
+How plain transformers is made to compute a mean: `pooling_layer.py`.
 
 Source: Reimers & Gurevych 2019, arXiv:1908.10084, and the files that its library writes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.errors import Change, ModelError, Problem
@@ -40,12 +41,14 @@ class Pooling:
         kind: cls, the first token; mean, of all tokens; attention, their mean with learned weights.
         reason: Why.
         adds_layer: A layer that the checkpoint lacks computes it.
+        of_single_texts: The encoder was trained with it on single texts, as sentence encoders are.
         warnings: Where the encoder was trained with something else.
     """
 
     kind: str
     reason: str
     adds_layer: bool = False
+    of_single_texts: bool = False
     warnings: tuple[Problem, ...] = ()
 
     def __str__(self) -> str:
@@ -76,7 +79,10 @@ def resolve_pooling(section: ModelSection, location: str, config: Any) -> Poolin
     if obstacle is not None:
         changes = [Change(settings={_KEY: kind}) for kind in ("mean", "cls") if _obstacle(config, kind) is None]
         raise ModelError(f"{section.pooling} is not possible: {obstacle}.", *changes, key=_KEY, found=section.pooling)
-    return _pooling(config, section.pooling, "as set")
+    trained = trained_pooling(section, location)
+    is_known = trained not in (None, section.pooling)
+    reason = f"instead of {trained}, with which the encoder was trained on single texts" if is_known else "as set"
+    return _pooling(config, section.pooling, reason)
 
 
 def trained_pooling(section: ModelSection, location: str) -> str | None:
@@ -118,7 +124,8 @@ def _by_training(section: ModelSection, location: str, config: Any) -> Pooling:
         return Pooling(own, says_so)
     obstacle = _obstacle(config, trained)
     if obstacle is None:
-        return _pooling(config, trained, "the encoder was trained with it, as modules.json says")
+        pooling = _pooling(config, trained, "the encoder was trained with it, as modules.json says")
+        return replace(pooling, of_single_texts=trained != "cls")
     why = (
         f"the encoder was trained with {trained} pooling, but the head reads {own}: {obstacle}. What the head reads "
         "was not trained to hold a text: expect lower scores, most of all on few texts."

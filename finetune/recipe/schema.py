@@ -59,7 +59,7 @@ class ModelSection(Section):
         "auto",
         description="What the head reads: the first token (cls), the mean of all tokens (mean), or their mean with "
         "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
-        "config.json says; else cls.",
+        "config.json says, and cls for pairs of texts where that was the mean of single texts; else cls.",
     )
     head: Literal["auto", "new", "kept"] = Field(
         "auto",

@@ -19,6 +19,7 @@ from finetune.data.train_set import Collator
 from finetune.errors import FinetuneError
 from finetune.models.configuration import load_tokenizer, position_limit
 from finetune.models.features import FrozenEncoder
+from finetune.models.load import pooled_for_pairs
 from finetune.recipe import ModelSection, Recipe
 from finetune.records.encoders import EncoderComparison, EncoderScore
 from finetune.training.measures import measure_for
@@ -100,6 +101,7 @@ def frozen_features(
         DataError, RecipeError: It does not take `data.max_length` tokens, or cannot cut texts in this way.
     """
     section, settings, rows = section_of(recipe, model), recipe.data, folded.rows
+    section = pooled_for_pairs(section) if data.has_pairs else section
     frozen = FrozenEncoder(section)
     tokenizer = load_tokenizer(section)
     positions = position_limit(frozen.config)

@@ -19,7 +19,13 @@ from finetune.errors import Change, FinetuneError, Problem, RecipeError, as_prob
 from finetune.measurement.scores import Measure
 from finetune.models.configuration import load_tokenizer, position_limit
 from finetune.models.head import HeadStart
-from finetune.models.load import build_without_weights, encoder_parameters, find_start, load_config
+from finetune.models.load import (
+    build_without_weights,
+    encoder_parameters,
+    find_start,
+    load_config,
+    pooled_for_pairs,
+)
 from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe, apply_rules, choose, find_budget_problems, longer_note, with_min_steps
@@ -294,19 +300,29 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with what its preset chooses for this data, and the settings and epochs that it wants at its size."""
     rows, exclusive = len(data.train), data.task == "single_label"
+    if data.has_pairs:
+        recipe = recipe.model_copy(update={"model": pooled_for_pairs(recipe.model)})
     if recipe.choices is not None:
         recipe = choose(recipe, measure_facts(recipe, data))
     return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) if exclusive else 0), rows)
 
 
 def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
-    """`fitted_recipe`, and the data with a note, once, on each thing that its rows decided: main score, epochs."""
+    """`fitted_recipe`, and the data with a note, once, on whatever its rows decided: main score, epochs, pooling."""
     fitted = fitted_recipe(recipe, data)
     data = with_score_note(fitted, data)
-    note = longer_note(recipe, fitted, len(data.train))
-    if note is None or note in data.notes:
-        return fitted, data
-    return fitted, replace(data, notes=[*data.notes, note])
+    notes = [longer_note(recipe, fitted, len(data.train)), _pooling_note(recipe, fitted)]
+    new = [note for note in notes if note is not None and note not in data.notes]
+    return fitted, replace(data, notes=[*data.notes, *new])
+
+
+def _pooling_note(before: Recipe, after: Recipe) -> str | None:
+    if before.model.pooling == after.model.pooling:
+        return None
+    return (
+        "model.pooling: cls, because rows are pairs of texts and the encoder was trained to pool single texts (to read "
+        "the mean of all tokens: --set model.pooling=mean)"
+    )
 
 
 def configured_model(

@@ -164,6 +164,11 @@ def has_scale(prepared: Prepared, record: RunRecord) -> bool:
     return _target(prepared) == record.target
 
 
+def has_pooling(prepared: Prepared, record: RunRecord) -> bool:
+    """Whether the head of a run that is resumed reads what it read when the run began."""
+    return record.model.pooling in (None, prepared.pooling.kind)
+
+
 def _target(prepared: Prepared) -> TargetScale | None:
     return None if prepared.scale is None else TargetScale(**prepared.scale._asdict())
 

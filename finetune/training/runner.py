@@ -43,6 +43,7 @@ from finetune.training.prepare import Prepared, configured_model
 from finetune.training.rate_choice import choose_rate, is_to_choose, with_choice
 from finetune.training.record import (
     RecordFile,
+    has_pooling,
     has_scale,
     logged_warnings,
     opening_record,
@@ -110,6 +111,9 @@ def _run_seed(
         )
         if not agree(written is None or has_scale(prepared, written)):
             why = "was started by a version that scaled the numbers to predict in another way, and cannot go on."
+            raise OutputError(why, Change(text="Start a new run."), argument="output", found=str(folder.path))
+        if not agree(written is None or has_pooling(prepared, written)):
+            why = f"its head reads something else than {prepared.pooling.kind} (model.pooling), and it cannot go on."
             raise OutputError(why, Change(text="Start a new run."), argument="output", found=str(folder.path))
     record = RecordFile(folder, stopwatch, started, agree(None if written is None else written.time))
     if is_to_choose(prepared):

@@ -9,12 +9,13 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from finetune.data.load import load_data
-from finetune.errors import ModelError
+from finetune.errors import ModelError, OutputError
 from finetune.recipe import resolve
 from finetune.recipe.library import preset_names
 from finetune.records.schema import RunRecord
-from finetune.training.prepare import check_run, fitted_recipe
-from tests.conftest import labelled_texts, save_tiny_model, write_csv, write_jsonl
+from finetune.training.prepare import check_run, fitted_recipe, prepare
+from tests.conftest import labelled_texts, name_pooling, save_tiny_model, write_csv, write_jsonl
+from tests.interrupting import InterruptAt
 from tests.raising import refuses
 from tests.running import train
 
@@ -50,6 +51,36 @@ def test_text_pairs(write_recipe: Write, tmp_path: Path) -> None:
     record = train(write_recipe(data=columns, training={"epochs": 15}), tmp_path / "run", "none")
     _finished(record, "accuracy", 0.8)
     assert record.data.columns == {"text": "first", "text_pair": "second", "label": "verdict"}
+
+
+@pytest.mark.parametrize("mode", ["mean_tokens", "cls_token"])
+def test_pairs_are_read_by_their_first_token_unless_told(mode: str, write_recipe: Write, tmp_path: Path) -> None:
+    """A sentence encoder was trained to pool single texts; its mean of two at once never had to say anything."""
+    model = name_pooling(save_tiny_model(tmp_path / "encoder"), mode)
+    rows = [("movie", text, label) for text, label in labelled_texts(60)]
+    source = write_csv(tmp_path / "pairs.csv", ["first", "second", "verdict"], rows)
+    pairs = {"source": str(source), "text": "first", "text_pair": "second", "label": "verdict"}
+    single = {"source": str(source), "text": "second", "label": "verdict"}
+    mean = mode == "mean_tokens"
+
+    def pooling(columns: dict[str, str], *overrides: str) -> tuple[str, bool]:
+        recipe = resolve(str(write_recipe(model=model, data=columns)), "none", overrides=overrides).recipe
+        prepared = prepare(recipe)
+        return prepared.pooling.kind, any(
+            note.startswith("model.pooling: cls, because") for note in prepared.data.notes
+        )
+
+    assert pooling(pairs) == ("cls", mean)
+    assert pooling(single) == ("mean" if mean else "cls", False)
+    assert pooling(pairs, "model.pooling=mean") == ("mean", False)
+
+
+def test_a_run_that_read_another_token_is_not_resumed(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = write_recipe(model=name_pooling(save_tiny_model(tmp_path / "encoder")))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", callbacks=[InterruptAt(9)])
+    with refuses(OutputError, match=r"something else than cls \(model.pooling\).*Start a new run"):
+        train(recipe, tmp_path / "run", overrides=["model.pooling=cls"], resume=True)
 
 
 def test_multi_label_from_delimited_cells(write_recipe: Write, tmp_path: Path) -> None:
