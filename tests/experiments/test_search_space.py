@@ -127,5 +127,5 @@ def test_a_declared_range_that_is_none_breaks_the_contract() -> None:
         search = {"strenght": SearchRange(0.1, 1), "strength": SearchRange(0, 1)}  # noqa: RUF012
 
     found = contract_problems(Wrong)
-    assert "Wrong.search: 'strenght' is no setting. Did you mean strength?" in found
-    assert "Wrong.search: strength: 0 to 1 is logarithmic, so it has to begin above 0." in found
+    assert "Wrong.search: 'strenght' is not a setting. Did you mean strength?" in found
+    assert "Wrong.search: strength: 0 to 1 is logarithmic, so it must begin above 0." in found
