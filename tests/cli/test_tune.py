@@ -236,8 +236,8 @@ def test_trials_of_another_version_or_damaged_ones_are_not_gone_on_with(place: P
             kept.replace('"tune_version": 1', '"tune_version": 9'),
             "version 9 of the list of trials; this program reads 1.",
         ),
-        (kept[: len(kept) // 2], "is no readable list of trials: "),
-        (kept.replace('"folds": 2', '"folds": 4'), "is no readable list of trials: "),
+        (kept[: len(kept) // 2], "is not a readable list of trials: "),
+        (kept.replace('"folds": 2', '"folds": 4'), "is not a readable list of trials: "),
     ):
         path.write_text(text, encoding="utf-8")
         result = invoke(*command("made"))

@@ -151,7 +151,7 @@ def test_an_edited_record_says_what_to_do(tmp_path: Path) -> None:
     folder.write(read_record(SAMPLE))
     text = folder.record_path.read_text(encoding="utf-8")
     folder.record_path.write_text(text.replace('"seed": 0', '"seed": 1'), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"does not fit its checksum: damaged, or edited \(then remove its"):
+    with pytest.raises(OutputError, match=r"does not match its checksum: damaged, or edited \(then remove its"):
         folder.read()
 
 

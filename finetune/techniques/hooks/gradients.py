@@ -33,4 +33,4 @@ class Gradients:
         """Called after a backward pass: gradients contain this micro-batch and the earlier ones of the same step."""
 
     def after_gradients(self, view: GradientView) -> None:
-        """Called with the gradients of the whole step, over all micro-batches and processes; `repeat` runs all again."""
+        """Called with the gradients of the whole step, over all micro-batches and processes; `repeat` repeats all."""
