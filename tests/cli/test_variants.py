@@ -145,4 +145,4 @@ def test_a_name_before_a_key_is_told_from_a_key_with_a_colon() -> None:
 
 def test_a_run_refuses_settings_of_a_preset_and_says_what_to_type(place: Path) -> None:
     result = invoke("run", "small.yaml", "--set", "strong:training.epochs=3", "-o", "refused")
-    assert "only a comparison has settings of one preset (strong:). Try: --set training.epochs=3" in result.stderr
+    assert "only a comparison can have settings of one preset (strong:). Try: --set training.epochs=3" in result.stderr
