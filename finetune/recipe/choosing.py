@@ -45,7 +45,7 @@ def choose(recipe: Recipe, facts: Facts) -> Recipe:
 
 
 def decided_origins(recipe: Recipe) -> dict[str, str]:
-    """Dotted key -> the rule that set it; a technique also under its name alone, and the chosen preset with its file."""
+    """Dotted key -> the rule that set it; a technique also under its name alone, the chosen preset with its file."""
     if recipe.choices is None:
         return {}
     origins: dict[str, str] = {}

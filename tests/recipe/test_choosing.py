@@ -80,7 +80,7 @@ def test_all_conditions_must_hold_and_what_is_not_known_does_not() -> None:
         ("rows", "", "expected 'from 150'"),
         ("rows", "below", "expected 'from 150'"),
         ("rows", "from -1", "expected 'from 150'"),
-        ("rows", "from 600 below 600", "holds for no number"),
+        ("rows", "from 600 below 600", "can hold for no number"),
         ("pooling", "max", "expected one of cls, mean, attention"),
         ("pooling", [], "expected one of cls, mean, attention"),
     ],

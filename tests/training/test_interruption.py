@@ -166,7 +166,7 @@ def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_as_if_it_had_not(write
     change_a_bit(tmp_path / "cut" / "checkpoints" / "checkpoint-6" / "model.safetensors")
     resumed = train(recipe, tmp_path / "cut", resume=True)
     (warning,) = set(resumed.warnings) - set(whole.warnings)
-    assert "model.safetensors is not what was written. The run starts again from the beginning" in warning
+    assert "model.safetensors differs from what was written. The run starts again from the beginning" in warning
     assert timeless(resumed.model_copy(update={"warnings": whole.warnings})) == timeless(whole)
 
 
