@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     assert not newer.exists()
     if (name, damage) != (MARKER, Path.unlink):  # that is one whose writing was cut off
         assert "checkpoint-12: " in caplog.text
-        assert "goes on from checkpoint-6" in caplog.text
+        assert "continues from checkpoint-6" in caplog.text
 
 
 def test_weights_that_were_selected_before_keep_the_digest_of_when_they_were_written(tmp_path: Path) -> None:
