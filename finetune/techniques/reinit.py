@@ -133,6 +133,6 @@ class Reinit(Technique, ModelChanges):
             return []
         why = (
             f"{name} looks like a sentence encoder, a distilled model or ELECTRA, whose top layers hold what they "
-            f"were trained for: re-initialising them brought no gain or a loss (Zhang et al. 2021, Table 7)."
+            "were trained for: re-initialising them brought no gain or a loss (Zhang et al. 2021, Table 7)."
         )
         return [Problem(why, ".layers", found=self.layers, changes=(Change(settings={"": "off"}),))]

@@ -45,7 +45,7 @@ def refuse_unknown_head(techniques: Mapping[str, Technique], model: Any) -> None
     if output is None or output.bias is None:
         raise ModelError(
             f"the head of architecture '{model.config.model_type}' does not end in a linear map with a bias, so there "
-            f"is nothing to start.",
+            "is nothing to start.",
             turned_off(name),
             key=f"techniques.{name}",
         )

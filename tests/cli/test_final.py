@@ -383,5 +383,5 @@ def test_presets_whose_heads_start_at_random_are_named_before_anything_is_traine
     presets = ("--presets", "none,start.yaml", "--seeds", "2", "-o", "mixed", "--dry-run")
     result = invoke("compare", "small.yaml", *presets, "--final", "soup")
     assert result.exit_code == 0
-    assert "--final soup: none: techniques.head_start: each seed draws a head of its own at random" in result.stderr
+    assert "--final soup: none: techniques.head_start: each seed draws its own random head" in result.stderr
     assert "ends with --final soup" in result.stdout
