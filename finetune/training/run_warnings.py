@@ -32,7 +32,7 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     warnings = []
     if budget.steps_per_epoch and budget.steps is not None and budget.steps < FEW_STEPS:
         epochs = math.ceil(FEW_STEPS / budget.steps_per_epoch)
-        why = f"only {budget.steps} optimizer steps; the model may underfit, and an underfitted model shows no gap."
+        why = f"only {budget.steps} optimizer steps; the model may underfit, and then it shows no gap."
         more = Change(settings={"training.epochs": epochs}, note=f"{FEW_STEPS} steps")
         warnings.append(Problem(why, "training.epochs", found=recipe.training.epochs, changes=(more,)))
     parts = PartBudgets.of(recipe.techniques.values(), budget)
