@@ -345,7 +345,7 @@ def test_a_comparison_of_an_earlier_version_ends_as_it_was_begun(
     )
     result = invoke(*command)
     assert (result.exit_code, runs) == (0, [])
-    assert "begun by a version whose default was the best seed, and ends as it was begun. Try: --final refit" in (
+    assert "started by a version whose default was the best seed, and keeps that default. Try: --final refit" in (
         result.stderr
     )
     assert recommended(folder)["final"]["asked"] == "best"

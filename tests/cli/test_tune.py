@@ -183,7 +183,7 @@ def test_a_dry_run_says_what_is_searched_and_how_long_it_takes(place: Path) -> N
         (["--preset", "lihgt"], "Did you mean light"),
         (["--set", "data.folds=5"], "data.folds: "),
         (["--set", "training.seeds=[1]"], "training.seeds: an experiment takes its seeds from an argument."),
-        (["--range", "techniques.l1.strength=1,2"], "is no number of this recipe and preset"),
+        (["--range", "techniques.l1.strength=1,2"], "is not a number of this recipe and preset"),
         (["--seeds", "none"], "--seeds none: expected how many"),
     ],
 )
