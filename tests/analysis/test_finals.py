@@ -134,7 +134,7 @@ def test_what_was_made_from_other_runs_is_not_shown(tmp_path: Path) -> None:
     assert chosen is not None
     assert chosen.final is not None
     assert ([model.kind for model in chosen.final.candidates], chosen.final.kind) == (["best", "soup"], "best")
-    assert scored(chosen.final, "soup").problem == "not yet; the command of the comparison makes it"
+    assert scored(chosen.final, "soup").problem == "not yet made; the command of the comparison makes it"
 
 
 def test_of_two_refits_of_one_run_the_last_that_was_wanted_is_taken(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_what_stopped_between_the_runs_and_the_refit_goes_on_with_the_refit(
     assert (folder / "model" / "config.json").is_file()
     monkeypatch.setattr(RecordingExecutor, "stops_after", None)
     rendered = invoke("report", "between")
-    assert "refit: not yet; the command of the comparison makes it" in " ".join(rendered.stdout.split())
+    assert "refit: not yet made; the command of the comparison makes it" in " ".join(rendered.stdout.split())
     assert invoke("compare", "small.yaml", *DEFAULT, "-o", "between").exit_code == 0
     assert_same_weights(folder, whole)
     assert timeless(made / refit_of(folder)["run"]) == timeless(made / refit_of(whole)["run"])
