@@ -1,4 +1,4 @@
-"""The version of the algorithm, which determines whether the numbers of a finished run are still valid."""
+"""The version of the algorithm: what a finished run's numbers can be trusted to mean."""
 
 ALGORITHM_VERSION = 3
 """Raise it when the same recipe on the same data would give other numbers, in training or in measuring.
