@@ -180,7 +180,7 @@ def test_auto_takes_what_is_above_the_mean_of_the_seeds_on_validation(
 def test_auto_never_takes_a_refit(tmp_path: Path) -> None:
     final = final_of(tmp_path, "auto", {"refit": made(0, 0)})
     assert final.kind == "best"
-    assert "A refit is no candidate" in final.rule
+    assert "A refit is not a candidate" in final.rule
 
 
 def test_a_single_seed_has_neither_mean_nor_ensemble_beside_it(tmp_path: Path) -> None:

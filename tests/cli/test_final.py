@@ -167,7 +167,7 @@ def test_a_job_of_the_end_can_be_run_alone(made: Path) -> None:
     shutil.rmtree(folder / "final")
     result = invoke("cell", "alone", key)
     assert result.exit_code == 1
-    assert "has no model any more, and soup needs it" in result.stderr
+    assert "no longer has a model, and soup needs it" in result.stderr
 
 
 # --- the default -----------------------------------------------------------------------------------------------

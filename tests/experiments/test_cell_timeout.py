@@ -180,7 +180,7 @@ def test_a_slurm_job_that_gets_no_further_is_cancelled_and_submitted_again(
     clock.seconds += 1
     (event,) = executor._news(job)
     assert (event.kind, event.key) == ("busy", "a")
-    assert "got no further in 5 minutes" in event.message
+    assert "made no progress for 5 minutes" in event.message
     assert cancelled == [["100_7"]]
 
 

@@ -203,7 +203,7 @@ def test_a_run_that_says_it_is_finished_has_both_checkpoints(tmp_path: Path, mis
     run = sample() | {missing: None}
     path = tmp_path / "run.json"
     path.write_text(json.dumps(run), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"no readable run record"):
+    with pytest.raises(OutputError, match=r"not a readable run record"):
         read_record(path)
     with pytest.raises(ValidationError):
         RunRecord.model_validate({**run, "status": "running"}).finish()

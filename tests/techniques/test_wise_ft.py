@@ -28,7 +28,7 @@ Write = Callable[..., Path]
         ([0.0, 1.0], "greater than 0"),
         ([-0.5], "greater than 0"),
         ([0.5, 1.01], "less than or equal to 1"),
-        ([1.0], "nothing below 1"),
+        ([1.0], "no value below 1"),
         ([0.5, 0.7, 0.5], "a value twice"),
         ([0.5, "0.7"], "valid number"),
         ([0.5, float("nan")], "finite number"),
