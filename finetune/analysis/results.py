@@ -53,7 +53,7 @@ class VariantResults:
 
     @property
     def records(self) -> list[FinishedRecord]:
-        """Of the finished runs."""
+        """Records of the finished runs."""
         return [run.record for run in self.runs]
 
     @property

@@ -17,7 +17,7 @@ class Job:
 
     Attributes:
         entry: Kind, content key, folder, inputs, options and the place in the table.
-        recipe: Of the run; its only seed is the entry's.
+        recipe: Recipe of the run; its only seed is the entry's.
         work: Cost without techniques, as a fraction of the most expensive job.
         cost: Declared training time of its techniques on its data, as a multiple of plain fine-tuning.
     """

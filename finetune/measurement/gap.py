@@ -92,7 +92,7 @@ def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np
 
     Args:
         predictions, targets: (rows,).
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     parts = []
     for times_drawn in resamples(len(targets), rng, RANKED):

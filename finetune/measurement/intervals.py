@@ -91,7 +91,7 @@ def resampled_average_precision(logits: NDArray[Any], targets: NDArray[Any], rng
     Args:
         logits: (rows, labels).
         targets: (rows, labels) zeros and ones.
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     rows, labels = targets.shape
     order = np.argsort(-logits.ravel(), kind="stable")
@@ -115,7 +115,7 @@ def resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng
     Args:
         logits: (rows, K).
         targets: (rows,) class indices.
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     probabilities = softmax(np.asarray(logits, dtype=np.float64))
     confidence = probabilities.max(axis=1)

@@ -167,11 +167,11 @@ class Scale:
         return f"[{number_text(low, self.digits)}, {number_text(high, self.digits)}]"
 
     def estimated_change(self, estimate: Estimate | None) -> str:
-        """With its interval: `+0.6 points [−0.3, +1.5]`."""
+        """A gap or difference with its interval: `+0.6 points [−0.3, +1.5]`."""
         return f"{self.change(estimate.mean if estimate else None)} {self.interval(estimate)}".rstrip()
 
     def estimated_level(self, estimate: Estimate | None) -> str:
-        """With its interval: `79.6 % [78.1, 81.2]`."""
+        """A value with its interval: `79.6 % [78.1, 81.2]`."""
         return f"{self.level(estimate.mean if estimate else None)} {self.range(estimate)}".rstrip()
 
     def spread(self, mean: float | None, sd: float | None) -> str:
@@ -206,7 +206,7 @@ def estimate_text(metric: str, estimate: Estimate | None) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """With its sign, a real minus; zero has none."""
+    """A number with its sign, with a real minus; zero has none."""
     text = f"{value:+.{digits}f}"
     if float(text) == 0:
         text = f"{0:.{digits}f}"

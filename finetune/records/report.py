@@ -214,7 +214,7 @@ class ModelScore(Frozen):
 
     @property
     def mean(self) -> float | None:
-        """As an estimate: see `measurement.units.Estimate`."""
+        """The value, under the name in `measurement.units.Estimate`."""
         return self.value
 
 

@@ -55,7 +55,7 @@ class Trial(Frozen):
 
     @property
     def name(self) -> str:
-        """Of its variant."""
+        """Name of its variant."""
         return "default" if self.number == 0 else f"trial-{self.number}"
 
 

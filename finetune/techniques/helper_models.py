@@ -1,4 +1,4 @@
-"""Finding, identifying and loading the second models that some augmentation needs beside the trained one."""
+"""Finding, identifying and loading the helper models that some augmentation needs in addition to the trained one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside the linear maps, merged into them when training is done."""
+"""LoRA: low-rank adapters in parallel to the linear maps, merged into them after training."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
 
         W = W₀ + (α / r) B A          A: (r, in) random, B: (out, r) zero at the start
 
-    The adapters sit beside linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
-    often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of
-    their own with the recipe's schedule. After training the change is added to W₀: the exported model is a plain one
-    with the usual names, and the reported scores are measured on it.
+    The adapters are parallel to linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
+    often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of their
+    own with the recipe's schedule. After training the change is added to W₀: the exported model is a plain one with the
+    usual names, and the reported scores are measured on it.
 
     Range: r: 1 is hardly more than biases; at the width of the map it is full fine-tuning. alpha / r scales the change:
     2 is usual. targets: all, attention, or a list of name endings, such as [query, value]. learning_rate: 1e-4 to 1e-3.

@@ -32,7 +32,7 @@ def disk_full(folder: Path) -> DiskFull:
 
 
 def copies_on_disk(recipe: Recipe) -> int:
-    """Of the weights, at most: each of the two checkpoints holds the average too, where one is kept."""
+    """Maximum number of copies of the weights: each of the two checkpoints also holds the average, if there is one."""
     averaging = has_hook(recipe.techniques.values(), KeptWeights.averaging_rate)
     return COPIES_ON_DISK + (2 if averaging else 0)
 

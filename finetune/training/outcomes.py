@@ -1,4 +1,4 @@
-"""What each technique did in a run that has ended, for its record."""
+"""The effect of each technique in a finished run, for its record."""
 
 from __future__ import annotations
 

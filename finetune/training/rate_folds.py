@@ -46,7 +46,7 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return f"{self.rate:g}-fold{self.fold}"
 
     @property

@@ -30,7 +30,7 @@ class RatePlan:
         self.parts = model_parts(model)
 
     def rate(self, part: Part, step: int) -> float:
-        """Of optimizer step `step`, from 0."""
+        """Learning rate in optimizer step `step`, from 0."""
         if step >= len(self._plain):
             return 0.0
         return learning_rate(self._techniques, part, step, self._budget, self._plain[step])

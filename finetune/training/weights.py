@@ -61,7 +61,7 @@ class _Facts:
     """Of one tensor, computed once: it is a member of two groups.
 
     Attributes:
-        count: Of its weights.
+        count: Number of its weights.
         zeros: Weights that are exactly 0.
         squares: Sum of w², float64.
         magnitudes: Counts in the bins of MAGNITUDE_EDGES.

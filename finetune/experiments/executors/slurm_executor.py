@@ -186,7 +186,7 @@ class Submitted:
 
     @property
     def log(self) -> Path:
-        """What the job has printed."""
+        """File with the output of the job."""
         return Path(self.job.paths.stderr)
 
     def read(self) -> Iterator[Event]:

@@ -70,7 +70,7 @@ def judge(key: str, step: int, state: str, number: str, log: Path) -> Event:
         step: Optimizer steps, as last reported.
         state: State of the job.
         number: SLURM's job number.
-        log: What the job has printed.
+        log: File with the output of the job.
 
     Returns:
         A failure, with `died` if another job may succeed.

@@ -1,4 +1,4 @@
-"""What a technique says about itself. Every technique has these hooks."""
+"""Self-description of techniques. Every technique has these hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning from texts without labels, in batches beside the labelled ones."""
+"""Learning from texts without labels, in batches in addition to the labelled ones."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class _Told:
             self._guarded(lambda: getattr(self._callback, method)(**event))
 
     def end(self, how: Ended, **event: Any) -> None:
-        """Of one that has failed, too: what it left open would take in the next run of this process."""
+        """End the run, also in a tracker that has failed: an open one would take in the next run of this process."""
         if self._callback is not None:
             if how == "finished":
                 self._guarded(lambda: self._callback.on_train_end(**event))
