@@ -1,7 +1,7 @@
 """Fine-tune encoders on few labelled texts and measure what regularization does to the overfitting gap.
 
-The names below are those of the commands: `finetune.compare(data=frame, presets=["none", "strong"])`. They are imported
-when they are asked for; torch is imported when something trains.
+The functions below have the names of the commands: `finetune.compare(data=frame, presets=["none", "strong"])`. They are
+imported on first use; torch is imported when something trains.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How training gets its memory from the system. Call it before torch makes its first tensor."""
+"""Memory allocation of training. Call it before torch creates its first tensor."""
 
 import contextlib
 import ctypes
@@ -11,14 +11,14 @@ _NEVER = 2**31 - 1  # bytes; the largest that mallopt takes
 
 
 def tune_allocator() -> None:
-    """Let every step of training reuse the memory of the step before.
+    """Let every training step reuse the memory of the previous one.
 
     - Freed memory stays with the process. By default glibc hands each large tensor back to the system, whose fresh
       pages must be zeroed and mapped one by one: thousands of page faults a step of a small encoder, and a tenth of
       its time.
     - Large tensors lie in pages of 2 MiB, where Linux gives them.
 
-    Own settings (THP_MEM_ALLOC_ENABLE, MALLOC_…, GLIBC_TUNABLES) are left alone; other systems, too.
+    Settings of the user (THP_MEM_ALLOC_ENABLE, MALLOC_…, GLIBC_TUNABLES) are left alone. Other systems are not changed.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ):
@@ -30,7 +30,8 @@ def tune_allocator() -> None:
 
 
 def release_memory() -> None:
-    """Hand what is free back to the system. For a process that trains again: what the last run left in pieces between
-    larger things would otherwise be kept beside what the next one takes."""
+    """Return free memory to the system. For a process that trains again: fragments that the last run left between
+    larger blocks would otherwise be kept in addition to the memory of the next run.
+    """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
         ctypes.CDLL(None).malloc_trim(0)

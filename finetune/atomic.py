@@ -1,6 +1,6 @@
-"""Files and folders that are replaced in one step: whoever reads them, even after a kill, finds the old or the new one.
+"""Files and folders that are replaced in one step: a reader finds the old or the new one, even after a kill.
 
-What is being written lies beside its target as `.partial-NAME`. A kill may leave it there; the next writer removes it.
+New content is written beside its target as `.partial-NAME`. A kill may leave it there; the next writer removes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file by this text, in UTF-8.
 
     Raises:
-        OSError: It cannot be written. The old file is as it was.
+        OSError: The file cannot be written. The old one is unchanged.
     """
     with replaced_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -27,10 +27,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield the path of a file to write; at the end of the block it replaces `path`. Its suffix is that of `path`.
+    """Yield the path of a file to write, with the suffix of `path`; at the end of the block it replaces `path`.
 
     Raises:
-        OSError: It cannot be written, or the block has left no file. The old file is as it was.
+        OSError: The file cannot be written, or the block has written none. The old one is unchanged.
     """
     partial = path.with_name(f"{PARTIAL}{path.name}")
     try:
@@ -44,12 +44,12 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield the path of a folder to make and fill; at the end of the block it replaces `path`.
+    """Yield the path of a folder to create and fill; at the end of the block it replaces `path`.
 
     A folder cannot be renamed over another one that holds files, so for a moment between two renames there is none.
 
     Raises:
-        OSError: It cannot be written, or the block has left no folder. The old folder is as it was.
+        OSError: The folder cannot be written, or the block has created none. The old one is unchanged.
     """
     partial, replaced = path.with_name(f"{PARTIAL}{path.name}"), path.with_name(f"{REPLACED}{path.name}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -71,18 +71,18 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a process that died left this while it was replacing something."""
+    """Whether a process that died during a replacement left this."""
     return path.name.startswith((PARTIAL, REPLACED))
 
 
 def sync_file(path: Path) -> None:
-    """Wait until the content of a file is on the disk."""
+    """Wait until the content of a file is on disk."""
     with path.open("rb+") as file:  # Windows syncs only what it may write
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk. Windows has no way to ask for it."""
+    """Wait until the names in a folder are on disk. Windows has no call for this."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)

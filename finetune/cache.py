@@ -1,4 +1,4 @@
-"""What is expensive to make is kept on disk, once for all processes, below one folder."""
+"""The cache: expensive results are kept on disk, once for all processes, below one folder."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def cache_folder() -> Path:
 
 
 def cached_file(kind: str, key: str, suffix: str, make: Callable[[Path], None]) -> Path:
-    """The file of this key, made at its first use; processes that want it meanwhile wait for the one that makes it.
+    """The file of this key, made on first use; other processes that need it wait for the one that makes it.
 
     Args:
         kind: Folder below the cache.
-        key: sha256 over everything that decides the content.
-        suffix: Of the file, with its dot.
-        make: Writes the content to the path it is given. What it leaves when it fails is thrown away.
+        key: sha256 over everything that determines the content.
+        suffix: Suffix of the file, with its dot.
+        make: Writes the content to the given path. Whatever it leaves when it fails is deleted.
 
     Raises:
         OSError: The cache cannot be written.
@@ -39,7 +39,7 @@ def cached_file(kind: str, key: str, suffix: str, make: Callable[[Path], None]) 
 
 
 def cached_folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """As `cached_file`, for a folder: `make` is given an empty one."""
+    """Like `cached_file`, for a folder: `make` gets an empty one."""
     path = cache_folder() / kind / key
     with _once(path, key) as is_missing:
         if is_missing:

@@ -1,4 +1,4 @@
-"""What a workflow tells while it works. Whoever wants to show it implements some of these methods."""
+"""Events of a workflow while it runs. To show them, implement some of these methods."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Level = Literal["note", "warning"]
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Where one run is.
+    """Progress of one run.
 
     Attributes:
-        title: What is running, such as `strong seed 0`.
-        measure: The main score and loss among those that are measured.
+        title: Name of the run, such as `strong seed 0`.
+        measure: The main score and loss.
         step: Optimizer steps done.
         steps: Optimizer steps of the run.
         epoch: Passes over the training rows.
-        epochs: Passes in all.
+        epochs: Passes in total.
     """
 
     title: str
@@ -35,16 +35,16 @@ class RunProgress:
 
 
 class Listener:
-    """Is told what happens. Every method does nothing unless it is overridden; none may raise or take long."""
+    """Receives the events of a workflow. Every method does nothing unless overridden; none may raise or take long."""
 
     def notice(self, text: str, level: Level = "note") -> None:
         """A decision that was made for the user, or something to look at, as one line in command-line form."""
 
     def data_checked(self, facts: DataFacts) -> None:
-        """The data has been read and checked: findings, and the scores of simple models."""
+        """The data has been read and checked: findings and the scores of simple models."""
 
     def run_started(self, run: RunProgress) -> None:
-        """A single run begins to train."""
+        """A single run starts training."""
 
     def run_stepped(self, run: RunProgress) -> None:
         """One optimizer step of a single run is done."""
@@ -53,10 +53,10 @@ class Listener:
         """A single run has measured its train sample and validation."""
 
     def run_ended(self, run: RunProgress) -> None:
-        """A single run has trained its last step, or stopped."""
+        """A single run has finished its last training step, or has stopped."""
 
     def jobs_started(self, progress: Progress, measure: Measure) -> None:
-        """Several runs begin: of a comparison, an ablation, a curve or a sweep."""
+        """Several runs start: those of a comparison, an ablation, a curve or a sweep."""
 
     def job_changed(self, progress: Progress, job: JobState, measure: Measure) -> None:
         """One of several runs started, stepped, was evaluated, finished or failed: `job.last_event` says which."""

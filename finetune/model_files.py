@@ -1,4 +1,4 @@
-"""What the trained model and the helper models of augmentation share: identifying a folder, and errors of loading."""
+"""Identifying a model folder, and the errors of loading one: for the trained model and for helper models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def folder_digest(folder: Path, suffixes: Collection[str]) -> str:
-    """sha256 over names and contents of the files with these suffixes. It is part of stored keys."""
+    """sha256 over names and contents of the files with these suffixes. Stored keys contain it."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in suffixes:
@@ -19,7 +19,7 @@ def folder_digest(folder: Path, suffixes: Collection[str]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file. Every run of a comparison asks for it: an unchanged file is read once per process."""
+    """sha256 of a file. Every run of a comparison needs it, so an unchanged file is read once per process."""
     stat = path.stat()
     # The change time (ctime) is set by the kernel: a file with other content cannot be given the old one.
     version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -34,7 +34,7 @@ def _digest_of_version(path: Path, version: tuple[int, ...]) -> str:
 
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Inside, transformers tells nothing of the weights that it loads, and shows no progress bar."""
+    """Inside, transformers reports nothing about the weights it loads and shows no progress bar."""
     import transformers  # who loads a model has loaded it
 
     verbosity = transformers.logging.get_verbosity()
@@ -47,7 +47,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def loading_errors() -> tuple[type[Exception], ...]:
-    """What transformers and safetensors raise for folders that are no model, or a damaged one."""
+    """Exceptions that transformers and safetensors raise for a folder that holds no model or a damaged one."""
     from safetensors import SafetensorError  # who asks has loaded it
 
     return (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)

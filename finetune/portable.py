@@ -1,4 +1,4 @@
-"""Settings of a recipe as they may leave the machine that they were written on."""
+"""Settings of a recipe in the form in which they may leave the machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def portable(value: Any) -> Any:
-    """Settings with paths cut to the name of the file: of data, of metrics, and of helper models.
+    """Settings with the paths of data, metrics and helper models shortened to the file name.
 
-    All else stays as it is, at any length and with its line breaks: a template that is shortened reads other texts.
+    Everything else stays as it is, at any length and with its line breaks: a shortened template would read other texts.
     """
     if isinstance(value, dict):
         return {name: portable(each) for name, each in value.items()}
@@ -19,7 +19,7 @@ def portable(value: Any) -> Any:
 
 
 def without_folder(source: str) -> str:
-    """Of a file its name alone: the rest is about one machine. What is no absolute path stays as it is."""
+    """The file name of an absolute path, whose folder concerns one machine only. Anything else stays as it is."""
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(source).is_absolute():
             return kind(source).name or source

@@ -1,4 +1,4 @@
-"""Silences the libraries: our own messages say what matters, their progress bars and advice would bury them."""
+"""Silences the libraries, whose progress bars and advice would bury our own messages."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ class _Visible(logging.Formatter):
 
 
 def quieten_libraries() -> None:
-    """Keep warnings of ours, errors of theirs. In processes other than the main one only errors."""
+    """Keep our own warnings and the libraries' errors; in processes other than the main one, errors only."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler; below, it says when it starts and stops

@@ -1,4 +1,4 @@
-"""What a model can be trained to predict."""
+"""The tasks that a model can be trained for."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Texts of others on a terminal: what would move the cursor, clear the screen or reverse a line is written out."""
+"""Untrusted texts on a terminal: characters that move the cursor, clear the screen or reverse a line are escaped."""
 
 import re
 

@@ -5,7 +5,7 @@ from finetune.records.schema import FinishedRecord
 
 
 def validation_order(record: FinishedRecord) -> tuple[float, float, int]:
-    """Sorts runs by how good they are on validation: score, then loss, then the lower seed."""
+    """Sort key of runs by validation: score, then loss, then the lower seed."""
     measure = measure_of(record.data.task, record.data.score)
     score, loss = (record.selected.validation[name] for name in (measure.score, measure.loss))
     worst = float("-inf")

@@ -20,7 +20,7 @@ from finetune.tasks import Task
 def class_scores(variant: VariantResults, baseline: VariantResults | None, task: Task, split: str) -> list[ClassScore]:
     """F1 of each class, worst first; empty for regression and without runs.
 
-    Differences have intervals over seeds alone.
+    Intervals of differences are over seeds alone.
     """
     labels = variant.records[0].data.labels if variant.records else None
     if task == "regression" or labels is None:
@@ -51,7 +51,7 @@ def _per_class(variant: VariantResults, task: Task, split: str) -> dict[Key, lis
 
 
 def _f1(run: FinishedRun, task: Task, split: str) -> NDArray[Any]:
-    """F1 of each class on a split, (K,); nan for a class that is neither there nor predicted."""
+    """F1 of each class on a split, (K,); nan for a class that is neither present nor predicted."""
     logits, targets = run.arrays[f"selected_{split}_logits"], run.arrays[f"{split}_targets"]
     terms = row_terms(task, logits, targets).sum(axis=0)
     return f1_of(*np.split(label_counts(terms, logits.shape[1]), 3))
@@ -68,6 +68,6 @@ def _difference(
 
 
 def _support(runs: Sequence[FinishedRun], split: str, label: str) -> int:
-    """Rows of a class; each fold counted once."""
+    """Rows of a class; each fold is counted once."""
     per_fold = {run.fold: run.record.data.classes[split][label] for run in runs}
     return sum(per_fold.values())

@@ -1,4 +1,4 @@
-"""Folders -> the runs that a report is made from. Loads no torch."""
+"""Folders -> the runs of a report. Loads no torch."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
     """Find all runs below the given folders.
 
     Args:
-        paths: Of comparisons, of runs, or of folders that hold runs.
-        baseline: Overrides that of a comparison, and the default of runs that belong to none.
+        paths: Folders of comparisons, of runs, or that contain runs.
+        baseline: Overrides the baseline of a comparison, and the default for runs outside of one.
 
     Returns:
-        One collection per comparison, and one per recipe for runs that belong to none; and what was skipped, with the
-        reason.
+        One collection per comparison, and one per recipe for runs outside of one; and the skipped folders with their
+        reasons.
 
     Raises:
-        OutputError: A path holds nothing, a baseline is missing, or records do not belong together.
+        OutputError: A path holds no runs, a baseline is missing, or records do not belong together.
     """
     skipped: list[str] = []
     collections = []
@@ -61,7 +61,7 @@ def collect(paths: Sequence[Path], baseline: str | None = None) -> tuple[list[Co
 
 
 def kind_of(path: Path) -> Kind | None:
-    """What a folder is of; None where it is of no experiment.
+    """The kind of experiment in a folder; None if it holds none.
 
     Raises:
         OutputError: It has a manifest that cannot be read.
@@ -71,7 +71,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def collect_sweep(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
-    """The runs of a sweep, as one collection whose variants are its points; and what was skipped.
+    """The runs of a sweep, as one collection whose variants are its points; and the skipped runs.
 
     Raises:
         OutputError: It cannot be read, a baseline is missing, or records do not belong together.
@@ -84,7 +84,7 @@ def collect_sweep(path: Path, baseline: str | None = None) -> tuple[Collection, 
 
 
 def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, list[str]]:
-    """The runs of a curve, as one collection whose variants are presets at a size; and what was skipped.
+    """The runs of a curve, as one collection whose variants are presets at a size; and the skipped runs.
 
     Raises:
         OutputError: It cannot be read, a baseline is missing, or records do not belong together.
@@ -103,7 +103,7 @@ def collect_curve(path: Path, baseline: str | None = None) -> tuple[Collection, 
 
 
 def _each_once(paths: Iterable[Path]) -> list[Path]:
-    """Without those that were named by another path before, or lie in a folder that was named too."""
+    """The folders without those that were already given by another path, or are inside another given folder."""
     first: dict[Path, Path] = {}
     for path in paths:
         first.setdefault(path.resolve(), path)
@@ -177,7 +177,7 @@ def _compared_with(baseline: str, variants: Sequence[VariantEntry]) -> list[Vari
 
 
 def _compared_with_preset(baseline: str, variants: Sequence[VariantEntry]) -> list[VariantEntry]:
-    """Of a curve: each variant is compared with the baseline at its own size."""
+    """For a curve: each variant is compared with the baseline at its own size."""
     names = {variant.size: variant.name for variant in variants if variant.preset == baseline}
     return [
         variant.model_copy(update={"baseline": None if variant.preset == baseline else names[variant.size]})
@@ -219,7 +219,7 @@ def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:
 
 
 def _read_explained(folder: ComparisonFolder, manifest: Manifest, skipped: list[str]) -> ExplainedRows | None:
-    """None also where they are of a model that the comparison does not end with any more."""
+    """None also if they belong to a model that is no longer the final one of the comparison."""
     try:
         found = ExplainedRows.model_validate_json(folder.explanations.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -260,8 +260,9 @@ def _group_single_runs(paths: Iterable[Path], baseline: str | None, skipped: lis
 def _named_by_settings(
     runs: Sequence[tuple[CollectedRun, dict[str, Any]]],
 ) -> list[tuple[CollectedRun, dict[str, Any]]]:
-    """Runs of one preset whose techniques were changed for some of them (`--set`) are of variants of their own, named
-    by what differs: `strong dropout.hidden=0.3`."""
+    """Runs of one preset with changed techniques (`--set`) become variants of their own, named by the difference:
+    `strong dropout.hidden=0.3`.
+    """
     settings: dict[str, list[dict[str, Any]]] = {}
     for run, recipe in runs:
         ours = _technique_settings(recipe)
@@ -295,7 +296,7 @@ def _collection_of(group: _Group, baseline: str | None) -> Collection:
 
 
 def _baseline_of(names: Sequence[str], asked: str | None) -> str:
-    """The preset that was asked for, else the default, else the only one.
+    """The requested preset, else the default, else the only one.
 
     Raises:
         OutputError: No run is of that preset.
@@ -315,7 +316,7 @@ def _baseline_of(names: Sequence[str], asked: str | None) -> str:
 
 
 def _with_distinct_names(collections: Sequence[Collection]) -> list[Collection]:
-    """The recipe's name; with its data where two groups would have the same name."""
+    """The recipe's name; with its data if two groups would have the same name."""
     recipes = [_recipe_of(collection) for collection in collections]
     names = [str(recipe.get("name", "?")) for recipe in recipes]
     named = []

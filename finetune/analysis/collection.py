@@ -1,4 +1,4 @@
-"""The runs that a report is made from."""
+"""The runs of a report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DEFAULT_BASELINE = "none"
 
 @dataclass(frozen=True)
 class CollectedRun:
-    """A run that belongs to a comparison, whatever became of it.
+    """A run that belongs to a comparison, whatever its outcome.
 
     Attributes:
-        variant: Name of the variant that it is a run of.
-        seed: Of the run.
+        variant: Name of its variant.
+        seed: Seed of the run.
         fold: The fold that was test, or None.
-        folder: Where it lies.
-        record: None if it never got that far.
+        folder: Its folder.
+        record: Its record; None if it has none.
         error: Why it failed.
     """
 
@@ -39,7 +39,7 @@ class CollectedRun:
 
 @dataclass(frozen=True)
 class FinishedRun(CollectedRun):
-    """A run that went to its end.
+    """A finished run.
 
     Attributes:
         arrays: Logits, targets and row numbers, as `predictions.npz` names them.
@@ -58,26 +58,26 @@ def collected_run(
     error: str | None,
     arrays: Arrays,
 ) -> CollectedRun:
-    """A `FinishedRun`, where the record says so."""
+    """A `FinishedRun` if the record says so."""
     if isinstance(record, FinishedRecord):
         return FinishedRun(variant, seed, fold, folder, record, error, arrays)
     return CollectedRun(variant, seed, fold, folder, record, error)
 
 
 def recorded_run(folder: RunFolder, record: RunRecord, arrays: Arrays) -> CollectedRun:
-    """A run of which the record is all that is known."""
+    """A run known only from its record."""
     fold = record.recipe["data"].get("fold")
     return collected_run(record.preset or OWN, record.seed, fold, folder, record, record.error, arrays)
 
 
 @dataclass(frozen=True)
 class FinalJob:
-    """What was made, or was to be made, from runs of a comparison.
+    """A job that makes a model from runs of a comparison.
 
     Attributes:
         kind: refit, soup or distil.
-        inputs: Folders of the runs that it started from.
-        run: What became of it.
+        inputs: Folders of the runs that it starts from.
+        run: Its outcome.
     """
 
     kind: str
@@ -87,20 +87,20 @@ class FinalJob:
 
 @dataclass(frozen=True)
 class Collection:
-    """Runs of one recipe on one data set: what becomes one group of the report.
+    """Runs of one recipe on one data set, which become one group of the report.
 
     Attributes:
-        name: Of the recipe, made distinct among several.
-        kind: What was asked for; "runs" for runs that belong to no comparison.
-        baseline: Name of the variant (of a curve, of the preset) that others are compared with.
+        name: Name of the recipe, made distinct among several.
+        kind: Kind of experiment; "runs" for runs that belong to none.
+        baseline: Name of the variant (for a curve, of the preset) that others are compared with.
         variants: The baseline first.
-        runs: Of all variants, in the order of the manifest.
-        command: What started it, or None where that is not known.
-        texts: Fingerprint of the data -> row -> its text and pair; empty where they were not kept.
-        explained: Answers of the final model to rows that presets disagree on; None where they were not explained.
-        final_model: A run, and where a copy of its model is kept.
-        final: What it was asked to end with.
-        finals: What was made for that, now or by earlier commands.
+        runs: Runs of all variants, in the order of the manifest.
+        command: Command that started it, or None if unknown.
+        texts: Fingerprint of the data -> row -> its text and pair; empty if they were not kept.
+        explained: Explained predictions of the final model for rows on which presets disagree; None if there are none.
+        final_model: A run, and the path of a copy of its model.
+        final: Requested kind of final model.
+        finals: Jobs for that, of this or earlier commands.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Collection:
 
     @property
     def finished(self) -> list[FinishedRun]:
-        """Runs that went to their end."""
+        """The finished runs."""
         return [run for run in self.runs if isinstance(run, FinishedRun)]
 
     @property

@@ -1,4 +1,4 @@
-"""Which runs may be compared: those that differ in their techniques and seeds, and in what a preset chose, alone."""
+"""Which runs may be compared: those that differ only in their techniques, seeds, and the choices of a preset."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SHOWN = 5  # differences in one message
 
 
 def check_comparable(collection: Collection) -> None:
-    """Refuse what would make a difference between presets a difference between something else.
+    """Refuse runs whose differences would not be due to their presets.
 
     Raises:
-        OutputError: Names both folders and what differs.
+        OutputError: The error names both folders and the difference.
     """
     is_curve = collection.kind == "curve"
     may_differ = (*MAY_DIFFER, *(MAY_DIFFER_BY_SIZE if is_curve else ()), *_decided(collection.records))
@@ -60,7 +60,7 @@ def check_comparable(collection: Collection) -> None:
 
 
 def _check_measured_rows(runs: Sequence[FinishedRun]) -> None:
-    """Runs with other training rows than the rest are compared on the same validation and test rows all the same.
+    """Runs with different training rows must still be measured on the same validation and test rows.
 
     Raises:
         OutputError: Two runs of a fold were measured on different rows.
@@ -73,19 +73,19 @@ def _check_measured_rows(runs: Sequence[FinishedRun]) -> None:
             if not np.array_equal(ours, theirs):
                 raise OutputError(
                     f"{first.folder.path} and {run.folder.path} were measured on different rows ({split}), so their "
-                    "scores do not stand side by side.",
+                    "scores cannot be compared.",
                     Change(text="Run it again with another output folder."),
                 )
 
 
 def _set_for_one(variants: Sequence[VariantEntry]) -> list[str]:
-    """Keys that single variants set for themselves: the report says so (`own_settings`)."""
+    """Keys that single variants set for themselves, which the report states (`own_settings`)."""
     keys = [key for variant in variants for key in variant.settings]
     return [*keys, *(DECIDED_WITH[key] for key in keys if key in DECIDED_WITH)]
 
 
 def _decided(records: Sequence[RunRecord]) -> list[str]:
-    """Keys of the budget that a preset chose by the data: the report says so (`decided_budgets`)."""
+    """Keys of the budget that a preset chose by the data, which the report states (`decided_budgets`)."""
     keys = [key for record in records for decision in record.decisions for key in decision.set]
     return [*keys, *(DECIDED_WITH[key] for key in keys if key in DECIDED_WITH)]
 
@@ -100,7 +100,7 @@ class _Agreement:
         """Compare with the first run of this kind.
 
         Raises:
-            OutputError: Names both runs and what differs.
+            OutputError: The error names both runs and the difference.
         """
         first = self._first.setdefault(kind, _Values(path, values))
         names = dict.fromkeys([*first.values, *values])
@@ -120,7 +120,7 @@ class _Values:
 
 
 def _same_rows(fold: int | None, record: RunRecord) -> Hashable:
-    """Runs of which this is equal have the same rows in their splits."""
+    """A key that is equal for runs with the same rows in their splits."""
     section = record.recipe["data"]
     return fold, section.get("subset"), section.get("subset_seed"), section.get("unlabelled")
 

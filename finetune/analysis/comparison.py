@@ -1,4 +1,4 @@
-"""Collections of runs -> the report: every number that is shown is computed here and below, and nowhere else."""
+"""Collections of runs -> the report: all numbers of the report are computed here and in modules called from here."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Z = 1.96  # of a 95 % interval
 
 
 def report_of(paths: Sequence[Path], baseline: str | None = None) -> Report:
-    """Read, check and analyse what lies in some folders.
+    """Read, check and analyse the content of some folders.
 
     Raises:
-        OutputError: As `collect` and `analyse`.
+        OutputError: As in `collect` and `analyse`.
     """
     return analyse(*collect(paths, baseline))
 
@@ -41,7 +41,7 @@ def analyse(collections: Sequence[Collection], skipped: Sequence[str]) -> Report
     """Build the report of one or more collections; numbers of different ones are never mixed.
 
     Raises:
-        OutputError: A collection has no finished run at all.
+        OutputError: A collection has no finished run.
     """
     groups = [_group(Results(collection)) for collection in collections]
     names = " and ".join(group.name for group in groups)
@@ -130,7 +130,7 @@ def _change(
 
 
 def _seconds(variant: VariantResults, baseline: VariantResults | None) -> tuple[float | None, float | None]:
-    """Mean seconds of a finished run, and their ratio to the baseline's."""
+    """Mean seconds of a finished run, and the ratio to the baseline's."""
     ours, theirs = _mean_seconds(variant), None if baseline is None else _mean_seconds(baseline)
     return ours, ours / theirs if ours is not None and theirs else None
 
@@ -155,7 +155,7 @@ def _majority(results: Results) -> float | None:
 
 
 def _resolvable(results: Results) -> dict[str, float]:
-    """Half the 95 % interval that the rows of a split leave to one model's main score."""
+    """Half-width of the 95 % interval of one model's main score due to the rows of a split."""
     if results.measure.score != "accuracy":
         return {}
     rows, baseline = results.first.data.rows, results.variants[results.collection.baseline]

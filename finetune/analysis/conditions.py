@@ -1,4 +1,4 @@
-"""Under which conditions runs were made, where they differ between runs."""
+"""Conditions of runs that differ between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 4
 
 
 def decided_budgets(variants: Sequence[VariantReport]) -> list[str]:
-    """A sentence per preset that chose values of the training section, which others do not share."""
+    """A sentence for each preset that chose values of the training section that others do not share."""
     sentences = []
     for variant in variants:
         chosen = {
@@ -35,13 +35,13 @@ def decided_budgets(variants: Sequence[VariantReport]) -> list[str]:
         if chosen and not all(other.decisions for other in variants):  # in an ablation, all share them
             sentences.append(
                 f"{variant.name} chose {settings_text(chosen)} by the data: its difference to presets that keep the "
-                "recipe's values is one of these values, too."
+                "recipe's values is also due to these values."
             )
     return sentences
 
 
 def own_settings(variants: Sequence[VariantReport]) -> list[str]:
-    """A sentence per variant that differs from the others in more than its techniques."""
+    """A sentence for each variant that differs from the others in more than its techniques."""
     sentences = []
     for variant in variants:
         settings = {key: value for key, value in variant.settings.items() if not key.startswith("techniques.")}
@@ -54,7 +54,7 @@ def own_settings(variants: Sequence[VariantReport]) -> list[str]:
 
 
 def differing_conditions(records: Sequence[RunRecord]) -> list[str]:
-    """A sentence per condition that is not the same for all runs."""
+    """A sentence for each condition that is not the same for all runs."""
     sentences = []
     for name, value_of in CONDITIONS.items():
         values = sorted({str(value_of(record)) for record in records})

@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""Confusions between classes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from finetune.tasks import Task
 
 
 def confusions(runs: Sequence[FinishedRun], task: Task, split: str) -> list[Confusion]:
-    """Rows of each class by predicted class, means over seeds (folds of a seed together), without pairs that never
+    """Rows of each class by predicted class, averaged over seeds (folds of a seed together), without pairs that never
     occur; single-label only, in the order of the labels.
 
     Args:
-        runs: Finished ones of one variant.
+        runs: Finished runs of one variant.
         task: What is predicted.
-        split: Whose rows.
+        split: Split of the rows.
     """
     labels = runs[0].record.data.labels if runs else None
     if task != "single_label" or labels is None:

@@ -1,4 +1,4 @@
-"""Runs of a learning curve -> its report: scores and gaps by size, differences, and what more labels would bring."""
+"""Runs of a learning curve -> its report: scores and gaps by size, differences, and the gain from more labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def curve_of(path: Path, baseline: str | None = None) -> CurveReport:
 
     Args:
         path: Its folder.
-        baseline: Preset that others are compared with; as in the manifest, if None.
+        baseline: Preset that others are compared with; None: that of the manifest.
 
     Raises:
         OutputError: Nothing has finished, records do not belong together, or a baseline is missing.
@@ -106,15 +106,15 @@ def _size(variant: VariantResults) -> int:
     """Training rows.
 
     Raises:
-        OutputError: The manifest has none, so it is not that of a curve.
+        OutputError: The manifest has no size, so it is not that of a curve.
     """
     if variant.entry.size is None:
-        raise OutputError(f"{variant.entry.name}: has no size, so it is no part of a curve.")
+        raise OutputError(f"{variant.entry.name}: has no size, so it is not part of a curve.")
     return variant.entry.size
 
 
 def _tfidf(records: Sequence[RunRecord], split: str, score: str) -> float | None:
-    """What TF-IDF scores with as many labels, mean over the runs that have it."""
+    """Score of TF-IDF with the same number of labels, averaged over the runs that have it."""
     scores = [
         baseline.scores.get(split, {}).get(score)
         for record in records
@@ -126,7 +126,7 @@ def _tfidf(records: Sequence[RunRecord], split: str, score: str) -> float | None
 
 
 def _longer(results: Results) -> list[str]:
-    """Sizes that were trained for more epochs than the largest."""
+    """Sizes trained for more epochs than the largest."""
     trained: dict[int, tuple[int, int | None]] = {}  # size -> epochs, steps
     for variant in results.variants.values():
         for run in variant.all_runs:

@@ -19,7 +19,7 @@ LEAST = 30  # rows in a bin: the accuracy of fewer is known to worse than ±18 p
 
 
 def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
-    """The history of one run, of the metrics that are drawn."""
+    """The history of one run, for the metrics in figures."""
     history = run.record.history
     return Curve(
         seed=run.seed,
@@ -32,7 +32,7 @@ def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
 
 
 def outcomes(records: Sequence[RunRecord]) -> list[str]:
-    """What each technique did in the first finished run, in its own words."""
+    """Effect that each technique reports for the first finished run."""
     return [
         f"{name}: {active.outcome}"
         for record in records[:1]
@@ -44,7 +44,7 @@ def outcomes(records: Sequence[RunRecord]) -> list[str]:
 def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[ReliabilityBin]:
     """Confidence against accuracy in equally filled bins, all runs together; single-label only.
 
-    Seeds predict the same rows, so that they add none; folds do.
+    Seeds predict the same rows, so they add no rows; folds do.
     """
     if task != "single_label" or not runs:
         return []
@@ -58,12 +58,12 @@ def reliability(runs: Sequence[FinishedRun], task: Task, split: str) -> list[Rel
 
 
 def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any], seeds: int = 1) -> list[ReliabilityBin]:
-    """Confidence against accuracy in equally filled bins of at least 30 rows; none where there are fewer.
+    """Confidence against accuracy in equally filled bins of at least 30 rows; none if there are fewer.
 
     Args:
-        confidence: Of predictions, (predictions,).
-        hit: Whether each is right.
-        seeds: Predictions of each row.
+        confidence: Confidence of the predictions, (predictions,).
+        hit: Whether each is correct.
+        seeds: Number of predictions per row.
     """
     order = np.argsort(confidence, kind="stable")
     bins = min(BINS, len(order) // seeds // LEAST)
@@ -74,7 +74,7 @@ def reliability_bins(confidence: NDArray[Any], hit: NDArray[Any], seeds: int = 1
 
 
 def weight_summaries(records: Sequence[RunRecord]) -> dict[str, WeightSummary]:
-    """Means over runs of what training did to each group of weights."""
+    """Statistics of each group of weights after training; means over runs."""
     if not records:
         return {}
     return {

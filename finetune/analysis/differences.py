@@ -1,4 +1,4 @@
-"""Paired differences of each variant to its baseline, adjusted for their number."""
+"""Paired differences of each variant to its baseline, adjusted for multiple testing."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def _adjust(differences: dict[str, Differences], family: Sequence[tuple[str, str
 
 
 def decompose(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Decomposition]:
-    """Metric -> how much of a smaller gap comes from train and from validation.
+    """Metric -> the parts of a smaller gap that come from train and from validation.
 
-    Both are counted so that positive is what one wants; of a loss, train "fell" where its loss rose.
+    Both are positive in the desired direction; for a loss, train "fell" if its loss rose.
     """
     parts = {}
     for metric, gap in differences.get("gap", {}).items():

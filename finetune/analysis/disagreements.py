@@ -26,7 +26,7 @@ def disagreements(variants: Runs, task: Task, split: str, texts: Mapping[str, An
     Args:
         variants: Variant -> finished runs.
         task: What is predicted.
-        split: Whose rows.
+        split: Split of the rows.
         texts: Fingerprint of the data -> row -> its text, pair and name.
     """
     spreads: list[tuple[float, Disagreement]] = []
@@ -40,7 +40,7 @@ def disagreements(variants: Runs, task: Task, split: str, texts: Mapping[str, An
 
 
 def with_explained(rows: Sequence[Disagreement], explained: ExplainedRows | None) -> list[Disagreement]:
-    """The rows with what moved the answers of the final model, where that is known."""
+    """The rows with the explained predictions of the final model, if known."""
     if explained is None:
         return list(rows)
     return [
@@ -103,7 +103,7 @@ def _majority_prediction(task: Task, predictions: NDArray[Any], labels: list[str
 
 
 def in_words(task: Task, label: Any, labels: list[str] | None) -> str:
-    """A target or prediction: the class, the labels, or the number."""
+    """A target or prediction in words: the class, the labels, or the number."""
     if task == "regression" or labels is None:
         return f"{float(label):.3f}"
     if task == "single_label":

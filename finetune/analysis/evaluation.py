@@ -24,12 +24,12 @@ CALIBRATED = ("nll", "brier", "ece")  # that a temperature changes
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model said of labelled rows.
+    """Outputs of a model for labelled rows.
 
     Attributes:
         task: single_label, multi_label or regression.
-        labels: In the order of the outputs; None for regression.
-        logits: (rows, outputs), as the model gives them.
+        labels: Names in the order of the outputs; None for regression.
+        logits: (rows, outputs), as the model returns them.
         targets: (rows,) class indices, (rows, K) zeros and ones, or (rows,) numbers.
         temperature: Divides logits of classes; None: not calibrated.
         thresholds: Several labels -> probability above which each is predicted; None: 0.5.
@@ -43,18 +43,18 @@ class Measured:
     thresholds: Mapping[str, float] | None = None
 
     def served_logits(self) -> Floats:
-        """Whose softmax is calibrated, and of which labels above 0 are predicted."""
+        """Logits whose softmax is calibrated, and with labels above 0 predicted."""
         wide = self.logits.astype(np.float64)
         if self.task == "single_label":
             return wide / (self.temperature or 1.0)
         return wide - self._shift() if self.task == "multi_label" else wide
 
     def probabilities(self) -> Floats | None:
-        """(rows, K) of labels, calibrated; None for numbers."""
+        """(rows, K) calibrated probabilities of labels; None for numbers."""
         return label_probabilities(self.task, self.logits, self.temperature or 1.0)
 
     def predictions(self) -> NDArray[Any]:
-        """(rows,) classes, (rows, K) marks, or (rows,) numbers: what `predict` says."""
+        """(rows,) classes, (rows, K) marks, or (rows,) numbers, as in `predict`."""
         logits = self.served_logits()
         if self.task == "single_label":
             return np.asarray(logits.argmax(axis=1))
@@ -69,12 +69,12 @@ class Measured:
 
 
 def model_scores(measured: Measured) -> dict[str, ModelScore]:
-    """Every score as a run measures it, with its 95 % interval over rows."""
+    """Every score as measured in a run, with its 95 % interval over rows."""
     return _scores(measured.task, measured.logits, measured.targets)
 
 
 def served_scores(measured: Measured) -> dict[str, ModelScore]:
-    """What calibration or thresholds change; empty where there are none."""
+    """Scores that calibration or thresholds change; empty without them."""
     changed: tuple[str, ...] = ()
     if measured.task == "single_label" and measured.temperature is not None:
         changed = CALIBRATED
@@ -96,7 +96,7 @@ def _model_score(value: float, ends: Interval | None) -> ModelScore:
 
 
 def numbers_of(measured: Measured) -> dict[str, Any]:
-    """Those fields of an `EvaluationReport` that outputs and targets decide."""
+    """The fields of an `EvaluationReport` that follow from outputs and targets."""
     return {
         "task": measured.task,
         "labels": measured.labels,
@@ -112,7 +112,7 @@ def numbers_of(measured: Measured) -> dict[str, Any]:
 
 
 def plain_scores(measured: Measured) -> dict[str, float]:
-    """As `model_scores`, without intervals."""
+    """Like `model_scores`, without intervals."""
     return compute_scores(measured.task, measured.logits, measured.targets)
 
 
@@ -142,7 +142,7 @@ def class_results(measured: Measured) -> list[ClassResult]:
 
 
 def confusion(measured: Measured) -> list[list[int]] | None:
-    """(K, K): rows of each class by predicted class; None but for single labels."""
+    """(K, K): rows of each class by predicted class; single-label only, else None."""
     if measured.task != "single_label" or measured.labels is None:
         return None
     size = len(measured.labels)
@@ -152,7 +152,7 @@ def confusion(measured: Measured) -> list[list[int]] | None:
 
 
 def reliability(measured: Measured) -> list[ReliabilityBin]:
-    """Of calibrated probabilities; empty but for single labels."""
+    """Reliability of calibrated probabilities; single-label only, else empty."""
     probabilities = measured.probabilities()
     if measured.task != "single_label" or probabilities is None:
         return []
@@ -166,8 +166,8 @@ class Wrong:
     Attributes:
         index: Position of the row.
         target, prediction: In words.
-        confidence: As of `records.evaluation.Mistake`.
-        error: Of numbers.
+        confidence: As in `records.evaluation.Mistake`.
+        error: Error of numbers.
     """
 
     index: int
@@ -178,11 +178,11 @@ class Wrong:
 
 
 def mistakes(measured: Measured, most: int) -> tuple[list[Wrong], int | None]:
-    """The surest mistakes (numbers: the largest errors), and how many there are (numbers: None).
+    """The most confident mistakes (numbers: the largest errors), and their total number (numbers: None).
 
     Args:
         measured: Outputs and targets.
-        most: How many are wanted.
+        most: Maximum number of mistakes.
     """
     predictions, targets, probabilities = measured.predictions(), measured.targets, measured.probabilities()
     if measured.task == "regression" or probabilities is None:

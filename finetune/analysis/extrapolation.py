@@ -1,4 +1,4 @@
-"""The power law of one preset: what it says about sizes that were not measured."""
+"""The power law of one preset, and its predictions for sizes that were not measured."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ LINE_POINTS = 40
 
 @dataclass(frozen=True)
 class Target:
-    """What a law is fitted to: a metric of the reported split. A score's error is 1 - score, a loss is one itself."""
+    """The metric of the reported split that a law is fitted to. The error of a score is 1 - score; a loss is its own
+    error.
+    """
 
     metric: str
     split: str
     is_score: bool
 
     def error(self, value: float) -> float:
-        """Of a score or loss."""
+        """Error of a score or loss."""
         return 1 - value if self.is_score else value
 
     value = error  # its own inverse
 
     def values(self, errors: Floats) -> Floats:
-        """Scores or losses of errors."""
+        """Scores or losses from errors."""
         result: Floats = 1 - errors if self.is_score else errors
         return result
 
 
 @dataclass(frozen=True)
 class SizeMeasurements:
-    """What was measured at one size, per run; undefined values are left out."""
+    """Values measured at one size, per run; undefined values are left out."""
 
     size: int
     measurements: list[Measurement]
@@ -57,8 +59,8 @@ def fitted_law(preset: str, sizes: Sequence[SizeMeasurements], target: Target) -
     """The law of one metric, or why there is none.
 
     Args:
-        preset: Its name.
-        sizes: Ascending.
+        preset: Name of the preset.
+        sizes: Measurements in ascending size.
         target: The metric.
     """
     has_enough_sizes = len(sizes) >= LEAST_SIZES
@@ -129,7 +131,7 @@ def _ends(errors: Floats | None, target: Target) -> tuple[float | None, float | 
 
 
 def _check(law: PowerLaw | None, largest: SizeMeasurements, target: Target) -> Check | None:
-    """The law of the smaller sizes against the largest; None where they are too few for a law."""
+    """The law of the smaller sizes against the largest; None if they are too few for a law."""
     if law is None:
         return None
     size = largest.size
@@ -168,7 +170,7 @@ def _outlook(predictions: Sequence[Prediction], target: Target) -> Outlook:
 
 
 def _gain(prediction: Prediction, target: Target) -> tuple[float, float] | None:
-    """The interval of what is gained; a loss gains where it falls."""
+    """The interval of the gain; a lower loss is a gain."""
     low, high = prediction.change_low, prediction.change_high
     if low is None or high is None:
         return None

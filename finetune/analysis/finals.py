@@ -1,4 +1,4 @@
-"""The model that a comparison ends with: what could be made from the recommended preset's runs, each scored once."""
+"""The final model of a comparison: candidates made from the runs of the recommended preset, each scored once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finetune.measurement.ensemble import ensemble_logits
 from finetune.records.comparison import FinalName
 from finetune.records.report import FinalModel, ScoredModel
 
-NOT_YET = "not yet; the command of the comparison makes it"
+NOT_YET = "not yet made; the command of the comparison makes it"
 ABOUT = {
     "soup": "mean of the weights of {members} seeds",
     "distil": "a student of the ensemble of {members} seeds",
@@ -24,21 +24,21 @@ MEMBERS, ENSEMBLE = "members", "ensemble"
 RULES: dict[FinalName, str] = {
     "best": "The seed with the best validation score.",
     "refit": "One more training on train and validation, once validation has chosen preset and checkpoints. No rows "
-    "are left to choose the refit itself by; that such models are better was measured on other data sets.",
-    "soup": "As asked for: the mean of the weights of all finished seeds.",
-    "distil": "As asked for: one student of the ensemble of all finished seeds.",
+    "are left for choosing the refit itself; that such models are better was measured on other data sets.",
+    "soup": "As requested: the mean of the weights of all finished seeds.",
+    "distil": "As requested: one student of the ensemble of all finished seeds.",
     "auto": "Of soup and student the one with the better validation score, if that is above the mean validation score "
-    "of the seeds and its loss is not above their mean loss; else the best seed. The means are the measure because the "
-    "best seed's own score is the highest of several, and flatters it. A refit is no candidate: it trains on "
+    "of the seeds and its loss is not above their mean loss; else the best seed. The means are used because the best "
+    "seed's own score is the highest of several, which makes it optimistic. A refit is not a candidate: it trains on "
     "validation, which would have to choose it.",
 }
 
 
 def final_model(results: Results, chosen: FinishedRun) -> FinalModel:
-    """Score the best seed, what was made from the seeds, their mean and their ensemble, on the same rows.
+    """Score the best seed, the models made from the seeds, their mean and their ensemble, on the same rows.
 
     Args:
-        results: Of the comparison.
+        results: Results of the comparison.
         chosen: The best run of the recommended preset.
     """
     collection = results.collection
@@ -113,12 +113,12 @@ def _mean(drawn: Sequence[Drawn]) -> Drawn:
 
 
 class _Scores:
-    """What each model scores on validation and on the reported split.
+    """Scores of each model on validation and on the reported split.
 
-    The rows of a split are redrawn in the same way for every model, so that differences are paired.
+    The rows of a split are resampled in the same way for every model, so that differences are paired.
 
     Args:
-        results: Of the comparison.
+        results: Results of the comparison.
         members: Finished runs of one preset.
         made: Kind -> run.
     """
@@ -139,7 +139,7 @@ class _Scores:
             self._measured[split] = measured
 
     def of(self, kind: str, about: str, run: FinishedRun | None = None) -> ScoredModel:
-        """The scores of one model, and how they differ from the members' mean."""
+        """The scores of one model, and their difference to the members' mean."""
         scores = {
             split: {metric: drawn.estimate() for metric, drawn in measured.get(kind, {}).items()}
             for split, measured in self._measured.items()

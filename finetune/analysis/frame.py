@@ -1,4 +1,4 @@
-"""What every report of a collection says of its runs, data and conditions, whatever its question is."""
+"""The part on runs, data and conditions that all reports of a collection share."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) ->
     """The fields of `ReportFrame`; headline and caveats are made from the finished report.
 
     Args:
-        results: Of the collection.
-        record: The run that what is the same for all is read from.
-        rows: Split -> rows, of the splits that are the same in all runs.
+        results: Results of the collection.
+        record: The run from which common facts are read.
+        rows: Split -> rows, for the splits that are the same in all runs.
     """
     collection, records = results.collection, results.collection.records
     frame = ReportFrame(
@@ -53,7 +53,7 @@ def build_frame(results: Results, record: RunRecord, rows: Mapping[str, int]) ->
 
 
 def _chosen_rates(results: Results) -> list[str]:
-    """A sentence per variant whose runs chose their learning rates."""
+    """A sentence for each variant whose runs chose their learning rates."""
     notes = []
     for name, variant in results.variants.items():
         choices = [run.record.budget.learning_rate for run in variant.all_runs if run.record is not None]
@@ -65,7 +65,7 @@ def _chosen_rates(results: Results) -> list[str]:
 
 
 def _unit(metric: str) -> Unit:
-    """How a metric is to be read."""
+    """The unit of a metric."""
     return Unit(
         kind="fraction" if is_fraction(metric) else "plain",
         higher_is_better=higher_is_better(metric),
@@ -74,7 +74,7 @@ def _unit(metric: str) -> Unit:
 
 
 def simple_models(results: Results) -> list[Baseline]:
-    """Simple models on the same rows; with folds, the mean over those that have been run."""
+    """Simple models on the same rows; with folds, the mean over the folds that have been run."""
     same_rows = [
         each for each in results.variants.values() if not any(key[:5] == "data." for key in each.entry.settings)
     ]
@@ -89,7 +89,7 @@ def simple_models(results: Results) -> list[Baseline]:
 
 
 def _mean_scores(per_fold: Sequence[Scores]) -> Scores:
-    """Mean over folds; None where a fold has none."""
+    """Mean over folds; None if a fold has none."""
     columns = {name: [scores.get(name) for scores in per_fold] for name in (per_fold[0] if per_fold else ())}
     return {
         name: None if None in values else statistics.fmean(value for value in values if value is not None)

@@ -1,4 +1,4 @@
-"""Two runs or experiments side by side: their numbers, and the settings in which they differ."""
+"""Two runs or experiments side by side: their metrics, and the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NAMES = ("name", "preset", "training.seeds")  # keys that say nothing about why 
 
 @dataclass(frozen=True)
 class _Side:
-    """What is known of one of the two.
+    """The facts about one of the two.
 
     Attributes:
-        recipe: Dotted key -> value; empty where no record says it.
+        recipe: Dotted key -> value; empty if no record has it.
         data: Fingerprints of its data.
-        task: What is predicted; None where nothing has finished.
+        task: What is predicted; None if nothing has finished.
         metrics: Main score and loss.
         numbers: Split -> metric -> value.
         arrays: Predictions of a finished run.
@@ -48,11 +48,11 @@ class _Side:
 
 
 def compare_listed(first: Listed, second: Listed) -> TwoListed:
-    """Numbers that both have, and settings that differ. Differences of two runs on the same rows are paired by row.
+    """Metrics that both have, and settings that differ. Differences of two runs on the same rows are paired by row.
 
     Args:
         first: From `list_folder`.
-        second: As the first; differences are second - first.
+        second: Likewise; differences are second - first.
     """
     ours, theirs = _read(first), _read(second)
     same = ours.data == theirs.data if ours.data and theirs.data else None
@@ -88,7 +88,7 @@ def _read(entry: Listed) -> _Side:
 
 
 def _run(folder: RunFolder) -> tuple[RunRecord, Arrays]:
-    """The record, with its predictions where they can be read: without them differences have no interval."""
+    """The record, with its predictions if they can be read; without them differences have no interval."""
     try:
         return read_run(folder)
     except OutputError:

@@ -1,4 +1,4 @@
-"""What lies below a folder of runs: every run and every experiment with its main numbers."""
+"""Listing of a folder of runs: every run and every experiment with its main metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = ("report.html", "curve.html", "sweep.html", "tune.html")
 
 
 def list_folder(root: Path) -> list[Listed]:
-    """Runs and experiments below a folder, by path. What is part of an experiment is not listed beside it."""
+    """Runs and experiments below a folder, by path. Runs of an experiment are not listed separately."""
     return [_describe(folder) for folder in _found(root)]
 
 
@@ -102,7 +102,7 @@ def _experiment(folder: Path, size: int) -> Listed:
 
 
 def read_report(folder: Path) -> Report | None:
-    """None where there is none that this version reads: an experiment that has not ended, or an old one."""
+    """The report; None if there is none that this version reads, as for an unfinished or an old experiment."""
     try:
         return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValidationError):

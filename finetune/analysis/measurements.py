@@ -1,4 +1,4 @@
-"""What was measured of each run, with the same on redrawn rows: what summaries and differences are made of."""
+"""Measurements of each run and the same on resampled rows, from which summaries and differences are computed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ KINDS = ("train", "validation", "test", *GAPS)
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number that was measured of one run, or the difference of two.
+    """A metric of one run, or the difference of two.
 
     Attributes:
-        value: None where undefined.
-        draws: The same on redrawn rows, (DRAWS,); None for metrics that are no function of sums over rows, and with
-            folds, whose rows are drawn by the fold already.
-        rows: Of the smallest split involved.
+        value: None if undefined.
+        draws: The same on resampled rows, (DRAWS,); None for metrics that are not a function of sums over rows, and
+            with folds, which already vary the rows.
+        rows: Rows of the smallest split involved.
     """
 
     value: float | None
@@ -45,9 +45,9 @@ Measurements = dict[str, dict[str, Measurement]]  # kind -> metric -> measuremen
 
 
 class RowDraws:
-    """Redraws the rows of each split, the same way for every run that was measured on them.
+    """Resamples the rows of each split, in the same way for every run that was measured on them.
 
-    In a curve the train sample differs by size and seed: other rows are drawn independently.
+    In a curve the train sample differs by size and seed: different rows are drawn independently.
     """
 
     def __init__(self, runs: Sequence[FinishedRun], task: Task) -> None:
@@ -60,7 +60,7 @@ class RowDraws:
                 self._redraw(split, same_rows, np.random.default_rng((number, index) if index else number))
 
     def scores(self, run: FinishedRun, split: str) -> dict[str, Floats]:
-        """Metric -> (DRAWS,) of a checkpoint's split, such as `selected_test`; empty where there are none."""
+        """Metric -> (DRAWS,) for a checkpoint's split, such as `selected_test`; empty if there are none."""
         return self._draws.get((id(run), split), {})
 
     def _redraw(self, split: str, runs: Sequence[FinishedRun], rng: np.random.Generator) -> None:
@@ -81,7 +81,7 @@ class RowDraws:
 
 
 def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
-    """Runs that were measured on the same rows of a split."""
+    """Runs measured on the same rows of a split."""
     groups: dict[str, list[FinishedRun]] = {}
     known: dict[tuple[str, bytes], str] = {}  # to write the names of the rows once, and not for thousands of runs
     for run in runs:

@@ -1,4 +1,4 @@
-"""Predictions of one setting for rows that folds left out in turn, taken together."""
+"""Pooled out-of-fold predictions of one setting."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from finetune.records.store import RunFolder
 
 @dataclass(frozen=True)
 class Pooled:
-    """Of the validation rows of one fold or of several, fold by fold.
+    """Predictions for the validation rows of one or several folds, fold by fold.
 
     Attributes:
         logits: (rows, K).
-        targets: As of `compute_scores`.
-        groups: Of each row, or None where rows are independent.
+        targets: As in `compute_scores`.
+        groups: Group of each row, or None if rows are independent.
         counts: Rows of each fold.
     """
 
@@ -32,29 +32,29 @@ class Pooled:
     counts: list[int]
 
     def first(self, folds: int) -> Pooled:
-        """Of the first folds alone."""
+        """The predictions of the first folds alone."""
         rows = sum(self.counts[:folds])
         groups = None if self.groups is None else self.groups[:rows]
         return Pooled(self.logits[:rows], self.targets[:rows], groups, self.counts[:folds])
 
     def score(self, task: str, metric: str) -> float:
-        """A score over all its rows; of an undefined one (the correlation of a constant) the worst."""
+        """A score over all rows; the worst value for an undefined one (the correlation of a constant)."""
         value = compute_scores(task, self.logits, self.targets)[metric]
         worst = np.inf if metric in LOSSES else -1.0
         return float(value if np.isfinite(value) else worst)
 
     def minus(self, other: Pooled, task: str, metric: str) -> Paired:
-        """How much better it is than another one, which has the same folds or more, on its own rows."""
+        """Difference to another one, which has the same folds or more, on its own rows; positive is better."""
         theirs = other.first(len(self.counts))
         return paired(task, metric, self.logits, theirs.logits, self.targets, self.groups)
 
 
 def read_fold(folder: RunFolder, groups: list[Any] | None) -> Pooled:
-    """What a finished run predicted for its validation rows.
+    """Predictions of a finished run for its validation rows.
 
     Args:
-        folder: Of the run.
-        groups: Of these rows, where whole groups were left out.
+        folder: Folder of the run.
+        groups: Groups of these rows, if whole groups were left out.
 
     Raises:
         OutputError: The run has no predictions, or they are damaged.
@@ -65,7 +65,7 @@ def read_fold(folder: RunFolder, groups: list[Any] | None) -> Pooled:
 
 
 def pool(parts: Sequence[Pooled]) -> Pooled:
-    """Several folds as one."""
+    """Several folds combined."""
     logits, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets"))
     groups = [each for part in parts for each in part.groups or ()]
     counts = [count for part in parts for count in part.counts]

@@ -1,8 +1,8 @@
-"""error(n) = a · n^-b + c: the power law of a learning curve, its uncertainty, and what more rows would bring.
+"""error(n) = a · n^-b + c: the power law of a learning curve, its uncertainty, and the gain from more rows.
 
-Pure numbers. The error is 1 − score, or a loss: 0 is perfect. n counts training rows; a ≥ 0, b > 0, c ≥ 0, so that the
-error never rises and never falls below 0. For text classifiers it has held over several orders of magnitude (Hestness
-et al. 2017, arXiv:1712.00409). Below a few hundred rows there is also a plateau that it does not describe, which is why
+Pure numbers. The error is 1 − score, or a loss: 0 is perfect. n is the number of training rows; a ≥ 0, b > 0, c ≥ 0, so
+the error never rises and never falls below 0. For text classifiers it has held over several orders of magnitude
+(Hestness et al. 2017, arXiv:1712.00409). Below a few hundred rows there is also a plateau that it does not describe, so
 reports leave out the largest size and show by how much the fit misses it.
 """
 
@@ -27,8 +27,8 @@ class PowerLaw:
     Attributes:
         constants: (3,): a / largest^b (the excess error at the largest size), b and c.
         largest: The largest size of the fit, in rows.
-        draws: (3, laws, DRAWS): the same of errors as they might have come out, around each law that the data allow;
-            None where their spread is unknown.
+        draws: (3, laws, DRAWS): the same for simulated errors around each law that the data allow; None if their spread
+            is unknown.
     """
 
     constants: Floats
@@ -47,7 +47,7 @@ class PowerLaw:
         return float(self.largest * _size_for(self.constants, np.asarray(error)))
 
     def rows_for_gain(self, gain: float) -> tuple[float, Floats | None]:
-        """Rows at which the error is lower by `gain` than at the largest size; the same of each draw, (laws, DRAWS)."""
+        """Rows at which the error is lower by `gain` than at the largest size; the same per draw, (laws, DRAWS)."""
         rows = self.rows_for(self.error(self.largest) - gain)
         if self.draws is None:
             return rows, None
@@ -75,24 +75,24 @@ def fit_power_law(
 ) -> PowerLaw | None:
     """Fit the law to the errors of all seeds.
 
-    Each size is weighted by its seeds over their variance. With few seeds the variance of one size is estimated
-    badly, so half of it is that of all sizes together. For each exponent of a fine grid the best a and c follow in
-    closed form, so there are no start values and no local minimum.
+    Each size is weighted by its number of seeds divided by their variance. With few seeds the variance of one size is
+    estimated badly, so half of it is that of all sizes together. For each exponent of a fine grid the best a and c
+    follow in closed form, so there are no start values and no local minimum.
 
     The draws are a parametric bootstrap: errors around the fitted law with the spread of the seeds (with the heavy
-    tails of Student's t, because few seeds estimate their spread badly), wider where the sizes lie further from the
-    law than the seeds explain, plus the sampling error of the measured rows. The plain bootstrap, which draws the seeds
+    tails of Student's t, because few seeds estimate their spread badly), wider if the sizes lie further from the law
+    than the seeds explain, plus the sampling error of the measured rows. The plain bootstrap, which draws the seeds
     themselves, has only S^S samples; `docs/curve.md` measures both.
 
     Args:
         sizes: Ascending, in rows.
         errors: One list of seeds per size; their numbers may differ.
-        rows: The same on redrawn rows of the measured split, (seeds, draws) per size, the same rows for all sizes;
+        rows: The same on resampled rows of the measured split, (seeds, draws) per size, the same rows for all sizes;
             None leaves their sampling error out.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
-        None for fewer than three sizes, or where a size has no error.
+        None for fewer than three sizes, or if a size has no error.
     """
     if len(sizes) < LEAST_SIZES or not all(len(seeds) for seeds in errors):
         return None
@@ -210,7 +210,7 @@ def _fit(fractions: Floats, errors: Floats, weights: Floats, floored: bool = Tru
 
 
 def interval(draws: Floats | None) -> tuple[float | None, float | None]:
-    """Spans the middle 95 % of the draws of each law, (laws, DRAWS); infinite ends stay infinite."""
+    """The interval that spans the middle 95 % of the draws of each law, (laws, DRAWS); infinite ends stay infinite."""
     if draws is None:
         return None, None
     tail = (1 - LEVEL) / 2

@@ -1,4 +1,4 @@
-"""`--fail-on`: a value of the report, a comparison sign and a number; joined with `and` and `or`. No eval."""
+"""`--fail-on`: a value of the report, a comparison sign and a number, joined with `and` and `or`. Does not use eval."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Term:
 
     Attributes:
         text: As typed.
-        variant: Whose value; None for the recommended one (counts: for all together).
+        variant: Variant of the value; None for the recommended one (counts: for all together).
         kind: train, validation, test, gap or gap_last; failed or degenerate for counts.
-        metric: Of the kind; empty for counts.
-        difference: Whether the difference to the baseline is meant.
+        metric: Metric of the kind; empty for counts.
+        difference: Whether it is the difference to the baseline.
         sign: Key of SIGNS.
         number: Right-hand side, in the units of report.json.
     """
@@ -59,15 +59,15 @@ QualityGate = list[list[Term]]  # any of these, each of which is all of those
 
 @dataclass(frozen=True)
 class Fields:
-    """What an expression may name.
+    """The fields that an expression may use.
 
     Attributes:
         variants: Names that a field may start with.
-        metrics: Names that are measured.
+        metrics: Names of the metrics.
         has_test: Whether there is a test split.
         may_set: Whether the command takes settings.
-        kinds: Of values; of an evaluation the measured rows alone, as `test`.
-        counts: Of runs.
+        kinds: Kinds of values; for an evaluation the measured rows alone, as `test`.
+        counts: Counts of runs.
     """
 
     variants: Sequence[str]
@@ -83,10 +83,10 @@ def parse_quality_gate(text: str, fields: Fields) -> QualityGate:
 
     Args:
         text: Such as `gap.accuracy > 0.15 or strong.test.macro_f1 < 0.7`.
-        fields: What it may name.
+        fields: Fields that it may use.
 
     Raises:
-        RecipeError: It is malformed, or names something that will not be in the report; suggests what is close.
+        RecipeError: It is malformed, or names a field that will not be in the report; the error suggests close names.
     """
     if len(text) > LONGEST:
         raise _refused(Problem(f"has {len(text)} characters; at most {LONGEST} are read."), f"{text[:40]}…")
@@ -113,7 +113,7 @@ def _parse_term(match: re.Match[str], text: str, fields: Fields) -> Term:
     try:
         number = float(match["number"])
     except ValueError as error:
-        raise _refused(Problem(f"'{match['number']}' is no number."), text) from error
+        raise _refused(Problem(f"'{match['number']}' is not a number."), text) from error
     field = match["field"]
     # A value of the recommended preset goes first: a preset called "gap" must not hide it.
     is_plain = _problem(*_parts(field), fields) is None
@@ -149,7 +149,7 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
         presets = ", and any of these after a preset and a dot " if fields.variants else ""
         presets += f"({', '.join(fields.variants[:SHOWN_VARIANTS])})" if fields.variants else ""
         return Problem(
-            f"'{name}' is no field.{suggest(name, [*fields.kinds, *fields.counts, 'difference', *fields.variants])} "
+            f"'{name}' is not a field.{suggest(name, [*fields.kinds, *fields.counts, 'difference', *fields.variants])} "
             f"Known: {', '.join([*fields.kinds, *fields.counts])}, difference.KIND{presets}."
         )
     if len(parts) != 2 or parts[1] not in fields.metrics:
@@ -158,17 +158,17 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
         return Problem(f"'{name}' is not measured.{suggest(name, fields.metrics)} Known: {known}.")
     if parts[0] == "test" and not fields.has_test:
         ways = [Change(settings={"data.test": "FILE"})] if fields.may_set else []
-        return Problem("there is no test split.", changes=(*ways, Change(text="use validation in its place")))
+        return Problem("there is no test split.", changes=(*ways, Change(text="use validation instead")))
     return None
 
 
 def failed_quality_gates(gates: Iterable[QualityGate], group: Group) -> list[str]:
-    """What fails, each with the value that failed it. A value that is not there fails too: nobody has shown it."""
+    """Failed gates, each with the value that failed. A missing value fails too, since nothing shows that it passes."""
     return _failed(gates, lambda term: _reason(term, group))
 
 
 def failed_evaluation_gates(gates: Iterable[QualityGate], report: EvaluationReport) -> list[str]:
-    """The same for the rows that a model was evaluated on, which are `test`; a difference is to the run's own rows."""
+    """The same for the rows of an evaluation, which are `test`; a difference refers to the run's own rows."""
     return _failed(gates, lambda term: _evaluation_reason(term, report))
 
 
@@ -190,7 +190,7 @@ def _evaluation_reason(term: Term, report: EvaluationReport) -> str:
         before = None if report.recorded is None else report.recorded.scores.get(term.metric)
         value = None if value is None or before is None else value - before
     if value is None:
-        why = "no value of the run to compare with" if term.difference else "it is not defined for these rows"
+        why = "the run has no value to compare with" if term.difference else "it is not defined for these rows"
         return f"{term.text}: {why}"
     return f"{term.text}: {value:.4g} of {report.rows} rows" if SIGNS[term.sign](value, term.number) else ""
 

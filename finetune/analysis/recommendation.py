@@ -1,4 +1,4 @@
-"""Which variant to take: the rule of `verdicts`, applied to replicates that all variants have finished."""
+"""The recommended variant: the rule of `verdicts`, applied to replicates that all variants have finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_ELIGIBLE = ("underfits", "did not learn", "failed")  # verdicts
 
 
 def dominator(name: str, results: Results) -> str | None:
-    """The best variant with both a higher mean validation score and a smaller mean gap, on the replicates both have."""
+    """The best variant with both a higher mean validation score and a smaller mean gap, on the common replicates."""
     variant, better = results.variants[name], []
     for other_name, other in results.variants.items():
         shared = shared_keys([variant, other])
@@ -33,7 +33,7 @@ def dominator(name: str, results: Results) -> str | None:
 
 
 def recommendation(results: Results, reports: Sequence[VariantReport]) -> Recommendation | None:
-    """The variant to take and its best run; None where there is nothing to choose from."""
+    """The recommended variant and its best run; None if there is nothing to choose from."""
     candidates = _candidates(results, reports)
     best = best_candidate(candidates)
     if best is None:
@@ -75,7 +75,7 @@ def _candidates(results: Results, reports: Sequence[VariantReport]) -> list[Cand
 
 
 def _score_and_gap(results: Results, variant: VariantResults, keys: Sequence[Key]) -> tuple[float, float] | None:
-    """Mean validation score and its mean gap over some replicates; None where one is undefined."""
+    """Mean validation score and mean gap over some replicates; None if one is undefined."""
     means = []
     for kind in ("validation", "gap"):
         measurements = variant.by_key(kind, results.measure.score)
@@ -87,7 +87,7 @@ def _score_and_gap(results: Results, variant: VariantResults, keys: Sequence[Key
 
 
 def p_of_validation(results: Results, variant: VariantResults, best: VariantResults) -> float | None:
-    """Of "both have the same validation score", unadjusted; None where it cannot be tested."""
+    """Unadjusted p-value of "both have the same validation score"; None if it cannot be tested."""
     found = difference(variant, best, "validation", results.measure.score)
     if found.p is None and len(found.values) > 1 and not any(found.values):
         return 1.0  # the same score in every replicate

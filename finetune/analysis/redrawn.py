@@ -1,4 +1,4 @@
-"""Scores of several models on the same rows, which are redrawn in the same way for each: differences are paired."""
+"""Scores of several models on the same rows, resampled in the same way for each, so that differences are paired."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from finetune.tasks import Task
 
 
 class Drawn:
-    """A score, and the same on redrawn rows; None where it is no function of sums over rows."""
+    """A score, and the same on resampled rows; None if it is not a function of sums over rows."""
 
     def __init__(self, value: float, draws: Floats | None) -> None:
         self.value = value
         self.draws = draws
 
     def estimate(self) -> ModelScore:
-        """With the 95 % percentile interval over rows."""
+        """The score with its 95 % percentile interval over rows."""
         value = float(self.value) if np.isfinite(self.value) else None
         ends = None if value is None or self.draws is None else percentile_interval(self.draws)
         return ModelScore(value=value) if ends is None else ModelScore(value=value, low=ends[0], high=ends[1])

@@ -21,7 +21,7 @@ Key = tuple[int, int | None]  # seed and fold: what runs of different variants a
 
 @dataclass(frozen=True)
 class Replicate:
-    """Which repetition a run is, and what Nadeau and Bengio's correction needs."""
+    """The repetition that a run is, with the values for Nadeau and Bengio's correction."""
 
     seed: int
     fold: int | None
@@ -34,13 +34,13 @@ class Replicate:
 
 
 def replicate_of(run: FinishedRun) -> Replicate:
-    """The replicate that a run is."""
+    """The replicate of a run."""
     rows = run.record.data.rows
     return Replicate(run.seed, run.fold, rows["train"], rows.get("test", rows["validation"]))
 
 
 def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicate], possible: Range = ANY) -> Summary:
-    """Mean, spread and interval over runs; the interval within what is possible."""
+    """Mean, spread and interval over runs; the interval is limited to the possible range."""
     values = [measurement.value for measurement in measurements]
     defined = [value for value in values if value is not None]
     inference = within(_infer(measurements, replicates), possible, _repetitions(values, replicates))
@@ -57,7 +57,7 @@ def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicat
 def paired_difference(
     differences: Sequence[Measurement], replicates: Sequence[Replicate], possible: Range = ANY
 ) -> Difference:
-    """Inference on paired differences; p_holm and distinguishable are filled in when all variants are known."""
+    """Inference on paired differences; p_holm and distinguishable are filled in later, when all variants are known."""
     values = [difference.value for difference in differences]
     defined = [value for value in values if value is not None]
     repetitions = _repetitions(values, replicates)
@@ -77,15 +77,15 @@ def paired_difference(
 
 
 def within(inference: Inference, possible: Range, repetitions: int) -> Inference:
-    """An interval without what no value can be.
+    """An interval limited to possible values.
 
-    With two repetitions Student's t is 12.7: an interval that covers half of what is possible or more says nothing, and
-    neither does its test. It is left out.
+    With two repetitions Student's t is 12.7: an interval that covers half of the possible range or more is not
+    informative, and neither is its test. It is left out.
 
     Args:
-        inference: Of a mean.
-        possible: Lowest and highest value.
-        repetitions: Independent ones: seeds, or folds.
+        inference: Inference on a mean.
+        possible: Lowest and highest possible value.
+        repetitions: Independent repetitions: seeds, or folds.
     """
     if inference.low is None or inference.high is None:
         return inference
@@ -146,7 +146,7 @@ def _repetitions(values: Sequence[float | None], replicates: Sequence[Replicate]
 
 
 def _fold_means(values: Sequence[float], replicates: Sequence[Replicate]) -> list[float]:
-    """Seeds of one fold are averaged first: they share its rows and are no repetitions of it."""
+    """Averages the seeds of one fold first: they share its rows and are not independent repetitions."""
     by_fold: dict[int | None, list[float]] = {}
     for value, replicate in zip(values, replicates, strict=True):
         by_fold.setdefault(replicate.fold, []).append(value)

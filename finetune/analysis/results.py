@@ -1,4 +1,4 @@
-"""The results of each variant of a collection: its runs, what was measured of them, and summaries."""
+"""The results of each variant of a collection: its runs, their measurements, and summaries."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class VariantResults:
 
     Attributes:
         entry: The variant.
-        all_runs: Unfinished ones too.
-        runs: Finished ones.
-        replicates: Of the finished runs, as `measurements` too.
+        all_runs: All runs, including unfinished ones.
+        runs: Finished runs.
+        replicates: Replicates of the finished runs, in the same order.
         measurements: Kind -> metric -> measurement, per finished run.
     """
 
@@ -48,12 +48,12 @@ class VariantResults:
 
     @cached_property
     def known(self) -> frozenset[Key]:
-        """The same, to look a key up in: of thousands of seeds a list takes minutes."""
+        """The same as a set for lookups: with thousands of seeds a list takes minutes."""
         return frozenset(self.keys)
 
     @property
     def records(self) -> list[FinishedRecord]:
-        """Of the finished runs."""
+        """Records of the finished runs."""
         return [run.record for run in self.runs]
 
     @property
@@ -70,7 +70,7 @@ class VariantResults:
         return dict(zip(self.keys, self.column(kind, metric), strict=True))
 
     def summary(self, kind: str, metric: str) -> Summary:
-        """Over the finished runs."""
+        """Summary over the finished runs."""
         if (kind, metric) not in self._summaries:
             self._summaries[kind, metric] = summarise(
                 self.column(kind, metric), self.replicates, possible_range(metric, int(kind in GAPS))
@@ -79,15 +79,15 @@ class VariantResults:
 
 
 class Results:
-    """What was measured of all variants of one collection.
+    """Measurements of all variants of one collection.
 
     Attributes:
         collection: The runs.
-        first: The record of one finished run: what is the same for all is read from it.
+        first: The record of one finished run, from which common facts are read.
         task: What is predicted.
         measure: Main score and loss.
         reported: The split that scores are compared on.
-        metrics: All names that were measured.
+        metrics: Names of all metrics.
         variants: Name -> results, in the order of the collection.
 
     Raises:
@@ -116,7 +116,7 @@ class Results:
         return VariantResults(entry, all_runs, runs, replicates, [measurements_of(run, draws) for run in runs])
 
     def baseline_of(self, variant: VariantResults) -> VariantResults | None:
-        """What a variant is compared with; None for a baseline."""
+        """The variant that a variant is compared with; None for a baseline."""
         return self.variants.get(variant.entry.baseline or "")
 
     def metrics_of(self, variant: VariantResults, kind: str) -> list[str]:

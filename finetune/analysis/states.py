@@ -22,12 +22,12 @@ def verdict_of(
     """Whether a variant overfits, underfits or did not learn, and why.
 
     Args:
-        results: Of the collection.
-        variant: Of which.
-        summaries: Its numbers.
+        results: Results of the collection.
+        variant: The variant.
+        summaries: Its summaries.
         runs: Its runs.
         floor: Validation score that its train score is expected to reach; None: there is none.
-        floor_of: Whose score that is.
+        floor_of: Variant with that score.
     """
     return judge(
         State(

@@ -1,7 +1,7 @@
 """Means over seeds, rows and folds: intervals, tests, seeds needed. Pure numbers.
 
-A difference between two presets has two random errors: of the seed that trained them, and of the rows that measured
-them. A t-interval over seeds holds for exactly these rows; `two_level` holds for other rows of the same kind as well.
+A difference between two presets has two random errors: one from the seed of training, and one from the measured rows. A
+t-interval over seeds holds for exactly these rows; `two_level` also holds for other rows of the same kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOTHING = 1e-12  # spreads below it are rounding of equal numbers
 
 @dataclass(frozen=True)
 class Inference:
-    """An interval and the two-sided p-value of "the mean is 0". None where the numbers do not carry one."""
+    """An interval and the two-sided p-value of "the mean is 0". None if the numbers do not allow one."""
 
     low: float | None = None
     high: float | None = None
@@ -43,8 +43,8 @@ def t_inference(values: Sequence[float]) -> Inference:
         values: One per repetition; paired differences, for a comparison.
 
     Returns:
-        Nothing for fewer than two values, or for values that do not differ: equal numbers of a few seeds are no
-        proof of certainty.
+        An empty inference for fewer than two values, or for equal values: equal numbers from a few seeds do not prove
+        certainty.
     """
     return _from_errors(values, _squared_error(values), len(values) - 1)
 
@@ -67,24 +67,24 @@ def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) 
 
 
 def two_level(values: Sequence[float], draws: Floats) -> Inference:
-    """Over seeds and rows: the t-interval over seeds, widened by what a paired bootstrap over rows adds.
+    """Interval over seeds and rows: the t-interval over seeds, widened by the error from a paired bootstrap over rows.
 
     All seeds of both presets are measured on the same rows, so their spread over seeds does not contain the sampling
-    error of these rows. Redrawing the rows (the same draw for every seed and for both presets) gives the variance R
-    of the mean difference, and the mean variance R₁ of a single seed's. Both contain the interaction of seed and row,
-    which the spread over seeds already has; it is (R₁ − R)/(S − 1) of R and is taken out:
+    error of these rows. Resampling the rows (the same draw for every seed and for both presets) gives the variance R of
+    the mean difference, and the mean variance R₁ of the difference of a single seed. Both contain the interaction of
+    seed and row, which the spread over seeds already contains; it is (R₁ − R)/(S − 1) of R and is subtracted:
 
         error² = s²/S + max(0, R − (R₁ − R)/(S − 1)),
 
     which enters with t over seeds for its first part and z for its second: the half-width is
     √(t² s²/S + z² max(0, …)), in the manner of Graybill & Wang (1980) for sums of variance components. So it is never
-    narrower than the t-interval, and with no effect of rows equal to it. The plain percentile bootstrap over seeds,
-    then rows, counts that interaction twice and underestimates a few seeds' spread by (S − 1)/S;
-    `docs/statistics.md` measures both.
+    narrower than the t-interval, and equal to it if rows have no effect. The plain percentile bootstrap over seeds,
+    then rows, counts that interaction twice and underestimates a few seeds' spread by (S − 1)/S; `docs/statistics.md`
+    measures both.
 
     Args:
         values: One per seed, (S,).
-        draws: The same recomputed on redrawn rows, (S, draws); column b is the same draw of rows for all.
+        draws: The same recomputed on resampled rows, (S, draws); column b is the same draw of rows for all.
     """
     seeds = len(values)
     if seeds < 2 or not np.isfinite(draws).any():
@@ -105,7 +105,7 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """p-values adjusted for their number; an unknown one stays unknown and does not count.
+    """p-values adjusted for their number; an unknown one stays unknown and is not counted.
 
     Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure": the k-th smallest of m is multiplied by
     m − k + 1, and none may be below a smaller one's. (statsmodels has it too, and collects garbage in every call:
@@ -121,13 +121,13 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 
 
 def seeds_needed(values: Sequence[float], alpha: float = 1 - LEVEL) -> int | None:
-    """Seeds with which a paired, two-sided t-test at the level `alpha` sees a mean of this size with 80 % power.
+    """Seeds with which a paired, two-sided t-test at the level `alpha` detects a mean of this size with 80 % power.
 
-    Of several tests that are adjusted for their number, `alpha` is 5 % divided by it: what the smallest p of a family
-    has to be below (Holm's first step), so that a test that is significant then is called so.
+    For several adjusted tests, `alpha` is 5 % divided by their number: the bound for the smallest p of a family (Holm's
+    first step), so that a test significant at this level is called significant.
 
-    It takes the observed mean and spread for the true ones: with few seeds itself a rough number. None if the mean
-    or the spread is 0, or unknown; MOST_SEEDS stands for "that or more".
+    The observed mean and spread are taken for the true ones, so with few seeds the result is rough. None if the mean or
+    the spread is 0, or unknown; MOST_SEEDS stands for "that or more".
     """
     if len(values) < 2:
         return None
@@ -148,7 +148,7 @@ def t_power(effect: float, repetitions: int, alpha: float = 1 - LEVEL) -> float:
     """Power of the two-sided t-test against 0, by averaging the normal power over the estimated spread.
 
     scipy's noncentral t, and with it statsmodels' power, is nan for many effects above 3; the tests compare with it
-    where it is not.
+    elsewhere.
 
     Args:
         effect: True mean in true standard deviations.

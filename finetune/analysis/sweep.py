@@ -37,7 +37,7 @@ def sweep_of(path: Path, baseline: str | None = None) -> SweepReport:
 
     Args:
         path: Its folder.
-        baseline: Name of the point that others are compared with; as in the manifest, if None.
+        baseline: Name of the point that others are compared with; None: that of the manifest.
 
     Raises:
         OutputError: Nothing has finished, records do not belong together, or a baseline is missing.
@@ -75,7 +75,7 @@ def analyse_sweep(collection: Collection, skipped: Sequence[str]) -> SweepReport
 
 
 def _in_order(entries: Sequence[VariantEntry]) -> list[VariantEntry]:
-    """As they were asked for, whichever of them is the reference: line by line, numbers ascending."""
+    """Points in the requested order, whichever is the reference: line by line, numbers ascending."""
 
     def place(value: object) -> tuple[bool, float, str]:
         return (True, float(value), "") if is_number(value) else (False, 0.0, str(value))
@@ -170,7 +170,7 @@ def _chosen(results: Results, best: VariantResults) -> Chosen:
 
 
 def _test_difference(results: Results, best: VariantResults) -> Difference | None:
-    """One comparison, asked after the choice: nothing to adjust it for."""
+    """One comparison, made after the choice, so it needs no adjustment."""
     reference = results.baseline_of(best)
     if reference is None:
         return None

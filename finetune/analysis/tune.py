@@ -1,4 +1,4 @@
-"""Trials and their predictions -> the choice, and how much choosing flattered the score."""
+"""Trials and their predictions -> the choice, and its optimism."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RULE = (
 def compare_trials(
     trials: Sequence[Trial], pooled: Mapping[int, Pooled], task: str, metric: str
 ) -> tuple[list[TrialReport], int]:
-    """Each trial with its paired difference to the default, and the settings tried beside it.
+    """Each trial with its paired difference to the default, and the settings tried besides the default.
 
     Args:
-        trials: The default first.
-        pooled: Trial number -> predictions for the folds that it was trained on; of those that have any.
+        trials: All trials, the default first.
+        pooled: Trial number -> predictions for its trained folds, for trials that have any.
         task: What is predicted.
-        metric: What is compared.
+        metric: Metric to compare.
     """
     tried = sum(trial.number in pooled for trial in trials[1:])
     default = pooled[0]
@@ -49,10 +49,10 @@ def choose(reports: Sequence[TrialReport], best: str) -> str:
 
 
 def tested_settings(reports: Sequence[TrialReport], group: Group) -> list[Tested]:
-    """What the settings that were trained on the data's own splits score on test.
+    """Test scores of the settings trained on the data's own splits.
 
     Args:
-        reports: Of all trials.
+        reports: Reports of all trials.
         group: The analysis of those trainings.
     """
     inner = {report.name: report.score for report in reports}
@@ -74,7 +74,7 @@ def tested_settings(reports: Sequence[TrialReport], group: Group) -> list[Tested
 
 
 def _difference(variant: VariantReport, metric: str) -> Difference | None:
-    """To the default: one comparison, asked after the choice, so that there is nothing to adjust it for."""
+    """Difference to the default: one comparison, made after the choice, so it needs no adjustment."""
     found = variant.differences.get("test", {}).get(metric)
     if found is None:
         return None
@@ -83,7 +83,7 @@ def _difference(variant: VariantReport, metric: str) -> Difference | None:
 
 
 def spared(trials: Trials) -> int:
-    """Trainings on folds that stopping early has saved."""
+    """Number of trainings on folds saved by stopping trials early."""
     return sum(trials.folds - len(trial.fold_scores) for trial in trials.trials if trial.status == "stopped")
 
 

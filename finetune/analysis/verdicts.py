@@ -1,4 +1,4 @@
-"""Verdicts: the state of a preset, what it changed, which one is recommended. Every rule is stated here."""
+"""Verdicts: the state of a preset, its effect, and the recommended one. All rules are stated here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class State:
-    """What verdicts are made from, of one variant."""
+    """The numbers of one variant from which verdicts are made."""
 
     finished: int
     failed: int
@@ -36,7 +36,7 @@ class State:
 
 
 def judge(state: State) -> tuple[Verdict, str]:
-    """The state of a preset by itself, and the reason in words."""
+    """The state of a preset on its own, and the reason in words."""
     score, loss = metric_name(state.score), metric_name(state.loss)
     if state.finished == 0:
         return "failed", "no run has finished"
@@ -75,7 +75,7 @@ def judge_change(
     score: str,
     loss: str,
 ) -> tuple[Change, str]:
-    """What a preset did against the baseline, and the reason in words.
+    """The change of a preset against the baseline, and the reason in words.
 
     Args:
         reported: Difference of the score on the reported split.
@@ -116,7 +116,7 @@ def judge_change(
 
 
 def _tested_text(metric: str, difference: Difference) -> str:
-    """With its interval; and with p and the adjusted p, where the interval alone would seem to say otherwise."""
+    """A difference with its interval, and with p and adjusted p if the interval alone would suggest otherwise."""
     note = adjusted_note(difference)
     return f"{estimate_text(metric, difference)}{f' ({note})' if note else ''}"
 
@@ -140,14 +140,14 @@ def _is_clear(difference: Difference | None, direction: int) -> bool:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the choice of a preset looks at.
+    """The numbers by which a preset is chosen.
 
     Attributes:
-        name: Of the variant.
+        name: Name of the variant.
         validation: Mean validation score, higher is better.
         gap: Mean gap of the score.
-        cost: Declared, then what decides between equal ones: techniques, position in the list.
-        eligible: It neither failed, underfits nor did not learn.
+        cost: Declared cost, then the tie-breakers: number of techniques, position in the list.
+        eligible: Whether it neither failed, nor underfits, nor did not learn.
     """
 
     name: str
@@ -158,7 +158,7 @@ class Candidate:
 
 
 def best_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The best mean validation score among those that may be chosen (among all, if none may)."""
+    """The best mean validation score among the eligible ones (among all, if there are none)."""
     eligible = [candidate for candidate in candidates if candidate.eligible] or list(candidates)
     return max(eligible, key=lambda candidate: (candidate.validation, -candidate.gap), default=None)
 
@@ -172,7 +172,7 @@ def recommend(
         candidates: All variants with a finished run.
         p_against_best: Variant -> Holm-adjusted p of its validation score against the best one's; None if unknown.
         score: Name of the main score.
-        variants: How many there are, those without a finished run too.
+        variants: Number of variants, including those without a finished run.
     """
     best = best_candidate(candidates)
     if best is None:

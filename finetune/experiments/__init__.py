@@ -1,1 +1,1 @@
-"""Runs to make: which, in what order, by whom, and what is left at the end."""
+"""Experiments: which runs to make, in what order, by which executor, and which models to keep."""

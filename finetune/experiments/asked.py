@@ -1,4 +1,4 @@
-"""What a comparison is asked to compare: presets, and settings of one's own under a name."""
+"""The variants requested for a comparison: presets, and settings of the user under a name."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EXAMPLE = {"l1": {"techniques.l1.strength": 0.5}}
 
 @dataclass(frozen=True)
 class Asked:
-    """One thing to compare, as it was asked for.
+    """One requested variant.
 
     Attributes:
-        name: In tables, folders and quality gates.
-        preset: What it starts from.
-        settings: Of its own, as a mapping or as `key=value` texts; they come last.
-        typed: What stands before a key that is set for it alone: `strong` in `--set strong:training.epochs=5`.
-        is_named: Whether the name is the user's, who gave it to settings.
+        name: Name in tables, folders and quality gates.
+        preset: Preset that it starts from.
+        settings: Its own settings, as a mapping or as `key=value` texts; they are applied last.
+        typed: Prefix of a key that is set for it alone: `strong` in `--set strong:training.epochs=5`.
+        is_named: Whether the user gave this name to settings.
         is_vary: Whether it is a point of a sweep.
     """
 
@@ -49,7 +49,7 @@ class Asked:
         return tuple(set_keys(self.settings))
 
     def blame(self, problem: Problem) -> Problem:
-        """A problem of one of its own settings, with where that was written; another one as it is."""
+        """A problem of one of its own settings, with the place where it was written; any other problem unchanged."""
         key = next((key for key in self.keys if f"{problem.key}.".startswith(f"{key}.") or key == problem.found), "")
         if not key:
             return problem
@@ -61,16 +61,17 @@ class Asked:
 
 
 def ask(presets: Sequence[Preset], variants: Mapping[str, Any] | None, own: Mapping[str, Sequence[Any]]) -> list[Asked]:
-    """Presets and named variants, with the settings of single ones put in their place.
+    """Presets and named variants, with the settings for single ones assigned to them.
 
     Args:
         presets: Names, paths or contents.
         variants: Name -> settings: a mapping, whose entry "preset" names the preset that they are added to, or
-            `key=value` texts, of which the first may have it before a colon. Without one they stand alone.
-        own: Name of a preset or variant -> settings of it alone (`--set NAME:key=value`).
+            `key=value` texts, the first of which may have the preset before a colon. Without a preset the settings
+            stand alone.
+        own: Name of a preset or variant -> settings for it alone (`--set NAME:key=value`).
 
     Raises:
-        RecipeError: With every problem of names and keys.
+        RecipeError: Lists every problem of names and keys.
     """
     asked = [Asked(preset_name(preset), preset, typed=preset_name(preset)) for preset in presets]
     problems: list[Problem] = []
@@ -129,7 +130,7 @@ def split_key(text: str) -> tuple[str, str]:
 
 
 def separate(overrides: Any) -> tuple[Any, dict[str, list[Any]]]:
-    """Settings of everything, and those with a preset before their key: its name -> its settings."""
+    """Settings for all variants, and those with a preset before their key: its name -> its settings."""
     shared: list[Any] = []
     own: dict[str, list[Any]] = {}
     for entry in entries_of(overrides):
@@ -159,13 +160,16 @@ def _name_problems(name: Any, taken: Sequence[str]) -> list[Problem]:
     if name in taken:
         return [_variant_problem(name, "is the name of a preset in this comparison. Choose another one.")]
     if name in (*preset_names(), OWN):
-        why = f"is the name of a preset, and would not be it. Choose another one; {name}: before a key starts from it."
+        why = (
+            "is the name of a preset, which this variant is not. Choose another one; "
+            f"{name}: before a key starts from that preset."
+        )
         return [_variant_problem(name, why)]
     return []
 
 
 def key_problems(asked: Asked, key: str) -> list[Problem]:
-    """Keys that decide what is measured, or that an experiment decides itself, are the same for all."""
+    """Problems of keys that decide what is measured, or that the experiment sets: these are the same for all."""
     section, _, rest = key.partition(".")
     ways: tuple[Change, ...] = ()
     if key == "training.seeds":
@@ -173,9 +177,9 @@ def key_problems(asked: Asked, key: str) -> list[Problem]:
     elif key in ("data.folds", "data.fold"):
         why, ways = "a comparison takes its folds from an argument.", (Change(arguments={"folds": 5}),)
     elif key == "data.train_size":
-        why = "would give it other rows to be measured on than the rest. data.subset leaves those as they are."
+        why = "would make it measured on other rows than the rest. data.subset leaves those rows as they are."
     elif (section == "data" and rest.partition(".")[0] not in _SAME_ROWS) or key in _MEASURES:
-        why = "decides what is measured, which has to be the same for all. Set it for all, without a name before it."
+        why = "decides what is measured, which must be the same for all. Set it for all, without a name before it."
     else:
         return []
     return [asked.blame(Problem(why, key, changes=ways))]

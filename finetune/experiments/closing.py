@@ -1,4 +1,4 @@
-"""What a comparison ends with: the recommended model in a stable place."""
+"""The end of a comparison: the recommended model in a stable place."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from finetune.records.store import RunFolder
 
 
 def export_model(group: Group, folder: ComparisonFolder) -> str:
-    """Copy the recommended model to where it is looked for; a kill leaves the old one or the new one.
+    """Copy the recommended model to its fixed place; a kill leaves the old one or the new one.
 
     Returns:
-        The folder of its run, below the comparison's.
+        The folder of its run, relative to that of the comparison.
 
     Raises:
         OutputError: Nothing is recommended, or the model was removed.
@@ -32,7 +32,7 @@ def export_model(group: Group, folder: ComparisonFolder) -> str:
 
 
 def with_exported_model(report: Report, folder: ComparisonFolder) -> Report:
-    """The report of a comparison after `export_model`, which changes nothing in it but where the model lies."""
+    """The report of a comparison after `export_model`, which changes only the location of the model in it."""
     group = report.groups[0]
     recommendation = _recommended(group).model_copy(update={"model": str(folder.model)})
     return report.model_copy(update={"groups": [group.model_copy(update={"recommendation": recommendation})]})

@@ -1,4 +1,4 @@
-"""What a comparison ends with where `--final` names nothing: a refit, unless something speaks against it."""
+"""The final model of a comparison without `--final`: a refit, unless there is a reason against it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LEAKED = 0.01  # fraction of the test rows that validation may hold, too: they c
 
 @dataclass(frozen=True)
 class Final:
-    """What a comparison is to end with.
+    """The kind of final model that a comparison makes.
 
     Attributes:
-        name: As of `--final`.
-        is_default: Nothing was asked for.
-        reason: Why it is the best seed although a refit is the default; None where nothing speaks against the refit.
+        name: As in `--final`.
+        is_default: Whether the user requested none.
+        reason: Why it is the best seed although a refit is the default; None if nothing speaks against the refit.
     """
 
     name: FinalName = "best"
@@ -38,17 +38,17 @@ class Final:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of the jobs that are to be run."""
+        """Kinds of the jobs to run."""
         return MADE[self.name] if self.reason is None else ()
 
     @property
     def trains(self) -> list[str]:
-        """Those of them that train; the weights of a soup are averaged."""
+        """The kinds that train; the weights of a soup are averaged."""
         return [kind for kind in self.kinds if kind != "soup"]
 
     @property
     def outcome(self) -> FinalName:
-        """What it will be, as far as that is known before."""
+        """The final kind, as far as it is known in advance."""
         return self.name if self.reason is None else "best"
 
 
@@ -56,17 +56,17 @@ BEST = Final()
 
 
 def default_final(data: Data, folds: int | None, command: str, earlier: Manifest | None) -> Final:
-    """A refit on train and validation; the best seed where nothing could say how good a refit is, or it brings little.
+    """A refit on train and validation; the best seed if no rows could show how good a refit is, or if it brings little.
 
     Args:
-        data: Of the comparison.
-        folds: Of cross-validation.
-        command: Of the comparison.
-        earlier: What its folder holds already.
+        data: Data of the comparison.
+        folds: Number of folds of cross-validation.
+        command: Command of the comparison.
+        earlier: Existing content of its folder.
     """
     if earlier is not None and earlier.command == command and earlier.final in ("best", None):
         again = Change(arguments={"final": "refit"})
-        why = "this comparison was begun by a version whose default was the best seed, and ends as it was begun."
+        why = "this comparison was started by a version whose default was the best seed, and keeps that default."
         return Final("best", is_default=True, reason=Problem(why, changes=(again,)).for_command_line())
     problem = _problem(data, folds)
     return Final("refit", is_default=True, reason=None if problem is None else problem.for_command_line())
@@ -75,9 +75,9 @@ def default_final(data: Data, folds: int | None, command: str, earlier: Manifest
 def _problem(data: Data, folds: int | None) -> Problem | None:
     """What speaks against training on validation, before anything is known of the runs."""
     if folds is not None:
-        return Problem("with folds, test is one part of the rows: too few to say how good it is")
+        return Problem("with folds, test is one part of the rows: too few to show how good it is")
     if data.test is None:
-        return Problem("there is no test split, so no rows would be left to say how good it is")
+        return Problem("there is no test split, so no rows would be left to show how good it is")
     validation, train = len(data.validation), len(data.train)
     if validation < LEAST_VALIDATION * train:
         rows = count_text(validation, "validation row")
@@ -93,5 +93,5 @@ def _problem(data: Data, folds: int | None) -> Problem | None:
 
 
 def not_worth_it(variant: VariantReport) -> str | None:
-    """What speaks against training the recommended preset once more, once its runs are known."""
+    """Reason against a refit of the recommended preset, given its runs."""
     return "the recommended preset did not learn" if variant.degenerate else None

@@ -1,4 +1,4 @@
-"""What a comparison would run, and how long that would take."""
+"""The jobs of a comparison, and an estimate of their time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def describe_jobs(
 ) -> dict[str, Any]:
     """All jobs with the state of each, and the seconds that the rest will take.
 
-    `further` trainings follow in the end, of jobs that are not known yet, as a multiple of the most expensive one;
-    where `has_ended` says that they are made, only if a job is left.
+    `further` trainings follow at the end, for jobs that are not known yet, as a multiple of the most expensive job; if
+    `has_ended` says that they are done, they count only if a job is left.
 
-    Seconds come from the finished runs of this folder where there are any, else from a few steps that are taken
-    now on this machine; costs of techniques are the declared ones, and no early stop is counted.
+    Seconds come from the finished runs of this folder if there are any, else from a few steps taken now on this
+    machine; costs of techniques are the declared ones, and early stopping is not counted.
     """
     states = [look_up(folder, job) for job in jobs]
     todo = [state for state in states if state.status == "waiting"]

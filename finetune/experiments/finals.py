@@ -1,4 +1,4 @@
-"""What a comparison ends with: the jobs that make one model from the runs of the recommended preset."""
+"""The jobs that make the final model of a comparison from the runs of the recommended preset."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NAMES: tuple[FinalName, ...] = get_args(FinalName)
 
 
 def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
-    """Refuse, before anything else is looked at, what could not be made in the end.
+    """Refuse a final model that could not be made, before anything else is checked.
 
     Args:
-        name: As it was asked for.
-        seeds: Of the runs.
+        name: Requested kind.
+        seeds: Seeds of the runs.
 
     Raises:
-        RecipeError: There is no such way to end, or it needs more seeds.
+        RecipeError: There is no such kind, or it needs more seeds.
     """
     if name not in NAMES:
         raise RecipeError(f"is not one of {', '.join(NAMES)}.{suggest(str(name), NAMES)}", argument="final", found=name)
@@ -48,7 +48,7 @@ def check_final(name: Any, seeds: Sequence[int]) -> FinalName:
 
 
 def soup_warnings(final: Final, variants: Sequence[Variant], data: Data) -> list[str]:
-    """What is to know, before anything is trained, of presets whose runs do not start alike."""
+    """Warnings, before anything is trained, about presets whose runs do not start alike."""
     if final.name != "soup":
         return []
     from finetune.models.load import find_head
@@ -66,13 +66,14 @@ def soup_warnings(final: Final, variants: Sequence[Variant], data: Data) -> list
 
 
 def reads_models(final: FinalName) -> bool:
-    """Whether what a comparison ends with starts from the models of its runs."""
+    """Whether the final model of a comparison starts from the models of its runs."""
     return any(KINDS[kind].reads_models for kind in MADE[final])
 
 
 def possible_finals(final: Final, runs: Sequence[Job]) -> list[Job]:
-    """All jobs that could follow the runs and read their models, whatever preset is recommended: one for each preset
-    (and fold). As long as they may come, models stay."""
+    """All jobs that could follow the runs and read their models, whichever preset is recommended: one for each preset
+    (and fold). Models are kept as long as such a job may follow.
+    """
     kinds = [kind for kind in final.kinds if KINDS[kind].reads_models]
     groups: dict[tuple[str, int | None], list[Job]] = {}
     for run in runs:
@@ -81,17 +82,17 @@ def possible_finals(final: Final, runs: Sequence[Job]) -> list[Job]:
 
 
 def plan_finals(final: Final, folder: ComparisonFolder, group: Group, runs: Sequence[Job], data: Loader) -> list[Job]:
-    """The jobs that make what the comparison is to end with.
+    """The jobs that make the final model of the comparison.
 
     Args:
-        final: What that is.
-        folder: Of the comparison.
+        final: Kind of the final model.
+        folder: Folder of the comparison.
         group: Its analysis.
         runs: Its runs.
-        data: Of the runs.
+        data: Data of the runs.
 
     Returns:
-        One for each model. What cannot be made has its reason as the entry's error, and is not to be run.
+        One job for each model. A job that cannot be done has the reason as its entry's error, and is not to be run.
 
     Raises:
         OutputError: Nothing is recommended.

@@ -1,4 +1,4 @@
-"""How long the jobs of an experiment will still take, from what jobs of their kind have taken so far."""
+"""Remaining time of the jobs of an experiment, from the time of similar jobs so far."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ LEAST = 0.02  # fraction of a job that says how fast it is: its first steps are 
 def remaining_seconds(
     states: Sequence[JobState], slots: int, now: float, further: int = 0, after: float = 0.0
 ) -> float | None:
-    """Until the last training ends; None before anything was measured.
+    """Seconds until the last training ends; None before anything was measured.
 
-    A kind is a preset, or what follows a comparison. Where one of it has finished, the others take as long for their
-    work, early stops and the time before the first step included; else as long as one that runs, by its steps; else
-    their declared cost, in the time that declared cost has taken elsewhere. Jobs go to the slot that is free first.
+    A kind is a preset, or a job that follows a comparison. If one job of a kind has finished, the others are expected
+    to take as long for their work, including early stopping and the time before the first step; else as long as a
+    running one, by its steps; else their declared cost, at the rate of other kinds. Jobs go to the slot that is free
+    first.
 
     Args:
         states: All jobs, in the order in which they are started.
         slots: Jobs at a time.
-        now: On the clock of the states.
-        further: Jobs that may follow and are not known yet; each counts as the mean of those that are.
-        after: What is trained when all have ended, one after another: a multiple of the most expensive job.
+        now: Current time on the clock of the states.
+        further: Number of jobs that may follow and are not known yet; each counts as the mean of the known ones.
+        after: Trainings, one after another, when all have ended: a multiple of the most expensive job.
     """
     measured: dict[Hashable, list[float]] = {}
     for state in states:

@@ -33,17 +33,17 @@ def read_vary(vary: Any) -> dict[str, list[Any]]:
         vary: A mapping of dotted keys to values, or `key=value,value` texts.
 
     Raises:
-        RecipeError: With every problem found.
+        RecipeError: Lists every problem found.
     """
     problems: list[Problem] = []
     found: dict[str, list[Any]] = {}
     for key, values in (_read_entry(entry) for entry in entries_of(vary)):
         if key in found:
-            problems.append(_problem(key, "is varied twice. Name all its values once."))
+            problems.append(_problem(key, "is varied twice. Give all its values once."))
         found[key] = _sorted(list(to_plain(values))) if isinstance(values, list | tuple | range) else [values]
         problems += _value_problems(key, found[key])
     if not found:
-        raise RecipeError("names nothing to vary.", Change(arguments={"vary": EXAMPLE}), argument="vary", found="")
+        raise RecipeError("gives nothing to vary.", Change(arguments={"vary": EXAMPLE}), argument="vary", found="")
     if problems:
         raise RecipeError(problems)
     return found
@@ -67,13 +67,13 @@ def _problem(key: str, why: str, *changes: Change) -> Problem:
 
 def _value_problems(key: str, values: list[Any]) -> list[Problem]:
     if any(value in values[:number] for number, value in enumerate(values)):
-        return [_problem(key, f"names a value twice among {_typed(values)}: the same runs twice.")]
+        return [_problem(key, f"gives a value twice among {_typed(values)}: the same runs twice.")]
     if len(values) < 2:
-        return [_problem(key, f"a path needs two values or more, found {_typed(values) or 'none'}.")]
+        return [_problem(key, f"a sweep needs two or more values, found {_typed(values) or 'none'}.")]
     if any(isinstance(value, dict | list) or value is None for value in values):
         return [_problem(key, f"expected single values, found {_typed(values)}.")]
     bad = [value for value in values if isinstance(value, float) and not math.isfinite(value)]
-    return [_problem(key, f"{bad[0]} is no value.")] if bad else []
+    return [_problem(key, f"{bad[0]} is not a value.")] if bad else []
 
 
 def _typed(values: Sequence[Any]) -> str:
@@ -88,17 +88,17 @@ def _sorted(values: list[Any]) -> list[Any]:
 
 
 def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Options) -> list[Variant]:
-    """One variant per point; the first is what the others are compared with.
+    """One variant per point; the first is the reference of the others.
 
-    A strength of 0, which a technique of its own refuses, is the preset without that technique.
+    A strength of 0, which techniques refuse, means the preset without that technique.
 
     Args:
-        vary: Key -> values; the first key is the axis of the picture.
-        preset: What every point starts from.
+        vary: Key -> values; the first key is the axis of the figure.
+        preset: Preset that every point starts from.
         options: Shared by all; settings of techniques hold at every point.
 
     Raises:
-        RecipeError: With every problem of keys and values.
+        RecipeError: Lists every problem of keys and values.
     """
     base = Asked(preset_name(preset), preset, is_vary=True)
     problems = [problem for key in vary for problem in [*_name_problems(key), *key_problems(base, key)]]
@@ -120,7 +120,7 @@ def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Op
 
 
 def point_name(point: Mapping[str, Any]) -> str:
-    """`l1.strength=0.1`, with further keys after a comma; what can name a folder."""
+    """`l1.strength=0.1`, with further keys after a comma; usable as a folder name."""
     parts = []
     for key, value in point.items():
         section = next((section for section in SECTIONS if key.startswith(section)), "")
@@ -130,14 +130,14 @@ def point_name(point: Mapping[str, Any]) -> str:
 
 
 def _name_problems(key: str) -> list[Problem]:
-    """A technique is misspelt, or a key names no single setting."""
+    """A technique is misspelt, or a key is not a single setting."""
     section, *parts = key.split(".")
     if section == "techniques" and len(parts) == 2 and parts[0] not in TECHNIQUES:
-        return [Problem(f"'{parts[0]}' is no technique.{suggest(parts[0], TECHNIQUES)}", key)]
+        return [Problem(f"'{parts[0]}' is not a technique.{suggest(parts[0], TECHNIQUES)}", key)]
     if section == "techniques" and len(parts) == 2 and parts[1] not in TECHNIQUES[parts[0]].model_fields:
         return [Problem(f"unknown key.{suggest(parts[1], TECHNIQUES[parts[0]].model_fields)}", key)]
     if section in ("techniques", "training", "data", "model") and len(parts) < 1 + (section == "techniques"):
-        return [Problem("names no single setting.", key, changes=(Change(arguments={"vary": EXAMPLE}),))]
+        return [Problem("is not a single setting.", key, changes=(Change(arguments={"vary": EXAMPLE}),))]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Jobs: the units of work of an experiment. What a job computes follows from its content key and nothing else."""
+"""Jobs: the units of work of an experiment. The content key alone determines the result of a job."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Job:
 
     Attributes:
         entry: Kind, content key, folder, inputs, options and the place in the table.
-        recipe: Of the run; its only seed is the entry's.
-        work: What it costs without techniques, as a fraction of the most expensive job.
+        recipe: Recipe of the run; its only seed is the entry's.
+        work: Cost without techniques, as a fraction of the most expensive job.
         cost: Declared training time of its techniques on its data, as a multiple of plain fine-tuning.
     """
 
@@ -30,14 +30,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """A job on its way to a worker: everything that a process of its own must know.
+    """A job as sent to a worker: everything that another process must know.
 
     Attributes:
         key: Content key of the job.
         kind: Name in `KINDS`.
-        recipe: What to run.
-        folder: Where the run goes.
-        options: Of this kind, as in the manifest.
+        recipe: Recipe to run.
+        folder: Folder of the run.
+        options: Options of this kind, as in the manifest.
         inputs: Folders of the jobs that it starts from, in the order of the manifest.
         group: Name of the experiment, for trackers.
     """
@@ -53,18 +53,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Event:
-    """What an executor tells about a task.
+    """An event that an executor reports about a task.
 
     Attributes:
         kind: started, step, evaluated, finished, failed or interrupted; busy: another process is running it, or it has
-            lost its process. What became of it is to be looked at.
-        key: Of the task.
+            lost its process; its state must be looked up.
+        key: Key of the task.
         step: Optimizer steps done.
         steps: Optimizer steps of the run.
         scores: After an evaluation: train_probe and validation.
-        message: Why it failed, or is busy where no other process is running it.
-        died: It failed because its process did, or stopped answering: what it had computed since its last checkpoint is
-            lost, and it may well succeed elsewhere.
+        message: Why it failed, or why it is busy although no other process runs it.
+        died: It failed because its process died or stopped answering: the work since its last checkpoint is lost, and
+            it may well succeed elsewhere.
     """
 
     kind: str
@@ -81,11 +81,11 @@ Preparation = Callable[[Recipe], Any]  # recipe -> finetune.training.prepare.Pre
 
 @dataclass(frozen=True)
 class JobKind:
-    """What is done.
+    """A kind of job.
 
     Attributes:
         run: Task, preparation and transformers callbacks -> a finished run in the task's folder.
-        reads_models: The models of its inputs are kept until it has finished, and made again where they are gone.
+        reads_models: The models of its inputs are kept until it has finished, and made again if they are gone.
     """
 
     run: Callable[[Task, Preparation, Sequence[Any]], None]
@@ -93,11 +93,11 @@ class JobKind:
 
 
 def task_of(job: Job, folder: Path, folders: Mapping[str, str]) -> Task:
-    """The job as it is handed to an executor.
+    """The job in the form passed to an executor.
 
     Args:
-        job: Which one.
-        folder: Of the experiment.
+        job: The job.
+        folder: Folder of the experiment.
         folders: Content key -> folder below it, of all jobs.
     """
     entry = job.entry
@@ -107,7 +107,7 @@ def task_of(job: Job, folder: Path, folders: Mapping[str, str]) -> Task:
 
 
 def train(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
-    """Train, measure and save one run; continue it where it was interrupted."""
+    """Train, measure and save one run; an interrupted run is continued."""
     _run(prepare(task.recipe), task, callbacks)
 
 
@@ -125,7 +125,7 @@ def refit(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
 
 
 def soup(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
-    """Average the weights of the inputs' models; nothing is trained, and a soup that was cut off is made anew."""
+    """Average the weights of the inputs' models; nothing is trained, and an interrupted soup is made again."""
     from finetune.records.store import RunFolder
     from finetune.training.soup import make_soup
 
@@ -133,7 +133,7 @@ def soup(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
 
 
 def distil(task: Task, prepare: Preparation, callbacks: Sequence[Any]) -> None:
-    """Train a student on what the inputs' models predict on average for training rows and unlabelled texts."""
+    """Train a student on the mean predictions of the inputs' models for training rows and unlabelled texts."""
     from finetune.records.store import RunFolder
     from finetune.training.distil import distilled, student_rows, teacher_targets
 

@@ -1,4 +1,4 @@
-"""Which models of an experiment stay: a model is a hundred megabytes, and most are never looked at."""
+"""Which models of an experiment are kept: a model takes a hundred megabytes, and most are never used."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def models_read(entry: JobEntry) -> list[str]:
 
 
 class KeptModels:
-    """Removes the models that nobody needs. Each record is read once, however many runs there are.
+    """Removes models that are not needed. Each record is read once, however many runs there are.
 
     Args:
-        folder: Of the experiment.
+        folder: Folder of the experiment.
         keep: "all", the "best" of each variant by validation (a removed one could never be chosen later: the better one
             stays), or "none".
         entries: All jobs.
-        unfinished: Keys of those that have not finished: as long as one of them reads models, these stay.
+        unfinished: Keys of unfinished jobs: models that one of them reads are kept.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class KeptModels:
             self.add(entry, entry.key not in waiting)
 
     def add(self, entry: JobEntry, is_finished: bool) -> None:
-        """Take in one more job, after all that are there."""
+        """Add one more job, after all existing ones."""
         self._place[entry.key] = len(self._place)
         self._entries[entry.key] = entry
         if is_finished:
@@ -59,7 +59,7 @@ class KeptModels:
             self._readers.setdefault(key, set()).add(entry.key)
 
     def has_finished(self, entry: JobEntry) -> None:
-        """A job has finished: remove what nobody of its variant needs any more."""
+        """Called when a job has finished: remove the models of its variant that are no longer needed."""
         if self._keep == "all":
             return
         for key in entry.inputs:
@@ -68,7 +68,7 @@ class KeptModels:
         self._remove(entry.variant)
 
     def remove(self) -> None:
-        """Of all variants, remove the models that nobody needs."""
+        """Remove the unneeded models of all variants."""
         if self._keep != "all":
             for variant in dict.fromkeys(entry.variant for entry in self._entries.values()):
                 self._remove(variant)

@@ -1,4 +1,4 @@
-"""Content keys: sha256 over everything that decides the numbers of a run, and over nothing else."""
+"""Content keys: sha256 over everything that determines the numbers of a run, and over nothing else."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ DECIDES_NUMBERS = ("data", "kernels", "measurement", "models", "recipe", "techni
 def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
     """Key of a training run.
 
-    The code counts by `ALGORITHM_VERSION`, which is raised when it would give other numbers: a corrected docstring must
-    not make finished runs stale. `code_digest` tells when the code differs all the same.
+    The code is represented by `ALGORITHM_VERSION`, which is raised when it would give other numbers: a corrected
+    docstring must not make finished runs stale. `code_digest` detects any other difference of the code.
 
     Args:
-        recipe: Of the run; its name, its list of seeds, the paths of its files, how they are read and who is
-            told of the run do not count.
-        seed: Of the run.
+        recipe: Recipe of the run; its name, its list of seeds, the paths of its files, how they are read and its
+            trackers are left out.
+        seed: Seed of the run.
         data: Fingerprint of the splits.
         model: Fingerprint of the pretrained model.
 
     Raises:
-        RecipeError: A metric of the user's is not there.
+        RecipeError: A metric of the user is missing.
     """
     content: dict[str, Any] = recipe.recorded()
     del content["name"], content["training"]["seeds"]
@@ -59,12 +59,12 @@ def run_key(recipe: Recipe, seed: int, data: str, model: str) -> str:
 
 
 def job_key(kind: str, inputs: list[str], options: Mapping[str, Any]) -> str:
-    """Key of a job that starts from other jobs: its kind, what it starts from, and what it is told."""
+    """Key of a job that starts from other jobs: its kind, inputs and options."""
     return _sha256({"kind": kind, "inputs": inputs, "options": dict(options), "algorithm": ALGORITHM_VERSION})
 
 
 def code_digest() -> str:
-    """sha256 over the sources that decide a run's numbers; a new report changes nothing."""
+    """sha256 over the sources that determine the numbers of a run; a new report does not change it."""
     root = Path(finetune.__file__).parent
     digest = hashlib.sha256()
     for folder in DECIDES_NUMBERS:

@@ -1,4 +1,4 @@
-"""An experiment inside another one would share its seeds, locks and cores: it is refused."""
+"""Refuses an experiment inside another one, which would share its seeds, locks and cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RUNNING: ContextVar[str | None] = ContextVar("finetune_running", default=None)
 
 @contextlib.contextmanager
 def inside_experiment(folder: str) -> Iterator[None]:
-    """Mark what is called inside as a part of the experiment in `folder`."""
+    """Mark calls inside as part of the experiment in `folder`."""
     token = _RUNNING.set(folder)
     try:
         yield
@@ -23,10 +23,11 @@ def inside_experiment(folder: str) -> Iterator[None]:
 
 
 def refuse_nested(what: str) -> None:
-    """Refuse to start `what` where something else is being run.
+    """Refuse to start `what` while something else is running.
 
     Raises:
-        RecipeError: A run or an experiment calls this, or a launcher has started this process as one of several.
+        RecipeError: The call comes from a run or an experiment, or a launcher has started this process as one of
+            several.
     """
     running = _RUNNING.get()
     if running is not None:

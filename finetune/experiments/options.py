@@ -1,4 +1,4 @@
-"""What all runs of a command share, as it was asked for."""
+"""Options that all runs of a command share, as requested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune.recipe.layers import merged_overrides, set_keys
 
 @dataclass(frozen=True)
 class Options:
-    """What all variants share, as it was asked for.
+    """Options that all variants share, as requested.
 
     Attributes:
         recipe: Name, path, content or a resolved recipe; None for the default.
@@ -34,7 +34,7 @@ class Options:
         """The recipe of one variant; `further` settings come last.
 
         Raises:
-            RecipeError: It is wrong, or names code that was not allowed.
+            RecipeError: The recipe is invalid, or names code that was not allowed.
         """
         overrides = merged_overrides(self.overrides, further or {})
         recipe = resolve(self.recipe, preset, self.model, self.data, overrides, metrics=self.metrics).recipe

@@ -1,4 +1,4 @@
-"""From variants, seeds and folds to the runs of the table, and what is written down of them."""
+"""From variants, seeds and folds to the runs of the table, and to the files that describe them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from finetune.training.rate_folds import row_passes
 
 
 def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: Loader) -> list[Job]:
-    """All runs of the table, checked short of the weights; seed by seed, so that an unfinished experiment is paired.
+    """All runs of the table, checked except for the weights; seed by seed, so that an unfinished experiment has pairs.
 
     Raises:
-        DataError, ModelError, RecipeError: Something could never run; nothing has been started yet.
+        DataError, ModelError, RecipeError: A run would certainly fail; nothing has been started yet.
     """
     code = code_digest()
     models = {variant.recipe.model: model_fingerprint(variant.recipe.model) for variant in variants}
@@ -72,7 +72,7 @@ def make_manifest(
     runs: Sequence[Job],
     final: FinalName = "best",
 ) -> Manifest:
-    """What this experiment was asked for, as it is written down."""
+    """The manifest with the request of this experiment."""
     return Manifest(
         kind=kind,
         command=command,
@@ -98,12 +98,12 @@ def make_manifest(
 
 
 def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job], keep: str) -> None:
-    """Write down every job with its whole recipe, so that `finetune work` and `finetune cell` can run them.
+    """Write every job with its whole recipe to a file, so that `finetune work` and `finetune cell` can run them.
 
     Args:
-        folder: Of the experiment.
-        jobs: Of it.
-        keep: Which models stay: as of `run_jobs`.
+        folder: Folder of the experiment.
+        jobs: Its jobs.
+        keep: Which models are kept, as in `run_jobs`.
     """
     # A line for each: with indents, json takes ten times as long.
     lines = ",\n".join(json.dumps(_written(job), ensure_ascii=False) for job in jobs)
@@ -116,7 +116,7 @@ def _written(job: Job) -> dict[str, Any]:
 
 
 def read_jobs(folder: ComparisonFolder) -> dict[str, Any]:
-    """What `write_jobs` has written: "jobs", each with its recipe, "directory" and "keep".
+    """The content written by `write_jobs`: "jobs", each with its recipe, "directory" and "keep".
 
     Raises:
         OutputError: There is no such file, or it is damaged.
@@ -125,13 +125,13 @@ def read_jobs(folder: ComparisonFolder) -> dict[str, Any]:
     try:
         content: dict[str, Any] = read_checked(path.read_text(encoding="utf-8"))
         if not isinstance(content["jobs"], list):
-            raise TypeError("'jobs' is no list")
+            raise TypeError("'jobs' is not a list")
     except FileNotFoundError as error:
         raise OutputError(
             f"{path}: no such file. Name the folder of a comparison, an ablation, a curve or a sweep that was started.",
         ) from error
     except Exception as error:  # whatever JSON of others makes of it
-        again = Change(text="Type the experiment's command again: it writes it anew.")
+        again = Change(text="Type the experiment's command again: it rewrites the file.")
         raise OutputError(f"{path}: cannot be read: {first_line(error)}.", again) from error
     return content
 
@@ -140,7 +140,7 @@ def job_of(written: dict[str, Any], path: Path) -> Job:
     """One of those jobs.
 
     Raises:
-        RecipeError: It is of a kind, or has a recipe, that this version does not know.
+        RecipeError: This version does not know its kind or recipe.
     """
     entry = JobEntry.model_validate({key: value for key, value in written.items() if key != "recipe"})
     if entry.kind not in KINDS:
@@ -149,7 +149,7 @@ def job_of(written: dict[str, Any], path: Path) -> Job:
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:
-    """Keep the rows that scores are reported on, so that a report can show where presets disagree."""
+    """Save the rows that scores are reported on, so that a report can show where presets disagree."""
     kept: dict[str, dict[str, list[object]]] = {}
     for job in jobs:
         loaded = data.load(job.recipe.data)

@@ -1,4 +1,4 @@
-"""Where the jobs of an experiment are: what displays show and estimates are made of."""
+"""Progress of the jobs of an experiment, for displays and estimates."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Status = Literal["waiting", "running", "finished", "failed", "interrupted"]
 
 @dataclass
 class JobState:
-    """Where one job is.
+    """State of one job.
 
     Attributes:
-        job: Which one.
-        status: Of the job.
+        job: The job.
+        status: Its status.
         weight: Expected work: its declared cost, in plain runs of the largest size.
-        kept: It was finished before this command started.
+        kept: Whether it was finished before this command started.
         done: Fraction of its steps that are done.
-        started_at: Fraction that was done when it was first heard of: a resumed run.
+        started_at: Fraction that was done at its first event (above 0 for a resumed run).
         step: Optimizer steps done.
-        steps: Optimizer steps in all.
+        steps: Optimizer steps in total.
         train: Scores of the train sample at the last evaluation.
         validation: Validation scores of the last evaluation; empty for a refit, which trains on these rows.
         message: Why it failed, or waits.
-        damaged: What an earlier command left cannot be read, or lacks the model that another job reads; the job starts
-            again from nothing.
-        last_event: What happened last: the kind of an event.
-        began, first_step, last_step: When it was started, and when its first and its last steps were told of, on the
-            clock of `time.monotonic`; None before.
-        seconds: What the whole job took, or would have taken where it was resumed.
+        damaged: The result of an earlier command cannot be read, or lacks the model that another job reads; the job
+            starts again from the beginning.
+        last_event: Kind of the last event.
+        began, first_step, last_step: Time of the start, and of the reports of the first and the last step, on the clock
+            of `time.monotonic`; None before.
+        seconds: Duration of the whole job, or for a resumed job, the estimated duration without interruption.
     """
 
     job: Job
@@ -61,12 +61,12 @@ class JobState:
     seconds: float | None = None
 
     def restarted(self) -> JobState:
-        """The same job, which starts again from nothing."""
+        """The same job, restarted from the beginning."""
         return JobState(self.job, "waiting", self.weight, damaged=True)
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier command computed a part of it: a run from the start tells of its first step."""
+        """Whether an earlier command computed a part of it: a run from the start reports its first step."""
         return self.started_at is not None and self.started_at * self.steps > 1.5
 
     @property
@@ -76,7 +76,7 @@ class JobState:
         return Planned(entry.key, (entry.seed, entry.fold), self.weight, tuple(entry.inputs))
 
     def update(self, event: Event) -> None:
-        """Take in what an executor told."""
+        """Update the state from an event of an executor."""
         self.last_event, now = event.kind, time.monotonic()
         if event.steps:
             self.first_step, self.last_step = now if self.first_step is None else self.first_step, now
@@ -98,20 +98,20 @@ class JobState:
             self.status, self.message = "waiting", event.message
 
     def measured(self, train: Mapping[str, float | None], validation: Mapping[str, float | None]) -> None:
-        """Take in the scores of an evaluation."""
+        """Update the scores from an evaluation."""
         self.train = dict(train)
         self.validation = {} if self.job.entry.kind == "refit" else dict(validation)
 
 
 @dataclass
 class Progress:
-    """All jobs of a command so far, and how many run at a time.
+    """All jobs of a command so far, and how many run at the same time.
 
     Attributes:
-        states: Of each job.
-        slots: Jobs at the same time.
-        at_most: Jobs there may be in the end; 0 where all are known.
-        after: What is trained when all have ended, one after another: a multiple of the most expensive job.
+        states: State of each job.
+        slots: Number of jobs at the same time.
+        at_most: Maximum number of jobs in the end; 0 if all are known.
+        after: Trainings, one after another, when all have ended: a multiple of the most expensive job.
     """
 
     states: list[JobState]
@@ -121,7 +121,7 @@ class Progress:
 
     @property
     def total(self) -> int:
-        """Jobs there are, or may be."""
+        """Number of jobs, including those that may follow."""
         return max(len(self.states), self.at_most)
 
     def remaining_seconds(self) -> float | None:
@@ -130,7 +130,7 @@ class Progress:
 
 
 def look_up(folder: ComparisonFolder, job: Job) -> JobState:
-    """What an earlier command left of a job. Changes nothing."""
+    """The state in which an earlier command left a job. Changes nothing."""
     run = folder.run(job.entry)
     state = JobState(job, "waiting", job.work * job.cost)
     if not run.record_path.exists():

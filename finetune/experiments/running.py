@@ -1,4 +1,4 @@
-"""Runs the jobs of an experiment: which are done, which run now, what became of them, which models stay."""
+"""Runs the jobs of an experiment: which are done, which run now, their results, and which models are kept."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ BETWEEN_LOOKS = 2.0  # seconds between looks at jobs that other processes are ru
 
 
 class MoreJobs(Protocol):
-    """Where jobs come from that are not known when the others start."""
+    """Source of jobs that are not known when the others start."""
 
     @property
     def at_most(self) -> int:
-        """Jobs there will be in all, if none is spared."""
+        """Total number of jobs, if none is skipped."""
         ...
 
     def more(self, failures: Mapping[str, str]) -> Sequence[Job]:
-        """Further jobs that can start now: none as long as others have to end first, and none at the end.
+        """Further jobs that can start now: none while others must end first, and none at the end.
 
-        None of them starts from another one, and each is given once.
+        None of them starts from another one, and each is returned once.
 
         Args:
-            failures: Key -> why, of the jobs that have failed.
+            failures: Key -> reason, for the failed jobs.
         """
         ...
 
@@ -59,27 +59,27 @@ def run_jobs(
     further: MoreJobs | None = None,
     after: float = 0.0,
 ) -> Manifest:
-    """Run what is missing. A job that fails is written down and stops no other. One that another process is running is
-    waited for, and taken over if that process dies.
+    """Run the missing jobs. A failed job is recorded and stops no other. A job that another process is running is
+    awaited, and taken over if that process dies.
 
     Args:
-        folder: Where everything goes; the caller holds its lock, unless it is a helper.
+        folder: Folder of the experiment; the caller holds its lock, unless it is a helper.
         manifest: Lists the jobs; written before the first one starts, soon after failures, and at the end.
         jobs: Replicate by replicate.
         executor: Runs them.
-        keep: Which models stay: those of all runs, of each variant's best by validation, or none.
-        on_change: Told about every event.
-        others: Jobs of the experiment that are not run now. Those that have finished may be inputs of `jobs`; as long
-            as one has not, and reads the models of its inputs, these stay.
-        is_helper: Another command is in charge of the folder and of the manifest, which is left as it is.
-        further: Asked for more jobs whenever none can start, as long as it gives any.
-        after: What the same command trains when these jobs have ended: see `Progress`.
+        keep: Which models are kept: those of all runs, of each variant's best run by validation, or none.
+        on_change: Called for every event.
+        others: Jobs of the experiment that are not run now. Finished ones may be inputs of `jobs`; models that an
+            unfinished one reads are kept.
+        is_helper: Whether another command is in charge of the folder and of the manifest, which is then not changed.
+        further: Called for more jobs whenever none can start, as long as it returns any.
+        after: Trainings of the same command after these jobs: see `Progress`.
 
     Returns:
         The manifest with the errors of failed jobs.
 
     Raises:
-        KeyboardInterrupt: As it came; what is complete is kept.
+        KeyboardInterrupt: Passed on; complete jobs are kept.
     """
     running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further, after)
     running.write_manifest()
@@ -144,7 +144,7 @@ class _Running:
         return [*self._states.items(), *self._others.items()]
 
     def _restart_without_models(self) -> None:
-        """A finished job whose model was removed is run again where another one reads it: nothing else is lost."""
+        """Run a finished job again if another one reads its removed model; no other work is lost."""
         waiting = [state.job.entry for state in self._states.values() if state.status != "finished"]
         needed = {key for entry in waiting for key in models_read(entry)}
         for key, state in self._states.items():
@@ -152,8 +152,9 @@ class _Running:
                 self._states[key] = state.restarted()
 
     def tidy_up(self, keys: Sequence[str]) -> None:
-        """Remove what an earlier command left of jobs that have not been started yet: of those that start again from
-        nothing all, of finished ones what a kill kept them from removing."""
+        """Remove leftovers of an earlier command from jobs not started yet: everything of jobs that start again from
+        the beginning, and from finished jobs the files that a kill kept them from removing.
+        """
         for state in (self._states[key] for key in keys):
             run = self._folder.run(state.job.entry)
             if state.kept:
@@ -172,17 +173,17 @@ class _Running:
                         path.unlink()
 
     def manifest(self) -> Manifest:
-        """With the errors and retries so far."""
+        """The manifest with the errors and retries so far."""
         return self._manifest.with_errors(self._errors).with_retries(self._retries)
 
     def write_manifest(self) -> None:
-        """Where this command is in charge of it."""
+        """Write the manifest if this command is in charge of it."""
         if not self._is_helper:
             self._folder.write(self.manifest())
         self._unwritten, self._written = False, time.monotonic()
 
     def write_outcomes(self) -> None:
-        """Errors and retries that the manifest does not have yet."""
+        """Write errors and retries that the manifest does not have yet."""
         if self._unwritten:
             self.write_manifest()
 
@@ -197,7 +198,7 @@ class _Running:
         return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
 
     def add_more(self) -> bool:
-        """Take in further jobs; whether there were any."""
+        """Add further jobs; returns whether there were any."""
         if self._further is None:
             return False
         jobs = self._further.more(
@@ -218,7 +219,7 @@ class _Running:
         return bool(jobs)
 
     def _look_at_busy(self) -> None:
-        """What became of the jobs that other processes were running."""
+        """Update the jobs that other processes were running."""
         for key in self.scheduler.busy():
             state = self._states[key]
             run = self._folder.run(state.job.entry)
@@ -234,7 +235,7 @@ class _Running:
                 self.scheduler.retry(key)
 
     def on_event(self, event: Event) -> None:
-        """Take in what the executor tells."""
+        """Process an event of the executor."""
         state = self._states[event.key]
         state.update(event)
         blocked = self.scheduler.record(event.key, OUTCOMES[event.kind]) if event.kind in OUTCOMES else []

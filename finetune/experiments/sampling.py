@@ -1,4 +1,4 @@
-"""The next setting to try, by Optuna's tree-structured Parzen estimator. Remembers nothing between two settings."""
+"""The next setting to try, by Optuna's tree-structured Parzen estimator. Keeps no state between two settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load_optuna() -> ModuleType:
     """Optuna, without its messages.
 
     Raises:
-        RecipeError: It is not installed, or is older than 5, whose defaults were others.
+        RecipeError: It is not installed, or is older than 5, which had other defaults.
     """
     install = Change(command='pip install "finetune[tune]"')
     try:
@@ -34,20 +34,20 @@ def load_optuna() -> ModuleType:
 def next_settings(
     space: Sequence[Dimension], told: Sequence[Trial], fixed: Mapping[str, float], seed: int, number: int
 ) -> dict[str, float] | None:
-    """Settings that have not been tried, from what has been.
+    """The next untried settings, given the trials so far.
 
-    Everything is told anew to a sampler seeded by the tune's seed and the trial's number, so that the same history
-    gives the same answer in a process that was started again.
+    A new sampler, seeded by the tune's seed and the trial's number, gets all trials, so that the same history gives the
+    same answer in a restarted process.
 
     Args:
-        space: What is searched now.
-        told: Trials so far that differ in nothing else than that; their pruned, failed and running ones too.
-        fixed: Key -> value of everything else that is searched at other times.
-        seed: Of the tune.
-        number: Of the trial.
+        space: Settings that are searched now.
+        told: Trials so far that differ only in these settings, including pruned, failed and running ones.
+        fixed: Key -> value of the settings that are searched at other times.
+        seed: Seed of the tune.
+        number: Number of the trial.
 
     Returns:
-        Key -> value of both; None where (nearly) every setting has been tried.
+        Key -> value of both; None if (nearly) every setting has been tried.
     """
     optuna = load_optuna()
     distributions = {

@@ -1,4 +1,4 @@
-"""Which job is next, and what came back. Pure: knows neither processes nor files."""
+"""The next job to start, and the outcomes of jobs. Pure: knows neither processes nor files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Status = Literal["waiting", "running", "finished", "failed", "interrupted", "bus
 
 @dataclass(frozen=True)
 class Planned:
-    """What decides when a job runs.
+    """The facts that determine when a job runs.
 
     Attributes:
         key: Content key of the job.
-        replicate: Which repetition it is of, such as (seed, fold). Repetitions run one after the other, so that an
-            experiment that is stopped holds complete pairs.
-        weight: Expected work. Of a replicate the longest job goes first, so that no worker waits long at the end.
-        inputs: Keys of the jobs that must have finished before.
+        replicate: Its repetition, such as (seed, fold). Repetitions run one after the other, so that a stopped
+            experiment has complete pairs.
+        weight: Expected work. The longest job of a replicate starts first, so that no worker waits long at the end.
+        inputs: Keys of the jobs that must finish first.
     """
 
     key: str
@@ -30,15 +30,15 @@ class Planned:
 
 
 class Scheduler:
-    """Hands out jobs whose inputs have finished, in the order of their replicates. What it does for one job takes no
-    longer where there are more jobs.
+    """Hands out jobs whose inputs have finished, in the order of their replicates. The time per job does not grow with
+    the number of jobs.
 
     Args:
         jobs: All jobs of the experiment, replicate by replicate.
-        finished: Keys of jobs that have finished before, these or others.
+        finished: Keys of jobs that have already finished, these or others.
 
     Raises:
-        ValueError: A key is there twice, or an input is no job.
+        ValueError: A key occurs twice, or an input is not a job.
     """
 
     def __init__(self, jobs: Sequence[Planned], finished: frozenset[str] = frozenset()) -> None:
@@ -48,7 +48,7 @@ class Scheduler:
         self._status.update(dict.fromkeys(finished, "finished"))
         unknown = {key for job in jobs for key in job.inputs} - set(self._status)
         if unknown:
-            raise ValueError(f"inputs that are no jobs: {sorted(unknown)}")
+            raise ValueError(f"inputs that are not jobs: {sorted(unknown)}")
         replicates = {replicate: place for place, replicate in enumerate(dict.fromkeys(job.replicate for job in jobs))}
         self._keys = [job.key for job in sorted(jobs, key=lambda job: (replicates[job.replicate], -job.weight))]
         self._place = {key: place for place, key in enumerate(self._keys)}  # in running order
@@ -62,10 +62,10 @@ class Scheduler:
         self._ready = [self._place[key] for key in self._keys if self._can_start(key)]  # sorted, so it is a heap
 
     def add(self, job: Planned, is_finished: bool) -> None:
-        """Take in one more job, which starts from no other one, after all that are there.
+        """Add one more job, which starts from no other one, after all existing ones.
 
         Raises:
-            ValueError: It is there already.
+            ValueError: It was already added.
         """
         if job.key in self._status:
             raise ValueError("a job is planned twice")
@@ -85,7 +85,7 @@ class Scheduler:
         return None
 
     def record(self, key: str, outcome: Outcome) -> list[str]:
-        """What became of a job.
+        """Record the outcome of a job.
 
         Returns:
             Jobs that can never start now, because one of their inputs did not finish.

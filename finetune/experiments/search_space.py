@@ -1,4 +1,4 @@
-"""What a tune searches: the learning rate, then the strengths of a preset's techniques in the ranges they declare."""
+"""Search space of a tune: the learning rate, then the strengths of a preset's techniques in their declared ranges."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ EXAMPLE = {"techniques.l1.strength": (0.1, 10)}
 
 
 def search_space(recipe: Recipe, data: Data, ranges: Any = None) -> list[Dimension]:
-    """What can be searched of a recipe, the learning rate first.
+    """The settings of a recipe that can be searched, the learning rate first.
 
-    The recipe's own learning rate, or where techniques set the rate of all that trains, theirs; then each setting that
-    is a number in this recipe and whose technique declares a range. A range is widened to hold what is set.
+    The recipe's own learning rate, or if techniques set the rate of all trained weights, theirs; then each setting that
+    is a number in this recipe and whose technique declares a range. A range is widened to include the current value.
 
     Args:
-        recipe: With the settings for this data.
-        data: Decides whether the learning rate acts.
-        ranges: Key -> (low, high), or `key=low,high` texts: these alone are searched, in these ranges.
+        recipe: Recipe with the settings for this data.
+        data: Determines whether the learning rate has an effect.
+        ranges: Key -> (low, high), or `key=low,high` texts: only these are searched, in these ranges.
 
     Raises:
-        RecipeError: A key cannot be searched, or nothing can.
+        RecipeError: A key cannot be searched, or no key can.
     """
     present = _numbers(recipe)
     fixing = fixing_techniques(recipe, plan_budget(recipe, data))
@@ -67,8 +67,8 @@ def search_space(recipe: Recipe, data: Data, ranges: Any = None) -> list[Dimensi
     ]
     if not space:
         raise RecipeError(
-            f"has nothing to tune: the learning rate is set by {listed(fixing)}, and no technique declares a range for "
-            "what is set.",
+            f"has nothing to tune: the learning rate is set by {listed(fixing)}, and no technique declares a range "
+            "for its settings.",
             Change(arguments={"ranges": EXAMPLE}),
             argument="preset",
             found=recipe.preset,
@@ -104,7 +104,7 @@ def _read_ranges(ranges: Any) -> dict[str, tuple[Any, ...]]:
             ends = parse_yaml(f"[{written}]", f"--range {entry}")
         key = str(key).strip()
         if key in found:
-            raise RecipeError("names a key twice.", argument="range", found=key)
+            raise RecipeError("gives a key twice.", argument="range", found=key)
         found[key] = tuple(ends) if isinstance(ends, Sequence) and not isinstance(ends, str) else (ends,)
     return found
 
@@ -115,13 +115,13 @@ def _range_problems(key: str, ends: Sequence[Any], present: Mapping[str, float])
 
     if key not in present:
         known = [name for name in present if _declared(name, present) is not None]
-        return problem(f"is no number of this recipe and preset that can be searched.{suggest(key, known)}")
+        return problem(f"is not a number of this recipe and preset that can be searched.{suggest(key, known)}")
     if not ends and _declared(key, present) is None:
-        return problem("declares no range. Name one.", Change(arguments={"ranges": {key: (0.1, 10)}}))
+        return problem("has no declared range. Give one.", Change(arguments={"ranges": {key: (0.1, 10)}}))
     if ends and (len(ends) != 2 or not all(is_number(end) and math.isfinite(end) for end in ends)):
         return problem("expected LOW,HIGH.", Change(arguments={"ranges": EXAMPLE}))
     if ends and not ends[0] < ends[1]:
-        return problem(f"{ends[0]:g} to {ends[1]:g} is no range: the first number has to be the smaller one.")
+        return problem(f"{ends[0]:g} to {ends[1]:g} is not a range: the first number must be the smaller one.")
     return []
 
 

@@ -1,4 +1,4 @@
-"""The cells of a learning curve: presets × sizes of the training set, each trained long enough to have learned."""
+"""The cells of a learning curve: presets × sizes of the training set, each trained long enough to learn."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ LEAST_ROWS = 4  # where there are no classes
 
 
 def choose_sizes(asked: list[int] | None, data: Data) -> list[int]:
-    """The sizes of the curve: those asked for, or 1-2-5 steps from about a tenth of the training rows to all of them.
+    """The sizes of the curve: the requested ones, or 1-2-5 steps from about a tenth of the training rows to all of
+    them.
 
     Raises:
-        RecipeError: Sizes do not ascend, one is above the rows there are, or leaves a class with less than two.
+        RecipeError: Sizes do not ascend, one exceeds the available rows, or leaves a class with fewer than two.
     """
     rows, least = len(data.train), _least_rows(data)
     if asked is None:
@@ -44,7 +45,7 @@ def choose_sizes(asked: list[int] | None, data: Data) -> list[int]:
             f"there are {rows} training rows.", Change(arguments={"sizes": possible}), argument="sizes", found=typed
         )
     if asked[0] < least:
-        why = f"two for each of {len(data.labels)} classes" if data.labels else "fewer say nothing"
+        why = f"two for each of {len(data.labels)} classes" if data.labels else "fewer are not informative"
         raise RecipeError(f"a size is at least {least} rows, {why}.", argument="sizes", found=typed)
     return asked
 
@@ -101,7 +102,7 @@ def sized_variants(presets: Sequence[Variant], sizes: Sequence[int], score: str)
     Args:
         presets: On all training rows.
         sizes: Ascending.
-        score: Main score on all training rows: `auto` must not choose another one at a small size.
+        score: Main score on all training rows; `auto` must not choose another one at a small size.
     """
     return [
         Variant(

@@ -1,4 +1,4 @@
-"""A tune while it runs: which setting is tried next, on which fold, and which one is stopped early."""
+"""A running tune: which setting is tried next, on which fold, and which one is stopped early."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Tuner:
     """Plans the trainings of a tune one after the other: it is the `further` of `run_jobs`.
 
     Attributes:
-        state: What has been tried; `save` is called after every change.
-        wanted: Trials in all, without the default.
+        state: Trials so far; `save` is called after every change.
+        wanted: Total number of trials, without the default.
         variant: Trial -> its variant, on folds.
-        folder: Of the tune.
+        folder: Folder of the tune.
         data: Every fold, loaded once.
         task: What is predicted.
         metric: Main score, or the loss in its place.
         slots: Trainings at the same time.
-        save: Is given every new state.
-        publish: Is given all trainings that are planned, which other machines may run.
-        tell: Is told in words what became of a trial.
+        save: Called with every new state.
+        publish: Called with all planned trainings, which other machines may run.
+        tell: Called with a message about the outcome of a trial.
     """
 
     state: Trials
@@ -62,15 +62,15 @@ class Tuner:
 
     @property
     def at_most(self) -> int:
-        """Trainings on folds that this command will have done, if no further trial is stopped early."""
+        """Number of trainings on folds of this command, if no further trial is stopped early."""
         trained = sum(len(trial.fold_scores) for trial in self.state.trials)
         return trained - self._before + folds_left(self.state, self.wanted)
 
     def more(self, failures: Mapping[str, str]) -> list[Job]:
-        """The trainings that can start now, as far as slots go; none while others have to end first, or at the end.
+        """The trainings that can start now in free slots; none while others must end first, or at the end.
 
         Args:
-            failures: Key of a training -> why it failed; its trial has failed with it.
+            failures: Key of a training -> why it failed; its trial has then failed too.
         """
         for trial in self._running():
             lost = [failures[job.entry.key] for job in self._plan(trial) if job.entry.key in failures]
@@ -90,7 +90,7 @@ class Tuner:
         return jobs
 
     def pooled(self, trial: Trial) -> Pooled:
-        """Its predictions for the rows of the folds that have been trained."""
+        """The predictions of a trial for the rows of its trained folds."""
         return pool([self._fold(trial, fold) for fold in range(len(trial.fold_scores))])
 
     def _running(self) -> list[Trial]:
@@ -198,24 +198,24 @@ class Tuner:
 
 
 def folds_left(state: Trials, wanted: int) -> int:
-    """Trainings on folds until so many settings beside the default have been tried, if none is stopped early."""
+    """Trainings on folds until so many settings other than the default are tried, if none is stopped early."""
     begun = [trial for trial in state.trials if trial.can_run]
     unfinished = sum(state.folds - len(trial.fold_scores) for trial in begun if trial.status == "running")
     return unfinished + state.folds * max(0, wanted + 1 - len(begun))
 
 
 def shortfall(state: Trials, wanted: int) -> str:
-    """Why fewer settings were tried than were asked for; empty where it were as many."""
+    """Why fewer settings were tried than requested; empty if there were as many."""
     tried = sum(trial.can_run for trial in state.trials[1:])
     if tried >= wanted:
         return ""
     return (
-        f"{tried} of {wanted} settings were tried: in these ranges no other one was found that has not been tried and "
-        "that the recipe accepts. Try: --range KEY=LOW,HIGH, with wider ends"
+        f"{tried} of {wanted} settings were tried: in these ranges no other untried setting was found that the recipe "
+        "accepts. Try: --range KEY=LOW,HIGH, with wider ends"
     )
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """Of those trained on all folds the one with the best score; of equal ones the first."""
+    """The trial with the best score among those trained on all folds; the first of equal ones."""
     complete = [trial for trial in trials if trial.status == "complete"]
     return max(complete, key=lambda trial: (-math.inf if trial.score is None else trial.score, -trial.number))

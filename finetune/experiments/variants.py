@@ -20,18 +20,18 @@ OFF = "off"
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared.
+    """One variant of an experiment.
 
     Attributes:
-        name: Of a preset, of a preset with a part taken out, or of settings of the user's.
+        name: Name of a preset, of a preset without one part, or of settings of the user.
         baseline: The variant it is compared with; None for a baseline.
-        recipe: Resolved; seeds and fold are those of no run in particular.
-        technique: Ablation: what was taken out, or is alone.
-        preset: The preset that it is at one size (curve), or with settings of its own.
+        recipe: Resolved recipe; its seeds and fold do not refer to a particular run.
+        technique: Ablation: the technique that is left out or alone.
+        preset: The preset that it is based on: at one size (curve), or with own settings.
         size: Curve: training rows.
-        settings: Of its own: dotted key -> value.
-        typed: What stands before a key that is set for it alone; empty where nothing can.
-        point: Sweep: what is varied -> its value here.
+        settings: Own settings: dotted key -> value.
+        typed: Prefix of a key that is set for it alone; empty if there can be none.
+        point: Sweep: varied key -> its value at this point.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Variant:
     point: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe_for(self, seed: int, folds: int | None, fold: int | None) -> Recipe:
-        """The recipe of one run. Where its size is what varies, each seed draws its own rows, the same for all."""
+        """The recipe of one run. In a curve each seed draws its own rows, the same for all variants."""
         data: dict[str, Any] = {"folds": folds, "fold": fold}
         if self.size is not None:
             data |= {"subset": self.size, "subset_seed": seed}
@@ -66,10 +66,10 @@ def preset_variants(presets: Sequence[Preset], baseline: str | None, options: Op
         presets: Names, paths or contents; "own" stands for the techniques that the recipe lists itself.
         baseline: The name of the preset that the others are compared with; None: `none` if it is there, else the first.
         options: Shared by all.
-        least: Presets that make sense.
+        least: Minimum number of presets.
 
     Raises:
-        RecipeError: With every problem of every preset, or what is wrong with the list.
+        RecipeError: Lists every problem of every preset, or the problem of the list.
     """
     asked = ask(list(presets), None, {})
     return compared_variants([replace(each, typed="") for each in asked], baseline, options, least)
@@ -78,17 +78,17 @@ def preset_variants(presets: Sequence[Preset], baseline: str | None, options: Op
 def compared_variants(
     asked: Sequence[Asked], baseline: str | None, options: Options, least: int = 2, alone: Sequence[Change] = ()
 ) -> list[Variant]:
-    """One variant for each thing that is compared; the baseline leads.
+    """One variant for each requested one; the baseline comes first.
 
     Args:
         asked: Presets and named variants.
         baseline: Name of the one that the others are compared with; None: `none` if it is there, else the first.
         options: Shared by all.
-        least: How many make sense.
-        alone: What else to do with a single one.
+        least: Minimum number of variants.
+        alone: What to do instead with a single one.
 
     Raises:
-        RecipeError: With every problem of every variant, or what is wrong with the list.
+        RecipeError: Lists every problem of every variant, or the problem of the list.
     """
     names = [each.name for each in asked]
     _check_presets(names, least, alone)
@@ -170,12 +170,12 @@ def ablation_variants(
 
     Args:
         preset: Name, path or content; "own" stands for the techniques that the recipe lists itself.
-        options: Of all variants.
-        folds: Of cross-validation.
+        options: Shared by all variants.
+        folds: Number of folds of cross-validation.
         data: Read here for a preset that chooses by the data.
 
     Returns:
-        The variants, and what had to be left out with its reason (a part that cannot stand without another).
+        The variants, and the omitted ones with their reasons (a part that needs another one).
 
     Raises:
         RecipeError: The preset cannot be resolved, or has fewer than two techniques.
@@ -219,7 +219,7 @@ def ablation_variants(
 
 
 def _repetitions(variants: Sequence[Variant]) -> list[str]:
-    """Where a preset chose what another one is: their runs give the same numbers twice."""
+    """Notes on presets that chose the same settings as another one: their runs give the same numbers twice."""
     texts = []
     for variant in variants:
         same = [
@@ -229,8 +229,8 @@ def _repetitions(variants: Sequence[Variant]) -> list[str]:
         ]
         if variant.recipe.decisions and variant.technique is None and same:
             texts.append(
-                f"{variant.name} chose exactly what {same[0]} is, so the two differ in nothing: leave one out, or read "
-                "their difference as 0"
+                f"{variant.name} chose exactly the settings of {same[0]}, so the two do not differ: leave one out, or "
+                "read their difference as 0"
             )
     return texts
 
@@ -252,7 +252,7 @@ def _refuse_shared_settings(options: Options, typed: str = "") -> None:
 
     Args:
         options: Shared by all.
-        typed: A preset that could have such a setting alone; empty where none can.
+        typed: A preset that could have such a setting alone; empty if none can.
     """
     for key in options.overridden_keys():
         if key == "techniques" or key.startswith("techniques."):
@@ -271,11 +271,11 @@ def _refuse_shared_settings(options: Options, typed: str = "") -> None:
 
 
 def for_comparison(problem: Problem, typed: str = "") -> Problem:
-    """A way out of a run may change a technique's setting; in a comparison it is that of one preset.
+    """Adapt the fixes of a problem to a comparison, where the setting of a technique belongs to one preset.
 
     Args:
-        problem: Of one variant.
-        typed: What stands before a key that is set for it alone; empty: the way out is an edited copy.
+        problem: Problem of one variant.
+        typed: Prefix of a key that is set for it alone; empty: the fix is an edited copy.
     """
     if typed:
         return replace(problem, changes=tuple(_for_one(change, typed) for change in problem.changes))
@@ -299,7 +299,7 @@ def _changes_technique(change: Change) -> bool:
 def _refuse_repetitions(variants: Sequence[Variant]) -> None:
     """
     Raises:
-        RecipeError: Settings of the user's make a variant what another one is.
+        RecipeError: Settings of the user make a variant equal to another one.
     """
     problems = []
     for number, variant in enumerate(variants):
@@ -320,12 +320,12 @@ def _refuse_repetitions(variants: Sequence[Variant]) -> None:
 
 
 def fit_variants(variants: Sequence[Variant], folds: int | None, data: Loader) -> tuple[list[Variant], list[str]]:
-    """Put in the settings that presets want for data of this size, and raise the epochs where its rows are few.
+    """Insert the settings of presets for data of this size, and raise the epochs if rows are few.
 
-    In an ablation, parts that are off at this size are left out: there is nothing to take away.
+    In an ablation, parts that are off at this size are omitted: there is nothing to leave out.
 
     Returns:
-        The variants, and in words what presets that choose by the data decided, and where epochs were raised.
+        The variants, and messages about decisions of presets that choose by the data and about raised epochs.
 
     Raises:
         RecipeError: Two variants are the same runs.

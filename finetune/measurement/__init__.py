@@ -1,1 +1,1 @@
-"""Logits and labels -> scores, gaps and their intervals. numpy, no torch; `modules` loads the metrics of users."""
+"""Logits and labels -> scores, gaps and their intervals. numpy, no torch; `modules` loads the users' metrics."""

@@ -1,9 +1,9 @@
-"""Whether one set of predictions scores better than another on the same rows, beyond chance; and the trivial one.
+"""Whether one set of predictions scores better than another on the same rows beyond chance, and trivial predictions.
 
-The statistic is the difference of a score, its standard error the jackknife's over rows (or over groups of rows), its
-reference the t distribution with one degree of freedom less than there are rows. Of a score that is a mean over rows
-(accuracy, log loss, squared error) this is the paired t-test; macro-F1 or a correlation have no summands of their own,
-and their standard error is that of the leave-one-out values (Efron and Stein 1981, "The jackknife estimate of
+The statistic is the difference of a score, its standard error that of the jackknife over rows (or over groups of rows),
+its reference the t distribution with one degree of freedom less than the number of rows. For a score that is a mean
+over rows (accuracy, log loss, squared error) this is the paired t-test; macro-F1 or a correlation are not sums over
+rows, and their standard error is that of the leave-one-out values (Efron and Stein 1981, "The jackknife estimate of
 variance").
 """
 
@@ -40,16 +40,16 @@ def better_p(
 ) -> float:
     """One-sided p-value of "the first predictions are better than the second"; 1 where they are not.
 
-    A metric that is no function of sums over rows (average precision, ECE, Spearman, one of the user's) is replaced by
-    the evaluation loss of the task. A constant has no correlation, which counts as 0.
+    A metric that is not a function of sums over rows (average precision, ECE, Spearman, a user's own) is replaced by
+    the evaluation loss of the task. A constant has no correlation; it counts as 0.
 
     Args:
         task: single_label, multi_label or regression.
-        metric: What is compared.
+        metric: Metric to compare.
         first: Logits, (rows, K).
         second: Logits of the same rows.
-        targets: As of `compute_scores`.
-        groups: Of each row, where rows of one group are no independent observations.
+        targets: As in `compute_scores`.
+        groups: Group of each row, if rows of one group are not independent observations.
     """
     return paired(task, metric, first, second, targets, groups).better_p
 
@@ -59,9 +59,9 @@ class Paired:
     """How much better one set of predictions scores than another on the same rows.
 
     Attributes:
-        difference: Of the score, or of the negated loss: above 0 the first is better.
-        error: Its standard error, the jackknife's over rows or groups.
-        units: Rows, or groups of rows.
+        difference: Difference of the score, or of the negated loss: above 0 the first is better.
+        error: Its standard error by the jackknife over rows or groups.
+        units: Number of rows, or of groups of rows.
     """
 
     difference: float
@@ -81,7 +81,7 @@ class Paired:
         return p if math.isfinite(p) else 1.0
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Two-sided, at this level; None for fewer than two units."""
+        """Two-sided interval at this level; None for fewer than two units."""
         if self.units < 2 or not math.isfinite(self.difference + self.error):
             return None
         from scipy.special import stdtrit
@@ -112,13 +112,13 @@ def paired(
 def beats_trivial(task: str, metric: str, logits: NDArray[Any], targets: NDArray[Any]) -> bool:
     """Whether predictions beat the best answer that is the same for every text, with p < 0.05: see `better_p`.
 
-    That answer is made from the very rows it is measured on, so that no answer of its kind can beat it.
+    That answer is computed from the same rows on which it is measured, so no other constant answer can beat it.
 
     Args:
         task: As above.
-        metric: What is compared; the evaluation loss in place of one in which another such answer would be better: F1,
-            exact match and average precision of several labels, absolute error and Spearman of numbers, ECE, the
-            user's own.
+        metric: Metric to compare; replaced by the evaluation loss if another constant answer could be better in it: F1,
+            exact match and average precision of several labels, absolute error and Spearman of numbers, ECE, the user's
+            own.
         logits: (rows, K).
         targets: As of `compute_scores`.
     """
@@ -131,7 +131,7 @@ def beats_trivial(task: str, metric: str, logits: NDArray[Any], targets: NDArray
 
 
 def constant_logits(task: str, targets: NDArray[Any], outputs: int) -> Floats:
-    """The same answer for every text, (outputs,): the label frequencies of these rows; of numbers, their mean.
+    """The same answer for every text, (outputs,): the label frequencies of these rows, or the mean of numbers.
 
     The predicted class is the most frequent one. A frequency is kept half a row off 0 and 1, so that its logarithm is
     finite.
@@ -146,7 +146,7 @@ def constant_logits(task: str, targets: NDArray[Any], outputs: int) -> Floats:
 
 
 def unit_terms(terms: Floats, groups: Sequence[Any] | None) -> Floats:
-    """What is drawn or left out as one, (units, terms): each row, or the sum over the rows of each group."""
+    """The units that are drawn or left out, (units, terms): each row, or the sum over the rows of each group."""
     if groups is None:
         return terms
     _, group = np.unique(np.asarray(groups), return_inverse=True)

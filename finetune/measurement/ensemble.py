@@ -1,4 +1,4 @@
-"""The ensemble of several models: the mean of what they predict for the same rows."""
+"""The ensemble of several models: the mean of their predictions for the same rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LEAST = 1e-12  # of a probability: the logit of what all members rule out stays
 
 
 def mean_predictions(task: str, logits: Sequence[NDArray[Any]]) -> Floats:
-    """What the members predict on average.
+    """Mean predictions of the members.
 
     Args:
         task: single_label, multi_label or regression.
-        logits: Of each member, (rows, outputs); (rows, 1) or (rows,) for regression.
+        logits: Logits of each member, (rows, outputs); (rows, 1) or (rows,) for regression.
 
     Returns:
         (rows, outputs) probabilities, which add up to 1 per row for single_label and are independent for multi_label;

@@ -15,7 +15,7 @@ CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
 
 
 def compute_gap(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
-    """Train sample − validation for scores, validation − train sample for losses; the metrics both have."""
+    """Train sample − validation for scores, validation − train sample for losses; for the metrics that both have."""
     return {
         name: validation[name] - train[name] if name in LOSSES else train[name] - validation[name]
         for name in train
@@ -31,17 +31,17 @@ def gap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile bootstrap intervals of the gap, over rows.
 
-    The rows of the two splits are drawn anew independently; the trained model is fixed, so this says how far the
-    gap could be off because the splits are small, not how it differs between seeds.
+    The rows of the two splits are resampled independently; the trained model is fixed, so the interval shows how far
+    the gap could be off because the splits are small, not how it differs between seeds.
 
     Args:
         task: single_label, multi_label or regression.
         train: Logits and targets of the train sample.
         validation: Logits and targets of validation.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
-        Metric -> (low, high), for every metric that is defined and a function of sums over rows; and for Spearman.
+        Metric -> (low, high), for every metric that is defined and a function of sums over rows, and for Spearman.
     """
     rng = np.random.default_rng(seed)
     drawn = [
@@ -56,8 +56,9 @@ def gap_intervals(
 
 
 def percentile_interval(draws: Floats) -> tuple[float, float] | None:
-    """Ends of the 95 % percentile interval of bootstrap draws, (draws,), those that are nan left out; None where all
-    are, as for the correlation of a constant."""
+    """Ends of the 95 % percentile interval of bootstrap draws, (draws,), without nan; None if all are nan, as for the
+    correlation of a constant.
+    """
     if not np.isfinite(draws).any():
         return None
     tail = 100 * (1 - LEVEL) / 2
@@ -68,13 +69,13 @@ def percentile_interval(draws: Floats) -> tuple[float, float] | None:
 def resampled_scores(
     task: str, terms: Sequence[Floats], rng: np.random.Generator, draws: int = DRAWS
 ) -> list[dict[str, Floats]]:
-    """Metric -> (draws,) of several models on the same redrawn rows, so that their differences are paired.
+    """Metric -> (draws,) of several models on the same resampled rows, so that their differences are paired.
 
     Args:
         task: single_label, multi_label or regression.
-        terms: Of each model, from `row_terms`: (rows, terms).
-        rng: Of the draws.
-        draws: Their number.
+        terms: Terms of each model, from `row_terms`: (rows, terms).
+        rng: Generator of the draws.
+        draws: Number of draws.
     """
     # Side by side, as one product of matrices: one for each model took four times as long.
     sums = np.split(resampled_sums(np.concatenate(terms, axis=1), rng, draws), len(terms), axis=1)
@@ -87,11 +88,11 @@ def resampled_sums(terms: Floats, rng: np.random.Generator, draws: int = DRAWS) 
 
 
 def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:
-    """Rank correlation of `RANKED` resamples of the rows, (draws,), each ranked anew; nan where one side is constant.
+    """Rank correlation of `RANKED` resamples of the rows, (draws,), each ranked anew; nan if one side is constant.
 
     Args:
         predictions, targets: (rows,).
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     parts = []
     for times_drawn in resamples(len(targets), rng, RANKED):
@@ -106,11 +107,11 @@ def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np
 
 
 def resamples(rows: int, rng: np.random.Generator, draws: int, cells: int | None = None) -> Iterator[NDArray[np.int64]]:
-    """How often each row is drawn, (some draws, rows); `draws` together.
+    """Number of times each row is drawn, (some draws, rows); `draws` in total.
 
     Args:
-        rows, rng, draws: How many, and from what.
-        cells: That each draw takes in memory where it is used; by default a cell a row.
+        rows, rng, draws: Number of rows, generator, and number of draws.
+        cells: Memory cells that each draw takes in use; by default one per row.
     """
     at_once = max(1, CELLS_AT_ONCE // (cells or rows))
     for start in range(0, draws, at_once):

@@ -1,4 +1,4 @@
-"""95 % intervals of the scores of one model on one split, over rows: the model is fixed, its rows could be others."""
+"""95 % intervals of the scores of one model on one split, over rows: the model is fixed, the rows are a sample."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Interval = tuple[float, float]
 
 
 def proportion_interval(proportion: float, rows: int, confidence: float) -> Interval:
-    """Wilson's score interval of a proportion: never outside [0, 1], and right for few rows.
+    """Wilson's score interval of a proportion: never outside [0, 1], and valid for few rows.
 
     Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209; Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101.
     """
@@ -52,16 +52,16 @@ def score_intervals(
     """Every score of a split with its interval.
 
     Fractions of rows have Wilson's interval; all others the percentile bootstrap over rows. The calibration error of
-    redrawn rows is larger than that of the rows themselves, as equal rows agree: its interval is moved down by the mean
-    difference.
+    resampled rows is larger than that of the rows themselves, because equal rows agree: its interval is shifted down by
+    the mean difference.
 
     Args:
         task: single_label, multi_label or regression.
-        logits, targets: As of `compute_scores`.
-        seed: Of the draws.
+        logits, targets: As in `compute_scores`.
+        seed: Seed of the draws.
 
     Returns:
-        Score -> value and (low, high); None where it is undefined.
+        Score -> value and (low, high); None if undefined.
     """
     rng = np.random.default_rng(seed)
     scores = compute_scores(task, logits, targets)
@@ -80,7 +80,7 @@ def score_intervals(
 
 
 def percentiles(draws: Floats) -> Interval | None:
-    """As `percentile_interval`, and None where all draws are alike: that no spread was seen is no certainty."""
+    """Like `percentile_interval`, but None if all draws are equal: no observed spread does not mean certainty."""
     ends = percentile_interval(draws)
     return ends if ends is not None and ends[0] < ends[1] else None
 
@@ -91,7 +91,7 @@ def resampled_average_precision(logits: NDArray[Any], targets: NDArray[Any], rng
     Args:
         logits: (rows, labels).
         targets: (rows, labels) zeros and ones.
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     rows, labels = targets.shape
     order = np.argsort(-logits.ravel(), kind="stable")
@@ -115,7 +115,7 @@ def resampled_calibration_error(logits: NDArray[Any], targets: NDArray[Any], rng
     Args:
         logits: (rows, K).
         targets: (rows,) class indices.
-        rng: Of the draws.
+        rng: Generator of the draws.
     """
     probabilities = softmax(np.asarray(logits, dtype=np.float64))
     confidence = probabilities.max(axis=1)
@@ -140,4 +140,4 @@ _RANKED: dict[str, dict[str, Callable[[NDArray[Any], NDArray[Any], np.random.Gen
     "multi_label": {"average_precision": resampled_average_precision},
     "regression": {"spearman": _resampled_spearman},
 }
-"""Scores that are no function of sums over rows, on redrawn rows."""
+"""Scores that are not a function of sums over rows, on resampled rows."""

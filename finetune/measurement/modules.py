@@ -37,7 +37,9 @@ class _Scores(evaluate.Metric):
         return self.scores(np.asarray(predictions), np.asarray(references))
 
     def scores(self, predictions: NDArray[Any], references: NDArray[Any]) -> dict[str, float]:
-        """As `compute`, which writes all rows into an Arrow table and reads them back: most of its time."""
+        """Like `compute`, without writing all rows into an Arrow table and reading them back, which takes most of its
+        time.
+        """
         dtype = np.int64 if self.task == "single_label" else np.float64
         return compute_scores(self.task, predictions.astype(np.float64), references.astype(dtype))
 
@@ -94,7 +96,7 @@ class Meter:
         """Name -> value; logits as the model gives them, (rows, outputs).
 
         Raises:
-            RecipeError: A user's module fails, or returns what is no number or a name that is taken.
+            RecipeError: A user's module fails, or returns a value that is not a number or a name that is taken.
         """
         predictions = logits if _LOGITS[self._task] else logits.reshape(len(logits))
         scores = self._built_in.scores(predictions, targets)

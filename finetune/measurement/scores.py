@@ -22,15 +22,15 @@ LOSSES = frozenset({"nll", "brier", "ece", "rmse", "mse", "mae"})  # lower is be
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured of a task. `measure_of` is the one way to it where the main score may be another.
+    """The metrics of a task. Use `measure_of` if the main score may be another one.
 
     Attributes:
-        score: The main score, which gap and report lead with.
-        selects: What chooses a checkpoint. For multi-label not F1: it is 0 until the first logit crosses 0.5.
+        score: The main score, which comes first in gap and report.
+        selects: Metric that selects a checkpoint. For multi-label not F1, which is 0 until the first logit crosses 0.5.
         loss: The evaluation loss.
         loss_unit: Its unit.
         shown: Rows of the final table.
-        names: Everything `compute_scores` returns.
+        names: All metrics that `compute_scores` returns.
     """
 
     score: str
@@ -80,7 +80,7 @@ CORRELATION = Measure(
 
 
 def main_score(task: str, majority: float | None, requested: str) -> str:
-    """The score that selects and that reports lead with.
+    """The score that selects checkpoints and comes first in reports.
 
     Args:
         task: single_label, multi_label or regression.
@@ -95,7 +95,7 @@ def main_score(task: str, majority: float | None, requested: str) -> str:
 
 
 def measure_of(task: str, score: str | None) -> Measure:
-    """What is measured of a task with this main score; None, as in old records, means the task's own of then."""
+    """The metrics of a task with this main score; None, as in old records, means the task's main score at that time."""
     if task == "regression" and score in (None, CORRELATION.score):
         return CORRELATION
     measure = MEASURES[task]
@@ -158,19 +158,20 @@ def scores_from_sums(task: str, sums: Floats) -> dict[str, Floats]:
 
 
 def label_counts(terms: Floats, labels: int) -> Floats:
-    """Of the terms of classes, (…, terms), those that count each label: hits, predicted and true, (…, 3 × labels)."""
+    """The terms of classes, (…, terms), that count each label: hits, predicted and true, (…, 3 × labels)."""
     return terms[..., -3 * labels :]
 
 
 def f1_of(hits: Any, predicted: Any, true: Any) -> Floats:
-    """F1 from counts of one shape; nan where a label is neither there nor predicted."""
+    """F1 from counts of one shape; nan if a label is neither present nor predicted."""
     marked = np.asarray(predicted + true)
     return np.where(marked > 0, 2 * hits / np.where(marked > 0, marked, 1), np.nan)
 
 
 def label_probabilities(task: str, logits: NDArray[Any], temperature: float = 1.0) -> Floats | None:
-    """(rows, K): of classes calibrated by the temperature, and 1 in sum; of several labels each by itself; None for
-    numbers."""
+    """(rows, K): for classes, calibrated by the temperature and summing to 1; for several labels, one probability each;
+    None for numbers.
+    """
     wide = np.asarray(logits, dtype=np.float64)
     if task == "single_label":
         return softmax(wide / temperature)

@@ -1,4 +1,4 @@
-"""Whether two sets of rows have the same labels or lengths: tests and sizes of a difference. Pure numbers."""
+"""Whether two sets of rows have the same labels or lengths: tests and effect sizes. Pure numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALLEST = 20  # rows of a split below which nothing is tested
 
 
 def chi_square(counts: NDArray[Any]) -> float:
-    """p-value of a (classes, 2) table of counts; 1 where there is nothing to compare."""
+    """p-value of a (classes, 2) table of counts; 1 if there is nothing to compare."""
     from scipy.stats import chi2_contingency  # slow to import, and needed here only
 
     expected = counts.sum(axis=1) * min(counts.sum(axis=0)) / counts.sum()
@@ -36,7 +36,7 @@ def fisher(counts: NDArray[Any], rows: tuple[int, int]) -> tuple[float, float]:
 
     Args:
         counts: (labels, 2), rows that have each label.
-        rows: Of both sides.
+        rows: Number of rows of both sides.
     """
     from scipy.stats import fisher_exact  # slow to import, and needed here only
 
@@ -56,16 +56,16 @@ def kolmogorov_smirnov(first: Sequence[float], second: Sequence[float]) -> tuple
 
 
 def against_quantiles(quantiles: Sequence[float], rows: int, values: Sequence[float]) -> tuple[float, float]:
-    """The same for values of which one side has kept its quantiles only.
+    """The same test if only the quantiles of one side are known.
 
     Args:
-        quantiles: Of the first side, evenly spaced from the least value to the largest.
-        rows: How many rows they are of.
-        values: Of the second side.
+        quantiles: Quantiles of the first side, evenly spaced from the smallest to the largest value.
+        rows: Number of rows behind the quantiles.
+        values: Values of the second side.
 
     Returns:
-        p-value and the largest difference, less the distance of two quantiles, by which it may be off: no shift is
-        seen that is not there.
+        p-value and the largest difference, reduced by the distance of two quantiles, by which it may be off, so that no
+        false shift is found.
     """
     from scipy.stats import ks_2samp, kstwobign  # slow to import, and needed here only
 

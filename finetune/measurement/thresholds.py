@@ -1,4 +1,4 @@
-"""Above which probability a label is predicted, where a text may have several: chosen on validation, for F1.
+"""The probability above which a label is predicted, if a text may have several: chosen on validation, for F1.
 
 A label that 3 % of the texts have is seldom more likely than not, however well it is ranked: at 0.5 it would never be
 predicted. The threshold with the best F1 (Yang 2001, SCut) is moved by single rows where a label has few of them, so
@@ -24,11 +24,11 @@ DECIDED = ("micro_f1", "macro_f1", "exact_match")  # scores that depend on thres
 
 @dataclass(frozen=True)
 class Threshold:
-    """Of one label.
+    """The threshold of one label.
 
     Attributes:
-        logit: The label is predicted above it.
-        origin: own, chosen for this label; shared, for all labels that are too rare together; default, 0.5.
+        logit: The label is predicted above this logit.
+        origin: own, chosen for this label; shared, chosen for all rare labels together; default, 0.5.
     """
 
     logit: float
@@ -43,9 +43,9 @@ def choose_thresholds(logits: NDArray[Any], targets: NDArray[Any], enough: int =
     """A threshold for each label.
 
     Args:
-        logits: (rows, labels), of validation.
+        logits: (rows, labels), on validation.
         targets: (rows, labels) zeros and ones.
-        enough: Rows that have a label, for a threshold of its own; all rare labels together need as many.
+        enough: Rows with a label required for its own threshold; all rare labels together need as many.
     """
     positives = targets.sum(axis=0)
     rare = positives < enough
@@ -59,8 +59,8 @@ def choose_thresholds(logits: NDArray[Any], targets: NDArray[Any], enough: int =
 
 
 def best_threshold(logits: NDArray[Any], targets: NDArray[Any]) -> float:
-    """The logit above which predicting gives the best F1. 0, which is 0.5, where nothing is better; else half-way
-    between two neighbouring logits; of equally good places the one nearest to 0.
+    """The logit above which predicting gives the best F1: 0, which is probability 0.5, if nothing is better; else
+    half-way between two neighbouring logits; of equally good values the one nearest to 0.
 
     Args:
         logits: (rows,).
@@ -83,13 +83,13 @@ def best_threshold(logits: NDArray[Any], targets: NDArray[Any]) -> float:
 
 
 def scores_above(logits: NDArray[Any], targets: NDArray[Any], thresholds: Sequence[Threshold]) -> dict[str, float]:
-    """The scores that depend on thresholds, at these."""
+    """The scores that depend on thresholds, with the given ones."""
     scores = compute_scores("multi_label", _shifted(logits, thresholds), targets)
     return {name: scores[name] for name in DECIDED}
 
 
 def never_predicted(logits: NDArray[Any], targets: NDArray[Any], thresholds: Sequence[Threshold]) -> list[int]:
-    """Positions of the labels that rows have and none gets."""
+    """Positions of the labels that rows have but that are never predicted."""
     predicted = (_shifted(logits, thresholds) > 0).any(axis=0)
     return np.flatnonzero((targets.sum(axis=0) > 0) & ~predicted).tolist()
 

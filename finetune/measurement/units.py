@@ -1,4 +1,4 @@
-"""How numbers are written: `67.2 %`, `+5.2 points [+1.9, +8.6]`, `0.112 nats`, `1.56×`, `3.1 h`. A dash where unknown.
+"""Formatting of numbers: `67.2 %`, `+5.2 points [+1.9, +8.6]`, `0.112 nats`, `1.56×`, `3.1 h`. A dash if unknown.
 
 Terminal, advice and pages write every number through this module, so that one number looks the same everywhere.
 """
@@ -36,7 +36,7 @@ CORRELATIONS = ("mcc", "pearson", "spearman")  # in [-1, 1]
 
 
 class Estimate(Protocol):
-    """A mean, and the ends of its 95 % interval where it has one."""
+    """A mean, and the ends of its 95 % interval if it has one."""
 
     @property
     def mean(self) -> float | None: ...
@@ -88,7 +88,7 @@ def difference_unit(metric: str) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """As a person writes it: `nll` is `log loss`."""
+    """The name for readers: `nll` is `log loss`."""
     return NAMES.get(metric, metric)
 
 
@@ -99,7 +99,7 @@ class Scale:
     Attributes:
         metric: Its name in records.
         fraction: It is in [0, 1], shown in percent with differences in points.
-        unit: Of differences: points, nats, or empty.
+        unit: Unit of differences: points, nats, or empty.
     """
 
     metric: str
@@ -120,7 +120,7 @@ class Scale:
 
     @property
     def level_unit(self) -> str:
-        """Of values: %, nats, or empty."""
+        """Unit of values: %, nats, or empty."""
         return "%" if self.fraction else self.unit
 
     @property
@@ -134,7 +134,7 @@ class Scale:
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
     def scaled(self, value: float | None) -> float | None:
-        """In percent or as it is; None for what is undefined."""
+        """The value in percent or unchanged; None if undefined."""
         return self.factor * value if value is not None and math.isfinite(value) else None
 
     def level(self, value: float | None, unit: bool = True) -> str:
@@ -155,23 +155,23 @@ class Scale:
         return signed(scaled, self.digits) + (f" {self.unit}" if unit and self.unit else "")
 
     def interval(self, estimate: Estimate | None) -> str:
-        """Of a gap or difference: `[−0.3, +1.5]`; empty where there is none."""
+        """Interval of a gap or difference: `[−0.3, +1.5]`; empty if there is none."""
         low, high = self._ends(estimate)
         return "" if low is None or high is None else f"[{signed(low, self.digits)}, {signed(high, self.digits)}]"
 
     def range(self, estimate: Estimate | None) -> str:
-        """The interval of a value, without signs: `[78.1, 81.2]`; empty where there is none."""
+        """The interval of a value, without signs: `[78.1, 81.2]`; empty if there is none."""
         low, high = self._ends(estimate)
         if low is None or high is None:
             return ""
         return f"[{number_text(low, self.digits)}, {number_text(high, self.digits)}]"
 
     def estimated_change(self, estimate: Estimate | None) -> str:
-        """With its interval: `+0.6 points [−0.3, +1.5]`."""
+        """A gap or difference with its interval: `+0.6 points [−0.3, +1.5]`."""
         return f"{self.change(estimate.mean if estimate else None)} {self.interval(estimate)}".rstrip()
 
     def estimated_level(self, estimate: Estimate | None) -> str:
-        """With its interval: `79.6 % [78.1, 81.2]`."""
+        """A value with its interval: `79.6 % [78.1, 81.2]`."""
         return f"{self.level(estimate.mean if estimate else None)} {self.range(estimate)}".rstrip()
 
     def spread(self, mean: float | None, sd: float | None) -> str:
@@ -201,12 +201,12 @@ def change_text(metric: str, value: float | None, unit: bool = True) -> str:
 
 
 def estimate_text(metric: str, estimate: Estimate | None) -> str:
-    """A gap or difference with its interval, where it has one: `+0.6 points [−0.3, +1.5]`."""
+    """A gap or difference with its interval, if it has one: `+0.6 points [−0.3, +1.5]`."""
     return scale(metric).estimated_change(estimate)
 
 
 def signed(value: float, digits: int) -> str:
-    """With its sign, a real minus; zero has none."""
+    """A number with its sign, with a real minus; zero has none."""
     text = f"{value:+.{digits}f}"
     if float(text) == 0:
         text = f"{0:.{digits}f}"
@@ -222,7 +222,7 @@ def number_text(value: float | None, digits: int) -> str:
 
 
 def percent_text(fraction: float | None, digits: int = 0) -> str:
-    """A fraction in percent: `58 %`; `< 1 %` where it is more than nothing and rounds to it."""
+    """A fraction in percent: `58 %`; `< 1 %` if it is above 0 but rounds to 0."""
     if fraction is None or not math.isfinite(fraction):
         return DASH
     least = 10.0**-digits
@@ -232,7 +232,7 @@ def percent_text(fraction: float | None, digits: int = 0) -> str:
 
 
 def multiple_text(value: float | None, digits: int = 2) -> str:
-    """How many times: `1.56×`, `3×`; without zeros at the end."""
+    """A factor: `1.56×`, `3×`; without trailing zeros."""
     if value is None or not math.isfinite(value):
         return DASH
     text = f"{value:.{digits}f}"
@@ -240,7 +240,7 @@ def multiple_text(value: float | None, digits: int = 2) -> str:
 
 
 def training_time_text(multiple: float) -> str:
-    """Of techniques, relative to plain fine-tuning: `1.56× training time`."""
+    """Training time of techniques relative to plain fine-tuning: `1.56× training time`."""
     return f"{multiple_text(multiple)} training time"
 
 
@@ -254,7 +254,7 @@ def time_text(seconds: float | None) -> str:
 
 
 def integer_text(value: int | None) -> str:
-    """Thousands apart: `22,000,000`."""
+    """With thousands separators: `22,000,000`."""
     return DASH if value is None else f"{value:,}"
 
 
@@ -269,10 +269,10 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """A number, and no bool."""
+    """Whether a value is a number and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def row_text(row: str, name: str | None) -> str:
-    """`12`, or `12 (T-77)`: the number of a row in its source, and what `data.id` calls it."""
+    """`12`, or `12 (T-77)`: the number of a row in its source, and its name by `data.id`."""
     return row if name is None else f"{row} ({name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + '…'})"

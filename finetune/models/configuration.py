@@ -1,4 +1,4 @@
-"""Where a model is, its configuration as it was saved, and its tokenizer: what can be known without torch."""
+"""Location of a model, its saved configuration, and its tokenizer; needs no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHOUT_HUB = (
 
 
 def locate_model(section: ModelSection) -> str:
-    """Return the folder of a local or packaged model, or the hub id as it is.
+    """Return the folder of a local or packaged model, or the hub id unchanged.
 
     Raises:
         ModelError: The folder or package is missing, holds no model, or its weights have the wrong hash.
@@ -51,7 +51,7 @@ def locate_model(section: ModelSection) -> str:
 
 
 def load_saved_config(section: ModelSection, **changes: Any) -> Any:
-    """The configuration as the checkpoint has it, with these changes.
+    """The configuration of the checkpoint, with the given changes.
 
     Raises:
         ModelError: It cannot be found or fetched.
@@ -65,10 +65,10 @@ def load_saved_config(section: ModelSection, **changes: Any) -> Any:
 
 def load_tokenizer(section: ModelSection) -> Any:
     """Load the fast tokenizer of the model, as it was before a run that saved it set its length. It cuts texts at their
-    end, as `data.long_texts: head` says, and not where the last one who saved it left it.
+    end, as for `data.long_texts: head`, whatever side was saved with it.
 
     Raises:
-        ModelError: There is none, it knows no words, or it cannot pad.
+        ModelError: There is no tokenizer, it has no vocabulary, or it cannot pad.
     """
     location = locate_model(section)
     try:
@@ -90,7 +90,7 @@ def load_tokenizer(section: ModelSection) -> Any:
 
 
 def position_limit(config: Any) -> int | None:
-    """Tokens that the position embeddings have room for; None where positions are not embedded.
+    """Number of tokens that the position embeddings allow; None if positions are not embedded.
 
     RoBERTa-like models count positions from the padding index + 1 on.
     """
@@ -113,7 +113,7 @@ def _verify_hash(path: Path, expected: str) -> None:
         why = f"{path} hashes to {actual}, expected {expected}: not the model of this recipe."
         raise ModelError(
             why,
-            Change(settings={"model.sha256": None}, note="to use it all the same"),
+            Change(settings={"model.sha256": None}, note="to use it anyway"),
             key="model.sha256",
             found=expected,
         )

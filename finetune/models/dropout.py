@@ -1,4 +1,4 @@
-"""Which setting of each architecture is which dropout, and what a built model really applies.
+"""Mapping of each architecture's settings to dropouts, and the dropout that a built model really applies.
 
 transformers ignores configuration keys that an architecture does not know, so nothing is assumed: settings are
 mapped per `model_type` and read back from the modules. No torch import: modules are recognised by class name.
@@ -54,9 +54,8 @@ class DropoutSite:
 
     Attributes:
         path: Module path, or module path and attribute where the probability is a plain number.
-        kind: hidden, attention, classifier or pooler; adapter for what LoRA brought, which no setting of the model
-            reaches.
-        probability: What is applied in training.
+        kind: hidden, attention, classifier or pooler; adapter for LoRA's, which no setting of the model reaches.
+        probability: Probability applied in training.
     """
 
     path: str
@@ -69,13 +68,14 @@ def known_architectures() -> list[str]:
 
 
 def supported_kinds(model_type: str) -> set[str]:
-    """The dropouts that this architecture has; empty if it is unknown here."""
+    """The dropouts of this architecture; empty if it is not known here."""
     return set(_KEYS.get(model_type, {}))
 
 
 def configured_dropout(config: Any) -> dict[str, float]:
-    """Kind -> probability that a configuration states, of kinds that state a single one; a head without one of its own
-    follows `hidden`."""
+    """Kind -> probability in a configuration, for kinds with a single one; a head without one of its own follows
+    `hidden`.
+    """
     keys = _KEYS.get(config.model_type, {})
     found: dict[str, float] = {}
     for kind in KINDS:
@@ -122,7 +122,7 @@ def apply_module_dropout(model: Any, probabilities: dict[str, float]) -> None:
 def dropout_sites(model: Any) -> list[DropoutSite]:
     """Walk a built sequence classifier and return every dropout it applies, in module order.
 
-    A layer that was added to pool applies none, whatever the others are set to.
+    An added pooling layer applies none, whatever the others are set to.
     """
     sites = []
     for path, module in model.named_modules():

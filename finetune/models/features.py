@@ -1,4 +1,4 @@
-"""The vector that an encoder makes of a text before anything is trained: what the head of the product would read."""
+"""The vector of a text from a frozen encoder, as the head would read it before training."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class FrozenEncoder:
     """A pretrained encoder in fp32 and eval mode, without a head.
 
     Attributes:
-        config: Of the checkpoint.
-        pooling: What the head of the product would read of it, and why.
-        parameters: Of the encoder, its unused pooler included.
+        config: Configuration of the checkpoint.
+        pooling: Pooling that the head would read, and why.
+        parameters: Number of parameters of the encoder, including its unused pooler.
         dimension: Length of the vector of a text.
-        lacking: Weights that the checkpoint does not have: they are random.
+        lacking: Weights that the checkpoint lacks, which are random.
 
     Args:
-        section: The recipe's model.
+        section: The model section of the recipe.
 
     Raises:
-        ModelError: It is missing, cannot be loaded, is a decoder, or cannot pool as the recipe says.
+        ModelError: The model is missing, cannot be loaded, is a decoder, or cannot pool as the recipe says.
     """
 
     def __init__(self, section: ModelSection) -> None:
@@ -66,11 +66,11 @@ class FrozenEncoder:
         of the last hidden state.
 
         Args:
-            items: Tokens of each text, cut and unpadded.
+            items: Tokens of each text, truncated and unpadded.
             collate: Pads a batch; its labels are not read.
 
         Raises:
-            ModelError: The model does not take these tokens, or gives values that are not finite.
+            ModelError: The model does not take these tokens, or returns non-finite values.
         """
         order = sorted(range(len(items)), key=lambda index: len(items[index]["input_ids"]))
         found = np.zeros((len(items), self.dimension), dtype=np.float32)
@@ -81,7 +81,7 @@ class FrozenEncoder:
         except READING_ERRORS as error:
             raise self._refused(f"cannot read these texts: {first_line(error)}.") from error
         if not np.isfinite(found).all():
-            raise self._refused("gives values that are not finite: its weights are damaged.")
+            raise self._refused("returns values that are not finite: its weights are damaged.")
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         return np.asarray(found / np.maximum(norms, 1e-12), dtype=np.float32)
 
@@ -110,10 +110,10 @@ def masked_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def encoder_config(section: ModelSection) -> Any:
-    """The configuration of a checkpoint whose tokens see the whole text.
+    """The configuration of a checkpoint whose tokens attend to the whole text.
 
     Raises:
-        ModelError: There is none, or it is a decoder's.
+        ModelError: There is none, or it belongs to a decoder.
     """
     try:
         config = AutoConfig.from_pretrained(locate_model(section), revision=section.revision, trust_remote_code=False)

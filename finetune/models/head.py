@@ -1,9 +1,9 @@
-"""Where the outputs of a classifier start: from the head of the checkpoint, row by row, or anew.
+"""Initial outputs of a classifier: rows from the head of the checkpoint, or new ones.
 
 A checkpoint that was fine-tuned before has a head. transformers keeps it wherever the number of classes fits, whatever
 the classes are. Here a row is kept for the class that it was trained for: `id2label` of the checkpoint says which.
-Names such as LABEL_0 are what transformers writes where nobody named the classes: they say the number of a class and
-nothing else.
+transformers writes names such as LABEL_0 if the classes were not named: they contain the number of a class and nothing
+else.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NEW = Change(settings={_KEY: "new"}, note="if they do not")
 
 @dataclass(frozen=True)
 class HeadStart:
-    """Where the outputs start.
+    """Start of the outputs.
 
     Attributes:
         rows: For each output the row of the checkpoint's last linear map; None: all are drawn anew, by the seed.
-        reason: Why; empty where the checkpoint has no head.
-        warnings: What is lost, or assumed.
+        reason: Why; empty if the checkpoint has no head.
+        warnings: Losses and assumptions.
     """
 
     rows: tuple[int, ...] | None
@@ -56,12 +56,12 @@ class HeadStart:
 
     @property
     def notes(self) -> list[str]:
-        """What to tell: nothing where there was no choice, or a warning says it."""
+        """Notes; empty if there was no choice, or if a warning says it."""
         return [] if not self.reason or self.warnings else [f"{_KEY}: {self}"]
 
 
 def is_classifier(checkpoint: Any) -> bool:
-    """Whether a configuration, as it was saved, is that of a sequence classifier."""
+    """Whether a saved configuration is that of a sequence classifier."""
     return any(name.endswith("ForSequenceClassification") for name in checkpoint.architectures or ())
 
 
@@ -74,17 +74,17 @@ def head_names(model: Any) -> frozenset[str]:
 def resolve_head(
     section: ModelSection, checkpoint: Any, problem_type: str, names: Sequence[str], reads_anew: bool
 ) -> HeadStart:
-    """Decide where the outputs start.
+    """Decide how the outputs start.
 
     Args:
-        section: The recipe's model.
-        checkpoint: Its configuration, as it was saved.
-        problem_type: What is to be predicted, as transformers calls it.
-        names: Of the outputs, in their order.
-        reads_anew: The head is to read another pooling than the one that it was trained with.
+        section: The model section of the recipe.
+        checkpoint: Its saved configuration.
+        problem_type: Problem type of transformers.
+        names: Names of the outputs, in order.
+        reads_anew: Whether the head reads another pooling than the one that it was trained with.
 
     Raises:
-        ModelError: `model.head` keeps what is not there, or does not fit.
+        ModelError: `model.head` keeps a head that is missing or does not fit.
     """
     if not is_classifier(checkpoint):
         if section.head == "kept":
@@ -107,16 +107,16 @@ def resolve_head(
 
 
 def start_outputs(model: Any, start: HeadStart, drawn: Collection[str], seed: int) -> None:
-    """Put the rows of the head's last linear map where they belong, or draw them anew, in place.
+    """Reorder the rows of the head's last linear map, or draw them anew, in place.
 
     Args:
         model: A sequence classifier, as loaded.
         start: From `resolve_head`.
-        drawn: Names of parameters that loading has drawn anew already.
-        seed: Of the run.
+        drawn: Names of parameters that loading has already drawn anew.
+        seed: Seed of the run.
 
     Raises:
-        ModelError: The head ends in something else than a linear map.
+        ModelError: The head does not end in a linear map.
     """
     if start.kind == "kept":
         return
@@ -147,13 +147,13 @@ def start_outputs(model: Any, start: HeadStart, drawn: Collection[str], seed: in
 def _obstacle(
     checkpoint: Any, problem_type: str, old: Sequence[str], names: Sequence[str], reads_anew: bool
 ) -> str | None:
-    """Why no row can be kept, as a clause; None where they may be."""
+    """Why no row can be kept, as a clause; None if rows can be kept."""
     trained = checkpoint.problem_type or ("regression" if len(old) == 1 else "single_label_classification")
     if trained != problem_type:
         return f"the checkpoint predicts {_KINDS.get(trained, trained)}, and this run {_KINDS[problem_type]}"
     if len(old) != len(names):
         return f"the checkpoint has {len(old)} outputs ({_list(old)}), and this run {len(names)} ({_list(names)})"
-    return "it is to read another pooling than it was trained with" if reads_anew else None
+    return "it reads another pooling than it was trained with" if reads_anew else None
 
 
 def _by_name(
@@ -170,13 +170,14 @@ def _by_name(
     start = HeadStart(rows, f"the classes of the checkpoint are {_list(old)}, those of this run {_list(names)}")
     if not numbered:
         return start
-    why = f"{start.reason}; LABEL_n is taken for the class n, and its part of the head is kept."
+    why = f"{start.reason}; LABEL_n is taken to be class n, and its part of the head is kept."
     return HeadStart(rows, start.reason, (Problem(why, _KEY, found=section.head, changes=(_NEW,)),))
 
 
 def _matched(old: Sequence[str], names: Sequence[str]) -> tuple[int, ...] | None:
-    """For each name the position of the same name in `old`; None where one has none. Case does not count, nor does
-    LABEL_ before a number, if the names are still different without."""
+    """For each name, the position of the same name in `old`; None if one is missing. Case and LABEL_ before a number
+    are ignored if the names stay distinct.
+    """
     for alike in (str, _alike):
         known = {alike(name): position for position, name in enumerate(old)}
         wanted = [alike(name) for name in names]
@@ -190,7 +191,7 @@ def _alike(name: str) -> str:
 
 
 def _started_anew(section: ModelSection, why: str, *changes: Change) -> Problem:
-    text = f"the head of '{section.id}' does not fit: {why}. A new one is trained, which each seed draws for itself."
+    text = f"the head of '{section.id}' does not fit: {why}. A new one is trained, which each seed draws on its own."
     return Problem(text, _KEY, found=section.head, changes=changes)
 
 

@@ -1,4 +1,4 @@
-"""JSON files that lie beside the weights of a model: in its folder, or on the hub."""
+"""JSON files beside the weights of a model: in its folder, or on the hub."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from finetune.recipe import ModelSection
 
 
 def read_json(section: ModelSection, location: str, name: str) -> Any:
-    """The content of a file of the model; None where it is not there, or cannot be read.
+    """The content of a file of the model; None if it is missing or cannot be read.
 
     Args:
-        section: The recipe's model.
+        section: The model section of the recipe.
         location: Folder of the model, or its hub id; without a network, its files in the cache.
-        name: Of the file, below the folder.
+        name: Path of the file within the folder.
     """
     from transformers.utils import cached_file  # slow to import: a report reads its own model folder, and nothing else
 

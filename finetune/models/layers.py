@@ -1,4 +1,4 @@
-"""Where things are in an encoder, whatever its architecture calls them: layers, depths, linear maps.
+"""Layers, depths and linear maps of an encoder, independent of the names in its architecture.
 
 No torch import: modules are recognised by what they contain.
 """
@@ -28,7 +28,7 @@ _ATTENDS = re.compile(r"\.(query|key|q_lin|k_lin)\.")
 
 
 def encoder_layers(model: Any) -> dict[str, Any]:
-    """Path -> layer, from the bottom to the top; without one that was added to pool.
+    """Path -> layer, from the bottom to the top; without an added pooling layer.
 
     Raises:
         ModelError: The architecture is unknown here, or its layers share their weights (albert).
@@ -39,20 +39,22 @@ def encoder_layers(model: Any) -> dict[str, Any]:
 
 
 def pooling_path(model: Any) -> str | None:
-    """Path of the layer that was added to pool, the last one; None without it. It comes after the encoder's layers, as
-    a pooler does."""
+    """Path of the added pooling layer, which is the last one; None without it. It comes after the encoder's layers, as
+    a pooler does.
+    """
     return None if _added_for(model) is None else list(_all_layers(model))[-1]
 
 
 def is_in_pooling_layer(model: Any, name: str) -> bool:
-    """Whether a module or parameter is part of the layer that was added to pool."""
+    """Whether a module or parameter belongs to the added pooling layer."""
     path = pooling_path(model)
     return path is not None and name.startswith(f"{path}.")
 
 
 def constant_names(model: Any) -> frozenset[str]:
-    """Names of parameters that are constants of the computation and never train: those of the layer that was added to
-    pool, without query and key where it attends."""
+    """Names of parameters that are constants and never train: those of the added pooling layer, without query and key
+    if it attends.
+    """
     attends = _added_for(model) == "attention"
     return frozenset(
         name
@@ -78,10 +80,10 @@ def _all_layers(model: Any) -> dict[str, Any]:
 
 
 def depth_of(name: str, layers: dict[str, Any], prefix: str) -> int:
-    """How far up a parameter sits: 0 embeddings, 1 … L layers, L + 1 what comes after them, the head included.
+    """Depth of a parameter: 0 embeddings, 1 … L layers, L + 1 the modules after them, including the head.
 
     Args:
-        name: Of the parameter, in the whole classifier.
+        name: Name of the parameter in the whole classifier.
         layers: From `encoder_layers`.
         prefix: `model.base_model_prefix`.
     """
@@ -103,7 +105,7 @@ def linear_paths(model: Any) -> list[str]:
     """Paths of the linear maps inside the encoder's layers; pooler and head are not among them.
 
     Raises:
-        ModelError: As `encoder_layers`.
+        ModelError: As in `encoder_layers`.
     """
     layers = encoder_layers(model)
     return [

@@ -1,4 +1,4 @@
-"""The encoder with its head: from an installed package, a local folder or the hub, by one code path."""
+"""Loads the encoder with its head from an installed package, a local folder or the hub, by one code path."""
 
 import logging
 from pathlib import Path
@@ -29,11 +29,11 @@ PROBLEM_TYPES: dict[Task, str] = {
 
 
 def model_fingerprint(section: ModelSection) -> str:
-    """What the pretrained model is: sha256 over the files of a folder, or the hub id and its revision; and the pooling
-    that it was trained with, which files below the folder say, where they do.
+    """Identity of the pretrained model: sha256 over the files of a folder, or the hub id and its revision; and the
+    pooling that it was trained with, if files below the folder give it.
 
     Raises:
-        ModelError: As `locate_model`.
+        ModelError: As in `locate_model`.
     """
     location = locate_model(section)
     is_folder = Path(location).is_dir()
@@ -45,15 +45,15 @@ def model_fingerprint(section: ModelSection) -> str:
 
 
 def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> Any:
-    """Load the configuration and set the task, `problem_type` and names of the outputs, and what the head reads.
+    """Load the configuration and set the task, `problem_type`, names of the outputs, and pooling.
 
     Args:
-        section: The recipe's model.
+        section: The model section of the recipe.
         task: single_label, multi_label or regression.
         labels: Names in the order of the logits; None for regression (one output).
 
     Raises:
-        ModelError: The model cannot be found or fetched, or as `resolve_pooling`.
+        ModelError: The model cannot be found or fetched, or as in `resolve_pooling`.
     """
     names = labels if labels is not None else ["value"]
     config = load_saved_config(
@@ -68,10 +68,10 @@ def load_config(section: ModelSection, task: Task, labels: list[str] | None) -> 
 
 
 def find_pooling(section: ModelSection) -> Pooling:
-    """What the head reads of this model, and why.
+    """Pooling that the head of this model reads, and why.
 
     Raises:
-        ModelError: As `load_config`.
+        ModelError: As in `load_config`.
     """
     return resolve_pooling(section, locate_model(section), load_saved_config(section))
 
@@ -88,19 +88,19 @@ def pooled_for_pairs(section: ModelSection) -> ModelSection:
 
 
 def find_head(section: ModelSection, task: Task, labels: list[str] | None) -> HeadStart:
-    """Where the outputs start, and why. Arguments as of `load_config`.
+    """Start of the outputs, and why. Arguments as in `load_config`.
 
     Raises:
-        ModelError: As `find_start`.
+        ModelError: As in `find_start`.
     """
     return find_start(section, task, labels)[1]
 
 
 def find_start(section: ModelSection, task: Task, labels: list[str] | None) -> tuple[Pooling, HeadStart]:
-    """What the head reads of this model and where its outputs start, and why. Arguments as of `load_config`.
+    """Pooling that the head of this model reads and start of its outputs, and why. Arguments as in `load_config`.
 
     Raises:
-        ModelError: As `load_config`, or the head cannot be kept as `model.head` says.
+        ModelError: As in `load_config`, or the head cannot be kept as `model.head` says.
     """
     return _start(section, PROBLEM_TYPES[task], labels if labels is not None else ["value"])
 
@@ -112,12 +112,12 @@ def _start(section: ModelSection, problem_type: str, names: list[str]) -> tuple[
 
 
 def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """A pretrained model in fp32 and transformers' report of its weights, which is not printed, nor its progress bar.
+    """A pretrained model in fp32 and transformers' report of its weights, without printing it or a progress bar.
 
     Args:
         auto: A class of transformers with `from_pretrained`.
         location: Folder or hub id.
-        options: More of its arguments.
+        options: Further arguments of it.
 
     Raises:
         Exception: One of `loading_errors`.
@@ -136,8 +136,8 @@ def load_quietly(auto: Any, location: str | Path, **options: Any) -> tuple[Any, 
 def load_model(section: ModelSection, config: Any, seed: int) -> Any:
     """Build the sequence classifier from `config` with the pretrained weights, in fp32.
 
-    The seed is set before the model is built, so that every preset starts from the same head: a new one, or that of the
-    checkpoint with its rows where `find_head` says.
+    The seed is set before the model is built, so every preset starts from the same head: a new one, or that of the
+    checkpoint with its rows in the order of `find_head`.
 
     Raises:
         ModelError: There are no weights, or the architecture has no sequence-classification head.
@@ -169,7 +169,7 @@ def load_exported(folder: str | Path) -> Any:
     """The model of a finished run, as plain transformers loads it, in fp32.
 
     Args:
-        folder: Of the model, or its hub id.
+        folder: Folder of the model, or its hub id.
 
     Raises:
         ModelError: The folder holds no such model.
@@ -209,7 +209,7 @@ def build_without_weights(config: Any) -> Any:
 
 
 def encoder_parameters(model: Any) -> dict[str, Any]:
-    """Name -> parameter, of the encoder alone: a layer that was added to pool has nothing pretrained."""
+    """Name -> parameter of the encoder alone; an added pooling layer has nothing pretrained."""
     head = head_names(model)
     return {
         name: value

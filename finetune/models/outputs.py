@@ -1,4 +1,4 @@
-"""Items -> logits of a classifier: the one function with which training, estimates and predictions measure a model."""
+"""Items -> logits of a classifier: the function with which training, estimates and predictions measure a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 
 class Outputs(NamedTuple):
-    """Predictions of a model for some rows, and what is right.
+    """Predictions of a model for some rows, and their targets.
 
     Attributes:
         logits: (rows, outputs), float32.
@@ -37,16 +37,16 @@ def model_outputs(
 ) -> Outputs:
     """Logits and targets of all items, in their order, in eval mode and without gradients.
 
-    Where processes of one run have joined (torch.distributed), each computes a part of the batches and all get the
-    whole. The random state and the mode of every module stay as they were: measuring changes no training.
+    If several processes of a run have joined (torch.distributed), each computes a part of the batches and all get the
+    whole result. The random state and the mode of every module are kept, so measuring does not change training.
 
     Args:
         model: A sequence classifier on `device`, not wrapped for several processes.
         items: A dataset with a length whose rows `collate` takes.
         collate: A list of items -> a batch: a mapping of tensors, with `labels`.
-        batch_size: Items of a batch, in each process.
-        device: Where the model is.
-        autocast: Compute in this precision where torch's autocast allows it; None: in that of the weights.
+        batch_size: Items per batch, in each process.
+        device: Device of the model.
+        autocast: Compute in this precision if torch's autocast allows it; None: in that of the weights.
         after_batch: Called after each batch.
 
     Raises:

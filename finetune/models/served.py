@@ -1,7 +1,7 @@
-"""`finetune.json`: what a saved model was trained to read and to say, beside its weights.
+"""`finetune.json`: description of the inputs and outputs of a saved model, beside its weights.
 
-config.json and the files of the tokenizer hold what plain transformers takes from them: names of the labels, kind of
-the task, where and how far texts are cut. This file holds it in one place, with what they have no room for.
+config.json and the files of the tokenizer hold the parts that plain transformers reads: names of the labels, kind of
+the task, side and length of truncation. This file holds everything in one place, with facts that do not fit there.
 """
 
 from __future__ import annotations
@@ -26,15 +26,21 @@ class _Part(BaseModel):
 class ServedInput(_Part):
     """How a row of data becomes tokens."""
 
-    text: str | None = Field(description="Column with the text; null where a template makes it.")
-    template: str | None = Field(description="Makes the text from columns, named in braces.")
-    text_pair: str | None = Field(description="Column with the second text, which follows the first; null without.")
-    id: str | None = Field(None, description="Column that names rows, where there was one.")
-    pairs: bool = Field(False, description="Whether a row is two texts: of two columns, or of one with both in a cell.")
-    max_length: int = Field(description="Tokens of a text, or of both together, special tokens included.")
-    long_texts: str = Field(description="What is kept of a longer text: head, tail, head_tail or windows.")
-    overlap: int | None = Field(description="Tokens that neighbouring windows share; null for the other ways.")
-    truncation_side: str = Field(description="Where a plain tokenizer cuts: right keeps the start.")
+    text: str | None = Field(description="Column with the text; null if a template builds it.")
+    template: str | None = Field(description="Template that builds the text from columns, named in braces.")
+    text_pair: str | None = Field(
+        description="Column with the second text, which follows the first; null if there is none."
+    )
+    id: str | None = Field(None, description="Column that names rows, if there was one.")
+    pairs: bool = Field(
+        False, description="Whether a row is two texts: from two columns, or from one with both in a cell."
+    )
+    max_length: int = Field(
+        description="Maximum number of tokens of a text, or of both texts together, special tokens included."
+    )
+    long_texts: str = Field(description="Part of a longer text that is kept: head, tail, head_tail or windows.")
+    overlap: int | None = Field(description="Tokens that neighbouring windows share; null for the other modes.")
+    truncation_side: str = Field(description="Truncation side of a plain tokenizer: right keeps the start.")
     tokenizer_limit: int = Field(description="`model_max_length` of the tokenizer before training.")
 
 
@@ -42,35 +48,33 @@ class ServedLabels(_Part):
     """How a label cell is read."""
 
     columns: str | list[str] | None = Field(description="Column with the label, or one 0/1 column per label.")
-    separator: str = Field("|", description="Between the labels of a cell (several labels).")
-    names: dict[str, str] = Field({}, description="Label in the data -> its name, where `data.label_map` gave any.")
+    separator: str = Field("|", description="Separator between the labels of a cell (several labels).")
+    names: dict[str, str] = Field({}, description="Label in the data -> its name, if `data.label_map` gave any.")
 
 
 class TrainingRows(_Part):
-    """What the training rows were like, to see whether other rows differ from them. No text is in it."""
+    """Statistics of the training rows, to detect whether other rows differ from them. Contains no text."""
 
     rows: int
     labels: dict[str, int] | None = Field(description="Label -> rows; null for numbers.")
-    targets: list[float] | None = Field(description="Numbers: 101 quantiles, from the least to the largest.")
-    lengths: list[float] = Field(description="101 quantiles of tokens of a text before anything is cut.")
-    unknown: float | None = Field(
-        description="Share of tokens that the tokenizer does not know; null where it has no such token."
-    )
+    targets: list[float] | None = Field(description="Numbers: 101 quantiles, from the smallest to the largest.")
+    lengths: list[float] = Field(description="101 quantiles of the number of tokens of a text before truncation.")
+    unknown: float | None = Field(description="Share of unknown tokens; null if the tokenizer has no unknown token.")
 
 
 class Confidences(_Part):
-    """How often validation was right, from the most confident row on: what a threshold of confidence is chosen by."""
+    """Correct predictions on validation by descending confidence, for choosing a confidence threshold."""
 
     rows: int = Field(description="Of validation.")
     confidence: list[float] = Field(description="Calibrated probability of the predicted class, descending.")
     answered: list[int] = Field(description="Rows of at least this confidence.")
-    right: list[int] = Field(description="Of these, how many are right.")
+    right: list[int] = Field(description="Number of these that are correct.")
 
 
 class TargetScale(_Part):
-    """Of a number that is predicted. The head holds it already: outputs are in units of the data."""
+    """Scale of a predicted number. The head already contains it: outputs are in units of the data."""
 
-    mean: float = Field(description="Of the training targets.")
+    mean: float = Field(description="Mean of the training targets.")
     sd: float = Field(description="Their standard deviation.")
 
 
@@ -79,10 +83,10 @@ class ServedModel(_Part):
 
     schema_version: int = SCHEMA_VERSION
     task: Task
-    labels: list[str] | None = Field(description="In the order of the logits; null for a number.")
+    labels: list[str] | None = Field(description="Label names in the order of the logits; null for a number.")
     input: ServedInput
     pipeline_arguments: dict[str, Any] = Field(
-        description="What transformers' text-classification pipeline has to be called with, to see and say the same."
+        description="Arguments for transformers' text-classification pipeline to read and output the same."
     )
     pipeline_sees_the_same: bool = Field(
         description="Whether a text of any length becomes the same tokens there; false for head_tail and windows."
@@ -93,12 +97,13 @@ class ServedModel(_Part):
     temperature: float | None = Field(
         description="Classes: number by which to divide logits for calibrated probabilities, fitted on validation."
     )
-    target: TargetScale | None = Field(description="Numbers: what targets were scaled by in training.")
+    target: TargetScale | None = Field(description="Numbers: scale of the targets in training.")
     label: ServedLabels | None = Field(None, description="How labels are read; absent in older files.")
     training: TrainingRows | None = Field(None, description="Absent in older files.")
     confidences: Confidences | None = Field(
         None,
-        description="Classes: of validation (a refit: as predicted before it was trained on); absent in older files.",
+        description="Classes: confidences on validation (refit: predicted before it was trained on); absent in older "
+        "files.",
     )
     data_fingerprint: str = Field(description="sha256 over texts and labels of all splits.")
     record: str = Field(description="Id of the run record: `RunRecord.id`.")
@@ -106,14 +111,14 @@ class ServedModel(_Part):
 
 
 def read_served(section: ModelSection, location: str) -> ServedModel | None:
-    """What the file of a model says; None where there is none.
+    """The content of the file of a model; None if there is none.
 
     Args:
-        section: The recipe's model.
+        section: The model section of the recipe.
         location: Folder of the model, or its hub id.
 
     Raises:
-        ModelError: It is damaged, or of a later version.
+        ModelError: The file is damaged, or of a later version.
     """
     content = read_json(section, location, FILE)
     if not isinstance(content, dict) or "schema_version" not in content:

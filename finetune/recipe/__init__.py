@@ -1,6 +1,6 @@
 """Recipes and presets: schema, YAML, resolution. Loads no model and no data.
 
-Names are imported when they are asked for: completion and `--help` need only `recipe.library`, which is stdlib.
+Names are imported on first use: completion and `--help` need only `recipe.library`, which is stdlib.
 """
 
 from typing import TYPE_CHECKING, Any

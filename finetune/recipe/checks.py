@@ -1,4 +1,4 @@
-"""Checks across keys that need the recipe alone: what could never act, and what fights over one thing."""
+"""Checks across keys that need the recipe alone: settings that could never act, and settings that conflict."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ def find_problems(recipe: Recipe) -> list[Problem]:
 def find_budget_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
     """Problems that depend on task, number of steps, or techniques that the size of the data turns on.
 
-    They are looked for in the recipe alone, and again with its data.
+    They are checked for the recipe alone, and again with its data.
     """
     problems = conflicts(recipe.techniques)
     for rate in RATES if is_auto(recipe) else (budget.learning_rate,):  # any of them may be chosen
@@ -59,7 +59,7 @@ def _technique_problems(recipe: Recipe, budget: Budget) -> list[Problem]:
 
 
 def recipe_budget(recipe: Recipe) -> Budget:
-    """What the recipe alone says of its budget, before the data is read."""
+    """The budget as far as the recipe alone determines it, before the data is read."""
     return Budget(
         task=None if recipe.data.task == "auto" else recipe.data.task,
         epochs=_planned_epochs(recipe),
@@ -89,7 +89,7 @@ def _set(key: str, value: Any, note: str = "") -> Change:
 
 
 def _class_problems(training: TrainingSection, task: str | None) -> list[Problem]:
-    """Settings that speak of the class of a row."""
+    """Settings that refer to the class of a row."""
     problems = []
     weights, sampling, score = training.class_weights, training.sampling, training.score
     if task == "regression" and weights != "none":
@@ -117,7 +117,7 @@ def _label_weight_problems(recipe: Recipe, task: str | None) -> list[Problem]:
     if task != "multi_label" or weights == "none":
         return []
     replacing = [name for name, each in recipe.techniques.items() if overrides(each, Losses.example_losses)]
-    why = "with several labels per row, {} and class weights both decide what each label counts for."
+    why = "with several labels per row, {} and class weights both decide the weight of each label."
     return [
         Problem(
             why.format(name),
@@ -146,7 +146,7 @@ def _batch_problems(training: TrainingSection) -> list[Problem]:
         fewer = _set("training.accumulation", training.batch_size, "or less")
         problems.append(Problem(why, "training.accumulation", found=training.accumulation, changes=(fewer,)))
     if len(set(training.seeds)) < len(training.seeds):
-        why = f"{training.seeds} repeats a seed, and the same run twice is not a second observation."
+        why = f"{training.seeds} repeats a seed; the same run twice is not a second observation."
         problems.append(Problem(why, "training.seeds", found=training.seeds))
     return problems
 
@@ -246,7 +246,7 @@ def _fold_problems(data: DataSection) -> list[Problem]:
 
 
 def _split_problems(data: DataSection) -> list[Problem]:
-    """Keys that decide twice, or in two ways, which row is in which split."""
+    """Keys that decide more than once which row is in which split."""
     problems = []
     if data.order_by is not None and data.group is not None:
         why = "a split by time cuts through groups, so data.group cannot act beside it."
@@ -283,7 +283,7 @@ def _subset_problems(data: DataSection) -> list[Problem]:
 
 
 def _unlabelled_problems(recipe: Recipe) -> list[Problem]:
-    """Techniques that learn from texts which the recipe does not name."""
+    """Techniques that learn from unlabelled texts that the recipe does not name."""
     if recipe.data.unlabelled is not None:
         return []
     why = "learns from unlabelled texts, and data.unlabelled names no file with any."
@@ -295,7 +295,7 @@ def _unlabelled_problems(recipe: Recipe) -> list[Problem]:
 
 
 def _head_problems(recipe: Recipe) -> list[Problem]:
-    """A head that is to be kept, and is replaced before the first step."""
+    """A head that the recipe keeps, but that is replaced before the first step."""
     if recipe.model.head != "kept":
         return []
     return [

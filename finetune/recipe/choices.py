@@ -1,4 +1,4 @@
-"""A preset that chooses by the data: its rules as they stand in a YAML file, and what they decided.
+"""A preset that chooses by the data: its rules as written in a YAML file, and their decisions.
 
 rules:
   steps-for-many-classes:
@@ -8,7 +8,7 @@ rules:
     because: "With six classes and {rows} rows …"      # {rows} and other facts may be named
     evidence: "docs/results.md, `none-cls-5e-5-600`"   # or: no evidence yet
 
-Rules act in their order: a later one wins over an earlier one. What the user sets wins over all.
+Rules apply in order: a later one overrides an earlier one. Settings of the user override all rules.
 """
 
 from __future__ import annotations
@@ -30,54 +30,54 @@ class Rule(Section):
     """One rule of a preset."""
 
     when: dict[str, Any] = Field({}, description="Fact -> condition; all must hold.")
-    set: dict[str, Any] = Field({}, description="Dotted key -> value; `preset` -> the preset that is the base.")
-    advise: str = Field("", description="What to do that a rule cannot do itself.")
+    set: dict[str, Any] = Field({}, description="Dotted key -> value; `preset` -> the base preset.")
+    advise: str = Field("", description="Advice that a rule cannot carry out itself.")
     because: str = Field(min_length=1, description="The reason, as sentences.")
-    evidence: str = Field(min_length=1, description="What was measured, and where it stands; or: no evidence yet.")
+    evidence: str = Field(min_length=1, description="The measurement, and where it is documented; or: no evidence yet.")
 
     def describe(self) -> str:
-        """Its condition and what it does, in one line."""
+        """The condition and the action of the rule, in one line."""
         acts = [settings_text(self.set)] if self.set else []
         return f"{describe_condition(self.when)}: {', '.join([*acts, *(['advice'] if self.advise else [])])}"
 
 
 class Decision(Section):
-    """What one rule did on this data."""
+    """Result of one rule on this data."""
 
     rule: str
-    set: dict[str, Any] = Field({}, description="Dotted key -> value, as it acts.")
-    kept: dict[str, str] = Field({}, description="Dotted key that the rule would set -> who decided otherwise.")
+    set: dict[str, Any] = Field({}, description="Dotted key -> value that takes effect.")
+    kept: dict[str, str] = Field({}, description="Dotted key that the rule would set -> what overrode it.")
     facts: dict[str, Any] = Field({}, description="The facts that its condition names.")
     because: str
     advise: str = ""
     evidence: str
-    text: str = Field(description="All of it as it is printed.")
+    text: str = Field(description="The whole decision as printed.")
 
 
 class Choices(Section):
     """The rules of a preset, until the data is known and after."""
 
-    origin: str = Field(description="Where the rules are written.")
+    origin: str = Field(description="File in which the rules are written.")
     rules: dict[str, Rule]
-    overrides: dict[str, Any] = Field({}, description="Dotted key -> value, of what the user set: no rule changes it.")
+    overrides: dict[str, Any] = Field({}, description="Dotted key -> value set by the user, which no rule changes.")
 
     def settable(self) -> set[str]:
-        """Dotted keys that some rule sets."""
+        """Dotted keys that rules can set."""
         return {key for rule in self.rules.values() for key in rule.set}
 
 
 def describe_choices(choices: Choices | None) -> dict[str, str]:
-    """`rule NAME` -> its condition and what it does."""
+    """`rule NAME` -> its condition and its action."""
     return {} if choices is None else {f"rule {name}": rule.describe() for name, rule in choices.rules.items()}
 
 
 def read_rules(content: Mapping[str, Any], problems: list[Problem]) -> dict[str, Rule]:
-    """The rules of a preset file; what is wrong with their form goes to `problems`, with keys that begin with rules."""
+    """The rules of a preset file; errors in their form go to `problems`, with keys that begin with rules."""
     rules: dict[str, Rule] = {}
     written = content["rules"]
     beside = [key for key in content if key != "rules"]
     if beside:
-        why = f"cannot stand beside rules: let a rule set techniques.{beside[0]}, or a preset."
+        why = f"cannot be combined with rules: let a rule set techniques.{beside[0]}, or a preset."
         problems.append(Problem(why, beside[0], found=content[beside[0]]))
     if not isinstance(written, dict) or not written:
         problems.append(Problem(f"expected names with rules, found {written!r}.", "rules", found=written))
@@ -120,13 +120,13 @@ def _rule_problems(rule: Rule) -> Iterator[Problem]:
             why = "a rule sets preset, training.KEY, techniques.NAME or techniques.NAME.KEY."
             yield Problem(why, f".set.{key}", found=value)
         elif key == "training.seeds":
-            yield Problem("seeds are the user's to choose.", f".set.{key}", found=value)
+            yield Problem("only the user chooses seeds.", f".set.{key}", found=value)
     if not rule.set and not rule.advise:
         yield Problem("does nothing: give it set, advise or both.", found=rule.when)
     for field in ("because", "advise"):
         unknown = _unknown_name(getattr(rule, field))
         if unknown is not None:
-            why = f"names {{{unknown}}}, which is no fact.{suggest(unknown, FACTS)} Double a brace that is a brace."
+            why = f"names {{{unknown}}}, which is not a fact.{suggest(unknown, FACTS)} Double a literal brace."
             yield Problem(why, f".{field}", found=getattr(rule, field))
 
 

@@ -1,4 +1,4 @@
-"""A preset chooses by the data: from its rules and the facts to one recipe, and to what was decided and why."""
+"""A preset that chooses by the data: rules and facts -> one recipe, with the decisions and their reasons."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _LEAST = "training.min_steps"  # a floor: a rule does not lower that of the reci
 
 
 def choose(recipe: Recipe, facts: Facts) -> Recipe:
-    """The recipe with what its rules decide for these facts; the same one where its preset has no such rules.
+    """The recipe with the decisions of its rules for these facts; unchanged if its preset has no such rules.
 
-    Where the chosen preset scales values with the size of the data, `apply_rules` comes after this.
+    If the chosen preset scales values with the size of the data, `apply_rules` comes after this.
 
     Args:
-        recipe: As resolved.
+        recipe: The resolved recipe.
         facts: Name in `conditions.FACTS` -> value.
 
     Raises:
-        RecipeError: What a rule sets is wrong beside what the user set.
+        RecipeError: A value that a rule sets is invalid together with the user's settings.
     """
     if recipe.choices is None or recipe.decisions:
         return recipe
@@ -45,7 +45,7 @@ def choose(recipe: Recipe, facts: Facts) -> Recipe:
 
 
 def decided_origins(recipe: Recipe) -> dict[str, str]:
-    """Dotted key -> the rule that set it; of a technique also its name alone, and of the chosen preset its file."""
+    """Dotted key -> the rule that set it; a technique also under its name alone, the chosen preset with its file."""
     if recipe.choices is None:
         return {}
     origins: dict[str, str] = {}
@@ -59,7 +59,7 @@ def decided_origins(recipe: Recipe) -> dict[str, str]:
 
 
 def trial_problems(recipe: Recipe) -> Iterator[Problem]:
-    """What is wrong with the values that rules set: each rule is tried alone, with what the user set."""
+    """Problems of the values that rules set: each rule is tried alone, with the user's settings."""
     choices = recipe.choices
     assert choices is not None, "called for presets that choose"
     for name, rule in choices.rules.items():
@@ -73,7 +73,7 @@ def trial_problems(recipe: Recipe) -> Iterator[Problem]:
     for key, value in choices.overrides.items():
         if key.startswith("techniques.") and value in OFF and not _may_turn_on(choices, key):
             technique = key.removeprefix("techniques.")
-            why = f"is set by no rule, so it cannot be turned off.{suggest(technique, techniques_of(choices))}"
+            why = f"is not set by any rule, so it cannot be turned off.{suggest(technique, techniques_of(choices))}"
             yield Problem(why, key, found="off", where=f"--set {key}", where_in_python="overrides")
 
 
@@ -98,7 +98,7 @@ def _base_preset(preset: Any) -> Layer:
     problems: list[Problem] = []
     named = read_preset(preset, problems)
     if named.rules:
-        why = f"'{preset}' chooses by the data itself; a rule names a preset that lists techniques."
+        why = f"'{preset}' chooses by the data itself; a rule must name a preset that lists techniques."
         problems.append(Problem(why, "preset", found=preset, changes=(Change(command="finetune ls presets"),)))
     if problems:
         raise RecipeError(problems)

@@ -1,4 +1,4 @@
-"""What rules of a preset may go by, and the conditions that they state.
+"""Facts that the rules of a preset may use, and the conditions on them.
 
 when: {rows: from 150 below 600, pooling: mean}        # both must hold
 when: {task: [multi_label, regression]}                # one of them
@@ -19,11 +19,11 @@ Facts = Mapping[str, Any]  # name in FACTS -> number, name or yes/no; None: not 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is known of data or model before training.
+    """A fact about data or model that is known before training.
 
     Attributes:
-        about: What it is, with its unit.
-        names: Its values, where it is one of a few names; empty for a number.
+        about: Description, with its unit.
+        names: Possible values, if it is one of a few names; empty for a number.
     """
 
     about: str
@@ -35,15 +35,15 @@ FACTS: dict[str, Fact] = {
     "task": Fact("What is predicted.", ("single_label", "multi_label", "regression")),
     "rows": Fact("Training rows."),
     "validation_rows": Fact("Validation rows."),
-    "classes": Fact("Classes, or labels of which a row may have several; not for numbers."),
-    "rows_per_class": Fact("Training rows with a class, mean over the classes; not for numbers."),
-    "rarest_class": Fact("Training rows of the class with the fewest; not for numbers."),
+    "classes": Fact("Number of classes, or of labels if a row may have several; not for numbers."),
+    "rows_per_class": Fact("Training rows per class, averaged over the classes; not for numbers."),
+    "rarest_class": Fact("Training rows of the smallest class; not for numbers."),
     "largest_class": Fact("Fraction of the training rows in the most frequent class; one label per row only."),
-    "score": Fact("Main score, which selects.", ("accuracy", "macro_f1", "mcc", "other")),
+    "score": Fact("Main score, which selects checkpoints.", ("accuracy", "macro_f1", "mcc", "other")),
     "words": Fact("Median number of words, between spaces, of the training texts."),
     "long_texts": Fact("Fraction of the training texts with more words than data.max_length; at least these are cut."),
-    "unlabelled": Fact("Texts without labels that are given beside the rows (data.unlabelled)."),
-    "pooling": Fact("What the head reads.", ("cls", "mean", "attention")),
+    "unlabelled": Fact("Texts without labels in addition to the rows (data.unlabelled)."),
+    "pooling": Fact("Pooling that the head reads.", ("cls", "mean", "attention")),
     "width": Fact("Hidden units of the encoder: 384 of MiniLM, 768 of BERT-base."),
 }
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -51,7 +51,7 @@ _RANGE = re.compile(rf"(?=.)(?:from {_NUMBER})?(?:(?:^| )below {_NUMBER})?")
 
 
 def condition_problem(name: str, condition: Any) -> str:
-    """What is wrong with one condition; "" if nothing is."""
+    """Problem of one condition; "" if there is none."""
     if name not in FACTS:
         return f"unknown fact.{suggest(name, FACTS)}"
     names = FACTS[name].names
@@ -59,7 +59,7 @@ def condition_problem(name: str, condition: Any) -> str:
         low, high = _bounds(condition)
         if low is None:
             return f"expected 'from 150', 'below 600' or 'from 150 below 600', found {condition!r}."
-        return "" if high is None or low < high else f"holds for no number: {condition}."
+        return "" if high is None or low < high else f"can hold for no number: {condition}."
     given = condition if isinstance(condition, list) else [condition]
     unknown = [each for each in given if each not in names]
     if unknown or not given:
@@ -68,7 +68,7 @@ def condition_problem(name: str, condition: Any) -> str:
 
 
 def holds(when: Mapping[str, Any], facts: Facts) -> bool:
-    """Whether all conditions do; one on what is not known does not. Without conditions, always."""
+    """Whether all conditions hold; a condition on an unknown fact does not. Without conditions, always true."""
     return all(_one_holds(condition, facts.get(name)) for name, condition in when.items())
 
 

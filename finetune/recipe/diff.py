@@ -1,4 +1,4 @@
-"""What two recipes say differently."""
+"""The differences between two recipes."""
 
 import json
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from finetune.recipe.schema import Recipe
 
 
 def differences(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ; a key that one side lacks shows as None there.
+    """Dotted keys whose values differ; the value is None on a side that lacks the key.
 
-    A technique that a rule of one side sets is one key, that of the rule: its settings are not listed beside it.
+    A technique that a rule of one side sets is one key, that of the rule; its settings are not listed in addition.
     """
     rules = [{**describe_rules(recipe.rules), **describe_choices(recipe.choices)} for recipe in (first, second)]
     ruled = dict.fromkeys(key for described in rules for key in described)

@@ -1,10 +1,10 @@
-"""A recipe as it stands in a record, key by key. Without schema and techniques: reports need no more."""
+"""A recipe from a record, key by key. Needs neither schema nor techniques, so that reports can use it."""
 
 from typing import Any
 
 
 def flatten(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, down to the settings of each technique; without what tells how they came about."""
+    """Dotted key -> value, down to the settings of each technique; without the rules and decisions that led to them."""
     flat: dict[str, Any] = {}
     for section, content in recipe.items():
         if section in ("rules", "choices", "decisions"):

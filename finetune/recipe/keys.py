@@ -10,7 +10,7 @@ from finetune.techniques import TECHNIQUES
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:
-    """Dotted key -> its values where they are a choice (true and false, names), else nothing."""
+    """Dotted key -> its possible values if they are a choice (true and false, names), else nothing."""
     keys: dict[str, tuple[str, ...]] = {}
     for name, field in Recipe.model_fields.items():
         section = field.annotation

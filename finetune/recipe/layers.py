@@ -1,4 +1,4 @@
-"""What a recipe is built from: a file, a dict or a Recipe, a preset, options. Each is a layer with its origin."""
+"""Layers from which a recipe is built: a file, a dict or a Recipe, a preset, options. Each layer has an origin."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Origin:
 
     Attributes:
         text: A file, or an option of the command line.
-        in_python: The same, where Python calls it by another name.
-        override: Of one overridden value its dotted key; None for anything else.
+        in_python: The same, if Python has another name for it.
+        override: Dotted key of a single overridden value; None for anything else.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Origin:
     override: str | None = None
 
     def blame(self, problem: Problem) -> Problem:
-        """The problem, with this as the place where the value was written."""
+        """The problem with this origin as the place where the value was written."""
         return problem.at(self.text, self.in_python)
 
 
@@ -56,8 +56,8 @@ class Layer:
 
     Attributes:
         origin: Where they were written.
-        content: Section -> key -> value; of techniques, name -> settings.
-        replaces: A section of which nothing from layers below is kept.
+        content: Section -> key -> value; for techniques, name -> settings.
+        replaces: A section that replaces those of lower layers completely.
     """
 
     origin: Origin
@@ -67,15 +67,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Named:
-    """A layer with the name of the recipe or preset that it holds.
+    """A layer with the name of its recipe or preset.
 
     Attributes:
-        name: Of the recipe or preset.
+        name: Name of the recipe or preset.
         layer: Its values.
-        preset: The one that a recipe came with.
-        rules: Of a preset that chooses by the data.
-        choices: The same of a recipe that came with such a preset.
-        decisions: Of a recipe, what those rules decided.
+        preset: The preset that a recipe came with.
+        rules: Rules of a preset that chooses by the data.
+        choices: Rules of a recipe that came with such a preset.
+        decisions: Decisions of those rules, for a recipe.
     """
 
     name: str
@@ -87,10 +87,10 @@ class Named:
 
 
 def read_recipe(recipe: Any, problems: list[Problem]) -> Named:
-    """A recipe by name or path, as a dict or as an object; what is wrong with its sections goes to `problems`.
+    """A recipe by name or path, as a dict or as an object; errors in its sections go to `problems`.
 
     Raises:
-        RecipeError: There is no such recipe, its file cannot be read, or it is nothing that a recipe can be.
+        RecipeError: There is no such recipe, its file cannot be read, or the value is none of these kinds.
     """
     if isinstance(recipe, Recipe):
         return _recipe_of_dict(recipe.to_dict(), problems)
@@ -143,7 +143,7 @@ def _recorded(kind: type[T], value: Any, key: str, origin: Origin, problems: lis
         return None
 
 
-_NOT_A_NAME = "expected a text that can name a folder, found {!r}."
+_NOT_A_NAME = "expected a text that can be a folder name, found {!r}."
 
 
 def _is_name(name: Any) -> bool:
@@ -169,7 +169,7 @@ def _known_sections(content: dict[str, Any], origin: Origin, problems: list[Prob
 
 
 def without_techniques(layer: Layer, problems: list[Problem]) -> Layer:
-    """A preset replaces all techniques of a recipe; with those of the recipe, `none` would not be none."""
+    """A recipe without its techniques: a preset replaces all of them, or `none` would not be none."""
     problems += [
         layer.origin.blame(Problem(f"unknown technique.{suggest(str(key), TECHNIQUES)}", f"techniques.{key}"))
         for key in layer.content.get("techniques", {})
@@ -179,7 +179,7 @@ def without_techniques(layer: Layer, problems: list[Problem]) -> Layer:
 
 
 def preset_name(preset: PresetInput) -> str:
-    """The name of a preset: of a file without its folder and suffix, of a dict its one key."""
+    """The name of a preset: a file name without folder and suffix, or the single key of a dict."""
     if isinstance(preset, Mapping):
         return str(next(iter(preset), ""))
     path = Path(preset)
@@ -245,19 +245,19 @@ def read_overrides(overrides: Overrides | None, problems: list[Problem]) -> list
 
 
 def named_metrics(overrides: Overrides) -> list[str]:
-    """The modules that a setting of `training.metrics` names; none where it is malformed: that is refused elsewhere."""
+    """The modules that a setting of `training.metrics` names; none if it is malformed, which is refused elsewhere."""
     layers = read_overrides(overrides, [])
     values = (layer.content.get("training", {}).get("metrics") for layer in layers)
     return [module for value in values if isinstance(value, list) for module in value if isinstance(module, str)]
 
 
 def parts_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
-    """Each text, or mapping of typed values, of some overrides."""
+    """The parts of some overrides: texts, or mappings of typed values."""
     return [overrides] if isinstance(overrides, str | Mapping) else list(overrides)
 
 
 def entries_of(overrides: Overrides) -> list[str | Mapping[str, Any]]:
-    """Each single setting of some overrides: a text, or a mapping of one key."""
+    """The single settings of some overrides: texts, or mappings of one key."""
     entries: list[str | Mapping[str, Any]] = []
     for part in parts_of(overrides):
         entries += [{key: value} for key, value in part.items()] if isinstance(part, Mapping) else [part]
@@ -275,7 +275,7 @@ def set_keys(overrides: Overrides) -> list[str]:
 
 
 def merged_overrides(overrides: Overrides, further: Overrides) -> Overrides:
-    """Settings followed by others."""
+    """Settings followed by further ones."""
     if isinstance(overrides, Mapping) and isinstance(further, Mapping):
         return {**overrides, **further}
     return [*parts_of(overrides), *parts_of(further)]
@@ -310,7 +310,7 @@ def _override(key: str, value: Any, origin: Origin, problems: list[Problem]) -> 
     section, *parts = key.split(".")
     preset, colon, first = section.partition(":")
     if colon and first in RECIPE_KEYS:
-        why = f"only a comparison has settings of one preset ({preset}:)."
+        why = f"only a comparison can have settings of one preset ({preset}:)."
         change = Change(settings={key.removeprefix(f"{preset}:"): value})
         problems.append(origin.blame(Problem(why, key, found=value, changes=(change,))))
         return None
@@ -347,7 +347,7 @@ def is_preset_file(path: str) -> bool:
     """Whether a YAML file is a preset (techniques at its top level) rather than a recipe (sections).
 
     Raises:
-        RecipeError: It is missing or no YAML.
+        RecipeError: It is missing or not YAML.
     """
     if not Path(path).is_file():
         raise RecipeError("no such file.", Change(command="finetune ls"), where=path)

@@ -1,4 +1,4 @@
-"""`training.learning_rate: auto`: the values that are tried on folds of the training rows, and recipes with one."""
+"""`training.learning_rate: auto`: the values tried on folds of the training rows, and recipes with one of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def is_auto(recipe: Recipe) -> bool:
 
 
 def nominal_rate(training: TrainingSection) -> float:
-    """The learning rate, or the default while it is to be chosen."""
+    """The learning rate, or the default if it is still to be chosen."""
     return DEFAULT_RATE if isinstance(training.learning_rate, str) else training.learning_rate
 
 
 def with_rate(recipe: Recipe, rate: float) -> Recipe:
-    """The recipe with this learning rate."""
+    """The recipe with the given learning rate."""
     training = recipe.training.model_copy(update={"learning_rate": rate})
     return recipe.model_copy(update={"training": training})

@@ -1,4 +1,4 @@
-"""The fewest optimizer steps of a training: with few rows, a fixed number of epochs ends before the task is learned."""
+"""The minimum number of optimizer steps: with few rows, a fixed number of epochs ends before the task is learned."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MOST_EPOCHS = 100
 
 
 def with_min_steps(recipe: Recipe, rows: int) -> Recipe:
-    """Raise the epochs to `training.min_steps` optimizer steps; what counts epochs is stretched along.
+    """Raise the epochs to reach `training.min_steps` optimizer steps; settings that count epochs are scaled too.
 
     Applied again to what it returns, it changes nothing.
 
     Args:
-        recipe: With the techniques as they are at this size.
+        recipe: With the techniques for data of this size.
         rows: Training rows.
 
     Returns:
-        The same recipe where its epochs are enough, or more than `MOST_EPOCHS` already.
+        The same recipe if its epochs are enough, or already more than `MOST_EPOCHS`.
     """
     epochs = recipe.training.epochs
     enough = math.ceil(recipe.training.min_steps / _steps_per_epoch(recipe, rows))
@@ -29,7 +29,7 @@ def with_min_steps(recipe: Recipe, rows: int) -> Recipe:
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe with this many epochs; what counts epochs is stretched along."""
+    """The recipe with this many epochs; settings that count epochs are scaled too."""
     if epochs == recipe.training.epochs:
         return recipe
     factor = epochs / recipe.training.epochs
@@ -45,12 +45,12 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
 
 
 def longer_note(before: Recipe, after: Recipe, rows: int) -> str | None:
-    """What `with_min_steps` raised, in words; None if nothing."""
+    """The change made by `with_min_steps`, in words; None if there is none."""
     was, now, least = before.training.epochs, after.training.epochs, after.training.min_steps
     if was == now:
         return None
     a_pass = _steps_per_epoch(after, rows)
-    short = f", and {MOST_EPOCHS} epochs are the most" if now * a_pass < least else ""
+    short = f", limited to {MOST_EPOCHS} epochs" if now * a_pass < least else ""
     return (
         f"{rows} training rows: {now} epochs instead of {was}, {now * a_pass} optimizer steps instead of "
         f"{was * a_pass} (training.min_steps is {least}{short})"

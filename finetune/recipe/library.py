@@ -1,4 +1,4 @@
-"""Where recipes and presets are found: the ones that ship with the package, or any path."""
+"""Locating recipes and presets: those shipped with the package, or any path."""
 
 import importlib.resources
 import shlex
@@ -22,7 +22,7 @@ def recipe_names() -> list[str]:
 
 
 def preset_names() -> list[str]:
-    """The four by strength, the one that chooses, then the expert presets by name."""
+    """Names of presets: the four by strength, the one that chooses, then the expert presets alphabetically."""
     by_strength = ["none", "light", "medium", "strong", "auto"]
     found = {path.stem for path in (recipes_folder() / "presets").glob("*.yaml")}
     return [name for name in by_strength if name in found] + sorted(found - set(by_strength))
@@ -50,7 +50,7 @@ def is_preset(name: str) -> bool:
     """Whether a shipped name is a preset rather than a recipe.
 
     Raises:
-        RecipeError: It is neither; names the closest.
+        RecipeError: It is neither; the error names the closest.
     """
     recipes, presets = recipe_names(), preset_names()
     if name not in recipes and name not in presets:

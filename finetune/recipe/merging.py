@@ -1,4 +1,4 @@
-"""Layers on top of each other: later ones win, key by key."""
+"""Merging of layers: later ones win, key by key."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAPPED_WHOLE = ("data.label_map", "data.split_names", "data.keep")  # replaced, 
 
 
 class Merged:
-    """Values of all layers so far, and where each was written.
+    """Values of all layers so far, and the origin of each.
 
     Attributes:
-        values: Section -> key -> value; of techniques, name -> settings.
-        origins: Dotted key -> where the value was written; "" for what nobody wrote: the recipe should have.
+        values: Section -> key -> value; for techniques, name -> settings.
+        origins: Dotted key -> where the value was written; "" for missing values that the recipe should have.
         problems: What could not be merged.
     """
 
@@ -29,7 +29,9 @@ class Merged:
         self.add(lowest)
 
     def add(self, layer: Layer) -> None:
-        """Put a layer on top. One that replaces a section drops its other keys too: they describe what is replaced."""
+        """Put a layer on top. A layer that replaces a section also drops its other keys, which describe the replaced
+        one.
+        """
         if layer.replaces is not None:
             self.values.pop(layer.replaces, None)
             below = f"{layer.replaces}."
@@ -37,18 +39,18 @@ class Merged:
         self._merge(self.values, layer.content, layer.origin, "")
 
     def append(self, section: str, key: str, values: list[Any], origin: Origin) -> None:
-        """Add to a list; one that is none is left to be refused by the schema."""
+        """Append to a list; a value that is not a list is left for the schema to refuse."""
         written = self.values.setdefault(section, {}).get(key, [])
         if isinstance(written, list):
             self.values[section][key] = [*written, *values]
             self.origins[f"{section}.{key}"] = origin
 
     def origin_of(self, dotted: str) -> Origin | None:
-        """Where a key, or something below it, was written; None if it has its default."""
+        """Where a key, or a key below it, was written; None if it has its default."""
         return self.origins.get(dotted) or next(self._below(dotted), None)
 
     def blame(self, problem: Problem) -> Problem:
-        """A problem with where its key, or something below or beside it, was written; the recipe if nowhere."""
+        """The problem with the place where its key, or one below or beside it, was written; the recipe if nowhere."""
         section = problem.key.rpartition(".")[0]
         beside = next(self._below(section), None) if section else None
         return (self.origin_of(problem.key) or beside or self.origins[""]).blame(problem)

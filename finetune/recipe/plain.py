@@ -1,4 +1,4 @@
-"""Values of Python as YAML would give them."""
+"""Python values in the form that YAML would give."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def to_plain(value: Any) -> Any:
-    """Numbers and arrays of numpy, tuples, ranges and paths as numbers, lists and texts; anything else as it is.
+    """numpy numbers and arrays, tuples, ranges and paths as numbers, lists and texts; anything else unchanged.
 
-    Whole numbers as keys become texts, as they do in a YAML file: {0: "negative"} of data.label_map.
+    Integer keys become texts, as in a YAML file: {0: "negative"} in data.label_map.
     """
     if hasattr(value, "tolist"):  # numpy's arrays and numbers, without importing numpy
         return to_plain(value.tolist())

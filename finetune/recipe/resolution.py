@@ -1,4 +1,4 @@
-"""Recipe, preset and options -> one frozen Recipe, and where each value came from."""
+"""Recipe, preset and options -> one frozen Recipe, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load_recipe(
     seed: int | Iterable[int] = (),
     metric: str | Path | Iterable[str | Path] = (),
 ) -> Recipe:
-    """The recipe that a run with these arguments would take: see `resolve`, whose `seeds` and `metrics` are these.
+    """The recipe that a run with these arguments would use; see `resolve`.
 
     Raises:
         RecipeError: With every problem found, each naming its key and where it was written.
@@ -78,7 +78,7 @@ def resolve(
     Args:
         recipe: Name or path; or a dict with the sections of a recipe file and, if wanted, a "name", or what
             `Recipe.to_dict` returns; or a Recipe. Default: the embedded demo, or with `data` the template for own data.
-        preset: Bundle of techniques that replaces those of the recipe: name or path; or a dict of one name with its
+        preset: Set of techniques that replaces those of the recipe: name or path; or a dict of one name with its
             techniques, {"mine": {"dropout": {"hidden": 0.2}}}.
         model: Hub id, folder or package path that replaces the recipe's model section.
         data: File, folder or other source that replaces the recipe's data section: its columns belong to its own file.

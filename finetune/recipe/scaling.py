@@ -1,9 +1,9 @@
-"""Values of a preset that depend on the size of the data: rules that stand in the YAML, never in code.
+"""Values of a preset that depend on the size of the data: rules in the YAML file, never in code.
 
 alpha: {by_rows: {from 0: 1, from 300: 4, from 5000: 2}}        # 4 for 300 to 4,999 training rows
 freeze: {by_rows: {from 0: {layers: 0.5}, from 5000: off}}      # a whole technique
 smoothing: {by_classes: {from 2: 0.05, from 3: 0.1}}            # by the number of classes
-label_smoothing: {by_classes: {from 0: off, from 2: {}}}        # none where no class excludes another
+label_smoothing: {by_classes: {from 0: off, from 2: {}}}        # none if no class excludes another
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOMINAL = {"by_rows": 1000, "by_classes": 2}  # until the data is read
 
 @dataclass(frozen=True)
 class Size:
-    """Of a data set, as far as rules ask for it.
+    """Size of a data set, as far as rules use it.
 
     Attributes:
         rows: Training rows.
@@ -37,7 +37,7 @@ class Size:
     classes: int
 
     def count(self, rule: str) -> int:
-        """What a rule goes by."""
+        """The count that a rule uses."""
         return self.rows if rule == "by_rows" else self.classes
 
 
@@ -49,7 +49,7 @@ def has_rule(settings: Any) -> bool:
 
 
 def settings_at(settings: Any, size: Size) -> Any:
-    """The settings of one technique for data of this size; None if it is off there."""
+    """The settings of one technique for data of this size; None if it is off at this size."""
     while _rule_of(settings) is not None:
         settings = _value_at(settings, size)
     if settings in OFF:
@@ -58,7 +58,7 @@ def settings_at(settings: Any, size: Size) -> Any:
 
 
 def sizes(settings: Any) -> Iterator[Size]:
-    """A size of every range that the rules of a technique tell apart."""
+    """One size from every range that the rules of a technique distinguish."""
     starts: dict[str, set[int]] = {rule: {NOMINAL[rule]} for rule in RULES}
     for rule, table in _tables(settings):
         starts[rule] |= {_start(key) for key in table}
@@ -67,7 +67,7 @@ def sizes(settings: Any) -> Iterator[Size]:
 
 
 def rule_problems(settings: Any) -> Iterator[Problem]:
-    """What is wrong with the rules of one technique; keys are relative to it."""
+    """Problems of the rules of one technique; keys are relative to it."""
     if not isinstance(settings, dict):
         return
     for key, value in [("", settings), *((f".{key}", value) for key, value in settings.items())]:
@@ -89,7 +89,7 @@ def _problem_of(rule: str, value: dict[str, Any], is_whole: bool) -> str:
     if len(value) > 1:
         others = ", ".join(other for other in value if other != rule)
         return (
-            f"{rule} cannot stand beside other keys; write the values of {others} inside its ranges "
+            f"{rule} cannot be combined with other keys; write the values of {others} inside its ranges "
             "(of a copy: finetune cp)."
         )
     if not isinstance(table, dict) or not table or not all(_START.fullmatch(str(start)) for start in table):
@@ -103,19 +103,19 @@ def _problem_of(rule: str, value: dict[str, Any], is_whole: bool) -> str:
 
 
 def techniques_at(written: dict[str, Any], size: Size) -> dict[str, Technique]:
-    """The techniques that are on for data of this size, of well-formed settings of several."""
+    """The techniques that are on for data of this size, from well-formed settings."""
     concrete = {name: settings_at(settings, size) for name, settings in written.items()}
     return {name: TECHNIQUES[name](**settings) for name, settings in concrete.items() if settings is not None}
 
 
 def planned_rows(data: DataSection) -> int | None:
-    """Rows that are trained on, where the recipe alone fixes their number; None where the data decides."""
+    """Number of training rows, if the recipe alone fixes it; None if the data decides."""
     size = data.train_size if data.subset is None else data.subset
     return size if isinstance(size, int) else None
 
 
 def nominal_size(recipe: Recipe) -> Size:
-    """What the recipe says of the size of its data; 1,000 rows and two classes where it says nothing."""
+    """The size of the data as given by the recipe; 1,000 rows and two classes if it gives none."""
     rows, labels = planned_rows(recipe.data), recipe.data.labels
     classes = NOMINAL["by_classes"] if labels is None else len(labels)
     return Size(
@@ -125,7 +125,7 @@ def nominal_size(recipe: Recipe) -> Size:
 
 
 def apply_rules(recipe: Recipe, rows: int, classes: int) -> Recipe:
-    """The recipe with the techniques that its rules give for data of this size; the same one without rules."""
+    """The recipe with the techniques that its rules give for data of this size; unchanged without rules."""
     if not recipe.rules:
         return recipe
     return recipe.model_copy(update={"techniques": techniques_at(recipe.rules, Size(rows, classes))})
@@ -158,7 +158,7 @@ def _tables(settings: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def describe_rules(rules: dict[str, Any]) -> dict[str, str]:
-    """Dotted key -> rule in words, of the settings of several techniques as they were written."""
+    """Dotted key -> rule in words, for the settings of several techniques as written."""
     return {
         f"techniques.{name}.{key}".rstrip("."): describe_rule(rule)
         for name, settings in rules.items()

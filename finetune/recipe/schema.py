@@ -57,13 +57,13 @@ class ModelSection(Section):
     )
     pooling: Literal["auto", "cls", "mean", "attention"] = Field(
         "auto",
-        description="What the head reads: the first token (cls), the mean of all tokens (mean), or their mean with "
-        "weights that are learned (attention). auto: what the encoder was trained with, as its modules.json or "
-        "config.json says, and cls for pairs of texts where that was the mean of single texts; else cls.",
+        description="Pooling that the head reads: the first token (cls), the mean of all tokens (mean), or their mean "
+        "with learned weights (attention). auto: the pooling that the encoder was trained with, according to its "
+        "modules.json or config.json, but cls for pairs of texts if it was trained on single texts; else cls.",
     )
     head: Literal["auto", "new", "kept"] = Field(
         "auto",
-        description="Of a checkpoint that is a classifier: new starts its outputs anew; kept keeps their weights. "
+        description="For a checkpoint that is a classifier: new re-initialises its outputs; kept keeps their weights. "
         "auto: kept if it has the same classes by name, each with the weights of its name; else new.",
     )
 
@@ -110,8 +110,8 @@ class DataSection(Section):
     unlabelled: str | None = Field(
         None,
         min_length=1,
-        description="File with texts that have no labels, in the columns of the labelled ones, for techniques that "
-        "learn from such texts. Texts of validation, test and train are left out of it.",
+        description="File with unlabelled texts, in the same columns as the labelled ones, for techniques that learn "
+        "from such texts. Texts of validation, test and train are left out.",
     )
     text: str | None = Field(None, description="Column with the text. Default: recognised by its name.")
     template: str | None = Field(
@@ -131,9 +131,9 @@ class DataSection(Section):
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
     drop_labels: list[str] = Field([], description="Rows with these labels are dropped.")
     decimal: Literal["point", "comma"] | None = Field(
-        None, description="Decimal mark of the numbers in the label column. Default: detected, and said."
+        None, description="Decimal mark of the numbers in the label column. Default: detected and reported."
     )
-    minimum: dict[str, float] = Field({}, description="Column -> least value; rows below it are dropped.")
+    minimum: dict[str, float] = Field({}, description="Column -> minimum value; rows below it are dropped.")
     keep: dict[str, CellValue | list[CellValue]] = Field(
         {}, description="Column -> value or values; rows with another one are dropped, as in {answer: accept}."
     )
@@ -156,22 +156,25 @@ class DataSection(Section):
         "auto",
         description="CSV: which cells are in quotes. none: quotes are characters of the texts; minimal: those that "
         "need it; all: every cell, so that quotes inside need not be doubled. auto: the way that fits the lines; a "
-        "note says so where it is not minimal.",
+        "note says so if it is not minimal.",
     )
     quote_char: str | None = Field(
-        None, min_length=1, max_length=1, description='CSV: what encloses a cell. Default: ", or what fits the lines.'
+        None,
+        min_length=1,
+        max_length=1,
+        description='CSV: quote character around a cell. Default: ", or the one that fits the lines.',
     )
     escape: str | None = Field(
         None,
         min_length=1,
         max_length=1,
-        description="CSV: what makes the quote after it a character of the text. Default: quotes are doubled, or a "
-        "backslash where that fits the lines.",
+        description="CSV: escape character before a quote inside the text. Default: quotes are doubled, or a "
+        "backslash if that fits the lines.",
     )
     comment: str | None = Field(
         None,
         min_length=1,
-        description="CSV: what starts a line that is no row. Default: #, // and % above the header only.",
+        description="CSV: start of a line that is not a row. Default: #, // and % above the header only.",
     )
     header: bool | Literal["auto"] = Field(
         "auto",
@@ -179,12 +182,12 @@ class DataSection(Section):
         "an error.",
     )
     columns: list[str] | None = Field(
-        None, min_length=1, description="CSV: names of all columns, in their order, instead of those of the first line."
+        None, min_length=1, description="CSV: names of all columns, in order, instead of those in the first line."
     )
     id: str | None = Field(
         None,
-        description="Column that names the rows wherever one is shown: in findings, disagreements, predictions and "
-        "mistakes. Row numbers stay beside it.",
+        description="Column with names of the rows, shown next to row numbers in findings, disagreements, predictions "
+        "and mistakes.",
     )
     group: str | None = Field(None, description="Column such as author; all rows of one group are in the same split.")
     order_by: str | None = Field(
@@ -218,8 +221,8 @@ class DataSection(Section):
     subset: int | None = Field(
         None,
         ge=1,
-        description="Train on this many of the training rows. With the same subset_seed, smaller subsets are part of "
-        "larger ones.",
+        description="Train on this many of the training rows. With the same subset_seed, smaller subsets are "
+        "contained in larger ones.",
     )
     subset_seed: Seed = Field(0, description="Seed of the subset.")
     probe_size: int | None = Field(
@@ -228,9 +231,9 @@ class DataSection(Section):
     max_length: int = Field(128, ge=4, description="Tokens that the model reads at once; see long_texts.")
     long_texts: Literal["head", "tail", "head_tail", "windows"] = Field(
         "head",
-        description="What is kept of a text longer than max_length: its start (head); its end (tail); a quarter from "
-        "the start and the rest from the end (head_tail); or all of it, in windows: training draws one window per text "
-        "and epoch, evaluation averages the logits of all. Text pairs: head only.",
+        description="Part of a text longer than max_length that is kept: its start (head); its end (tail); a quarter "
+        "from the start and the rest from the end (head_tail); or all of it, in windows: training draws one window "
+        "per text and epoch, evaluation averages the logits of all. Text pairs: head only.",
     )
     overlap: int | None = Field(
         None, ge=0, description="Tokens that neighbouring windows share (long_texts: windows). Default: 32."
@@ -246,8 +249,9 @@ class TrainingSection(Section):
         0,
         ge=0,
         le=100_000,
-        description="Fewest optimizer steps: with few training rows the epochs are raised to reach them, but not above "
-        "100. 0: the epochs stay as they are. Epochs that are set for a run (--set training.epochs=3) are not raised.",
+        description="Minimum number of optimizer steps: with few training rows the epochs are raised to reach it, but "
+        "not above 100. 0: the epochs stay as they are. Epochs that are set for a run (--set training.epochs=3) "
+        "are not raised.",
     )
     batch_size: int = Field(
         16, ge=1, description="Rows per optimizer step, over all processes and accumulation steps together."
@@ -279,8 +283,9 @@ class TrainingSection(Section):
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="balanced: the training objective weights a row by n / (classes × rows of its class); of several "
-        "labels, each has n / (2 × rows with it) where a row has it and n / (2 × rows without it) elsewhere.",
+        description="balanced: the training objective weights a row by n / (classes × rows of its class); with "
+        "several labels, each has n / (2 × rows with it) where a row has it and n / (2 × rows without it) "
+        "elsewhere.",
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled",
@@ -297,20 +302,22 @@ class TrainingSection(Section):
         min_length=1,
         description="One run per seed. A seed determines head initialisation, batch order, dropout and augmentation.",
     )
-    metrics: list[str] = Field([], description="Paths of your own `evaluate` modules, measured beside the others.")
+    metrics: list[str] = Field(
+        [], description="Paths of your own `evaluate` modules, measured in addition to the built-in metrics."
+    )
     report_to: Trackers = Field(
         [],
-        description="Experiment trackers that are told of every run, such as [tensorboard, mlflow]. They write locally "
-        "unless their own settings name a server, and change nothing in a run.",
+        description="Experiment trackers that log every run, such as [tensorboard, mlflow]. They write locally unless "
+        "their own settings name a server, and change nothing in a run.",
     )
 
 
 class Recipe(Section):
-    """A resolved recipe: what `finetune show` prints and every run record holds. Immutable.
+    """A resolved recipe, as `finetune show` prints it and every run record holds it. Immutable.
 
-    `techniques` maps names of the registry to their settings; a technique that is not listed is off. Where `rules` make
-    settings depend on the size of the data, `apply_rules` gives the settings for one size. Where the preset chooses by
-    the data (`choices`), `choose` gives the recipe for one data set, with its `decisions`.
+    `techniques` maps names of the registry to their settings; a technique that is not listed is off. If `rules` make
+    settings depend on the size of the data, `apply_rules` gives the settings for one size. If the preset chooses by the
+    data (`choices`), `choose` gives the recipe for one data set, with its `decisions`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
@@ -322,11 +329,11 @@ class Recipe(Section):
     training: TrainingSection = TrainingSection()
     techniques: dict[str, SerializeAsAny[Technique]] = Field({})
     rules: dict[str, Any] = Field(
-        {}, description="Settings as written, of all techniques, where some depend on the size of the data."
+        {}, description="Settings of all techniques as written, if some depend on the size of the data."
     )
 
     choices: Choices | None = Field(None, description="Rules of a preset that chooses by the data.")
-    decisions: list[Decision] = Field([], description="What those rules decided.")
+    decisions: list[Decision] = Field([], description="Decisions of those rules.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, defaults included, from which `load_recipe` gives the same recipe; `rules`, `choices` and
@@ -335,7 +342,7 @@ class Recipe(Section):
         return self.model_dump(mode="json", exclude=absent)
 
     def recorded(self) -> dict[str, Any]:
-        """As `to_dict`, without what says who is told of a run: what a record holds, and what is compared with it."""
+        """Like `to_dict`, without the trackers: the form that a record holds and is compared with."""
         plain = self.to_dict()
         for key in TELLING_KEYS:
             del plain["training"][key]

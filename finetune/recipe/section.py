@@ -1,4 +1,4 @@
-"""What all parts of a recipe have in common."""
+"""The base class of all parts of a recipe."""
 
 from pydantic import BaseModel, ConfigDict
 

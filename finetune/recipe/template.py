@@ -4,10 +4,10 @@ from string import Formatter
 
 
 def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """Cut '{title}: {body}' into what stands before each column and the column; None where only text is left.
+    """Split '{title}: {body}' into pairs of the text before each column and the column; None for trailing text.
 
     Raises:
-        ValueError: A brace is open or stray, nothing or more than a name is in braces, or no column is named.
+        ValueError: A brace is open or stray, braces hold nothing or more than a name, or no column is named.
     """
     parts: list[tuple[str, str | None]] = []
     for literal, name, spec, conversion in Formatter().parse(template):

@@ -37,7 +37,7 @@ def build_recipe(name: str, preset: str | None, merged: Merged) -> Recipe | list
 
 
 def problems_of_value(recipe: Recipe, key: str, value: float) -> list[Problem]:
-    """What is wrong with another number for a key, dotted, that is one in this recipe."""
+    """Problems of another number for a dotted key that is a number in this recipe."""
     section, *parts = key.split(".")
     values, schema = recipe.to_dict()[section], SECTIONS.get(section)
     if section == "techniques":

@@ -1,4 +1,4 @@
-"""YAML as people mean it: `2e-5` is a number, `no` and `None` are words, and a key given twice is an error."""
+"""YAML as people expect it: `2e-5` is a number, `no` and `None` are words, and a key given twice is an error."""
 
 import math
 import re
@@ -62,7 +62,7 @@ def parse_yaml(text: str, origin: str) -> Any:
 
     Args:
         text: The document.
-        origin: What to call it in an error, for example a file name.
+        origin: Its name in errors, for example a file name.
 
     Raises:
         RecipeError: It is not YAML, or repeats a key.

@@ -1,1 +1,1 @@
-"""The run record: what a run leaves. Reading it needs no torch and no training code."""
+"""The run record, written by every run. Reading it needs no torch and no training code."""

@@ -1,4 +1,4 @@
-"""A checksum inside a JSON file: a changed bit that still reads as JSON is found, and not taken for a number."""
+"""A checksum inside a JSON file, which detects a changed bit that still reads as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEY = "checksum"
 
 
 def with_checksum(text: str) -> str:
-    """The text of a JSON object that is not empty -> the same with a checksum as its last entry."""
+    """The text of a non-empty JSON object -> the same with a checksum as its last entry."""
     return f'{text.rstrip()[:-1].rstrip()},\n  "{KEY}": "{_checksum(json.loads(text))}"\n}}\n'
 
 
@@ -18,19 +18,19 @@ def read_checked(text: str) -> Any:
     """The content of such a text, without the checksum.
 
     Raises:
-        ValueError: It is no JSON, or another content than the checksum was made of.
+        ValueError: It is not JSON, or the content does not match the checksum.
     """
     return checked(json.loads(text))
 
 
 def checked(content: Any) -> Any:
-    """What such a text holds, without the checksum. One of an older version has none.
+    """The parsed content, without the checksum. Texts of older versions have no checksum.
 
     Raises:
-        ValueError: The checksum was made of another content.
+        ValueError: The content does not match the checksum.
     """
     if isinstance(content, dict) and KEY in content and content.pop(KEY) != _checksum(content):
-        raise ValueError(f"the content does not fit its checksum: damaged, or edited (then remove its entry '{KEY}')")
+        raise ValueError(f"the content does not match its checksum: damaged, or edited (then remove its entry '{KEY}')")
     return content
 
 

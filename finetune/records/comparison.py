@@ -1,4 +1,4 @@
-"""The manifest of a comparison, version 1: which runs belong together, and where they lie."""
+"""The manifest of a comparison, version 1: which runs belong together, and where they are stored."""
 
 from __future__ import annotations
 
@@ -25,78 +25,81 @@ FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
 
 
 class VariantEntry(Frozen):
-    """A preset, a preset without one of its techniques, one technique alone, a preset at one size of the data, or with
-    settings of the user's."""
+    """A preset, a preset without one of its techniques, one technique alone, a preset at one size of the data, or a
+    preset with settings of the user's own.
+    """
 
     name: str
     baseline: str | None = Field(description="The variant it is compared with; None for a baseline.")
     technique: str | None = Field(None, description="Ablation: the technique that is left out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
-    preset: str | None = Field(None, description="The preset that it is at one size, or with settings of its own.")
+    preset: str | None = Field(None, description="The preset that it is based on: at one size, or with own settings.")
     size: int | None = Field(None, description="Curve: training rows.")
-    settings: dict[str, Any] = Field({}, description="Of its own: dotted key -> value.")
-    point: dict[str, Any] = Field({}, description="Sweep: what is varied -> its value here.")
+    settings: dict[str, Any] = Field({}, description="Own settings: dotted key -> value.")
+    point: dict[str, Any] = Field({}, description="Sweep: varied key -> its value at this point.")
 
 
 class JobEntry(Frozen):
     """One job: a run of the table, or what is computed from such runs."""
 
-    kind: str = Field("train", description="What is done: train, refit, soup, distil.")
+    kind: str = Field("train", description="Kind of job: train, refit, soup, distil.")
     variant: str
     seed: int
     fold: int | None
     key: str = Field(
-        description="sha256 over recipe, preset, seed, data, model and algorithm: what decides its numbers."
+        description="sha256 over recipe, preset, seed, data, model and algorithm, which determine its numbers."
     )
-    folder: str = Field(description="Below the comparison's folder.")
-    inputs: list[str] = Field([], description="Keys of the jobs that must have finished before.")
-    options: dict[str, Any] = Field({}, description="Of this kind: the steps of a refit.")
-    code: str | None = Field(None, description="sha256 of the code that was there when it was started.")
-    error: str | None = Field(None, description="Why it ended without a record of its own.")
+    folder: str = Field(description="Relative to the folder of the comparison.")
+    inputs: list[str] = Field([], description="Keys of the jobs that must finish first.")
+    options: dict[str, Any] = Field({}, description="Options of this kind of job, such as the steps of a refit.")
+    code: str | None = Field(None, description="sha256 of the code when the job was started.")
+    error: str | None = Field(None, description="Why the job ended without a record.")
     retries: list[str] = Field(
-        [], description="Why it lost a process and went on in another one, or was begun again: once for each time."
+        [],
+        description="Why the job lost a process and continued in another one, or was restarted: one entry for "
+        "each time.",
     )
 
 
 class Manifest(Frozen):
-    """What `finetune compare`, `ablate`, `curve` or `sweep` was asked for."""
+    """The request to `finetune compare`, `ablate`, `curve` or `sweep`."""
 
     manifest_version: int = MANIFEST_VERSION
     kind: Kind
-    command: str = Field(description="What reproduces it.")
+    command: str = Field(description="Command that reproduces it.")
     baseline: str
     variants: list[VariantEntry]
     seeds: list[int]
     folds: int | None
     cells: list[JobEntry] = Field(description="Jobs of kind train: variants × seeds × folds.")
-    jobs: list[JobEntry] = Field([], description="Further jobs, which start from those.")
+    jobs: list[JobEntry] = Field([], description="Further jobs, which start from the runs.")
     refit: str | None = Field(None, description="Folder of the refit, in manifests without jobs.")
     final: FinalName | None = Field(
-        None, description="What the comparison ends with; None in older manifests: a refit where there is one."
+        None, description="The final model of the comparison; None in older manifests: a refit if there is one."
     )
-    shipped: str | None = Field(None, description="Folder of the run whose model lies in model/, below this one.")
+    shipped: str | None = Field(None, description="Folder of the run whose model is in model/, relative to this one.")
 
     def with_jobs(self, entries: Sequence[JobEntry]) -> Manifest:
-        """The same with further jobs at the end; they take the place, and the retries, of those with the same keys."""
+        """The manifest with further jobs at the end; they replace those with the same keys, and keep their retries."""
         new = {entry.key: entry for entry in entries}
         kept = [entry for entry in self.jobs if entry.key not in new]
         retries = {entry.key: entry.retries for entry in self.jobs if entry.retries}
         return self.model_copy(update={"jobs": [*kept, *new.values()]}).with_retries(retries)
 
     def with_cells(self, entries: Sequence[JobEntry]) -> Manifest:
-        """The same with further runs of the table; one that is there already stays, without its error."""
+        """The manifest with further runs of the table; one that is already there stays, without its error."""
         known = {entry.key: entry for entry in self.cells}
         new = {entry.key: known.get(entry.key, entry).model_copy(update={"error": None}) for entry in entries}
         cells = {**known, **new}
         return self.model_copy(update={"cells": list(cells.values())})
 
     def with_errors(self, errors: Mapping[str, str | None]) -> Manifest:
-        """The same with other errors of some jobs, named by their keys."""
+        """The manifest with the given errors of some jobs, by their keys."""
 
         return self._changed({key: {"error": error} for key, error in errors.items()})
 
     def with_retries(self, retries: Mapping[str, Sequence[str]]) -> Manifest:
-        """The same with the retries of some jobs, named by their keys."""
+        """The manifest with the given retries of some jobs, by their keys."""
         return self._changed({key: {"retries": list(reasons)} for key, reasons in retries.items()})
 
     def _changed(self, updates: Mapping[str, Mapping[str, Any]]) -> Manifest:
@@ -115,10 +118,10 @@ class ComparisonFolder:
     jobs.json         every job with its whole recipe: what `finetune cell` runs
     cells/            one run folder per run of the table, named by preset, seed, fold and key
     texts.json        the rows that scores are reported on, to show where presets disagree
-    explanations.json which words moved the model's answers to such rows, where that was asked for
-    report.*          what is read (of a curve: curve.*, of a sweep: sweep.*)
-    final/            what is made from the runs of the recommended preset: refit, soup, student (older ones: refits/)
-    model/            the model that the comparison ends with
+    explanations.json which words influenced the model's predictions for such rows, if requested
+    report.*          the report (of a curve: curve.*, of a sweep: sweep.*)
+    final/            models made from the runs of the recommended preset: refit, soup, student (older ones: refits/)
+    model/            the final model of the comparison
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,7 +133,7 @@ class ComparisonFolder:
         self.model = path / "model"
 
     def run(self, entry: JobEntry) -> RunFolder:
-        """Where a job goes."""
+        """The folder of a job."""
         return RunFolder(self.path / entry.folder)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -152,7 +155,7 @@ class ComparisonFolder:
         """Read the manifest.
 
         Raises:
-            OutputError: It is damaged, or of a version that this program does not read.
+            OutputError: The manifest is damaged, or of a version that this program does not read.
         """
         path = self.manifest_path
         try:
@@ -165,7 +168,7 @@ class ComparisonFolder:
             raise
         except Exception as error:  # whatever JSON of others makes of it
             raise OutputError(
-                f"{path}: is no readable manifest: {first_line(error)}. Delete it and run the "
+                f"{path}: is not a readable manifest: {first_line(error)}. Delete it and run the "
                 "command again: finished runs are kept."
             ) from error
 

@@ -27,20 +27,20 @@ class Point(Frozen):
     """One preset at one size."""
 
     size: int
-    epochs: int | None = Field(description="Of the recipe, raised for small sizes; null where no run has a record.")
+    epochs: int | None = Field(description="Epochs of the recipe, raised for small sizes; null if no run has a record.")
     steps: int | None = Field(description="Planned optimizer steps.")
     techniques: dict[str, Any] = Field(description="Technique -> settings at this size.")
-    decisions: list[Decision] = Field([], description="Of a preset that chooses by the data: its choice at this size.")
+    decisions: list[Decision] = Field([], description="Choice of a preset that chooses by the data, at this size.")
     runs: list[RunEntry]
-    train: dict[str, Summary] = Field(description="Metric -> train sample at the selected checkpoint.")
+    train: dict[str, Summary] = Field(description="Metric -> summary on the train sample at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
-    gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")
-    gap_last: dict[str, Summary] = Field(description="At the end of training.")
+    gap: dict[str, Summary] = Field(description="Gap at the selected checkpoint, which becomes the final model.")
+    gap_last: dict[str, Summary] = Field(description="Gap at the end of training.")
     tfidf: float | None = Field(
-        None, description="Main score of TF-IDF with a linear model on the reported split, mean over the seeds."
+        None, description="Main score of TF-IDF with a linear model on the reported split, averaged over the seeds."
     )
-    pairs: list[int] = Field(description="Seeds that the baseline has finished at this size too.")
+    pairs: list[int] = Field(description="Seeds that the baseline has also finished at this size.")
     differences: dict[str, dict[str, Difference]] = Field(
         description="train, validation, test, gap, gap_last -> metric -> difference to the baseline at this size; "
         "empty for the baseline."
@@ -50,18 +50,18 @@ class Point(Frozen):
 class Prediction(Frozen):
     """The score (or loss) that the power law predicts for more rows."""
 
-    factor: int = Field(description="Of the largest size.")
+    factor: int = Field(description="Multiple of the largest size.")
     size: int
-    value: float = Field(description="Score or loss.")
+    value: float = Field(description="Predicted score or loss.")
     low: float | None = Field(description="95 % interval, over seeds and measured rows.")
     high: float | None
-    change: float = Field(description="From the law at the largest size.")
+    change: float = Field(description="Change from the law's value at the largest size.")
     change_low: float | None
     change_high: float | None
 
 
 class Check(Frozen):
-    """Hold-out check of the fit: the law of the smaller sizes against what was measured at the largest."""
+    """Hold-out check of the fit: the law fitted to the smaller sizes against the measurement at the largest size."""
 
     size: int
     predicted: float
@@ -72,7 +72,7 @@ class Check(Frozen):
 
 
 class LabelsForMore(Frozen):
-    """Training rows that one more step of the score needs. Null: more than `limit`, the end of the extrapolation."""
+    """Training rows that one more step of the score requires. Null: more than `limit`, the end of the extrapolation."""
 
     step: float
     rows: int | None
@@ -103,17 +103,17 @@ class FittedLaw(Frozen):
     check: Check | None = Field(description="Null for fewer than four sizes.")
     labels: LabelsForMore | None = Field(description="Null for losses.")
     outlook: Outlook
-    words: str = Field(description="What it predicts for more rows, in words.")
+    words: str = Field(description="Its prediction for more rows, in words.")
 
 
 class PresetCurve(Frozen):
     """One preset over all sizes."""
 
     name: str
-    baseline: str | None = Field(description="What it is compared with; null for the baseline.")
+    baseline: str | None = Field(description="The preset it is compared with; null for the baseline.")
     points: list[Point]
-    laws: dict[str, FittedLaw] = Field(description="Main score and loss -> law of the reported split, where fitted.")
-    no_law: str = Field(description="Why there is no law of the main score; empty where there is one.")
+    laws: dict[str, FittedLaw] = Field(description="Main score and loss -> law of the reported split, if fitted.")
+    no_law: str = Field(description="Why there is no law of the main score; empty if there is one.")
 
 
 class _Start(Frozen):

@@ -1,4 +1,4 @@
-"""A diagnosis: what scores say, how sure that is, what else could look like it, and what to do."""
+"""A diagnosis: what the scores show, how certain that is, what else could explain them, and what to do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Estimate(Frozen):
 
 
 class LookAlike(Frozen):
-    """Something else that gives the same numbers."""
+    """Another cause that gives the same numbers."""
 
     name: str
     status: Literal["likely", "possible", "ruled out", "not checked"]
     why: str = Field(description="What speaks for or against it here.")
-    check: str = Field("", description="A command that tells it apart.")
+    check: str = Field("", description="A command that tells the two apart.")
 
 
 class Step(Frozen):
@@ -45,30 +45,30 @@ class Step(Frozen):
     action: str
     technique: str | None = Field(None, description="Name in the library of techniques.")
     mechanism: str = Field(description="Why it works.")
-    setting: str = Field("", description="Value to begin with.")
+    setting: str = Field("", description="Value to start with.")
     see: str = Field("", description="What changes if it works.")
-    too_much: str = Field("", description="How to see that there is too much of it.")
-    evidence: str = Field("", description="What was measured, by whom.")
-    strength: Literal["strong", "moderate", "weak", "none"] = Field("none", description="Of the evidence.")
+    too_much: str = Field("", description="Sign that the value is too large.")
+    evidence: str = Field("", description="Published measurements, with their source.")
+    strength: Literal["strong", "moderate", "weak", "none"] = Field("none", description="Strength of the evidence.")
     command: str = Field("", description="What to type.")
 
 
 class Diagnosis(Frozen):
     """What `finetune diagnose` returns."""
 
-    source: str = Field(description="What was read.")
+    source: str = Field(description="The input that was read.")
     verdict: VerdictName
     text: str = Field(description="The verdict in one or two sentences, with its numbers.")
     score: str = Field(description="Name of the score.")
-    train: Estimate | None = Field(description="Score of training rows; None where it is unknown.")
+    train: Estimate | None = Field(description="Score on training rows; None if unknown.")
     validation: Estimate | None
     gap: Estimate | None = Field(description="train − validation.")
-    test: Estimate | None = Field(None, description="Score of rows that nothing was chosen by.")
+    test: Estimate | None = Field(None, description="Score on rows that were not used for any choice.")
     at_least: bool = Field(False, description="train and gap are lower bounds: the training score was not measured.")
     train_rows: int | None
     validation_rows: int | None
     test_rows: int | None = None
-    notes: list[str] = Field([], description="What the numbers are, and which of them cannot be compared.")
-    missing: list[str] = Field([], description="What would make the verdict surer.")
+    notes: list[str] = Field([], description="What the numbers mean, and which of them cannot be compared.")
+    missing: list[str] = Field([], description="What would make the verdict more certain.")
     look_alikes: list[LookAlike] = Field([])
     plan: list[Step] = Field([])

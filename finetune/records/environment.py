@@ -1,4 +1,4 @@
-"""What a run ran on: versions, code, device. No secrets, no paths, no host name."""
+"""The environment of a run: versions, code, device. No secrets, no paths, no host name."""
 
 import functools
 import os
@@ -37,13 +37,13 @@ def _versions() -> dict[str, str]:
 
 
 def read_versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the numbers; looked up once per process."""
+    """Versions of Python and of the packages that determine the numbers; looked up once per process."""
     return dict(_versions())
 
 
 @functools.cache
 def read_code() -> CodeVersion:
-    """Version, and commit if the package runs from its own checkout: as it was when this process asked first."""
+    """Version, and commit if the package runs from its own checkout, as of the first call in this process."""
     folder = Path(finetune.__file__).parent
     commit = _git(folder, "rev-parse", "HEAD") if (folder.parent / ".git").exists() else None
     if commit is None:
@@ -53,7 +53,7 @@ def read_code() -> CodeVersion:
 
 
 def read_device() -> Device:
-    """The kind of device and what limits its speed."""
+    """The kind of device and the facts that limit its speed."""
     import torch  # slow to import; `finetune env` and a run ask for it, nothing else
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Words that moved an answer, and what of it the folder and the report of a comparison keep, version 1."""
+"""Words that influenced a prediction, as kept in the folder and the report of a comparison, version 1."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ EXPLAINED_VERSION = 1
 
 
 class WordContribution(Frozen):
-    """Of a word that the model reads."""
+    """Contribution of a word that the model reads."""
 
     word: str
     part: int = Field(description="0: in the text; 1: in the second text of a pair.")
-    start: int = Field(description="Its first character in its text, from 0.")
-    stop: int = Field(description="The character after its last one.")
-    contribution: float = Field(description="To `value`: positive speaks for the label (or a larger number).")
+    start: int = Field(description="Position of its first character in its text, from 0.")
+    stop: int = Field(description="Position after its last character.")
+    contribution: float = Field(description="Contribution to `value`: positive favours the label (or a larger number).")
 
 
 class Deletion(Frozen):
-    """What the model says without the words that are named as most important, and without random ones."""
+    """Predictions of the model without the words named as most important, and without random ones."""
 
-    words: list[str] = Field(description="That were removed, the most important first.")
+    words: list[str] = Field(description="Removed words, the most important first.")
     before: float = Field(description="Calibrated probability of the label, or the number.")
     after: float
-    random: float = Field(description="The mean without as many random words.")
-    random_low: float = Field(description="The least of all draws.")
+    random: float = Field(description="Mean when as many random words are removed.")
+    random_low: float = Field(description="Minimum over the random draws.")
     random_high: float
     draws: int
 
 
 class ExplainedAnswer(Frozen):
-    """What is kept of the explanation of an answer."""
+    """The part of an explanation that is kept."""
 
-    label: str | None = Field(description="That the model predicts; null for numbers.")
-    against: str | None = Field(description="Of classes the next likely one; else null.")
-    probability: float | None = Field(description="Of the label, calibrated; null for numbers.")
-    value: float = Field(description="What the words contribute to, as `finetune explain` says it.")
-    words: list[WordContribution] = Field(description="Those that moved it most, the largest contribution first.")
-    deletion: Deletion | None = Field(description="Null where the text has too few words.")
+    label: str | None = Field(description="Label that the model predicts; null for numbers.")
+    against: str | None = Field(description="For classes, the second most likely one; else null.")
+    probability: float | None = Field(description="Calibrated probability of the label; null for numbers.")
+    value: float = Field(description="The quantity that the words contribute to, as in `finetune explain`.")
+    words: list[WordContribution] = Field(description="Words with the largest contributions, the largest first.")
+    deletion: Deletion | None = Field(description="Null if the text has too few words.")
 
 
 class ExplainedRows(Frozen):
-    """`explanations.json`: rows on which presets disagree, by the model that the comparison ended with."""
+    """`explanations.json`: rows on which presets disagree, explained with the final model of the comparison."""
 
     version: int = EXPLAINED_VERSION
-    run: str = Field(description="Folder of the run whose model it is, below that of the comparison.")
+    run: str = Field(description="Folder of the run whose model it is, relative to the comparison.")
     fold: int | None
-    answers: dict[str, ExplainedAnswer] = Field(description="Row -> what moved its answer.")
+    answers: dict[str, ExplainedAnswer] = Field(description="Row -> words that influenced its prediction.")

@@ -1,4 +1,4 @@
-"""What a run was trained with, on and for how long: parts of the record whose keys differ between runs and versions."""
+"""Settings, environment and time of a run: parts of the record whose keys differ between runs and versions."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ENOUGH_STEPS = 400
 
 
 class Facts(BaseModel):
-    """Writes the keys that it was given, and no others: a record keeps those of the version that wrote it."""
+    """Writes only the keys that it was given: a record keeps those of the version that wrote it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -23,10 +23,10 @@ class Facts(BaseModel):
 
 
 class EarlyStop(Facts):
-    """What the rule that selects the checkpoint did, at the end of a run."""
+    """Result of the rule that selects the checkpoint, at the end of a run."""
 
     stopped: bool = Field(description="Whether it ended the run before its last epoch.")
-    patience: int = Field(description="Evaluations without a gain that it waited for: at most the epochs - 1.")
+    patience: int = Field(description="Evaluations without a gain that it waited for: at most epochs - 1.")
     learned_step: int | None = Field(
         description="Step of the first evaluation that beat the same answer for every text beyond chance, from which "
         "patience counts; null: none did."
@@ -37,9 +37,11 @@ class RateScore(Facts):
     """A learning rate that was tried."""
 
     value: float
-    score: float | None = Field(description="Over the rows of all folds together; null: diverged, or undefined.")
+    score: float | None = Field(description="Score over the rows of all folds together; null: diverged, or undefined.")
     p: float | None = Field(
-        None, description="One-sided, of being better than the default, times the number of values beside the default."
+        None,
+        description="One-sided p-value of being better than the default, times the number of values other than "
+        "the default.",
     )
     failure: str | None = Field(None, description="Why it diverged.")
 
@@ -49,46 +51,47 @@ class RateChoice(Facts):
 
     value: float = Field(description="Peak learning rate of the run.")
     default: float
-    metric: str = Field(description="The score that values were compared by.")
-    folds: int = Field(description="0 where there was nothing to choose.")
+    metric: str = Field(description="The score by which values were compared.")
+    folds: int = Field(description="0 if there was nothing to choose.")
     rows: int = Field(description="Training rows that were cut into folds.")
-    how: str = Field(description="How they were cut.")
+    how: str = Field(description="How the folds were cut.")
     tried: list[RateScore]
-    steps: int = Field(description="Optimizer steps that the choice took.")
+    steps: int = Field(description="Optimizer steps of the choice.")
     reason: str
 
 
 class Decision(Facts):
-    """What one rule of a preset that chooses by the data did."""
+    """Result of one rule of a preset that chooses by the data."""
 
     rule: str
-    set: dict[str, Any] = Field({}, description="Dotted key -> value, as it acts.")
-    kept: dict[str, str] = Field({}, description="Dotted key that the rule would set -> who decided otherwise.")
+    set: dict[str, Any] = Field({}, description="Dotted key -> value that takes effect.")
+    kept: dict[str, str] = Field({}, description="Dotted key that the rule would set -> what overrode it.")
     facts: dict[str, Any] = Field({}, description="The facts that its condition names.")
     because: str
     advise: str = ""
-    evidence: str = Field(description="What was measured, and where it stands; or: no evidence yet.")
-    text: str = Field(description="All of it in words.")
+    evidence: str = Field(description="The measurement, and where it is documented; or: no evidence yet.")
+    text: str = Field(description="The whole decision in words.")
 
 
 class RunBudget(Facts):
-    """Optimizer steps, and what they cost."""
+    """Optimizer steps and their cost."""
 
     steps: int | None = Field(description="Planned optimizer steps.")
     steps_per_epoch: int | None
     warmup_steps: int
     processes: int
-    precision: str = Field(description="Of matrix products in training: fp32 or bf16.")
+    precision: str = Field(description="Precision of matrix products in training: fp32 or bf16.")
     cost: Number = Field(description="Declared training time as a multiple of plain fine-tuning.")
-    steps_done: int | None = Field(None, description="Where the run ended; absent until then.")
+    steps_done: int | None = Field(None, description="Last step of the run; absent until it ends.")
     trained_on_validation: bool = Field(
-        False, description="A refit, so only test says how good it is; absent where it is none, and in older records."
+        False,
+        description="Whether it is a refit, whose quality only test shows; absent if it is not, and in older records.",
     )
     learning_rate: RateChoice | None = Field(
-        None, description="Absent until it is chosen, and where the recipe names a learning rate."
+        None, description="Absent until it is chosen, and if the recipe gives a learning rate."
     )
     early_stopping: EarlyStop | None = Field(
-        None, description="Absent until the run ends, where no rule selects the checkpoint, and in older records."
+        None, description="Absent until the run ends, if no rule selects the checkpoint, and in older records."
     )
 
 
@@ -101,32 +104,35 @@ class ModelFacts(Facts):
     dropout: dict[str, Number] = Field(description="Site -> probability.")
     kernels: list[str] = Field([], description="Faster implementations that are in use.")
     pooling: str | None = Field(
-        None, description="What the head reads: cls, mean or attention; absent before, and for trainers of your own."
+        None,
+        description="Pooling of the head: cls, mean or attention; absent in older records, and for trainers of "
+        "your own.",
     )
-    pooling_reason: str | None = Field(None, description="Why, where the recipe says auto; absent as `pooling` is.")
+    pooling_reason: str | None = Field(None, description="Reason, if the recipe says auto; absent when `pooling` is.")
     head: str | None = Field(
-        None, description="How outputs start that the checkpoint has: new, kept or reordered; absent where it has none."
+        None,
+        description="How the outputs of a checkpoint with a head start: new, kept or reordered; absent if it has none.",
     )
-    head_reason: str | None = Field(None, description="Why; absent as `head` is.")
+    head_reason: str | None = Field(None, description="Reason; absent when `head` is.")
 
 
 class CodeVersion(Facts):
-    """The program."""
+    """Version of the program."""
 
     version: str
-    commit: str | None = Field(None, description="Null where it does not run from its own checkout.")
+    commit: str | None = Field(None, description="Null if it does not run from its own checkout.")
     changed: bool | None = Field(None, description="Whether the checkout differed from the commit.")
     techniques: dict[str, str] = Field({}, description="The user's own techniques -> sha256 of their files.")
 
 
 class Device(Facts):
-    """What the run was computed on."""
+    """The device of the run."""
 
     kind: str = Field(description="cpu or cuda.")
     cpu_threads: int
     name: str
-    count: int | None = Field(None, description="GPUs; absent on a CPU.")
-    bf16: bool | None = Field(None, description="Whether a CPU multiplies bf16 in hardware; absent on a GPU.")
+    count: int | None = Field(None, description="Number of GPUs; absent on a CPU.")
+    bf16: bool | None = Field(None, description="Whether the CPU multiplies bf16 in hardware; absent on a GPU.")
 
 
 class RunTime(Facts):
@@ -134,10 +140,12 @@ class RunTime(Facts):
 
     started: str = Field("", description="When this segment started, UTC.")
     resumed: int = Field(0, description="How often the run was resumed; absent if never.")
-    seconds: float = Field(0.0, description="Since preparing ended, without what trackers took.")
+    seconds: float = Field(0.0, description="Seconds since preparation ended, without the time of trackers.")
     total_seconds: float = Field(
-        0.0, description="With preparing and start-up, where this run had them to itself; the sum of `phases`."
+        0.0, description="With preparation and start-up, if they were for this run alone; the sum of `phases`."
     )
     phases: dict[str, float] = Field({}, description="Phase -> seconds.")
-    training_seconds: float | None = Field(None, description="Until training ended; absent until then.")
-    first_step: float | None = Field(None, description="Until training began; absent where it was over already.")
+    training_seconds: float | None = Field(None, description="Seconds until training ended; absent until then.")
+    first_step: float | None = Field(
+        None, description="Seconds until training began; absent if training was already over."
+    )

@@ -1,4 +1,4 @@
-"""What the reports of a comparison and of a learning curve have in common."""
+"""Fields that the reports of a comparison and of a learning curve have in common."""
 
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class Measured(Protocol[S_co]):
-    """What has scores of both splits that can be reported."""
+    """A result with scores of both splits that can be reported."""
 
     @property
     def validation(self) -> S_co: ...
@@ -24,7 +24,7 @@ class Measured(Protocol[S_co]):
 
 
 class Unit(Frozen):
-    """How a metric is to be read."""
+    """The unit of a metric."""
 
     kind: Literal["fraction", "plain"] = Field(description="fraction: in [0, 1], shown in percent and points.")
     higher_is_better: bool
@@ -32,7 +32,7 @@ class Unit(Frozen):
 
 
 class ReportFrame(Frozen):
-    """The runs of one recipe on one data set: what they measured, on what, and under which conditions."""
+    """The runs of one recipe on one data set: their metrics, their data and their conditions."""
 
     name: str
     task: Task
@@ -43,32 +43,32 @@ class ReportFrame(Frozen):
     baseline: str
     seeds: list[int]
     headline: str
-    caveats: list[str] = Field(description="What the evidence does not show.")
+    caveats: list[str] = Field(description="Limits of the evidence.")
     rows: dict[str, int] = Field(
-        description="Split -> rows (folds: of the first; of a curve: of the splits that do not depend on the size)."
+        description="Split -> rows (folds: those of the first; curve: splits that do not depend on the size)."
     )
     columns: dict[str, str]
     findings: list[Finding] = Field(
-        [], description="Of the checks of the data (folds: of the first; of a curve: at the largest size)."
+        [], description="Findings of the data checks (folds: those of the first; curve: at the largest size)."
     )
     notes: list[str]
     warnings: list[str]
     recipe: dict[str, Any] = Field(
-        description="Resolved, without techniques; of a curve, data.subset and epochs differ by size."
+        description="Resolved recipe without techniques; in a curve, data.subset and epochs differ by size."
     )
     command: str | None
     versions: dict[str, str]
     device: Device
     precision: str
     code: CodeVersion
-    seconds: float = Field(description="Of all runs together.")
-    date: str | None = Field(None, description="UTC day on which the last of the runs started; null where unknown.")
+    seconds: float = Field(description="Total over all runs.")
+    date: str | None = Field(None, description="UTC day on which the last of the runs started; null if unknown.")
 
     @property
     def splits(self) -> list[str]:
-        """Those that have scores."""
+        """The splits that have scores."""
         return ["train", "validation", *(["test"] if self.reported == "test" else [])]
 
     def reported_scores(self, measured: Measured[S]) -> S:
-        """The scores of the reported split, of a variant or of a point of a curve."""
+        """The scores of a variant, or of a point of a curve, on the reported split."""
         return measured.test if self.reported == "test" else measured.validation

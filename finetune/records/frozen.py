@@ -1,4 +1,4 @@
-"""What every record is made of."""
+"""The base class of all records."""
 
 from pydantic import BaseModel, ConfigDict
 

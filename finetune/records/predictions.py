@@ -37,11 +37,11 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     """The arrays of an .npz file.
 
     Args:
-        path: Of the file.
-        expected: Array -> rows, for those that must be there.
+        path: Path of the file.
+        expected: Array -> rows, for the arrays that must be there.
 
     Raises:
-        OutputError: It is damaged, or does not hold what is expected.
+        OutputError: The file is damaged, or lacks an expected array or row.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # whose checksums are compared
@@ -50,7 +50,7 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
         raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
     for name, rows in expected.items():
         if name not in arrays:
-            raise OutputError(f"{path}: expected {name} of {rows} rows, found nothing.")
+            raise OutputError(f"{path}: expected {name} of {rows} rows, found none.")
         if len(arrays[name]) != rows:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found {len(arrays[name])} rows.")
     return arrays

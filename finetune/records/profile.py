@@ -1,4 +1,4 @@
-"""profile.json, version 1: where the time of a profiled run went."""
+"""profile.json, version 1: how a profiled run spent its time."""
 
 from pydantic import Field
 
@@ -9,23 +9,25 @@ PROFILE_VERSION = 1
 
 
 class Products(Frozen):
-    """The matrix products of a step or batch, computed again on their own: no step can be faster."""
+    """The matrix products of a step or batch, computed again on their own: a lower bound of its time."""
 
     multiply_adds: float = Field(description="Of one step or batch.")
-    milliseconds: float = Field(description="For those of one step or batch, on this machine, right after the run.")
+    milliseconds: float = Field(
+        description="Time for those of one step or batch, on this machine, right after the run."
+    )
 
 
 class Watched(Frozen):
-    """Training steps, or batches that are measured, under a profiler, which slows them down."""
+    """Training steps or evaluation batches under a profiler, which slows them down."""
 
-    precision: str = Field(description="Of matrix products: bf16 or fp32.")
-    first: int = Field(description="Number of the first one, from 1; of steps in this segment of the run.")
+    precision: str = Field(description="Precision of matrix products: bf16 or fp32.")
+    first: int = Field(description="Number of the first one, from 1; steps count within this segment of the run.")
     count: int
-    milliseconds: float = Field(description="Wall time of one.")
+    milliseconds: float = Field(description="Wall time of one step or batch.")
     groups: dict[str, float] = Field(
-        description="Kind of operation -> milliseconds of one step or batch, longest first; on a GPU those of the GPU."
+        description="Kind of operation -> milliseconds of one step or batch, longest first; on a GPU, time on the GPU."
     )
-    between: float = Field(description="Milliseconds in none of them: Python, or on a GPU waiting for Python.")
+    between: float = Field(description="Milliseconds in none of them: Python, or on a GPU, waiting for Python.")
     products: Products
 
 
@@ -37,7 +39,7 @@ class Padding(Frozen):
 
 
 class RunProfile(Frozen):
-    """Where the time of one run went: phases in `time`, as in run.json, and operations of a few steps."""
+    """How one run spent its time: phases in `time`, as in run.json, and operations of a few steps."""
 
     profile_version: int = PROFILE_VERSION
     seed: int

@@ -1,7 +1,7 @@
-"""report.json, version 3: everything that a comparison's report shows. Renderers read this and compute nothing.
+"""report.json, version 3: everything that the report of a comparison shows. Renderers read this and compute nothing.
 
 Scores are in [0, 1] or [-1, 1], losses in nats (or label units squared), gaps positive where the model overfits.
-A number that is not defined (one seed, no test split, a constant) is null.
+A number that is undefined (one seed, no test split, a constant) is null.
 """
 
 from typing import Any, Literal
@@ -41,14 +41,14 @@ Change = Literal[
 
 
 class Summary(Frozen):
-    """A measured number of one variant over its finished runs."""
+    """A metric of one variant over its finished runs."""
 
     mean: float | None
     sd: float | None = Field(description="Standard deviation over runs; null with one run.")
     low: float | None = Field(
         None,
-        description="95 % interval of the mean, over seeds and rows (or folds), within what is possible; null also "
-        "where two repetitions leave one that covers half of that.",
+        description="95 % interval of the mean, over seeds and rows (or folds), within the possible range; null also "
+        "if two repetitions give an interval that covers half of that range.",
     )
     high: float | None = None
     values: list[float | None] = Field(description="One per finished run, in the order of `runs`.")
@@ -63,16 +63,16 @@ class Difference(Frozen):
     high: float | None = None
     seeds_low: float | None = Field(None, description="95 % t-interval over seeds alone: for exactly these rows.")
     seeds_high: float | None = None
-    p: float | None = Field(None, description="Two-sided, of [low, high].")
+    p: float | None = Field(None, description="Two-sided p-value, consistent with [low, high].")
     p_holm: float | None = Field(
         None, description="Adjusted (Holm) over all variants; reported score, its gap and the loss gap are one family."
     )
-    distinguishable: bool | None = Field(None, description="p_holm < 0.05; null where there is no p.")
-    tests: int | None = Field(None, description="That p_holm is adjusted for; null where there is no p.")
+    distinguishable: bool | None = Field(None, description="p_holm < 0.05; null if there is no p.")
+    tests: int | None = Field(None, description="Number of tests that p_holm is adjusted for; null if there is no p.")
     seeds_needed: int | None = Field(
         None,
-        description="Seeds to see a difference of this size with 80 % power, at 5 % divided by `tests`; null where it "
-        "is 0 or not defined.",
+        description="Seeds needed to detect a difference of this size with 80 % power, at 5 % divided by `tests`; "
+        "null if it is 0 or undefined.",
     )
 
 
@@ -97,8 +97,10 @@ class RunEntry(Frozen):
     planned_steps: int | None = None
     seconds: float | None = None
     degenerate: bool = Field(False, description="No better than the same prediction for every text.")
-    learning_rate: RateChoice | None = Field(None, description="How it was chosen, where the recipe says auto.")
-    choice_seconds: float | None = Field(None, description="That the choice took; part of `seconds`.")
+    learning_rate: RateChoice | None = Field(
+        None, description="How the learning rate was chosen, if the recipe says auto."
+    )
+    choice_seconds: float | None = Field(None, description="Seconds of the choice; part of `seconds`.")
 
 
 class Curve(Frozen):
@@ -124,7 +126,7 @@ class Confusion(Frozen):
 
     true: str
     predicted: str
-    rows: float = Field(description="Of the reported split, mean over seeds (folds together).")
+    rows: float = Field(description="Rows of the reported split, averaged over seeds (folds together).")
 
 
 class ReliabilityBin(Frozen):
@@ -136,7 +138,7 @@ class ReliabilityBin(Frozen):
 
 
 class WeightSummary(Frozen):
-    """What training did to a group of weights; means over finished runs."""
+    """Statistics of a group of weights after training; means over finished runs."""
 
     parameters: int
     norm: float
@@ -150,14 +152,14 @@ class VariantReport(Frozen):
 
     name: str
     baseline: str | None = Field(description="The variant it is compared with; null for the baseline.")
-    technique: str | None = Field(description="Ablation: the technique taken out or alone.")
+    technique: str | None = Field(description="Ablation: the technique that is left out or alone.")
     techniques: dict[str, Any] = Field(description="Technique -> settings.")
     preset: str | None = Field(None, description="The preset that `settings` are added to.")
-    settings: dict[str, Any] = Field({}, description="Of its own, beside that preset: dotted key -> value.")
-    decisions: list[Decision] = Field([], description="Of a preset that chooses by the data: what it chose, and why.")
+    settings: dict[str, Any] = Field({}, description="Own settings in addition to that preset: dotted key -> value.")
+    decisions: list[Decision] = Field([], description="Choices, with reasons, of a preset that chooses by the data.")
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     seconds: float | None = Field(description="Mean seconds of a finished run.")
-    seconds_ratio: float | None = Field(description="Of these to the baseline's.")
+    seconds_ratio: float | None = Field(description="Ratio of these seconds to the baseline's.")
     runs: list[RunEntry]
     failed: int
     degenerate: int
@@ -166,11 +168,11 @@ class VariantReport(Frozen):
     change: Change
     change_reason: str
     dominated_by: str | None = Field(description="A variant with a higher score and a smaller gap, both on average.")
-    train: dict[str, Summary] = Field(description="Metric -> train sample at the selected checkpoint.")
+    train: dict[str, Summary] = Field(description="Metric -> summary on the train sample at the selected checkpoint.")
     validation: dict[str, Summary]
     test: dict[str, Summary] = Field(description="Empty without a test split.")
-    gap: dict[str, Summary] = Field(description="At the selected checkpoint, which becomes the final model.")
-    gap_last: dict[str, Summary] = Field(description="At the end of training.")
+    gap: dict[str, Summary] = Field(description="Gap at the selected checkpoint, which becomes the final model.")
+    gap_last: dict[str, Summary] = Field(description="Gap at the end of training.")
     temperature: Summary | None
     pairs: list[list[int | None]] = Field(description="[seed, fold] of each pair with the baseline.")
     differences: dict[str, dict[str, Difference]] = Field(
@@ -178,33 +180,33 @@ class VariantReport(Frozen):
     )
     decomposition: dict[str, Decomposition] = Field(description="Metric -> parts; empty for a baseline.")
     curves: list[Curve]
-    classes: list[ClassScore] = Field(description="Of the reported split; single- and multi-label.")
+    classes: list[ClassScore] = Field(description="On the reported split; single- and multi-label.")
     confusions: list[Confusion] = Field(
-        [], description="Of the reported split, without pairs that never occur; single-label."
+        [], description="On the reported split, without pairs that never occur; single-label."
     )
-    reliability: list[ReliabilityBin] = Field(description="Of the reported split; single-label.")
+    reliability: list[ReliabilityBin] = Field(description="On the reported split; single-label.")
     weights: dict[str, WeightSummary] = Field(description="encoder, head, encoder.layer.0, … -> statistics.")
-    outcomes: list[str] = Field([], description="What each technique did in the first finished run, in its own words.")
+    outcomes: list[str] = Field([], description="Effect that each technique reports for the first finished run.")
 
 
 class Disagreement(Frozen):
     """A row of the reported split that variants predict differently."""
 
     row: str = Field(description="Row number in the source, from 1.")
-    id: str | None = Field(None, description="What data.id calls the row.")
+    id: str | None = Field(None, description="Name of the row by data.id.")
     fold: int | None
-    text: str | None = Field(description="Shortened; null where the texts were not kept.")
+    text: str | None = Field(description="Shortened; null if the texts were not kept.")
     pair: str | None
     target: str
     answers: dict[str, str] = Field(description="Variant -> majority prediction over its runs (numbers: the mean).")
     right: dict[str, float] = Field(description="Variant -> fraction of runs that are correct (numbers: mean |error|).")
     explained: ExplainedAnswer | None = Field(
-        None, description="Which words moved the answer of the exported model, where `--explain` asked for it."
+        None, description="Words that influenced the prediction of the exported model, if `--explain` requested them."
     )
 
 
 class ModelScore(Frozen):
-    """A score of one model, or the difference of two on the same rows."""
+    """A score of one model, or the difference of two models on the same rows."""
 
     value: float | None
     low: float | None = Field(None, description="95 % bootstrap interval over rows, for exactly this model.")
@@ -212,19 +214,19 @@ class ModelScore(Frozen):
 
     @property
     def mean(self) -> float | None:
-        """As an estimate: see `measurement.units.Estimate`."""
+        """The value, under the name in `measurement.units.Estimate`."""
         return self.value
 
 
 class ScoredModel(Frozen):
-    """One model that the comparison could end with, or what it stands beside."""
+    """One model that the comparison could end with, or a reference for it."""
 
     kind: str = Field(description="best, refit, soup, distil; members (mean of their scores), ensemble.")
-    about: str = Field(description="What it is, in words.")
-    run: str | None = Field(None, description="Its folder; null where there is none.")
+    about: str = Field(description="Description in words.")
+    run: str | None = Field(None, description="Its folder; null if there is none.")
     problem: str | None = Field(None, description="Why it could not be made.")
     validation: dict[str, ModelScore] = Field(
-        {}, description="Metric -> score; empty for a refit, which trained on it."
+        {}, description="Metric -> score on validation; empty for a refit, which trained on it."
     )
     test: dict[str, ModelScore] = Field({}, description="Empty without a test split.")
     difference: dict[str, ModelScore] = Field(
@@ -233,13 +235,15 @@ class ScoredModel(Frozen):
 
 
 class FinalModel(Frozen):
-    """The model that the comparison ends with, and the others that it could have ended with."""
+    """The final model of the comparison, and the alternatives."""
 
     asked: str = Field(description="As `--final`: best, refit, soup, distil, auto.")
-    kind: str = Field(description="What was taken: best where what was asked for could not be made.")
+    kind: str = Field(description="The model that was taken: best if the requested one could not be made.")
     run: str = Field(description="Folder of its run.")
     rule: str
-    seeds: list[int] = Field(description="Of the members: the finished runs of the recommended preset (and fold).")
+    seeds: list[int] = Field(
+        description="Seeds of the members: the finished runs of the recommended preset (and fold)."
+    )
     candidates: list[ScoredModel]
     references: list[ScoredModel] = Field(description="Members' mean and ensemble; empty with a single member.")
 
@@ -251,7 +255,7 @@ class Recommendation(Frozen):
     seed: int
     fold: int | None
     run: str = Field(description="Folder of the run whose model is recommended.")
-    model: str | None = Field(description="Folder of its model; null where it was not kept.")
+    model: str | None = Field(description="Folder of its model; null if it was not kept.")
     reason: str
     rule: str
     final: FinalModel | None = None
@@ -266,10 +270,11 @@ class Group(ReportFrame):
     variants: list[VariantReport]
     disagreements: list[Disagreement]
     classes: dict[str, dict[str, int]]
-    fingerprints: list[str] = Field(description="sha256 of the data; one per fold.")
+    fingerprints: list[str] = Field(description="sha256 of the data, one per fold.")
     majority: float | None = Field(description="Fraction of the most frequent class in the reported split.")
     resolvable: dict[str, float] = Field(
-        description="Split -> half the 95 % interval of the main score that its rows alone allow; accuracy only."
+        description="Split -> half-width of the 95 % interval of the main score that follows from its rows alone; "
+        "accuracy only."
     )
     baselines: list[Baseline] = Field([], description="Simple models on the same rows (folds: the mean).")
 

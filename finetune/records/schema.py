@@ -1,4 +1,4 @@
-"""The run record, version 1. Written by a run, read by everything after it."""
+"""The run record, version 1. Written by a run, read by all later steps."""
 
 import hashlib
 import json
@@ -21,13 +21,15 @@ OWN_TRAINER = "own-trainer"  # name of the recipe of a run by a Trainer of the u
 
 
 class Evaluation(Frozen):
-    """One measurement of train sample and validation, in eval mode, with the same code."""
+    """One evaluation of train sample and validation, in eval mode, with the same code."""
 
     step: int = Field(description="Optimizer steps done.")
     epoch: float
     objective: float | None = Field(description="Mean training objective since the last evaluation; no gap uses it.")
-    learning_rate: float | None = Field(description="Of the last step; where parts of the model differ, the highest.")
-    grad_norm: float | None = Field(description="Of the last step, before clipping.")
+    learning_rate: float | None = Field(
+        description="Learning rate of the last step; the highest, if parts of the model differ."
+    )
+    grad_norm: float | None = Field(description="Gradient norm of the last step, before clipping.")
     train_probe: Scores
     validation: Scores
 
@@ -36,26 +38,26 @@ class Gap(Frozen):
     """Positive means overfitting, for scores (train − validation) and losses (validation − train) alike."""
 
     value: float | None
-    low: float | None = Field(None, description="95 % bootstrap interval over rows; None where there is none.")
+    low: float | None = Field(None, description="95 % bootstrap interval over rows; None if there is none.")
     high: float | None = None
 
 
 class Checkpoint(Frozen):
-    """What was measured at one checkpoint."""
+    """Metrics of one checkpoint."""
 
     step: int
     epoch: float
     train_probe: Scores
     validation: Scores
-    test: Scores | None = Field(None, description="Only of the selected checkpoint: test is opened once.")
+    test: Scores | None = Field(None, description="Only for the selected checkpoint: test is opened once.")
     gap: dict[str, Gap]
     share: float | None = Field(
-        None, description="Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones."
+        None, description="Fraction of the fine-tuned weights, if they were interpolated with the pretrained ones."
     )
 
     @property
     def reported(self) -> Literal["test", "validation"]:
-        """The split that a result is told of: test, or validation where there is no test split."""
+        """The split on which results are reported: test, or validation if there is no test split."""
         return "validation" if self.test is None else "test"
 
     @property
@@ -67,20 +69,23 @@ class Calibration(Frozen):
     """Temperature scaling of the selected checkpoint (single-label only)."""
 
     temperature: float = Field(description="Fitted on validation; above 1 means overconfident.")
-    test_nll: float | None = Field(description="NLL of test after scaling, nats.")
+    test_nll: float | None = Field(description="NLL on test after scaling, nats.")
 
 
 class Thresholds(Frozen):
-    """Above which probability each label is predicted (multi-label only), and what that gives at the selected
-    checkpoint. All other scores of a record are at 0.5."""
+    """The probability above which each label is predicted (multi-label only), and the resulting scores at the selected
+    checkpoint. All other scores of a record use 0.5.
+    """
 
     values: dict[str, float] = Field(description="Label -> probability, chosen on validation for the best F1.")
     origins: dict[str, Literal["own", "shared", "default"]] = Field(
-        description="Label -> own: chosen for it; shared: for all labels with few validation rows together; default: "
-        "0.5, as there are too few."
+        description="Label -> own: chosen for this label; shared: chosen for all labels with few validation rows "
+        "together; default: 0.5, because there are too few rows."
     )
-    validation: Scores = Field(description="micro_f1, macro_f1 and exact_match above them, which were chosen here.")
-    test: Scores | None = Field(description="The same on test.")
+    validation: Scores = Field(
+        description="micro_f1, macro_f1 and exact_match with these thresholds, on the rows that chose them."
+    )
+    test: Scores | None = Field(description="The same scores on test.")
 
 
 class Finding(Frozen):
@@ -97,18 +102,18 @@ class Finding(Frozen):
 
 
 class Baseline(Frozen):
-    """What a simple model scores on the same rows."""
+    """Scores of a simple model on the same rows."""
 
     name: str = Field(description="majority, mean (for numbers) or tfidf.")
-    about: str = Field(description="What it is, in a line.")
-    scores: dict[str, Scores] = Field(description="Split -> scores, with the names of the run's own.")
-    gap: Scores = Field(description="As of a run: positive means overfitting.")
+    about: str = Field(description="Description in one line.")
+    scores: dict[str, Scores] = Field(description="Split -> scores, with the same names as those of the run.")
+    gap: Scores = Field(description="As for a run: positive means overfitting.")
 
 
 class TargetScale(Frozen):
-    """What numbers are scaled by in training. Everything in a record but the objective is in units of the data."""
+    """Scaling of numeric targets in training. Everything in a record except the objective is in units of the data."""
 
-    mean: float = Field(description="Of the training targets.")
+    mean: float = Field(description="Mean of the training targets.")
     sd: float = Field(description="Their standard deviation.")
 
 
@@ -122,19 +127,21 @@ class DataFacts(Frozen):
     notes: list[str]
     warnings: list[str]
     fingerprint: str = Field(description="sha256 over texts and labels of all splits, and over unlabelled texts.")
-    score: str | None = Field(None, description="Main score: it selects, and reports lead with it.")
+    score: str | None = Field(None, description="Main score, which selects checkpoints and comes first in reports.")
     findings: list[Finding] = Field([])
     baselines: list[Baseline] = Field([])
 
 
 class WeightGroup(Frozen):
-    """What training did to a group of weights."""
+    """Statistics of a group of weights after training."""
 
     parameters: int
     norm: float
     distance: float | None = Field(description="L2 distance from the pretrained weights; None for the head.")
-    zeros: int = Field(description="Weights that are exactly 0.")
-    unmoved: int | None = Field(description="Weights exactly equal to their pretrained values; None for the head.")
+    zeros: int = Field(description="Number of weights that are exactly 0.")
+    unmoved: int | None = Field(
+        description="Number of weights exactly equal to their pretrained values; None for the head."
+    )
     magnitudes: list[int] = Field(
         [], description="Weights by log10 |w|: 40 bins of 0.25 from -8 to 2, exact zeros left out."
     )
@@ -143,9 +150,9 @@ class WeightGroup(Frozen):
 class ActiveTechnique(Frozen):
     settings: dict[str, Any]
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
-    effect: str | None = Field(None, description="What the settings amount to in this run, in words.")
+    effect: str | None = Field(None, description="Effect of the settings in this run, in words.")
     outcome: str | None = Field(
-        None, description="What it did, in words, measured when the run had ended; absent where it says nothing."
+        None, description="What the technique did, in words, measured after the run; absent if it reports nothing."
     )
 
     @model_serializer(mode="wrap")
@@ -173,7 +180,7 @@ class RunRecord(Frozen):
     history: list[Evaluation] = Field([])
     selected: Checkpoint | None = None
     last: Checkpoint | None = None
-    target: TargetScale | None = Field(None, description="Numbers only, where the head can hold their scale.")
+    target: TargetScale | None = Field(None, description="Numbers only, if the head can hold their scale.")
     calibration: Calibration | None = None
     thresholds: Thresholds | None = None
     weights: dict[str, WeightGroup] = Field({})
@@ -188,7 +195,7 @@ class RunRecord(Frozen):
 
     @property
     def id(self) -> str:
-        """sha256 over what was trained on what: recipe, seed, data, code."""
+        """sha256 over recipe, seed, data and code."""
         about = {
             "recipe": self.recipe,
             "seed": self.seed,
@@ -199,11 +206,11 @@ class RunRecord(Frozen):
 
     @property
     def decisions(self) -> list[Decision]:
-        """What the preset chose by the data, rule by rule; none of a preset that lists its techniques."""
+        """What the preset chose by the data, rule by rule; empty for a preset that lists its techniques."""
         return [Decision.model_validate(decision) for decision in self.recipe.get("decisions", [])]
 
     def finish(self, **changes: Any) -> "FinishedRecord":
-        """The record of the same run, finished.
+        """The record of the same run once finished.
 
         Args:
             changes: Field -> value, as in `model_copy`.
@@ -213,7 +220,7 @@ class RunRecord(Frozen):
 
 
 class FinishedRecord(RunRecord):
-    """The record of a run that went to its end: both checkpoints were measured."""
+    """The record of a finished run: both checkpoints were measured."""
 
     status: Literal["finished"]
     selected: Checkpoint
@@ -221,8 +228,9 @@ class FinishedRecord(RunRecord):
 
     @property
     def shown(self) -> Checkpoint:
-        """The selected checkpoint without what would mislead: validation and gap of a refit, which was trained on these
-        rows."""
+        """The selected checkpoint without misleading values: validation and gap of a refit, which was trained on these
+        rows.
+        """
         if not self.budget.trained_on_validation:
             return self.selected
         return self.selected.model_copy(update={"validation": {}, "gap": {}})

@@ -1,4 +1,4 @@
-"""The folder of a run: its files, and who may write there."""
+"""The folder of a run: its files, and which process may write there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCK = ".lock"
 
 
 def slug(name: str) -> str:
-    """A name as a part of a folder's."""
+    """A name in a form that can be part of a folder name."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.") or "unnamed"
 
 
@@ -30,9 +30,9 @@ class RunFolder:
     split.json        which row is in which split; data.split_file takes it
     predictions.npz   logits and targets per row, of the selected and the last checkpoint
     model/            the final model; plain transformers loads it
-    checkpoints/      to resume from; removed when the run is finished
-    profile/          where the time went, if it was profiled
-    trackers.json     what each tracker of training.report_to calls the run, to go on with it
+    checkpoints/      to resume from; removed when the run has finished
+    profile/          how the time was spent, if the run was profiled
+    trackers.json     id of the run in each tracker of training.report_to, to continue it
     tensorboard/      event files, if TensorBoard is one of them
     """
 
@@ -65,7 +65,7 @@ class RunFolder:
         """Refuse a folder that holds anything.
 
         Raises:
-            OutputError: With the command that continues, or what else to choose.
+            OutputError: The error names the command that continues, or an alternative.
         """
         self.check_no_file()
         if self.is_empty():
@@ -84,7 +84,7 @@ class RunFolder:
         )
 
     def remove_checkpoints(self) -> None:
-        """A finished run is not resumed; its checkpoints are three times the size of the model."""
+        """Remove the checkpoints, as a finished run is not resumed; they are three times as large as the model."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def check_no_file(self) -> None:
@@ -117,24 +117,24 @@ def check_no_file(path: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether nothing was ever completed there; a dead process may have left a lock, or a file half written."""
+    """Whether nothing was ever completed there; a dead process may have left a lock or a half-written file."""
     return not path.is_dir() or all(inside.name == LOCK or is_leftover(inside) for inside in path.iterdir())
 
 
 @contextlib.contextmanager
 def lock_folder(path: Path, as_new: bool = False) -> Iterator[None]:
-    """Lock a folder for this process; created if need be, and removed again if nothing came of it.
+    """Lock a folder for this process; it is created if needed, and removed again if it stays empty.
 
-    The system ends the lock of a process that dies, so a lock file that is left does not block.
+    The system releases the lock of a process that dies, so a leftover lock file does not block.
 
     Args:
-        path: Of the folder.
-        as_new: It must not exist yet: of several processes that want it one gets it.
+        path: Path of the folder.
+        as_new: The folder must not exist yet: of several processes that want it, one gets it.
 
     Raises:
         InUseError: Another process has locked it.
         OutputError: It cannot be created.
-        FileExistsError: It is not new.
+        FileExistsError: The folder already exists.
     """
     from filelock import FileLock, Timeout  # takes a tenth of what `finetune --help` takes
 
@@ -187,7 +187,7 @@ def read_record(path: Path) -> RunRecord:
     """Read a record and check its version.
 
     Returns:
-        A `FinishedRecord`, where the run has finished.
+        A `FinishedRecord` if the run has finished.
 
     Raises:
         OutputError: It is damaged.
@@ -207,4 +207,4 @@ def read_record(path: Path) -> RunRecord:
     except VersionError:
         raise
     except Exception as error:  # whatever JSON of others makes of it
-        raise OutputError(f"{path}: is no readable run record: {first_line(error)}") from error
+        raise OutputError(f"{path}: is not a readable run record: {first_line(error)}") from error

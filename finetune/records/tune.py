@@ -1,6 +1,7 @@
-"""The records of a tune: trials.json, what has been tried so far, and tune.json, what its report shows.
+"""The records of a tune: trials.json, the trials so far, and tune.json, the content of its report.
 
-Scores are as in `records.report`. A trial is one setting of what is searched, trained on folds of the training rows.
+Scores are as in `records.report`. A trial is one combination of the searched settings, trained on folds of the training
+rows.
 """
 
 from __future__ import annotations
@@ -31,37 +32,39 @@ class Dimension(Frozen):
     key: str = Field(description="Dotted key of the recipe.")
     low: float
     high: float
-    is_log: bool = Field(description="Whether equal ratios count as equal steps; else equal differences do.")
-    default: float = Field(description="Of the preset, or of the recipe.")
+    is_log: bool = Field(description="Whether equal ratios count as equal steps; otherwise equal differences do.")
+    default: float = Field(description="Value of the preset, or of the recipe.")
     is_rate: bool = Field(description="Whether it is a learning rate, which is searched before the strengths.")
 
 
 class Trial(Frozen):
-    """One setting, and what became of it."""
+    """One setting, and its outcome."""
 
     number: int = Field(description="0 is the default setting.")
     stage: Stage
     settings: dict[str, float] = Field(description="Key -> value of everything that is searched.")
     status: TrialStatus = "running"
-    fold_scores: list[float] = Field([], description="Main score on each fold that was trained, in their order.")
+    fold_scores: list[float] = Field([], description="Main score on each trained fold, in order.")
     score: float | None = Field(None, description="Main score over the rows of all folds together; null until then.")
-    reason: str = Field("", description="Why it was stopped, or failed.")
+    reason: str = Field("", description="Why it was stopped or failed.")
     can_run: bool = Field(
-        True, description="False where the recipe refuses these settings: none of the trials asked for."
+        True,
+        description="False if the recipe refuses these settings; then it does not count as one of the requested "
+        "trials.",
     )
 
     @property
     def name(self) -> str:
-        """Of its variant."""
+        """Name of its variant."""
         return "default" if self.number == 0 else f"trial-{self.number}"
 
 
 class Trials(Frozen):
-    """trials.json: what was asked for, and what has been tried. A killed tune goes on from it."""
+    """trials.json: the request and the trials so far. A killed tune continues from it."""
 
     tune_version: int = TUNE_VERSION
     identity: str = Field(description="Content key of the first fold of the default: recipe, data, model, algorithm.")
-    algorithm: int = Field(description="Version of the algorithms that trained.")
+    algorithm: int = Field(description="Version of the training algorithms.")
     folds: int
     seed: int
     rate_trials: int = Field(description="Trials of the learning rate, before those of the strengths.")
@@ -70,22 +73,22 @@ class Trials(Frozen):
 
 
 class TrialReport(Trial):
-    """A trial beside the default."""
+    """A trial compared with the default."""
 
-    difference: float | None = Field(None, description="Score - that of the default, on the same rows.")
-    low: float | None = Field(None, description="Ends of its interval, at 95 % for all settings tried together.")
+    difference: float | None = Field(None, description="Score - score of the default, on the same rows.")
+    low: float | None = Field(None, description="Ends of the interval, at 95 % for all tried settings together.")
     high: float | None = None
-    p: float | None = Field(None, description="Two-sided, times the number of settings tried (Bonferroni).")
+    p: float | None = Field(None, description="Two-sided p-value, times the number of tried settings (Bonferroni).")
 
 
 class Tested(Frozen):
-    """A setting on the data's own splits, measured on test when the choice had been made."""
+    """A setting on the data's own splits, measured on test after the choice."""
 
     name: str
-    inner: float | None = Field(description="Score over the folds of the training rows, which chose.")
+    inner: float | None = Field(description="Score over the folds of the training rows, by which the choice was made.")
     test: Summary
-    optimism: float | None = Field(description="Inner - test score: what choosing flatters.")
-    difference: Difference | None = Field(None, description="Test score - that of the default, paired by seed.")
+    optimism: float | None = Field(description="Inner - test score: the optimism of choosing by it.")
+    difference: Difference | None = Field(None, description="Test score - test score of the default, paired by seed.")
 
 
 class TuneReport(Frozen):
@@ -95,31 +98,35 @@ class TuneReport(Frozen):
     title: str
     name: str = Field(description="Of the recipe.")
     preset: str
-    command: str = Field(description="What makes it again.")
+    command: str = Field(description="Command that reproduces it.")
     task: str
-    score: str = Field(description="Main score, which was searched for.")
+    score: str = Field(description="Main score, which the search optimises.")
     folds: int
     seed: int = Field(description="Of the trainings on the folds.")
     seeds: list[int] = Field(description="Of the trainings that were measured on test.")
     rows: dict[str, int] = Field(description="Rows of train, validation and test; and of a fold's training, 'fold'.")
     space: list[Dimension]
     trials: list[TrialReport] = Field(description="The default first.")
-    tried: int = Field(description="Settings beside the default that were measured, which intervals are adjusted for.")
-    trained: int = Field(description="Trainings on folds that were done.")
-    spared: int = Field(description="Trainings on folds that stopping early has saved.")
+    tried: int = Field(
+        description="Number of measured settings other than the default, for which intervals are adjusted."
+    )
+    trained: int = Field(description="Number of trainings on folds.")
+    spared: int = Field(description="Number of trainings on folds saved by stopping trials early.")
     best: str = Field(description="The setting with the best score over all folds.")
-    chosen: str = Field(description="The best, if it beats the default beyond chance; else the default.")
+    chosen: str = Field(description="The best setting, if it beats the default beyond chance; else the default.")
     rule: str
-    tested: list[Tested] = Field(description="The default, and the best where it is another one.")
+    tested: list[Tested] = Field(description="The default, and the best setting if it differs.")
     headline: str
-    caveats: list[str] = Field([], description="What the evidence does not show.")
-    conditions: ReportFrame = Field(description="Of the trainings that test measured: data, versions, device.")
+    caveats: list[str] = Field([], description="Limits of the evidence.")
+    conditions: ReportFrame = Field(description="Data, versions and device of the trainings measured on test.")
     recipe: str = Field(description="File with the chosen settings.")
-    model: str | None = Field(None, description="Folder of the chosen setting's model, of its best seed on validation.")
+    model: str | None = Field(
+        None, description="Folder of the chosen setting's model, from its best seed on validation."
+    )
 
 
 def read_trials(folder: Path) -> Trials | None:
-    """What a tune in this folder has tried; None where there is none.
+    """The trials of a tune in this folder; None if there is none.
 
     Raises:
         OutputError: The file is damaged, or of a version that this program does not read.
@@ -138,7 +145,7 @@ def read_trials(folder: Path) -> Trials | None:
     except OutputError:
         raise
     except Exception as error:  # whatever JSON of others makes of it
-        raise OutputError(f"{path}: is no readable list of trials: {first_line(error)}.", elsewhere) from error
+        raise OutputError(f"{path}: is not a readable list of trials: {first_line(error)}.", elsewhere) from error
 
 
 def write_trials(folder: Path, trials: Trials) -> None:
@@ -153,7 +160,7 @@ def read_report(folder: Path) -> TuneReport:
         OutputError: There is none, or it is damaged.
     """
     path = folder / "tune.json"
-    again = Change(text="Type the command of the tune again: it runs what is missing, and writes it.")
+    again = Change(text="Type the command of the tune again: it runs what is missing, and writes the file.")
     try:
         return TuneReport.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -22,19 +22,20 @@ class Adapt(Technique, ModelChanges):
     chosen tokens 80 % are masked, 10 % replaced by a random one and 10 % kept, drawn anew each time. AdamW (weight
     decay 0.01), linear warm-up over 6 % of the steps and linear decay, batches of training.batch_size texts.
 
-    The seed of the run decides order, masks and dropout. The result is kept in the cache, named by model, tokenizer,
+    The seed of the run decides order, masks and dropout. The result is kept in the cache, keyed by model, tokenizer,
     texts, settings and seed: a resumed run and other presets with the same seed reuse it. Without the cache it is
-    computed again, the same on the same machine. What techniques call pretrained (`l2_sp`, `mixout`, `wise_ft`) is the
-    adapted encoder. The task head starts as it would without. In a run of several processes one of them does it.
-    Range: few `steps` change nothing; with very many the encoder knows the texts by heart. `learning_rate` near 0 does
-    nothing, above 1e-4 small batches may undo what the encoder knows.
-    Cost: 1 + 1.3 `steps` / steps of the run: × 3 where a run has 650. Memory for the logits of all tokens.
+    computed again, with the same result on the same machine. Techniques that refer to pretrained weights (`l2_sp`,
+    `mixout`, `wise_ft`) use those of the adapted encoder. The task head starts as it would without this technique. In a
+    run of several processes, one of them adapts the encoder.
+    Range: few `steps` change nothing; with very many the encoder memorises the texts. `learning_rate` near 0 does
+    nothing, above 1e-4, small batches may erase what the encoder learned in pretraining.
+    Cost: 1 + 1.3 · `steps` / steps of the run: × 3 for a run of 650 steps. Memory for the logits of all tokens.
     Raises: ModelError if the checkpoint has no head for masked words: sentence encoders such as all-MiniLM are saved
     without it, and ELECTRA's discriminators have none; or if the tokenizer has no mask token.
-    Relations: with `match` both learn from the same texts. `reinit` discards what its layers have learned here.
-    Evidence: RoBERTa, its own texts only: 515 rows (HyperPartisan) 82.9 → 84.0, 4,169 rows (ChemProt) 81.9 → 82.6
-    (Gururangan et al. 2020); against five self-training methods the more robust, a few hundred unlabelled texts suffice
-    (Shi et al. 2023). None of ours.
+    Relations: `match` learns from the same texts. `reinit` discards what the re-initialised layers have learned here.
+    Evidence: RoBERTa, adapted to the texts of the task only: 515 rows (HyperPartisan) 82.9 → 84.0, 4,169 rows
+    (ChemProt) 81.9 → 82.6 (Gururangan et al. 2020); more robust than five self-training methods, and a few hundred
+    unlabelled texts suffice (Shi et al. 2023). No measurement of our own.
     Source: Gururangan et al. 2020, arXiv:2004.10964, §4. Departs from it in: 1,000 steps of small batches instead of
     100 epochs of batches of 256, and half their learning rate.
     """
@@ -47,7 +48,7 @@ class Adapt(Technique, ModelChanges):
 
     steps: int = Field(1000, ge=1, le=1_000_000, description="Optimizer steps on masked texts, before the first epoch.")
     learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak learning rate of these steps.")
-    probability: float = Field(0.15, gt=0, lt=1, description="Chance of each token to be predicted.")
+    probability: float = Field(0.15, gt=0, lt=1, description="Probability that a token is selected for prediction.")
 
     def training_cost(self, budget: Budget) -> float:
         return self.cost if not budget.steps else 1 + 1.3 * self.steps / budget.steps

@@ -16,7 +16,7 @@ MARKS = (".", ",", ";", ":", "!", "?")
 def insert_punctuation(text: str, ratio: float, rng: random.Random) -> str:
     """Insert q ~ U{1 … max(1, ⌊ratio · words⌋)} random marks, each as a word of its own, at random places.
 
-    Every word of the text stays, in its order and spelling. Text without words comes back as it is.
+    Every word of the text stays, in its order and spelling. A text without words is returned unchanged.
     """
     words = text.split()
     if not words:
@@ -29,18 +29,18 @@ def insert_punctuation(text: str, ratio: float, rng: random.Random) -> str:
 class AEDA(Technique, Augmentation):
     """AEDA: insert punctuation at random positions; the words stay unchanged.
 
-    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train sample
-    are never changed. The safest augmentation without a dictionary: nothing is deleted; case, digits and marks are
-    kept. Marks count towards `data.max_length`. The number of optimizer steps stays the same: a row is replaced for
-    this epoch, not added.
+    The marks are drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the
+    train sample are never changed. It is the safest augmentation without a dictionary: nothing is deleted; case, digits
+    and marks are kept. Marks count towards `data.max_length`. The number of optimizer steps stays the same: a row is
+    replaced for this epoch, not added.
 
     Range: near 0 `probability` changes no text; at 1 no text is ever seen as written. `ratio` is the highest number of
-    marks per word: 0.3 is the authors', at 1 a text may double in length.
+    marks per word: 0.3 is the authors' value; at 1 a text may double in length.
     Cost: ×1.0 plus the marks as tokens; a text is tokenised again in each epoch.
     Raises: nothing of its own.
     Relations: can be combined with `eda`, `synonyms` and the other augmentations, in the order of the preset.
-    Evidence: above plain training at every size in its Fig. 1 (5 seeds, not pretrained models), where EDA is below it
-    from 30 % of the data on; none found for encoders on few examples.
+    Evidence: better than plain training at every size in Fig. 1 of the paper (5 seeds, models without pretraining),
+    where EDA falls below it from 30 % of the data on; none found for encoders on few examples.
     Source: Karimi et al. 2021, arXiv:2108.13230 (ratio 0.3). Departs from it in: online replacement instead of
     added copies, so that augmentation does not buy longer training.
     """

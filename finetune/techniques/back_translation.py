@@ -55,19 +55,20 @@ class BackTranslation(Technique, Augmentation):
 
         x → y ~ p_forward(y | x)^(1/T) → x' ~ p_backward(x' | y)^(1/T), normalised over the 50 likeliest tokens
 
-    Sentence by sentence, as the translation models were trained (a text is split at line breaks and after . ! ? …).
-    Each training text is rewritten `variants` times before training, and an epoch draws among them: `probability` of
-    the texts, by the stream keyed by (seed, epoch, row). The translation itself is keyed by content (sentence, both
-    models, temperature, number): the same in all seeds, whatever else is in the batch, up to the rounding of matrix
-    products on another machine or GPU. It is stored on disk for all later runs (folder back_translation of
-    FINETUNE_CACHE); an interrupted preparation continues. A sentence without letters,
-    too long for a model, or translated into nothing stays as it is. Web addresses, names and emoji may be lost.
+    Texts are translated sentence by sentence, as the translation models were trained (a text is split at line breaks
+    and after . ! ? …). Each training text is rewritten `variants` times before training, and an epoch draws among them:
+    `probability` of the texts, by the stream keyed by (seed, epoch, row). The translation itself is keyed by content
+    (sentence, both models, temperature, number): it is the same in all seeds, whatever else is in the batch, up to the
+    rounding of matrix products on another machine or GPU. It is stored on disk for all later runs (folder
+    back_translation of FINETUNE_CACHE); an interrupted preparation continues. A sentence stays as it is if it has no
+    letters, is too long for a model, or has an empty translation. Web addresses, names and emoji may be lost.
 
     Range: temperature near 0 takes the likeliest tokens and often returns the text unchanged; above 1 sentences become
     incoherent. More variants repeat less from epoch to epoch.
-    Cost: 1.0 × once the texts are made; before, two translations of each text and variant: a minute per 1,000 short
-    texts on a GPU, many minutes on two CPU cores (estimated, not measured). 600 MB of weights for the default pair.
-    Raises: ModelError if a model cannot be loaded, is not a translation model, or the languages of the two do not
+    Cost: 1.0 × once the texts are made; before that, two translations of each text and variant: a minute per 1,000
+    short texts on a GPU, many minutes on two CPU cores (estimated, not measured). 600 MB of weights for the default
+    pair.
+    Raises: ModelError if a model cannot be loaded or is not a translation model, or if the languages of the two do not
     match; DataError if no training text has letters.
     Relations: put it before techniques that change texts anew in each epoch (`aeda`, `eda`, `synonyms`), or it has to
     translate in every epoch. Can be combined with `contextual`.
@@ -83,12 +84,18 @@ class BackTranslation(Technique, Augmentation):
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     forward: str = Field(
-        "Helsinki-NLP/opus-mt-en-de", min_length=1, description="Folder or hub id: from the texts' language."
+        "Helsinki-NLP/opus-mt-en-de",
+        min_length=1,
+        description="Folder or hub id of the model from the texts' language.",
     )
     backward: str = Field(
-        "Helsinki-NLP/opus-mt-de-en", min_length=1, description="Folder or hub id: back into the texts' language."
+        "Helsinki-NLP/opus-mt-de-en",
+        min_length=1,
+        description="Folder or hub id of the model back into the texts' language.",
     )
-    variants: int = Field(1, ge=1, le=100, description="Rewritings of each training text, made before training.")
+    variants: int = Field(
+        1, ge=1, le=100, description="Rewritten versions of each training text, made before training."
+    )
     temperature: float = Field(
         0.8, ge=0.01, le=2, description="T, the divisor of the logits; near 0 the likeliest token is taken."
     )
@@ -181,7 +188,7 @@ class _Translator:
         self._limit = min(self._tokenizer.model_max_length, positions)
 
     def translate(self, sentences: Sequence[str], keys: Sequence[str], temperature: float) -> list[str]:
-        """A translation of each sentence; "" for what is empty or longer than the model takes."""
+        """A translation of each sentence; "" for a sentence that is empty or longer than the model takes."""
         lengths = [len(ids) for ids in self._tokenizer(list(sentences), verbose=False)["input_ids"]]
         fits = [index for index, sentence in enumerate(sentences) if sentence.strip() and lengths[index] <= self._limit]
         results = [""] * len(sentences)

@@ -10,7 +10,7 @@ from finetune.tasks import Task
 
 @dataclass(frozen=True)
 class Budget:
-    """What a technique may ask of a run before it starts. `None`: not known yet.
+    """What a technique can know about a run before it starts. `None` means not known yet.
 
     Attributes:
         task: What is predicted.
@@ -41,7 +41,7 @@ class Budget:
 
     @property
     def learning_rate_sum(self) -> float:
-        """Σ η_t: every strength that is multiplied by the learning rate is measured against it."""
+        """Σ η_t, the scale of every strength that is multiplied by the learning rate."""
         return sum(self.learning_rates())
 
     @property

@@ -1,4 +1,4 @@
-"""The source text of a class and of what it uses. A resumed run finds out by it whether the class has changed.
+"""The source text of a class and of the code it uses, by which a resumed run detects that the class has changed.
 
 It works for scripts and notebooks. Python does not find the class of a notebook cell, but it finds its methods, and
 `linecache` holds the text of every cell that has run.
@@ -21,7 +21,7 @@ def source_of(kind: type) -> str:
     """The text of a class, and of base classes, functions and constants of the same module that it uses.
 
     Raises:
-        OSError: There is no source text, as of a class made by `type(…)` or in an interactive interpreter.
+        OSError: There is no source text, for example for a class made by `type(…)` or in an interactive interpreter.
     """
     texts: dict[str, str] = {}
     _add(kind, kind.__name__, kind.__module__, texts)

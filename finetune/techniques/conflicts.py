@@ -1,4 +1,4 @@
-"""Techniques that cannot act: together with another one, or on this model."""
+"""Techniques that cannot act together, or not on this model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refuse_idle(name: str, technique: Technique, names: WeightNames) -> None:
     """Refuse a technique that would act on no weight of this model.
 
     Raises:
-        ModelError: Names it.
+        ModelError: The technique would act on no weight; the error names it.
     """
     targets = technique.acts_on(names)
     if targets is None:
@@ -36,14 +36,14 @@ def refuse_idle(name: str, technique: Technique, names: WeightNames) -> None:
     # A pooler trains along with the head in most runs: to work on that alone is not what was asked for.
     if all(".pooler." in target for target in targets & names.trainable):
         raise ModelError(
-            "would act on no weight: none of the weights it is for is trained in this run.",
+            "would have no effect: none of the weights it acts on is trained in this run.",
             turned_off(name),
             key=f"techniques.{name}",
         )
 
 
 def conflicts(techniques: Mapping[str, Technique]) -> list[Problem]:
-    """Every pair that controls one thing twice, or of which one keeps the other from acting."""
+    """Every pair of techniques that control the same thing, or of which one keeps the other from acting."""
     names = list(techniques)
     problems = []
     for index, first in enumerate(names):
@@ -62,5 +62,5 @@ def _reasons(first: str, one: Technique, second: str, other: Technique) -> list[
 
 
 def owned(technique: Technique) -> frozenset[str]:
-    """What only this technique of a run may control: what it declares, and what its hooks imply."""
+    """What only one technique of a run may control: what this one declares, and what its hooks imply."""
     return technique.owns | {thing for hook, thing in OWNED_BY_HOOK.items() if overrides(technique, hook)}

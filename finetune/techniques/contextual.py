@@ -31,7 +31,9 @@ Span = tuple[int, int]
 
 
 def choose_words(text: str, fraction: float, protected: frozenset[str], rng: random.Random) -> list[Span]:
-    """`fraction` of the words that may be replaced, at least one, from left to right. Protected words may not."""
+    """Draw `fraction` of the words that may be replaced, at least one, from left to right; protected words are never
+    drawn.
+    """
     spans = [(start, end) for start, end in find_words(text) if text[start:end].lower() not in protected]
     return sorted(rng.sample(spans, max(1, round(fraction * len(spans))))) if spans else []
 
@@ -39,14 +41,14 @@ def choose_words(text: str, fraction: float, protected: frozenset[str], rng: ran
 def draw_word(
     words: Sequence[str], scores: Sequence[float], original: str, top_k: int, rng: random.Random
 ) -> str | None:
-    """One of the `top_k` likeliest words that are not the original in any case, by their probabilities.
+    """Draw one of the `top_k` likeliest words by their probabilities; the original is excluded in upper and lower case.
 
     Args:
         words: The likeliest first.
-        scores: Of each word, its log-probability up to a constant.
-        original: What stood there.
+        scores: Log-probability of each word, up to a constant.
+        original: The word to replace.
         top_k: Words to draw from.
-        rng: The stream.
+        rng: The random stream.
     """
     others = [(word, score) for word, score in zip(words, scores, strict=True) if word.lower() != original.lower()]
     if not others:
@@ -67,19 +69,20 @@ class Contextual(Technique, Augmentation):
     text is rewritten `variants` times before training, and an epoch draws among them: `probability` of the texts, by
     the stream keyed by (seed, epoch, row). The rewriting itself is keyed by content (text, model, settings, number),
     so it is the same in all seeds, and it is stored on disk (folder contextual of FINETUNE_CACHE) for later runs.
-    Only whole words of letters are removed or inserted, in the case of the word replaced; never negations and other
-    `protected` words, @names, #tags, web addresses, numbers. Words beyond the model's first 512 tokens stay.
+    Only whole words made of letters are removed or inserted, in the case of the replaced word; negations and other
+    `protected` words, @names, #tags, web addresses and numbers never are. Words beyond the model's first 512 tokens
+    stay as they are.
 
-    Range: share near 0 is one word per text; 1 masks all, without any context. top_k 1 takes the likeliest word, 100
-    nearly any. More variants repeat less from epoch to epoch.
-    Cost: 1.0 × once the texts are made; before, `variants` forward passes of the model over the training texts.
+    Range: share near 0 replaces one word per text; 1 masks all words and leaves no context. top_k 1 takes the likeliest
+    word, 100 nearly any. More variants repeat less from epoch to epoch.
+    Cost: 1.0 × once the texts are made; before that, `variants` forward passes of the model over the training texts.
     Raises: ModelError if the model cannot be loaded or has no trained head for masked words (sentence encoders have
     none); DataError if no training text has a word that may be replaced.
     Relations: put it before techniques that change texts anew in each epoch (`aeda`, `eda`, `synonyms`), or it has to
     run in every epoch. Can be combined with `back_translation`.
     Evidence: 10 examples per class, BERT-base: TREC 48.6 ± 11.5 → 64.3 and SST-2 52.9 ± 5.0 → 57.4 with a model that
-    sees the label; this one does not, so that good may become bad where only that word decides. At 1,000 rows and more
-    about no gain.
+    sees the label; this one does not, so "good" may become "bad" where that word alone decides the label. At 1,000 rows
+    and more there is about no gain.
     Source: Wu et al. 2019, arXiv:1812.06705, and Kumar et al. 2020, arXiv:2003.02245. Departs from it in: the model
     does not see the label; whole words only, never the original; online replacement instead of added copies.
     """
@@ -90,14 +93,16 @@ class Contextual(Technique, Augmentation):
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     share: float = Field(
-        0.15, gt=0, le=1, description="Fraction of a text's words that is replaced; at least one word."
+        0.15, gt=0, le=1, description="Fraction of the words of a text that are replaced; at least one word."
     )
-    top_k: int = Field(10, ge=1, le=1000, description="Words to draw from, the likeliest.")
-    variants: int = Field(2, ge=1, le=100, description="Rewritings of each training text, made before training.")
+    top_k: int = Field(10, ge=1, le=1000, description="Number of likeliest words to draw from.")
+    variants: int = Field(
+        2, ge=1, le=100, description="Rewritten versions of each training text, made before training."
+    )
     model: str | None = Field(
         None, description="Folder or hub id of a masked language model; null: the run's own checkpoint."
     )
-    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case does not count.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case is ignored.")
 
     def check_sources(self, sources: AugmentSources) -> None:
         location = self._location(sources)
@@ -115,7 +120,7 @@ class Contextual(Technique, Augmentation):
         config = load_part("AutoConfig", location, KEY, ANOTHER_MODEL)
         if not any(choose_words(text, self.share, self._kept(), random.Random(0)) for text in sources.texts):
             raise DataError(
-                "no training text has a word of letters between spaces that may be replaced.",
+                "no training text has a word that may be replaced (letters only, between spaces).",
                 turned_off("contextual"),
                 key="techniques.contextual",
             )

@@ -28,7 +28,7 @@ _BOUNDS = {"minimum", "exclusiveMinimum"}
 
 
 def contract_problems(technique: Any) -> list[str]:
-    """What is missing or wrong in a class; an empty list is good."""
+    """What is missing or wrong in a class; an empty list means nothing is."""
     if not (isinstance(technique, type) and issubclass(technique, Technique) and technique is not Technique):
         return [f"{technique!r} is not a subclass of finetune.techniques.Technique."]
     title = technique.__name__
@@ -61,9 +61,9 @@ def _field_problems(technique: type[Technique]) -> Iterator[str]:
 def _search_problems(technique: type[Technique]) -> Iterator[str]:
     for key, found in technique.search.items():
         if key not in technique.model_fields:
-            yield f"{technique.__name__}.search: '{key}' is no setting.{suggest(key, technique.model_fields)}"
+            yield f"{technique.__name__}.search: '{key}' is not a setting.{suggest(key, technique.model_fields)}"
         if not found.low < found.high or (found.is_log and found.low <= 0):
-            why = "is empty" if found.low >= found.high else "is logarithmic, so it has to begin above 0"
+            why = "is empty" if found.low >= found.high else "is logarithmic, so it must begin above 0"
             yield f"{technique.__name__}.search: {key}: {found.low:g} to {found.high:g} {why}."
 
 

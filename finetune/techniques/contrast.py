@@ -26,7 +26,7 @@ COLLAPSED = 0.995  # cosine of texts of two classes from which on d cos / d u, i
 
 
 class Pair(NamedTuple):
-    """Positions of two training rows, and whether they have a class in common."""
+    """Positions of two training rows, and whether the rows have a class in common."""
 
     first: int
     second: int
@@ -34,16 +34,16 @@ class Pair(NamedTuple):
 
 
 def sampled_pairs(targets: NDArray[Any], count: int, seed: int) -> list[Pair]:
-    """`count` pairs, in turn one of rows that share a class and one of rows that share none; fewer if count is odd.
+    """`count` pairs, alternately of rows that share a class and of rows that share none; fewer if count is odd.
 
-    Each row leads as many pairs as any other of which there can be such a pair (one more at most); its partner is drawn
-    evenly from all that fit. A row without labels has no pair of the first kind, and none of the second with another
-    such row.
+    Every row that can form such a pair is the first row of equally many pairs (to within one); its partner is drawn
+    uniformly from all rows that fit. A row without labels has no pair of the first kind, and none of the second kind
+    with another row without labels.
 
     Args:
         targets: (rows,) classes, or (rows, labels) zeros and ones.
-        count: Of both kinds together.
-        seed: Of the draws; the same seed draws the same pairs.
+        count: Number of pairs of both kinds together.
+        seed: Seed of the draws; the same seed draws the same pairs.
 
     Raises:
         ValueError: No two rows share a class, or all do.
@@ -103,33 +103,34 @@ def pair_loss(first: Tensor, second: Tensor, alike: Tensor) -> Tensor:
 
 
 class Contrast(Technique, FirstStage):
-    """Before fine-tuning, train the encoder on pairs: texts of one class shall be near, of two classes far apart.
+    """Before fine-tuning, train the encoder on pairs: texts of one class move together, texts of two classes apart.
 
         min  1/P Σ_p (cos(u_p, v_p) − y_p)²        y = 1: the two texts have a class in common, 0: none
 
-    u, v: what the head reads of a text (`model.pooling`), in training mode. Half of the P pairs are alike; every
-    training row leads equally many, its partner is drawn at random. P = per_row · rows, at most `most`. One pass over
-    the pairs by AdamW, without weight decay, with a warm-up of a tenth and linear decay; then fine-tuning begins, from
-    a random head or from that of `head_start`, which sees the new features. Embeddings that are all alike at the start
-    (an encoder that was never trained) have no gradient: a warning says so. With several labels per row, texts that
-    share a label are alike. Only training rows are used; a refit pairs those of validation too, as it trains on them.
-    Frozen weights stay. A run that is killed in this stage repeats it, to the same result.
+    u, v: the vectors that the head reads for the two texts (`model.pooling`), in training mode. Half of the P pairs
+    have a class in common; every training row is the first of equally many pairs, its partner is drawn at random. P =
+    per_row · rows, at most `most`. AdamW makes one pass over the pairs, without weight decay, with warm-up over a tenth
+    of the steps and linear decay; then fine-tuning begins, from a random head or from that of `head_start`, which is
+    fitted to the new features. Embeddings that are all alike at the start (an encoder that was never trained) have no
+    gradient: a warning says so. With several labels per row, two texts that share a label count as having a class in
+    common. Only training rows are used; a refit also pairs validation rows, because it trains on them. Frozen weights
+    do not change. A run that is killed in this stage repeats it, with the same result.
 
-    Range: per_row: 2 (one pair of each kind) to 40, SetFit's usual. most: bounds the cost where rows are many; each row
-    then leads fewer pairs. learning_rate: 1e-5 to 1e-4.
-    Cost: 2 P passes of a text: 1 + 2 P / (rows · epochs), so 9 × below 50 rows with the defaults and 10 epochs (but of
-    a short run), 1.4 × at 1,000 rows.
+    Range: per_row: 2 (one pair of each kind) to 40, SetFit's usual. most: bounds the cost for many rows; each row is
+    then the first of fewer pairs. learning_rate: 1e-5 to 1e-4.
+    Cost: 2 P passes of a text: 1 + 2 P / (rows · epochs), so 9 × below 50 rows with the defaults and 10 epochs (of a
+    short run, though), 1.4 × at 1,000 rows.
     Raises: RecipeError on regression, where texts have no class in common. DataError if no two rows share a class.
-    Relations: `head_start` fits the head after it. `head_first` follows it, too: the head then learns on the new
-    features. `lora` and `train_only` train nothing else here, at this learning rate. With `freeze` of all layers there
-    is nothing to train: refused. `dropout` and `mixout` act in this stage too; noise and mixtures of passes (`neftune`,
-    `hidden_noise`, `layer_drop`, `mixup`, `fgm`) do not. `l2_sp`, `mixout` and `wise_ft` pull towards the weights
-    before this stage, so they undo a part of it. `training.class_weights` and `sampling` do not change the pairs: a
-    class leads as many as it has rows.
+    Relations: `head_start` fits the head after this stage. `head_first` also follows it: the head then learns on the
+    new features. With `lora` or `train_only`, only their weights train here, at this learning rate. With all layers
+    frozen (`freeze`) there is nothing to train: refused. `dropout` and `mixout` act in this stage too; noise and
+    mixtures of passes (`neftune`, `hidden_noise`, `layer_drop`, `mixup`, `fgm`) do not. `l2_sp`, `mixout` and `wise_ft`
+    pull towards the weights before this stage, so they undo part of it. `training.class_weights` and `sampling` do not
+    change the pairs: a class has pairs in proportion to its rows.
     Evidence: paraphrase-mpnet, against its own frozen features with logistic regression: +4 to +18 points on five of
     six sets at 8 rows per class, −0.3 on the other; +0.7 to +25 at 64 (SetFit's published files). OpenAutoNLU (2026)
-    goes over to plain fine-tuning above 80 rows per class. Against fine-tuning of the same encoder from these defaults:
-    not measured.
+    switches to plain fine-tuning above 80 rows per class. Not measured against fine-tuning of the same encoder from
+    these defaults.
     Source: Tunstall et al. 2022, arXiv:2209.11055; the loss: Reimers & Gurevych 2019. Departs from it in: the head is
     then fine-tuned together with the encoder, where SetFit fits a logistic regression and stops; pairs are bounded.
     """
@@ -138,12 +139,14 @@ class Contrast(Technique, FirstStage):
     source: ClassVar[str] = "Tunstall et al. 2022, arXiv:2209.11055"
     cost: ClassVar[float] = 1.4
     excludes: ClassVar[dict[str, str]] = {
-        "reinit": "pairs would first be fitted by layers of random values, at a learning rate for trained ones"
+        "reinit": "layers of random values would first be fitted to pairs, at a learning rate for trained ones"
     }
     search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(1e-05, 0.0001)}
 
-    per_row: int = Field(40, ge=2, le=1000, description="Pairs per training row: half alike, half not.")
-    most: int = Field(2000, ge=2, le=10**6, description="The most pairs, however many rows there are.")
+    per_row: int = Field(
+        40, ge=2, le=1000, description="Pairs per training row: half with a class in common, half without."
+    )
+    most: int = Field(2000, ge=2, le=10**6, description="Maximum number of pairs, however many rows there are.")
     batch_size: int = Field(16, ge=2, description="Pairs per optimizer step of this stage.")
     learning_rate: float = Field(2e-5, gt=0, lt=1, description="Peak learning rate of this stage.")
 
@@ -165,7 +168,7 @@ class Contrast(Technique, FirstStage):
             return []
         rows, pairs = budget.rows, self._pairs(budget.rows)
         if pairs < rows:
-            why = f"{pairs} pairs leave some of the {rows} training rows without one of their own."
+            why = f"{pairs} pairs leave some of the {rows} training rows without a pair of their own."
             more = Change(settings={".most": 2 * rows})
             return [Problem(why, ".most", found=self.most, changes=(more,))]
         asked = self.per_row * rows
@@ -206,8 +209,9 @@ class Contrast(Technique, FirstStage):
             likeness = 1 - float(loss([pair._replace(alike=True) for pair in batches[0] if not pair.alike])) ** 0.5
         if likeness > COLLAPSED:
             logger.warning(
-                "techniques.contrast: the cosine of texts of two classes is %.4f at the start: embeddings so much "
-                "alike have nearly no gradient, and this stage will hardly act. Try an encoder that was trained for "
+                "techniques.contrast: the cosine of texts of two classes is %.4f at the start: embeddings this "
+                "similar have nearly no gradient, so this stage will have hardly any effect. Try an encoder that was "
+                "trained for "
                 "sentences",
                 likeness,
             )

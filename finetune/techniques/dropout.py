@@ -1,4 +1,4 @@
-"""Dropout override: hidden, attention and classifier dropout by what they are, not by each model's key names."""
+"""Dropout override: hidden, attention and classifier dropout under the same names for every architecture."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Dropout(Technique, ModelChanges):
         h ← h ⊙ m / (1 − p),   m ~ Bernoulli(1 − p)
 
     Each architecture names these differently and transformers ignores names it does not know, so the settings are
-    mapped per architecture and verified on the loaded model, module by module. What is not set keeps the
+    mapped per architecture and verified on the loaded model, module by module. A dropout that is not set keeps the
     checkpoint's value; 0 turns a dropout off.
 
     Range: 0 turns a dropout off; near 1 hardly anything passes. BERT's own is 0.1; 0.3 in the head and 0.2 hidden are
     strong for a thousand texts.
     Cost: ×1.0; the masks are drawn anyway, unless the checkpoint has none.
     Raises: ModelError if the architecture lacks a site that is set, or the loaded model ignores it.
-    Relations: `r_drop` and `multi_sample_dropout` depend on it; more of it makes them stronger.
+    Relations: `r_drop` and `multi_sample_dropout` depend on dropout; more dropout makes them stronger.
     Evidence: no clean published curve for BERT; dropout off with tiny hidden noise beat dropout 0.1 by 1.6 points on
     BERT-large (Yuan et al. 2023), as a pair.
     Source: Srivastava et al. 2014, JMLR 15(56). Departs from it in: nothing.

@@ -21,22 +21,22 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     checkpoint of the best evaluation is kept; equal scores are decided by the lower loss.
 
     A run that has not begun to learn is not stopped: patience counts from the first evaluation whose validation
-    `metric` beats the trivial answer beyond chance. That answer is the best one that is the same for every text: the
-    most frequent class of the validation rows (as probabilities: the label frequencies), for several labels the
+    `metric` beats the trivial answer beyond chance. The trivial answer is the best one that is the same for every text:
+    the most frequent class of the validation rows (as probabilities: the label frequencies), for several labels the
     frequency of each, for numbers the mean, whose correlation counts as 0.
 
         t = (m − m₀) / s,   s² = (n−1)/n · Σ_i (d_i − d̄)²,   d_i = m − m₀ without row i;   one-sided p < 0.05, n − 1 df
 
-    Of accuracy and losses, which are means over the n validation rows, this is the paired t-test. A metric in which
+    For accuracy and losses, which are means over the n validation rows, this is the paired t-test. A metric for which
     another such answer could be better (F1, exact match and average precision of several labels, absolute error and
     Spearman of numbers, ECE, your own) is replaced by log loss or squared error in this test. A run that never passes
-    it goes on to its last epoch.
+    the test continues to its last epoch.
 
-    In a short run `patience` is at most the number of epochs − 1, which keeps the best checkpoint and stops nothing.
+    In a short run `patience` is limited to the number of epochs − 1, which keeps the best checkpoint and stops nothing.
 
-    Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is random; as many
-    as epochs − 1 or more never stop (a warning says so). `min_delta` near 0 counts every gain; above the standard error
-    of the metric (3.1 points of accuracy at 200 rows) hardly any. `min_epochs` acts from patience + 2 on: before, there
+    Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is random; epochs − 1 or
+    more never stops (a warning says so). `min_delta` near 0 counts every gain; above the standard error of the metric
+    (3.1 points of accuracy at 200 rows) hardly any. `min_epochs` has an effect from patience + 2 on: before that, there
     is nothing to stop.
     Cost: ×1.0 declared; what it saves by stopping is not counted in advance.
     Raises: RecipeError if min_epochs could never act (above 1, and at most patience + 1) or leaves no epoch to stop at.
@@ -52,7 +52,8 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
 
     metric: str = Field(
         "score",
-        description="Of validation: score (accuracy; multi-label: average precision; R²), loss, or any metric.",
+        description="Validation metric: score (accuracy; multi-label: average precision; R²), loss, or any other "
+        "metric.",
     )
     patience: int = Field(
         3, ge=1, description="Evaluations in a row without a gain before stopping, once the run has begun to learn."

@@ -28,7 +28,7 @@ NEGATIONS = (
 
 
 def swap_words(words: list[str], count: int, rng: random.Random) -> list[str]:
-    """Exchange two random words, `count` times. Fewer than two words stay as they are."""
+    """Exchange two random words, `count` times. A text with fewer than two words stays as it is."""
     swapped = list(words)
     if len(swapped) < 2:
         return swapped
@@ -52,14 +52,14 @@ def _is_protected(word: str, protected: frozenset[str]) -> bool:
 class EDA(Technique, Augmentation):
     """EDA: swap and delete a few words of a training text.
 
-    Words are what stands between spaces; their case, digits and punctuation are kept (the reference code removes
-    them, which changes every text). Negations are not deleted: "not good" must not become "good".
-    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train sample
-    are never changed.
+    Words are separated by spaces; their case, digits and punctuation are kept (the reference code removes them, which
+    changes every text). Negations are not deleted: "not good" must not become "good". The operations are drawn anew in
+    each epoch, from a random stream keyed by (seed, epoch, row); validation, test and the train sample are never
+    changed.
 
-        words' = delete_δ(swap^k(words)),   k = max(1, round(swap · words)),   each word deleted with chance δ
+        words' = delete_δ(swap^k(words)),   k = max(1, round(swap · words)),   each word deleted with probability δ
 
-    Range: near 0 a text keeps its order and words; with `swap` or `delete` near 1 hardly a phrase is left.
+    Range: near 0 a text keeps its order and words; with `swap` or `delete` near 1 hardly any phrase is left.
     Cost: ×1.0; a text is tokenised again in each epoch.
     Raises: a validation error if both `swap` and `delete` are 0.
     Relations: can be combined with `aeda` and the other augmentations; `synonyms` is EDA's third operation.
@@ -79,8 +79,8 @@ class EDA(Technique, Augmentation):
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
     swap: float = Field(0.05, ge=0, le=1, description="Swaps per word; at least one swap unless 0.")
-    delete: float = Field(0.05, ge=0, lt=1, description="Chance of each word to be dropped.")
-    protected: list[str] = Field(list(NEGATIONS), description="Words never deleted; case does not count.")
+    delete: float = Field(0.05, ge=0, lt=1, description="Probability that a word is deleted.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words that are never deleted; case is ignored.")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:

@@ -21,7 +21,7 @@ class ElasticNet(Technique, OptimizerSteps):
 
     Two separate strengths: λ₁ decides how many weights are exactly zero, λ₂ how large the others are.
 
-    Range: near 0 nothing happens; where λ₁ Σ η exceeds the size of the weights all of them reach zero; η λ₂ near 1
+    Range: near 0 nothing happens; where λ₁ Σ η exceeds the size of the weights, all of them reach zero; η λ₂ near 1
     halves the weights at every step.
     Cost: ×1.0; one pass over the targeted weights per step.
     Raises: ModelError where no targeted weight is trained.

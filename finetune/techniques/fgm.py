@@ -66,7 +66,7 @@ class _Attack:
 
 
 class FGM(Technique, ModelChanges, Gradients):
-    """FGM: adversarial training, also on the worst small perturbation of each text's word embeddings.
+    """FGM: adversarial training on each text and on the worst small perturbation of its word embeddings.
 
         r_i = ε g_i / ‖g_i‖₂,   g_i = ∂ objective / ∂ e_i
         objective = loss(e) + loss(e + r)
@@ -75,10 +75,10 @@ class FGM(Technique, ModelChanges, Gradients):
     the embeddings, whose own length is about 1.4 √tokens for BERT-base. The norm is over all positions of a text,
     [CLS] and [SEP] included, padding excluded. r is a constant for the second pass.
 
-    The second pass has the dropout masks of the first and the whole objective of all techniques. Gradients are
-    added, not averaged, as is usual: Adam does not see the factor 2, but gradient clipping does (the norm
-    that is logged is about doubled); what is logged as objective is the clean pass. Every text is normalised on
-    its own, so that neither batch size nor accumulation changes r. It works with frozen embeddings, too.
+    The second pass has the dropout masks of the first and the whole objective of all techniques. As is usual, gradients
+    are added, not averaged: Adam does not see the factor 2, but gradient clipping does (the logged norm is about
+    doubled); the logged objective is that of the clean pass. Each text is normalised on its own, so neither batch size
+    nor accumulation changes r. It works with frozen embeddings, too.
 
     Range: ε near 0 only doubles the gradient; where it nears the length of the embeddings (8 at 32 tokens), a
     text turns into another one. The ε of 1 in common recipes is the length over a whole batch: 0.25 per text at 16

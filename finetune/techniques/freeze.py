@@ -26,7 +26,7 @@ SMALL_RATE = 2e-4  # a head that trains alone hardly moves below it
 
 
 def frozen_layers(setting: int | float, layers: int) -> int:
-    """How many of `layers` to freeze: a number as it is; a fraction rounded, at least one and below 1.0 never all."""
+    """Number of `layers` to freeze: a number as it is; a fraction rounded, at least one and below 1.0 never all."""
     if isinstance(setting, int):
         return setting
     return layers if setting == 1.0 else min(max(1, round(setting * layers)), max(1, layers - 1))
@@ -37,15 +37,15 @@ class Freeze(Technique, ModelChanges, TrainingPlan):
 
         ∂L/∂θ_l = 0   for the embeddings (l = 0) and the layers l ≤ k of L
 
-    Frozen weights get no gradient, no decay and no optimizer state. What all layers share (relative positions,
-    DeBERTa's convolution) is frozen with the embeddings. What follows the layers (pooler, final norm) trains with the
+    Frozen weights get no gradient, no decay and no optimizer state. Weights that all layers share (relative positions,
+    DeBERTa's convolution) are frozen with the embeddings. Modules after the layers (pooler, final norm) train with the
     head, unless embeddings and all layers are frozen: then the head alone trains, a linear probe, and a pooler that the
     checkpoint lacks stays at random values. Frozen modules keep their dropout.
 
     Range: layers: a fraction of them (0.33; 1.0 is all) or a number (4; 0 is none). The more, the lower the train
     score.
     Cost: the frozen part needs no backward pass: (1 + 2 (1 − k/L)) / 3, so 0.78 × for a third, 0.33 × for all.
-    Without frozen embeddings the gradient must go down to them, and only a sixth is saved at most.
+    Unless the embeddings are frozen, the gradient must go down to them, and a sixth is saved at most.
     Raises: ModelError if there are fewer layers, if they share their weights (albert), or if `learning_rate` is set
     while more than the head trains.
     Relations: `train_only` and `lora` also decide which weights train: mutually exclusive. `head_first` acts on the

@@ -1,4 +1,4 @@
-"""Head start: the head begins with the closed-form answer on the frozen features."""
+"""Head start: the head begins as a linear model fitted to the frozen features."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _BLUNTEST = 100.0
 
 
 def spread_rows(targets: NDArray[Any], count: int) -> NDArray[Any]:
-    """At most `count` positions, in ascending order: evenly over the rows sorted by target; of each class at least one.
+    """At most `count` positions, in ascending order: evenly over the rows sorted by target, at least one of each class.
 
     Args:
-        targets: (rows,) classes or numbers; of (rows, labels) the order stays as it is.
-        count: As many as are wanted.
+        targets: (rows,) classes or numbers; rows of (rows, labels) are not sorted.
+        count: Maximum number of positions.
     """
     import numpy as np
 
@@ -47,14 +47,14 @@ def spread_rows(targets: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def dealt_folds(targets: NDArray[Any], folds: int) -> NDArray[Any]:
-    """(rows,) the fold in which each row is held out, dealt in turn class by class; −1: in none.
+    """(rows,) the fold in which each row is held out, assigned in turn within each class; −1: in none.
 
-    A row that is the only one of its class is never held out, and of two or more the held out ones are never all: each
-    fit knows every class. Nothing is random.
+    The only row of a class is never held out, and a fold never holds out all rows of a class: each fit knows every
+    class. Nothing is random.
 
     Args:
         targets: (rows,) classes or numbers, or (rows, labels).
-        folds: Their number, 2 or more.
+        folds: Number of folds, 2 or more.
     """
     import numpy as np
 
@@ -77,8 +77,8 @@ def mean_loss(
         task: What is predicted.
         logits: (rows, outputs).
         targets: (rows,) classes, (rows, outputs) zeros and ones, or (rows,) numbers.
-        weights: (rows,), or (rows, outputs) of several labels; None: all alike.
-        certainty: What a class that is right counts for; the rest is spread over the others. Not for numbers.
+        weights: (rows,), or (rows, outputs) for several labels; None: all equal.
+        certainty: Target probability of the right class; the rest is spread over the others. Not for numbers.
     """
     import numpy as np
     from scipy.special import log_expit, log_softmax
@@ -101,10 +101,10 @@ def mean_loss(
 def fitting_temperature(
     task: Task, logits: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] | None = None
 ) -> float:
-    """The number in [1, 100] by which out-of-fold logits are divided for the least loss; arguments of `mean_loss`.
+    """The number in [1, 100] by which to divide out-of-fold logits for the lowest loss; arguments of `mean_loss`.
 
-    A class that is right counts (n + 1) / (n + 2) for n rows (Platt 1999): n right answers of n are no proof that all
-    are, and logits that separate the rows stay finite.
+    The target of the right class is (n + 1) / (n + 2) for n rows (Platt 1999): n right answers out of n do not prove
+    that all will be right, and logits that separate the rows stay finite.
     """
     from scipy.optimize import minimize_scalar
 
@@ -136,9 +136,9 @@ def fit_head(
         task: What is predicted.
         features: (rows, width).
         targets: (rows,) classes, (rows, outputs) zeros and ones, or (rows,) numbers.
-        outputs: Of the head.
+        outputs: Number of outputs of the head.
         strength: C.
-        weights: (rows,) weights of the losses, or (rows, outputs) of several labels; None: all alike.
+        weights: (rows,) weights of the losses, or (rows, outputs) for several labels; None: all equal.
     """
     import numpy as np
 
@@ -201,7 +201,7 @@ def _regression(strength: float) -> Any:
 def held_out_logits(
     targets: NDArray[Any], folds: NDArray[Any], fit: Callable[[NDArray[Any]], HeadValues], features: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Logits of each row that is held out, by the head that was fitted without it, and the positions of those rows."""
+    """Logits of each held-out row, by the head that was fitted without it, and the positions of those rows."""
     import numpy as np
 
     logits, positions = [], []
@@ -225,10 +225,10 @@ def closed_form_head(
     folds: int = 5,
     weights: NDArray[Any] | None = None,
 ) -> HeadValues:
-    """The head whose C has the least out-of-fold loss, its logits divided by the out-of-fold temperature.
+    """The head whose C has the lowest out-of-fold loss, with its logits divided by the out-of-fold temperature.
 
-    For numbers, their mean stays and what is added to it is divided. Without a row that can be held out C is the
-    smallest, and the temperature 1. Arguments of `fit_head`; folds: of the cross-validation.
+    For numbers, the deviation from their mean is divided. If no row can be held out, C is the smallest value and the
+    temperature is 1. Arguments of `fit_head`; folds: number of folds of the cross-validation.
     """
     import numpy as np
 
@@ -267,46 +267,48 @@ def _weights_of(class_weights: NDArray[Any], targets: NDArray[Any]) -> NDArray[A
 
 
 class HeadStart(Technique, ModelChanges):
-    """Start the head from the closed-form answer on the frozen features instead of at random (LP-FT without epochs).
+    """Start the head as a linear model fitted to the frozen features instead of at random (LP-FT without epochs).
 
-        W, b = scale / T · argmin  C Σ_i loss(W x_i + b, y_i) + ½ ‖W‖²        C, T: least out-of-fold loss
+        W, b = scale / T · argmin  C Σ_i loss(W x_i + b, y_i) + ½ ‖W‖²        C, T: lowest out-of-fold loss
 
-    x_i: what the head's output map reads of training text i, clean and without dropout, before the first step. Logistic
-    regression (one for each of several labels), or ridge regression, by scikit-learn; C of the loss on features scaled
-    to a mean variance of 1, one of 0.001, 0.01, 0.1, 1, by stratified cross-validation over the training rows. Features
-    that vary by less than 0.05 are scaled as if they varied by that: weights of hundreds would make training jump.
+    x_i: input of the head's output map for training text i, without augmentation or dropout, before the first step. The
+    fit is logistic regression (one per label for multi-label) or ridge regression, by scikit-learn, on features scaled
+    to a mean variance of 1; C is one of 0.001, 0.01, 0.1, 1, chosen by stratified cross-validation over the training
+    rows. Features with a standard deviation below 0.05 are scaled as if it were 0.05: weights in the hundreds would
+    make training jump.
 
-    A fit that is sure of its own rows leaves no gradient. So its logits are divided by the temperature T ≥ 1 at which
-    out-of-fold logits have the least loss, where a class that is right counts (n + 1) / (n + 2); for numbers T divides
-    the distance from their mean. Classes of one row are fitted and never held out. A head that the checkpoint brought
-    along is replaced. No random number is drawn: batches and dropout masks are those of a run without it. Validation
-    and test are not read; a refit fits to validation too, as it trains on it. Seeds start from the same head, which
-    a soup of them wants (`finetune compare --final soup`).
+    A fit that is certain of its own rows leaves no gradient, so its logits are divided by the temperature T ≥ 1 at
+    which out-of-fold logits have the lowest loss, where the target of the right class is (n + 1) / (n + 2); for numbers
+    T divides the distance from their mean. A class with a single row is fitted and never held out. A head that the
+    checkpoint has is replaced. No random number is drawn: batches and dropout masks are those of a run without this
+    technique. Validation and test are not read; a refit also fits to validation, because it trains on it. All seeds
+    start from the same head, which suits a soup of them (`finetune compare --final soup`).
 
-    Range: scale: near 0 the head predicts the same for all, 1 what the fit says. rows: a few per class are enough to
-    start with; the fit takes seconds at 2,000 rows and more with many classes. folds: 3 to 10.
-    Cost: one pass forward over the rows, a third of an epoch: 1.03 × at 10 epochs; and the fit.
+    Range: scale: near 0 the head predicts the same for all texts, at 1 what the fit predicts. rows: a few per class are
+    enough to start with; the fit takes seconds at 2,000 rows, and longer with many classes. folds: 3 to 10.
+    Cost: one forward pass over the rows, a third of an epoch: 1.03 × at 10 epochs; and the fit.
     Raises: ModelError on an architecture whose logits come from no linear map with a bias.
-    Relations: `head_first` would train the same head on the same features: mutually exclusive. `reinit` and `lora` come
-    first: the features are those of the model that trains. `training.class_weights` weight the fit; the losses of
+    Relations: `head_first` would train the same head on the same features: mutually exclusive. `reinit` and `lora` act
+    first: the features are those of the model that is trained. `training.class_weights` weight the fit; the losses of
     `label_smoothing`, `focal` and `training.sampling` do not change it. `max_norm` acts from the first step on.
     Evidence: in vision as good as fine-tuning on the same distribution and better on shifted ones (Kumar et al. 2022);
-    on language models better than both parts alone (Tomihari & Sato 2024, abstract). Too sure a start hurts: MiniLM,
-    300 rows, C = 10 and no temperature 71.9 against 73.3 (mr), 70.7 against 73.8 (emotion), in our own measurement.
+    on language models better than both parts alone (Tomihari & Sato 2024, abstract). A start that is too confident
+    hurts: MiniLM, 300 rows, C = 10 and no temperature: 71.9 against 73.3 (mr), 70.7 against 73.8 (emotion), in our own
+    measurement.
     Source: Kumar et al. 2022, arXiv:2202.10054; Tomihari & Sato 2024, arXiv:2405.16747; Platt 1999. Departs from it in:
-    the head is fitted by cross-validated C and softened, where they train it by gradient steps.
+    the head is fitted with a cross-validated C and softened, where the papers train it by gradient steps.
     """
 
     family: ClassVar[str] = "initialisation"
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054"
     cost: ClassVar[float] = 1.03
     excludes: ClassVar[dict[str, str]] = {
-        "head_first": "both fit the head to the frozen encoder, one at once and one by epochs"
+        "head_first": "both fit the head to the frozen encoder, one directly and one over epochs"
     }
     search: ClassVar[Mapping[str, SearchRange]] = {"scale": SearchRange(0.1, 1)}
 
     scale: float = Field(1.0, gt=0, le=1, description="Factor on the logits of the fitted head.")
-    rows: int = Field(2000, ge=10, description="The most training rows that the head is fitted to.")
+    rows: int = Field(2000, ge=10, description="Maximum number of training rows that the head is fitted to.")
     folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation over the training rows.")
 
     def training_cost(self, budget: Budget) -> float:
@@ -315,7 +317,7 @@ class HeadStart(Technique, ModelChanges):
     def warnings(self, budget: Budget) -> list[Problem]:
         if self.scale >= 0.01:
             return []
-        why = f"with scale {self.scale:g} all texts get nearly the same prediction: the start is hardly used."
+        why = f"with scale {self.scale:g} all texts get nearly the same prediction: the fit has hardly any effect."
         return [Problem(why, ".scale", found=self.scale)]
 
     def start_head(self, rows: TrainingRows) -> HeadValues:

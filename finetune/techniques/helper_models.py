@@ -1,4 +1,4 @@
-"""Second models, which some augmentation needs in addition to the trained one: finding, identifying, loading."""
+"""Finding, identifying and loading the helper models that some augmentation needs in addition to the trained one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_part(part: str, location: str, key: str, advice: Change) -> Any:
 
 
 def load_weights(kind: str, location: str, key: str, advice: Change, revision: str | None = None) -> Any:
-    """A model in fp32 and eval mode, on the GPU if there is one. No random state is moved.
+    """A model in fp32 and eval mode, on the GPU if there is one. Random states are left unchanged.
 
     Args:
         kind: AutoModelForMaskedLM or AutoModelForSeq2SeqLM.
@@ -46,7 +46,7 @@ def load_weights(kind: str, location: str, key: str, advice: Change, revision: s
         revision: Commit or tag of a hub id.
 
     Raises:
-        ModelError: It cannot be loaded, or the checkpoint has not all of its weights: the rest would be random.
+        ModelError: It cannot be loaded, or the checkpoint lacks some of its weights, which would be random.
     """
     import torch
     import transformers

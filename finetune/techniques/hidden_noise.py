@@ -35,17 +35,17 @@ class HiddenNoise(Technique, ModelChanges):
 
         h_l ← h_l + ε,   ε ~ N(0, σ²) or U(−σ, σ) for each number,   l = 1 … layers
 
-    h_l is the hidden state that enters layer l, (batch, tokens, width); after layer normalisation its numbers are of
-    size 1 or somewhat below.
+    h_l is the hidden state that enters layer l, (batch, tokens, width); after layer normalisation its values are about
+    1 or somewhat smaller.
 
-    Drawn anew in each forward pass of training. Hidden states are fp32 in bf16 runs too, so the noise is not rounded
-    away where it is added; but the linear maps behind it compute in bf16, where any noise below σ ≈ 1e-3 only changes
-    the rounding: on MiniLM-L6 σ = 1e-6, 1e-5 and 1e-4 all changed the output by 3e-3 (in fp32 by 2σ). For the
-    published σ to have its published effect, train with `training.precision: fp32`.
-    Range: of `sigma`: 1e-5 is what was published, near 1 the noise is as large as the signal.
+    The noise is drawn anew in each forward pass of training. Hidden states are fp32 in bf16 runs too, so the noise is
+    not rounded away where it is added; but the linear maps behind it compute in bf16, where any noise below σ ≈ 1e-3
+    only changes the rounding: on MiniLM-L6 σ = 1e-6, 1e-5 and 1e-4 all changed the output by 3e-3 (in fp32 by 2σ). For
+    the published σ to have its published effect, train with `training.precision: fp32`.
+    Range: of `sigma`: 1e-5 is the published value; near 1 the noise is as large as the signal.
     Cost: 1 × plain fine-tuning.
     Raises: ModelError for architectures whose layers are not known or share their weights (albert).
-    Relations: published with the model's dropout turned off, which is far larger noise: with dropout it gives
+    Relations: published with the model's dropout turned off, since dropout is far larger noise: a run with dropout gets
     a warning (try: --set techniques.dropout.hidden=0 --set techniques.dropout.attention=0). Adds to `neftune`.
     Evidence: BERT-large, mean of RTE, MRPC, CoLA and STS-B: 79.15 → 80.75 (normal, σ = 1e-5, dropout 0), but 79.92 with
     dropout 0.1; RoBERTa-large on 1,000 rows of MNLI 60.9 ± 11.9 → 79.9 ± 1.5, mostly by fewer collapsed runs.

@@ -20,13 +20,13 @@ class L1(Technique, OptimizerSteps):
         after each step:  w ← sign(w) · max(|w| − η_t λ, 0)
 
     A sub-gradient in the loss never yields an exact zero under Adam; this does. Over a run a weight loses λ Σ η_t:
-    choose λ so that this is near the size of the weights (head: 0.02) or of their movement (difference: 0.001).
+    choose λ so that this is close to the size of the weights (head: 0.02) or of their movement (difference: 0.001).
 
     Range: near 0 no weight reaches zero; where λ Σ η exceeds the size of the weights all of them do.
     Cost: ×1.0; one pass over the targeted weights per step.
     Raises: ModelError where no targeted weight is trained.
     Relations: `elastic_net` adds a quadratic part; the two are mutually exclusive.
-    Evidence: none found for encoder classification; sparse heads and sparse updates are what it is for.
+    Evidence: none found for encoder classification; it is meant for sparse heads and sparse updates.
     Source: Parikh & Boyd 2014, "Proximal Algorithms", §6.5.2. Departs from it in: the step size is the plain
     learning rate, not Adam's preconditioned one (the decoupled form, as AdamW is for L2).
     """

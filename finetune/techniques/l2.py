@@ -19,9 +19,9 @@ class L2(Technique, OptimizerSteps):
 
         objective = loss + λ/2 ‖w‖²        so that       g ← g + λ w
 
-    Applied after clipping and once per optimizer step, so that neither accumulation nor the number of processes
-    changes it. Adam divides it by the root of the second moment: weights with large gradients are decayed less,
-    rarely updated ones (embeddings) more. Biases and normalisation weights are left out.
+    It is applied after clipping and once per optimizer step, so that neither accumulation nor the number of processes
+    changes it. Adam divides it by the root of the second moment: weights with large gradients are decayed less, rarely
+    updated ones (embeddings) more. Biases and normalisation weights are left out.
 
     Range: near 0 the gradient of the loss decides; from about 1e-2 on the penalty dominates the gradient.
     Cost: ×1.0; one addition per weight.

@@ -31,7 +31,7 @@ def pulled(weights: Tensor, anchor: Tensor, fraction: float) -> Tensor:
 
 @cache
 def _strength_for(total_pull: float, budget: Budget) -> float:
-    """Cached: it is needed in every step, and found by search."""
+    """Cached, because it is needed in every step and found by search."""
     return strength_for(total_pull, budget.learning_rates())
 
 
@@ -41,17 +41,17 @@ class L2SP(Technique, OptimizerSteps):
         w ← w − η_t λ (w − w₀)          after each step, w₀ the pretrained value, η_t the learning rate of this step
 
     All parameters of the encoder that train are pulled: biases and normalisation weights too, because their pretrained
-    values are as much a starting point as those of the others. The head has no pretrained value and is left alone;
-    `weight_decay` is for it. Instead of λ, `total_pull` sets the fraction Φ of the way back that the pull alone would
-    move a weight over the run, Φ = 1 − Π_t (1 − η_t λ).
+    values are as much a starting point as those of the others. The head has no pretrained value and is left alone; use
+    `weight_decay` for it. Instead of λ, `total_pull` sets the fraction Φ of the way back that the pull alone would move
+    a weight over the run, Φ = 1 − Π_t (1 − η_t λ).
 
     Range: near 0 it is plain fine-tuning; as Φ nears 1 the encoder stays frozen. 0.05 to 0.6 are sensible.
     Cost: 1.05 ×, one pass over the weights per step; memory for one copy of the encoder, which every run holds anyway.
     Raises: RecipeError if η λ ≥ 1, which would move weights beyond their pretrained values.
-    Relations: adds to `weight_decay`, which decays to 0. Follows the learning rate of each parameter; `total_pull` is
-    that of the top layer, whatever changes its learning rate (`head_first`, `train_only`), and with `llrd` the lower
-    layers are pulled less, as they move less. With `lora` and `reinit` there are no pretrained values to return to. A
-    pooler that the checkpoint lacks is pulled to the random values it started from.
+    Relations: adds to `weight_decay`, which decays to 0. The pull follows the learning rate of each parameter;
+    `total_pull` holds for the top layer, whatever changes its learning rate (`head_first`, `train_only`), and with
+    `llrd` the lower layers are pulled less, as they move less. With `lora` and `reinit` there are no pretrained values
+    to return to. A pooler that the checkpoint lacks is pulled to the random values it started from.
     Evidence: none at the strengths that were published, λ ≤ 1, which pull weights 0.2 to 0.6 % of the way back:
     BERT-large RTE 69.6 vs 69.5, CoLA 63.4 vs 63.0 (Zhang et al. 2021, arXiv:2006.05987, Table 2).
     Source: Li et al. 2018, arXiv:1802.01483. Departs from it in: decoupled from Adam's moments as AdamW does with

@@ -36,15 +36,16 @@ class LabelSmoothing(Technique, Losses):
 
         loss_i = (1 − ε) · nll_i + ε · mean_k(−log p_ik)
 
-    Mostly lowers the loss gap and the confidence; accuracy changes little. A class weight multiplies the whole loss of
-    its row (torch's weighted form smooths inside the weights; ours keeps a row's weight independent of the technique).
+    It mostly lowers the loss gap and the confidence; accuracy changes little. A class weight multiplies the whole loss
+    of its row (torch's weighted form smooths inside the weights; ours keeps a row's weight independent of the
+    technique).
 
-    Range: near 0 nothing changes; near 1 the labels hardly count. Usual: 0.05 for two classes, 0.1 for more.
+    Range: near 0 nothing changes; near 1 the labels hardly matter. Usual values: 0.05 for two classes, 0.1 for more.
     Cost: ×1.0.
     Raises: RecipeError on multi-label and regression, which have no distribution over classes to smooth.
     Relations: `focal` also replaces the loss: mutually exclusive. Can be combined with class weights, `r_drop` and
     `mixup`.
-    Evidence: calibrates out of domain, and may hurt calibration in domain (Desai & Durrett 2020); accuracy about
+    Evidence: improves calibration out of domain and may hurt it in domain (Desai & Durrett 2020); accuracy about
     unchanged.
     Source: Szegedy et al. 2016, arXiv:1512.00567, §7. Departs from it in: nothing.
     """

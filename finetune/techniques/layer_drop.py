@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def kept_or_skipped(hidden: Tensor, output: Tensor, skip: Tensor) -> Tensor:
     """`hidden` where `skip`, a single bool, is true, else `output`; both (batch, tokens, width).
 
-    What is not taken gets a gradient of exactly 0, and cannot spoil the value by being infinite.
+    The one that is not returned gets a gradient of exactly 0, and an infinite value in it has no effect.
     """
     import torch
 
@@ -35,11 +35,12 @@ class LayerDrop(Technique, ModelChanges):
     h_l is the hidden state that enters layer l. All rows of a forward pass skip the same layers, as published.
 
     A skipped layer is still computed, and its result is discarded: its parameters get a gradient of exactly 0, which
-    several processes need, and for which AdamW steps by its momentum alone. Evaluation uses all layers, and nothing is
-    rescaled. All layers are skipped at once with probability p^layers.
-    Range: of `probability`: near 0 nothing, near 1 only the word embeddings are left; 0.2 is the highest published
-    value, for models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers per pass on average.
-    Cost: 1 × plain fine-tuning: time is not saved, see above.
+    training in several processes requires; AdamW then moves them by its momentum alone. Evaluation uses all layers, and
+    nothing is rescaled. All layers are skipped at once with probability p^layers.
+    Range: of `probability`: near 0 it has no effect, near 1 only the word embeddings are left; 0.2 is the highest
+    published value, for models pre-trained with it. With p = 0.05 a BERT-base loses 0.6 of its 12 layers per pass on
+    average.
+    Cost: 1 × plain fine-tuning: no time is saved, see above.
     Raises: ModelError for architectures whose layers are not known or share their weights (albert).
     Relations: adds to `dropout`. With `r_drop` the two passes of a row may skip different layers.
     Evidence: none found for encoder classification with models that were not pre-trained with it; they degrade when
@@ -51,7 +52,9 @@ class LayerDrop(Technique, ModelChanges):
     source: ClassVar[str] = "Fan et al. 2020, arXiv:1909.11556"
     search: ClassVar[Mapping[str, SearchRange]] = {"probability": SearchRange(0.01, 0.2)}
 
-    probability: float = Field(0.05, gt=0, lt=1, description="p, chance of each layer to be skipped in a forward pass.")
+    probability: float = Field(
+        0.05, gt=0, lt=1, description="p, probability that a layer is skipped in a forward pass."
+    )
 
     def prepare_model(self, model: nn.Module) -> None:
         import torch

@@ -27,14 +27,14 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
 
         η_l = η · ξ^(L − l)          l = L the top layer, l = 0 the embeddings; head, pooler and final norm: η
 
-    In every step, whatever the schedule. What all layers share (relative positions, DeBERTa's convolution) is treated
-    as the embeddings are.
+    This holds in every step, whatever the schedule. Weights that all layers share (relative positions, DeBERTa's
+    convolution) are treated like the embeddings.
 
     Range: near 1 it is plain fine-tuning; 0.8 leaves the embeddings of 12 layers 7 % of the learning rate.
     Cost: 1.0 ×.
     Raises: ModelError if layers share their weights (albert) or are unknown.
-    Relations: multiplies with what other techniques do to learning rates (`head_first`, `lora`, `train_only`). It
-    lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or the comparison is one of learning
+    Relations: the factor multiplies the learning rates that other techniques set (`head_first`, `lora`, `train_only`).
+    It lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or the comparison is one of learning
     rates. `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they act less on lower layers.
     Evidence: none at BERT-large: RTE 69.7 ± 3.2 vs 69.5 ± 2.5, MRPC 91.3 vs 90.8, CoLA 63.0 vs 63.0 (Zhang et al. 2021,
     arXiv:2006.05987, Table 2).

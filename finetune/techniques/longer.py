@@ -16,8 +16,8 @@ class Longer(Technique, TrainingPlan):
 
         epochs ← factor · epochs          rounded, at least one more; warm-up and decay span all of them
 
-    Everything else stays as it is. This changes the budget: a comparison with it is one of unequal budgets, and there
-    are more evaluations to select a checkpoint from. Validation improves, and the gap mostly widens.
+    Everything else stays as it is. This changes the budget: a comparison with it compares unequal budgets, and there
+    are more evaluations to select a checkpoint from. Validation scores improve, and the gap mostly widens.
 
     Range: near 1 it adds a single epoch; beyond about 20 epochs, or 800 steps, there is no further gain.
     Cost: the factor, 2 × by default.

@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside the linear maps, merged into them when training is done."""
+"""LoRA: low-rank adapters in parallel to the linear maps, merged into them after training."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
 
         W = W₀ + (α / r) B A          A: (r, in) random, B: (out, r) zero at the start
 
-    The adapters sit beside linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
-    often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of
-    their own with the recipe's schedule. After training the change is added to W₀: the exported model is a plain one
-    with the usual names, and the reported scores are measured on it.
+    The adapters are parallel to linear maps inside the encoder's layers; they, the head and a pooler train (checkpoints
+    often lack the pooler, and most architectures count the same map as part of their head), at a learning rate of their
+    own with the recipe's schedule. After training the change is added to W₀: the exported model is a plain one with the
+    usual names, and the reported scores are measured on it.
 
-    Range: r: 1 is hardly more than biases, the width of the map is full fine-tuning. alpha / r scales the change: 2 is
-    usual. targets: all, attention, or the ends of names, as in [query, value]. learning_rate: 1e-4 to 1e-3.
-    Cost: 1.0 ×: no gradients for the frozen weights, but two small maps and a dropout in addition at each target; 0.8 ×
-    without that dropout, or for the attention alone. Optimizer state shrinks to about 1 %.
+    Range: r: 1 is hardly more than biases; at the width of the map it is full fine-tuning. alpha / r scales the change:
+    2 is usual. targets: all, attention, or a list of name endings, such as [query, value]. learning_rate: 1e-4 to 1e-3.
+    Cost: 1.0 ×: no gradients for the frozen weights, but two additional small maps and a dropout at each target; 0.8 ×
+    without that dropout, or with attention targets alone. Optimizer state shrinks to about 1 %.
     Raises: ModelError if a name matches no linear map (the error lists them), or the layers are unknown (albert).
     Relations: `freeze` and `train_only` also decide which weights train, and `head_first` sets the head's learning rate
     too: mutually exclusive. `mixout`, `l2_sp` and `reinit` act on weights that are frozen here; `wise_ft` scales the
-    merged change. Penalties act on adapters and head. `dropout` sets that of the encoder, not that of the adapters.
+    merged change. Penalties act on adapters and head. `dropout` sets the dropout of the encoder, not of the adapters.
     Evidence: RoBERTa-base, GLUE mean 87.24 vs 86.40, CoLA 63.4 ± 1.2 vs 63.6 (Hu et al. 2022; RTE, MRPC and STS-B start
     from MNLI there); 300 issues per repository: macro-F1 0.780 vs 0.785 (NLBSE 2024). It still memorises 1,000 texts.
     Source: Hu et al. 2022, arXiv:2106.09685. Departs from it in: all linear maps by default, not queries and values.
@@ -66,7 +66,7 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
     alpha: float = Field(16.0, gt=0, le=1e4, description="Scale of the change: it is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the adapters.")
     targets: Literal["all", "attention"] | Annotated[list[str], Field(min_length=1)] = Field(
-        "all", description="Linear maps inside the layers: all, attention, or a list of the ends of their names."
+        "all", description="Linear maps inside the layers: all, attention, or a list of name endings."
     )
     learning_rate: float = Field(3e-4, gt=0, lt=1, description="Peak learning rate of adapters and head.")
 
@@ -86,7 +86,7 @@ class LoRA(Technique, ModelChanges, TrainingPlan):
             if not any(path.endswith(f".{ending}") for path in paths):
                 known = sorted({re.split(r"\.\d+\.", path)[1] for path in paths})
                 raise ModelError(
-                    f"the name of no linear map in the layers ends in '{ending}'. There are: {', '.join(known)}.",
+                    f"no linear map in the layers has a name that ends in '{ending}'. Known names: {', '.join(known)}.",
                     Change(settings={"techniques.lora.targets": "all"}),
                     key="techniques.lora.targets",
                     found=ending,

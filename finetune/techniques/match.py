@@ -1,4 +1,4 @@
-"""AdaMatch: altered unlabelled texts are trained towards what the model says of the texts as they are written."""
+"""AdaMatch: train altered unlabelled texts towards the model's predictions for the unaltered texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALLEST = 1e-6  # added to both sides of the ratio, as there
 
 
 def moved(mean: Tensor | None, new: Tensor, count: int) -> Tensor:
-    """A running mean after value number `count` (from 1): over all values at first, over about WINDOW of them later."""
+    """A running mean after value number `count` (from 1): over all values at first, later over about WINDOW of them."""
     return new if mean is None else mean + (new - mean) * max(1 / count, 1 / WINDOW)
 
 
@@ -47,8 +47,8 @@ def ramp(progress: float, start: float, full: float) -> float:
 
 
 def learned(right: Tensor, frequencies: Tensor) -> Tensor:
-    """How much of what there is to learn of some rows is learned: 0 for a model that predicts the class frequencies
-    whatever the text, 1 for one that is sure of each right class.
+    """How much the model has learned about some rows: 0 if it predicts the class frequencies for every text, 1 if it is
+    certain of each right class.
 
         max(0, (r − s) / (1 − s)),   r = mean_j right_j,   s = Σ_k frequencies_k²
 
@@ -59,7 +59,7 @@ def learned(right: Tensor, frequencies: Tensor) -> Tensor:
 
 
 class Match(Technique, Unlabelled):
-    """AdaMatch: train altered unlabelled texts towards what the model says of them unaltered, where it is sure of it.
+    """AdaMatch: train altered unlabelled texts towards the model's confident predictions for the unaltered texts.
 
         q_i = normalise(p(u_i) · e / m)                   e: class frequencies of the training rows
         w_i = 1 if max_k q_ik ≥ τ · mean_j max_k p_k(x_j), else 0
@@ -70,20 +70,22 @@ class Match(Technique, Unlabelled):
     no gradient); m: their running mean over the texts of about 16 steps; x_j, y_j: as many training rows as a batch
     has, unaltered; a: `altered`, drawn anew for each text and step; z: logits in training mode. μ(t) is 0 for the
     fraction `start` of the steps, in which unlabelled texts are not even read, and rises to 1 at `full`. γ is 0 while
-    the model knows no more of its training rows than how frequent each class is: without it an unsure model, whose
-    relative threshold is low, trains itself towards one class.
+    the model has learned no more about its training rows than the class frequencies: without it an uncertain model,
+    whose relative threshold is low, trains itself towards one class.
 
-    The alignment q assumes that classes are as frequent among the unlabelled texts as among the training rows. Where
-    labelled rows were picked evenly by class and the texts were not, set `align: false`.
-    A run in which less than 1 % of the texts had a weight says so at its end.
-    Range: `weight` near 0 is plain training; τ near 0 trains on every guess, at 1 only on texts of which the model is
-    as sure as of its training rows. `amount` near 0 leaves a text to agree with itself, near 1 no text is left.
+    The alignment q assumes that classes are as frequent among the unlabelled texts as among the training rows. If
+    labelled rows were sampled evenly by class and the unlabelled texts were not, set `align: false`. A run in which
+    less than 1 % of the texts had a weight says so at its end.
+    Range: `weight` near 0 is plain training; τ near 0 trains on every guess, at 1 only on texts for which the model is
+    as confident as for its training rows. With `amount` near 0 the altered text is the text itself, near 1 no text is
+    left.
     Cost: × 5 at `ratio` 3: three times as many altered rows as labelled ones, and a forward pass over four
     times as many.
-    Raises: RecipeError without data.unlabelled; on multi-label and regression, for which neither the alignment nor
+    Raises: RecipeError without data.unlabelled; or on multi-label and regression, for which neither the alignment nor
     the threshold is defined; ModelError if the tokenizer has no mask token and `altered` has `token_masking`.
-    Relations: the loss of `label_smoothing` and `focal`, class weights, and the second pass of `r_drop` are of labelled
-    rows only; `fgm` and `sam` repeat both kinds. Excludes `mixup`, which would mix texts and not their targets.
+    Relations: the loss of `label_smoothing` and `focal`, class weights, and the second pass of `r_drop` apply to
+    labelled rows only; `fgm` and `sam` repeat both kinds. Excludes `mixup`, which would mix texts and not their
+    targets.
     Evidence: BERT-base, accuracy over training without unlabelled texts, 3 seeds, back-translation, about 100,000 steps
     (USB): mean of 10 settings +5.6. FixMatch there, without alignment: +3.4, and −15 on AG News with 40 labels. Short
     runs with word-level alterations, as here: none published.
@@ -103,17 +105,25 @@ class Match(Technique, Unlabelled):
 
     weight: float = Field(1.0, gt=0, le=100, description="λ, weight of the loss of unlabelled texts.")
     threshold: float = Field(
-        0.9, gt=0, le=1, description="τ, confidence from which a text counts, relative to that on training rows."
+        0.9,
+        gt=0,
+        le=1,
+        description="τ, lowest confidence at which a text counts, relative to the confidence on training rows.",
     )
     ratio: int = Field(3, ge=1, le=16, description="Unlabelled texts in a step for each labelled row.")
-    start: float = Field(0.1, ge=0, lt=1, description="Fraction of the steps before unlabelled texts are looked at.")
-    full: float = Field(0.5, gt=0, le=1, description="Fraction of the steps at which their weight is λ.")
-    align: bool = Field(True, description="Correct predictions towards the class frequencies of the training rows.")
+    start: float = Field(0.1, ge=0, lt=1, description="Fraction of the steps before unlabelled texts are used.")
+    full: float = Field(0.5, gt=0, le=1, description="Fraction of the steps after which their weight is λ.")
+    align: bool = Field(
+        True, description="Whether predictions are aligned with the class frequencies of the training rows."
+    )
     altered: list[Literal["eda", "aeda", "token_masking"]] = Field(
-        ["eda", "token_masking"], min_length=1, description="What alters the texts, in this order."
+        ["eda", "token_masking"], min_length=1, description="Alterations of the texts, in this order."
     )
     amount: float = Field(
-        0.1, gt=0, lt=1, description="Swaps, deletions and inserted marks per word, and chance of a token to be masked."
+        0.1,
+        gt=0,
+        lt=1,
+        description="Swaps, deletions and inserted marks per word, and probability that a token is masked.",
     )
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ def clipped_rows(weights: Tensor, limits: Tensor | float) -> Tensor:
 
     Args:
         weights: (rows, …).
-        limits: (rows,), or one for all. Rows within theirs come back bit for bit.
+        limits: (rows,), or one for all. Rows within their limit are returned bit for bit.
     """
     norms = row_norms(weights)
     factors = (limits / norms).where(norms > limits, 1.0)
@@ -46,13 +46,13 @@ class MaxNorm(Technique, OptimizerSteps):
 
     A row holds the weights of one output of a linear map, or the vector of one token. In the head c is the norm
     itself (rows start near 0.02 √width: 0.4 for 384, 0.55 for 768); all its linear maps are limited. In the encoder,
-    whose rows differ, c is a multiple of the row's pretrained norm. Biases and normalisation weights are not
-    changed, nor is any row within its limit, bit for bit.
+    whose rows differ, c is a multiple of the row's pretrained norm. Biases, normalisation weights and rows within their
+    limit are not changed, bit for bit.
 
     Range: head: below 0.5 it binds at once and caps the logits; above 3 it hardly ever binds. encoder: 1 lets no row
-    grow; above 1.5 it hardly ever binds. Null does not limit that part.
+    grow; above 1.5 it hardly ever binds. With null that part has no limit.
     Cost: 1.0 × for the head; up to 1.05 × for the encoder, whose pretrained norms are computed again in each step.
-    Raises: nothing of its own; a warning at the end of a run in which the head stayed below its limit.
+    Raises: nothing of its own; a warning at the end of a run if the head stayed below its limit.
     Relations: `weight_decay` and `l2_sp` reduce all weights a little; this acts on the largest rows alone.
     `lora` does not change the weights of the encoder's layers, so limit the head only.
     Evidence: none found for encoder classification.
@@ -110,7 +110,7 @@ class MaxNorm(Technique, OptimizerSteps):
         return self.encoder * row_norms(pretrained)
 
     def export_warnings(self, model: nn.Module) -> list[Problem]:
-        """Whether the head's limit was ever reached, which cannot be known before."""
+        """A warning if the head never reached its limit, which cannot be known before."""
         lengths = [
             float(row_norms(value.detach()).max())
             for name, value in model.named_parameters()

@@ -26,7 +26,7 @@ def mixed_weights(weights: Tensor, pretrained: Tensor, probability: float) -> Te
 
     The same as w₀ + dropout_p(w − w₀), which is how it is computed: torch's dropout draws 1 − M and divides by 1 − p.
 
-    Shapes: all alike.
+    All shapes are equal.
     """
     import torch.nn.functional as F
 
@@ -56,13 +56,13 @@ class Mixout(Technique, ModelChanges):
     values. The usual dropout stays as it is. w₀ is held in a buffer that is never saved.
 
     Range: near 0 it is plain fine-tuning; near 1 gradients grow noisy (they are divided by 1 − p) and the weights
-    hardly leave w₀. 0.1 to 0.9 have been used.
+    hardly leave w₀. Values from 0.1 to 0.9 have been used.
     Cost: 1.3 ×, three passes over the weights of the layers in each forward pass; memory for one more copy of them.
     Raises: ModelError if the layers are unknown or shared (albert).
-    Relations: composes with `dropout`, `l2_sp` (the same target without noise) and `freeze` (frozen layers are not
-    mixed). With `reinit` there is no w₀; with `lora` and `train_only` the matrices are frozen.
+    Relations: can be combined with `dropout`, `l2_sp` (the same target without noise) and `freeze` (frozen layers are
+    not mixed). With `reinit` there is no w₀; with `lora` and `train_only` the matrices are frozen.
     Evidence: BERT-large, RTE 71.3 vs 69.5, MRPC 90.4 vs 90.8, CoLA 61.6 vs 63.0 with corrected Adam (Zhang et al. 2021,
-    arXiv:2006.05987, Table 2); larger gains in older work come from an optimizer without bias correction.
+    arXiv:2006.05987, Table 2); the larger gains in older work are due to an optimizer without bias correction.
     Source: Lee et al. 2020, arXiv:1909.11299. Departs from it in: head and pooler are not mixed; dropout is kept.
     """
 

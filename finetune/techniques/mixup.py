@@ -33,8 +33,8 @@ class Mix(NamedTuple):
 def draw_mix(rows: int, alpha: float) -> Mix:
     """λ ~ Beta(α, α), the larger of λ and 1 − λ, for each row; each row gets a partner that is another row.
 
-    Partners are neighbours on a random circle of all rows; a single row is its own. Draws from torch's global CPU
-    generator, also where the model is on a GPU.
+    Partners are neighbours on a random circle of all rows; a single row is its own. Draws come from torch's global CPU
+    generator, even if the model is on a GPU.
     """
     import torch
 
@@ -84,22 +84,22 @@ class Mixup(Technique, ModelChanges, Losses):
         h̃_i = λ_i h_i + (1 − λ_i) h_j        at the input of one encoder layer, position by position
         loss_i = λ_i loss(z̃_i, y_i) + (1 − λ_i) loss(z̃_i, y_j),     λ_i = max(l, 1 − l),  l ~ Beta(α, α)
 
-    h: hidden states (tokens × width); j: another random row of the same micro-batch; every row is partner once;
-    z̃_i: logits of the mixture; λ_i in [½, 1], one draw for each row and pass.
+    h: hidden states (tokens × width); j: another random row of the same micro-batch; every row is a partner once; z̃_i:
+    logits of the mixture; λ_i in [½, 1], one draw for each row and pass.
 
-    The row itself always has the larger weight, and its own attention mask is kept: a longer partner is cut to it, and
-    behind the end of a shorter one its padding states are mixed in. Mixing losses is mixing targets:
-    for multi-label and regression the gradients are those of the mixed target. Class weights go with the
+    The row itself always has the larger weight, and its own attention mask is kept: a longer partner is cut to its
+    length, and beyond the end of a shorter partner that partner's padding states are mixed in. Mixing losses is mixing
+    targets: for multi-label and regression the gradients are those of the mixed target. Class weights go with the
     target they belong to. A micro-batch of a single row cannot be mixed and is trained on as it is.
 
     Range: α near 0 mixes next to nothing; at 1 λ is uniform over [½, 1]; at 16 every mixture is nearly half and half.
-    depth 0 mixes the embeddings; near 1 before the last layer, where mostly [CLS] counts. In between,
-    depth × layers is rounded down: 0.75 mixes what enters layer 10 of 12, 5 of 6, 4 of 4.
+    depth 0 mixes the embeddings; near 1 it mixes before the last layer, where mostly [CLS] counts. In between, depth ×
+    layers is rounded down: 0.75 mixes what enters layer 10 of 12, 5 of 6, 4 of 4.
     Cost: × 1.0, hardly any extra memory.
     Raises: ModelError on ALBERT, whose layers are one layer, and where the layers of an architecture are not known.
     Relations: the losses of `label_smoothing`, `focal`, `multi_sample_dropout` and the second pass of `r_drop` are
     mixed too, with the same λ and partners; `sam` and `fgm` repeat the same mix. `confidence_penalty` sees the
-    mixture. Together with `dropout` above 0.1 it is strong: both add noise to the same states.
+    mixture. Combined with `dropout` above 0.1 the effect is strong: both add noise to the same states.
     Evidence: MixText gains most at 10–200 labelled texts and with unlabelled ones (Chen et al. 2020); with labels
     only, small; none found at about 1,000.
     Source: Verma et al. 2019, arXiv:1806.05236; Chen et al. 2020, arXiv:2004.12239 (TMix). Departs from it in: one
@@ -113,7 +113,7 @@ class Mixup(Technique, ModelChanges, Losses):
     alpha: float = Field(
         0.4, gt=0, le=100, description="α of Beta(α, α), from which the weights of the rows are drawn."
     )
-    depth: float = Field(0.75, ge=0, lt=1, description="Fraction of the encoder's layers before the mixing.")
+    depth: float = Field(0.75, ge=0, lt=1, description="Fraction of the encoder's layers below the mixing.")
 
     def effect(self, budget: Budget) -> str:
         return f"a row keeps {expected_weight(self.alpha) * 100:.0f} % of itself on average"

@@ -22,14 +22,14 @@ class MultiSampleDropout(Technique, ModelChanges, Losses):
 
         loss_i = (1/K) Σ_k loss(head(h_i ⊙ m_k), y_i)
 
-    h_i: output of the encoder for row i, computed once; m_k: K independent dropout masks of the head, scaled by
-    1 / (1 − p). The pass itself is the first of the K.
+    h_i: output of the encoder for row i, computed once; m_k: K independent dropout masks of the head, scaled by 1 / (1
+    − p). The regular pass is the first of the K samples.
 
-    Losses are averaged, not logits. Only what comes after the encoder is repeated: for BERT, whose pooler is part of
-    the encoder, that is the last dropout and the linear map; RoBERTa-like heads have a dense layer of their own.
+    Losses are averaged, not logits. Only the modules after the encoder are repeated: for BERT, whose pooler is part of
+    the encoder, these are the last dropout and the linear map; RoBERTa-like heads have a dense layer of their own.
 
-    Range: 1 sample is plain fine-tuning and is refused; beyond about 8 there is no further effect. It reduces
-    noise and adds none: raise `dropout.classifier` (0.3 to 0.5) along with it.
+    Range: 1 sample is plain fine-tuning and is refused; beyond about 8 there is no further effect. It reduces noise and
+    adds none: raise `dropout.classifier` as well (0.3 to 0.5).
     Cost: × 1.0: the head is a thousandth of the work; memory for K outputs of the head.
     Raises: ModelError if the head has no dropout above 0: all samples would be the same.
     Relations: `dropout` sets the probability. With `r_drop` each of its two passes is averaged over K masks; with

@@ -31,14 +31,16 @@ class NEFTune(Technique, ModelChanges):
     L is the number of tokens of the text itself, d the width of the embeddings: the noise of a text has the same
     expected length a/√3 whatever its number of tokens, so that each token of a long text gets less.
 
-    Drawn anew in each forward pass of training, for each row; padding gets none and does not count, so that a text is
-    treated the same in every batch (transformers' implementation counts the padding). Evaluation has no noise.
-    Range: of `strength` a: near 0 nothing; 5, the published value for texts of 512 tokens and a width of 4096, is for
-    32 tokens and a width of 384 as large as the embeddings themselves (±0.045 against a deviation of 0.05).
+    The noise is drawn anew in each forward pass of training, for each row; padding gets none and does not count, so
+    that a text is treated the same in every batch (transformers' implementation counts the padding). Evaluation has no
+    noise.
+    Range: of `strength` a: near 0 it has no effect; 5, the published value for texts of 512 tokens and a width of 4096,
+    gives noise as large as the embeddings themselves at 32 tokens and a width of 384 (±0.045 against a standard
+    deviation of 0.05).
     Cost: 1 × plain fine-tuning.
     Raises: ModelError if the configuration names no padding token.
-    Relations: `hidden_noise` adds to every layer's input; together they add up. `fgm` perturbs the noisy embeddings,
-    with the same noise in both of its passes.
+    Relations: `hidden_noise` adds noise to every layer's input; together they add up. `fgm` perturbs the noisy
+    embeddings, with the same noise in both of its passes.
     Evidence: instruction tuning of large language models; none found for encoder classification.
     Source: Jain et al. 2023, arXiv:2310.05914. Departs from it in: L without padding; the default a is 1, not 5.
     """

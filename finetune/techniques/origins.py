@@ -1,6 +1,6 @@
 """Where a user's technique comes from: a file, a class of a script or notebook, an installed package.
 
-Each origin loads its class, has a digest of its source, and may be sent to another process.
+Each origin loads its class, has a digest of its source, and can be sent to another process.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ IN_A_FILE = Change(text='Put the class into a file and pass it as "FILE.py:CLASS
 
 
 class Origin(Protocol):
-    """One way to bring a technique."""
+    """One way in which users provide a technique."""
 
     @property
     def title(self) -> str:
-        """For messages; two classes of the same title are versions of one technique."""
+        """Name in messages; two classes with the same title are versions of one technique."""
         ...
 
     def load(self) -> Any:
@@ -143,7 +143,7 @@ class ClassOrigin:
         return self.kind
 
     def digest(self) -> str:
-        """As of now: a helper function that was defined anew counts.
+        """Digest of the current source: a redefined helper function changes it.
 
         Raises:
             RecipeError: There is no source text.

@@ -1,4 +1,4 @@
-"""What is known of a run when it has ended, for techniques that say what they did in it."""
+"""Facts about a finished run, for techniques that report what they did in it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Outcome:
     """A run that has ended.
 
     Attributes:
-        budget: Of the run.
-        classes: Of a single-label task; None for others.
-        names: What may be done to which parameter.
+        budget: Epochs, steps and learning rates of the run.
+        classes: Number of classes of a single-label task; None for other tasks.
+        names: Parameters by what may be done to them.
         weights: Name -> value, of the weights that are exported; not of those that a technique has merged or replaced.
         pretrained: Name -> value as loaded, for the parameters of the encoder.
-        parameters: In the model, and how many of them training could change.
-        dropout: Kind -> probability in the checkpoint and in the run, of kinds that have a single one in each.
-        epochs: That were trained.
-        selected_epoch: Of the exported weights.
-        share: Fraction of the fine-tuned weights, where they were interpolated with the pretrained ones.
-        stopped: Whether validation ended it early; None where nothing watched validation.
+        parameters: Number in the model, and how many of them training could change.
+        dropout: Kind -> probability in the checkpoint and in the run, for kinds that have a single one in each.
+        epochs: Epochs trained.
+        selected_epoch: Epoch of the exported weights.
+        share: Fraction of the fine-tuned weights, if they were interpolated with the pretrained ones.
+        stopped: Whether early stopping ended the run; None if no rule watched validation.
     """
 
     budget: Budget
@@ -45,19 +45,19 @@ class Outcome:
     stopped: bool | None = None
 
     def of(self, names: Iterable[str]) -> list[str]:
-        """Those names that are among the weights, sorted."""
+        """The names that are among the weights, sorted."""
         return sorted(name for name in names if name in self.weights)
 
     def count(self, names: Iterable[str]) -> int:
-        """How many single weights."""
+        """Number of weights (scalars)."""
         return sum(self.weights[name].numel() for name in self.of(names))
 
     def zeros(self, names: Iterable[str]) -> int:
-        """Weights that are exactly 0."""
+        """Number of weights that are exactly 0."""
         return sum(int((self.weights[name] == 0).sum()) for name in self.of(names))
 
     def unmoved(self, names: Iterable[str]) -> int:
-        """Weights that are exactly what they were as loaded."""
+        """Number of weights that still have exactly their loaded value."""
         return sum(int((self.weights[name].cpu() == self.pretrained[name].cpu()).sum()) for name in self.of(names))
 
     def norm(self, names: Iterable[str]) -> float:
@@ -65,7 +65,7 @@ class Outcome:
         return _norm(self.weights[name] for name in self.of(names))
 
     def norm_before(self, names: Iterable[str]) -> float:
-        """‖w‖₂ as loaded, of the same weights."""
+        """‖w‖₂ of the same weights as loaded."""
         return _norm(self.pretrained[name] for name in self.of(names))
 
     def distance(self, names: Iterable[str]) -> float:
@@ -78,7 +78,7 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 
 
 def norm_change(run: Outcome, names: frozenset[str]) -> str | None:
-    """`encoder norm 23.9 → 13.0`, of pretrained weights; None where there are none among the names."""
+    """`encoder norm 23.9 → 13.0`, for pretrained weights; None if there are none among the names."""
     encoder = frozenset(run.of(names & run.names.pretrained))
     if not encoder:
         return None

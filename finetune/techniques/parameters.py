@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Where a parameter is, for techniques that treat depths differently.
+    """Position of a parameter in the model, for techniques that depend on depth.
 
     Attributes:
         depth: 0 for the embeddings, 1 … `layers` for the encoder's layers from the bottom, `layers` + 1 for what
@@ -23,13 +23,13 @@ class Part:
 
 @dataclass(frozen=True)
 class WeightNames:
-    """Names of the parameters of a prepared model, by what may be done to them.
+    """Names of the parameters of a prepared model, grouped by what techniques may do to them.
 
     Attributes:
-        trainable: All that the optimizer updates.
-        head: Those that are not the encoder's, trainable or not.
-        decayed: Those that penalties may act on: neither biases nor normalisation weights.
-        pretrained: Those of the encoder whose pretrained value is known under the same name.
+        trainable: Parameters that the optimizer updates.
+        head: Parameters outside the encoder, trainable or not.
+        decayed: Parameters that penalties may act on: neither biases nor normalisation weights.
+        pretrained: Parameters of the encoder whose pretrained value is known under the same name.
     """
 
     trainable: frozenset[str]

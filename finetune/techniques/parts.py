@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def refused_by(technique: str) -> Iterator[None]:
-    """A ModelError about where the layers are names the technique that needs them.
+    """Add the technique that needs the layers to a ModelError about where they are.
 
     Raises:
-        ModelError: Any that came from within, with the name of the technique.
+        ModelError: Any raised inside, with the name of the technique.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def layer_number(name: str) -> int | None:
 
 
 def is_in_encoder(model: Any, name: str) -> bool:
-    """Whether a parameter is not the head's."""
+    """Whether a parameter belongs to the encoder and not to the head."""
     return name.startswith(f"{model.base_model_prefix}.")
 
 
@@ -47,8 +47,8 @@ def freeze_encoder_except(model: nn.Module, is_trained: Callable[[str], bool]) -
     """Freeze the encoder's parameters, except those whose name `is_trained`.
 
     A pooler keeps training with the head: checkpoints often lack it, and then it starts from random values as the
-    head does; most architectures count the same map as part of their head. So does what trains of a layer that was
-    added to pool.
+    head does; most architectures count the same map as part of their head. So do the trainable weights of an added
+    pooling layer.
     """
     for name, parameter in model.named_parameters():
         is_pooling = ".pooler." in name or is_in_pooling_layer(model, name)

@@ -30,7 +30,7 @@ def proximal_targets(names: WeightNames, target: Target) -> frozenset[str]:
 
 
 def zeros_text(run: Outcome, target: Target) -> str:
-    """How many of the targeted weights ended at exactly 0, or of the difference at exactly their pretrained value."""
+    """How many of the targeted weights ended at exactly 0 or, for the difference, at exactly their pretrained value."""
     names = proximal_targets(run.names, target)
     total = run.count(names)
     if target == "head":

@@ -55,15 +55,16 @@ class RDrop(Technique, ModelChanges, Losses):
     the Bernoulli divergence; for regression (z − z')², in squared standard deviations of the target.
 
     D is averaged over the rows, so that α means the same at every batch size. The authors' code for BERT sums it over
-    the batch: its α of 0.25 is 0.25 × 16 = 4 here at 16 rows. Numbers taken from elsewhere need the same care.
+    the batch: its α of 0.25 is 0.25 × 16 = 4 here at 16 rows. Convert values from other sources in the same way.
 
-    Range: α near 0 leaves two averaged passes; from 10 on uniform predictions pay best. 1 to 8 is sensible.
+    Range: α near 0 leaves two averaged passes; from 10 on uniform predictions minimise the objective. 1 to 8 is
+    sensible.
     Cost: × 2.0: a second forward and backward pass; the activations of both are held, so about twice the memory.
     Raises: ModelError if every dropout of the model is 0 (ModernBERT's default): both passes would be the same.
     Noise of other techniques is not counted as a mask.
-    Relations: more `dropout` is a stronger R-Drop. With `multi_sample_dropout` each of the two passes is averaged
-    over head masks; with `mixup` both passes mix the same rows alike; `fgm` perturbs each pass by its own gradient,
-    `sam` repeats both passes with their masks (× 4 with either).
+    Relations: more `dropout` makes R-Drop stronger. With `multi_sample_dropout` each of the two passes is averaged over
+    head masks; with `mixup` both passes mix the same rows alike; `fgm` perturbs each pass by its own gradient, `sam`
+    repeats both passes with their masks (× 4 with either).
     Evidence: BERT-large on 2,500 to 8,500 rows, mean of STS-B, CoLA, MRPC and RTE 79.15 → 80.60, 3 seeds (Yuan et
     al. 2023); +1.23 macro-F1 on 66,000 texts (BanglaCyberBench).
     Source: Liang et al. 2021, arXiv:2106.14448, §2.1. Departs from it in: the mean over the batch and the halved

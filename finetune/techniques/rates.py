@@ -1,4 +1,4 @@
-"""Learning rates of the parts of a model, as all techniques of a run together set them."""
+"""Learning rates of the parts of a model, as set by all techniques of a run together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scheduled_rate(techniques: Collection[Technique], part: Part, step: int, bud
 
 
 def decay_strength(techniques: Collection[Technique], budget: Budget) -> float:
-    """Weight decay of the optimizer at these learning rates, of all techniques together."""
+    """Weight decay of the optimizer at these learning rates, summed over all techniques."""
     return sum((strength(budget) for strength in implementations(techniques, TrainingPlan.decay_strength)), 0.0)
 
 

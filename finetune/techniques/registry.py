@@ -90,7 +90,7 @@ def carry_techniques() -> bytes:
     """The techniques that were added to this process, for `receive_techniques` in another one.
 
     Raises:
-        RecipeError: A class refers to something that cannot be pickled any more.
+        RecipeError: A class refers to something that can no longer be pickled.
     """
     origins = {name: each for name, each in _ADDED.items() if not isinstance(each, PackageOrigin)}
     return pickle.dumps(
@@ -109,8 +109,8 @@ def receive_techniques(carried: bytes) -> None:
 
 
 def own_sources(techniques: Mapping[str, Technique]) -> dict[str, str]:
-    """Name -> sha256 of the source, of the user's own techniques among those of a recipe. The version of the program
-    stands for the source of the built-in ones.
+    """Name -> sha256 of the source, for the user's own techniques in a recipe. Built-in ones are identified by the
+    version of the program.
 
     Raises:
         RecipeError: One has no source text.
@@ -131,7 +131,7 @@ def changed_sources(techniques: Mapping[str, Technique], recorded: Mapping[str, 
     """Names of the user's techniques whose source is not the recorded one.
 
     Args:
-        techniques: Of a recipe.
+        techniques: Techniques of a recipe.
         recorded: Name -> digest, from the record of a run.
     """
     sources = own_sources({name: techniques[name] for name in recorded if name in techniques})
@@ -178,7 +178,7 @@ def _reduce(technique: Technique) -> tuple[Any, ...]:
     """Pickled by its name: the process that reads it has the class from `receive_techniques`."""
     name = _name_of(type(technique))
     if name is None:
-        why = "was defined anew after this recipe was read. Read the recipe again."
+        why = "was redefined after this recipe was read. Read the recipe again."
         raise ClassOrigin(type(technique)).error(why)
     return _restore, (name,), technique.__getstate__()
 

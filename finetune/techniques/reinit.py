@@ -32,7 +32,7 @@ def reinitialise(module: nn.Module, initialise: Callable[[nn.Module], Any]) -> l
         initialise: The model's `_init_weights`.
 
     Returns:
-        Names of the matrices that kept their values: none, unless `initialise` did not do its work.
+        Names of the matrices that kept their values: none, unless `initialise` skipped some.
     """
     import torch
 
@@ -51,11 +51,11 @@ class Reinit(Technique, ModelChanges):
 
         W_l ~ N(0, σ²)   for the layers l > L − k and the pooler;   biases 0, normalisation weights 1
 
-    σ is the checkpoint's `initializer_range` (0.02), the rule of the model's own class for its first initialisation.
-    Done once, after loading; everything then trains as usual. All other weights are left alone, and so is a pooler that
+    σ is the checkpoint's `initializer_range` (0.02); the model's own class initialises the weights. This is done once,
+    after loading; everything then trains as usual. All other weights keep their values, and so does a pooler that
     passes on the mean of the tokens (`model.pooling`).
 
-    Range: layers: 1 or 2 of 12; each discards pretrained knowledge, and all would be training from scratch.
+    Range: layers: 1 or 2 of 12; each discards pretrained knowledge, and all of them would mean training from scratch.
     Cost: 1.0 ×.
     Raises: ModelError if there are fewer layers, if they are unknown (albert), if another technique freezes them, or
     if the weights did not change.
@@ -76,11 +76,11 @@ class Reinit(Technique, ModelChanges):
         "wise_ft": "it returns to the values that are discarded here",
     }
 
-    layers: int = Field(1, ge=1, description="Number of top layers to start anew.")
-    pooler: bool = Field(True, description="Whether the encoder's pooler, where it has one, starts anew too.")
+    layers: int = Field(1, ge=1, description="Number of top layers to re-initialise.")
+    pooler: bool = Field(True, description="Whether the encoder's pooler, if it has one, is re-initialised too.")
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
-        """What starts anew.
+        """The re-initialised weights.
 
         Raises:
             ModelError: Another technique keeps some of it from training.
@@ -91,7 +91,7 @@ class Reinit(Technique, ModelChanges):
         frozen = fresh - names.trainable
         if frozen:
             raise ModelError(
-                f"{len(frozen)} of the weights that start anew would be frozen at random values ({min(frozen)} …).",
+                f"{len(frozen)} of the re-initialised weights would be frozen at random values ({min(frozen)} …).",
                 turned_off("reinit"),
                 Change(text="freeze fewer weights."),
                 key="techniques.reinit.layers",
@@ -103,7 +103,7 @@ class Reinit(Technique, ModelChanges):
             layers = encoder_layers(model)
         if self.layers > len(layers):
             raise ModelError(
-                f"{self.layers} layers to start anew, but this model has {len(layers)}.",
+                f"{self.layers} layers to re-initialise, but this model has {len(layers)}.",
                 Change(settings={"techniques.reinit.layers": min(2, len(layers))}),
                 key="techniques.reinit.layers",
                 found=self.layers,
@@ -132,7 +132,7 @@ class Reinit(Technique, ModelChanges):
         if not is_sentence_encoder and model.config.model_type != "electra" and not _OBJECTIVE_IS_ON_TOP.search(name):
             return []
         why = (
-            f"{name} looks like a sentence encoder, a distilled model or ELECTRA, where the top layers hold what "
-            "training was about: re-initialising them brought no gain or a loss (Zhang et al. 2021, Table 7)."
+            f"{name} looks like a sentence encoder, a distilled model or ELECTRA, whose top layers hold what they "
+            "were trained for: re-initialising them brought no gain or a loss (Zhang et al. 2021, Table 7)."
         )
         return [Problem(why, ".layers", found=self.layers, changes=(Change(settings={"": "off"}),))]

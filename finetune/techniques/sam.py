@@ -38,7 +38,7 @@ def ascent(
 
 
 class SAM(Technique, Gradients):
-    """SAM: take each step with the gradient at the worst nearby weights; escapes sharp minima.
+    """SAM: take each step with the gradient at the worst nearby weights, which avoids sharp minima.
 
         e = ρ T² g / ‖T g‖₂,   T = 1,  or T = |w| + η (η = 0.01) if adaptive
         step with the gradient of the objective at w + e, taken at w
@@ -46,18 +46,17 @@ class SAM(Technique, Gradients):
     g: gradient of a whole optimizer step; ‖·‖₂: over all trained parameters together; ρ: length of e in units of the
     weights, or relative to them if adaptive.
 
-    Both gradients are complete ones, over all micro-batches and processes, so that accumulation and several
-    processes change nothing; both see the same rows, dropout masks and noise. Weights are restored bit for bit
-    before the optimizer moves. Gradient clipping, the optimizer and what is logged as the gradient's norm see the
-    second gradient only.
+    Both gradients are those of a whole step, over all micro-batches and processes, so accumulation and several
+    processes change nothing; both see the same rows, dropout masks and noise. Weights are restored bit for bit before
+    the optimizer moves. Gradient clipping, the optimizer and the logged gradient norm use the second gradient only.
 
     Range: ρ near 0 is plain fine-tuning at twice the cost; at 0.2 (adaptive: 2) and more the model at w + e is
     useless. 0.01 to 0.15, adaptive 0.1 to 1, is sensible.
     Cost: × 2.0: each step is computed twice, one after the other; memory for four copies of the weights.
-    Raises: RunFailed if the gradient's norm is not finite. A gradient of 0 is left as it is: there is no direction of
-    ascent.
-    Relations: `fgm` also needs the second pass: mutually exclusive. With `r_drop` both its passes are repeated (× 4).
-    Averages of the weights (`ema`, `swa`) find flat minima by other means and can be combined with it.
+    Raises: RunFailed if the gradient's norm is not finite. A gradient of 0 is left as it is, since it has no direction
+    of ascent.
+    Relations: `fgm` also needs the second pass: mutually exclusive. With `r_drop` both of its passes are repeated (×
+    4). Averages of the weights (`ema`, `swa`) find flat minima by other means and can be combined with it.
     Evidence: BERT-base, 3 seeds (Na et al. 2022): STS-B 84.0 → 84.7, MRPC 82.6 → 82.9, RTE 67.0 → 65.5, CoLA 53.3 →
     54.1: mixed on few texts. Bahri et al. 2022 claim larger gains with less data.
     Source: Foret et al. 2021, arXiv:2010.01412; Kwon et al. 2021, arXiv:2102.11600 (adaptive). Departs from it in:

@@ -1,4 +1,4 @@
-"""Where `finetune tune` looks for a setting: narrower than what is valid, from hardly any effect to nearly too much."""
+"""Ranges in which `finetune tune` searches: narrower than what is valid, from hardly any effect to nearly too much."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The values of one setting that are worth a training.
+    """The values of one setting that are worth trying.
 
     Attributes:
         low: Smallest value.
         high: Largest value.
-        is_log: Whether equal ratios count as equal steps; else equal differences do.
+        is_log: Whether equal ratios count as equal steps; otherwise equal differences do.
     """
 
     low: float
@@ -20,7 +20,7 @@ class SearchRange:
     is_log: bool = True
 
     def including(self, value: float) -> SearchRange:
-        """The same, wide enough for a value that a preset or a user has set."""
+        """The range, widened to include a value that a preset or a user has set."""
         return SearchRange(min(self.low, value), max(self.high, value), self.is_log and value > 0)
 
 

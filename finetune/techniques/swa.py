@@ -25,7 +25,7 @@ def mean_rate(count: int) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _planned(budget: Budget) -> tuple[float, ...]:
-    """Cached: needed once per step and part, and as long as the run."""
+    """Cached: needed once per step and part, during the whole run."""
     return tuple(budget.learning_rates())
 
 
@@ -39,14 +39,14 @@ class SWA(Technique, TrainingPlan, KeptWeights):
 
     Before epoch E − n + 1 nothing changes. After the first of the n epochs the mean so far is
     measured, selected and exported. Encoders have no batch statistics to be estimated anew.
-    Range: of `start`: 0 averages all epochs, near 1 the last two. Of `floor`: 0 keeps the recipe's decay (and little to
-    average), 1 holds the peak rate to the end.
+    Range: `start`: 0 averages all epochs, near 1 the last two. `floor`: 0 keeps the recipe's decay (and leaves little
+    to average), 1 holds the peak rate to the end.
     Cost: 1 × plain fine-tuning; one more copy of the weights in memory and in each checkpoint.
     Raises: RecipeError if fewer than two epochs are left to average.
     Relations: `ema` is another average, and `head_first` also sets the schedule: mutually exclusive. `llrd` scales the
-    floor as all learning rates. `early_stopping` may stop before averaging begins, and then keeps plain weights: set
+    floor like all learning rates. `early_stopping` may stop before averaging begins, and then keeps plain weights: set
     its min_epochs beyond `start`. `wise_ft` interpolates towards the mean.
-    Evidence: none found for SWA alone on few examples. Na et al. 2022 average epochs 6 to 10 of 10 beside SAM
+    Evidence: none found for SWA alone on few examples. Na et al. 2022 average epochs 6 to 10 of 10 in addition to SAM
     (BERT-base on GLUE).
     Source: Izmailov et al. 2018, arXiv:1803.05407. Departs from it in: the late rate is the linear decay with a floor,
     not constant or cyclic.

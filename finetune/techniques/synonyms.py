@@ -71,9 +71,9 @@ def replace_words(text: str, synonyms: Thesaurus, fraction: float, rng: random.R
 def wordnet_synonyms(wordnet: Any, word: str) -> list[str]:
     """The other words of the sense in which `word` is used most, by WordNet's counts in a corpus of texts.
 
-    None for words that are (also) an inflected form of another ("minutes", "said": the synonym would not fit the
-    sentence), and for words without a sense that makes up half of their uses. Synonyms that the corpus never has in
-    this sense ("hebdomad" for "week") are not taken.
+    There are none for words that are (also) an inflected form of another ("minutes", "said": the synonym would not fit
+    the sentence), and for words without a sense that makes up half of their uses. Synonyms that never occur in the
+    corpus in this sense ("hebdomad" for "week") are not taken.
     """
     senses = wordnet.synsets(word)
     uses = [[lemma.count() for lemma in sense.lemmas() if lemma.name().lower() == word] for sense in senses]
@@ -91,10 +91,10 @@ def wordnet_synonyms(wordnet: Any, word: str) -> list[str]:
 
 
 def nearest_rows(matrix: Tensor, rows: Sequence[int], candidates: Sequence[int], least: float) -> list[list[int]]:
-    """For each of `rows` the candidates that are closest to it, as row numbers, the closest first.
+    """For each of `rows`, the row numbers of the candidates closest to it, the closest first.
 
-    Closeness is the cosine after the candidates' mean is taken off all of them; it must be `least`. At most
-    `CONSIDERED` each. Shapes: matrix (vocabulary, width).
+    Closeness is the cosine after the candidates' mean is subtracted from all of them; it must be at least `least`. At
+    most `CONSIDERED` each. Shapes: matrix (vocabulary, width).
     """
     import torch
 
@@ -127,26 +127,27 @@ class Synonyms(Technique, Augmentation):
 
         k = max(1, round(share · n)) of the n words of a text that have a synonym, each ← one of its synonyms
 
-    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row). Case, marks and everything between the
-    words stay byte for byte. Never replaced: negations and the other `protected` words, English stop words, words of
-    one or two letters, @names, #tags, web addresses, numbers, contractions. No negation is ever inserted.
+    The words are drawn anew in each epoch, from a random stream keyed by (seed, epoch, row). Case, marks and everything
+    between the words stay byte for byte. Never replaced: negations and the other `protected` words, English stop words,
+    words of one or two letters, @names, #tags, web addresses, numbers, contractions. No negation is ever inserted.
 
-    thesaurus wordnet: English. The other words of the sense that WordNet counts most; inflected forms and words without
-    a main sense are not replaced, which keeps most sentences grammatical. Checked on tweets and on product reviews:
-    car → automobile, buy → purchase, maybe → perhaps, wonderful → marvelous; now and then the wrong sense (away → off,
-    food → nutrient, super → crack). 25 to 90 % of the texts of nine English sets have one. Needs the package nltk
-    and its corpus, which are never downloaded here: pip install nltk; python -m nltk.downloader wordnet.
+    thesaurus wordnet: English. Synonyms are the other words of the most frequent sense in WordNet; inflected forms and
+    words without a main sense are not replaced, which keeps most sentences grammatical. Checked on tweets and on
+    product reviews: car → automobile, buy → purchase, maybe → perhaps, wonderful → marvelous; now and then the wrong
+    sense (away → off, food → nutrient, super → crack). 25 to 90 % of the texts of nine English data sets have one. It
+    needs the package nltk and its corpus, which are never downloaded here:
+    pip install nltk; python -m nltk.downloader wordnet.
 
-    thesaurus embeddings: any language. Nearest neighbours, by cosine, among the whole words of the model's own
-    vocabulary, up to five; forms of the same word and its negation (un-, dis-) are taken out by spelling. Near
-    words are used alike, but do not always mean the same. Checked with MiniLM on the same texts: problem → issue,
-    terrible → dreadful, phone → telephone, weeks → months; of all pairs at 0.6 a third share a sense in WordNet, half
-    share one or have neighbouring ones, and two or three in a hundred are opposites (positive → negative, husband →
-    wife, low → high; at 0.5 twice as many); weekdays, months and cities replace each other. It reaches 35 to 60 %
-    of the texts. Where such words decide the label, protect them or use wordnet. Distances differ between
-    models, and stop words are known in English only: check a few texts for a new model or language.
+    thesaurus embeddings: any language. Synonyms are up to five nearest neighbours, by cosine, among the whole words of
+    the model's own vocabulary; forms of the same word and its negation (un-, dis-) are excluded by spelling. Neighbours
+    are used alike, but do not always mean the same. Checked with MiniLM on the same texts: problem → issue, terrible →
+    dreadful, phone → telephone, weeks → months; of all pairs at 0.6 a third share a sense in WordNet, half share one or
+    have neighbouring ones, and two or three in a hundred are opposites (positive → negative, husband → wife, low →
+    high; at 0.5 twice as many); weekdays, months and cities replace each other. It reaches 35 to 60 % of the texts.
+    Where such words decide the label, protect them or use wordnet. Distances differ between models, and only English
+    stop words are known: check a few texts for a new model or language.
 
-    Range: share near 0 is one word per text; 1 is every word that has a synonym. similarity near 0 accepts any word,
+    Range: share near 0 replaces one word per text; 1 every word that has a synonym. similarity near 0 accepts any word,
     near 1 none.
     Cost: 1.0 ×; before training 4 s to read WordNet, or seconds to find neighbours and a copy of the embeddings.
     Raises: RecipeError if WordNet is asked for and not installed; DataError if no training text has a synonym.
@@ -164,14 +165,19 @@ class Synonyms(Technique, Augmentation):
     search: ClassVar[Mapping[str, SearchRange]] = {"probability": linear(0.1, 0.8), "share": linear(0.05, 0.3)}
 
     probability: float = Field(0.5, gt=0, le=1, description="Fraction of the training texts changed in an epoch.")
-    share: float = Field(0.1, gt=0, le=1, description="Fraction of a text's words with synonyms that is replaced.")
+    share: float = Field(
+        0.1, gt=0, le=1, description="Fraction of the words with synonyms that are replaced in a text."
+    )
     thesaurus: Literal["auto", "wordnet", "embeddings"] = Field(
-        "auto", description="Where synonyms come from; auto: wordnet where it is installed, else embeddings."
+        "auto", description="Source of the synonyms; auto: wordnet if it is installed, else embeddings."
     )
     similarity: float = Field(
-        SIMILARITY, gt=0, le=1, description="Lowest cosine of two words for thesaurus embeddings; not used for wordnet."
+        SIMILARITY,
+        gt=0,
+        le=1,
+        description="Lowest cosine similarity of two words for thesaurus embeddings; not used for wordnet.",
     )
-    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case does not count.")
+    protected: list[str] = Field(list(NEGATIONS), description="Words that are never replaced; case is ignored.")
 
     @model_validator(mode="after")
     def _similarity_acts(self) -> Self:
@@ -278,7 +284,7 @@ class Synonyms(Technique, Augmentation):
 
 
 def find_wordnet() -> Any | None:
-    """NLTK's WordNet where package and corpus are installed, not read yet. Never downloads."""
+    """NLTK's WordNet, not read yet, if package and corpus are installed. Never downloads."""
     try:
         import nltk
     except ImportError:

@@ -1,8 +1,8 @@
 """Rewritten texts on disk: made once, shared by all runs and processes of this machine that need the same ones.
 
-What is expensive is done once per text, not once per epoch: a training text gets a few rewritten variants before
-training, and each epoch draws among them. Keys are made of content (text, models, settings, number of the variant), so
-a cache never goes stale, and all seeds of a comparison find the same texts in it.
+The expensive work is done once per text, not once per epoch: a training text gets a few rewritten variants before
+training, and each epoch draws among them. Keys depend on content (text, models, settings, number of the variant), so a
+cache never goes stale, and all seeds of a comparison find the same texts in it.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _TABLE = "CREATE TABLE IF NOT EXISTS texts (key TEXT PRIMARY KEY, text TEXT NOT 
 
 
 def cache_key(*parts: object) -> str:
-    """sha256 of `parts`, 64 hexadecimal digits. Only values that JSON can hold."""
+    """sha256 of `parts`, which may hold JSON values only; 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def stored_texts(file: Path, keys: Sequence[str], make: Make, name: str) -> dict[str, str]:
-    """The text of every key: from `file` if it is there, else made and written there, batch by batch.
+    """The text of every key: read from `file` if it is there, else made and written to it, batch by batch.
 
-    One process makes, the others wait and read what it wrote: so all see the same texts, whatever their hardware.
-    What an interrupted process has written is used. A damaged file is replaced.
+    One process makes the texts, the others wait and read what it wrote: all of them see the same texts, whatever their
+    hardware. Texts that an interrupted process has written are used. A damaged file is replaced.
 
     Args:
-        file: Of the cache; its folder need not exist.
-        keys: From `cache_key`.
+        file: File of the cache; its folder need not exist.
+        keys: Keys from `cache_key`.
         make: Yields texts for the keys it is given, all of them in the end. Not called if none is missing.
-        name: Of the technique, for messages.
+        name: Name of the technique, for messages.
 
     Raises:
-        DataError: The file cannot be written; says which folder to choose.
+        DataError: The file cannot be written; the error says which folder to choose.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,10 @@ def draw_variants(
 
     Args:
         rewrite: Texts and numbers of variants -> rewritten texts.
-        texts: Of the training rows.
-        probability: Fraction of the texts that is changed in an epoch.
-        variants: Number of rewritings of a text.
-        name: Of the technique, for messages.
+        texts: Texts of the training rows.
+        probability: Fraction of the texts that are changed in an epoch.
+        variants: Number of rewritten versions of a text.
+        name: Name of the technique, for messages.
     """
     ready = dict(rewrite([(text, number) for text in dict.fromkeys(texts) for number in range(variants)]))
     warned: list[str] = []
@@ -100,8 +100,8 @@ def draw_variants(
         if missing and not warned:
             warned.append(name)
             logger.warning(
-                "techniques.%s: its texts have been changed by another technique before, so its model has to run in "
-                "every epoch. Put it first among the techniques of the recipe.",
+                "techniques.%s: another technique changes the texts before it, so its model has to run in every "
+                "epoch. Put it first among the techniques of the recipe.",
                 name,
             )
         rewritten = {**ready, **rewrite(missing)} if missing else ready
@@ -124,7 +124,8 @@ def _add_missing(store: sqlite3.Connection, missing: list[str], make: Make, name
             shown = now
             left = (now - started) / done * (len(missing) - done) / 60
             progress.warning(
-                "techniques.%s: %d of %d texts rewritten, about %.0f min left. This is done once; then they are kept.",
+                "techniques.%s: %d of %d texts rewritten, about %.0f min left. This is done once; the texts are then "
+                "kept.",
                 name,
                 done,
                 len(missing),

@@ -16,7 +16,7 @@ from finetune.techniques.search import SearchRange
 
 
 def masked(ids: list[int], probability: float, mask: int, special: frozenset[int], rng: random.Random) -> list[int]:
-    """Each id that is not special becomes `mask` with `probability`, on its own."""
+    """Replace each id that is not special by `mask` with `probability`, independently."""
     return [mask if token not in special and rng.random() < probability else token for token in ids]
 
 
@@ -27,23 +27,25 @@ class TokenMasking(Technique, Augmentation):
 
     Tokens are word pieces. [CLS], [SEP], padding and unknown words are never touched, and a text keeps its length.
 
-    Drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); the train sample, validation and test
-    are never masked. Of n tokens p·n are hidden on average, and none with probability (1 − p)^n: at the default, 35 %
-    of texts of 10 tokens pass unchanged, and of a text of one token the whole text is hidden in 10 % of the epochs.
-    Range: of `probability`: near 0 nothing, 0.15 what masked-language models were pre-trained with, near 1 no text.
+    The tokens are drawn anew in each epoch, from a random stream keyed by (seed, epoch, row); the train sample,
+    validation and test are never masked. Of n tokens p·n are hidden on average, and none with probability (1 − p)^n: at
+    the default, 35 % of texts of 10 tokens pass unchanged, and of a text of one token the whole text is hidden in 10 %
+    of the epochs.
+    Range: of `probability`: near 0 it has no effect, 0.15 is the pretraining value of masked-language models, near 1 no
+    text is left.
     Cost: 1 × plain fine-tuning.
     Raises: ModelError if the tokenizer has no mask token.
     Relations: acts after `eda`, `aeda` and other changes of the text, on their result.
-    Evidence: weak, and it depends on the task; none found for encoder classification with few examples.
-    Source: Iyyer et al. 2015, ACL P15-1162 (word dropout). Departs from it in: a word is masked, not left out, which
-    is what the encoder knows from its pre-training.
+    Evidence: weak and task-dependent; none found for encoder classification with few examples.
+    Source: Iyyer et al. 2015, ACL P15-1162 (word dropout). Departs from it in: a word is masked, as in the encoder's
+    pretraining, not left out.
     """
 
     family: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Iyyer et al. 2015, ACL P15-1162"
     search: ClassVar[Mapping[str, SearchRange]] = {"probability": SearchRange(0.02, 0.25)}
 
-    probability: float = Field(0.1, gt=0, lt=1, description="p, chance of each token to be masked in an epoch.")
+    probability: float = Field(0.1, gt=0, lt=1, description="p, probability that a token is masked in an epoch.")
 
     def augment_tokens(self, ids: list[int], rng: random.Random, tokens: TokenFacts) -> list[int]:
         if tokens.mask is None:

@@ -1,4 +1,4 @@
-"""Training nothing of the encoder but its biases, or its normalisation weights."""
+"""Train only the biases or the normalisation weights of the encoder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bias_names(model: nn.Module) -> set[str]:
 
 
 def norm_names(model: nn.Module) -> set[str]:
-    """Weights and biases of what is called a norm: LayerNorm, RMSNorm and the architectures' own."""
+    """Weights and biases of normalisation layers: LayerNorm, RMSNorm and the architectures' own."""
     return {
         f"{path}.{name}"
         for path, module in model.named_modules()
@@ -41,15 +41,15 @@ class TrainOnly(Technique, ModelChanges, TrainingPlan):
         θ = {biases}  or  {γ, β of every LayerNorm};   all other weights of the encoder keep their pretrained values
 
     The head trains as a whole, and so does a pooler: checkpoints often lack it, and most architectures count the
-    same map as part of their head. So few weights must move further, so everything that trains gets a higher peak
-    learning rate, with the recipe's schedule.
+    same map as part of their head. So few weights must move further, so all trained weights get a higher peak learning
+    rate, with the recipe's schedule.
 
     Range: weights: biases, or norms (about as many weights). learning_rate: at 2e-5 nothing is learned, a common
     mistake; 3e-4 to 3e-3 are sensible.
     Cost: 0.7 ×: gradients pass through all layers but are not taken for their weights. Optimizer state nearly vanishes.
     Raises: ModelError if the encoder has no such weights (ModernBERT has no biases).
     Relations: `freeze` and `lora` also decide which weights train, and `head_first` sets the head's learning rate too:
-    mutually exclusive. `mixout` would act on nothing. `llrd` multiplies with the learning rate.
+    mutually exclusive. `mixout` would act on nothing. `llrd` multiplies the learning rate.
     Evidence: "with small-to-medium training data, competitive with (and sometimes better than)" full fine-tuning
     (Ben-Zaken et al. 2022).
     Source: Ben-Zaken et al. 2022, arXiv:2106.10199. Departs from it in: pooler and head train as a whole; the norms,
@@ -66,8 +66,8 @@ class TrainOnly(Technique, ModelChanges, TrainingPlan):
     }
     search: ClassVar[Mapping[str, SearchRange]] = {"learning_rate": SearchRange(0.0003, 0.003)}
 
-    weights: Literal["biases", "norms"] = Field("biases", description="What of the encoder trains.")
-    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all that trains.")
+    weights: Literal["biases", "norms"] = Field("biases", description="Which weights of the encoder train.")
+    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak learning rate of all trained weights.")
 
     def outcome(self, run: Outcome) -> str | None:
         return trained_part(run)

@@ -58,7 +58,7 @@ class WeightDecay(Technique, TrainingPlan):
     Range: a `total_shrink` near 0 changes nothing, near 1 erases what pre-training learned; λ · η must stay below 1.
     Cost: ×1.0; the optimizer does it anyway.
     Raises: RecipeError where λ · η ≥ 1; a warning where the cumulative decay is below 0.1 %.
-    Relations: `l2` is the coupled form; `l2_sp` decays towards the pretrained weights instead of 0; they add up.
+    Relations: `l2` is the coupled form; `l2_sp` decays towards the pretrained weights instead of 0; all of them add up.
     Evidence: BERT-large on RTE, MRPC, STS-B, CoLA: no difference on any of the four (Zhang et al. 2021, λ up to 0.1,
     a cumulative decay below 0.1 %).
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101. Departs from it in: `total_shrink`, which solves
@@ -89,7 +89,7 @@ class WeightDecay(Technique, TrainingPlan):
 
     def problems(self, budget: Budget) -> list[Problem]:
         if self.strength is not None and self.strength * budget.peak >= 1:
-            why = f"{self.strength:g} × learning rate {budget.peak:g} ≥ 1 takes off a whole weight, or more, per step."
+            why = f"{self.strength:g} × learning rate {budget.peak:g} ≥ 1 removes a whole weight, or more, per step."
             return [Problem(why, ".strength", found=self.strength, changes=(ENOUGH,))]
         return []
 

@@ -21,11 +21,11 @@ class WiSEFT(Technique, KeptWeights):
 
     Training is not changed. Afterwards the selected weights are measured on validation at every α; the best is chosen
     by the metric of the selection rule (without one: the task's), then the loss, then the larger α. At 1 the
-    fine-tuned weights are exported bit for bit. The best of k measurements is optimistic: the validation score that is
-    reported for the chosen α has been selected on, as an early-stopped one has; only test has not.
-    Range: of each α: near 0 the pretrained encoder under a head that does not fit it, 1 plain fine-tuning. A single
-    one is not chosen but set.
-    Cost: 1 × plain fine-tuning, and one measurement of validation for each α; one more copy of the encoder.
+    fine-tuned weights are exported bit for bit. The best of k measurements is optimistic: the validation score reported
+    for the chosen α was used for selection, as with early stopping; only test was not.
+    Range: each α: near 0 it is the pretrained encoder under a head that does not fit it, 1 is plain fine-tuning. A
+    single α is used without a choice.
+    Cost: 1 × plain fine-tuning, and one evaluation on validation for each α; one more copy of the encoder.
     Raises: ModelError if no weight of the encoder is trained.
     Relations: acts after `early_stopping`, on the selected weights, and after `ema` or `swa`, on their average. Layers
     that `reinit` starts anew were not trained from w₀: mutually exclusive. The w₀ of a pooler that the checkpoint lacks
@@ -41,15 +41,15 @@ class WiSEFT(Technique, KeptWeights):
     owns: ClassVar[frozenset[str]] = frozenset({"the interpolation of the weights"})
 
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        [0.5, 0.7, 0.85, 1.0], min_length=1, description="α to choose from; 1 is the fine-tuned encoder."
+        [0.5, 0.7, 0.85, 1.0], min_length=1, description="Values of α to choose from; 1 is the fine-tuned encoder."
     )
 
     @model_validator(mode="after")
     def _offers_something(self) -> Self:
         if len(set(self.shares)) < len(self.shares):
-            raise ValueError("shares holds a value twice; name each once (for example [0.5, 1.0])")
+            raise ValueError("shares contains a value twice; give each once (for example [0.5, 1.0])")
         if min(self.shares) == 1:
-            raise ValueError("shares holds nothing below 1, so nothing would change; add one (for example [0.5, 1.0])")
+            raise ValueError("shares has no value below 1, so nothing would change; add one (for example [0.5, 1.0])")
         return self
 
     def outcome(self, run: Outcome) -> str | None:

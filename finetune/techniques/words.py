@@ -12,12 +12,12 @@ _WORD = re.compile(r"(?<!\S)[^\w\s@#$]*([^\W\d_]+)[^\w\s]*(?!\S)")
 
 
 def find_words(text: str) -> list[tuple[int, int]]:
-    """Start and end of every word, marks around it left out, whose case can be carried over to another word."""
+    """Start and end of every word whose case can be carried over to another word, without the marks around it."""
     return [found.span(1) for found in _WORD.finditer(text) if _has_plain_case(found[1])]
 
 
 def match_case(word: str, like: str) -> str:
-    """`word` in the case of `like`: all capitals, a capital in front, or as it is."""
+    """`word` in the case of `like`: all capitals, an initial capital, or unchanged."""
     if len(like) > 1 and like.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
@@ -31,10 +31,10 @@ def replace_spans(text: str, replacements: Iterable[tuple[tuple[int, int], str]]
 
 
 def vocabulary_words(tokenizer: Any) -> dict[str, int]:
-    """Word -> id, for the tokens that are a whole word of two letters or more.
+    """Word -> id, for the tokens that are whole words of two letters or more.
 
-    Whether a token starts a word is asked of the tokenizer itself, so it does not matter how it marks that (## in
-    front of what continues a word, Ġ or ▁ in front of what starts one): put after "a", does it give two words?
+    The tokenizer itself says whether a token starts a word, so it does not matter how it marks that (## before a
+    continuation, Ġ or ▁ before a start): placed after "a", does the token give two words?
     """
     special = set(tokenizer.all_special_ids)
     words: dict[str, int] = {}

@@ -1,1 +1,1 @@
-"""One Trainer subclass, its arguments, checkpoints, and `runner.run_seed`, the only place where everything meets."""
+"""One Trainer subclass, its arguments and checkpoints, and `runner.run_seed`, which connects all parts of a run."""

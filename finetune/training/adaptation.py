@@ -1,4 +1,4 @@
-"""Masked-language modelling on the texts of a run before it is fine-tuned, for the technique that asks for it."""
+"""Masked-language modelling on the texts of a run before fine-tuning, for the technique that requests it."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ WARMUP, DECAY = 0.06, 0.01  # of the source of `adapt`, table 14
 
 
 class Asked(NamedTuple):
-    """The technique that asks for an adaptation, and what it asks for."""
+    """The technique that requests an adaptation, and the adaptation."""
 
     name: str
     plan: Adaptation
 
 
 def asked_adaptation(techniques: Mapping[str, Technique]) -> Asked | None:
-    """None where no technique asks for one; two of them are a conflict."""
+    """The requested adaptation, or None; two of them are a conflict."""
     plans = {name: hook_of(technique, ModelChanges.adaptation)() for name, technique in techniques.items()}
     return next((Asked(name, plan) for name, plan in plans.items() if plan is not None), None)
 
 
 def check_adaptation(recipe: Recipe, tokenizer: Any) -> None:
-    """Refuse a checkpoint that cannot predict hidden tokens, if a technique asks for that. Reads its weights.
+    """Refuse a checkpoint that cannot predict hidden tokens, if a technique requires that. Reads its weights.
 
     Raises:
         ModelError: It has no head for masked words, the architecture has none, or the tokenizer has no mask token.
@@ -83,10 +83,10 @@ def _masked_model(section: ModelSection, name: str) -> Any:
 
 
 def adapted_encoder(prepared: Prepared, seed: int, stopwatch: Stopwatch) -> dict[str, Tensor]:
-    """Name in the encoder -> value after the adaptation, on the CPU; empty where no technique asks for one.
+    """Name in the encoder -> value after the adaptation, on the CPU; empty if no technique requests one.
 
-    Made once for each model, set of texts, plan and seed, and kept in the cache. A process that is killed leaves
-    nothing there, and the next makes the same again.
+    It is made once for each model, set of texts, plan and seed, and kept in the cache. A killed process leaves nothing
+    there, and the next one makes the same again.
 
     Raises:
         ModelError: The checkpoint has no head for masked words.
@@ -175,12 +175,12 @@ class MaskedTexts:
     """Batches of masked texts by step; the masks come from torch's global stream.
 
     Args:
-        encoder: Texts -> token ids; a text in windows is there with all of them.
+        encoder: Texts -> token ids; a text in windows is included with all of its windows.
         texts: All texts.
         pairs: Second texts, or None.
-        batch_size: Texts of a batch.
-        plan: For the fraction that is masked.
-        seed: Of the order.
+        batch_size: Texts per batch.
+        plan: Sets the fraction of masked tokens.
+        seed: Seed of the order.
     """
 
     def __init__(

@@ -14,12 +14,12 @@ from finetune.training.distributed import world_size
 def build_arguments(
     training: TrainingSection, budget: Budget, seed: int, decay: float, checkpoints: Path, fixed_steps: bool = False
 ) -> TrainingArguments:
-    """Translate a recipe's budget. What is not named here keeps transformers' default.
+    """Translate a recipe's budget. Arguments not set here keep transformers' default.
 
     Args:
-        training: The recipe's section.
-        budget: For epochs, warm-up steps and the learning rate.
-        seed: Of head, batch order and dropout.
+        training: The training section of the recipe.
+        budget: Epochs, warm-up steps and the learning rate.
+        seed: Seed of head, batch order and dropout.
         decay: Decoupled weight decay; 0 for none.
         checkpoints: Folder of this run's checkpoints, fresh or being resumed.
         fixed_steps: Take the schedule's length from the budget instead of from the number of training rows.

@@ -1,4 +1,4 @@
-"""What the augmenting techniques of a run work with."""
+"""Resources and functions of the augmenting techniques of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from finetune.techniques import (
 
 
 def augment_sources(recipe: Recipe, data: Data, tokenizer: Any) -> AugmentSources:
-    """What text augmentation may draw on in a run. Weights are read only if they are asked for."""
+    """Resources for text augmentation in a run. Weights are read only on request."""
     return AugmentSources(
         texts=[*data.train.texts, *(data.train.pairs or [])],
         tokenizer=tokenizer,
@@ -35,7 +35,7 @@ def augment_sources(recipe: Recipe, data: Data, tokenizer: Any) -> AugmentSource
 
 
 def token_facts(tokenizer: Any) -> TokenFacts:
-    """What augmentation of token ids must know of a tokenizer."""
+    """Facts about a tokenizer that augmentation of token ids needs."""
     return TokenFacts(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids))
 
 
@@ -62,7 +62,7 @@ def token_augmenters(techniques: Mapping[str, Any], tokenizer: Any) -> dict[str,
 
 
 def check_augmentation(techniques: Mapping[str, Any], sources: Callable[[], AugmentSources], tokenizer: Any) -> None:
-    """Refuse what augmentation would not find, before anything is trained.
+    """Refuse a run in which augmentation lacks something, before anything is trained.
 
     Raises:
         ModelError, DataError: Something is missing; the error says what to change.

@@ -1,4 +1,4 @@
-"""A running average of the trained weights: what is measured, selected and saved once there is one."""
+"""A running average of the trained weights, which is measured, selected and saved once it exists."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """The model holds the average inside, and its own weights again afterwards. Nothing happens without one."""
+        """Inside, the model holds the average; afterwards its own weights again. Without an average nothing happens."""
         self._swap()
         try:
             yield
@@ -55,26 +55,26 @@ class WeightAverage:
             self._average[name], parameter.data = parameter.data, value
 
     def copy_to_host(self) -> WeightAverage:
-        """A copy of the present average, in main memory."""
+        """A copy of the current average, in main memory."""
         copy = WeightAverage(self._parameters)
         copy._average = {name: value.to("cpu", copy=True) for name, value in self._average.items()}
         return copy
 
     def applied_to(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights, with those that are averaged replaced by their average; empty without an average."""
+        """The weights, with averaged ones replaced by their average; empty without an average."""
         return {**weights, **self._average} if self._average else {}
 
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return sum(value.nbytes for value in self._average.values())
 
     def save(self, folder: Path) -> None:
-        """Write it into a checkpoint; nothing without an average."""
+        """Write the average into a checkpoint; nothing without an average."""
         if self._average:
             save_file({name: value.contiguous() for name, value in self._average.items()}, folder / FILE)
 
     def restore(self, folder: Path) -> None:
-        """Read the average of a checkpoint; there is none in one that was written before averaging began."""
+        """Read the average from a checkpoint; one that was written before averaging began has none."""
         path = folder / FILE
         if path.is_file():
             device = next(iter(self._parameters.values())).device

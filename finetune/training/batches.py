@@ -1,4 +1,4 @@
-"""Which rows each process sees in which step, so that N processes take exactly the steps of one."""
+"""Assignment of rows to steps and processes, so that N processes take exactly the same steps as one."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class StepBatches(Sampler[list[int]]):
 
     A step is `batch_size` consecutive rows of the epoch's permutation, whatever the number of processes and
     micro-batches; its parts differ by at most one row. The last step of an epoch takes what is left, in fewer
-    micro-batches if need be. Should it hold fewer rows than processes, every process computes all of them: the
+    micro-batches if need be. If it holds fewer rows than there are processes, every process computes all of them: the
     average of equal gradients is the gradient.
 
     The permutation is the one that accelerate's seedable sampler draws, so that one process without accumulation
-    sees the batches of a plain Trainer. With `classes` it shuffles the draws of `balanced_draws` instead.
+    sees the batches of a plain Trainer. With `classes`, it shuffles the draws of `balanced_draws` instead.
 
     Args:
-        rows: Rows of an epoch.
-        batch_size: Rows of a step.
-        accumulation: Micro-batches of a step.
-        rank: This process.
+        rows: Rows per epoch.
+        batch_size: Rows per step.
+        accumulation: Micro-batches per step.
+        rank: Rank of this process.
         world: Number of processes.
-        seed: Of the permutations, with the epoch added.
-        lengths: Tokens of each row, to put texts of like length into one step; None leaves the permutation alone.
-        classes: Class of each row, for epochs in which all classes come equally often; None takes every row once.
+        seed: Seed of the permutations, to which the epoch is added.
+        lengths: Tokens of each row, to put texts of similar length into one step; None keeps the permutation.
+        classes: Class of each row, for epochs with equally frequent classes; None takes every row once.
     """
 
     def __init__(
@@ -88,21 +88,21 @@ class StepBatches(Sampler[list[int]]):
 
 
 def share(rows: int, part: int, parts: int) -> slice:
-    """The rows of one of `parts` parts; they differ by at most one row."""
+    """The rows of one of `parts` parts, whose sizes differ by at most one row."""
     return slice(math.ceil(part * rows / parts), math.ceil((part + 1) * rows / parts))
 
 
 def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[int]:
-    """As many rows as there are, all classes equally often, to within one: in the epoch and in all epochs so far.
+    """As many draws as rows, with all classes equally frequent to within one, in the epoch and in all epochs so far.
 
-    Each class is an endless sequence of permutations of its rows, of which an epoch takes the next part: no row comes
-    again before all of its class were there. Any epoch can be drawn without those before it, so that a resumed run
-    sees what it would have seen.
+    Each class is an endless sequence of permutations of its rows, of which an epoch takes the next part: no row is
+    repeated before all rows of its class were drawn. Any epoch can be drawn without the earlier ones, so a resumed run
+    sees the same draws.
 
     Args:
-        classes: Of each row.
-        epoch: From 0.
-        seed: Of the permutations.
+        classes: Class of each row.
+        epoch: Number of the epoch, from 0.
+        seed: Seed of the permutations.
 
     Returns:
         Positions of rows, the classes taking turns.
@@ -125,10 +125,10 @@ def balanced_draws(classes: Sequence[Hashable], epoch: int, seed: int) -> list[i
 def group_by_length(
     order: Sequence[int], lengths: Sequence[int], batch_size: int, generator: torch.Generator
 ) -> list[int]:
-    """Reorder so that each batch holds texts of like length; batches stay in random order, an incomplete one last.
+    """Reorder so that each batch holds texts of similar length; batches stay in random order, an incomplete one last.
 
-    Only rows within a window of 50 batches are sorted together (transformers' own choice), so that who meets whom
-    changes from epoch to epoch.
+    Only rows within a window of 50 batches are sorted together (transformers' own choice), so the composition of
+    batches changes from epoch to epoch.
     """
     window = 50 * batch_size
     batches = []

@@ -1,4 +1,4 @@
-"""The parts of a run: model, trainer, batches, selector. All from what `prepare` returned and a seed."""
+"""The parts of a run: model, trainer, batches, selector; built from a preparation and a seed."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class LoadedModel(NamedTuple):
     """A model that is ready to be trained.
 
     Attributes:
-        model: As the techniques want it.
-        pretrained: Name -> value of the encoder's parameters as loaded, and adapted to the texts if that was asked
-            for, before another technique or a checkpoint changed them.
+        model: As prepared by the techniques.
+        pretrained: Name -> value of the encoder's parameters as loaded, adapted to the texts if that was
+            requested, before another technique or a checkpoint changed them.
     """
 
     model: Any
@@ -48,11 +48,11 @@ class LoadedModel(NamedTuple):
 
 
 def build_model(prepared: Prepared, seed: int, stopwatch: Stopwatch | None = None) -> LoadedModel:
-    """Load the weights, adapted to the texts where a technique asks for it, and let the techniques prepare the model.
+    """Load the weights, adapted to the texts if a technique requests it, and let the techniques prepare the model.
 
     Raises:
-        ModelError: There are no weights, or the model does not do what a technique asks of it.
-        RunFailed, OutputError: As `adapted_encoder`.
+        ModelError: There are no weights, or the model does not support a technique.
+        RunFailed, OutputError: As in `adapted_encoder`.
     """
     adapted = adapted_encoder(prepared, seed, stopwatch or Stopwatch())
     recipe, data = prepared.recipe, prepared.data
@@ -82,12 +82,12 @@ def build_trainer(
 
     Args:
         prepared: From `prepare`.
-        seed: Of head, batch order, dropout and augmentation.
+        seed: Seed of head, batch order, dropout and augmentation.
         loaded: The model.
         checkpoints: Folder of this run's checkpoints, fresh or being resumed.
         callbacks: Further callbacks.
-        run_state: What a checkpoint keeps of the run itself.
-        stopwatch: Is told what the time goes into.
+        run_state: State of the run itself that checkpoints keep.
+        stopwatch: Records the time of each phase.
     """
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     with stopwatch.phase(TOKENS):
@@ -126,7 +126,7 @@ def build_trainer(
 
 
 def training_set(prepared: Prepared, seed: int) -> TrainSet:
-    """The training rows with what is learned for each: its label, what annotators said, or an ensemble's prediction."""
+    """The training rows with their targets: the label, the annotators' votes, or an ensemble's prediction."""
     recipe, data = prepared.recipe, prepared.data
     texts = text_augmenters(recipe.techniques, lambda: augment_sources(recipe, data, prepared.tokenizer))
     tokens = token_augmenters(recipe.techniques, prepared.tokenizer)
@@ -136,7 +136,7 @@ def training_set(prepared: Prepared, seed: int) -> TrainSet:
 
 
 def unlabelled_texts(prepared: Prepared, seed: int, collate: Collator) -> UnlabelledTexts | None:
-    """The unlabelled part of the steps, where a technique asks for it."""
+    """The unlabelled part of the steps, if a technique requests it."""
     recipe, data, budget = prepared.recipe, prepared.data, prepared.budget
     asking = learns_unlabelled(recipe.techniques)
     if asking is None:
@@ -165,7 +165,7 @@ def unlabelled_texts(prepared: Prepared, seed: int, collate: Collator) -> Unlabe
 
 
 def step_batches(prepared: Prepared, seed: int, lengths: Sequence[int] | None) -> StepBatches:
-    """The batches of this process; with `lengths`, of texts of like length."""
+    """The batches of this process; with `lengths`, of texts of similar length."""
     training, train = prepared.recipe.training, prepared.data.train
     return StepBatches(
         rows=len(train),
@@ -182,7 +182,7 @@ def step_batches(prepared: Prepared, seed: int, lengths: Sequence[int] | None) -
 def class_weights(prepared: Prepared) -> Tensor | None:
     """n / (K × rows of the class), (K,): mean 1 over the training rows, so that the learning rate keeps its meaning.
 
-    Of several labels each is a question with two answers: (2, K), the weights of rows without and with the label.
+    With several labels each is a binary decision: (2, K), the weights of rows without and with the label.
     """
     labels = prepared.data.labels
     if prepared.recipe.training.class_weights == "none" or labels is None:
@@ -198,7 +198,7 @@ def class_weights(prepared: Prepared) -> Tensor | None:
 
 
 def learned_check(prepared: Prepared) -> Callable[[Outputs], bool] | None:
-    """Whether outputs on validation beat the same answer for every text; None where no rule asks for it."""
+    """Whether outputs on validation beat the same answer for every text; None if no rule needs it."""
     metric = prepared.metric
     if metric is None:
         return None
@@ -206,7 +206,7 @@ def learned_check(prepared: Prepared) -> Callable[[Outputs], bool] | None:
 
 
 def build_selector(prepared: Prepared) -> Selector | None:
-    """What chooses the checkpoint; None where the last one is the final one."""
+    """The selector of the checkpoint; None if the last one is the final one."""
     if prepared.rule is None or prepared.metric is None:
         return None
     return Selector(prepared.rule, prepared.metric, prepared.measure.loss)

@@ -1,4 +1,4 @@
-"""What happens around a training step: the techniques, the stopwatch, and the end of a run cut short."""
+"""Callbacks around a training step: techniques, stopwatch, and the end of a shortened run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class TechniqueHooks(TrainerCallback):
 
     Args:
         parameters: Name -> trainable parameter.
-        techniques: Of the run.
-        names: What may be done to which parameter.
+        techniques: Techniques of the run.
+        names: Parameters by what may be done to them.
         start: Name -> value at the start of training, for the parameters of the encoder; empty if nothing needs it.
-        budget: Of the run.
-        average: Of the weights.
+        budget: Budget of the run.
+        average: Average of the weights.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TechniqueHooks(TrainerCallback):
 class PartFreezing(TrainerCallback):
     """Computes no gradients for the parts of the model that a schedule keeps frozen in a step.
 
-    For one process only: of several, each must take part in the exchange of gradients.
+    For a single process only: with several, each must take part in the exchange of gradients.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], rates: RatePlan) -> None:
@@ -76,10 +76,10 @@ class PartFreezing(TrainerCallback):
 
 
 class StepClock(TrainerCallback):
-    """Tells the stopwatch what comes between the phases that the trainer itself sees the start and end of.
+    """Tells the stopwatch the phases whose start and end the trainer itself does not see.
 
     Attributes:
-        first_step: When the first optimizer step began, by time.perf_counter.
+        first_step: Start of the first optimizer step, by time.perf_counter.
     """
 
     def __init__(self, stopwatch: Stopwatch) -> None:

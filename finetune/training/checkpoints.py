@@ -1,9 +1,9 @@
-"""Checkpoints that survive a kill at any moment, and that training does not wait for.
+"""Checkpoints that survive a kill at any moment, written while training continues.
 
 transformers writes a checkpoint file by file and deletes the old one by itself; killed in between it cannot resume.
-Here a checkpoint counts only with a marker, which is written last and holds size and sha256 of every file: resumed from
-a damaged one, a run would end with another result. Older ones are removed after that. What training goes on to change
-is copied into memory first (`Snapshot`), and a thread writes the copies (`CheckpointWriter`).
+Here a checkpoint is valid only with a marker, which is written last and holds size and sha256 of every file: resumed
+from a damaged one, a run would end with another result. Older ones are removed after that. State that training goes on
+to change is copied into memory first (`Snapshot`), and a thread writes the copies (`CheckpointWriter`).
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ MARKER = "COMPLETE"
 
 
 class CheckpointWriter:
-    """Writes in a thread, one checkpoint at a time. What a write raises comes out of the next call of any method."""
+    """Writes in a thread, one checkpoint at a time. The next call of any method raises the error of a failed write."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
     def start(self, write: Callable[[], None]) -> None:
-        """Begin to write, once the write before has ended."""
+        """Start to write, once the previous write has ended."""
         self.finish()
         # No daemon: a program that ends for whatever reason completes what it has begun.
         self._thread = threading.Thread(target=self._run, args=(write,), name="checkpoint")
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what the last write has raised; one that is still at it is left alone."""
+        """Raise the exception of the last write, if any; a write in progress is left alone."""
         if self._thread is not None and not self._thread.is_alive():
             self.finish()
 
@@ -71,15 +71,15 @@ class CheckpointWriter:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of training after a step, copied: training goes on while it is written.
+    """A copy of the state of training after a step, which is written while training continues.
 
     Attributes:
-        folder: Of the checkpoint, with the small files in it.
+        folder: Folder of the checkpoint, with the small files in it.
         weights: The model's state dict, in main memory.
         states: File name -> state of optimizer or scheduler, in main memory.
         parameters: Names of the model's parameters; the other weights are buffers.
-        average: Of the weights, in main memory.
-        run: The state of the run itself: history and selection.
+        average: Average of the weights, in main memory.
+        run: State of the run itself: history and selection.
     """
 
     folder: Path
@@ -90,7 +90,7 @@ class Snapshot:
     run: Mapping[str, Any]
 
     def write(self, save_weights: Callable[[str, Any], None]) -> None:
-        """Write it, however much later, and mark the checkpoint complete.
+        """Write the copy, at any later time, and mark the checkpoint complete.
 
         Args:
             save_weights: Folder and state dict -> the files of the model, as transformers writes them.
@@ -126,7 +126,7 @@ def _bytes(state: Any) -> int:
 
 
 def copy_to_host(state: Any) -> Any:
-    """A copy of a state dict in main memory; tensors that share memory still do."""
+    """A copy of a state dict in main memory; tensors that shared memory still do."""
     copies: dict[Any, Tensor] = {}
 
     def copy(value: Any) -> Any:
@@ -146,8 +146,8 @@ def keep_selected(checkpoint: Path, measured: Mapping[str, Tensor]) -> None:
     """Keep the weights of a checkpoint's step until the end of the run: they are the best so far.
 
     Args:
-        checkpoint: With its weights written, but not complete.
-        measured: Name -> weight as it was measured, where that is not what the checkpoint holds; empty where it is.
+        checkpoint: A checkpoint whose weights are written, but that is not complete.
+        measured: Name -> weight as it was measured, if it differs from the checkpoint; empty if it does not.
     """
     target = selected_weights(checkpoint.parent, _step(checkpoint))
     target.unlink(missing_ok=True)  # left by a checkpoint of this step that was never completed
@@ -177,7 +177,7 @@ def complete_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is complete and undamaged; warns of damaged ones.
+    """The newest checkpoint that is complete and undamaged; warns about damaged ones.
 
     Incomplete and damaged ones are removed: a later save would mix with their files.
     """
@@ -197,7 +197,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def _warn_of_damage(damaged: Sequence[str], taken: Path | None) -> None:
-    goes_on = "starts again from the beginning" if taken is None else f"goes on from {taken.name}"
+    goes_on = "starts again from the beginning" if taken is None else f"continues from {taken.name}"
     if damaged:
         logger.warning(
             "a checkpoint is damaged and cannot be resumed from: %s. The run %s", "; ".join(damaged), goes_on
@@ -208,14 +208,14 @@ def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a marked checkpoint; None: it is as it was written."""
     digests = _marked_digests(checkpoint)
     if not digests:
-        return f"{MARKER} holds no checksums (of an older version, or damaged)"
+        return f"{MARKER} holds no checksums (written by an older version, or damaged)"
     for name, digest in digests.items():
         try:
             found = _digest(checkpoint / name)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         if found != digest:
-            return f"{name} is not what was written"
+            return f"{name} differs from what was written"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Facts of data and model that a preset's rules go by (`finetune/recipe/conditions.py` says what each is)."""
+"""Facts of data and model that the rules of a preset use (`finetune/recipe/conditions.py` describes each)."""
 
 from __future__ import annotations
 

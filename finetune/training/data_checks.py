@@ -1,4 +1,4 @@
-"""The data checks on their own, for `finetune check`: what a run reports of its data, without preparing one."""
+"""The data checks on their own, for `finetune check`: the data findings of a run, without preparing one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from finetune.training.measures import measure_for, with_score_note
 
 
 def check_recipe(recipe: Recipe, data: Data) -> DataFacts:
-    """Facts about the data, with all findings and baselines, as `inspect_recipe`.
+    """Facts about the data, with all findings and baselines, as in `inspect_recipe`.
 
     Raises:
-        DataError, RecipeError: As `inspect_recipe`.
+        DataError, RecipeError: As in `inspect_recipe`.
     """
     return inspect_recipe(recipe, data)[0]
 
 
 def inspect_recipe(recipe: Recipe, data: Data) -> tuple[DataFacts, list[LocatedFinding]]:
-    """Facts about the data, and all findings once more, with every row that they are about.
+    """Facts about the data, and all findings again, with every row that they concern.
 
     Without a tokenizer, the checks that need one are skipped, and a finding says why.
 
@@ -37,8 +37,8 @@ def inspect_recipe(recipe: Recipe, data: Data) -> tuple[DataFacts, list[LocatedF
         skipped = LocatedFinding(
             check="tokens",
             level="info",
-            text=f"Truncation and language were not checked, as there is no tokenizer: {error.for_command_line()}",
-            advice="Name a model that is there: --model …",
+            text=f"Truncation and language were not checked because there is no tokenizer: {error.for_command_line()}",
+            advice="Name an existing model: --model …",
         )
         return _facts(recipe, data, None, skipped)
     section = recipe.data

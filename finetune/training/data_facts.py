@@ -1,4 +1,4 @@
-"""What a record says of the data. Light: `finetune check` imports it, and no model."""
+"""The data section of a record. Light to import: `finetune check` needs it without a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from finetune.records.schema import DataFacts
 
 
 def data_facts(data: Data, measure: Measure, inspection: Inspection | None = None) -> DataFacts:
-    """The data section; without an inspection, with neither findings nor baselines."""
+    """The data section; without an inspection, it has neither findings nor baselines."""
     splits = {"train": data.train, **data.measured_splits()}
     splits |= {} if data.unlabelled is None else {"unlabelled": data.unlabelled}
     return DataFacts(

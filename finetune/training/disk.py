@@ -1,4 +1,4 @@
-"""Room on the disk: asked for before a run starts, and when something could not be written."""
+"""Disk space: checked before a run starts, and when something could not be written."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def disk_full(folder: Path) -> DiskFull:
 
 
 def copies_on_disk(recipe: Recipe) -> int:
-    """Of the weights, at most: each of the two checkpoints holds the average too, where one is kept."""
+    """Maximum number of copies of the weights: each of the two checkpoints also holds the average, if there is one."""
     averaging = has_hook(recipe.techniques.values(), KeptWeights.averaging_rate)
     return COPIES_ON_DISK + (2 if averaging else 0)
 
 
 def check_room(path: Path, model: Any, copies: int) -> None:
-    """Refuse to start what cannot be saved.
+    """Refuse to start a run that cannot be saved.
 
     Raises:
-        OutputError: With what is needed and what is free, in MB.
+        OutputError: The error says how many MB are needed and free.
     """
     existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
     needed = copies * 4 * sum(parameter.numel() for parameter in model.parameters())
@@ -57,16 +57,16 @@ def check_room(path: Path, model: Any, copies: int) -> None:
 
 @contextlib.contextmanager
 def writing_to(folder: Path, size: int = SMALL) -> Iterator[None]:
-    """Around what writes below a folder: an error of a disk without room becomes one that says so.
+    """For code that writes below a folder: an error on a full disk becomes one that says so.
 
-    Libraries that write tensors report a full disk in sentences of their own. The system is asked instead.
+    Libraries that write tensors report a full disk in different ways, so the system is asked instead.
 
     Args:
-        folder: Where it writes; exists.
-        size: Bytes that it writes, at most.
+        folder: Existing folder that is written to.
+        size: Maximum number of bytes written.
 
     Raises:
-        DiskFull: Something was raised inside, and there is no room.
+        DiskFull: An error was raised inside, and the disk is full.
     """
     try:
         yield
@@ -77,12 +77,12 @@ def writing_to(folder: Path, size: int = SMALL) -> Iterator[None]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the system itself said that there is no room."""
+    """Whether the system itself reported a full disk."""
     return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def has_room(folder: Path, size: int) -> bool:
-    """Whether this process could write `size` more bytes in a folder now; quotas count where the system tells."""
+    """Whether this process could write `size` more bytes in a folder now; quotas count if the system reports them."""
     if shutil.disk_usage(folder).free < size:
         return False
     if not hasattr(os, "posix_fallocate"):  # not Linux

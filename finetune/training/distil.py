@@ -1,4 +1,4 @@
-"""Distillation: one student is trained on what an ensemble of finished runs predicts for the training rows."""
+"""Distillation: one student is trained on the predictions of an ensemble of finished runs for the training rows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Targets = NDArray[np.float32]
 
 
 def student_rows(data: Data, unlabelled: Rows | None = None) -> Rows:
-    """What a student is trained on: the training rows, and further texts without labels.
+    """The rows that a student is trained on: the training rows, and further texts without labels.
 
     Args:
-        data: Of the members.
+        data: Data of the members.
         unlabelled: Further texts, whose labels are not read: placeholders stand for them until the ensemble has
             predicted these texts.
     """
@@ -49,21 +49,21 @@ def student_rows(data: Data, unlabelled: Rows | None = None) -> Rows:
 
 
 def teacher_targets(prepared: Prepared, rows: Rows, members: Sequence[RunFolder], folder: RunFolder) -> Targets:
-    """What the ensemble predicts for the student's rows: mean probabilities of the members, or mean numbers.
+    """Predictions of the ensemble for the student's rows: mean probabilities of the members, or mean numbers.
 
-    They are kept in the student's folder, so that a student that is resumed learns what it learned before.
+    They are kept in the student's folder, so that a resumed student learns the same targets.
 
     Args:
-        prepared: Of the members: task, tokenizer, and how texts are cut.
+        prepared: Preparation of the members: task, tokenizer, and how texts are cut.
         rows: From `student_rows`; predicted clean, in eval mode and fp32.
         members: Finished runs with their models.
-        folder: Of the student.
+        folder: Folder of the student.
 
     Returns:
         (rows, outputs), or (rows,) for regression.
 
     Raises:
-        OutputError: A member has not finished, or its model is missing; or the kept targets are of other rows.
+        OutputError: A member has not finished, its model is missing, or the kept targets belong to other rows.
         RecipeError: There are fewer than two members.
     """
     path = folder.path / FILE
@@ -100,10 +100,10 @@ def distilled(prepared: Prepared, rows: Rows, targets: Targets, members: int) ->
     Validation selects as it did for the members, by its true labels; all splits are measured on their true labels, too.
 
     Args:
-        prepared: Of the members.
+        prepared: Preparation of the members.
         rows: From `student_rows`.
         targets: From `teacher_targets`.
-        members: Their number.
+        members: Number of members.
     """
     data, more = prepared.data, len(rows) - len(prepared.data.train)
     if more:
@@ -114,7 +114,7 @@ def distilled(prepared: Prepared, rows: Rows, targets: Targets, members: int) ->
     # Its own fingerprint: the same texts with other targets.
     digest = hashlib.sha256(f"soft targets of {data.fingerprint}\n".encode() + targets.tobytes())
     data = replace(data, fingerprint=digest.hexdigest())
-    about = f"distil: trained on what {members} runs of this recipe predict on average for {len(rows)} texts"
+    about = f"distil: trained on the mean predictions of {members} runs of this recipe for {len(rows)} texts"
     return replace(
         prepared,
         data=data,

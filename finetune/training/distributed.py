@@ -1,4 +1,4 @@
-"""Processes of one run: torchrun and accelerate tell them apart by environment variables."""
+"""Processes of one run: torchrun and accelerate distinguish them by environment variables."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def is_main() -> bool:
 
 
 def join() -> None:
-    """Make the processes meet. On a box without GPUs they would otherwise train N times on their own."""
+    """Join the processes in a group. On a machine without GPUs each would otherwise train on its own."""
     if LAUNCHER in os.environ:
         end_with(int(os.environ[LAUNCHER]))
     if world_size() == 1:
@@ -36,11 +36,11 @@ def join() -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, whatever it is doing: a killed experiment or launcher
-    leaves nothing behind.
+    """End this process, whatever it is doing, when its parent is gone, so that a killed experiment or launcher leaves
+    nothing running.
 
     Args:
-        parent: Its process number, as it has told it: it may have died before this process looks.
+        parent: Process id of the parent, passed by the parent, which may die before this process checks.
     """
     is_child = os.getppid() == parent
 
@@ -63,7 +63,7 @@ def _is_alive(process: int) -> bool:
 
 
 def leave() -> None:
-    """Leave the process group when all runs are done: without it processes die at exit at random."""
+    """Leave the process group when all runs are done; otherwise processes crash randomly at exit."""
     if world_size() == 1:
         return
     import torch.distributed

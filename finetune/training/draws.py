@@ -1,5 +1,6 @@
-"""Endless sequences of permutations, of which any part can be had without those before it: a resumed run goes on as if
-it had never stopped."""
+"""Endless sequences of permutations with random access to any part, so that a resumed run continues as if it had never
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ STREAMS = {"texts": 0, "rows": 1, "pieces": 2}  # of the random numbers of a run
 
 
 class Draws:
-    """Permutations of some rows, one after the other: no row comes again before all were there.
+    """Permutations of some rows, one after the other: no row is repeated before all were drawn.
 
     Args:
-        rows: How many there are.
-        key: Of the random stream: the seed of the run, and what is drawn.
+        rows: Number of rows.
+        key: Key of the random stream: the seed of the run, and what is drawn.
     """
 
     def __init__(self, rows: int, *key: int) -> None:

@@ -1,6 +1,6 @@
 """Which encoder suits the data: linear models on frozen features, by cross-validation on the training rows.
 
-Nothing is trained but the linear models, and validation and test stay closed.
+Only the linear models are trained, and validation and test are not read.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def compare_encoders(
     """Score each encoder on the training rows.
 
     Args:
-        recipe: For the data section, `model.pooling`, and which model is its own.
-        data: Of which the training rows are read.
+        recipe: Source of the data section, `model.pooling`, and the recipe's own model.
+        data: Data whose training rows are read.
         models: Hub ids, folders or package paths, each once.
-        tell: Is told what is being read.
+        tell: Called with a message about the encoder that is being read.
 
     Returns:
-        A row for each, the best first; one that cannot be read has its error instead of a score.
+        A row for each encoder, the best first; one that cannot be read has its error instead of a score.
 
     Raises:
         DataError: There are too few training rows.
@@ -85,7 +85,7 @@ def compare_encoders(
 
 
 def section_of(recipe: Recipe, model: str) -> ModelSection:
-    """The recipe's section of its own model; of another one, with the recipe's pooling."""
+    """The model section: that of the recipe for its own model, else one with the recipe's pooling."""
     if model == recipe.model.id:
         return recipe.model
     return ModelSection(id=model, pooling=recipe.model.pooling)
@@ -94,11 +94,11 @@ def section_of(recipe: Recipe, model: str) -> ModelSection:
 def frozen_features(
     recipe: Recipe, data: Data, folded: FoldedRows, model: str
 ) -> tuple[NDArray[np.float32], EncoderScore]:
-    """(rows, dimension) of length 1, and what is to know of the encoder. Of a text in windows, its first one is read.
+    """(rows, dimension) of length 1, and facts about the encoder. Only the first window of a text in windows is read.
 
     Raises:
         ModelError: The model cannot be used.
-        DataError, RecipeError: It does not take `data.max_length` tokens, or cannot cut texts in this way.
+        DataError, RecipeError: The model does not take `data.max_length` tokens, or cannot cut texts in this way.
     """
     section, settings, rows = section_of(recipe, model), recipe.data, folded.rows
     section = pooled_for_pairs(section) if data.has_pairs else section

@@ -1,4 +1,4 @@
-"""How long a run will take, from a few real steps on this machine."""
+"""Estimate of the time of a run from a few real steps on this machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EVALUATED = 64  # rows
 
 
 def estimate_seconds(prepared: Prepared, threads: int) -> float:
-    """Seconds of a whole run without early stop and without what its techniques cost.
+    """Seconds of a whole run without early stopping and without the cost of its techniques.
 
     Args:
-        prepared: The run.
+        prepared: The prepared run.
         threads: CPU threads that it will have.
     """
     with _threads(threads), same_random_state():

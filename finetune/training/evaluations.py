@@ -1,4 +1,4 @@
-"""One evaluation during training: from what Trainer logs and measures to what a record keeps."""
+"""One evaluation during training: from Trainer's logs and metrics to the form that a record keeps."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def _without(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
 def make_evaluation(
     state: Any, logs: Mapping[str, Any], scores: Mapping[str, Mapping[str, float | None]]
 ) -> Evaluation:
-    """The evaluation of the present step.
+    """The evaluation at the current step.
 
     Args:
-        state: Trainer's.
-        logs: What Trainer logged last about training.
-        scores: Of train sample and validation.
+        state: Trainer's state.
+        logs: Trainer's last log about training.
+        scores: Scores of train sample and validation.
     """
     return Evaluation(
         step=state.global_step,

@@ -1,4 +1,4 @@
-"""What a record says of model and techniques before anything is trained."""
+"""The parts of a record about model and techniques that are known before training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def model_facts(model: Any, pooling: Pooling | None = None, head: HeadStart | No
 
     Args:
         model: A sequence classifier.
-        pooling: What its head reads; None where that is not known.
-        head: Where its outputs start; None where that is not known.
+        pooling: Pooling that its head reads; None if unknown.
+        head: Start of its outputs; None if unknown.
     """
     read = {} if pooling is None else {"pooling": pooling.kind, "pooling_reason": pooling.reason}
     started = {"head": head.kind, "head_reason": head.reason} if head is not None and head.reason else {}
@@ -52,8 +52,8 @@ def declared_cost(recipe: Recipe, budget: Budget | None = None) -> float:
     """Training time of all techniques together, as a multiple of plain fine-tuning.
 
     Args:
-        recipe: Of the run.
-        budget: Its budget, where the data is loaded; else what the recipe alone says.
+        recipe: Recipe of the run.
+        budget: Its budget if the data is loaded; else as far as the recipe alone determines it.
     """
     budget = recipe_budget(recipe) if budget is None else budget
     return round(math.prod(technique.training_cost(budget) for technique in recipe.techniques.values()), 2)

@@ -1,4 +1,4 @@
-"""Why a run ended, for the person who started it."""
+"""Explanations of a failed run for its user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune.training.disk import disk_full, is_full
 
 
 def explain(error: BaseException, recipe: Recipe, folder: Path) -> BaseException:
-    """What the user can solve becomes a RunFailed; everything else stays what it is, traceback and all."""
+    """Turn errors that the user can solve into a RunFailed; all others stay as they are, with traceback."""
     if isinstance(error, FinetuneError | KeyboardInterrupt):
         return error
     if is_full(error):
@@ -25,7 +25,7 @@ def explain(error: BaseException, recipe: Recipe, folder: Path) -> BaseException
 
 
 def folder_gone(folder: Path) -> RunFailed:
-    """Somebody has taken away what a run in progress writes to."""
+    """The error for a folder that was removed while its run was in progress."""
     way = Change(text="Put it back and type the same command with --resume, or start a new run.")
     return RunFailed(f"{folder} was deleted or renamed while the run was in progress.", way)
 

@@ -1,4 +1,4 @@
-"""From the end of training to the weights that are saved: selected, finished by the techniques, measured."""
+"""From the end of training to the saved weights: selected, finished by the techniques, measured."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured when training had ended.
+    """Metrics and outputs at the end of training.
 
     Attributes:
-        selected: Of the final weights.
-        last: Of the last checkpoint.
-        calibration: Of the final weights; None for other tasks than single_label.
-        thresholds: Of labels, chosen with the final weights on validation; None for other tasks than multi_label.
+        selected: Metrics of the final weights.
+        last: Metrics of the last checkpoint.
+        calibration: Calibration of the final weights; None for tasks other than single_label.
+        thresholds: Thresholds of labels, chosen with the final weights on validation; None for tasks other than
+            multi_label.
         outputs: "selected" and "last" -> split -> outputs of each row.
     """
 
@@ -46,12 +47,12 @@ class Results:
 
 
 class FinalWeights:
-    """Brings a trained model to the weights that are saved, and measures both ends of that way.
+    """Turns the trained model into the weights that are saved, and measures both the last checkpoint and the result.
 
     Args:
-        prepared: Of the run.
-        trainer: After training; its model is changed.
-        observer: With the history of the run.
+        prepared: Preparation of the run.
+        trainer: Trainer after training; its model is changed.
+        observer: Holds the history of the run.
         pretrained: Name -> value as loaded, for the parameters of the encoder.
         checkpoints: Folder of the run's checkpoints.
     """
@@ -96,7 +97,7 @@ class FinalWeights:
         )
 
     def _restore(self, selected: Evaluation) -> dict[str, Outputs]:
-        """Load the selected weights, and see that they are those that were measured in training."""
+        """Load the selected weights, and check that they are those measured in training."""
         self._trainer.load_parameters(selected_weights(self._checkpoints, selected.step))
         outputs = self._gap_outputs()
         validation = outputs["validation"]

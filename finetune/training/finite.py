@@ -1,4 +1,4 @@
-"""Notices an objective that is not finite, without making a GPU wait."""
+"""Detects a non-finite objective without making a GPU wait."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from finetune.errors import RunFailed
 
 
 class NotFinite(RunFailed):
-    """The objective, or the model's outputs, became nan or infinite: training diverged."""
+    """The objective or the model's outputs became nan or infinite: training diverged."""
 
 
 def reading_delay(device: torch.device) -> int:
-    """How many passes after its own an objective is read.
+    """Number of passes after which an objective is read.
 
-    A host that asks a GPU for a number waits until everything it has ordered is done, and orders nothing meanwhile.
-    One pass later the number has arrived on its own.
+    A host that reads a number from a GPU waits until all queued work is done, and queues nothing meanwhile. One pass
+    later the number has already arrived.
     """
     return 1 if device.type == "cuda" else 0
 
@@ -29,7 +29,7 @@ class FiniteWatch:
     """Checks objectives in the order in which they were computed.
 
     Args:
-        delay: How many passes after its own an objective is read; 0 for at once.
+        delay: Number of passes after which an objective is read; 0 for at once.
     """
 
     def __init__(self, delay: int) -> None:
@@ -44,14 +44,14 @@ class FiniteWatch:
             failure: Makes the error from a value that is not finite.
 
         Raises:
-            Exception: The failure of an objective that is not finite, this one or one before it.
+            Exception: The failure of a non-finite objective, this one or an earlier one.
         """
         self._pending.append((_Arriving(objective), failure))
         while len(self._pending) > self._delay:
             self._check()
 
     def catch_up(self) -> None:
-        """Check all that are left.
+        """Check all remaining objectives.
 
         Raises:
             Exception: As above.
@@ -79,7 +79,7 @@ class _Arriving:
             self._event.record()
 
     def number(self) -> float:
-        """The number; waits for what was ordered before it, and for nothing after it."""
+        """The number; waits for work queued before it, and for none queued after it."""
         if self._event is not None:
             self._event.synchronize()
         return float(self._value)

@@ -1,4 +1,4 @@
-"""`GapCallback`: the generalization gap of anybody's own transformers Trainer."""
+"""`GapCallback`: the generalization gap in your own transformers Trainer."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ REGULARIZATION = ("weight_decay", "label_smoothing_factor", "neftune_noise_alpha
 class GapCallback(TrainerCallback):
     """Measures the gap between training and validation rows while a Trainer of your own trains.
 
-    At every evaluation (without evaluations: after every epoch) a fixed sample of the training rows is measured as
-    validation is: in eval mode, with the plain loss of the task. The trainer logs `gap_accuracy`, `gap_nll`, …, each
-    with the ends of its 95 % interval (`gap_accuracy_low`, `gap_accuracy_high`); a positive gap means overfitting.
-    Training is not changed: random streams and the mode of the model are restored.
+    At every evaluation (without evaluations: after every epoch) a fixed sample of the training rows is measured in the
+    same way as validation: in eval mode, with the plain loss of the task. The trainer logs `gap_accuracy`, `gap_nll`,
+    …, each with the ends of its 95 % interval (`gap_accuracy_low`, `gap_accuracy_high`); a positive gap means
+    overfitting. Training is not changed: random states and the mode of the model are restored.
 
         trainer = Trainer(model, arguments, train_dataset=train, eval_dataset=validation, data_collator=collator)
         trainer.add_callback(GapCallback(trainer, "runs/mine-seed1"))
@@ -47,17 +47,17 @@ class GapCallback(TrainerCallback):
     Then `finetune report runs/mine-seed1` shows it.
 
     Args:
-        trainer: With a sequence classifier (single-label, multi-label or regression) and datasets with labels.
-        folder: Where record and predictions go, for `finetune report`; fresh, or of a run that was not finished. None:
-            nothing is written.
-        preset: What this way of training is called in a report of several runs.
+        trainer: Trainer of a sequence classifier (single-label, multi-label or regression) with labelled datasets.
+        folder: Folder for record and predictions, for `finetune report`; new, or of an unfinished run. None: nothing is
+            written.
+        preset: Name of this way of training in a report of several runs.
         validation: The dataset that training rows are compared with; None: the trainer's `eval_dataset`.
-        probe_size: Training rows that are measured; None: as many as validation has.
-        seed: Of the sample. The same for all runs that are compared.
+        probe_size: Number of training rows to measure; None: as many as validation has.
+        seed: Seed of the sample. Use the same for all runs that are compared.
 
     Raises:
-        DataError: A dataset is missing, has no length, or no usable labels.
-        ModelError: The model is no sequence classifier, or is spread over devices.
+        DataError: A dataset is missing, has no length, or has no usable labels.
+        ModelError: The model is not a sequence classifier, or is distributed over devices.
         OutputError: The folder holds something else, or a finished run.
     """
 
@@ -72,7 +72,7 @@ class GapCallback(TrainerCallback):
         seed: int = 0,
     ) -> None:
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            why = "the model is spread over processes (FSDP or DeepSpeed), so no process can measure it."
+            why = "the model is sharded over processes (FSDP or DeepSpeed), so no process can measure it."
             raise ModelError(why, Change(text="Train with one process per GPU (DDP), or without GapCallback."))
         self._trainer = trainer
         self._folder = None if folder is None else RunFolder(Path(folder))
@@ -174,7 +174,7 @@ class GapCallback(TrainerCallback):
                     autocast=torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None,
                 )
                 if logits.ndim != 2:
-                    why = f"logits have shape {logits.shape}, and GapCallback measures one prediction for each row."
+                    why = f"logits have shape {logits.shape}, but GapCallback measures one prediction per row."
                     raise ModelError(why, Change(text="Use it with a sequence classifier."))
                 outputs[name] = Outputs(logits, targets.ravel() if self._data.task == "regression" else targets)
         return outputs

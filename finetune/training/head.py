@@ -1,4 +1,4 @@
-"""Where the head starts, if a technique computes that from the training rows. No technique by name."""
+"""Initial values of the head, if a technique computes them from the training rows. Names no technique."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def refuse_unknown_head(techniques: Mapping[str, Technique], model: Any) -> None:
-    """Refuse a technique that starts the head, where the head has no map to start.
+    """Refuse a technique that starts the head if the head has no output map to start.
 
     Args:
-        techniques: Of the run.
+        techniques: Techniques of the run.
         model: With or without weights.
 
     Raises:
-        ModelError: Names technique and architecture.
+        ModelError: The head has no such map; the error names technique and architecture.
     """
     name = _starting(techniques)
     if name is None:
@@ -44,15 +44,15 @@ def refuse_unknown_head(techniques: Mapping[str, Technique], model: Any) -> None
     output = output_map(model)
     if output is None or output.bias is None:
         raise ModelError(
-            f"the head of architecture '{model.config.model_type}' does not end in a linear map with a bias, so that "
-            "there is nothing to start.",
+            f"the head of architecture '{model.config.model_type}' does not end in a linear map with a bias, so there "
+            "is nothing to start.",
             turned_off(name),
             key=f"techniques.{name}",
         )
 
 
 def described_head(techniques: Mapping[str, Technique], head: ModelHead) -> ModelHead:
-    """Where the outputs start, and with what a technique makes of them in its reason."""
+    """Start of the outputs, with a technique's replacement of them in its reason."""
     name = _starting(techniques)
     if name is None or head.kind == "new":
         return head
@@ -60,16 +60,16 @@ def described_head(techniques: Mapping[str, Technique], head: ModelHead) -> Mode
 
 
 def start_head(prepared: Prepared, model: Any, class_weights: Tensor | None, device: torch.device) -> None:
-    """Let the technique that does so, if any, start the head. Every process of a run calls it.
+    """Start the head by the technique that does so, if any. Every process of a run calls it.
 
     Args:
-        prepared: Of the run.
+        prepared: Preparation of the run.
         model: With its weights, on `device`, not wrapped for several processes; changed in place.
         class_weights: As in `TrainingRows`.
-        device: Where the model is.
+        device: Device of the model.
 
     Raises:
-        RunFailed: The features of a training text, or what was made of them, are not finite.
+        RunFailed: The features of a training text, or the values made from them, are not finite.
     """
     name = _starting(prepared.recipe.techniques)
     output = output_map(model)

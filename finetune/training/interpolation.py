@@ -32,7 +32,7 @@ class PretrainedPath:
             parameter.copy_(end if fraction == 1 else start + fraction * (end - start))
 
     def move_to_best(self, fractions: Sequence[float], quality: Callable[[], Quality]) -> float:
-        """Move where `quality`, measured at each fraction, is highest; of equal ones to the largest. Returns it."""
+        """Move to the fraction with the highest `quality`, the largest of equal ones, and return it."""
         measured: list[tuple[Quality, float]] = []
         for fraction in fractions:
             self.move_to(fraction)

@@ -1,4 +1,4 @@
-"""What a run measures: its main score and loss, and the metric that selects a checkpoint."""
+"""Metrics of a run: its main score and loss, and the metric that selects a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def measure_for(data: Data, score: str) -> Measure:
-    """What is measured.
+    """The main score and loss of a run.
 
     Args:
-        data: The training rows decide where `score` is "auto".
+        data: Its training rows decide if `score` is "auto".
         score: The main score, as `training.score` of a recipe.
     """
     fraction = largest_class(data.train)[1] if data.task == "single_label" else None
@@ -32,7 +32,7 @@ def measure_for(data: Data, score: str) -> Measure:
 
 
 def with_score_note(recipe: Recipe, data: Data) -> Data:
-    """The data with a note, once, where its classes decided on the main score."""
+    """The data with a note, added once, if its classes determined the main score."""
     score = measure_for(data, recipe.training.score).score
     if recipe.training.score != "auto" or score == MEASURES[data.task].score:
         return data
@@ -46,10 +46,10 @@ def with_score_note(recipe: Recipe, data: Data) -> Data:
 
 
 def meter_for(recipe: Recipe, data: Data) -> Meter:
-    """What turns logits into scores.
+    """The meter that turns logits into scores.
 
     Raises:
-        RecipeError: A module of the user's cannot be loaded.
+        RecipeError: A user's module cannot be loaded.
     """
     from finetune.measurement.modules import Meter
 
@@ -62,7 +62,7 @@ def measured_names(recipe: Recipe, data: Data) -> list[str]:
 
 
 def selection_rule(recipe: Recipe) -> tuple[str, SelectionRule | None]:
-    """The technique that chooses the checkpoint (only one may), and its rule in this run; ("", None) without one."""
+    """The technique that selects the checkpoint (only one may), and its rule in this run; ("", None) without one."""
     rules = ((name, hook_of(technique, KeptWeights.selection_rule)()) for name, technique in recipe.techniques.items())
     epochs = recipe_budget(recipe).epochs
     return next(((name, rule.within(epochs)) for name, rule in rules if rule is not None), ("", None))
@@ -74,7 +74,7 @@ def selecting_metric(rule: SelectionRule, measure: Measure) -> str:
 
 
 def metric_problems(recipe: Recipe, data: Data) -> list[Problem]:
-    """Try all metrics on made-up rows, so that a broken module or an unknown name is found before training."""
+    """Try all metrics on made-up rows, to find a broken module or an unknown name before training."""
     names = measured_names(recipe, data)
     technique, rule = selection_rule(recipe)
     metric = None if rule is None else selecting_metric(rule, measure_for(data, recipe.training.score))

@@ -1,4 +1,4 @@
-"""Finished runs whose models something is made from: a soup, or a student."""
+"""Finished runs whose models a soup or a student is made from."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def read_members(members: Sequence[RunFolder], kind: str) -> list[FinishedRecord
     """The records of runs, each with its model.
 
     Args:
-        members: Their folders.
+        members: Folders of the runs.
         kind: What is made from them, for messages: soup or distil.
 
     Raises:
-        OutputError: One has not finished, or holds no model.
-        RecipeError: There are fewer than two.
+        OutputError: A run has not finished, or has no model.
+        RecipeError: There are fewer than two runs.
     """
     if len(members) < FEWEST_MEMBERS:
         raise RecipeError(
@@ -41,7 +41,7 @@ def read_members(members: Sequence[RunFolder], kind: str) -> list[FinishedRecord
             state = "was never started" if record is None else f"is {record.status}"
             raise OutputError(f"{member.path}: this run {state}, and {kind} is made from finished runs.", AGAIN)
         if not member.model.is_dir():
-            raise OutputError(f"{member.path}: this run has no model any more, and {kind} needs it.", AGAIN)
+            raise OutputError(f"{member.path}: this run no longer has a model, and {kind} needs it.", AGAIN)
         records.append(record)
     return records
 
@@ -56,5 +56,5 @@ def load_member(member: RunFolder) -> Any:
 
 
 def device() -> torch.device:
-    """Where models are measured: a GPU if there is one."""
+    """The device for measuring models: a GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

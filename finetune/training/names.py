@@ -1,4 +1,4 @@
-"""What may be done to which parameter of a prepared model."""
+"""Names of the parameters of a prepared model, grouped by what techniques may do to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimises: the loss of a micro-batch, as the techniques change it. No technique by name."""
+"""The training objective: the loss of a micro-batch, with the changes by techniques. Names no technique."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plain_losses(task: Task, logits: Tensor, labels: Tensor, weights: Tensor | N
         task: What is predicted.
         logits: (batch, outputs).
         labels: As in `TrainStep`.
-        weights: (K,) of classes, or (2, K) of the two answers for each of several labels; None: all alike.
+        weights: (K,) for classes, or (2, K) for absence and presence of each of several labels; None: all equal.
     """
     if task == "single_label":
         losses = F.cross_entropy(logits, labels, reduction="none")
@@ -39,10 +39,10 @@ class Objective:
     Args:
         model: The classifier itself, not wrapped for several processes.
         task: What is predicted.
-        techniques: Of the run, in the order of the preset.
-        class_weights: With mean 1 over the training rows, on the device of the labels, as of `plain_losses`; or None.
-            Several labels have none where a technique replaces the losses of rows.
-        scale: What numbers are scaled by before anything sees them; None: as they are.
+        techniques: Techniques of the run, in the order of the preset.
+        class_weights: Mean 1 over the training rows, on the device of the labels, as in `plain_losses`; or None.
+            Several labels have none if a technique replaces the losses of rows.
+        scale: Scaling of numeric labels; None: none.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Objective:
         self._scale = scale
 
     def loss(self, model: Any, features: dict[str, Any], labels: Tensor) -> Tensor:
-        """The mean loss of the rows of a micro-batch and what techniques add to it; a scalar.
+        """The mean loss of the rows of a micro-batch plus the terms of techniques; a scalar.
 
         Args:
-            model: What is called: the classifier, or what wraps it for several processes.
-            features: Arguments of its forward pass, without labels.
+            model: The model to call: the classifier, or its wrapper for several processes.
+            features: Arguments of the forward pass, without labels.
             labels: As in `TrainStep`; numbers in units of the data.
         """
         step = self._forward(model, features, labels if self._scale is None else self._scale.scaled(labels))

@@ -14,10 +14,10 @@ from finetune.training.selection import Selector
 
 
 class RunObserver(TrainerCallback):
-    """Collects one `Evaluation` per measurement. The checkpoint that follows it keeps the weights, if selected.
+    """Collects one `Evaluation` per measurement. The checkpoint that follows keeps the weights, if selected.
 
     Args:
-        selector: The selection rule at work, or None: then the last checkpoint is the final one.
+        selector: The selector of the checkpoint, or None: then the last one is the final one.
         on_evaluation: Called with the history after each measurement, in the main process.
     """
 

@@ -1,4 +1,4 @@
-"""Kinds of operations, and the matrix products among them, in what torch's profiler recorded."""
+"""Kinds of operations, and the matrix products among them, in the records of torch's profiler."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def kind_of(names: Sequence[str]) -> str:
     """The kind of an operation.
 
     Args:
-        names: Its own name, then those of the operations it is part of, innermost first.
+        names: The name of the operation, then those of the operations that contain it, innermost first.
     """
     for kind, pattern in _PURPOSES.items():
         if any(re.search(pattern, name) for name in names):
@@ -51,11 +51,11 @@ def kind_of(names: Sequence[str]) -> str:
 
 
 def time_by_kind(events: Iterable[Any], on_gpu: bool) -> dict[str, float]:
-    """Milliseconds by kind of operation, longest first. What an operation calls counts there, and not for itself.
+    """Milliseconds by kind of operation, longest first. The time of nested operations counts for them alone.
 
     Args:
-        events: Of `torch.profiler.profile.events()`.
-        on_gpu: Count what the GPU spent on each operation, not what ordering it took.
+        events: From `torch.profiler.profile.events()`.
+        on_gpu: Count the time of each operation on the GPU, not the time to launch it.
     """
     spent: Counter[str] = Counter()
     kinds: dict[tuple[str, ...], str] = {}
@@ -92,18 +92,18 @@ class Product(NamedTuple):
 
 
 def products_in(events: Iterable[Any]) -> Counter[Product]:
-    """How often each matrix product was computed; `events` were recorded with shapes."""
+    """Number of times each matrix product was computed; `events` must be recorded with shapes."""
     return Counter(
         product for event in _operations(events) for product in products_of(event.name, event.input_shapes or [])
     )
 
 
 def products_of(name: str, shapes: Sequence[Sequence[int]]) -> list[Product]:
-    """The matrix products of one operation; none of one that leaves them to others.
+    """The matrix products of one operation; none for an operation that delegates them to others.
 
     Args:
         name: Such as aten::mm.
-        shapes: Of its inputs; empty for what is no tensor.
+        shapes: Shapes of its inputs; empty for an input that is not a tensor.
     """
     first = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}.get(name)
     if first is not None:
@@ -126,9 +126,9 @@ def _attention_products(query: Sequence[int], key: Sequence[int], is_backward: b
 
 
 def time_alone(products: Counter[Product], dtype: torch.dtype, device: torch.device) -> float:
-    """Milliseconds that these matrix products take on this machine with nothing between them.
+    """Milliseconds for these matrix products alone on this machine.
 
-    Draws from a random stream of its own.
+    Uses a random stream of its own.
     """
     generator = torch.Generator(device).manual_seed(0)
 
@@ -155,6 +155,6 @@ def _median_seconds(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has finished what was ordered; a CPU always has."""
+    """Wait until a GPU has finished its queued work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What each technique did in a run that has ended, for its record."""
+"""The effect of each technique in a finished run, for its record."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def technique_outcomes(
     epochs: float,
     stopped: bool | None,
 ) -> dict[str, ActiveTechnique]:
-    """The techniques of a record, each with its own sentence on what it did.
+    """The techniques of a record, each with its own sentence on its effect.
 
     Args:
-        prepared: Of the run.
-        record: As it is before.
-        model: With the weights that are exported.
-        names: What could be done to which of its parameters in training.
+        prepared: Preparation of the run.
+        record: The record so far.
+        model: Model with the exported weights.
+        names: Its parameters by what techniques could do to them.
         pretrained: Name -> value as loaded, for the parameters of the encoder.
-        selected: What was measured of those weights.
-        epochs: That were trained.
-        stopped: Whether validation ended it early; None where nothing watched validation.
+        selected: Metrics of those weights.
+        epochs: Epochs trained.
+        stopped: Whether early stopping ended the run; None if no rule watched validation.
     """
     if not record.techniques:
         return {}

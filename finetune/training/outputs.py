@@ -1,4 +1,4 @@
-"""The clean model on a split: what evaluations, final weights and soups are measured from."""
+"""Outputs of the clean model on a split, from which evaluations, final weights and soups are measured."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def split_outputs(
     autocast: torch.dtype | None = None,
     after_batch: Callable[[], None] | None = None,
 ) -> Outputs:
-    """Outputs for each row of a split, in their order; of a text in windows, the mean logits.
+    """Outputs for each row of a split, in order; the mean logits for a text in windows.
 
-    Arguments as of `model_outputs`.
+    Arguments as in `model_outputs`.
     """
     outputs = model_outputs(
         model, split, collate, batch_size=batch_size, device=device, autocast=autocast, after_batch=after_batch

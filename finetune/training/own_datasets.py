@@ -1,4 +1,4 @@
-"""The datasets of a Trainer that somebody else has built: task, labels, and a sample of the training rows."""
+"""The datasets of a user's own Trainer: task, labels, and a sample of the training rows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LABEL_KEYS = ("labels", "label", "label_ids")  # what transformers' collators ta
 
 
 def own_data(model: Any, train: Any, validation: Any, probe_size: int | None, seed: int) -> Data:
-    """What is known of two datasets without their texts.
+    """The facts about two datasets that are known without their texts.
 
     Args:
-        model: A transformers sequence classifier: its configuration says what the labels are.
+        model: A transformers sequence classifier, whose configuration describes the labels.
         train: Items with labels; a dataset with a length.
         validation: As `train`.
         probe_size: Rows of the train sample; None: as many as validation has.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
-        DataError: A dataset is missing, has no length, or no usable labels.
+        DataError: A dataset is missing, has no length, or has no usable labels.
         ModelError: The model has no configuration with the number of labels.
     """
     train_labels, validation_labels = _labels(train, "train_dataset"), _labels(validation, "eval_dataset")
@@ -85,7 +85,7 @@ def _label_key(dataset: Any, name: str) -> str:
 def _label_names(model: Any) -> list[str]:
     config: Any = getattr(model, "config", None)
     if not isinstance(getattr(config, "num_labels", None), int):
-        why = f"{type(model).__name__} has no config.num_labels, so it is no sequence classifier of transformers."
+        why = f"{type(model).__name__} has no config.num_labels, so it is not a sequence classifier of transformers."
         raise ModelError(why, Change(text="Build it with AutoModelForSequenceClassification."))
     names = getattr(config, "id2label", None) or {}
     return [str(names.get(index, index)) for index in range(config.num_labels)]
@@ -99,7 +99,7 @@ def _task(model: Any, label: Any) -> Task:
         return known[configured]
     if configured is not None:
         why = f"model.config.problem_type is {configured!r}, which is none of {', '.join(known)}."
-        raise ModelError(why, Change(text="Set it to the one that the labels are of, or to None."))
+        raise ModelError(why, Change(text="Set it to the one that fits the labels, or to None."))
     if model.config.num_labels == 1:
         return "regression"
     return "single_label" if isinstance(label, int) else "multi_label"
@@ -120,7 +120,7 @@ def _rows(labels: Sequence[Any], names: Sequence[str], task: Task) -> Rows:
             "regression": "a number",
         }[task]
         why = f"a label does not fit the task {task}: expected {expected}: {error}."
-        way = Change(text="Set model.config.num_labels and model.config.problem_type to those of the labels.")
+        way = Change(text="Set model.config.num_labels and model.config.problem_type to match the labels.")
         raise DataError(why, way) from error
     return Rows([""] * len(values), None, values, [str(number) for number in range(1, len(values) + 1)])
 

@@ -1,8 +1,8 @@
-"""What a run spends its time on: a stopwatch that is always on. It reads a clock twice a phase and nothing else.
+"""How a run spends its time: a stopwatch that is always on. It only reads a clock twice per phase.
 
-On a GPU the host orders work and goes on, so that the time of a step shows up where the host next waits for a result:
-`batches`, `forward_backward` and `optimizer` are to be read as one sum there. To tell them apart the host would have to
-wait in every step, which is what makes training slow; `finetune run --profile` asks the GPU itself.
+On a GPU the host queues work and continues, so the time of a step appears where the host next waits for a result: read
+`batches`, `forward_backward` and `optimizer` as one sum there. To separate them the host would have to wait in every
+step, which makes training slow; `finetune run --profile` gets the times from the GPU itself.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ TRAINING = (BATCHES, FORWARD_BACKWARD, OPTIMIZER)
 
 
 class Stopwatch:
-    """Wall seconds by phase. A moment counts once: in the innermost phase that it lies in.
+    """Wall seconds by phase. Each moment counts once, in the innermost phase.
 
     Args:
-        name: Of the time outside of every phase.
+        name: Name for the time outside of every phase.
         before: Seconds that had passed under this name when the stopwatch was made.
     """
 
@@ -74,7 +74,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count what happens inside as `name`."""
+        """Count the time inside as `name`."""
         self._settle()
         depth = len(self._open)
         self._open.append(name)
@@ -85,17 +85,17 @@ class Stopwatch:
             del self._open[depth:]
 
     def switch(self, name: str) -> None:
-        """From here to the end of the innermost phase, count as `name`."""
+        """Count the time from here to the end of the innermost phase as `name`."""
         self._settle()
         self._open[-1] = name
 
     def add(self, spent: Mapping[str, float]) -> None:
-        """Count seconds that were measured elsewhere, such as by the interrupted part of a run."""
+        """Count seconds measured elsewhere, such as in the interrupted part of a run."""
         for name, seconds in spent.items():
             self._spent[name] = self._spent.get(name, 0.0) + seconds
 
     def seconds(self) -> Mapping[str, float]:
-        """Seconds of each phase until now, in the order of their first use."""
+        """Seconds of each phase so far, in the order of their first use."""
         self._settle()
         return MappingProxyType(self._spent)
 
@@ -106,7 +106,7 @@ class Stopwatch:
 
 
 def process_age() -> float:
-    """Seconds since this process was started, before it was Python; 0 where the system does not tell."""
+    """Seconds since the system started this process, before Python ran; 0 if the system does not report it."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What a run would do, before it does it: for `finetune show` and `finetune run --dry-run`."""
+"""The plan of a run, for `finetune show` and `finetune run --dry-run`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from finetune.training.run_warnings import budget_warnings, model_warnings, unla
 def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any]:
     """Values with their origins, data facts, budget, techniques, and the model's dropout. Loads `data` if not given.
 
-    A part that cannot be had (no file yet, no network) says why under "unavailable" instead.
+    A part that is not available (no file yet, no network) has its reason under "unavailable" instead.
     """
     recipe = resolved.recipe
     try:

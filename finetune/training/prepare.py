@@ -1,4 +1,4 @@
-"""Everything of a run that needs no training: data, tokens, checks. One preparation serves all seeds."""
+"""All parts of a run that need no training: data, tokens, checks. One preparation serves all seeds."""
 
 from __future__ import annotations
 
@@ -71,35 +71,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all seeds of a recipe share.
+    """The parts of a run that all seeds of a recipe share.
 
     Attributes:
-        recipe: As resolved, with the settings for the size of the data.
+        recipe: The resolved recipe, with the settings for the size of the data.
         data: Splits, with notes and warnings about them.
         budget: Steps and learning rates.
-        tokenizer: Of the model.
+        tokenizer: Tokenizer of the model.
         encoder: Texts -> items.
-        pooling: What the head reads of the encoder's output.
-        head: Where the outputs start.
-        scale: What numbers are scaled by in training; None for classes, and where the head cannot hold it.
+        pooling: Pooling of the encoder's output that the head reads.
+        head: Start of the outputs.
+        scale: Scaling of numeric targets in training; None for classes, and if the head cannot hold it.
         measured: Split -> clean items.
         meter: Logits -> scores.
         measure: The main score and loss among them.
-        rule: How the final checkpoint is chosen; None: the last one.
+        rule: Rule that selects the final checkpoint; None: the last one.
         metric: The measured name behind `rule.metric`.
         bf16: Whether training passes run in bf16.
-        warnings: What the user should look at before trusting the run.
-        inspection: What the checks of the data found, and its baselines.
+        warnings: Points to check before trusting the run.
+        inspection: Findings of the data checks, and the baselines.
         stop_at: Stop after this many optimizer steps of the schedule; None: at its end, or when the rule says so.
-        interpolation: Fraction of the fine-tuned weights where techniques interpolate with the pretrained ones; None:
+        interpolation: Fraction of the fine-tuned weights, if techniques interpolate with the pretrained ones; None:
             validation chooses.
-        held_out: Of a refit: outputs for validation of the run that it repeats, on which temperature and thresholds are
-            chosen.
-        soft_targets: What is learned instead of the labels of the training rows: (rows, outputs) probabilities, or
+        held_out: For a refit: outputs for validation of the run that it repeats, on which temperature and thresholds
+            are chosen.
+        soft_targets: Targets that replace the labels of the training rows: (rows, outputs) probabilities, or
             (rows,) numbers; None: the labels.
         keeps_split: Whether the training rows are the split's, so that the run's split file can be used again.
         keeps_model: Whether the trained model is saved.
-        rate: The learning rate that was chosen, where the recipe says auto; None before, or where it names one.
+        rate: The chosen learning rate, if the recipe says auto; None before the choice, or if the recipe gives one.
     """
 
     recipe: Recipe
@@ -128,29 +128,30 @@ class Prepared:
 
     @property
     def is_refit(self) -> bool:
-        """Whether validation is among its training rows."""
+        """Whether validation is part of the training rows."""
         return self.stop_at is not None
 
     def chosen_on(self, validation: Outputs) -> Outputs | None:
-        """What temperature, thresholds and confidences are chosen on: the run's outputs for validation, or, of a refit,
-        those that are held out; None where there are none."""
+        """Outputs on which temperature, thresholds and confidences are chosen: the run's own for validation, or for a
+        refit the held-out ones; None if there are none.
+        """
         return self.held_out if self.is_refit else validation
 
     def facts(self) -> DataFacts:
-        """What the record says of the data."""
+        """The data section of the record."""
         return data_facts(self.data, self.measure, self.inspection)
 
 
 def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | None = None) -> Prepared:
-    """Load and check everything short of the weights.
+    """Load and check everything except the weights.
 
     Args:
-        recipe: As resolved.
-        data: What `load_data(recipe.data)` returned before; loaded if not given.
-        stopwatch: Is told what the time goes into.
+        recipe: The resolved recipe.
+        data: Result of an earlier `load_data(recipe.data)`; loaded if not given.
+        stopwatch: Records the time of each phase.
 
     Raises:
-        DataError, ModelError, RecipeError: With file, key, what was found and what to change.
+        DataError, ModelError, RecipeError: The error names file, key, what was found and what to change.
     """
     stopwatch = stopwatch or Stopwatch()
     with stopwatch.phase(DATA):
@@ -194,19 +195,19 @@ def prepare(recipe: Recipe, data: Data | None = None, stopwatch: Stopwatch | Non
 
 
 def inspect(recipe: Recipe, data: Data, encoder: Encoder) -> Inspection:
-    """What the checks find, unless the recipe wants none."""
+    """Findings of the data checks, unless the recipe turns them off."""
     return inspect_data(data, recipe.data, encoder) if recipe.data.check else Inspection(findings=[], baselines=[])
 
 
 def with_budget(prepared: Prepared, budget: Budget) -> Prepared:
-    """The run with another budget, and with the warnings that go by it."""
+    """The preparation with another budget and the warnings that depend on it."""
     stale = budget_warnings(prepared.recipe, prepared.budget)
     others = [problem for problem in prepared.warnings if problem not in stale]
     return replace(prepared, budget=budget, warnings=[*others, *budget_warnings(prepared.recipe, budget)])
 
 
 def with_training_rows(prepared: Prepared, data: Data) -> Prepared:
-    """The run on data with other training rows, and with the budget and the warnings that go by them."""
+    """The preparation with other training rows, and the budget and warnings that depend on them."""
     recipe, encoder = prepared.recipe, prepared.encoder
 
     def of_rows(data: Data) -> list[Problem]:
@@ -219,10 +220,10 @@ def with_training_rows(prepared: Prepared, data: Data) -> Prepared:
 
 
 class Checked(NamedTuple):
-    """What had to be built and decided to see whether a run can start; as in `Prepared`.
+    """The parts that were built and decided to check whether a run can start; as in `Prepared`.
 
     Attributes:
-        warnings: What to know about the model.
+        warnings: Warnings about the model.
     """
 
     tokenizer: Any
@@ -234,10 +235,10 @@ class Checked(NamedTuple):
 
 
 def check_run(recipe: Recipe, data: Data) -> Checked:
-    """Refuse what can be seen to fail before a text is tokenised or a weight is read.
+    """Refuse a run that would certainly fail, before a text is tokenised or a weight is read.
 
     Raises:
-        DataError, ModelError, RecipeError: With key, what was found and what to change.
+        DataError, ModelError, RecipeError: The error names the key, what was found and what to change.
     """
     problems = find_budget_problems(recipe, plan_budget(recipe, data))
     problems += [*metric_problems(recipe, data), *_process_problems(recipe), *rate_problems(recipe, data)]
@@ -279,8 +280,8 @@ def _check_augmentation(recipe: Recipe, data: Data, tokenizer: Any) -> None:
 def _checked_model(recipe: Recipe, data: Data) -> Any:
     """The prepared model without weights.
 
-    A model that lacks a dropout, or that ignores it, must fail now and not after a minute; and so must a technique
-    that would act on none of its weights.
+    A model that lacks a dropout or ignores it must fail now and not after a minute, and so must a technique that would
+    act on none of its weights.
     """
     pretrained: list[str] = []
 
@@ -298,7 +299,7 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
-    """The recipe with what its preset chooses for this data, and the settings and epochs that it wants at its size."""
+    """The recipe with the choices of its preset for this data, and the settings and epochs for its size."""
     rows, exclusive = len(data.train), data.task == "single_label"
     if data.has_pairs:
         recipe = recipe.model_copy(update={"model": pooled_for_pairs(recipe.model)})
@@ -308,7 +309,7 @@ def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
 
 
 def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
-    """`fitted_recipe`, and the data with a note, once, on whatever its rows decided: main score, epochs, pooling."""
+    """`fitted_recipe`, and the data with one note for each value that its rows determined: main score, epochs, pooling."""
     fitted = fitted_recipe(recipe, data)
     data = with_score_note(fitted, data)
     notes = [longer_note(recipe, fitted, len(data.train)), _pooling_note(recipe, fitted)]
@@ -328,10 +329,10 @@ def _pooling_note(before: Recipe, after: Recipe) -> str | None:
 def configured_model(
     recipe: Recipe, task: Task, labels: list[str] | None, build: Callable[[Any], Any] = build_without_weights
 ) -> Any:
-    """The model as the techniques want it: modules only, or with weights if `build` loads them.
+    """The model as configured and prepared by the techniques: modules only, or with weights if `build` loads them.
 
     Raises:
-        ModelError: The model cannot be found, or does not do what a technique asks of it.
+        ModelError: The model cannot be found, or does not support a technique.
     """
     config = load_config(recipe.model, task, labels)
     for configure_model in implementations(recipe.techniques.values(), ModelChanges.configure_model):

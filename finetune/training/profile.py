@@ -1,6 +1,6 @@
-"""`finetune run --profile`: looks at a few training steps and a few batches of the first evaluation of a run.
+"""`finetune run --profile`: profiles a few training steps and a few batches of the first evaluation of a run.
 
-Looking on changes no number: nothing is drawn, computed or put elsewhere. It only takes time.
+Profiling changes no number: it draws no random numbers and changes no computation or placement. It only takes time.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ BATCHES = 20
 
 
 class OperationProfile(TrainerCallback):
-    """Looks at the first steps of an epoch, and at the first batches that are measured.
+    """Profiles the first steps of an epoch, and the first evaluation batches.
 
     Args:
-        prepared: Of the run.
-        stopwatch: Of the run, so that profiling counts as such.
+        prepared: Preparation of the run.
+        stopwatch: Stopwatch of the run, so that profiling counts as such.
     """
 
     def __init__(self, prepared: Prepared, stopwatch: Stopwatch) -> None:
@@ -56,7 +56,7 @@ class OperationProfile(TrainerCallback):
             self._training.end()
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Is called after each batch that is measured: the next begins where the last ends."""
+        """Called after each evaluation batch; the next one begins where the last ends."""
         with self._stopwatch.phase(PROFILING):
             self._evaluation.end()
             self._evaluation.begin(args.device)
@@ -71,22 +71,22 @@ class OperationProfile(TrainerCallback):
         self.close()
 
     def close(self) -> None:
-        """Look no more, wherever the run has stopped."""
+        """Stop profiling, wherever the run has stopped."""
         with self._stopwatch.phase(PROFILING):
             self._training.stop()
             self._evaluation.stop()
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to look at: neither a step nor a batch."""
+        """Whether nothing was profiled: neither a step nor a batch."""
         return self._training.is_empty and self._evaluation.is_empty
 
     def write(self, record: RunRecord, folder: Path) -> RunProfile:
-        """Evaluate what was seen, after the run, and write profile.json and a trace of each part.
+        """Evaluate the profile after the run, and write profile.json and a trace of each part.
 
         Args:
-            record: Of the finished run.
-            folder: Made if need be.
+            record: Record of the finished run.
+            folder: Created if needed.
         """
         measured = RunProfile(
             seed=record.seed,
@@ -119,7 +119,7 @@ def _padding(prepared: Prepared, seed: int) -> Padding:
 
 
 class _Look:
-    """One stretch of like units (steps or batches) that a profiler looks at, after some that it lets pass."""
+    """One stretch of units (steps or batches) that is profiled, after some that are skipped."""
 
     def __init__(self, passes: int, count: int, begun: int = 0) -> None:
         self._passes = passes
@@ -155,7 +155,7 @@ class _Look:
             self.stop()
 
     def stop(self) -> None:
-        """Nothing more is to be seen; a unit that has begun and not ended does not count."""
+        """Stop profiling; a unit that has begun but not ended does not count."""
         if self._profiler is not None and not self._over:
             self._profiler.stop()
         self._over = True
@@ -169,7 +169,7 @@ class _Look:
         return self._over
 
     def summary(self, bf16: bool) -> Watched | None:
-        """Means of one unit; None where none was seen.
+        """Means per unit; None if none was profiled.
 
         Args:
             bf16: Whether matrix products were computed in bf16.
@@ -196,6 +196,6 @@ class _Look:
         )
 
     def write_trace(self, path: Path) -> None:
-        """For chrome://tracing or ui.perfetto.dev; nothing where nothing was seen."""
+        """Write a trace for chrome://tracing or ui.perfetto.dev; nothing if nothing was profiled."""
         if not self.is_empty:
             self._profiler.export_chrome_trace(str(path))

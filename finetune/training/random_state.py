@@ -1,4 +1,4 @@
-"""Random streams that are put back: what looks at a run must not change it."""
+"""Random states that are restored, so that observing a run does not change it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class TorchRandomState:
-    """The random streams that a forward pass draws from: of the CPU, and of the present GPU where there is one."""
+    """The random states that a forward pass draws from: of the CPU, and of the current GPU if there is one."""
 
     def __init__(self) -> None:
         self._cpu = torch.get_rng_state()
@@ -25,7 +25,7 @@ class TorchRandomState:
 
 @contextlib.contextmanager
 def same_random_state() -> Iterator[None]:
-    """The random streams of Python, numpy and torch, of all GPUs too, are afterwards what they were."""
+    """Restore the random states of Python, numpy and torch, including all GPUs, at the end of the block."""
     python, numbers = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

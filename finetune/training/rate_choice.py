@@ -1,4 +1,4 @@
-"""The choice of `training.learning_rate: auto`: trains every value on every fold."""
+"""The choice of `training.learning_rate: auto`: trains with every value on every fold."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_to_choose(prepared: Prepared) -> bool:
 
 
 def with_choice(prepared: Prepared, choice: RateChoice) -> Prepared:
-    """The run at the chosen learning rate; its recipe says auto, as it was written."""
+    """The run at the chosen learning rate; its recipe still says auto."""
     budget = replace(prepared.budget, learning_rate=choice.value)
     return replace(with_budget(prepared, budget), rate=choice)
 
@@ -51,18 +51,19 @@ def with_choice(prepared: Prepared, choice: RateChoice) -> Prepared:
 def choose_rate(
     prepared: Prepared, seed: int, folder: RunFolder, callbacks: Sequence[Any], resume: bool, train: Train
 ) -> RateChoice:
-    """Train every value on every fold, and take the best: the default, unless another is better beyond chance.
+    """Train with every value on every fold, and take the default unless another value is better beyond chance.
 
-    Every training is a run in a folder of its own: one that is complete is not repeated, one that was interrupted goes
-    on from its checkpoint, and each is seeded as the run itself is. The folder keeps the result alone.
+    Every training is a run in its own folder: a complete one is not repeated, an interrupted one continues from its
+    checkpoint, and each has the seed of the run itself. Only the result is kept in the folder.
 
     Args:
-        prepared: Of the run.
-        seed: Of the run, and of the folds.
-        folder: Of the run.
-        callbacks: Of the run. Those with a method `for_fit(title, done, total, of_run)` give a callback for one of the
-            trainings, before which `done` of `total` optimizer steps of the choice were taken; `of_run` follow it.
-        resume: Go on from what is there.
+        prepared: Preparation of the run.
+        seed: Seed of the run, and of the folds.
+        folder: Folder of the run.
+        callbacks: Callbacks of the run. Those with a method `for_fit(title, done, total, of_run)` give a callback for
+            one of the trainings, before which `done` of `total` optimizer steps of the choice were taken; `of_run`
+            steps follow the choice.
+        resume: Continue from existing results.
         train: Trains a prepared run.
 
     Raises:
@@ -136,7 +137,7 @@ def _finished(folder: RunFolder) -> FinishedRecord | None:
 def prepared_fit(prepared: Prepared, fit: Fit) -> Prepared:
     """A run on the training rows of one fold. The rows left out are its validation; it has no test split.
 
-    What selects a checkpoint selects it on the rows left out, as it does on validation in the run itself.
+    Checkpoints are selected on the rows left out, as they are on validation in the run itself.
     """
     data = prepared.data
     left_out = set(fit.left_out)

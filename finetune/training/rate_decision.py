@@ -1,4 +1,4 @@
-"""From out-of-fold predictions at every learning rate to the one that a run takes."""
+"""From out-of-fold predictions at every learning rate to the rate that a run uses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from finetune.training.rate_folds import Fit, nothing_to_choose
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training came to.
+    """Result of one training.
 
     Attributes:
-        fit: Which one.
-        logits: Of the rows left out, (rows, K); None if the training diverged, and in all but the main process.
-        steps: Optimizer steps that it took.
+        fit: The training.
+        logits: Logits of the rows left out, (rows, K); None if the training diverged, and in all but the main process.
+        steps: Optimizer steps taken.
         failure: Why it diverged.
     """
 
@@ -41,12 +41,13 @@ def decide(prepared: Prepared, outcomes: Sequence[Outcome], how: str) -> RateCho
     """From out-of-fold predictions to the learning rate.
 
     The score of a value is the main score over the rows of all folds together. The best value is taken if it is better
-    than the default beyond chance: the one-sided p-value of `better_p` times the number of other values (Bonferroni)
-    is below 0.05. Otherwise the default is. If the default diverged, the best value is taken as it is.
+    than the default beyond chance, that is, if the one-sided p-value of `better_p` times the number of other values
+    (Bonferroni) is below 0.05. Otherwise the default is taken. If the default diverged, the best value is taken without
+    a test.
 
     Args:
-        prepared: Of the run.
-        outcomes: Of all trainings; of a value that diverged, up to that training.
+        prepared: Preparation of the run.
+        outcomes: Results of all trainings; for a value that diverged, up to that training.
         how: How the folds were cut.
     """
     data, metric = prepared.data, prepared.measure.score
@@ -89,18 +90,18 @@ def refuse_divergence(outcomes: Sequence[Outcome]) -> None:
     if len(failures) == len(RATES):
         lowest = min(failures)
         raise RunFailed(
-            f"training diverged at every learning rate that was tried. At {lowest:g}: {failures[lowest]}",
+            f"training diverged at every learning rate tried. At {lowest:g}: {failures[lowest]}",
             key="training.learning_rate",
         )
 
 
 def _reason(value: float, best: float, is_default_out: bool) -> str:
     if is_default_out:
-        return f"the best of those that did not diverge, as the default of {DEFAULT_RATE:g} did"
+        return f"the best of those that did not diverge; the default of {DEFAULT_RATE:g} did"
     if value != DEFAULT_RATE:
         return f"better than the default of {DEFAULT_RATE:g} beyond chance"
     if best == DEFAULT_RATE:
-        return "the default, and no value is better"
+        return "the default; no other value is better"
     return f"the default: {best:g} is not better beyond chance"
 
 
@@ -127,7 +128,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def unchosen(prepared: Prepared, fixing: Sequence[str]) -> RateChoice:
-    """The default, where techniques decide the rate of all that trains."""
+    """The default, if techniques set the rate of all trained weights."""
     return RateChoice(
         value=DEFAULT_RATE,
         default=DEFAULT_RATE,

@@ -1,4 +1,4 @@
-"""`training.learning_rate: auto` before anything is trained: values, folds, what could go wrong, what it costs."""
+"""`training.learning_rate: auto` before anything is trained: values, folds, problems, and cost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fit:
 
     Attributes:
         rate: Learning rate.
-        fold: From 0.
+        fold: Number of the fold, from 0.
         left_out: Positions of the training rows that it is measured on; it is trained on the others.
     """
 
@@ -46,7 +46,7 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return f"{self.rate:g}-fold{self.fold}"
 
     @property
@@ -55,7 +55,7 @@ class Fit:
 
 
 def plan_fits(data: Data, seed: int) -> tuple[list[Fit], str]:
-    """All trainings of a choice, value by value, and in words how the folds were cut.
+    """All trainings of a choice, value by value, and a description of how the folds were cut.
 
     Rows of one group are in one fold. The folds depend on the seed and the rows alone: presets share them.
     """
@@ -65,14 +65,16 @@ def plan_fits(data: Data, seed: int) -> tuple[list[Fit], str]:
 
 
 def fold_count(rows: Rows, data: Data) -> int:
-    """Three, or two where a class has two rows or there are two groups; less than two if there can be no folds."""
+    """Three, or two if a class has two rows or there are two groups; less than two if folds are impossible."""
     units = len(rows) // 2 if rows.groups is None else len(set(rows.groups))
     fewest = min(count_labels(rows).values()) if data.task == "single_label" else FOLDS
     return min(FOLDS, units, fewest)
 
 
 def fixing_techniques(recipe: Recipe, budget: Budget) -> list[str]:
-    """Techniques that set the learning rate of all that trains, whatever the recipe's is; empty where it matters."""
+    """Techniques that set the learning rate of all trained weights, whatever the recipe's rate; empty if the recipe's
+    rate has an effect.
+    """
     if budget.steps is None:
         return []
     techniques = recipe.techniques.values()
@@ -95,11 +97,11 @@ def _is_open(recipe: Recipe, data: Data) -> bool:
 
 def nothing_to_choose(fixing: Sequence[str]) -> str:
     """Why, in words."""
-    return f"nothing to choose: the learning rate of all that trains is set by {listed(fixing)}"
+    return f"nothing to choose: the learning rate of all trained weights is set by {listed(fixing)}"
 
 
 def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
-    """Why a choice by folds of these rows could not be made, or could not be trained."""
+    """Why folds of these rows could not be made or trained."""
     if not _is_open(recipe, data):
         return []
     rows, key = data.train, "training.learning_rate"
@@ -107,7 +109,7 @@ def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
         alone = sorted(name for name, count in count_labels(rows).items() if count < 2)
         if alone:
             why = (
-                "auto trains on folds of the training rows, which takes 2 rows of each class; these have one: "
+                "auto trains on folds of the training rows, which requires 2 rows per class; these classes have one: "
                 f"{shorten(alone, NAMED)}."
             )
             return [Problem(why, key, found="auto", changes=(FIXED, drop_change(alone)))]
@@ -131,17 +133,16 @@ def rate_problems(recipe: Recipe, data: Data) -> list[Problem]:
 def fold_recipe(recipe: Recipe, rate: float, rows: int) -> Recipe:
     """The recipe with this learning rate, on this many of its training rows.
 
-    Techniques are those of the whole: settings that go by the number of rows are not looked up again. Epochs are the
-    same, or more where `training.min_steps` asks for more of them. Trackers are told of the run alone.
+    Techniques are those of the whole run: settings that depend on the number of rows are not looked up again. Epochs
+    are the same, or more if `training.min_steps` requires it. Trackers log the run alone.
     """
     untold = recipe.model_copy(update={"training": recipe.training.model_copy(update={"report_to": []})})
     return with_min_steps(with_rate(untold, rate), rows)
 
 
 def row_passes(recipe: Recipe, data: Data) -> float:
-    """Forward passes of rows in a whole run; a training step counts three, for its backward pass costs two.
-
-    The choice of a learning rate is part of it.
+    """Forward passes of rows in a whole run, including the choice of a learning rate; a training step counts three,
+    because its backward pass costs two.
     """
     measured = len(data.probe) + len(data.validation)
     own = recipe.training.epochs * (3.0 * len(data.train) + measured) + len(data.test or ())
@@ -149,7 +150,7 @@ def row_passes(recipe: Recipe, data: Data) -> float:
 
 
 def choice_steps(recipe: Recipe, data: Data) -> int:
-    """Optimizer steps that the choice takes, without early stopping; 0 where there is nothing to choose."""
+    """Optimizer steps of the choice, without early stopping; 0 if there is nothing to choose."""
     return sum(steps for _, steps in _fit_costs(recipe, data))
 
 
@@ -169,11 +170,11 @@ def _fit_costs(recipe: Recipe, data: Data) -> list[tuple[float, int]]:
 
 @dataclass(frozen=True)
 class RatePlanned:
-    """What will be done to choose a learning rate.
+    """Plan of the choice of a learning rate.
 
     Attributes:
-        text: In words.
-        steps: Optimizer steps that it takes; 0 where there is nothing to choose.
+        text: Description.
+        steps: Optimizer steps that it takes; 0 if there is nothing to choose.
     """
 
     text: str
@@ -181,12 +182,12 @@ class RatePlanned:
 
     @property
     def level(self) -> Literal["note", "warning"]:
-        """A setting that cannot act is worth a warning."""
+        """Level of the note: a setting without effect is a warning."""
         return "note" if self.steps else "warning"
 
 
 def choice_plan(recipe: Recipe, data: Data) -> RatePlanned | None:
-    """What will be done to choose the learning rate; None where the recipe has one."""
+    """Plan of the choice of the learning rate; None if the recipe gives one."""
     if not is_auto(recipe):
         return None
     budget = plan_budget(recipe, data)

@@ -1,4 +1,4 @@
-"""The learning rate of every part of the model in every step, as the techniques want it."""
+"""The learning rate of every part of the model in every step, as set by the techniques."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RatePlan:
 
     Args:
         model: A prepared classifier.
-        techniques: Of the run.
-        budget: Of the run; its steps are known.
+        techniques: Techniques of the run.
+        budget: Budget of the run; its steps are known.
     """
 
     def __init__(self, model: Any, techniques: Sequence[Technique], budget: Budget) -> None:
@@ -30,7 +30,7 @@ class RatePlan:
         self.parts = model_parts(model)
 
     def rate(self, part: Part, step: int) -> float:
-        """Of optimizer step `step`, from 0."""
+        """Learning rate in optimizer step `step`, from 0."""
         if step >= len(self._plain):
             return 0.0
         return learning_rate(self._techniques, part, step, self._budget, self._plain[step])
@@ -44,10 +44,10 @@ class RatePlan:
         return frozenset(name for name, part in self.parts.items() if part in frozen)
 
     def groups(self, parameters: Iterable[tuple[str, Any]], decayed: Iterable[str]) -> list[Any]:
-        """Optimizer groups: one for each part with decay and one without. Each remembers its part, as plain numbers:
-        checkpoints hold the groups, and torch reads nothing else from one.
+        """Optimizer groups: one for each part with decay and one without. Each stores its part as plain numbers,
+        because checkpoints hold the groups and torch reads nothing else from them.
 
-        The decay of a part is asked for with its own learning rates: a total shrink is the same for all of them.
+        The decay of a part is computed with its own learning rates: a total shrink is the same for all of them.
         """
         decayed = frozenset(decayed)
         members: dict[tuple[Part, bool], list[Any]] = {}
@@ -63,7 +63,7 @@ class RatePlan:
         return decay_strength(self._techniques, part_budget(self._techniques, part, self._budget))
 
     def factors(self, groups: Sequence[dict[str, Any]]) -> list[Callable[[int], float]]:
-        """For LambdaLR: of each group, step -> learning rate as a multiple of the recipe's peak."""
+        """For LambdaLR: for each group, step -> learning rate as a multiple of the recipe's peak."""
         return [self._factor(Part(*group["part"])) for group in groups]
 
     def _factor(self, part: Part) -> Callable[[int], float]:
@@ -71,7 +71,7 @@ class RatePlan:
 
 
 def model_parts(model: Any) -> dict[str, Part]:
-    """Name -> part of every parameter. Where layers cannot be told apart, all of the encoder has depth 0 or 1."""
+    """Name -> part of every parameter. If layers cannot be distinguished, the whole encoder has depth 0 or 1."""
     try:
         layers = encoder_layers(model)
     except ModelError:

@@ -1,4 +1,4 @@
-"""The record of a run: how it opens, and how it is kept while the run goes on."""
+"""The record of a run: its opening, and its updates during the run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from finetune.training.prepare import Prepared
 
 
 class RecordFile:
-    """The record of a run in progress, and the file where it is kept.
+    """The record of a run in progress, and its file.
 
     Args:
-        folder: Of the run; written by the main process only.
-        stopwatch: Of the run.
-        started: When the run, or its present segment, began, by time.perf_counter.
-        earlier: The time of a run that is resumed; None where it starts. It counts, too: what a run cost is what all
-            its segments took.
+        folder: Folder of the run; written by the main process only.
+        stopwatch: Stopwatch of the run.
+        started: Start of the run, or of its current segment, by time.perf_counter.
+        earlier: Time of a resumed run so far; None if it starts. It counts too: the cost of a run is the total of all
+            its segments.
 
     Attributes:
-        record: As it is now, once it is open; every process has it.
-        stopwatch: Of the run.
+        record: The current record, once it is open; every process has it.
+        stopwatch: Stopwatch of the run.
     """
 
     record: RunRecord
@@ -51,7 +51,9 @@ class RecordFile:
             stopwatch.add(earlier.phases)
 
     def open(self, opening: RunRecord) -> None:
-        """Begin with what is known before the first step; a choice of the learning rate begins with less."""
+        """Open the record with the facts known before the first step; a choice of the learning rate opens it with
+        fewer.
+        """
         self.record = opening
         if self._earlier is not None:
             self.update_time(resumed=self._earlier.resumed + 1)
@@ -75,7 +77,7 @@ class RecordFile:
     def _write(self, record: RunRecord) -> None:
         """
         Raises:
-            RunFailed: The folder is gone: a new one in its place would look like the run, and hold a part of it.
+            RunFailed: The folder is gone: a new one in its place would look like the run but hold only a part of it.
         """
         if self._is_written and not self._folder.record_path.exists():
             raise folder_gone(self._folder.path)
@@ -96,7 +98,7 @@ class RecordFile:
         self.update_time(seconds=self.seconds(), total_seconds=round(sum(phases.values()), 3), phases=phases)
 
     def seconds(self) -> float:
-        """Of all segments of the run until now, without what trackers took: presets are compared by it."""
+        """Seconds of all segments of the run so far, without the time of trackers; presets are compared by it."""
         earlier = RunTime() if self._earlier is None else self._earlier
         telling = self.stopwatch.seconds().get(TRACKERS, 0.0) - earlier.phases.get(TRACKERS, 0.0)
         return round(time.perf_counter() - self._started - telling + earlier.seconds, 2)
@@ -107,7 +109,7 @@ class RecordFile:
 
 
 def opening_record(prepared: Prepared, seed: int, model: Any) -> RunRecord:
-    """What is known of a run before its first step."""
+    """The record of a run before its first step."""
     recipe = prepared.recipe
     own = own_sources(recipe.techniques)
     return RunRecord(
@@ -132,8 +134,8 @@ def warning_texts(prepared: Prepared, ended: RunBudget | None = None) -> list[st
     """The warnings of a preparation as a record keeps them.
 
     Args:
-        prepared: Of the run.
-        ended: The budget at the end of the run. One that stopped early is not advised to have more epochs.
+        prepared: Preparation of the run.
+        ended: The budget at the end of the run. A run that stopped early gets no advice to train for more epochs.
     """
     stopped = ended is not None and ended.early_stopping is not None and ended.early_stopping.stopped
     kept = [problem for problem in prepared.warnings if not (stopped and problem.key == "training.epochs")]
@@ -141,15 +143,15 @@ def warning_texts(prepared: Prepared, ended: RunBudget | None = None) -> list[st
 
 
 def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folder: Path) -> None:
-    """A run is resumed with the techniques that started it.
+    """Refuse to resume a run with other techniques than those that started it.
 
     Args:
-        recipe: Of the run.
-        recorded: The user's own techniques and the digests of their sources, as the run started.
-        folder: Of the run.
+        recipe: Recipe of the run.
+        recorded: The user's own techniques and the digests of their sources at the start of the run.
+        folder: Folder of the run.
 
     Raises:
-        OutputError: The source of one has changed; names it.
+        OutputError: The source of one has changed; the error names it.
     """
     for name in changed_sources(recipe.techniques, recorded):
         raise OutputError(
@@ -160,7 +162,7 @@ def refuse_changed_techniques(recipe: Recipe, recorded: Mapping[str, str], folde
 
 
 def has_scale(prepared: Prepared, record: RunRecord) -> bool:
-    """Whether a run that is resumed had scaled its numbers as they are scaled now; versions before 3 did not."""
+    """Whether a resumed run scaled its targets as this version does; versions before 3 did not."""
     return _target(prepared) == record.target
 
 
@@ -189,7 +191,7 @@ def _run_budget(prepared: Prepared) -> RunBudget:
 
 @contextlib.contextmanager
 def logged_warnings() -> Iterator[list[str]]:
-    """The warnings that the package logs inside, each text once: they belong into the record, too."""
+    """Collect the warnings that the package logs inside, each text once, for the record."""
     texts: list[str] = []
 
     class Listener(logging.Handler):

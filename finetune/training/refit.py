@@ -1,4 +1,6 @@
-"""The recommended preset once more, on train and validation together, for as much of its schedule as was selected."""
+"""The refit: the recommended preset trained again on train and validation together, for the selected part of its
+schedule.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,15 @@ from finetune.training.scale import target_scale
 
 
 def refit_steps(recipe: Recipe, data: Data, fraction: float) -> int:
-    """Optimizer steps of a refit: as much of its own schedule as was selected of the runs' schedule.
+    """Optimizer steps of a refit: the fraction of its own schedule that was selected of the runs' schedule.
 
     The epochs are those of the runs, so more rows are more steps: the runs that were measured for docs/results.md
     (`auto-refit`) were trained in this way.
 
     Args:
-        recipe: Of the runs.
-        data: Of the runs.
-        fraction: Of the schedule, in (0, 1].
+        recipe: Recipe of the runs.
+        data: Data of the runs.
+        fraction: Fraction of the schedule, in (0, 1].
     """
     scheduled = plan_budget(recipe, refit_data(data)).steps
     assert scheduled is not None, "the rows are known"
@@ -35,16 +37,16 @@ def refitted(
 ) -> Prepared:
     """Prepare a run whose training rows are train and validation, which stops after `steps` optimizer steps.
 
-    Its schedule has the epochs of the original one, on more rows. There is nothing left to select with, so the last
-    weights are the final ones; what the record calls validation are rows that were trained on.
+    Its schedule has the epochs of the original one, on more rows. No rows are left for selection, so the last weights
+    are the final ones; the validation rows of its record were trained on.
 
     Args:
-        prepared: Of the run that is made once more.
+        prepared: Preparation of the run that is repeated.
         steps: See `refit_steps`.
-        interpolation: Where techniques interpolate with the pretrained weights: the fraction of the fine-tuned weights
+        interpolation: If techniques interpolate with the pretrained weights: the fraction of the fine-tuned weights
             that validation chose before.
-        held_out: What that run predicted for validation, which it had not been trained on: temperature, thresholds and
-            confidences are chosen on it. None: there are none.
+        held_out: Outputs of that run for validation, which it was not trained on; temperature, thresholds and
+            confidences are chosen on them. None: there are none.
 
     Raises:
         RecipeError: `steps` is outside the schedule.
@@ -77,8 +79,8 @@ def refitted(
 def refit_data(data: Data) -> Data:
     """The data of a refit: train and validation are its training rows.
 
-    The train sample's positions stay valid: validation is appended. It has its own fingerprint: a record of it must
-    never stand beside runs that were measured on validation.
+    The train sample's positions stay valid because validation is appended. The data has its own fingerprint: its record
+    must never be compared with runs that were measured on validation.
     """
     fingerprint = hashlib.sha256(f"train and validation of {data.fingerprint}".encode()).hexdigest()
     return replace(data, train=_joined(data.train, data.validation), fingerprint=fingerprint)

@@ -15,24 +15,24 @@ ForwardBackward = Callable[[Any, dict[str, Any]], Tensor]  # model and inputs ->
 
 
 def repeats_passes(techniques: Sequence[Technique]) -> bool:
-    """Whether a technique looks at gradients, and so may want a pass again."""
+    """Whether a technique uses gradients, and so may repeat a pass."""
     return has_hook(techniques, Gradients.after_backward, Gradients.after_gradients)
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """A micro-batch and the random state from which it was computed."""
+    """A micro-batch and the random state with which it was computed."""
 
     inputs: dict[str, Any]
     random: TorchRandomState
 
 
 class RepeatablePasses:
-    """Runs the passes of each optimizer step, remembers them, and calls the techniques that look at gradients.
+    """Runs and remembers the passes of each optimizer step, and calls the techniques that use gradients.
 
     Args:
         model: The classifier itself, not wrapped for several processes.
-        techniques: Of the run.
+        techniques: Techniques of the run.
         forward_backward: One pass.
     """
 
@@ -45,12 +45,12 @@ class RepeatablePasses:
     def run(
         self, model: Any, inputs: dict[str, Any], parameters: Mapping[str, nn.Parameter], ends_step: bool
     ) -> Tensor:
-        """One micro-batch: forward and backward, and what techniques add to its gradients; returns its loss.
+        """Run forward and backward on one micro-batch, with the gradients added by techniques; returns its loss.
 
         Args:
-            model: What is called: the classifier, or what wraps it.
+            model: The model to call: the classifier, or its wrapper.
             inputs: The batch.
-            parameters: Name -> parameter that techniques may see: those that are trained in this step.
+            parameters: Name -> parameter trained in this step, which techniques may use.
             ends_step: Whether the gradients of the optimizer step are complete afterwards.
         """
         this = _Pass(inputs, TorchRandomState())

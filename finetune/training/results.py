@@ -1,4 +1,4 @@
-"""Outputs of a model -> what the record says of a checkpoint: scores, gaps with their intervals, calibration."""
+"""Outputs of a model -> the record of a checkpoint: scores, gaps with their intervals, calibration."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ Measuring = Callable[[NDArray[Any], NDArray[Any]], Mapping[str, float]]  # logit
 def checkpoint_record(
     step: int, epoch: float, outputs: Mapping[str, Outputs], task: str, measure: Measuring
 ) -> Checkpoint:
-    """What was measured at one checkpoint.
+    """Metrics of one checkpoint.
 
     Args:
         step: Optimizer steps done.
         epoch: The same in epochs.
-        outputs: Of train_probe and validation; of test, where there is one and this checkpoint is measured on it.
+        outputs: Outputs on train_probe and validation, and on test if there is one and this checkpoint is measured on
+            it.
         task: single_label, multi_label or regression.
         measure: Scores and losses of a split.
     """
@@ -63,7 +64,7 @@ def gap_records(
 def calibration_record(
     outputs: Mapping[str, Outputs], task: str, held_out: Outputs | None = None
 ) -> Calibration | None:
-    """Temperature scaling, fitted on validation or on what is `held_out`; None for other tasks than single_label."""
+    """Temperature scaling, fitted on validation or `held_out` outputs; None for tasks other than single_label."""
     if task != "single_label":
         return None
     temperature = fit_temperature(*(outputs["validation"] if held_out is None else held_out))
@@ -80,13 +81,13 @@ def threshold_record(
     labels: Sequence[str] | None,
     chosen: Sequence[Threshold] | None = None,
 ) -> Thresholds | None:
-    """What thresholds of labels give; None for other tasks than multi_label.
+    """Scores with thresholds of labels; None for tasks other than multi_label.
 
     Args:
-        outputs: Of validation; of test, where there is one.
+        outputs: Outputs on validation, and on test if there is one.
         task: As above.
         labels: In the order of the logits.
-        chosen: One for each; None: they are chosen on validation.
+        chosen: One threshold per label; None: they are chosen on validation.
     """
     if task != "multi_label" or labels is None:
         return None
@@ -101,5 +102,5 @@ def threshold_record(
 
 
 def defined(scores: Mapping[str, float | None]) -> dict[str, float | None]:
-    """JSON has no nan: what is undefined becomes None."""
+    """Replace nan, which JSON lacks, by None."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in scores.items()}

@@ -1,4 +1,4 @@
-"""What a user should look at before trusting a run: its budget, its texts, its precision, what techniques say."""
+"""Points that a user should check before trusting a run: budget, texts, precision, warnings of techniques."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SEEN_OF_WINDOWS = "one window of such a text unless you average the logits of a
 
 
 def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
-    """A budget too small to learn from, and what techniques say about their settings in it."""
+    """A budget too small to learn from, and the techniques' warnings about their settings in it."""
     warnings = []
     if budget.steps_per_epoch and budget.steps is not None and budget.steps < FEW_STEPS:
         epochs = math.ceil(FEW_STEPS / budget.steps_per_epoch)
@@ -53,8 +53,9 @@ def unlabelled_warnings(recipe: Recipe) -> list[Problem]:
 
 
 def model_warnings(recipe: Recipe, model: Any, pooling: Pooling, head: HeadStart) -> list[Problem]:
-    """What its head reads that the encoder was not trained for, what of a checkpoint's head is not kept, and what
-    techniques say about a prepared model, with or without weights."""
+    """Pooling that the encoder was not trained for, lost parts of a checkpoint's head, and the techniques' warnings
+    about a prepared model, with or without weights.
+    """
     of_techniques = (
         warning
         for name, technique in recipe.techniques.items()
@@ -64,16 +65,16 @@ def model_warnings(recipe: Recipe, model: Any, pooling: Pooling, head: HeadStart
 
 
 def technique_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
-    """What a technique says, with whole keys: its own are relative to it."""
+    """Problems reported by a technique, with full keys; its own keys are relative to it."""
     return [problem.below(f"techniques.{name}") for problem in problems]
 
 
 def text_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Problem]:
-    """Texts that are cut, and augmentation that finds no words."""
+    """Truncated texts, and augmentation that finds no words."""
     warnings = _length_warnings(recipe, data, encoder)
     augmenting = [name for name, technique in recipe.techniques.items() if augments_texts(technique)]
     if augmenting and statistics.median(len(text.split()) for text in data.train.texts) < 2:
-        why = "works on words between spaces, and most texts are a single one"
+        why = "works on words between spaces, but most texts are a single word"
         warnings.append(Problem(why, f"techniques.{augmenting[0]}"))
     return warnings
 
@@ -96,15 +97,15 @@ def _length_warnings(recipe: Recipe, data: Data, encoder: Encoder) -> list[Probl
     if mode in ("windows", "head_tail"):
         seen = _SEEN_OF_WINDOWS if mode == "windows" else "their start"
         why = (
-            f"{mode}: {count}. The saved model is a plain transformers model, which sees only {seen}: it may do worse "
-            "there than what is measured here"
+            f"{mode}: {count}. The saved model is a plain transformers model, which sees only {seen}: it may score "
+            "lower than measured here"
         )
         warnings.append(Problem(why, "data.long_texts", found=mode))
     return warnings
 
 
 def balance_warnings(recipe: Recipe, data: Data) -> list[Problem]:
-    """Corrections of a balance that is even already."""
+    """Corrections for classes that are already balanced."""
     counts = count_labels(data.train)
     if data.task != "single_label" or len(set(counts.values())) > 1:
         return []
@@ -127,14 +128,14 @@ def balance_warnings(recipe: Recipe, data: Data) -> list[Problem]:
 def unpredicted_warnings(
     recipe: Recipe, labels: Sequence[str], validation: Outputs, plain: Sequence[Threshold], chosen: Sequence[Threshold]
 ) -> list[Problem]:
-    """Labels that validation rows have and none gets.
+    """Labels that validation rows have and that are never predicted.
 
     Args:
-        recipe: Of the run.
-        labels: In the order of the logits.
-        validation: Its outputs.
+        recipe: Recipe of the run.
+        labels: Names in the order of the logits.
+        validation: Outputs on validation.
         plain: Thresholds at 0.5.
-        chosen: Thresholds that were chosen.
+        chosen: The chosen thresholds.
     """
     unseen = never_predicted(*validation, plain)
     if not unseen:
@@ -159,7 +160,7 @@ def unpredicted_warnings(
 
 
 def precision_warnings(recipe: Recipe) -> list[Problem]:
-    """A precision that this machine is slow in."""
+    """A precision in which this machine is slow."""
     if recipe.training.precision == "bf16" and not has_fast_bf16():
         why = "bf16 is emulated on this machine and slower than fp32."
         best = Change(settings={"training.precision": "auto"})

@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: the model, and the logits of every row."""
+"""Results that a finished run saves: the model, and the logits of every row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from finetune.training.disk import SMALL, writing_to
 
 
 def save_model(model: Any, encoder: Encoder, served: ServedModel, folder: Path) -> None:
-    """Model and tokenizer as plain transformers loads them, and what they were trained to read and to say. A kill
+    """Save model and tokenizer as plain transformers loads them, with a description of inputs and outputs. A kill
     leaves the whole folder or none.
 
     Raises:
@@ -42,10 +42,10 @@ def save_predictions(arrays: Mapping[str, Any], path: Path) -> None:
 
 
 def prediction_arrays(rows: Mapping[str, Rows], outputs: Mapping[str, Mapping[str, Outputs]]) -> dict[str, Any]:
-    """What predictions.npz holds: row numbers, names and targets of each split, and its logits at each checkpoint.
+    """Content of predictions.npz: row numbers, names and targets of each split, and its logits at each checkpoint.
 
     Args:
-        rows: Split -> its rows; names are kept where `data.id` gives any.
+        rows: Split -> its rows; names are kept if `data.id` gives any.
         outputs: "selected" and "last" -> split -> outputs; one logit vector per row.
     """
     arrays: dict[str, Any] = {}

@@ -1,9 +1,9 @@
-"""Numbers as a head learns them: with mean 0 and standard deviation 1 over the training rows.
+"""Scaling of numeric targets to mean 0 and standard deviation 1 over the training rows.
 
-A head starts near 0 and moves by about the learning rate in each step. Prices from 100 to 900 would take thousands of
-steps to reach; it stops near their mean, where errors of training and new texts are alike and nothing looks overfitted.
-So training minimises (z − (y − mean) / sd)², and what is measured is mean + sd · z, in units of the data. The last
-linear map of the saved head has both in it: plain transformers returns mean + sd · z.
+A head starts near 0 and moves by about the learning rate in each step. It would take thousands of steps to reach prices
+from 100 to 900; it stops near their mean, where errors on training and new texts are similar and nothing looks
+overfitted. So training minimises (z − (y − mean) / sd)², and evaluation measures mean + sd · z, in units of the data.
+The last linear map of the saved head contains both: plain transformers returns mean + sd · z.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RESOLVED = 1e5  # mean / sd: above it fp32, which holds 7 digits, tells fewer th
 
 
 class TargetScale(NamedTuple):
-    """What numbers are scaled by. The same for all seeds, processes and checkpoints of a run.
+    """Mean and standard deviation for scaling. The same for all seeds, processes and checkpoints of a run.
 
     Attributes:
-        mean: Of the training targets.
+        mean: Mean of the training targets.
         sd: Their standard deviation.
     """
 
@@ -34,11 +34,11 @@ class TargetScale(NamedTuple):
     sd: float
 
     def scaled(self, targets: Values) -> Values:
-        """Targets in units of the data -> as they are learned."""
+        """Targets in units of the data -> scaled targets."""
         return (targets - self.mean) / self.sd
 
     def restored(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """(rows, 1) outputs of a model in training -> in units of the data."""
+        """(rows, 1) outputs of a model in training -> outputs in units of the data."""
         units: NDArray[Any] = self.mean + self.sd * outputs.astype(np.float64)
         return units.astype(outputs.dtype)
 
@@ -58,17 +58,17 @@ def target_scale(labels: list[float]) -> TargetScale:
 
 
 def can_hold_scale(model: Any) -> bool:
-    """Whether the head ends in a linear map with a bias, into which a scale can be put. With or without weights."""
+    """Whether the head ends in a linear map with a bias, which can hold a scale. The model may lack weights."""
     output = output_map(model)
     return output is not None and output.bias is not None
 
 
 def scale_warnings(scale: TargetScale, is_used: bool) -> list[Problem]:
-    """Targets that the head learns slowly as they are, or that single precision cannot tell apart."""
+    """Targets that the head learns slowly without scaling, or that single precision cannot distinguish."""
     if abs(scale.mean) > RESOLVED * scale.sd:
         why = (
-            f"targets are about {scale.mean:g} and differ by {scale.sd:g}: outputs in single precision cannot tell "
-            "them apart. Subtract a constant from all of them."
+            f"targets are about {scale.mean:g} and differ by {scale.sd:g}: outputs in single precision cannot "
+            "distinguish them. Subtract a constant from all of them."
         )
         return [Problem(why, "data.label", found=scale.mean)]
     if is_used or USUAL[0] <= scale.sd <= USUAL[1]:
@@ -81,10 +81,10 @@ def scale_warnings(scale: TargetScale, is_used: bool) -> list[Problem]:
 
 
 def put_into_head(model: Any, scale: TargetScale) -> None:
-    """Let the head return units of the data, in place: W ← sd · W, b ← mean + sd · b.
+    """Make the head return units of the data, in place: W ← sd · W, b ← mean + sd · b.
 
     Raises:
-        ModelError: The head has no place for it.
+        ModelError: The head cannot hold the scale.
     """
     _transform(model, factor=scale.sd, shift=scale.mean)
 
@@ -93,7 +93,7 @@ def take_out_of_head(model: Any, scale: TargetScale) -> None:
     """The inverse, for a head that returns units of the data: W ← W / sd, b ← (b − mean) / sd.
 
     Raises:
-        ModelError: As `put_into_head`.
+        ModelError: As in `put_into_head`.
     """
     _transform(model, factor=1 / scale.sd, shift=-scale.mean / scale.sd)
 

@@ -1,4 +1,4 @@
-"""Which checkpoint is kept as the final one, and when to stop looking for a better one."""
+"""Selection of the final checkpoint, and early stopping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finetune.techniques import SelectionRule
 
 @dataclass
 class SelectionState:
-    """What must survive an interruption.
+    """State that must survive an interruption.
 
     Attributes:
         learned_step: Step of the first evaluation that beat the same answer for every text beyond chance; None until
@@ -37,9 +37,9 @@ class Selector:
     """Applies a selection rule to one evaluation after the other.
 
     Args:
-        rule: From the technique that owns the choice.
+        rule: Rule of the technique that owns the selection.
         metric: The measured name behind `rule.metric`.
-        loss: The task's evaluation loss, which decides between equal metrics.
+        loss: The task's evaluation loss, which breaks ties of the metric.
     """
 
     def __init__(self, rule: SelectionRule, metric: str, loss: str) -> None:
@@ -49,7 +49,7 @@ class Selector:
         self.state = SelectionState()
 
     def observe(self, step: int, epoch: float, validation: dict[str, float], has_learned: bool) -> bool:
-        """Take in an evaluation; returns whether it is the best so far. `state.stopped` says whether to stop.
+        """Process an evaluation; returns whether it is the best so far. `state.stopped` says whether to stop.
 
         An undefined metric (nan) is never a gain.
 
@@ -57,8 +57,8 @@ class Selector:
             step: Optimizer steps done.
             epoch: The same in epochs.
             validation: Scores and losses.
-            has_learned: Whether it beats the same answer for every text beyond chance. From the first such evaluation
-                on patience counts, whatever the later ones say.
+            has_learned: Whether it beats the same answer for every text beyond chance. Patience counts from the first
+                such evaluation on, whatever later ones show.
         """
         value = upwards(self.metric, validation[self.metric])
         loss = upwards(self._loss, validation[self._loss])
@@ -93,6 +93,7 @@ def upwards(name: str, value: float) -> float:
 
 
 def selected_weights(folder: Path, step: int) -> Path:
-    """Where the weights of a selected step lie. Named by step: a kill between an evaluation and the checkpoint
-    that knows of it must not replace what the older checkpoint refers to."""
+    """File of the weights of a selected step. It is named by step, because a kill between an evaluation and its
+    checkpoint must not replace the file that the older checkpoint refers to.
+    """
     return folder / f"selected-{step}.safetensors"

@@ -1,4 +1,4 @@
-"""A finished training -> what its model folder says about itself (`models/served.py`)."""
+"""A finished training -> the description in its model folder (`models/served.py`)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MOST_POINTS = 200  # of confidences that are kept
 
 
 def describe_served(prepared: Prepared, record: RunRecord, validation: Outputs) -> ServedModel:
-    """What goes beside the weights.
+    """The description saved beside the weights.
 
     Args:
-        prepared: Of the run.
-        record: With what was measured of the final weights.
-        validation: Outputs of the final weights.
+        prepared: Preparation of the run.
+        record: Record with the metrics of the final weights.
+        validation: Outputs of the final weights on validation.
     """
     data, section, encoder = prepared.data, prepared.recipe.data, prepared.encoder
     chosen_on = prepared.chosen_on(validation)
@@ -88,7 +88,7 @@ def _quantiles(values: NDArray[Any]) -> list[float]:
 
 
 def confidences_of(logits: NDArray[Any], targets: NDArray[Any], temperature: float) -> Confidences:
-    """Rows and right answers from the most confident one on, at no more than `MOST_POINTS` confidences.
+    """Cumulative rows and correct predictions by descending confidence, at no more than `MOST_POINTS` confidences.
 
     Args:
         logits: (rows, K).

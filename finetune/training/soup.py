@@ -40,10 +40,10 @@ SHARED_START = Change(
 
 
 def mean_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The uniform mean of each tensor, summed in fp64; what is no floating point number is taken from the first.
+    """The uniform mean of each tensor, summed in fp64; tensors of other types are taken from the first member.
 
     Args:
-        members: Name -> tensor of each, with the same names and shapes.
+        members: Name -> tensor for each member, with the same names and shapes.
     """
     first = members[0]
     return {
@@ -55,27 +55,27 @@ def mean_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def start_problem(recipe: Recipe, head: HeadStart) -> Problem | None:
-    """What a soup of runs of this recipe loses because their heads start at random; None where all start alike, from
-    the training rows or from the head of the checkpoint.
+    """The problem of a soup of runs of this recipe whose heads start at random; None if all start alike, from the
+    training rows or from the head of the checkpoint.
 
-    The mean of k heads that were drawn on their own keeps about 1/k of what the encoder has learned towards each of
-    them: predictions stay, confidence goes.
+    The mean of k independently drawn heads keeps about 1/k of what the encoder has learned for each of them:
+    predictions stay, confidence drops.
     """
     if head.kind != "new" or has_hook(recipe.techniques.values(), ModelChanges.start_head):
         return None
     why = (
-        "each seed draws a head of its own at random. The mean of their weights predicts as they do but with less "
-        "confidence, so that the loss is higher. Heads that start alike avoid it."
+        "each seed draws its own random head. The mean of their weights predicts as they do but with less confidence, "
+        "so the loss is higher. Heads that start alike avoid this."
     )
     return Problem(why, "techniques.head_start", changes=(SHARED_START,))
 
 
 def start_warnings(prepared: Prepared, models: tuple[Any, Any]) -> list[Problem]:
-    """What is lost because runs do not start alike: their heads, or other weights.
+    """Warnings about a soup of runs that do not start alike: their heads, or other weights.
 
     Args:
-        prepared: Of the runs.
-        models: Of two seeds, from `build_model`; as they are exported afterwards.
+        prepared: Preparation of the runs.
+        models: Models of two seeds, from `build_model`; afterwards in the exported form.
     """
     problem = start_problem(prepared.recipe, prepared.head)
     warnings = [] if problem is None else [problem]
@@ -83,8 +83,8 @@ def start_warnings(prepared: Prepared, models: tuple[Any, Any]) -> list[Problem]
     differing = [name for name, value in one.items() if not torch.equal(value, other[name])]
     if differing:
         why = (
-            f"{len(differing)} weights beside the head's output map are drawn at random for each seed "
-            f"({differing[0]} …), so that the mean of the weights may be a worse model than its members."
+            f"{len(differing)} weights outside the head's output map are drawn at random for each seed "
+            f"({differing[0]} …), so the mean of the weights may be a worse model than its members."
         )
         warnings.append(Problem(why, "soup"))
     return warnings
@@ -103,7 +103,7 @@ def read_weights(members: Sequence[RunFolder]) -> list[dict[str, Tensor]]:
     """The exported weights of each run.
 
     Raises:
-        RecipeError: They are not of the same architecture, labels and pooling; names what differs.
+        RecipeError: Architecture, labels or pooling differ; the error names the difference.
     """
     configs = [json.loads((member.model / "config.json").read_text(encoding="utf-8")) for member in members]
     weights = [_tensors(member.model) for member in members]
@@ -133,14 +133,14 @@ def make_soup(prepared: Prepared, members: Sequence[RunFolder], folder: RunFolde
     """Average the members' exported weights, measure the model like every run, and save it with its record.
 
     Args:
-        prepared: Of the members.
+        prepared: Preparation of the members.
         members: Finished runs of different seeds, with their models.
         folder: Where record, model and predictions go.
 
     Raises:
         OutputError: A member has not finished, or its model is missing.
-        ModelError: Its model cannot be loaded.
-        RecipeError: There are fewer than two, or they are not alike.
+        ModelError: The model of a member cannot be loaded.
+        RecipeError: There are fewer than two members, or they differ.
     """
     stopwatch, started = Stopwatch(), time.perf_counter()
     seeds = [record.seed for record in read_members(members, "soup")]

@@ -1,4 +1,4 @@
-"""Stages before fine-tuning, where techniques have one: their optimizer steps, alone or in several processes."""
+"""Stages before fine-tuning of techniques that have one: their optimizer steps, in one or several processes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def run_stages(prepared: Prepared, model: Any, seed: int, device: torch.device) 
     """Let each technique that has a stage before fine-tuning train the model in place. Every process calls it.
 
     Args:
-        prepared: Of the run.
+        prepared: Preparation of the run.
         model: With its weights, on `device`, not wrapped for several processes.
-        seed: Of the run.
-        device: Where the model is.
+        seed: Seed of the run.
+        device: Device of the model.
 
     Raises:
         RunFailed: A loss is not finite.
@@ -81,8 +81,9 @@ def _has_stage(technique: Any) -> bool:
 
 
 def embeddings(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """(rows, width) what the head reads of each text, with a gradient: what enters the first map of a head of a known
-    architecture (the pooled token), else its output map."""
+    """(rows, width) embeddings that the head reads for each text, with a gradient: the input of the first map of a head
+    of a known architecture (the pooled token), else of its output map.
+    """
     caught: list[Tensor] = []
     with _caught_by(_reader(model), caught):
         model(**inputs)
@@ -185,7 +186,7 @@ def _add_up(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def share_weights(model: Any) -> None:
-    """Every process takes the weights of the main one: another processor may round otherwise."""
+    """Copy the weights of the main process to all processes, since another processor may round differently."""
     if world_size() == 1:
         return
     import torch.distributed as distributed

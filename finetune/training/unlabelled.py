@@ -1,5 +1,4 @@
-"""Unlabelled texts in training: which ones a step sees, what they are trained towards, and their loss. No technique by
-name."""
+"""Unlabelled texts in training: those of each step, their targets, and their loss. Names no technique."""
 
 from __future__ import annotations
 
@@ -24,13 +23,13 @@ FEW = 0.01  # share of the texts with any weight below which a run is told that 
 
 
 class CleanModel(Protocol):
-    """Items -> (items, outputs) float32: what the model predicts in eval mode; the same in every process."""
+    """Items -> (items, outputs) float32: predictions of the model in eval mode, the same in every process."""
 
     def __call__(self, items: Sequence[Item]) -> Tensor: ...
 
 
 def learns_unlabelled(techniques: Mapping[str, Technique]) -> tuple[str, Technique] | None:
-    """Name and technique that trains on unlabelled texts; two of them are a conflict."""
+    """The technique that trains on unlabelled texts, with its name; two of them are a conflict."""
     return next((item for item in techniques.items() if overrides(item[1], Unlabelled.unlabelled_targets)), None)
 
 
@@ -38,18 +37,18 @@ class UnlabelledTexts:
     """The unlabelled part of a run's steps.
 
     Args:
-        name: Of the technique that asks for them.
-        technique: It.
+        name: Name of the technique that requests them.
+        technique: That technique.
         texts: Views of the unlabelled texts.
-        rows: Views of the training rows, of which only those as written are used.
+        rows: Views of the training rows, of which only the unaltered ones are used.
         collate: Pads items to a batch.
         labels: (rows, …), targets of the training rows.
         frequencies: (outputs,), share of each class in the training rows.
         batch_size: Rows of a labelled step.
         start: First step that has unlabelled texts.
-        steps: Of the schedule.
-        seed: Of the run.
-        rank: This process.
+        steps: Optimizer steps of the schedule.
+        seed: Seed of the run.
+        rank: Rank of this process.
         world: Number of processes.
     """
 
@@ -89,9 +88,9 @@ class UnlabelledTexts:
         """Give each micro-batch of this process its part of the unlabelled texts of a step, with targets.
 
         Args:
-            batches: Of this process; each gets an entry "unlabelled", unless texts come later.
+            batches: Micro-batches of this process; each gets an entry "unlabelled", unless texts come later.
             step: Optimizer steps before this one.
-            predict: The model as it is now.
+            predict: The current model.
         """
         if step < self._start:
             return
@@ -127,20 +126,20 @@ class UnlabelledTexts:
         return (batch["weights"] * losses).sum()
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State that a checkpoint keeps."""
         memory = {name: value.double().tolist() for name, value in self._memory.items()}
         return {"memory": memory, "seen": self._seen, "used": self._used}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `to_dict` gave."""
+        """Restore the state from `to_dict`."""
         self._memory = {name: torch.tensor(value, dtype=torch.float64) for name, value in saved["memory"].items()}
         self._seen, self._used = saved["seen"], saved["used"]
 
     def warn_if_unused(self) -> None:
-        """Say that the texts changed nothing, or next to nothing."""
+        """Warn if the texts changed nothing, or almost nothing."""
         if is_main() and self._used < FEW * self._seen:
             why = (
-                f"of {self._seen:,} unlabelled texts in {self._steps} steps {self._used:,} had a weight: they did next "
-                "to nothing in this run."
+                f"of {self._seen:,} unlabelled texts in {self._steps} steps {self._used:,} had a weight: they had "
+                "almost no effect in this run."
             )
             logger.warning(Problem(why, f"techniques.{self._name}").for_command_line())

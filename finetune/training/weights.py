@@ -1,4 +1,4 @@
-"""What training did to the weights: size, distance from where they started, exact zeros."""
+"""Statistics of the weights after training: size, distance from their initial values, exact zeros."""
 
 import re
 from collections.abc import Mapping
@@ -34,8 +34,7 @@ _LAYER = re.compile(r"\.(?:layer|layers|albert_layer_groups)\.(\d+)\.")
 def weight_statistics(model: Any, pretrained: Mapping[str, Tensor]) -> dict[str, WeightGroup]:
     """Statistics of encoder and head as a whole, and of the encoder's parts (embeddings, each layer, other).
 
-    Constants of a layer that was added to pool are no weights that anything is done to; what trains of it counts as
-    head.
+    Constants of an added pooling layer are not counted; its trainable weights count as head.
     """
     members: dict[str, list[str]] = {}
     constants = constant_names(model)
@@ -62,7 +61,7 @@ class _Facts:
     """Of one tensor, computed once: it is a member of two groups.
 
     Attributes:
-        count: Of its weights.
+        count: Number of its weights.
         zeros: Weights that are exactly 0.
         squares: Sum of w², float64.
         magnitudes: Counts in the bins of MAGNITUDE_EDGES.

@@ -151,7 +151,7 @@ def test_when_no_record_can_be_read_all_are_named(tmp_path: Path) -> None:
     for path in paths:
         (path / "run.json").write_text("{", encoding="utf-8")
     told = refused(paths)
-    assert "no readable run record" in told
+    assert "not a readable run record" in told
     assert all(path.name in told for path in paths)
 
 

@@ -134,7 +134,7 @@ def test_what_was_made_from_other_runs_is_not_shown(tmp_path: Path) -> None:
     assert chosen is not None
     assert chosen.final is not None
     assert ([model.kind for model in chosen.final.candidates], chosen.final.kind) == (["best", "soup"], "best")
-    assert scored(chosen.final, "soup").problem == "not yet; the command of the comparison makes it"
+    assert scored(chosen.final, "soup").problem == "not yet made; the command of the comparison makes it"
 
 
 def test_of_two_refits_of_one_run_the_last_that_was_wanted_is_taken(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_auto_takes_what_is_above_the_mean_of_the_seeds_on_validation(
 def test_auto_never_takes_a_refit(tmp_path: Path) -> None:
     final = final_of(tmp_path, "auto", {"refit": made(0, 0)})
     assert final.kind == "best"
-    assert "A refit is no candidate" in final.rule
+    assert "A refit is not a candidate" in final.rule
 
 
 def test_a_single_seed_has_neither_mean_nor_ensemble_beside_it(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_keys_are_by_what_was_chosen(recipe: Path) -> None:
 
 def test_a_choice_that_is_another_preset_is_said(recipe: Path) -> None:
     dry = done("compare", recipe, "--presets", "none,auto", "--seeds", "1", "-o", "both", "--dry-run")
-    assert "note: auto chose exactly what none is, so the two differ in nothing" in dry.stderr
+    assert "note: auto chose exactly the settings of none, so the two do not differ" in dry.stderr
 
 
 def test_a_curve_chooses_at_each_size(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -480,7 +480,7 @@ def test_a_folder_that_another_comparison_holds_is_refused(place: Place) -> None
 
 def test_a_damaged_manifest_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "comparison.json").write_text("{", encoding="utf-8")
-    assert "is no readable manifest" in problems(*place.compare(tmp_path))
+    assert "is not a readable manifest" in problems(*place.compare(tmp_path))
 
 
 def test_a_dry_run_prints_the_matrix_and_writes_nothing(place: Place) -> None:

@@ -167,7 +167,7 @@ def test_a_job_of_the_end_can_be_run_alone(made: Path) -> None:
     shutil.rmtree(folder / "final")
     result = invoke("cell", "alone", key)
     assert result.exit_code == 1
-    assert "has no model any more, and soup needs it" in result.stderr
+    assert "no longer has a model, and soup needs it" in result.stderr
 
 
 # --- the default -----------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_what_stopped_between_the_runs_and_the_refit_goes_on_with_the_refit(
     assert (folder / "model" / "config.json").is_file()
     monkeypatch.setattr(RecordingExecutor, "stops_after", None)
     rendered = invoke("report", "between")
-    assert "refit: not yet; the command of the comparison makes it" in " ".join(rendered.stdout.split())
+    assert "refit: not yet made; the command of the comparison makes it" in " ".join(rendered.stdout.split())
     assert invoke("compare", "small.yaml", *DEFAULT, "-o", "between").exit_code == 0
     assert_same_weights(folder, whole)
     assert timeless(made / refit_of(folder)["run"]) == timeless(made / refit_of(whole)["run"])
@@ -345,7 +345,7 @@ def test_a_comparison_of_an_earlier_version_ends_as_it_was_begun(
     )
     result = invoke(*command)
     assert (result.exit_code, runs) == (0, [])
-    assert "begun by a version whose default was the best seed, and ends as it was begun. Try: --final refit" in (
+    assert "started by a version whose default was the best seed, and keeps that default. Try: --final refit" in (
         result.stderr
     )
     assert recommended(folder)["final"]["asked"] == "best"
@@ -383,5 +383,5 @@ def test_presets_whose_heads_start_at_random_are_named_before_anything_is_traine
     presets = ("--presets", "none,start.yaml", "--seeds", "2", "-o", "mixed", "--dry-run")
     result = invoke("compare", "small.yaml", *presets, "--final", "soup")
     assert result.exit_code == 0
-    assert "--final soup: none: techniques.head_start: each seed draws a head of its own at random" in result.stderr
+    assert "--final soup: none: techniques.head_start: each seed draws its own random head" in result.stderr
     assert "ends with --final soup" in result.stdout

@@ -122,21 +122,21 @@ def test_two_keys_are_a_grid_with_a_line_for_each_value_of_the_second(
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ([], "--vary '': names nothing to vary. Try: --vary techniques.l1.strength=0,0.1,1,10"),
+        ([], "--vary '': gives nothing to vary. Try: --vary techniques.l1.strength=0,0.1,1,10"),
         (["--vary", "techniques.l1.strength"], "--vary techniques.l1.strength: expected KEY=VALUE,VALUE,… Try: --vary"),
-        (["--vary", "techniques.l1.strength=1"], "--vary techniques.l1.strength: a path needs two values or more"),
-        (["--vary", "techniques.l1.strength=1,1"], "names a value twice among 1,1: the same runs twice."),
+        (["--vary", "techniques.l1.strength=1"], "--vary techniques.l1.strength: a sweep needs two or more values"),
+        (["--vary", "techniques.l1.strength=1,1"], "gives a value twice among 1,1: the same runs twice."),
         (
             ["--vary", "techniques.l1.strenght=1,2"],
             "--vary techniques.l1.strenght: unknown key. Did you mean strength?",
         ),
-        (["--vary", "techniques.l3.strength=1,2"], "'l3' is no technique. Known: "),
-        (["--vary", "techniques.l1=1,2"], "--vary techniques.l1: names no single setting."),
+        (["--vary", "techniques.l3.strength=1,2"], "'l3' is not a technique. Known: "),
+        (["--vary", "techniques.l1=1,2"], "--vary techniques.l1: is not a single setting."),
         (["--vary", "techniques.l1.strength=-1,2"], "--vary techniques.l1.strength: "),
         (["--vary", "training.epochs=1,many"], "--vary training.epochs: "),
         (["--vary", "training.epochs=1,2", "--vary", "training.epochs=3,4"], "is varied twice."),
         (["--vary", "training.seeds=1,2"], "--vary training.seeds: an experiment takes its seeds from an argument."),
-        (["--vary", "data.train_size=10,20"], "data.subset leaves those as they are."),
+        (["--vary", "data.train_size=10,20"], "data.subset leaves those rows as they are."),
         (["--vary", "data.split_seed=1,2"], "--vary data.split_seed: decides what is measured"),
         (["--vary", "data.subset=10,1000"], "asks for 1000 of 48 training rows. Try: --set data.subset=48"),
         (["--vary", "data.overlap=8,16"], "data.overlap"),  # without windows it cannot act

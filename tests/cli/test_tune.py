@@ -183,7 +183,7 @@ def test_a_dry_run_says_what_is_searched_and_how_long_it_takes(place: Path) -> N
         (["--preset", "lihgt"], "Did you mean light"),
         (["--set", "data.folds=5"], "data.folds: "),
         (["--set", "training.seeds=[1]"], "training.seeds: an experiment takes its seeds from an argument."),
-        (["--range", "techniques.l1.strength=1,2"], "is no number of this recipe and preset"),
+        (["--range", "techniques.l1.strength=1,2"], "is not a number of this recipe and preset"),
         (["--seeds", "none"], "--seeds none: expected how many"),
     ],
 )
@@ -236,8 +236,8 @@ def test_trials_of_another_version_or_damaged_ones_are_not_gone_on_with(place: P
             kept.replace('"tune_version": 1', '"tune_version": 9'),
             "version 9 of the list of trials; this program reads 1.",
         ),
-        (kept[: len(kept) // 2], "is no readable list of trials: "),
-        (kept.replace('"folds": 2', '"folds": 4'), "is no readable list of trials: "),
+        (kept[: len(kept) // 2], "is not a readable list of trials: "),
+        (kept.replace('"folds": 2', '"folds": 4'), "is not a readable list of trials: "),
     ):
         path.write_text(text, encoding="utf-8")
         result = invoke(*command("made"))

@@ -102,15 +102,18 @@ def test_one_variant_alone_is_cross_validated(place: Path) -> None:
     [
         (["--variant", "l1"], "--variant l1: expected NAME=KEY=VALUE. Try: --variant l1=techniques.l1.strength=0.5"),
         (["--variant", "a/b=training.epochs=3"], "--variant a/b: a name begins with a letter or digit"),
-        (["--variant", "strong=training.epochs=3"], "--variant strong: is the name of a preset, and would not be it."),
+        (
+            ["--variant", "strong=training.epochs=3"],
+            "--variant strong: is the name of a preset, which this variant is not.",
+        ),
         (["--variant", "none=training.epochs=3"], "--variant none: is the name of a preset in this comparison."),
         (["--variant", L1, "--variant", L1], "a second variant of this name."),
         (["--variant", "a=techniques.l1.strenght=1"], "--variant a techniques.l1.strenght: unknown key. Did you mean"),
         (["--variant", "a=techniques.l1.strength=-1"], "--variant a techniques.l1.strength: "),
         (["--variant", "a=training.seeds=[1]"], "training.seeds: an experiment takes its seeds from an argument."),
         (["--variant", "a=data.folds=3"], "data.folds: a comparison takes its folds from an argument. Try: --folds 5"),
-        (["--variant", "a=data.train_size=20"], "data.train_size: would give it other rows to be measured on"),
-        (["--variant", "a=data.text=body"], "data.text: decides what is measured, which has to be the same for all."),
+        (["--variant", "a=data.train_size=20"], "data.train_size: would make it measured on other rows"),
+        (["--variant", "a=data.text=body"], "data.text: decides what is measured, which must be the same for all."),
         (["--variant", "a=training.epochs=2"], "a: is exactly what none is: the same runs twice."),
         (["--variant", L1, "--variant", L1.replace("l1=", "b=", 1)], "b: is exactly what l1 is: the same runs twice."),
         (["--variant", "a=techniques.l1=off"], "is not on, so it cannot be turned off."),
@@ -145,4 +148,4 @@ def test_a_name_before_a_key_is_told_from_a_key_with_a_colon() -> None:
 
 def test_a_run_refuses_settings_of_a_preset_and_says_what_to_type(place: Path) -> None:
     result = invoke("run", "small.yaml", "--set", "strong:training.epochs=3", "-o", "refused")
-    assert "only a comparison has settings of one preset (strong:). Try: --set training.epochs=3" in result.stderr
+    assert "only a comparison can have settings of one preset (strong:). Try: --set training.epochs=3" in result.stderr

@@ -112,7 +112,7 @@ def test_a_run_goes_on_elsewhere_and_the_manifest_says_why(
     asked: dict[str, Any] = {"presets": ["none", "light"], "seeds": [0], "metric": str(metric), "jobs": 1}
     asked["recipe"] = str(write_recipe())
     finetune.compare(**asked, cell_timeout=5, listener=mischief, output=tmp_path / "out")
-    reasons = [f"{why}; it goes on from its last checkpoint" for why in (watch.STOPPED, watch.HANGS.format(5))]
+    reasons = [f"{why}; it continues from its last checkpoint" for why in (watch.STOPPED, watch.HANGS.format(5))]
     assert mischief.told == reasons
     assert len(workers) == 3, "one process and its two successors"
     folder = ComparisonFolder(tmp_path / "out")
@@ -150,7 +150,7 @@ def test_with_a_limit_it_has_to_get_further_too(clock: Clock) -> None:
     watched.is_alive()
     assert watched.lost() == ""
     clock.seconds += 1
-    assert watched.lost() == "its run got no further in 5 minutes (--cell-timeout)"
+    assert watched.lost() == "its run made no progress for 5 minutes (--cell-timeout)"
     clock.seconds += watch.QUIET
     assert "stopped answering" in watched.lost()
 
@@ -180,7 +180,7 @@ def test_a_slurm_job_that_gets_no_further_is_cancelled_and_submitted_again(
     clock.seconds += 1
     (event,) = executor._news(job)
     assert (event.kind, event.key) == ("busy", "a")
-    assert "got no further in 5 minutes" in event.message
+    assert "made no progress for 5 minutes" in event.message
     assert cancelled == [["100_7"]]
 
 

@@ -149,7 +149,7 @@ def test_a_task_of_a_stopped_process_goes_to_another_one_and_fails_the_third_tim
     one_worker().run(Tasks([asked, asked, asked]), teller)
     assert [event.kind for event in teller.events] == ["busy", "busy", "failed"]
     assert "stopped answering" in teller.message("0")
-    assert "(3 times, without getting further)" in teller.message("0")
+    assert "(3 times, without progress)" in teller.message("0")
     assert len(started) == 4
     assert all(process.poll() is not None for process in started)
 

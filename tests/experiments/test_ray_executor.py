@@ -60,7 +60,7 @@ def test_what_each_run_gets_of_the_cluster(
     ("nodes", "jobs", "per_gpu", "told"),
     [
         ([], "auto", 1, "has no CPUs"),
-        ([Node(2), Node(1)], "4", 1, r"--jobs 4: the cluster has 3 CPUs.*wait for ever. Try: --jobs 3"),
+        ([Node(2), Node(1)], "4", 1, r"--jobs 4: the cluster has 3 CPUs.*wait forever. Try: --jobs 3"),
         ([Node(2)], "auto", 2, "--jobs-per-gpu 2: the cluster has no GPU"),
         ([Node(2)], "two", 1, "expected a number from 1, or auto"),
     ],

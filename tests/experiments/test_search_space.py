@@ -84,17 +84,17 @@ def test_asked_ranges_are_searched_alone(data: str) -> None:
 @pytest.mark.parametrize(
     ("ranges", "told"),
     [
-        (["techniques.l1.strength=1,2"], "is no number of this recipe and preset that can be searched."),
+        (["techniques.l1.strength=1,2"], "is not a number of this recipe and preset that can be searched."),
         (["techniques.dropout.classifier=0.1,1.5"], "the end 1.5 is out of bounds: input should be less than 1"),
         (["techniques.llrd.decay=-1,0.9"], "the end -1 is out of bounds: input should be greater than 0"),
         (["techniques.weight_decay.total_shrink=-0.1,0.5"], "the end -0.1 is out of bounds"),
         (["training.learning_rate=-1e-5,1e-4"], "the end -1e-05 is out of bounds"),
         (["training.learning_rates=1,2"], "Did you mean training.learning_rate?"),
-        (["training.warmup"], "declares no range. Name one."),
+        (["training.warmup"], "has no declared range. Give one."),
         (["training.learning_rate=1e-4"], "expected LOW,HIGH."),
         (["training.learning_rate=low,high"], "expected LOW,HIGH."),
-        (["training.learning_rate=1e-4,1e-5"], "0.0001 to 1e-05 is no range"),
-        (["techniques.llrd.decay=0.8,0.9", "techniques.llrd.decay=0.8,0.9"], "names a key twice."),
+        (["training.learning_rate=1e-4,1e-5"], "0.0001 to 1e-05 is not a range"),
+        (["techniques.llrd.decay=0.8,0.9", "techniques.llrd.decay=0.8,0.9"], "gives a key twice."),
     ],
 )
 def test_what_cannot_be_searched_is_refused(data: str, ranges: list[str], told: str) -> None:
@@ -127,5 +127,5 @@ def test_a_declared_range_that_is_none_breaks_the_contract() -> None:
         search = {"strenght": SearchRange(0.1, 1), "strength": SearchRange(0, 1)}  # noqa: RUF012
 
     found = contract_problems(Wrong)
-    assert "Wrong.search: 'strenght' is no setting. Did you mean strength?" in found
-    assert "Wrong.search: strength: 0 to 1 is logarithmic, so it has to begin above 0." in found
+    assert "Wrong.search: 'strenght' is not a setting. Did you mean strength?" in found
+    assert "Wrong.search: strength: 0 to 1 is logarithmic, so it must begin above 0." in found

@@ -100,7 +100,7 @@ def test_a_task_whose_node_is_gone_goes_on_and_ctrl_c_cancels_it(
         ("PREEMPTED", True, "was preempted"),
         ("NODE_FAIL", True, "lost its node"),
         ("FAILED", True, "ended without a result"),
-        ("GONE", True, "is not in the queue any more"),
+        ("GONE", True, "is no longer in the queue"),
         ("OUT_OF_MEMORY", False, "ran out of memory.*SBATCH_MEM_PER_NODE"),
         ("CANCELLED", False, r"was cancelled \(scancel\)"),
         ("REVOKED", True, "ended in state REVOKED"),
@@ -185,7 +185,7 @@ def test_submitits_own_local_executor_runs_the_task_too(write_recipe: Write, tmp
 def test_what_sbatch_refuses_is_said(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_SLURM_REFUSAL", "invalid partition specified: gpuu")
     given = task("a", recipe_of(write_recipe(), "none"), tmp_path / "a")
-    with refuses(RecipeError, "--executor slurm: sbatch takes no such job.*invalid partition.*SBATCH_PARTITION"):
+    with refuses(RecipeError, "--executor slurm: sbatch rejects the job.*invalid partition.*SBATCH_PARTITION"):
         SlurmExecutor("1", 1).run(Desk([given]), lambda event: pytest.fail(str(event)))
 
 

@@ -257,7 +257,9 @@ def test_settings_that_a_recipe_refuses_are_none_of_the_trials_asked_for(monkeyp
     bench.saved = bench.saved.model_copy(update={"space": [RATE, wide], "rate_trials": 1})
     bench.run(bench.tuner(wanted=3))
     assert [trial.can_run for trial in bench.saved.trials] == [True, True, *[False] * 8]  # and then it gives up
-    assert shortfall(bench.saved, 3).startswith("1 of 3 settings were tried: in these ranges no other one was found")
+    assert shortfall(bench.saved, 3).startswith(
+        "1 of 3 settings were tried: in these ranges no other untried setting was found"
+    )
     assert shortfall(bench.saved, 1) == ""
 
 

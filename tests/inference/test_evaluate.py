@@ -131,7 +131,7 @@ def test_gates_are_of_these_rows_or_of_the_difference_to_the_runs_own(run: Any, 
     for wrong in ("gap.accuracy > 0.1", "test.f2 < 1", "accuracy"):
         assert invoke("evaluate", folder, "-d", test, "--fail-on", wrong).exit_code == 2
     shutil.copytree(folder / "model", tmp_path / "alone")
-    with pytest.raises(RunFailed, match="no value of the run"):
+    with pytest.raises(RunFailed, match="the run has no value"):
         finetune.evaluate(tmp_path / "alone", test, fail_on="difference.test.nll > 9").raise_failures()
 
 

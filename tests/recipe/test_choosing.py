@@ -80,7 +80,7 @@ def test_all_conditions_must_hold_and_what_is_not_known_does_not() -> None:
         ("rows", "", "expected 'from 150'"),
         ("rows", "below", "expected 'from 150'"),
         ("rows", "from -1", "expected 'from 150'"),
-        ("rows", "from 600 below 600", "holds for no number"),
+        ("rows", "from 600 below 600", "can hold for no number"),
         ("pooling", "max", "expected one of cls, mean, attention"),
         ("pooling", [], "expected one of cls, mean, attention"),
     ],
@@ -185,11 +185,11 @@ def test_other_recipes_are_as_they_were() -> None:
         ({**SAID}, "rules.odd: does nothing: give it set, advise or both."),
         ({"sets": {}, **SAID}, "rules.odd.sets: unknown key. Did you mean set?"),
         ({"set": {"data.subset": 5}, **SAID}, "rules.odd.set.data.subset: a rule sets preset, training.KEY"),
-        ({"set": {"training.seeds": [1]}, **SAID}, "rules.odd.set.training.seeds: seeds are the user's"),
-        ({"advise": "Use {rowz}.", **SAID}, "rules.odd.advise: names {rowz}, which is no fact. Did you mean rows?"),
+        ({"set": {"training.seeds": [1]}, **SAID}, "rules.odd.set.training.seeds: only the user chooses seeds"),
+        ({"advise": "Use {rowz}.", **SAID}, "rules.odd.advise: names {rowz}, which is not a fact. Did you mean rows?"),
         ({"advise": "Use {.", **SAID}, "rules.odd.advise: names"),
-        ({"advise": "Use contrast: {}.", **SAID}, "rules.odd.advise: names {}, which is no fact."),
-        ({"advise": "Use {rows:9}.", **SAID}, "rules.odd.advise: names {rows}, which is no fact."),
+        ({"advise": "Use contrast: {}.", **SAID}, "rules.odd.advise: names {}, which is not a fact."),
+        ({"advise": "Use {rows:9}.", **SAID}, "rules.odd.advise: names {rows}, which is not a fact."),
         ("none", "rules.odd: expected when, set, advise, because, evidence, found 'none'."),
     ],
 )
@@ -222,12 +222,12 @@ def test_a_preset_without_rules_below_the_key_is_refused(rules: Any) -> None:
 def test_techniques_beside_rules_are_refused() -> None:
     preset = {"mine": {"rules": RULES, "dropout": {"hidden": 0.2}}}
     said = refusal(RecipeError, resolve, MINIMAL, preset)
-    assert "dropout: cannot stand beside rules: let a rule set techniques.dropout" in said
+    assert "dropout: cannot be combined with rules: let a rule set techniques.dropout" in said
 
 
 def test_what_no_rule_turns_on_cannot_be_turned_off() -> None:
     said = refusal(RecipeError, resolved, overrides=["techniques.drpout=off"])
-    assert "--set techniques.drpout: is set by no rule, so it cannot be turned off. Did you mean dropout?" in said
+    assert "--set techniques.drpout: is not set by any rule, so it cannot be turned off. Did you mean dropout?" in said
 
 
 def test_rules_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_preset_that_a_dict_only_names_is_refused() -> None:
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", "../up", "a\nb", 5, None])
 def test_a_name_that_cannot_be_part_of_a_folder_is_refused(name: Any) -> None:
     assert only_problem_of({**MINIMAL, "name": name}).key == "name"
-    assert "can name a folder" in only_problem_of(MINIMAL, {name: {"l2": {}}}).why
+    assert "can be a folder name" in only_problem_of(MINIMAL, {name: {"l2": {}}}).why
 
 
 @pytest.mark.parametrize("recipe", [5, ["tweets"], 0.5])

@@ -51,8 +51,8 @@ def test_what_was_raised_is_said() -> None:
         "100 training rows: 29 epochs instead of 10, 203 optimizer steps instead of 70 (training.min_steps is 200)"
     )
     assert longer_note(recipe, with_min_steps(recipe, 10), 10) == (
-        "10 training rows: 100 epochs instead of 10, 100 optimizer steps instead of 10 (training.min_steps is 200, and "
-        "100 epochs are the most)"
+        "10 training rows: 100 epochs instead of 10, 100 optimizer steps instead of 10 (training.min_steps is 200, "
+        "limited to 100 epochs)"
     )
 
 

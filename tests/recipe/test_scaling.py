@@ -129,7 +129,7 @@ def test_show_prints_the_value_and_its_rule(write_recipe: Write) -> None:
         ({"smoothing": {"by_rows": {"300": 0.1}}}, "expected ranges such as"),
         ({"smoothing": {"by_rows": {}}}, "expected ranges such as"),
         ({"smoothing": {"by_rows": 3}}, "expected ranges such as"),
-        ({"smoothing": {"by_rows": {"from 0": 0.1}, "by_classes": {"from 2": 0.1}}}, "by_rows cannot stand beside"),
+        ({"smoothing": {"by_rows": {"from 0": 0.1}, "by_classes": {"from 2": 0.1}}}, "by_rows cannot be combined with"),
         ({"by_rows": {"from 0": {}}, "smoothing": 0.2}, "write the values of smoothing inside"),
         ({"by_rows": {"from 0": 3}}, "expected settings or off for each range"),
         ({"by_rows": {"from 0": {"smothing": 0.1}}}, "smothing: unknown key"),

@@ -151,7 +151,7 @@ def test_an_edited_record_says_what_to_do(tmp_path: Path) -> None:
     folder.write(read_record(SAMPLE))
     text = folder.record_path.read_text(encoding="utf-8")
     folder.record_path.write_text(text.replace('"seed": 0', '"seed": 1'), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"does not fit its checksum: damaged, or edited \(then remove its"):
+    with pytest.raises(OutputError, match=r"does not match its checksum: damaged, or edited \(then remove its"):
         folder.read()
 
 
@@ -203,7 +203,7 @@ def test_a_run_that_says_it_is_finished_has_both_checkpoints(tmp_path: Path, mis
     run = sample() | {missing: None}
     path = tmp_path / "run.json"
     path.write_text(json.dumps(run), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"no readable run record"):
+    with pytest.raises(OutputError, match=r"not a readable run record"):
         read_record(path)
     with pytest.raises(ValidationError):
         RunRecord.model_validate({**run, "status": "running"}).finish()

@@ -190,7 +190,7 @@ def test_a_run_starts_from_the_stage_and_records_its_cost(write_recipe: Write, t
     assert with_stage.budget.cost == round(1 + 2 * 24 / (48 * 3), 2)
     assert with_stage.techniques["contrast"].effect == "24 pairs in 6 steps before fine-tuning"
     assert with_stage.budget.steps == plain.budget.steps
-    assert any("embeddings so much alike have nearly no gradient" in text for text in with_stage.warnings)
+    assert any("embeddings this similar have nearly no gradient" in text for text in with_stage.warnings)
 
 
 def test_the_head_starts_on_the_features_of_the_stage(write_recipe: Write, tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_classes_of_one_row_each_are_refused(write_recipe: Write, tmp_path: Path
     ("techniques", "error", "why"),
     [
         ({"contrast": {}, "reinit": {}}, RecipeError, "cannot be used with .*random values"),
-        ({"contrast": {}, "freeze": {"layers": 1.0}}, ModelError, "techniques.contrast: would act on no weight"),
+        ({"contrast": {}, "freeze": {"layers": 1.0}}, ModelError, "techniques.contrast: would have no effect"),
     ],
 )
 def test_what_leaves_nothing_to_train_is_refused_by_name(

@@ -147,7 +147,7 @@ def test_it_composes_with_frozen_lower_layers_and_layer_wise_rates(
 
 
 def test_an_encoder_that_never_trains_is_refused(write_recipe: Write, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"techniques\.head_first: would act on no weight"):
+    with pytest.raises(ModelError, match=r"techniques\.head_first: would have no effect"):
         train(write_recipe(techniques={"head_first": {}, "freeze": {"layers": 1.0}}), tmp_path / "run")
 
 

@@ -244,7 +244,7 @@ def test_an_average_of_adapters_and_a_share_of_the_change_are_shipped_right(
 
 def test_a_name_that_matches_nothing_is_refused_with_the_names_there_are() -> None:
     with refuses(
-        ModelError, match=r"techniques\.lora\.targets: the name of no linear map in the layers ends in 'q_lin'"
+        ModelError, match=r"techniques\.lora\.targets: no linear map in the layers has a name that ends in 'q_lin'"
     ) as e:
         without_weights(tiny_folder("bert"), LoRA(targets=["query", "q_lin"]))
     assert "attention.self.query" in typed(e.value)

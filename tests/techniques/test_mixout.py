@@ -192,7 +192,7 @@ def test_shared_layers_are_refused() -> None:
 def test_a_run_in_which_no_matrix_trains_is_refused(write_recipe: Write, tmp_path: Path) -> None:
     for order in (("mixout", "freeze"), ("freeze", "mixout")):
         settings: dict[str, Any] = {"mixout": {}, "freeze": {"layers": 1.0}}
-        with pytest.raises(ModelError, match=r"techniques\.mixout: would act on no weight"):
+        with pytest.raises(ModelError, match=r"techniques\.mixout: would have no effect"):
             train(write_recipe(techniques={name: settings[name] for name in order}), tmp_path / "run")
 
 

@@ -132,7 +132,7 @@ def test_the_same_seed_gives_the_same_run(write_recipe: Write, tmp_path: Path) -
 
 @pytest.mark.parametrize("build", [loaded, without_weights])
 def test_more_layers_than_there_are_are_refused(build: Callable[..., Any]) -> None:
-    with refuses(ModelError, match=r"techniques\.reinit\.layers: 3 layers to start anew, but this model has 2"):
+    with refuses(ModelError, match=r"techniques\.reinit\.layers: 3 layers to re-initialise, but this model has 2"):
         build(tiny_folder("bert"), Reinit(layers=3))
 
 
@@ -148,7 +148,7 @@ def test_layers_that_are_frozen_must_not_start_anew(
 ) -> None:
     settings = {"freeze": {"layers": frozen}, "reinit": {"layers": fresh}}
     recipe = write_recipe(techniques={name: settings[name] for name in order})
-    with refuses(ModelError, match=r"techniques\.reinit\.layers: \d+ of the weights that start anew would be frozen"):
+    with refuses(ModelError, match=r"techniques\.reinit\.layers: \d+ of the re-initialised weights would be frozen"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

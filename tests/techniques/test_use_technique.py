@@ -267,7 +267,7 @@ def test_a_recipe_read_before_the_class_was_defined_anew_is_refused(notebook: No
     earlier = notebook["HalvesGradients"]()
     notebook.run(HALVES)
     use_technique(notebook["HalvesGradients"])
-    with refuses(RecipeError, "was defined anew after this recipe was read. Read the recipe again"):
+    with refuses(RecipeError, "was redefined after this recipe was read. Read the recipe again"):
         pickle.dumps(earlier)
 
 

@@ -230,5 +230,5 @@ def test_a_strength_too_large_for_a_part_with_its_own_learning_rate_is_refused(w
     resolve(str(write_recipe(training={"epochs": 5, **small}, data=data, techniques=alone)))
     settings = {"learning_rate": 6e-4} if other == "lora" else {}
     beside = write_recipe(training={"epochs": 5, **small}, data=data, techniques={**alone, other: settings})
-    with pytest.raises(RecipeError, match="takes off a whole weight"):
+    with pytest.raises(RecipeError, match="removes a whole weight"):
         resolve(str(beside))

@@ -28,7 +28,7 @@ Write = Callable[..., Path]
         ([0.0, 1.0], "greater than 0"),
         ([-0.5], "greater than 0"),
         ([0.5, 1.01], "less than or equal to 1"),
-        ([1.0], "nothing below 1"),
+        ([1.0], "no value below 1"),
         ([0.5, 0.7, 0.5], "a value twice"),
         ([0.5, "0.7"], "valid number"),
         ([0.5, float("nan")], "finite number"),
@@ -51,7 +51,7 @@ def test_a_list_may_be_typed(write_recipe: Write) -> None:
     assert resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 1.0]"]).recipe.techniques == {
         "wise_ft": WiSEFT(shares=[0.6, 1.0])
     }
-    with refuses(RecipeError, match=r"techniques\.wise_ft: shares holds a value twice"):
+    with refuses(RecipeError, match=r"techniques\.wise_ft: shares contains a value twice"):
         resolve(recipe, overrides=["techniques.wise_ft.shares=[0.6, 0.6]"])
 
 
@@ -78,7 +78,7 @@ class _Freezing(Technique):
 def test_a_frozen_encoder_leaves_nothing_to_interpolate(write_recipe: Write) -> None:
     recipe = resolve(str(write_recipe(techniques={"wise_ft": {}}))).recipe
     frozen = recipe.model_copy(update={"techniques": {"freezing": _Freezing(), **recipe.techniques}})
-    with refuses(ModelError, match=r"techniques\.wise_ft: would act on no weight.*techniques\.wise_ft=off"):
+    with refuses(ModelError, match=r"techniques\.wise_ft: would have no effect.*techniques\.wise_ft=off"):
         prepare(frozen)
 
 

@@ -116,7 +116,7 @@ def test_a_student_learns_the_mean_prediction_of_the_members(task: str, ensemble
     record = run_seed(student, 0, folder)
     assert isinstance(record, FinishedRecord)
     assert record.history[-1].step == prepared.budget.steps
-    assert any("2 runs of this recipe predict on average" in warning for warning in record.warnings)
+    assert any("the mean predictions of 2 runs of this recipe" in warning for warning in record.warnings)
     model = AutoModelForSequenceClassification.from_pretrained(folder.model).eval()
     assert model.config.problem_type is not None
 

@@ -362,7 +362,7 @@ def test_a_model_that_is_no_sequence_classifier_is_refused(tiny_model: Path, tmp
     plain.config.problem_type = None
     callback = GapCallback(trainer)
     plain.classifier = torch.nn.Sequential(plain.classifier, torch.nn.Unflatten(-1, (1, -1)))
-    with refuses(ModelError, match="one prediction for each row"):
+    with refuses(ModelError, match="one prediction per row"):
         callback._measure_splits()
 
 

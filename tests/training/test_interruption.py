@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     assert not newer.exists()
     if (name, damage) != (MARKER, Path.unlink):  # that is one whose writing was cut off
         assert "checkpoint-12: " in caplog.text
-        assert "goes on from checkpoint-6" in caplog.text
+        assert "continues from checkpoint-6" in caplog.text
 
 
 def test_weights_that_were_selected_before_keep_the_digest_of_when_they_were_written(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_as_if_it_had_not(write
     change_a_bit(tmp_path / "cut" / "checkpoints" / "checkpoint-6" / "model.safetensors")
     resumed = train(recipe, tmp_path / "cut", resume=True)
     (warning,) = set(resumed.warnings) - set(whole.warnings)
-    assert "model.safetensors is not what was written. The run starts again from the beginning" in warning
+    assert "model.safetensors differs from what was written. The run starts again from the beginning" in warning
     assert timeless(resumed.model_copy(update={"warnings": whole.warnings})) == timeless(whole)
 
 

@@ -122,7 +122,7 @@ def test_the_main_score_decides(recipe: Path) -> None:
 def test_of_equal_scores_the_default_is_taken(recipe: Path) -> None:
     prepared = prepare(resolve(str(recipe)).recipe)
     choice = decide(prepared, outcomes(prepared, dict.fromkeys(RATES, right_in(prepared, range(30)))), "")
-    assert (choice.value, choice.reason) == (5e-5, "the default, and no value is better")
+    assert (choice.value, choice.reason) == (5e-5, "the default; no other value is better")
 
 
 def test_a_value_that_diverged_is_out_and_without_the_default_the_best_is_taken(recipe: Path) -> None:

@@ -148,7 +148,7 @@ def test_members_must_be_alike_finished_and_have_their_models(start: Prepared, t
 
     gone = copies(member, tmp_path / "gone")
     shutil.rmtree(gone[1].model)
-    with refuses(OutputError, match="has no model any more, and soup needs it"):
+    with refuses(OutputError, match="no longer has a model, and soup needs it"):
         make_soup(start, gone, soup)
 
     failed = copies(member, tmp_path / "failed")

@@ -1,4 +1,4 @@
-"""Who runs the tasks of an experiment: worker processes, this process, a cluster, or a class of the user's."""
+"""Executors that run the tasks of an experiment: worker processes, this process, a cluster, or a user's class."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ EXECUTORS = {
 
 
 class TaskSource(Protocol):
-    """Where an executor gets its tasks from."""
+    """Source of the tasks of an executor."""
 
     def next(self) -> Task | None:
-        """The task to start now; None if none can start before another one has ended."""
+        """The task to start now; None if none can start until another one has ended."""
         ...
 
 
 class Executor(Protocol):
-    """Runs tasks, wherever it likes, and reports what happens.
+    """Runs tasks anywhere and reports their events.
 
-    Its class is called with the keyword arguments `jobs` (a string: "auto", or a number such as "4"), `tasks` (how
-    many there will be, finished ones included) and `jobs_per_gpu` (an int), and refuses with a RecipeError what it
-    cannot do. Where a time limit is asked for, also with `cell_timeout` (seconds in which a task has to get further).
+    Its class is called with the keyword arguments `jobs` (a string: "auto", or a number such as "4"), `tasks` (their
+    total number, finished ones included) and `jobs_per_gpu` (an int), and raises a RecipeError for what it cannot do.
+    If a time limit is requested, it is also called with `cell_timeout` (seconds within which a task must make
+    progress).
 
     Attributes:
         slots: Tasks that run at the same time.
-        threads: CPU threads of each.
+        threads: CPU threads per task.
     """
 
     slots: int
     threads: int
 
     def run(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
-        """Take tasks from the source until it has none and all that were taken have ended.
+        """Take tasks from the source until it has none and all taken tasks have ended.
 
         Events of a task arrive in order: started, then steps and evaluations, then finished, failed or interrupted; or
-        busy alone, where another process is running the task. After each of the latter the source is asked again: other
-        tasks may have become ready. A task that fails, by whatever means, becomes a "failed" event and stops no other
-        task.
+        busy alone, if another process is running the task. After each of these last events the source is called again:
+        other tasks may have become ready. A task that fails, for whatever reason, becomes a "failed" event and stops no
+        other task.
 
         Raises:
-            KeyboardInterrupt: As it came, after interrupted tasks have written down where they were.
+            KeyboardInterrupt: Passed on, after interrupted tasks have saved their state.
         """
         ...
 
@@ -66,9 +67,9 @@ def choose_executor(
     Args:
         name: Key of `EXECUTORS`, or a class as `module:Class`.
         jobs: Tasks at the same time: a number from 1, or "auto".
-        tasks: All tasks of the experiment, finished ones included: what an undisturbed command would have run.
-        jobs_per_gpu: Tasks at the same time on each GPU, where `jobs` is "auto".
-        cell_timeout: Minutes in which a task has to get further; None for any time.
+        tasks: Number of all tasks of the experiment, finished ones included, as for a command without interruption.
+        jobs_per_gpu: Tasks at the same time on each GPU, if `jobs` is "auto".
+        cell_timeout: Minutes within which a task must make progress; None for no limit.
 
     Raises:
         RecipeError: There is no such executor, or it refuses these numbers.
@@ -100,7 +101,7 @@ def _load(name: str, reference: str) -> Any:
     module, colon, title = reference.partition(":")
     if not colon:
         raise RecipeError(
-            f"is no executor.{suggest(name, EXECUTORS)}",
+            f"is not an executor.{suggest(name, EXECUTORS)}",
             Change(text="name one of your own as module:Class."),
             argument="executor",
             found=name,
@@ -113,7 +114,7 @@ def _load(name: str, reference: str) -> Any:
         ) from error
     if not callable(getattr(loaded, "run", None)):
         raise RecipeError(
-            "has no method 'run', so it is no executor (see docs/launch.md).",
+            "has no method 'run', so it is not an executor (see docs/launch.md).",
             argument="executor",
             found=name,
         )

@@ -1,4 +1,4 @@
-"""One task in this process: what workers, the inline executor and `finetune cell` have in common."""
+"""Execution of one task in this process, for workers, the inline executor and `finetune cell`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS_BETWEEN_STEPS = 1.0  # at most one "step" event in this time
 
 
 class Preparations:
-    """What the tasks of one process share: data, tokens and checks. The seeds of a preset prepare once."""
+    """Preparations shared by the tasks of one process: data, tokens and checks. The seeds of a preset share one."""
 
     def __init__(self) -> None:
         from finetune.data.loader import Loader
@@ -27,7 +27,7 @@ class Preparations:
         self._prepared: dict[str, Any] = {}
 
     def __call__(self, recipe: Recipe) -> Any:
-        """As `prepare(recipe)`, remembered."""
+        """Like `prepare(recipe)`, with a cache."""
         from finetune.training.prepare import prepare
 
         data_key = recipe.data.model_dump_json()
@@ -42,7 +42,7 @@ class Preparations:
 
 
 def with_seeds(prepared: Any, seeds: list[int]) -> Any:
-    """The preparation of a recipe for other seeds: the record of a run names its own, whatever ran before."""
+    """The preparation of a recipe for other seeds, because the record of a run names its own."""
     training = prepared.recipe.training.model_copy(update={"seeds": seeds})
     return replace(prepared, recipe=prepared.recipe.model_copy(update={"training": training}))
 
@@ -51,10 +51,10 @@ def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event]
     """Run a task and report on the way.
 
     Returns:
-        Its last event: finished, also where another process has finished it since; failed; or busy.
+        Its last event: finished, also if another process has finished it meanwhile; failed; or busy.
 
     Raises:
-        KeyboardInterrupt: As it came, after an "interrupted" event.
+        KeyboardInterrupt: Passed on, after an "interrupted" event.
     """
     from finetune.experiments.nesting import inside_experiment
 
@@ -77,7 +77,7 @@ def execute(task: Task, prepare: Callable[[Recipe], Any], send: Callable[[Event]
 
 
 def has_finished(folder: RunFolder) -> bool:
-    """Whether a finished run lies there that can be read."""
+    """Whether the folder holds a readable finished run."""
     from finetune.records.predictions import read_run
     from finetune.records.schema import FinishedRecord
 
@@ -92,12 +92,12 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
     from finetune.training.evaluations import split_scores
 
     class Reporter(TrainerCallback):
-        """Sends a step now and then, while it measures, too, and every evaluation.
+        """Sends a step now and then, also during measurements, and every evaluation.
 
         Args:
-            before: Steps that the choice of a learning rate has done before.
-            total: Steps of the choice and of the run that follows it, where this is one of the trainings of the choice,
-                whose evaluations nobody is told.
+            before: Steps that the choice of a learning rate has already done.
+            total: Steps of the choice and of the run that follows it, if this is a training of the choice, whose
+                evaluations are not reported.
         """
 
         def __init__(self, before: int = 0, total: int | None = None) -> None:
@@ -106,7 +106,7 @@ def _reporter(key: str, send: Callable[[Event], None]) -> Any:
             self._total = total
 
         def for_fit(self, title: str, done: int, total: int, of_run: int) -> Reporter:
-            """Counts the steps of the choice and those of the run as one."""
+            """A reporter that counts the steps of the choice and of the run together."""
             self._before = total
             return Reporter(done, total + of_run)
 

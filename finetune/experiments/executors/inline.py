@@ -15,7 +15,7 @@ class InlineExecutor:
     """One task at a time, with as many CPU threads as torch uses here.
 
     Raises:
-        RecipeError: Several tasks at a time are asked for.
+        RecipeError: Several tasks at a time are requested.
     """
 
     def __init__(self, jobs: str = "auto", tasks: int = 1, jobs_per_gpu: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Runs tasks in worker processes; whatever happens to one of them, the others go on."""
+"""Runs tasks in worker processes; whatever happens to one of them, the others continue."""
 
 from __future__ import annotations
 
@@ -98,16 +98,16 @@ def _ready(workers: list[Worker]) -> Iterator[Worker]:
 
 
 class Worker:
-    """One process and the task it is at; replaced by a fresh process when it dies.
+    """One process and its current task; replaced by a fresh process when it dies.
 
     Args:
-        number: Of the worker, from 0: which of the GPUs it sees.
-        resources: Of all workers.
+        number: Number of the worker, from 0, which determines the GPU that it sees.
+        resources: Resources of all workers.
         techniques: From `carry_techniques` of another process; None for those of this one.
-        timeout: Seconds in which a task has to get further; None for any time.
+        timeout: Seconds within which a task must make progress; None for no limit.
 
     Attributes:
-        key: Of the task it is at; None if it is idle.
+        key: Key of its current task; None if it is idle.
     """
 
     def __init__(
@@ -160,8 +160,8 @@ class Worker:
         """Send a task to the idle process.
 
         Args:
-            key: Of the task.
-            task: Pickled: it may hold techniques that this process does not know.
+            key: Key of the task.
+            task: Pickled, because it may hold techniques that this process does not know.
         """
         self.key = key
         self._step = 0
@@ -173,7 +173,7 @@ class Worker:
             self.connection.send_bytes(task)
 
     def events(self) -> Iterator[Event]:
-        """What has arrived. A process that died fails its task and is replaced."""
+        """Events that have arrived. A process that died fails its task and is replaced."""
         try:
             while self.connection.poll():
                 message: Any = self.connection.recv()
@@ -194,7 +194,7 @@ class Worker:
                 yield self._lose(_how_it_died(code))
 
     def lost(self) -> str:
-        """Why the task that runs is to be taken away from its process; "" for nothing."""
+        """Why the running task must be taken away from its process; "" if it need not."""
         return "" if self.key is None else self._watch.lost()
 
     def take_away(self, why: str) -> Event:
@@ -208,17 +208,17 @@ class Worker:
         return Event("failed", key, self._step, message=message, died=True)
 
     def interrupt(self) -> None:
-        """Let a running task write that it was interrupted; end a process that has nothing to write yet."""
+        """Let a running task record that it was interrupted; end a process that has nothing to write yet."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGINT if self._can_answer else signal.SIGKILL)
 
     def wait(self, seconds: float) -> None:
-        """Give the process this time to end."""
+        """Give the process the given time to end."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 
     def stop(self) -> None:
-        """End the process; nothing is running any more, or nobody waits for it."""
+        """End the process, when nothing is running or its result is no longer needed."""
         if self.key is None:
             with contextlib.suppress(OSError):
                 self.connection.send(None)

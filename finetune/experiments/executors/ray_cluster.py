@@ -1,4 +1,4 @@
-"""The Ray cluster: how it is reached, and what each task gets of it."""
+"""The Ray cluster: its connection, and the resources of each task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = 10_000  # of a GPU: what Ray tells apart
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine offers: whole CPU cores, whole GPUs, bytes of memory."""
+    """Resources of one machine: whole CPU cores, whole GPUs, bytes of memory."""
 
     cpus: int
     gpus: int = 0
@@ -31,12 +31,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """What the tasks of an experiment get.
+    """Resources of the tasks of an experiment.
 
     Attributes:
         slots: Tasks at the same time.
-        threads: CPU cores, and threads, of each.
-        gpu: Fraction of a GPU of each; 0 for the CPU.
+        threads: CPU cores, and threads, per task.
+        gpu: Fraction of a GPU per task; 0 for the CPU.
     """
 
     slots: int
@@ -45,7 +45,7 @@ class Share:
 
 
 def connect() -> Any:
-    """The module `ray`, connected to a cluster that is running; none is started.
+    """The module `ray`, connected to a running cluster; none is started.
 
     Raises:
         RecipeError: It is not installed, or no cluster answers.
@@ -78,7 +78,9 @@ def connect() -> Any:
 
 
 def _listens(address: str) -> bool:
-    """Whether a connection to HOST:PORT can be made; Ray itself tries for minutes. Other words are left to Ray."""
+    """Whether a connection to HOST:PORT can be made; Ray itself tries for minutes. Other forms of address are left to
+    Ray.
+    """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
         return address == "auto"
@@ -88,7 +90,7 @@ def _listens(address: str) -> bool:
 
 
 def alive_nodes(ray: Any) -> dict[str, Node]:
-    """Node id -> what it offers, of all that are alive."""
+    """Node id -> its resources, for all live nodes."""
     return {node["NodeID"]: _node(node["Resources"]) for node in ray.nodes() if node["Alive"]}
 
 
@@ -97,12 +99,12 @@ def _node(offered: dict[str, float]) -> Node:
 
 
 def share_cluster(nodes: Sequence[Node], jobs: str, tasks: int, jobs_per_gpu: int = 1) -> Share:
-    """What tasks get for `--jobs` and `--jobs-per-gpu`: as `share_machine`, for several machines.
+    """Resources of tasks for `--jobs` and `--jobs-per-gpu`: like `share_machine`, for several machines.
 
     Args:
-        nodes: Those that are alive.
+        nodes: The live nodes.
         jobs: A number from 1, or auto: `jobs_per_gpu` on each GPU; without GPUs one per core, as far as memory goes.
-        tasks: Of the whole experiment, finished ones included.
+        tasks: Number of tasks of the whole experiment, finished ones included.
         jobs_per_gpu: Tasks on each GPU, 1 or more.
 
     Raises:
@@ -113,12 +115,12 @@ def share_cluster(nodes: Sequence[Node], jobs: str, tasks: int, jobs_per_gpu: in
     nodes = [node for node in nodes if node.gpus or not gpus]
     cores = sum(node.cpus for node in nodes)
     if not cores:
-        raise _refused("the cluster has no CPUs, so runs would wait for ever.", Change(text="Start nodes first."))
+        raise _refused("the cluster has no CPUs, so runs would wait forever.", Change(text="Start nodes first."))
     asked = asked_jobs(jobs)
     in_memory = sum(int(min(node.cpus, node.memory / MEMORY_OF_A_WORKER)) for node in nodes)
     slots = min(asked or gpus * jobs_per_gpu or max(1, in_memory), max(1, tasks))
     if slots > cores:
-        why = f"the cluster has {cores} CPU{'s' * (cores > 1)}, and each run takes one: others would wait for ever."
+        why = f"the cluster has {cores} CPU{'s' * (cores > 1)}, and each run takes one: others would wait forever."
         raise RecipeError(why, Change(arguments={"jobs": cores}), argument="jobs", found=jobs)
     threads = max(1, cores // slots)
     while sum(node.cpus // threads for node in nodes) < slots:  # a task is on one node

@@ -1,4 +1,4 @@
-"""Runs tasks on a Ray cluster: one actor per slot, wherever there is room; what a node takes down goes on elsewhere."""
+"""Runs tasks on a Ray cluster: one actor per slot, wherever there is room; tasks of a lost node continue elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CARRIED = ("FINETUNE_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")  # environment va
 
 
 class RayExecutor:
-    """Slots of a Ray cluster that is running; see `connect` for which one.
+    """Slots of a running Ray cluster; see `connect` for which one.
 
     Raises:
         RecipeError: See `connect` and `share_cluster`.
@@ -82,13 +82,13 @@ class _Ahead:
 
 
 class Crew:
-    """The slots and what they are at.
+    """The slots and their tasks.
 
     Args:
         ray: The connected module.
-        setup: Of each slot.
-        share: What each slot gets, and how many there are.
-        losses: Of all tasks.
+        setup: Setup of each slot.
+        share: Resources of each slot, and the number of slots.
+        losses: Losses of all tasks.
     """
 
     def __init__(self, ray: Any, setup: Setup, share: Share, losses: Losses) -> None:
@@ -104,7 +104,7 @@ class Crew:
         self._up = time.monotonic()  # when a slot was last seen working, or the first one was asked for
 
     def work(self, source: TaskSource, on_event: Callable[[Event], None]) -> None:
-        """Take tasks until there are none, and those that were taken have ended."""
+        """Take tasks until there are none, and all taken ones have ended."""
         while True:
             while self._out() < self._share.slots and (task := source.next()) is not None:
                 self._waiting.append(task)
@@ -164,12 +164,12 @@ class Crew:
         return (
             f"the Ray cluster has had no room for a run for {STARTING:.0f} seconds: each takes {self._share.threads} "
             f"CPU{gpu}, and {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU are free. `ray status` shows "
-            "what has them. Type the command again when they are free: completed work is kept."
+            "what uses them. Type the command again when they are free: completed work is kept."
         )
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Around the work: at its end nothing is left of the slots, and at Ctrl-C tasks write where they were."""
+        """Context of the work: the slots are removed at its end, and at Ctrl-C tasks save their state."""
         try:
             yield
         except KeyboardInterrupt:
@@ -187,14 +187,14 @@ class Crew:
 
 
 class Slot:
-    """An actor as it is seen from here.
+    """An actor as seen from this process.
 
     Attributes:
-        actor: Of Ray.
-        call: What it was asked, and has not answered.
-        is_up: It has started.
-        key: Of the task it is at.
-        step: Optimizer steps of that task, as last heard.
+        actor: The Ray actor.
+        call: Call that it has not answered yet.
+        is_up: Whether it has started.
+        key: Key of its current task.
+        step: Optimizer steps of that task, as last reported.
     """
 
     def __init__(self, actor: Any) -> None:
@@ -216,18 +216,18 @@ class Slot:
         self.listen()
 
     def take(self, event: Event) -> None:
-        """Remember what is known from an event."""
+        """Update the state from an event."""
         self.step = max(self.step, event.step)
         if event.kind in ENDED:
             self.key = None
 
     def listen(self) -> None:
-        """Ask for what its task says next."""
+        """Request the next events of its task."""
         self._watch.is_alive()
         self.call = None if self.key is None else self.actor.events.remote()
 
     def is_silent(self) -> bool:
-        """Whether it has not answered for long, though it had started."""
+        """Whether it has not answered for a long time, although it had started."""
         return self.is_up and self.call is not None and bool(self._watch.lost())
 
 
@@ -241,7 +241,7 @@ def _setup(marker: Path, threads: int, timeout: float | None) -> Setup:
 
 @contextlib.contextmanager
 def _marked(folder: Path) -> Iterator[Path]:
-    """A new file beside the runs, whose name nobody has asked for before."""
+    """A new file beside the runs, with a name that was never used before."""
     above = next(above for above in folder.absolute().parents if above.is_dir())
     marker = above / f"{PARTIAL}ray-{secrets.token_hex(8)}"
     marker.touch()
@@ -252,10 +252,10 @@ def _marked(folder: Path) -> Iterator[Path]:
 
 
 def _check_nodes(ray: Any, setup: Setup) -> None:
-    """Refuse nodes that could run nothing.
+    """Refuse nodes that could not run any task.
 
     Raises:
-        OutputError: They do not see the experiment, or have another version of finetune.
+        OutputError: They do not see the folder of the experiment, or have another version of finetune.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -282,7 +282,7 @@ def _check_nodes(ray: Any, setup: Setup) -> None:
 def _refused(problems: Sequence[str]) -> OutputError:
     return OutputError(
         f"{'; '.join(problems)}. All nodes of the Ray cluster must see the folder of the experiment and the current "
-        "one under the same path, and have the same finetune.",
+        "folder under the same paths, and have the same version of finetune.",
         Change(text="Use folders of a shared file system (--output), or stop those nodes (ray stop)."),
         argument="executor",
         found="ray",

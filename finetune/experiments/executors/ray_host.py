@@ -1,7 +1,7 @@
-"""What runs on the nodes of a Ray cluster: an actor with one worker process, and the look at what a node sees.
+"""Code on the nodes of a Ray cluster: an actor with one worker process, and the check of what a node sees.
 
-The worker is the one of the local executor, so that a run is the same wherever it runs: a process of its own for the
-signals, threads and imports of a training, of which Ray has its own ideas in the processes that it starts.
+The worker is that of the local executor, so that a run is the same wherever it runs: a separate process for the
+signals, threads and imports of a training, which Ray handles differently in the processes that it starts.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ LISTENING = 1.0  # seconds that one call waits for something new
 
 @dataclass(frozen=True)
 class Setup:
-    """What a node must know before it runs anything.
+    """Information that a node needs before it runs anything.
 
     Attributes:
-        directory: Where the command was started: relative paths of recipes start there.
-        marker: A file that was just made in the folder of the experiment.
-        version: Of finetune there.
-        path: Folders that Python searches there.
-        environment: Variables that decide what libraries do.
+        directory: Folder in which the command was started; relative paths of recipes start there.
+        marker: A file just created in the folder of the experiment.
+        version: Version of finetune of the command.
+        path: Folders in which Python of the command searches for modules.
+        environment: Variables that control libraries.
         threads: CPU threads of a task.
         techniques: From `carry_techniques`.
-        timeout: Seconds in which a task has to get further; None for any time.
+        timeout: Seconds within which a task must make progress; None for no limit.
     """
 
     directory: str
@@ -50,7 +50,7 @@ class Setup:
 
 
 def look(setup: Setup) -> str:
-    """What keeps this node from running tasks, as the end of a sentence; empty for nothing."""
+    """Reason that keeps this node from running tasks, as the end of a sentence; empty if there is none."""
     node = socket.gethostname()
     if finetune.__version__ != setup.version:
         return f"{node} has finetune {finetune.__version__}, and {setup.version} is needed"
@@ -87,11 +87,11 @@ class Host:
         return ""
 
     def give(self, key: str, task: bytes) -> None:
-        """As `Worker.give`."""
+        """Like `Worker.give`."""
         self._running().give(key, task)
 
     def events(self) -> list[Event]:
-        """What the worker has said since the last call; waits a moment for it."""
+        """Events of the worker since the last call; waits a moment for them."""
         worker = self._running()
         wait([worker.connection], LISTENING)
         said = list(worker.events())
@@ -99,7 +99,7 @@ class Host:
         return [*said, worker.take_away(lost)] if lost else said
 
     def interrupt(self) -> None:
-        """Let the task write that it was interrupted, and wait for that."""
+        """Let the task record that it was interrupted, and wait for that."""
         self._running().interrupt()
         self._running().wait(PATIENCE)
 

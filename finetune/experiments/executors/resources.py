@@ -1,4 +1,4 @@
-"""How many tasks this machine runs at the same time, and with how many threads each."""
+"""Number of tasks that this machine runs at the same time, and threads per task."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MEMORY_OF_A_WORKER = 3.8e9  # bytes: peak of a worker on `tweets` with a 22M-par
 
 @dataclass(frozen=True)
 class Resources:
-    """What the tasks of an experiment get.
+    """Resources of the tasks of an experiment.
 
     Attributes:
         slots: Tasks at the same time.
-        threads: CPU threads of each.
-        gpus: GPUs that they take turns on; 0 for the CPU.
+        threads: CPU threads per task.
+        gpus: Number of GPUs, assigned in turn; 0 for the CPU.
     """
 
     slots: int
@@ -29,16 +29,16 @@ def share_machine(jobs: str, tasks: int, jobs_per_gpu: int = 1) -> Resources:
     """Resources for `--jobs` and `--jobs-per-gpu`.
 
     auto: `jobs_per_gpu` on each GPU; without GPUs one per core, as far as memory goes. Small encoders scale badly over
-    threads: two workers of one thread finish more runs per hour than one worker of two.
+    threads: two workers with one thread each finish more runs per hour than one worker with two.
 
     Args:
         jobs: A number from 1, or auto.
-        tasks: Of the whole experiment, finished ones included.
+        tasks: Number of tasks of the whole experiment, finished ones included.
         jobs_per_gpu: Tasks on each GPU, 1 or more.
 
     Raises:
-        RecipeError: `jobs` is neither a number from 1 nor auto; `jobs_per_gpu` asks for more than 1 where there is no
-            GPU, or beside a number of jobs.
+        RecipeError: `jobs` is neither a number from 1 nor auto; `jobs_per_gpu` is above 1 without a GPU, or combined
+            with a number of jobs.
     """
     import torch
 
@@ -72,16 +72,16 @@ def available_cores() -> int:
 
 
 def check_per_gpu(per_gpu: int, jobs: str, gpus: int, without: str) -> None:
-    """Refuse several tasks per GPU where that means nothing.
+    """Refuse several tasks per GPU if that has no meaning.
 
     Args:
         per_gpu: Tasks on each GPU.
         jobs: "auto" or a number.
-        gpus: How many there are.
-        without: What to say where there are none.
+        gpus: Number of GPUs.
+        without: Message if there are none.
 
     Raises:
-        RecipeError: There is no GPU, or a number of tasks says the same thing.
+        RecipeError: There is no GPU, or the number of jobs already determines the same.
     """
     if per_gpu == 1:
         return

@@ -1,7 +1,7 @@
 """Runs tasks as jobs of SLURM, through submitit: an array for those that can start together.
 
-What becomes of a task is told by its own record and events, and by SLURM's state only where those do not say it: a job
-whose function returned, was killed, or ended with an exit code is FINISHED for submitit all the same.
+The outcome of a task comes from its own record and events, and from SLURM's state only if those do not show it: for
+submitit a job is FINISHED whether its function returned, was killed, or ended with an exit code.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ COMMANDS = ("sbatch", "srun", "scancel")
 
 
 class SlurmExecutor:
-    """Jobs of the cluster that this machine submits to. Partition, time, memory and GPUs are given by the environment
+    """Jobs of the cluster to which this machine submits. Partition, time, memory and GPUs are set by the environment
     variables of sbatch, such as SBATCH_PARTITION, SBATCH_TIMELIMIT, SBATCH_MEM_PER_NODE and SBATCH_GRES.
 
     Raises:
-        RecipeError: submitit or SLURM is missing; or several tasks per GPU are asked for.
+        RecipeError: submitit or SLURM is missing, or several tasks per GPU are requested.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SlurmExecutor:
         """See `Executor.run`.
 
         Raises:
-            RecipeError: SLURM takes no such jobs.
+            RecipeError: SLURM rejects the jobs.
         """
         running: list[Submitted] = []
         try:
@@ -120,8 +120,8 @@ class SlurmExecutor:
             with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is in the error, too
                 jobs = executor.submit_array(functions)
         except Exception as error:  # FailedJobError of submitit, and what it may raise besides
-            how = Change(text="Partition, time, memory and GPUs are given by variables such as SBATCH_PARTITION.")
-            raise _refused(f"sbatch takes no such job: {first_line(error)}.", how) from error
+            how = Change(text="Partition, time, memory and GPUs are set by variables such as SBATCH_PARTITION.")
+            raise _refused(f"sbatch rejects the job: {first_line(error)}.", how) from error
         return [Submitted(*each, self._timeout) for each in zip(tasks, jobs, files, strict=True)]
 
     def _news(self, job: Submitted) -> Iterator[Event]:
@@ -156,18 +156,18 @@ def _scancel(numbers: Sequence[str]) -> None:
 
 
 class Submitted:
-    """A task and the job that it was handed to.
+    """A task and its submitted job.
 
     Args:
-        task: Which one.
-        job: Of submitit.
-        file: Of its events.
-        timeout: Seconds in which it has to get further once it has started; None: SLURM alone ends it.
+        task: The task.
+        job: The job of submitit.
+        file: File of its events.
+        timeout: Seconds within which it must make progress once it has started; None: SLURM alone ends it.
 
     Attributes:
-        number: SLURM's, with that of the array.
-        state: SLURM's, as last heard.
-        step: Optimizer steps, as last heard.
+        number: SLURM's job number, with that of the array.
+        state: SLURM's state, as last reported.
+        step: Optimizer steps, as last reported.
     """
 
     def __init__(self, task: Task, job: Any, file: Path, timeout: float | None = None) -> None:
@@ -186,7 +186,7 @@ class Submitted:
 
     @property
     def log(self) -> Path:
-        """What the job has printed."""
+        """File with the output of the job."""
         return Path(self.job.paths.stderr)
 
     def read(self) -> Iterator[Event]:
@@ -199,7 +199,7 @@ class Submitted:
             yield event
 
     def lost(self) -> str:
-        """Why the job is to be cancelled; "" for nothing. Its node touches the file of events as a heartbeat."""
+        """Why the job must be cancelled; "" if it need not. Its node touches the file of events as a heartbeat."""
         if self._timeout is None or self._watch is None:
             return ""
         touched = self._file.stat().st_mtime
@@ -209,22 +209,22 @@ class Submitted:
         return self._watch.lost()
 
     def notice_end(self) -> None:
-        """It was interrupted, or SLURM says that it has ended."""
+        """Note that it was interrupted, or that SLURM reports its end."""
         self._ended = self._ended or time.monotonic()
 
     def has_settled(self) -> bool:
-        """Whether it ended so long ago that nothing more will be heard of it."""
+        """Whether it ended so long ago that no more events will arrive."""
         return self._ended is not None and time.monotonic() - self._ended > SETTLING
 
     def is_quiet(self) -> bool:
-        """After scancel: whether it has written where it was, or never started."""
+        """After scancel: whether it has saved its state, or never started."""
         for _ in self.read():
             pass
         return not self._kinds or not self._kinds.isdisjoint(("interrupted", *ENDED))
 
 
 def _load() -> Any:
-    """The package submitit, whose log says nothing on stdout.
+    """The package submitit, with its log kept off stdout.
 
     Raises:
         RecipeError: It is not installed; or this machine submits to no SLURM cluster.

@@ -1,4 +1,4 @@
-"""What SLURM says about jobs, and what that means for a task which has not told its own end."""
+"""States of jobs in SLURM, and their meaning for a task that has not reported its end."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TEMPORARY = {
     "BOOT_FAIL": "lost its node",
     "FAILED": "ended without a result",
     "COMPLETED": "ended without a result",
-    GONE: "is not in the queue any more, and left no result",
+    GONE: "is no longer in the queue, and left no result",
 }
 
 
 def ask_states(jobs: Sequence[Any]) -> dict[str, str]:
-    """Number of each job of submitit -> its state, by one call of sacct; where there is no accounting, of squeue."""
+    """Number of each job of submitit -> its state, by one call of sacct, or of squeue without accounting."""
     watcher = jobs[0].watcher
     watcher.clear()  # where sacct does not answer, it would go on to say what it heard before, such as RUNNING
     watcher.update()
@@ -58,22 +58,22 @@ def _queue() -> dict[str, str] | None:
 
 
 def is_over(state: str) -> bool:
-    """Whether a job in this state will do nothing more."""
+    """Whether a job in this state has ended."""
     return state != UNKNOWN and state not in ALIVE
 
 
 def judge(key: str, step: int, state: str, number: str, log: Path) -> Event:
-    """The end of a task whose job has ended and has not told how.
+    """The final event of a task whose job ended without reporting how.
 
     Args:
-        key: Of the task.
-        step: Optimizer steps, as last heard.
-        state: Of the job.
-        number: SLURM's.
-        log: What the job has printed.
+        key: Key of the task.
+        step: Optimizer steps, as last reported.
+        state: State of the job.
+        number: SLURM's job number.
+        log: File with the output of the job.
 
     Returns:
-        A failure; `died` where another job may do better.
+        A failure, with `died` if another job may succeed.
     """
     why = FINAL.get(state) or TEMPORARY.get(state, f"ended in state {state}")
     return Event("failed", key, step, message=f"SLURM job {number} {why}. Its log: {log}", died=state not in FINAL)

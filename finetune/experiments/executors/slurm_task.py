@@ -1,4 +1,4 @@
-"""What a SLURM job does: one task, whose events go to a file that the driver reads."""
+"""The work of a SLURM job: one task, whose events go to a file that the driver reads."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SIGNALS = (*INTERRUPTING, signal.SIGUSR2)
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """Called in the job, by submitit. Returns nothing: what counts is in the record and in the file of events.
+    """Called by submitit in the job. Returns nothing: the results are in the record and in the file of events.
 
     Attributes:
-        task: Pickled, as it may hold techniques that are not known before they are received.
-        events: The file.
+        task: Pickled, because it may hold techniques that are unknown until they are received.
+        events: File of the events.
         techniques: From `carry_techniques`.
         threads: CPU threads.
-        path: Folders that Python searches where the command was started.
+        path: Folders in which Python of the command searches for modules.
         allowed: From `own_code.carried`.
     """
 
@@ -60,13 +60,13 @@ class SlurmTask:
 
 
 def write_event(file: Path, event: Event) -> None:
-    """Add an event to a file; it is closed, so that other machines see it."""
+    """Append an event to a file and close it, so that other machines see it."""
     with file.open("a", encoding="utf-8") as written:
         written.write(json.dumps(asdict(event)) + "\n")
 
 
 def read_events(file: Path, offset: int) -> Iterator[tuple[Event, int]]:
-    """Events of a file from an offset in bytes on, each with the offset after it. None where there is no file yet."""
+    """Events of a file from an offset in bytes, each with the offset after it; None if there is no file yet."""
     try:
         with file.open("rb") as written:
             written.seek(offset)

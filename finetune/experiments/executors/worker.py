@@ -1,4 +1,4 @@
-"""A worker process: runs tasks one after the other. torch is imported once, data and tokens are kept."""
+"""A worker process: runs tasks one after the other. torch is imported once, and data and tokens are kept."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def _serve(connection: Connection, setup: dict[str, Any]) -> None:
 
 
 class Sender:
-    """Sends events, and between them heartbeats: a process that is stopped sends none.
+    """Sends events, with heartbeats between them; a stopped process sends none.
 
     Args:
-        connection: To the parent.
+        connection: Connection to the parent.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -68,18 +68,18 @@ class Sender:
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
-        """One message at a time, whichever thread sends it."""
+        """Send one message at a time, from any thread."""
         with self._lock:
             self._connection.send(message)
 
     def beating(self) -> contextlib.AbstractContextManager[None]:
-        """Send heartbeats inside."""
+        """Send heartbeats during the block."""
         return beating(lambda: self.send(ALIVE))
 
 
 @contextlib.contextmanager
 def beating(beat: Callable[[], None]) -> Iterator[None]:
-    """Call `beat` now and then inside, from a thread."""
+    """Call `beat` now and then during the block, from a thread."""
     over = threading.Event()
 
     def keep_on() -> None:
@@ -95,8 +95,9 @@ def beating(beat: Callable[[], None]) -> Iterator[None]:
 
 
 def interrupt_at(numbers: Sequence[int]) -> None:
-    """Let signals interrupt this process, whichever it was started to ignore or to block, and only the first of them: a
-    cluster sends SIGTERM to every process of a job, and the parent then hands it on as SIGINT."""
+    """Let signals interrupt this process, even those that it was started to ignore or block, but only the first one: a
+    cluster sends SIGTERM to every process of a job, and the parent then forwards it as SIGINT.
+    """
 
     def interrupt(number: int, _: Any) -> NoReturn:
         for each in numbers:
@@ -110,7 +111,7 @@ def interrupt_at(numbers: Sequence[int]) -> None:
 
 
 def load_libraries(threads: int) -> None:
-    """Load what every task needs, before the first is timed.
+    """Load the libraries that every task needs, before the first one is timed.
 
     Args:
         threads: CPU threads of this process.

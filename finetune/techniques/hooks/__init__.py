@@ -1,4 +1,4 @@
-"""The hooks of techniques in groups, one per file: a technique inherits from those that it needs."""
+"""The hooks of techniques in groups, one per file: a technique inherits from the groups it needs."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Augmentation of training texts and tokens. What is measured is never augmented."""
+"""Augmentation of training texts and tokens. Texts that are measured are never augmented."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BatchAugment = Callable[[Sequence[str], Sequence[random.Random]], list[str]]
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What token-level augmentation needs to know about a tokenizer.
+    """The facts about a tokenizer that token-level augmentation needs.
 
     Attributes:
-        mask: Id of the mask token; None where the tokenizer has none.
+        mask: Id of the mask token; None if the tokenizer has none.
         special: Ids that are never changed ([CLS], [SEP], [PAD], …).
     """
 
@@ -31,14 +31,14 @@ class TokenFacts:
 
 @dataclass(frozen=True)
 class AugmentSources:
-    """What text augmentation may draw on.
+    """Resources for text augmentation.
 
     Attributes:
         texts: The training texts, first and second texts of pairs alike.
-        tokenizer: The run's own.
-        model: Folder or hub id of the run's own model, as `from_pretrained` takes it.
+        tokenizer: The tokenizer of the run.
+        model: Folder or hub id of the run's model, as `from_pretrained` takes it.
         embeddings: Returns the pretrained word embeddings, (vocabulary, width) float32.
-        cache: Folder for what is expensive to make; keyed by content, so that runs may share it.
+        cache: Folder for expensive results, keyed by content so that runs may share it.
     """
 
     texts: Sequence[str]
@@ -56,7 +56,7 @@ class Augmentation:
         return text
 
     def check_sources(self, sources: AugmentSources) -> None:
-        """Refuse, before anything is trained, what `augmenter` would not find. Reads no weights.
+        """Refuse, before anything is trained, a run in which `augmenter` would lack something. Reads no weights.
 
         Raises:
             ModelError, DataError: Something it needs is missing; the error says what to change.
@@ -73,7 +73,7 @@ class Augmentation:
     def augment_tokens(self, ids: list[int], rng: random.Random, tokens: TokenFacts) -> list[int]:
         """Token ids of a training text as the model sees them in this epoch, as many as before.
 
-        Called once without ids before anything is loaded, to find a tokenizer that lacks something.
+        Called once without ids before anything is loaded, to detect a tokenizer that lacks something.
         """
         return ids
 

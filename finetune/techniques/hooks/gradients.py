@@ -30,7 +30,7 @@ class Gradients:
     """Called while the gradients of an optimizer step are computed."""
 
     def after_backward(self, view: GradientView) -> None:
-        """One backward pass is done: gradients hold this micro-batch and those before it in the same step."""
+        """Called after a backward pass: gradients contain this micro-batch and the earlier ones of the same step."""
 
     def after_gradients(self, view: GradientView) -> None:
-        """The gradients of the whole step, over all micro-batches and processes. `repeat` runs all of them again."""
+        """Called with the gradients of the whole step, over all micro-batches and processes; `repeat` repeats all."""

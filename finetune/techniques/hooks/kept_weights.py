@@ -12,7 +12,7 @@ class SelectionRule:
     """When to stop and which checkpoint to keep; see the `early_stopping` technique for the meaning.
 
     Patience counts from the first evaluation that beats the same answer for every text beyond chance, whichever
-    technique the rule is of.
+    technique owns the rule.
     """
 
     metric: str
@@ -21,12 +21,12 @@ class SelectionRule:
     min_epochs: int
 
     def within(self, epochs: int) -> SelectionRule:
-        """The rule in a run of this many epochs: it cannot wait for more evaluations than follow the first."""
+        """The rule in a run of this many epochs: its patience is at most the number of evaluations after the first."""
         return replace(self, patience=max(1, min(self.patience, epochs - 1)))
 
 
 class KeptWeights:
-    """Without any of these hooks the weights of the last step are measured and exported."""
+    """Choice of the weights to measure and export; without any of these hooks they are those of the last step."""
 
     def averaging_rate(self, step: int, budget: Budget) -> float:
         """How far the running average moves to the current weights, after optimizer step `step` (from 1).
@@ -37,7 +37,7 @@ class KeptWeights:
         return 0.0
 
     def interpolations(self) -> tuple[float, ...]:
-        """Weights of the fine-tuned parameters against the pretrained ones, to choose from on validation."""
+        """Fractions of the fine-tuned weights to interpolate with the pretrained ones, to choose from on validation."""
         return ()
 
     def selection_rule(self) -> SelectionRule | None:

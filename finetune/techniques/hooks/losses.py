@@ -1,4 +1,4 @@
-"""The training objective: the loss of each row, and what is added to it."""
+"""The training objective: the loss of each row, and terms added to it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TrainStep:
     Attributes:
         logits: (batch, outputs), float32.
         labels: (batch,) int64, or (batch, outputs) float for multi-label, or (batch,) float for regression, with mean 0
-            and standard deviation 1 over the training rows where the head can hold their scale. A student of an
-            ensemble learns probabilities: (batch, outputs) float also for single-label, where `example_losses` still
-            gets classes, once for each, and the mean of their losses counts.
-        forward: Runs the same rows again with fresh dropout masks; a pass of its own, with its own logits.
+            and standard deviation 1 over the training rows if the head can hold their scale. A student of an ensemble
+            learns probabilities: (batch, outputs) float also for single-label, where `example_losses` still gets
+            classes, one call for each, and the mean of their losses is used.
+        forward: Runs the same rows again with fresh dropout masks, as a pass with its own logits.
         head_forward: Runs only the head again, on the encoder's output of this pass, with fresh masks; returns logits.
         losses_for: (logits, labels) -> (batch,), the losses that this run minimises, class weights included.
         row_weights: (batch,), the class weight of each row; ones without class weights, and for multi-label.
@@ -52,7 +52,7 @@ class Losses:
         return None
 
     def change_pass(self, step: TrainStep) -> TrainStep:
-        """Change a forward pass as all techniques see it, such as its losses. Called once per pass."""
+        """Change a forward pass for all techniques, such as its losses. Called once per pass."""
         return step
 
     def train_loss(self, loss: Tensor, step: TrainStep) -> Tensor:

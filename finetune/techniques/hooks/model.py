@@ -1,4 +1,4 @@
-"""Changes of the model: before it is built, after it is loaded, and when training is over."""
+"""Changes of the model: before it is built, after it is loaded, and after training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """The training rows as a head meets them before the first step.
+    """The training rows as the head sees them before the first step.
 
     Attributes:
         task: What is predicted.
-        targets: Of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers, scaled as
-            training scales them.
-        outputs: Of the head.
-        class_weights: (outputs,), mean 1 over the rows; for multi-label (2, outputs), of rows without and with the
+        targets: Targets of all rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) float numbers,
+            scaled as training scales them.
+        outputs: Number of outputs of the head.
+        class_weights: (outputs,), mean 1 over the rows; for multi-label (2, outputs), for rows without and with the
             label; None without class weights.
-        features: Positions of rows -> (len, width) float32, what the head's output map reads of their clean texts, in
-            eval mode. Expensive: all rows of one call pass through the encoder.
+        features: Positions of rows -> (len, width) float32, inputs of the head's output map for their unaltered texts,
+            in eval mode. Expensive: all rows of one call pass through the encoder.
     """
 
     task: Task
@@ -40,8 +40,8 @@ class Adaptation(NamedTuple):
 
     Attributes:
         steps: Optimizer steps.
-        learning_rate: The highest.
-        probability: Of each token to be predicted.
+        learning_rate: Peak learning rate.
+        probability: Probability that a token is selected for prediction.
     """
 
     steps: int
@@ -50,7 +50,7 @@ class Adaptation(NamedTuple):
 
 
 class HeadValues(NamedTuple):
-    """Of the head's output map: weight (outputs, width), bias (outputs,)."""
+    """Parameters of the head's output map: weight (outputs, width), bias (outputs,)."""
 
     weight: NDArray[Any]
     bias: NDArray[Any]
@@ -58,17 +58,18 @@ class HeadValues(NamedTuple):
 
 class ModelChanges:
     """Each hook is called once per run; `configure_model` and `prepare_model` once more for a model without weights
-    when a run is checked, and `adaptation` whenever somebody asks."""
+    when a run is checked, and `adaptation` any number of times.
+    """
 
     def adaptation(self) -> Adaptation | None:
-        """Masked-language modelling before everything else; None for none. One technique per run may have it."""
+        """Masked-language modelling before all other training; None for none. One technique per run may have it."""
         return None
 
     def configure_model(self, config: Any) -> None:
         """Change the configuration before the model is built. `config` is a `transformers.PretrainedConfig`.
 
         Raises:
-            ModelError: The architecture does not have what is asked for.
+            ModelError: The architecture lacks the requested feature.
         """
 
     def prepare_model(self, model: nn.Module) -> None:
@@ -82,12 +83,12 @@ class ModelChanges:
         """
 
     def start_head(self, rows: TrainingRows) -> HeadValues | None:
-        """Where the head's output map starts; None leaves it where it is. One technique per run may have it.
+        """Initial values of the head's output map; None leaves them as they are. One technique per run may have it.
 
         Called before the first step, with the model as all techniques prepared it; not when a run is resumed. Every
-        process of a run calls it, and takes the values of the main one. Random streams are put back afterwards.
+        process of a run calls it and takes the values of the main one. Random states are restored afterwards.
         """
         return None
 
     def finish_model(self, model: nn.Module) -> None:
-        """Undo, in place, what plain transformers could not load, and keep what was learned."""
+        """Undo, in place, changes that plain transformers could not load, and keep what was learned."""

@@ -9,14 +9,14 @@ from finetune.techniques.parameters import Part
 
 
 class TrainingPlan:
-    """Asked before training; `schedule` and `rate_factor` for every part of the model and every step."""
+    """Called before training; `schedule` and `rate_factor` are called for every part of the model and every step."""
 
     def epochs(self, epochs: int) -> int:
         """Number of epochs, given the recipe's."""
         return epochs
 
     def with_epochs_scaled(self, factor: float) -> Self:
-        """The technique for a run with `factor` (1 or more) times the epochs: settings that count epochs grow along."""
+        """The technique for a run with `factor` (1 or more) times the epochs: scales settings that count epochs."""
         return self
 
     def decay_strength(self, budget: Budget) -> float:

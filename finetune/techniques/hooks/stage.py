@@ -25,9 +25,9 @@ class StageTraining(Protocol):
     ) -> None:
         """
         Args:
-            batches: The examples of each step, in any form. Several processes share those of a step between them.
+            batches: The examples of each step, in any form. Several processes divide the examples of a step among them.
             loss: Mean loss over some examples, a scalar with a gradient; the model is in training mode.
-            learning_rate: Peak.
+            learning_rate: Peak learning rate.
             warmup: Fraction of the steps.
 
         Raises:
@@ -37,17 +37,18 @@ class StageTraining(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage works with. Every process of a run has it.
+    """The inputs of a stage. Every process of a run has them.
 
     Attributes:
-        technique: Its name.
+        technique: Name of the technique.
         task: What is predicted.
-        targets: Of all training rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,) numbers.
-        seed: Of the run.
+        targets: Targets of all training rows: (rows,) int64 classes, (rows, outputs) zeros and ones, or (rows,)
+            numbers.
+        seed: Seed of the run.
         model: The classifier itself, on its device, as all techniques prepared it.
-        inputs: Positions of training rows -> what the model takes of their clean texts, on its device, without labels.
+        inputs: Positions of training rows -> model inputs of their unaltered texts, on its device, without labels.
         embed: Positions of training rows -> (len, width) float32, with a gradient: the embeddings that the head reads.
-        train: Trains.
+        train: Trains the model.
     """
 
     technique: str
@@ -64,15 +65,15 @@ class FirstStage:
     """Called once per run, before the head is started; not when a run is resumed from a checkpoint.
 
     It trains the classifier as the techniques prepared it: with its frozen layers, adapters and dropout, on labels.
-    `ModelChanges.adaptation` is another thing: it trains the checkpoint by its own head for masked words before a
-    technique touches it, and what `pretrained` means to other techniques is its result. A run that is resumed needs
-    that result again, so it is kept in the cache; that of a stage lies in the checkpoint.
+    `ModelChanges.adaptation` is different: it trains the checkpoint with its own head for masked words before any
+    technique changes it, and its result is the `pretrained` of other techniques. A resumed run needs that result again,
+    so it is kept in the cache; the result of a stage is in the checkpoint.
     """
 
     def before_training(self, stage: Stage) -> None:
         """Train the model in place. Several techniques act in the order of the preset.
 
-        Modules that techniques changed act in it (dropout, adapters), their forward hooks do not (noise, mixtures).
-        A run that is killed in a stage repeats it. Random streams are put back afterwards, so that batches and dropout
-        masks of fine-tuning are those of a run without it. Its cost belongs into `training_cost`.
+        Modules that techniques changed are active in it (dropout, adapters), their forward hooks are not (noise,
+        mixtures). A run that is killed in a stage repeats it. Random states are restored afterwards, so batches and
+        dropout masks of fine-tuning are those of a run without a stage. Include its cost in `training_cost`.
         """

@@ -21,9 +21,10 @@ class StepView:
     Attributes:
         parameters: Name -> trainable parameter.
         optimizer: Its groups hold the learning rate of this step.
-        pretrained: Name -> value as loaded, for the parameters of the encoder; the new value where `reinit` drew one.
-        names: Which of them are the head's, and which may be penalised.
-        budget: Of the run, with the learning rates of the encoder's top layer; its steps are known.
+        pretrained: Name -> value as loaded, for the parameters of the encoder; the new value for those that `reinit`
+            drew.
+        names: Which parameters belong to the head, and which may be penalised.
+        budget: Budget of the run, with the learning rates of the encoder's top layer; its steps are known.
     """
 
     parameters: Mapping[str, nn.Parameter]
@@ -45,7 +46,7 @@ class StepView:
 
 
 class OptimizerSteps:
-    """Called once per optimizer step. Nothing random may happen here: processes must stay equal."""
+    """Called once per optimizer step. Nothing random may happen here, so that processes stay equal."""
 
     def before_optimizer_step(self, step: StepView) -> None:
         """Gradients are complete and clipped; the weights have not changed yet."""

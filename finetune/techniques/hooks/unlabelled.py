@@ -1,4 +1,4 @@
-"""Learning from texts without labels, in batches beside the labelled ones."""
+"""Learning from texts without labels, in batches in addition to the labelled ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnlabelledStep:
-    """What an optimizer step knows before its passes. In every process and with any accumulation it is the same.
+    """State of an optimizer step before its passes, the same in every process and with any accumulation.
 
     Attributes:
         logits: (texts, outputs), float32, of the unlabelled texts of this step as they are written, in eval mode.
         labelled: (rows, outputs), likewise, of training rows drawn at random.
         labels: (rows,), (rows, outputs) or (rows,) float, of these rows.
         frequencies: (outputs,), the share of each class in the training rows.
-        memory: Name -> tensor. What is put here the next step finds, also when a run is resumed.
+        memory: Name -> tensor, kept for the next step, also when a run is resumed.
         step: Optimizer steps that were taken before this one.
-        steps: Of the whole schedule.
+        steps: Optimizer steps of the whole schedule.
     """
 
     logits: Tensor
@@ -37,17 +37,18 @@ class UnlabelledStep:
 
 
 class UnlabelledTargets(NamedTuple):
-    """What each unlabelled text of a step is trained towards: targets (texts, …) and weights (texts,) float32."""
+    """Training targets of the unlabelled texts of a step: targets (texts, …) and weights (texts,) float32."""
 
     targets: Tensor
     weights: Tensor
 
 
 class Unlabelled:
-    """One technique per run may have these hooks. It says `unlabelled = "needed"`.
+    """One technique per run may have these hooks. It declares `unlabelled = "needed"`.
 
-    In each step the clean model predicts some unlabelled texts; from that the technique makes targets. Then altered
-    texts are passed through the model in training mode, and the objective gets the weighted mean of their losses.
+    In each step the clean model predicts some unlabelled texts, and the technique makes targets from these predictions.
+    Altered texts are then passed through the model in training mode, and the weighted mean of their losses is added to
+    the objective.
     """
 
     def unlabelled_texts(self) -> int:
@@ -55,7 +56,7 @@ class Unlabelled:
         return 1
 
     def altered_view(self) -> Mapping[str, Augmentation]:
-        """What alters the texts that are trained on, by a name for each; applied in their order."""
+        """Names of the alterations of the texts that are trained on, in the order in which they are applied."""
         return {}
 
     def starts_at(self, budget: Budget) -> int:

@@ -1,5 +1,5 @@
-"""Experiment trackers: what a run measures is handed to transformers' own callbacks, under names that stay.
+"""Experiment trackers: the metrics of a run are passed to transformers' own callbacks, under stable names.
 
-A tracker is told of a run and changes nothing in it: random streams are put back, one that fails is left out with a
-warning, and no record or content key names it. It writes on this machine, unless its own settings name a server.
+A tracker changes nothing in a run: random states are restored, a tracker that fails is left out with a warning, and no
+record or content key names it. It writes on this machine, unless its own settings name a server.
 """

@@ -1,4 +1,4 @@
-"""Trackers over the life of one run: they begin with its training and end when it is measured, whatever happens."""
+"""Trackers during one run: they start with its training and end after its measurement, whatever happens."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ IDS = "trackers.json"  # in the folder of a run: what each tracker calls it
 
 
 class Tracking(TrainerCallback):
-    """The trackers of one run. As a callback of Trainer it hears what is measured; as a context it knows how it ended.
+    """The trackers of one run. As a callback of Trainer it gets the metrics; as a context it knows how the run ended.
 
-    One that raises is left out from there on, with a warning that the record keeps: a tracker never ends a run.
+    A tracker that raises is left out from then on, with a warning that the record keeps: a tracker never ends a run.
 
     Args:
-        run: What they are told before.
-        names: Of the trackers; none in other processes than the main one.
+        run: Facts passed to the trackers at the start.
+        names: Names of the trackers; empty in processes other than the main one.
         loss: Name of the evaluation loss.
         stopwatch: Of the run.
     """
@@ -55,7 +55,7 @@ class Tracking(TrainerCallback):
         self._last: dict[str, Any] = {}  # what Trainer hands to its callbacks
 
     def begin(self, args: Any, state: Any, control: Any, model: Any) -> None:
-        """Let each begin a run, or go on with the one that it began before."""
+        """Let each tracker start a run, or continue the one that it started before."""
         if self._last or not self._told:
             return
         self._last = {"args": _as_told(args, self._run), "state": state, "control": control, "model": model}
@@ -78,7 +78,7 @@ class Tracking(TrainerCallback):
         self._log({**values, "epoch": state.epoch})
 
     def log_final(self, selected: Checkpoint) -> None:
-        """Tell what was measured of the weights that the run ends with."""
+        """Log the metrics of the final weights."""
         told = selected.model_copy(update={"validation": {}}) if self._run.is_refit else selected
         self._log(final_values(told, self._loss))
 
@@ -107,8 +107,9 @@ class Tracking(TrainerCallback):
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Of the processes on this machine, one begins its runs at a time: two that make the same new MLflow store at once
-    break it for one of them (3.18). Who has waited long goes on all the same."""
+    """Only one process on this machine starts its runs at a time: two that create the same new MLflow store at once
+    break it for one of them (3.18). A process that has waited long proceeds anyway.
+    """
     lock = FileLock(cache_folder() / "trackers.lock", timeout=MOST_WAITING)
     with contextlib.suppress(OSError):  # no cache folder, or waited in vain: Timeout is one, too
         cache_folder().mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ class _Told:
             self._guarded(lambda: getattr(self._callback, method)(**event))
 
     def end(self, how: Ended, **event: Any) -> None:
-        """Of one that has failed, too: what it left open would take in the next run of this process."""
+        """End the run, also in a tracker that has failed: an open one would take in the next run of this process."""
         if self._callback is not None:
             if how == "finished":
                 self._guarded(lambda: self._callback.on_train_end(**event))
@@ -201,12 +202,12 @@ def open_tracking(
     """The trackers that a recipe names.
 
     Args:
-        prepared: Of the run.
-        seed: Of the run.
-        folder: Of the run.
+        prepared: Preparation of the run.
+        seed: Seed of the run.
+        folder: Folder of the run.
         group: The experiment that it is part of.
-        stopwatch: Of the run.
-        is_main: Whether this process tells; the others are silent.
+        stopwatch: Stopwatch of the run.
+        is_main: Whether this is the main process; the others log nothing.
     """
     names = prepared.recipe.training.report_to if is_main else []
     ids = _read_ids(folder / IDS) if names else {}
@@ -221,5 +222,5 @@ def _read_ids(path: Path) -> dict[str, str]:
     try:
         return {str(name): str(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, AttributeError) as error:
-        logger.warning("%s: cannot be read: %s. The trackers begin another run", path, first_line(error))
+        logger.warning("%s: cannot be read: %s. The trackers start a new run", path, first_line(error))
         return {}

@@ -1,4 +1,4 @@
-"""Before a run starts: which trackers are missing, and where the others write."""
+"""Before a run starts: missing trackers, and where the others write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEY = "training.report_to"
 
 
 def tracker_problems(recipe: Recipe) -> list[Problem]:
-    """Trackers that are named and not installed."""
+    """Trackers that the recipe names but that are not installed."""
     return [
         Problem(
             f"{name} is not installed.",
@@ -26,11 +26,11 @@ def tracker_problems(recipe: Recipe) -> list[Problem]:
 
 
 def tracker_notes(recipe: Recipe, folder: Path, group: str | None) -> list[str]:
-    """How to look at what each tracker is told.
+    """How to view the logs of each tracker.
 
     Args:
-        recipe: Of the runs.
-        folder: Of the run, or of all of them.
+        recipe: Recipe of the runs.
+        folder: Folder of the run, or of all runs.
         group: Name of the comparison.
     """
     return [f"{KEY}: {name} ({TRACKERS[name].where(folder, group)})" for name in recipe.training.report_to]

@@ -1,4 +1,4 @@
-"""How each tracker is handed to transformers' callback for it: a class and a line in `TRACKERS`."""
+"""The adapter from each tracker to its transformers callback: a class and a line in `TRACKERS`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Ended = Literal["finished", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What trackers are told of a run before it starts.
+    """Facts about a run that trackers get before it starts.
 
     Attributes:
-        folder: Of the run; its last part is the name.
-        group: The comparison, ablation, curve or sweep that it is of.
+        folder: Folder of the run; its last part is the name.
+        group: The comparison, ablation, curve or sweep of the run.
         settings: Name -> value.
-        ids: Tracker -> what it called this run when it was started; empty where it starts now.
-        is_refit: Whether validation was trained on: its scores, which are not those of new texts, are not told.
+        ids: Tracker -> id of this run in it, from an earlier start; empty if it starts now.
+        is_refit: Whether validation was trained on; its scores, which are not those of new texts, are then not logged.
     """
 
     folder: Path
@@ -39,14 +39,15 @@ class TrackedRun:
 
 
 class Tracker:
-    """A tracker of which nothing is known but that it is one: it gets what its callback logs.
+    """A tracker without special handling: it gets what its callback logs.
 
     Args:
-        name: As transformers calls it.
-        module: That must be installed.
-        install: What `pip install` takes.
-        local: Environment variables that keep it from sending anything, and from asking; those of the user go before.
-        view: How to look at what it has written.
+        name: Name in transformers.
+        module: Module that must be installed.
+        install: Argument of `pip install`.
+        local: Environment variables that keep it from sending anything and from prompting; variables of the user take
+            precedence.
+        view: How to view what it has written.
     """
 
     def __init__(self, name: str, module: str, install: str, local: Mapping[str, str], view: str = "") -> None:
@@ -60,26 +61,26 @@ class Tracker:
         return importlib.util.find_spec(self.module) is not None
 
     def where(self, folder: Path, group: str | None) -> str:
-        """How to look at the runs of a folder."""
+        """How to view the runs of a folder."""
         return self.view
 
     def environment(self, run: TrackedRun) -> dict[str, str]:
-        """Variables that tell it about the run; those of the user go before."""
+        """Variables that tell it about the run; variables of the user take precedence."""
         return {}
 
     def callback(self, run: TrackedRun, step: int) -> Any:
         """transformers' callback.
 
         Args:
-            run: Which one.
-            step: Optimizer steps from which it goes on; 0 where it starts.
+            run: Facts about the run.
+            step: Optimizer step from which it continues; 0 if it starts.
         """
         from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
         return INTEGRATION_TO_CALLBACK[self.name]()
 
     def id_of(self, callback: Any, run: TrackedRun) -> str | None:
-        """By what the run that has begun is continued; None where this cannot be."""
+        """Id by which the started run can be continued; None if it cannot."""
         return None
 
     def end(self, callback: Any, how: Ended) -> None:
@@ -189,7 +190,7 @@ class Trackio(Tracker):
 
 
 class Comet(Tracker):
-    """transformers leaves its experiment open, and the next run of this process would go into it."""
+    """transformers leaves its experiment open, so the next run of this process would be added to it."""
 
     def end(self, callback: Any, how: Ended) -> None:
         if callback._experiment is not None:
@@ -197,7 +198,7 @@ class Comet(Tracker):
 
 
 class ClearML(Tracker):
-    """Its `Task.init` seeds all random generators with 1337; the session puts them back."""
+    """Its `Task.init` seeds all random generators with 1337; the session restores them."""
 
     def environment(self, run: TrackedRun) -> dict[str, str]:
         return {"CLEARML_PROJECT": run.group or PROJECT, "CLEARML_TASK": run.name}

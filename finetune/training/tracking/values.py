@@ -1,4 +1,4 @@
-"""What a tracker is told: the names of values and settings. They stay the same between versions (docs/tracking.md)."""
+"""Names of the values and settings that trackers get. They stay the same between versions (docs/tracking.md)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LOGGED = ("loss", "grad_norm", "learning_rate", "epoch")  # of what Trainer log
 
 
 def training_values(logs: Mapping[str, Any]) -> dict[str, float]:
-    """What Trainer logs about training itself.
+    """Trainer's logs about training itself.
 
-    Its closing summary is left out: of a run that was resumed it is about the last session alone.
+    Its closing summary is left out: for a resumed run it covers only the last session.
     """
     return {name: logs[name] for name in _LOGGED if name in logs} if "loss" in logs else {}
 
@@ -28,13 +28,13 @@ def training_values(logs: Mapping[str, Any]) -> dict[str, float]:
 def evaluation_values(scores: Mapping[str, Values], loss: str, prefix: str = "eval_") -> dict[str, float]:
     """Scores of validation as `eval_<name>`, of the train sample as `eval_train_<name>`, gaps as `eval_gap_<name>`.
 
-    The evaluation loss is called `loss`, as by every Trainer. What is undefined is left out: of the trackers one writes
-    0 for nan, and one a text.
+    The evaluation loss is called `loss`, as in every Trainer. Undefined values are left out: for nan, one tracker
+    writes 0 and another a text.
 
     Args:
-        scores: Of train_probe and validation.
+        scores: Scores of train_probe and validation.
         loss: Name of the evaluation loss.
-        prefix: Before all names.
+        prefix: Prefix of all names.
     """
     train, validation = (_defined(scores[split]) for split in ("train_probe", "validation"))
     parts = {"": validation, "train_": train, "gap_": compute_gap(train, validation)}
@@ -42,7 +42,7 @@ def evaluation_values(scores: Mapping[str, Values], loss: str, prefix: str = "ev
 
 
 def final_values(selected: Checkpoint, loss: str) -> dict[str, float]:
-    """Of the weights that the run ends with: `eval_selected_…` as above, and `test_<name>`."""
+    """Metrics of the final weights: `eval_selected_…` as above, and `test_<name>`."""
     scores = {"train_probe": selected.train_probe, "validation": selected.validation}
     return {
         **evaluation_values(scores, loss, "eval_selected_"),
@@ -60,8 +60,9 @@ def _defined(scores: Values) -> dict[str, float]:
 
 
 def settings(prepared: Prepared, seed: int, group: str | None) -> dict[str, Any]:
-    """The settings of a run by dotted key, and what it is: preset, seed, group, data. Paths of data are not told; of
-    others the name of the file alone is."""
+    """The settings of a run by dotted key, with preset, seed, group and data. Paths of data are left out; other paths
+    are reduced to the file name.
+    """
     recipe = prepared.recipe
     hidden = {"name", "training.seeds", *(f"data.{key}" for key in PATH_KEYS)}
     written = {key: value for key, value in flatten(portable(recipe.recorded())).items() if key not in hidden}
