@@ -228,7 +228,7 @@ def plan_tune(
 
 def _check_numbers(trials: int, folds: int) -> None:
     if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MOST_TRIALS:
-        why = f"expected 1 to {MOST_TRIALS} settings to try beside the default."
+        why = f"expected 1 to {MOST_TRIALS} settings to try in addition to the default."
         raise RecipeError(why, Change(arguments={"trials": 30}), argument="trials", found=trials)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise RecipeError(

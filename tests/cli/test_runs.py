@@ -133,12 +133,12 @@ def test_filters(here: Path, options: list[str], left: list[str]) -> None:
         (["--status", "done"], "is no status. Known: "),
         (["--data", "tweets"], "nothing here has it. Known: made."),
         (["--preset", "stong"], "nothing here has it. Did you mean strong?"),
-        (["--kind", "run", "--delete", "a", "--dry-run"], "chooses what is listed"),
+        (["--kind", "run", "--delete", "a", "--dry-run"], "filters a list"),
         (["--compare", "a", "a"], "names the same one twice"),
         (["--compare", "a", "many/seed"], "Did you mean many/seed-1?"),
-        (["--compare", "a", "many/seed-1", "--index"], "one at a time"),
-        (["--index", "--json"], "--json: prints what is listed or compared, and has no meaning here"),
-        (["--delete", "a", "--dry-run", "--json"], "--json: prints what is listed or compared"),
+        (["--compare", "a", "many/seed-1", "--index"], "cannot be combined"),
+        (["--index", "--json"], "--json: applies to lists and comparisons only. Leave it out."),
+        (["--delete", "a", "--dry-run", "--json"], "--json: applies to lists and comparisons only"),
     ],
 )
 def test_what_cannot_act_is_an_error(here: Path, options: list[str], said: str) -> None:

@@ -282,8 +282,8 @@ def test_numbers_are_read_as_they_are_written_elsewhere(accuracy: str, rows: str
         ("--train-accuracy", "high", "is no number, such as 0.98"),
         ("--train-accuracy", "98", "looks like a percentage"),
         ("--train-loss", "98%", "is no number"),
-        ("--train-size", "1k", "is no whole number, such as 1000"),
-        ("--train-size", "1.5", "is no whole number"),
+        ("--train-size", "1k", "is not a whole number, such as 1000"),
+        ("--train-size", "1.5", "is not a whole number"),
     ],
 )
 def test_what_is_no_number_is_refused(option: str, typed: str, complaint: str) -> None:

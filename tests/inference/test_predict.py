@@ -249,7 +249,7 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
         (tmp_path / "nothing").mkdir()
         finetune.load(tmp_path / "nothing")
     for arguments in ((), (TEXTS[0], "--data", str(rows))):
-        assert "name texts, or a file" in invoke("predict", run, *arguments).stderr
+        assert "give either texts or a file" in invoke("predict", run, *arguments).stderr
     assert not (tmp_path / "o.csv").exists()
 
 
