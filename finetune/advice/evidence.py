@@ -22,7 +22,7 @@ def few_seeds(seeds: int) -> str:
     if seeds >= FEW_SEEDS:
         return ""
     if seeds == TWO:
-        return f"2 seeds are too few for an interval that says much; at least {FEW_SEEDS} are recommended."
+        return f"2 seeds are too few for a useful interval; at least {FEW_SEEDS} are recommended."
     return f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended."
 
 

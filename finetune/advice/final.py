@@ -7,7 +7,7 @@ from finetune.records.comparison import LEAST_VALIDATION
 from finetune.records.report import Group
 
 # docs/results.md: `auto-refit` against `auto`
-EVIDENCE = "with 300 training and up to 300 validation rows this brought 2.9 points in the mean of nine data sets"
+EVIDENCE = "with 300 training and up to 300 validation rows this brought 2.9 points on average over nine data sets"
 
 
 def next_step(group: Group) -> tuple[str, str] | None:

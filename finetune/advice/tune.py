@@ -57,12 +57,12 @@ def caveats(report: TuneReport) -> list[str]:
     texts = data_problems(report.conditions)
     kept, whole = report.rows["fold"], report.rows["train"]
     texts.append(
-        "Optimism is the score over the folds − test. It is raised by choosing, of the setting as of the checkpoint, "
-        f"on the rows that measure; and lowered, as folds train on {kept:,} rows, and the models of test on {whole:,}."
+        "Optimism is the score over the folds − test. Choosing settings and checkpoints by the rows that measure them "
+        f"raises it; training on {kept:,} rows in the folds, but on {whole:,} for test, lowers it."
     )
     texts.append(
-        "Each fold was trained once, so intervals of folds are over rows, for exactly these trainings; that of test is "
-        "over seeds, too."
+        "Each fold was trained once, so intervals for folds are over rows, for exactly these trainings; the interval "
+        "for test is over seeds, too."
     )
     if len(report.seeds) == 1:
         texts.append("One seed on test: no interval. Try: --seeds 3")
@@ -95,7 +95,7 @@ def _end_text(dimension: Dimension, best: TrialReport) -> str:
     if NEAR < place < 1 - NEAR:
         return ""
     side, beyond = ("low", "smaller") if place <= NEAR else ("high", "larger")
-    where = f"at the {side} end of what was searched"
+    where = f"at the {side} end of the searched range"
     return f"{best.name} has {dimension.key} = {value:g}, {where}: the best may be {beyond}."
 
 

@@ -30,7 +30,11 @@ def check_classes(data: Data) -> list[Finding]:
     kept = _kept_in_training(data)
     whole = [name for name in data.labels if name not in kept]
     leave_out = f"leave these classes out: {drop_change(kept[:NAMED]).for_command_line()}"
-    text = "{} " + verb(len(kept), "has", "have") + " too few rows to be in every split: trained on, and not measured"
+    text = (
+        "{} "
+        + verb(len(kept), "has", "have")
+        + " too few rows to be in every split: used for training, but not measured"
+    )
     findings = _finding(
         data.labels, kept, "unmeasured", "warning", text, f"Add rows, provide validation and test files, or {leave_out}"
     )
@@ -86,9 +90,9 @@ def check_rare_labels(data: Data) -> list[Finding]:
             check="classes",
             level="warning",
             text=f"{len(rare)} of {len(data.labels)} labels are in fewer than {percent(RARE)} of the training rows: "
-            f"{shorten(listed, NAMED)}. Above 0.5 they may never be predicted.",
+            f"{shorten(listed, NAMED)}. At a threshold of 0.5 they may never be predicted.",
             figures={"rare": len(rare), "classes": len(data.labels)},
-            advice="Read their F1 at the thresholds that validation chooses; to weigh them more: --set "
+            advice="Judge them by their F1 at the thresholds chosen on validation; to give them more weight: --set "
             "training.class_weights=balanced",
         )
     ]

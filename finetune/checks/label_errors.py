@@ -66,7 +66,7 @@ def check_label_errors(data: Data) -> list[Finding]:
             check="label_errors",
             level="warning" if fraction >= MANY else "info",
             text=f"{count_text(len(suspects), 'training row')} ({percent(fraction)}{checked}) may have a wrong label: "
-            f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, is confident of another.",
+            f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, confidently predicts another.",
             figures={"rows": len(suspects), "share": fraction, "looked_at": len(rows), "accuracy": accuracy},
             **shown_rows({"train": data.train}, found, label=True),
             advice="Read these rows, and correct wrong labels in the file",

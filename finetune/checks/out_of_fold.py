@@ -168,8 +168,8 @@ def refuse_single_rows(rows: Rows, task: Task) -> None:
     alone = sorted(name for name, count in count_labels(rows).items() if count < 2) if task == "single_label" else []
     if alone:
         raise DataError(
-            f"cross-validation needs 2 training rows of each class, and these have one: {shorten(alone, NAMED)}. Add "
-            "rows, or leave the classes out.",
+            "cross-validation needs 2 training rows of each class, but these classes have one: "
+            f"{shorten(alone, NAMED)}. Add rows, or leave the classes out.",
             drop_change(alone),
             key="data.label",
         )

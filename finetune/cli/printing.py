@@ -136,7 +136,7 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps(described, indent=2), whole=True)
         return
-    trained = ", one more training that this time counts" if experiment.final.trains else ""
+    trained = ", one more training, included in this time" if experiment.final.trains else ""
     console(100).print(describe_matrix(described["cells"]))
     print_text(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "

@@ -127,7 +127,7 @@ class Observed:
 
 def without_test_score(rows: int) -> Problem:
     """Of a size that nothing belongs to."""
-    why = "is of a test score, and none is known: it would count for nothing."
+    why = "applies to a test score, and none is given: it would have no effect."
     return Problem(why, argument="test_size", found=rows)
 
 
@@ -200,7 +200,7 @@ class Numbers:
         if chance is None:
             missing.append("the number of classes (--classes) and the fraction of the largest (--majority)")
         if self.test_accuracy is not None and self.test_size is None:
-            missing.append("the rows of test (--test-size), by which its accuracy is as sure as it is")
+            missing.append("the number of test rows (--test-size), which determines how precise the test accuracy is")
         return Observed(
             source="the numbers given",
             train=accuracy_estimate(self.train_accuracy, self.train_size),
@@ -223,9 +223,12 @@ class Numbers:
     def _missing(self) -> list[Problem]:
         needed = {
             "train_accuracy": (0.98, "measured on the training rows in eval mode"),
-            "validation_accuracy": (0.75, "of the rows that were not trained on"),
-            "train_size": (1000, "rows that were trained on"),
-            "validation_size": (200, "rows that the validation accuracy is of; it decides how sure a verdict is"),
+            "validation_accuracy": (0.75, "measured on the rows that were not trained on"),
+            "train_size": (1000, "number of rows that were trained on"),
+            "validation_size": (
+                200,
+                "number of rows behind the validation accuracy; it determines how certain a verdict is",
+            ),
         }
         return [
             Problem(f"is missing: {what}.", argument=name, found="?", changes=(Change(arguments={name: example}),))
@@ -235,7 +238,7 @@ class Numbers:
 
     def _no_numbers(self) -> list[Problem]:
         return [
-            Problem("is no number, such as 0.98.", argument=name, found=value)
+            Problem("is not a number, such as 0.98.", argument=name, found=value)
             for name, value in self.given().items()
             if name != "techniques" and (isinstance(value, bool) or not isinstance(value, Real))
         ]
@@ -250,16 +253,16 @@ class Numbers:
                 continue
             percent = math.isfinite(value) and 1 < value <= 100
             changes = (Change(arguments={name: round(value / 100, 6)}),) if percent else ()
-            why = "is a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
+            why = "must be a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
             problems.append(Problem(why, argument=name, found=value, changes=changes))
         for name, least in (("train_size", 1), ("validation_size", 1), ("test_size", 1), ("classes", 2)):
             value = getattr(self, name)
             if value is not None and value < least:
-                problems.append(Problem(f"is at least {least}.", argument=name, found=value))
+                problems.append(Problem(f"must be at least {least}.", argument=name, found=value))
         for name in ("train_loss", "validation_loss", "epochs"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                problems.append(Problem("is a number of at least 0.", argument=name, found=value))
+                problems.append(Problem("must be a number of at least 0.", argument=name, found=value))
         if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes - ROUNDED:
             why = f"the largest of {self.classes} classes has at least {1 / self.classes:.3f} of the rows."
             problems.append(Problem(why, argument="majority", found=self.majority))

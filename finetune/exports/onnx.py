@@ -43,8 +43,8 @@ def _quantize(graph: Path, folder: Path) -> str:
     tables = counts["DequantizeLinear"]
     all_products = before["MatMul"] + before["Gemm"]
     return (
-        f"{products} of {all_products} matrix products have 8-bit integer weights, a scale a channel, and integers for "
-        f"what they are multiplied with, a scale a batch (ONNX Runtime, dynamic); {tables} embedding tables have 8-bit "
+        f"{products} of {all_products} matrix products have 8-bit integer weights, with one scale per channel, and "
+        f"integer activations, with one scale per batch (ONNX Runtime, dynamic); {tables} embedding tables have 8-bit "
         "integers; products of two activations, biases and normalisations stay fp32"
     )
 

@@ -51,9 +51,9 @@ def _quantize(graph: Path, folder: Path) -> str:
     ]
     tables = [node for node in compressed if len(node.shape) > 1 and 1 not in node.shape]
     return (
-        f"{len(tables)} tables of weights, embeddings included, have 8-bit integers, a scale and an offset a channel "
-        "(NNCF); a CPU with VNNI also makes integers of what they are multiplied with, a scale for every few numbers; "
-        "biases and normalisations stay fp32"
+        f"{len(tables)} weight matrices, embeddings included, are 8-bit integers, with one scale and one offset per "
+        "channel (NNCF); a CPU with VNNI also converts the activations to integers, with one scale for every few "
+        "numbers; biases and normalisations stay fp32"
     )
 
 

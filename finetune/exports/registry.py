@@ -20,7 +20,7 @@ def choose_format(name: str) -> Format:
     """
     if name not in FORMATS:
         ways = [Change(arguments={"format": known}) for known in FORMATS]
-        raise RecipeError(f"is no known format.{suggest(name, FORMATS)}", *ways, argument="format", found=name)
+        raise RecipeError(f"is not a known format.{suggest(name, FORMATS)}", *ways, argument="format", found=name)
     return FORMATS[name]
 
 

@@ -37,7 +37,7 @@ class Threshold:
     def __str__(self) -> str:
         share = percent_text(self.answered / self.rows)
         return (
-            f"answers from a confidence of {percent_text(self.confidence, 1)} on: on validation {self.answered} of "
+            f"predicts at a confidence of {percent_text(self.confidence, 1)} or more: on validation {self.answered} of "
             f"{self.rows} rows ({share}), of which {percent_text(self.accuracy, 1)} were right "
             f"[{percent_text(self.low, 1)}, {percent_text(self.high, 1)}]"
         )
@@ -57,8 +57,8 @@ def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
         raise RecipeError("expected a fraction between 0 and 1, such as 0.95.", argument="accuracy", found=accuracy)
     if found is None:
         why = (
-            "this model does not know how sure it was on validation: it predicts no single classes, or comes "
-            "from another program or an older version. Leave it out."
+            "this model has no record of its confidence on validation: it does not predict single classes, or it was "
+            "saved by another program or an older version. Leave it out."
         )
         raise RecipeError(why, argument="accuracy", found=accuracy)
     points = list(zip(found.confidence, found.answered, found.right, strict=True))
@@ -69,7 +69,7 @@ def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
             why = f"validation has {found.rows} rows, and {LEAST} are needed to choose a threshold."
             raise RecipeError(why, argument="accuracy", found=accuracy)
         best, _, answered, _ = max(enough)
-        why = f"not reached on validation: its {answered} surest rows have {percent_text(best, 1)}."
+        why = f"not reached on validation: its {answered} most confident rows reach {percent_text(best, 1)}."
         lower = Change(arguments={"accuracy": int(1000 * best) / 1000})
         raise RecipeError(why, lower, argument="accuracy", found=accuracy)
     share, point, answered, _ = reached[-1]

@@ -128,7 +128,7 @@ class Classifier:
         if isinstance(texts, str):
             raise RecipeError("expected a list of texts, found one text. Put it into brackets.", argument="texts")
         if pairs is None and self.reading.has_pairs:
-            raise RecipeError("this model reads pairs: name the second texts, too.", argument="pairs", found=None)
+            raise RecipeError("this model reads pairs: give the second texts, too.", argument="pairs", found=None)
         if pairs is not None and not self.reading.has_pairs:
             raise RecipeError("this model reads single texts. Leave it out.", argument="pairs", found=len(pairs))
         if pairs is not None and len(pairs) != len(texts):
@@ -192,7 +192,10 @@ def _encoder(
         return Encoder(tokenizer, reading, longest, positions=positions)
     what = served.input
     if what.long_texts not in get_args(LongTexts):
-        why = f"finetune.json of '{section.id}' cuts long texts in a way that is not known here: {what.long_texts}."
+        why = (
+            f"finetune.json of '{section.id}' asks for a way to cut long texts that this version does not know: "
+            f"{what.long_texts}."
+        )
         raise ModelError(why, Change(text="Install a newer finetune."), argument="model", found=section.id)
     long_texts = cast(LongTexts, what.long_texts)
     return Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
@@ -208,8 +211,8 @@ def _load_classifier(section: ModelSection, location: str, precision: Precision)
     missing = sorted(report["missing_keys"])
     if missing:
         why = (
-            f"'{section.id}' is no trained classifier: it lacks weights, such as {missing[0]}, which would be random "
-            "numbers."
+            f"'{section.id}' is not a trained classifier: it lacks weights, such as {missing[0]}, which would be "
+            "random numbers."
         )
         train = Change(command=f"finetune run --model {section.id} --data FILE")
         raise ModelError(why, train, argument="model", found=section.id)
@@ -256,6 +259,6 @@ def _read_config(section: ModelSection, model: Any) -> Reading:
 
 def _assumed(section: ModelSection) -> tuple[str, ...]:
     return (
-        f"{section.id} has no finetune.json: labels and the most tokens are those of its config.json and tokenizer, "
-        "and probabilities are not calibrated",
+        f"{section.id} has no finetune.json: labels and maximum length are those of its config.json and tokenizer, and "
+        "probabilities are not calibrated",
     )

@@ -76,7 +76,7 @@ def frontier_caption(group: Group) -> str:
     )
     drawn = [variant for variant in finished(group) if mean_of(variant.gap, group.score) is not None]
     if any(variant.baseline in [other.name for other in drawn] for variant in drawn):
-        text += "Arrows lead from a baseline to what is compared with it. "
+        text += "Arrows lead from each baseline to the presets compared with it. "
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
     text += "Crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
     return text + "The vertical axis does not start at zero."
@@ -245,8 +245,8 @@ def weights_caption(group: Group) -> str:
     parts = [part for part in ("encoder", "head") if magnitude_ratios(finished(group), group.baseline, part)]
     text = "Shrinkage moves a distribution to the left; sparsity shows as exact zeros. "
     if parts:
-        text += f"The distributions of the {' and the '.join(parts)} lie on each other, so that a line shows how often "
-        text += f"a magnitude is, as a multiple of {quoted(group.baseline)}. "
+        text += f"The distributions of the {' and the '.join(parts)} nearly coincide, so each line shows how often "
+        text += f"a magnitude occurs, as a multiple of {quoted(group.baseline)}. "
     if len(moved) > 1:
         least, most = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
         text += f"The encoder moved furthest from its pretrained weights for {quoted(most)} "

@@ -92,7 +92,7 @@ def sections(report: EvaluationReport) -> list[Section]:
     if report.drift:
         items = [f"{sentence(each.level)}: {each.text} {each.advice}".strip() for each in report.drift]
         found.append(Section("drift", "Difference from the training rows", [Bullets(items, user=True)]))
-    for slug, heading, texts in (("notes", "Notes", report.notes), ("missing", "What cannot be said", report.missing)):
+    for slug, heading, texts in (("notes", "Notes", report.notes), ("missing", "Not available", report.missing)):
         if texts:
             found.append(Section(slug, heading, [Bullets([shorten(text, 500) for text in texts], user=True)]))
     return found
@@ -153,7 +153,7 @@ def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
     hidden = len(report.classes) - len(rows)
     notes = [f"{count_text(hidden, 'label')} with a higher F1 not shown here."] if hidden else []
     fold = SHOWN_CLASSES if most is None and len(rows) > SHOWN_CLASSES else None
-    return Table("Labels, the worst F1 first", columns, rows, open_rows=fold, notes=notes)
+    return Table("Labels, lowest F1 first", columns, rows, open_rows=fold, notes=notes)
 
 
 def confusion_table(report: EvaluationReport) -> Table:
@@ -205,7 +205,7 @@ def mistakes_caption(report: EvaluationReport) -> str:
     """How many mistakes there are, and which are shown."""
     if report.wrong is None:
         return "Largest errors"
-    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} are wrong; the surest first"
+    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} are wrong; most confident first"
 
 
 def mistakes_table(report: EvaluationReport) -> Table:
@@ -233,7 +233,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
 
 
 def _of_what(report: EvaluationReport) -> str:
-    return "of the surest wrong label" if report.task == "multi_label" else ""
+    return "of the most confident wrong label" if report.task == "multi_label" else ""
 
 
 def _nearest(mistake: Mistake, most: int) -> str:
@@ -248,7 +248,7 @@ def _nearest(mistake: Mistake, most: int) -> str:
 def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
     amount = {
         "single_label": percent_text(mistake.confidence),
-        "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
+        "multi_label": f"most confident wrong label {percent_text(mistake.confidence)}",
         "regression": f"error {number_text(mistake.error, 3)}",
     }[task]
     head = f"row {row_text(mistake.row, mistake.id)}: {shorten(mistake.prediction, 50)} ({amount}), not "

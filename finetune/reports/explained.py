@@ -10,9 +10,10 @@ from finetune.reports.numbers import shorten
 from finetune.reports.tables import long_column
 
 NOTES = [
-    "Contributions are integrated gradients: to the calibrated log-odds of the answer against the next likely class; "
-    "of several labels to the log-odds of the surest one; of numbers to the number. Positive speaks for the answer.",
-    "A word is to be believed where removing the named words moves the answer more than removing random ones.",
+    "Contributions are integrated gradients of the calibrated log-odds of the answer against the next most likely "
+    "class; with several labels, of the log-odds of the most confident one; with numbers, of the number. Positive "
+    "values support the answer.",
+    "Trust the named words where removing them moves the answer more than removing random words.",
 ]
 
 

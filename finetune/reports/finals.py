@@ -34,7 +34,7 @@ def final_table(group: Group, final: FinalModel) -> Table:
     columns = [Column("Model", numeric=False)]
     columns += [Column(f"{sentence(split)} {score.title}", note="95 % interval") for split in splits]
     columns += [Column(f"{sentence(group.reported)} − mean of the seeds", note=score.unit or score.name)]
-    columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("What it is", numeric=False)]
+    columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("Description", numeric=False)]
     models = [*final.references, *final.candidates]
     rows = [_row(group, model, splits, "exported" if model.kind == final.kind else "") for model in models]
     return Table(_caption(final), columns, rows, notes=[INTERVALS], as_cards=True)

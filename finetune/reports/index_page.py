@@ -17,7 +17,7 @@ from finetune.reports.palette import Palette
 
 TITLE = "Runs and experiments"
 WRITTEN = b"<footer><p>Written by <code>finetune</code> from the records below "  # of report.html.j2
-WITHOUT = "Names without a report lead to their folder; a report of it: finetune report DIR."
+WITHOUT = "Names without a report link to their folder; to write its report: finetune report DIR."
 
 
 def render_index(entries: Sequence[Listed], folder: str) -> str:

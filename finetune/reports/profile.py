@@ -28,7 +28,7 @@ PHASES = {
     "measurement": "measuring the selected checkpoint, including test",
     "weight_statistics": "weight statistics",
     "saving": "saving model, predictions and record",
-    "trackers": "telling trackers (training.report_to)",
+    "trackers": "reporting to trackers (training.report_to)",
     "profiling": "profiling (--profile)",
     "other": "everything else",
 }

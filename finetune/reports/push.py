@@ -18,7 +18,7 @@ def render_files(sizes: Mapping[str, int]) -> str:
 
 def render_plan(repo: str, public: bool, sizes: Mapping[str, int], card: str | None) -> str:
     """What `--dry-run` shows: where to, which files, and the card as everybody there would read it."""
-    seen = "public" if public else "private, if it is made now"
+    seen = "public" if public else "private, if it is created now"
     shown = "no model card (README.md)" if card is None else f"README.md, the model card:\n\n{card.rstrip()}"
     return f"Would send to {repo} ({seen}):\n{render_files(sizes)}\n\n{shown}\n\nNothing was sent: leave out --dry-run."
 

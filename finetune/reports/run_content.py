@@ -154,7 +154,7 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
 def _chosen_on(record: FinishedRecord) -> str:
     """Rows and model by which temperature and thresholds are chosen."""
     if record.budget.trained_on_validation:
-        return "what the run that it repeats predicted for validation"
+        return "the validation predictions of the run that it repeats"
     return "validation"
 
 
@@ -179,8 +179,8 @@ def _thresholds(record: FinishedRecord, thresholds: Thresholds) -> str:
         ]
     )
     return (
-        f"Of probability, for the best F1 on {_chosen_on(record)}: {shorten(listed(chosen), SHOWN)}{rest}. With them, "
-        f"{split} {scores}. All other scores are at 0.5."
+        f"Probability thresholds with the best F1 on {_chosen_on(record)}: {shorten(listed(chosen), SHOWN)}{rest}. "
+        f"With them, {split} {scores}. All other scores are at 0.5."
     )
 
 
@@ -205,9 +205,9 @@ def _early_stopping(record: FinishedRecord) -> str | None:
         return None
     if stopped is not None:
         waited = count_text(rule.patience, "evaluation")
-        return f"{sentence(stopped)}: {waited} in a row without a gain on validation."
+        return f"{sentence(stopped)}: {waited} in a row without an improvement on validation."
     if rule.learned_step is None:
-        return "Never waited: no evaluation beat the same answer for every text beyond chance (p < 0.05)."
+        return "Early stopping never became active: no evaluation beat a constant prediction beyond chance (p < 0.05)."
     return None
 
 

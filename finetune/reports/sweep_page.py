@@ -78,7 +78,7 @@ def figure(sweep: SweepReport, palette: Palette) -> list[Block]:
     chosen = "" if sweep.chosen is None else f" Dotted: {quoted(sweep.chosen.name)}, the choice by validation."
     caption = f"Solid: validation; dashed: train sample.{chosen} {sweep.rule}"
     if len({point.line for point in sweep.points}) > 1:
-        caption += " Regions are those of the line of the choice."
+        caption += " Regions are those of the line with the choice."
     return [Plot("path", f"The path of {listed_keys(sweep)}", picture, caption)]
 
 

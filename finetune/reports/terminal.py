@@ -50,7 +50,7 @@ def run_summary(
     lines += [labelled("Warning", warning) for warning in new]
     if len(new) < len(record.warnings):
         before = count_text(len(record.warnings) - len(new), "warning")
-        lines.append(labelled("Warnings", f"{before} told before training; all are in the record"))
+        lines.append(labelled("Warnings", f"{before} shown before training; all are in the record"))
     loading = "plain transformers: AutoModelForSequenceClassification.from_pretrained"
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),

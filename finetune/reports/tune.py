@@ -116,7 +116,7 @@ def tune_summary(report: TuneReport) -> str:
     lines += [labelled("Caveat", text) for text in report.caveats]
     lines.append(labelled("Settings", f"{report.recipe}   (the chosen ones, as a recipe)"))
     if report.model is not None:
-        lines.append(labelled("Model", f"{report.model}   (of the chosen settings, the best seed on validation)"))
+        lines.append(labelled("Model", f"{report.model}   (the best seed on validation, with the chosen settings)"))
     lines.append(labelled("Next", next_command(report)))
     return "\n".join(lines)
 
@@ -126,7 +126,7 @@ def trained_text(report: TuneReport) -> str:
     whole = report.trained + report.spared
     saved = percent_text(report.spared / whole) if whole else DASH
     return (
-        f"{count_text(report.trained, 'training')} on folds ({report.spared} of {whole}, {saved}, spared by stopping "
+        f"{count_text(report.trained, 'training')} on folds ({report.spared} of {whole}, {saved}, avoided by stopping "
         f"early), then {count_text(len(report.seeds), 'seed')} of {' and '.join(each.name for each in report.tested)} "
         "for test."
     )

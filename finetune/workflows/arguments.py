@@ -34,8 +34,8 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
         raise RecipeError("expected how many, such as 5, or which, such as 3,7,11.", argument="seeds", found=shown)
     if len(set(listed)) < len(listed):
         raise RecipeError(
-            "names a seed twice; the same run twice is no second observation.", argument="seeds", found=shown
+            "names a seed twice; repeating a run gives no second observation.", argument="seeds", found=shown
         )
     if not 0 <= min(listed) <= max(listed) < 2**32:
-        raise RecipeError(f"a seed is below {2**32} and not negative.", argument="seeds", found=shown)
+        raise RecipeError(f"a seed must be below {2**32} and not negative.", argument="seeds", found=shown)
     return listed

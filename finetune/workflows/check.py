@@ -63,7 +63,7 @@ def check(
     options = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options()
     resolved = resolve(options.recipe, None, options.model, options.data, options.overrides).recipe
     if not resolved.data.check:
-        listener.notice("data.check=false is for runs; this command checks all the same")
+        listener.notice("data.check=false has no effect on this command; it is for runs")
     from finetune.data.load import load_data
 
     loaded = load_data(resolved.data)
@@ -105,7 +105,7 @@ def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> 
             listener.notice(f"'{source}' is taken as the recipe of this name; the folder is ./{source}")
         return source, data
     if data is not None:
-        raise RecipeError(f"'{source}' and --data {data} both name data, and one is checked. Leave one out.")
+        raise RecipeError(f"'{source}' and --data {data} both name data, but only one can be checked. Leave one out.")
     if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
         raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
     return None, source

@@ -218,8 +218,8 @@ def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequ
     if gone:
         have, are = ("s have", "are") if len(gone) > 1 else (" has", "is")
         listener.notice(
-            f"--final {experiment.final.name}: {len(gone)} finished run{have} no model any more, which an earlier "
-            f"command removed, and {are} trained again"
+            f"--final {experiment.final.name}: {len(gone)} finished run{have} no model any more (an earlier command "
+            f"removed it), and {are} trained again"
         )
 
 
@@ -228,8 +228,8 @@ def _warn_of_missing_models(experiment: Experiment, keep: Keep, listener: Listen
     gone = [job for job in experiment.runs if not experiment.folder.run(job.entry).model.is_dir()]
     if keep == "all" and gone:
         listener.notice(
-            f"--keep-models: {len(gone)} run{'s have' if len(gone) > 1 else ' has'} no model, an earlier command "
-            "without it removed them. To train them again, delete their folders, such as "
+            f"--keep-models: {len(gone)} run{'s have' if len(gone) > 1 else ' has'} no model, because an earlier "
+            "command without it removed them. To train them again, delete their folders, such as "
             f"{experiment.folder.path / gone[0].entry.folder}",
             "warning",
         )

@@ -55,7 +55,7 @@ def open_demo(model: str | PathLike[str], port: int) -> Server:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         install = Change(command='pip install "finetune[page]"')
-        raise RecipeError(f"the page is served by {' and '.join(missing)}, not installed here.", install)
+        raise RecipeError(f"the page needs {' and '.join(missing)}, not installed here.", install)
     from finetune.demo_page.answers import Answers
     from finetune.demo_page.server import Server, listen
 

@@ -102,7 +102,7 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
 def _of_numbers(numbers: Numbers, choices: dict[str, str | None]) -> Observed:
     for name, value in choices.items():
         if value is not None:
-            raise RecipeError("is of a log, and no log is given.", argument=name, found=value)
+            raise RecipeError("applies to a log, and no log was given.", argument=name, found=value)
     return numbers.observed()
 
 
@@ -115,7 +115,7 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
         given = {**numbers.given(), **{name: value for name, value in choices.items() if value is not None}}
         if given:
             name, value = next(iter(given.items()))
-            raise RecipeError("the record of the run says it. Leave it out.", argument=name, found=value)
+            raise RecipeError("the record of the run has this value. Leave it out.", argument=name, found=value)
         return observe_record(record, path)
     numbers.check()
     log = read_log(path, choices["run"])
@@ -125,9 +125,9 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
     runs = runs or folders_with_logs(path)
     if runs:
         ways = [Change(command=f"finetune diagnose {run}") for run in runs[:3]]
-        raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.", *ways)
+        raise OutputError(f"{path}: holds {len(runs)} runs, but only one can be diagnosed.", *ways)
     known = "; ".join(["a run folder of finetune (run.json)", *(reader.name for reader in readers())])
-    raise OutputError(f"{path}: nothing that can be diagnosed. Known: {known}.")
+    raise OutputError(f"{path}: holds nothing that can be diagnosed. Known: {known}.")
 
 
 def _check_names(argument: str, names: Sequence[str], known: Sequence[str], what: str) -> None:

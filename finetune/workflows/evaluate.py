@@ -118,7 +118,7 @@ class _Evaluation:
         drift = []
         if served is None or served.training is None:
             why = "has no finetune.json" if served is None else "was saved by an older version"
-            self.missing.append(f"drift: the model {why}, so nothing says what its training rows were like")
+            self.missing.append(f"drift: the model {why}, so its training rows are unknown")
         else:
             drift = find_drift(served.training, rows, measured.task, self.classifier.encoder)
         if served is None and measured.task == "single_label":

@@ -129,7 +129,9 @@ def _checked(format: str, quantize: str | None, tolerance: float | None) -> Form
     """
     if quantize is not None and quantize not in QUANTIZATIONS:
         ways = [Change(arguments={"quantize": each}) for each in QUANTIZATIONS]
-        raise RecipeError("is no known precision. Leave it out for fp32.", *ways, argument="quantize", found=quantize)
+        raise RecipeError(
+            "is not a known precision. Leave it out for fp32.", *ways, argument="quantize", found=quantize
+        )
     if tolerance is not None and not 0 < tolerance <= 1:
         raise RecipeError("expected a fraction, such as 0.01.", argument="tolerance", found=tolerance)
     return choose_format(format)
@@ -335,7 +337,7 @@ def _refuse(report: ExportReport, tolerance: float | None) -> None:
         ends = [number_text(each.get(report.score), 4) for each in (report.scores_before, report.scores_after)]
         scores = f"; {report.score} {ends[0]} before, {ends[1]} after"
     rows = count_text(report.rows, "row")
-    why = f"the exported model is not the same: {text}, and {report.allowed:.2g} is allowed, on {rows}{scores}"
+    why = f"the exported model differs too much: {text}, and {report.allowed:.2g} is allowed, on {rows}{scores}"
     enough = _above((tolerance or usual) * found / report.allowed)
     ways = [Change(arguments={"tolerance": enough}, note="to keep it all the same")] if enough <= 1 else []
     raise RunFailed(f"{why}. Nothing was kept.", *ways)

@@ -88,7 +88,7 @@ def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: List
             listener.notice(
                 f"{others} run{'s' * (others != 1)} of an earlier command in {folder.path} {_is_or_are(others)} not in "
                 "this one (other recipe, data, presets, sizes, seeds or version of the algorithms): its report is "
-                "replaced, they stay in cells/. For both: another --output"
+                "replaced, and they stay in cells/. To keep both reports, choose another --output"
             )
         manifest = _with_earlier_code(folder, manifest, earlier, listener)
         manifest = manifest.with_retries({entry.key: entry.retries for entry in earlier.cells if entry.retries})

@@ -44,7 +44,7 @@ def find_training_data(record: FinishedRecord) -> Data | str:
     section = DataSection.model_validate(record.recipe["data"])
     try:
         if isinstance(locate(section.source, "data.source"), HubName):
-            return f"the training data is on the hub ({section.source}), and nothing is fetched"
+            return f"the training data is on the hub ({section.source}), and is not downloaded"
         data = load_data(section)
     except FinetuneError as error:
         return f"the training data cannot be read: {error.problems[0].why}"

@@ -84,7 +84,7 @@ def predict(
     if empty:
         listener.notice(f"{count_text(empty, 'row')} without a text: the prediction is empty there", "warning")
     if unsure:
-        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too unsure for a prediction")
+        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too uncertain for a prediction")
     return PredictResult(target, len(found.texts), empty, time.monotonic() - started, unsure)
 
 
@@ -169,13 +169,16 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
     for key in options.overridden_keys():
         section, _, name = key.partition(".")
         if section != "data" or name.partition(".")[0] not in keys:
-            why = f"has no meaning here: what the model says is not changed. Known: {', '.join(sorted(keys))}."
+            why = (
+                "has no effect here: only settings that read the data can be changed. Known: "
+                f"{', '.join(sorted(keys))}."
+            )
             raise RecipeError(why, key=key)
     return options.resolve(None).data
 
 
 def _write(answering: Answering, found: Input, target: Path, listener: Listener) -> int:
-    """Write all rows; returns how many are too unsure for a prediction.
+    """Write all rows; returns how many are too uncertain for a prediction.
 
     What is predicted of a large file is kept beside the output until all is there: the same call goes on from it.
     """
@@ -221,7 +224,7 @@ def _parts(answering: Answering, found: Input, target: Path, listener: Listener)
     }
     parts = Parts(target, about)
     if parts.open():
-        listener.notice(f"goes on from what was predicted before ({parts.folder})")
+        listener.notice(f"continues from earlier predictions ({parts.folder})")
     return parts
 
 

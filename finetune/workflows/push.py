@@ -49,7 +49,9 @@ def push(
     if files.left_out:
         listener.notice(f"not sent: {', '.join(files.left_out)}")
     if files.card is None:
-        listener.notice(f"{files.folder} has no README.md: without a model card nobody knows what it is", "warning")
+        listener.notice(
+            f"{files.folder} has no README.md: without a model card, nobody knows what the model is", "warning"
+        )
     url = None if dry_run else send(files, repo, public, message, listener.notice)
     return PushResult(files.folder, repo, files.sizes, files.card, public, url)
 
@@ -57,6 +59,6 @@ def push(
 def _local(path: str) -> Path:
     folder = Path(model_folder(path)).expanduser()
     if not folder.is_dir():
-        why = "is no folder. A model is sent from this machine."
+        why = "is not a folder. A model is uploaded from this machine."
         raise ModelError(why, Change(text="Name the folder of a run."), argument="model", found=path)
     return folder

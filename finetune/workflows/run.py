@@ -319,9 +319,9 @@ def _start_profile(prepared: Prepared, stopwatch: Stopwatch, listener: Listener)
 
     seeds, processes = prepared.recipe.training.seeds, distributed.world_size()
     if len(seeds) > 1:
-        listener.notice(f"--profile looks at the first of {len(seeds)} seeds ({seeds[0]})", "warning")
+        listener.notice(f"--profile measures only the first of {len(seeds)} seeds ({seeds[0]})", "warning")
     if processes > 1:
-        listener.notice(f"--profile looks at the first of {processes} processes", "warning")
+        listener.notice(f"--profile measures only the first of {processes} processes", "warning")
     return OperationProfile(prepared, stopwatch)
 
 

@@ -52,7 +52,7 @@ def list_runs(
     _check_known("status", status, STATUSES)
     root = Path(folder)
     if not root.is_dir():
-        raise OutputError(f"{root}: no such folder. Runs are written below {RUNS}/ of the folder they start in.")
+        raise OutputError(f"{root}: no such folder. Runs are written to {RUNS}/ in the folder where they are started.")
     entries = list_folder(root)
     _check_found("data", data, [entry.data for entry in entries if entry.data])
     _check_found("preset", preset, [name for entry in entries for name in _presets(entry)])
@@ -101,7 +101,7 @@ def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]
         if entry is None:
             known = [str(Path(entry.path).relative_to(folder)) for entry in entries]
             raise OutputError(
-                f"'{name}' is no run and no experiment below {folder}.{suggest(name, known)}",
+                f"'{name}' is not a run or experiment in {folder}.{suggest(name, known)}",
                 Change(command="finetune runs"),
             )
         chosen[entry.path] = entry

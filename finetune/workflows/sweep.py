@@ -144,7 +144,7 @@ def _too_many(
     parts = " × ".join([*(str(len(found)) for found in values.values()), f"{len(seeds)} seeds"])
     return RecipeError(
         f"{parts} are {runs:,} runs, about {time_text(each * runs / executor.slots)} here, {executor.slots} at a time; "
-        f"more than {MOST_RUNS} are not started without being asked.",
+        f"more than {MOST_RUNS} are started only on request.",
         Change(arguments={"yes": True}),
         Change(text="name fewer values"),
         argument="vary",

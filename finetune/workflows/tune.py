@@ -302,7 +302,7 @@ def _earlier(folder: ComparisonFolder, asked: Trials) -> Trials:
         differing = ["another recipe, preset, model or data"]
     if differing:
         raise OutputError(
-            f"holds a tune of {'; '.join(differing)}, and its trials cannot go on as these.",
+            f"holds a tune of {'; '.join(differing)}, and its trials cannot be continued here.",
             Change(text="Choose another folder."),
             argument="output",
             found=str(folder.path),

@@ -61,7 +61,7 @@ def test_only_what_is_named_is_deleted_and_a_dry_run_deletes_nothing(here: Path)
 def test_what_is_no_run_below_the_folder_is_never_deleted(here: Path, name: str) -> None:
     result = invoke("runs", "--delete", name, "--yes")
     assert result.exit_code == 2
-    assert "is no run and no experiment" in result.stderr
+    assert "is not a run or experiment" in result.stderr
     assert Path("elsewhere/run.json").is_file()
     assert Path("runs/notes/mine.txt").is_file()
     assert Path("runs/many/seed-1/run.json").is_file()
@@ -88,7 +88,7 @@ def test_a_run_of_an_experiment_that_is_running_is_not_deleted(here: Path) -> No
 
 def test_an_empty_name_is_not_the_folder_itself(here: Path) -> None:
     """As of a variable of a script that is not set."""
-    assert "is no run and no experiment" in invoke("runs", "runs/a", "--delete", "", "--yes").stderr
+    assert "is not a run or experiment" in invoke("runs", "runs/a", "--delete", "", "--yes").stderr
     assert Path("runs/a/run.json").is_file()
 
 

@@ -28,7 +28,7 @@ class Evaluations:
         if not self.of_other_rows:
             return []
         what = count_text(len(self.of_other_rows), "evaluation")
-        return [f"{what} after the end of training left out: of test rows, most likely"]
+        return [f"{what} after the end of training left out: most likely of test rows"]
 
 
 def evaluations_of(records: Sequence[Record], prefix: str) -> Evaluations:
@@ -83,7 +83,7 @@ def up_to_the_best(
         return points, log.is_cut, []
     where = f"step {best}" if upto[-1].epoch is None else f"step {best} (epoch {upto[-1].epoch:g})"
     if again is None and not has_training_score:
-        return points, False, [f"the best checkpoint is of {where}; the run is judged to its end"]
+        return points, False, [f"the best checkpoint is that of {where}; the run is judged at its end"]
     why = "its evaluation is repeated after training" if again is not None else "the log names it as the best"
     later = count_text(len(points) - len(upto), "later evaluation")
     return upto, True, [f"the checkpoint of {where} is judged, since {why}; {later} left out"]

@@ -96,7 +96,7 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
             return next(iter(runs))
         ways = [Change(arguments={"run": each}) for each in list(runs)[:5]]
         more = "" if len(runs) <= 5 else f" The first 5 of {len(runs)}:"
-        raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.{more}", *ways)
+        raise OutputError(f"{path}: holds {len(runs)} runs, but only one can be diagnosed.{more}", *ways)
     if name not in runs:
         why = f"{path}: no run has this name.{suggest(name, list(runs))}"
         raise OutputError(why, argument="run", found=name)
@@ -229,7 +229,7 @@ def _without_repeated_steps(entries: list[tuple[str, int, float]]) -> tuple[list
         return entries, []
     why = (
         f"steps go back from {back[0]} to {back[1]}, as after a resume: the later values count, and "
-        f"{count_text(len(dropped), 'value')} of the session before are left out"
+        f"{count_text(len(dropped), 'value')} of the earlier session are left out"
     )
     return [entry for index, entry in enumerate(entries) if index not in dropped], [why]
 

@@ -18,7 +18,7 @@ NOTES: dict[str, tuple[Callable[[float], bool], str]] = {
     ),
     "label_smoothing_factor": (
         lambda value: value > 0,
-        "label smoothing of {value:g}: training and validation losses both hold it, and neither can reach 0",
+        "label smoothing of {value:g}: training and validation losses both include it, and neither can reach 0",
     ),
 }
 
