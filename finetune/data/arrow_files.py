@@ -107,7 +107,7 @@ def why_unreadable(feature: Any) -> str | None:
     """What is wrong with a column of this feature; None where its cells are texts, numbers, or lists of them."""
     if _decoder(feature) is not None:
         return None
-    return f"holds {_feature_name(feature)}, which is no text, number or list of them"
+    return f"holds {_feature_name(feature)}, which is not a text, a number or a list of them"
 
 
 def unreadable_column(origin: str, name: str, why: str) -> UnusableColumn:

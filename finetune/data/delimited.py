@@ -94,12 +94,12 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         dialect, tried = best_reading(file, preface.lines, section, dialect)
         reading, packed = _read(file, section, preface, dialect, settled=True)
     if preface.sep is not None:
-        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is no row")
+        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is not a row")
     elif section.delimiter is None and dialect.delimiter != usual:
         mark = _shown(dialect.delimiter)
         notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
-        notes.append(f"{file.path}: {preface.comments} lines above the header are comments and left out")
+        notes.append(f"{file.path}: {preface.comments} lines above the header are comments and are left out")
     plain = replace(first_way, delimiter=dialect.delimiter)
     if dialect != plain:
         found = tried.get(dialect) or _fit_of(reading)

@@ -241,7 +241,7 @@ def _as_arrow(values: Any) -> Any:
         # Not in Arrow's words: they may hold an address, and the reason is part of what names the data.
         kind = next(iter(kinds), "nothing")
         raise _UnusableError(
-            "holds " + UNLIKE.get(kind, f"{kind}, which is no text, number or list of them")
+            "holds " + UNLIKE.get(kind, f"{kind}, which is not a text, a number or a list of them")
         ) from error
 
 

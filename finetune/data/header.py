@@ -74,10 +74,10 @@ def find_header(
         header.names = [f"column {number}" for number in range(1, len(first) + 1)]
         header.notes.append(f"{path}: has no header (data.header); its columns are called {', '.join(header.names)}")
     if is_line and evidence is not None:
-        header.warnings.append(f"{where}: is taken for the header (data.header), but {evidence}")
+        header.warnings.append(f"{where}: is used as the header (data.header), but {evidence}")
     if not is_line and _is_named(first, section):
         header.warnings.append(
-            f"{where}: is taken for a row (data.header), but holds names that columns have: {', '.join(first)}"
+            f"{where}: is used as a row (data.header), but holds typical names of columns: {', '.join(first)}"
         )
     _check_names(str(path), header.names, line)
     return header
@@ -199,7 +199,7 @@ def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int])
         settings["data.columns"] = [names.get(name, name) for name in columns]
     way = Change(settings=settings)
     return notes, [
-        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs "
-        f"on into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "
+        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as when a text "
+        f"continues in the next cells. They are called {listed}; their content is not used unless you ask for it: "
         f"{way.for_command_line()}"
     ]

@@ -87,7 +87,7 @@ def _kind_warnings(labels: Sequence[Any]) -> list[str]:
     if len(kinds) < 2 or set(kinds) <= {"a number", "a text"} or set(kinds) <= {"a list", "a text"}:
         return []
     counted = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-    return [f"data.label: cells are of several kinds ({counted}): each is a class by its own name. Make them alike"]
+    return [f"data.label: cells are of several kinds ({counted}): each is a class under its own name. Make them alike"]
 
 
 def _infer_task(

@@ -81,7 +81,7 @@ def _unseen_labels(section: DataSection, split: str, unseen: list[str], splits: 
     whys, ways = [], []
     if known:
         pairs = [f"{shown(name)} is {shown(respelt[name])} in training" for name in known]
-        whys.append(f"spells labels otherwise: {shorten(pairs, NAMED)}.")
+        whys.append(f"spells labels differently: {shorten(pairs, NAMED)}.")
         trained_first = [sorted(group, key=lambda name: name not in of_training) for group in groups]
         ways.append(one_spelling(section, counts, trained_first))
     if new:

@@ -48,7 +48,7 @@ def locate(reference: str, key: str) -> Path | HubName:
         path = Path(reference).expanduser()
         exists = path.exists() or is_member(path)
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"'{reference}' is no path: {error}.", key=key, found=reference) from error
+        raise DataError(f"'{reference}' is not a path: {error}.", key=key, found=reference) from error
     if exists:
         return path
     missing = f"no file or folder '{reference}' (looked in {Path.cwd()})."

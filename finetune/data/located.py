@@ -45,7 +45,7 @@ def locate_words(encoder: Encoder, text: str, pair: str | None) -> tuple[list[Wo
         ModelError: The tokenizer is none of the fast ones, so it does not say where its tokens come from.
     """
     if not getattr(encoder.tokenizer, "is_fast", False):
-        raise ModelError("its tokenizer does not say where tokens come from (it is no fast one).")
+        raise ModelError("its tokenizer does not report where tokens come from (it is not a fast tokenizer).")
     cuts = {"truncation": True, "max_length": encoder.max_length} if encoder.long_texts == "head" else {}
     encoded = encoder.tokenizer(
         text,

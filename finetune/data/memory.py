@@ -44,8 +44,8 @@ def store(data: object) -> str:
         cached_folder(KIND, digest, lambda folder: _write(origin, frames, folder))
     except OSError as error:
         raise DataError(
-            f"data from memory is written to {cache_folder()}, and that fails: {error.strerror or error}. Name a "
-            "folder that can be written: FINETUNE_CACHE=DIR"
+            f"data from memory cannot be written to {cache_folder()}: {error.strerror or error}. Name a writable "
+            "folder: FINETUNE_CACHE=DIR"
         ) from error
     return f"{PREFIX}{digest}"
 
@@ -60,7 +60,7 @@ def stored_folder(reference: str, key: str) -> Path:
     folder = cache_folder() / KIND / digest
     if not digest.isalnum() or not is_stored(folder):
         raise DataError(
-            f"the data of this run came from memory, and {cache_folder()} does not hold it ('{reference}').",
+            f"the data of this run came from memory, but {cache_folder()} does not hold it ('{reference}').",
             Change(text="Pass the same data again from Python, or name a file with the same rows."),
             key=key,
             found=reference,

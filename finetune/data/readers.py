@@ -159,7 +159,7 @@ def _installed_readers() -> dict[str, Reader]:
 def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterator[str]:
     """What keeps an object from being a reader beside the others."""
     if not isinstance(reader, Reader):
-        yield f"is a {type(reader).__name__}, no finetune.data.readers.Reader"
+        yield f"is a {type(reader).__name__}, not a finetune.data.readers.Reader"
         return
     if name in others:
         yield f"there is a reader '{name}' already"
@@ -173,7 +173,7 @@ def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterat
             yield f"suffix {suffix!r} must be lower case and start with a dot"
     for key in reader.settings:
         if key not in DataSection.model_fields:
-            yield f"data.{key} is no key of a recipe.{suggest(key, DataSection.model_fields)}".rstrip(".")
+            yield f"data.{key} is not a key of a recipe.{suggest(key, DataSection.model_fields)}".rstrip(".")
 
 
 def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Content]:
@@ -189,7 +189,7 @@ def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Conten
         tables = content.values() if isinstance(content, dict) else [content]
         for table in tables:
             if not isinstance(table, Table):
-                raise DataError(f"{path}: {title} returned a {type(table).__name__}, no finetune.data.table.Table.")
+                raise DataError(f"{path}: {title} returned a {type(table).__name__}, not a finetune.data.table.Table.")
             lengths = {name: len(column) for name, column in table.columns.items()}
             if len(set(lengths.values())) > 1:
                 raise DataError(f"{path}: {title} returned columns of different lengths: {lengths}.")

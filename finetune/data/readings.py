@@ -258,7 +258,7 @@ def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, a
     """
     how = f"{file.path}: {described(dialect)}"
     all_but = f"all but {found.misfits} of" if found.misfits else "all"
-    fits = f"{all_but} {found.lines} lines fit so"
+    fits = f"{all_but} {found.lines} lines fit"
     whole = against is not None and against.lines >= found.lines
     why = ""
     if against is not None and against.disputed:

@@ -40,7 +40,7 @@ def name_warnings(origin: str, rows: Rows, column: str) -> list[str]:
     warnings = []
     if empty:
         whose = "every row" if empty == len(rows) else f"{empty:,} of {len(rows):,} rows"
-        warnings.append(f"{origin}: column '{column}' (data.id) is empty in {whose}: row numbers alone stand for them")
+        warnings.append(f"{origin}: column '{column}' (data.id) is empty in {whose}: only row numbers identify them")
     if shared:
         listed = shorten([f"'{name}' ({count} rows)" for name, count in shared.items()], NAMED)
         warnings.append(

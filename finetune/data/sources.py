@@ -142,7 +142,7 @@ def read_unlabelled(section: DataSection) -> Table:
     content = _reader_of(path, section).read(path, section.model_copy(update={"split_names": {}}))
     tables = content if isinstance(content, dict) else {"all": content}
     if len(tables) > 1:
-        why = f"{path}: holds several splits ({', '.join(tables)}), and one table is expected. Save one of them alone."
+        why = f"{path}: holds several splits ({', '.join(tables)}), but one table is expected. Save one of them alone."
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
@@ -221,7 +221,7 @@ def _read_parts(split: str, parts: dict[Path, Reader], section: DataSection) -> 
     for path, reader in parts.items():
         content = reader.read(path, section)
         if isinstance(content, dict):
-            raise DataError(f"{path}: holds several splits ({', '.join(content)}), and rows of {split} are expected.")
+            raise DataError(f"{path}: holds several splits ({', '.join(content)}), but rows of {split} are expected.")
         tables.append(content)
     return {
         split: tables[0]

@@ -95,7 +95,7 @@ def read_pairs(table: Table, column: str) -> tuple[list[str], list[str]]:
         if is_blank(cell):
             cell = ["", ""]
         if not isinstance(cell, list) or len(cell) != 2 or not all(isinstance(part, str) for part in cell):
-            raise _no_text(cell, column, table, "text", number, "which is no list of two texts, as the others are")
+            raise _no_text(cell, column, table, "text", number, "which is not a list of two texts, unlike the others")
         firsts.append(cell[0])
         seconds.append(cell[1])
     return firsts, seconds

@@ -44,13 +44,13 @@ def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
             path.unlink(missing_ok=True)
             return _read(cached_file(kind, key, ".arrays", lambda partial: _write(partial, make())))
     except (OSError, ValueError) as error:
-        _warn_once(f"{cache_folder()}: cannot be used ({error}): every process tokenises its texts again. ")
+        _warn_once(f"{cache_folder()}: cannot be used ({error}): every process tokenises its texts anew. ")
         return make()
 
 
 @functools.cache
 def _warn_once(reason: str) -> None:
-    logger.warning("%sName a folder that can be written: FINETUNE_CACHE=DIR", reason)
+    logger.warning("%sName a writable folder: FINETUNE_CACHE=DIR", reason)
 
 
 def _write(path: Path, arrays: Arrays) -> None:

@@ -94,7 +94,7 @@ class Encoder:
             raise DataError(why, shorter, key="data.max_length", found=max_length)
         if long_texts != "head" and data.has_pairs:
             raise RecipeError(
-                f"{long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which the longer text "
+                f"{long_texts} cuts single texts, but these rows are pairs (data.text_pair), in which the longer text "
                 "loses its end.",
                 Change(settings={"data.long_texts": "head"}),
                 key="data.long_texts",

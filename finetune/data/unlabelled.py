@@ -120,7 +120,7 @@ def choose_unlabelled(pool: Pool, train: Rows, held_out: Sequence[Rows], drop_ne
         raise _nothing_left(pool.origin, dropped)
     named = Counter({f"unlabelled: {reason}": count for reason, count in dropped.items()})
     stays = dropped[HELD_OUT] and not drop_near
-    advice = f"; what nearly equals a {HELD_OUT} stays, unless data.drop_leaks=true" if stays else ""
+    advice = f"; texts that nearly equal a {HELD_OUT} stay, unless data.drop_leaks=true" if stays else ""
     notes = (*pool.notes, f"{_summary(pool.origin, len(keep), dropped)}{advice}")
     return Unlabelled(pool.rows.take(keep), named, notes, pool.warnings)
 

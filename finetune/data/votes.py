@@ -68,7 +68,7 @@ def votes_note(rows: Rows, labels: Sequence[str]) -> str:
     ties = sum(most_frequent(each)[1] for each in votes)
     foreign = Counter(vote for each in votes for vote in each if vote not in labels)
     apart = (
-        f"; {foreign.total()} votes for {', '.join(sorted(foreign))} do not count, as they are no class"
+        f"; {foreign.total()} votes for {', '.join(sorted(foreign))} do not count, as they are not classes"
         if foreign
         else ""
     )

@@ -72,7 +72,7 @@ def read_table(section: DataSection, labelled: bool) -> Table:
     """
     tables = read_sources(section, labelled)
     if len(tables) > 1:
-        why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
+        why = f"{section.source}: holds several splits ({', '.join(tables)}), but one table is expected."
         raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)
     (table,) = tables.values()
     return table

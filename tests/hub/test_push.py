@@ -78,7 +78,7 @@ def test_a_dry_run_shows_files_and_card_and_asks_nobody(run: Path, hub: FakeHub)
     shown = invoke("push", run, REPO, "--dry-run")
     assert shown.exit_code == 0
     assert hub.requests == []
-    assert "Would send to me/reviews (private, if it is made now):" in shown.stdout
+    assert "Would send to me/reviews (private, if it is created now):" in shown.stdout
     assert re.search(r"^  model.safetensors +10 KB$", shown.stdout, re.MULTILINE)
     assert "# Reviews" in shown.stdout
     assert (

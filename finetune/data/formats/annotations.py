@@ -98,8 +98,8 @@ def _refuse_odd(items: Sequence[Item], source: Table, label: str) -> None:
             parts = vote if isinstance(vote, list) else [vote]
             if not all(isinstance(part, str | int | float) for part in parts):
                 raise DataError(
-                    f"{source.origin} text {number}: '{label}' is {str(vote)[:60]}, which is no label: a name, a "
-                    "number or a list of names.",
+                    f"{source.origin} text {number}: '{label}' is {str(vote)[:60]}, which is not a label (a name, a "
+                    "number or a list of names).",
                     key="data.label",
                 )
 
@@ -111,7 +111,7 @@ def _refuse_lists(items: Sequence[Item], source: Table, section: DataSection) ->
     listed = next((vote for item in items for vote in item.votes if isinstance(vote, list)), None)
     if listed is not None:
         raise DataError(
-            f"learns a distribution over classes of which a text has one, and in {source.origin} a text may have "
+            f"learns a distribution over classes of which a text has one, but in {source.origin} a text may have "
             f"several, such as {listed}.",
             Change(settings={"data.annotations": "majority"}),
             key="data.annotations",

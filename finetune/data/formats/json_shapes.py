@@ -74,15 +74,15 @@ def _from_pairs(entries: Sequence[Any], where: str, notes: list[str]) -> list[An
         (number for number, entry in enumerate(entries, 1) if not isinstance(entry, list) or len(entry) != width), None
     )
     if odd is not None:
-        raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is no list of {width}, as entry 1 is.")
+        raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is not a list of {width}, as entry 1 is.")
     header = entries[0]
     if len(set(map(str, header))) == width and any(str(name).lower() in TEXT_NAMES for name in header):
         notes.append(f"{where}: the rows are lists; the first names their parts")
         return [dict(zip(map(str, header), entry, strict=True)) for entry in entries[1:]]
     if width != 2:
         raise DataError(
-            f"{where}: its entries are lists of {width}, such as {str(header)[:80]}. Of pairs [text, label] the parts "
-            f"are known; of others a first entry must name them, or they must be objects. {EXPECTED}"
+            f"{where}: its entries are lists of {width}, such as {str(header)[:80]}. The parts of pairs [text, label] "
+            f"are known; otherwise the first entry must name them, or the entries must be objects. {EXPECTED}"
         )
     first, second = zip(*entries, strict=True)
     if all(isinstance(cell, str) for cell in first) and all(isinstance(cell, dict) for cell in second):

@@ -80,7 +80,7 @@ def _read(folder: Path, origin: str, section: DataSection) -> Table:
     left = ", ".join(f"{count} × in {name}, which is no class" for name, count in dropped.items())
     total = len(files) + sum(dropped.values())
     note = (
-        f"{origin}: read as one file a text, in a folder for each of {len(classes)} classes: {len(files)} rows from "
+        f"{origin}: read as one file per text, in a folder for each of {len(classes)} classes: {len(files)} rows from "
         f"{total}; {f'left out: {left}' if left else 'none left out'}"
     )
     names = [str(file.relative_to(folder)) for file, _ in files]
