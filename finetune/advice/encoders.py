@@ -1,4 +1,4 @@
-"""What the scores of frozen encoders say, and what to type next."""
+"""Verdict on the scores of frozen encoders, and the command to type next."""
 
 from __future__ import annotations
 

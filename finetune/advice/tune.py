@@ -1,4 +1,4 @@
-"""What a tune says in words: what was chosen, what test says of it, and the limits of the evidence."""
+"""The result of a tune in words: the choice, its test score, and the limits of the evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 0.03  # of a range: a best value so near its end may lie beyond it
 
 
 def headline(report: TuneReport) -> str:
-    """The choice, and the best setting where that is another one."""
+    """The choice, and the best setting if it differs."""
     score, best = report.score, _trial(report, report.best)
     if not best.number:
         return f"The default settings stay: none of {count_text(report.tried, 'setting')} scores better over the folds."
@@ -30,7 +30,7 @@ def headline(report: TuneReport) -> str:
 
 
 def interval_text(report: TuneReport, trial: TrialReport) -> str:
-    """Of the difference to the default: `[−0.3, +1.5]`; empty for the default."""
+    """The interval of the difference to the default: `[−0.3, +1.5]`; empty for the default."""
     found = scale(report.score)
     ends = [found.change(end, unit=False) for end in (trial.low, trial.high)]
     return "" if trial.low is None else f"[{ends[0]}, {ends[1]}]"
@@ -81,7 +81,7 @@ def caveats(report: TuneReport) -> list[str]:
 
 
 def settings_of(report: TuneReport, trial: TrialReport) -> dict[str, float]:
-    """What differs from the default."""
+    """The settings that differ from the default."""
     defaults = {each.key: each.default for each in report.space}
     return {key: value for key, value in trial.settings.items() if value != defaults[key]}
 

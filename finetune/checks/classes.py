@@ -21,7 +21,7 @@ FEW = 5  # rows of a class below which its recall moves by more than 20 points w
 def check_classes(data: Data) -> list[Finding]:
     """Classes that a split lacks, that have a single training row, or fewer than 5 rows in a measured split.
 
-    Classes with fewer rows than there are splits, all of whose rows stay in training, are told once, as such.
+    Classes with fewer rows than there are splits, all of whose rows stay in training, are reported once, as such.
     Missing and single ones are warnings, since macro-F1 counts them like any other class. Few rows are a warning where
     that holds for at least a third of the classes, else information. Numbers have no classes.
     """
@@ -73,10 +73,10 @@ def _kept_in_training(data: Data) -> list[str]:
 
 
 def check_rare_labels(data: Data) -> list[Finding]:
-    """Labels that few training rows have, where a row may have several: each is predicted above 0.5 only.
+    """Labels with few training rows, in multi-label data: each is predicted only above a probability of 0.5.
 
-    A sigmoid fitted to few positives stays near their share, so that a label of 4 % may never be predicted while its
-    ranking is good.
+    A sigmoid fitted to few positives stays near their share, so a label with 4 % of the rows may never be predicted
+    although its ranking is good.
     """
     if data.task != "multi_label" or data.labels is None:
         return []

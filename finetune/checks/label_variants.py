@@ -1,4 +1,4 @@
-"""Classes that are no classes: spellings of one name, placeholders for no label, whole lists or JSON."""
+"""Classes that are not real classes: spellings of one name, placeholders for no label, whole lists or JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_label_variants(data: Data, section: DataSection) -> list[Finding]:
 
     Args:
         data: All splits are counted together.
-        section: Of the recipe, whose own `label_map` and `drop_labels` the advice keeps.
+        section: The data section of the recipe, whose own `label_map` and `drop_labels` the advice keeps.
     """
     if data.labels is None:
         return []

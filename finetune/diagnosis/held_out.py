@@ -1,4 +1,4 @@
-"""Validation beside test: do both say the same?"""
+"""Whether validation and test agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from finetune.measurement.units import scale
 
 
 def note_on_test(observed: Observed) -> str | None:
-    """What a test score says about the validation score; None where either, or its rows, is unknown."""
+    """What the test score says about the validation score; None if either, or its number of rows, is unknown."""
     validation, test = observed.validation, observed.test
     if observed.score != "accuracy" or validation is None or test is None:
         return None

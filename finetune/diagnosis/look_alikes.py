@@ -1,4 +1,4 @@
-"""What else gives the same numbers as a verdict, and what speaks for or against it."""
+"""Other explanations of the same numbers as a verdict, with the evidence for or against each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rule = Callable[[Observed], LookAlike]
 
 
 def look_alikes_of(verdict: VerdictName, observed: Observed) -> list[LookAlike]:
-    """Those of a verdict, the likely ones first."""
+    """The look-alikes of a verdict, the likely ones first."""
     found = [rule(observed) for rule in _RULES.get(verdict, ())]
     order = ("likely", "possible", "not checked", "ruled out")
     return sorted(found, key=lambda each: order.index(each.status))

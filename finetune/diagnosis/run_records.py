@@ -1,4 +1,4 @@
-"""Observations of a run of this program: everything was measured alike, with intervals."""
+"""Observations of a run of this program: everything was measured in the same way, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS = ("warning", "problem")
 
 
 def observe_record(record: RunRecord, folder: Path) -> Observed:
-    """What the record of a run says, of the selected checkpoint and over time.
+    """Observations from the record of a run, at the selected checkpoint and over time.
 
     Raises:
         OutputError: The run has measured nothing yet, or was trained on validation, too.

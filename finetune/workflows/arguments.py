@@ -11,14 +11,14 @@ MOST_SEEDS = 1000
 
 
 def as_list(value: Any) -> list[Any]:
-    """None is nothing, a sequence its members, anything else one thing."""
+    """None gives an empty list, a sequence its members, anything else a list of one."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
-    """5 -> 0 to 4; [3, 7, 11] -> those.
+    """5 -> 0 to 4; [3, 7, 11] -> these three.
 
     Raises:
         RecipeError: A number is out of range, or a seed is named twice.

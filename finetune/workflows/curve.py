@@ -71,7 +71,7 @@ def curve(
 
 
 def curve_request(request: Request, *, listener: Listener, **asked: Any) -> CurveResult:
-    """As `curve`, for what is asked for in one piece; `asked` goes to `plan_curve`."""
+    """As `curve`, from a `Request`; `asked` goes to `plan_curve`."""
     experiment = plan_curve(request, listener=listener, **asked)
     folder = experiment.folder
     with folder.locked():
@@ -96,7 +96,7 @@ def plan_curve(
     command: str,
     listener: Listener,
 ) -> Experiment:
-    """What `curve` would run. Nothing is written; data and sizes are told to the listener."""
+    """The runs that `curve` would start. Nothing is written; the listener is told about data and sizes."""
     refuse_nested("curve")
     listed = seed_list(seeds)
     options = request.options()

@@ -28,11 +28,11 @@ NEEDED = ("starlette", "uvicorn")
 
 
 def demo(model: str | PathLike[str], *, port: int = PORT, listener: Listener | None = None) -> None:
-    """Serve a page on this machine: type a text, see what the model says of it. Ctrl-C ends it.
+    """Serve a page on this machine: type a text, see the model's prediction. Ctrl-C stops it.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
-        port: On 127.0.0.1; 0 for any that is free.
+        port: Port on 127.0.0.1; 0 for any free one.
         listener: As of `compare`; it is told the address.
 
     Raises:
@@ -45,10 +45,10 @@ def demo(model: str | PathLike[str], *, port: int = PORT, listener: Listener | N
 
 
 def open_demo(model: str | PathLike[str], port: int) -> Server:
-    """The page, which answers once its `serve` is called.
+    """Open the page, which answers once its `serve` is called.
 
     Raises:
-        RecipeError: What serves it is not installed.
+        RecipeError: A package that serves it is not installed.
         OutputError: The port is in use.
         ModelError: The model cannot be read.
     """

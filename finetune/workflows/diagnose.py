@@ -1,4 +1,4 @@
-"""Say what scores of a training run mean, how sure that is, and what to do."""
+"""Diagnose the scores of a training run, with the certainty of the verdict and a plan."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def diagnose(
     metric: str | None = None,
     fail_on: str | Sequence[str] | None = None,
 ) -> DiagnoseResult:
-    """Diagnose numbers, a run of this program, or the log of another one.
+    """Diagnose given numbers, a run of this program, or the log of another one.
 
     Args:
         source: Folder of a run of this program, or a log that docs/diagnosis.md names: of a transformers Trainer, of
             TensorBoard, MLflow, Trackio, Weights & Biases, Lightning, Keras, fastai, spaCy, flair, simpletransformers;
-            a file or the folder it lies in. None: the numbers below are all that is known.
+            a file or its folder. None: use the numbers below only.
         train_accuracy, validation_accuracy, test_accuracy: Fractions, measured in eval mode.
         train_size, validation_size, test_size: Rows.
         classes: Number of classes.
-        majority: Fraction of the largest class: the accuracy of one answer for every text.
+        majority: Fraction of rows in the largest class: the accuracy of the same answer for every text.
         train_loss, validation_loss: Mean log losses in eval mode, in nats.
-        epochs: Trained.
-        techniques: Regularizers that were on, by their names in `finetune ls techniques`.
-        run: Of a log with several runs, the name of the one to read.
-        evaluation: Of a log with several evaluation sets, the name of the one that is validation.
-        metric: Of a log, the score to go by, such as f1; accuracy by default.
+        epochs: Epochs trained.
+        techniques: Regularizers that were used, by their names in `finetune ls techniques`.
+        run: Name of the run to read, if the log holds several.
+        evaluation: Name of the evaluation set that is validation, if the log holds several.
+        metric: Metric of the log to use, such as f1; accuracy by default.
         fail_on: Verdicts that make `DiagnoseResult.raise_failures` raise.
 
     Raises:
         RecipeError: Numbers are missing or impossible.
-        OutputError: The source cannot be read, or measured nothing.
+        OutputError: The source cannot be read, or holds no measurements.
     """
     used = as_list(techniques)
     numbers = Numbers.among({**locals(), "techniques": tuple(used) or None})
@@ -76,7 +76,7 @@ def diagnose(
 
 
 def diagnosis_of(observed: Observed) -> Diagnosis:
-    """Verdict, look-alikes and plan of what was observed."""
+    """Verdict, look-alikes and plan for the observations."""
     verdict, text = judge(observed)
     about_test = note_on_test(observed)
     return Diagnosis(

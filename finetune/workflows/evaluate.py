@@ -53,8 +53,8 @@ def evaluate(
         data: File, or data from memory as `finetune.run` takes it, with labels.
         id: Column that names the rows (as `data.id`); by default that of training, where the data has it.
         output: Folder for evaluation.json, evaluation.html and evaluation.md; nothing is written by default.
-        overrides: How the data is read, where it is not as in training: `{"data.label": "Rating"}`.
-        batch_size: Texts in a forward pass.
+        overrides: How the data is read, where it differs from training: `{"data.label": "Rating"}`.
+        batch_size: Texts per forward pass.
         fail_on: Quality gates, such as "test.accuracy < 0.8" for these rows, or "difference.test.accuracy < -0.05" for
             the difference to the run's own: see `EvaluateResult.raise_failures`.
         listener: As of `compare`.

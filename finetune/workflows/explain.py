@@ -1,4 +1,4 @@
-"""Explain what a saved model says of texts: the words that moved it, and the nearest training texts."""
+"""Explain the predictions of a saved model: the words that moved them, and the nearest training texts."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def explain(
     overrides: Any = (),
     listener: Listener | None = None,
 ) -> ExplainResult:
-    """Say which words of a text moved the model's answer, and which training texts are near.
+    """Find the words of a text that moved the model's answer, and the nearest training texts.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id; not an exported one.
         text: One text, or several.
         pair: The second text of each, where the model reads pairs.
         data: File, or data from memory, instead of texts.
-        rows: One or several of `data`, by number from 1.
-        label: That is explained; by default the one that is predicted, of several labels the surest.
-        overrides: How the data is read, where it is not as in training.
+        rows: One or several rows of `data`, by number from 1.
+        label: Label to explain; by default the predicted one, or for multi-label the most confident one.
+        overrides: How the data is read, where it differs from training.
         listener: As of `compare`.
 
     Raises:

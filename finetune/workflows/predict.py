@@ -44,18 +44,18 @@ def predict(
     precision: Precision = "fp32",
     listener: Listener | None = None,
 ) -> PredictResult:
-    """Write the rows of any file that the trainer reads, in their order, with a prediction each.
+    """Write the rows of any file that the trainer reads, in their order, each with a prediction.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
         data: File, or data from memory as `finetune.run` takes it. Labels are not needed, and are not read.
         output: A new .csv, .tsv, .jsonl or .parquet file; predictions.csv by default.
         probabilities: A column for each label, too.
-        accuracy: Predict only rows that are as sure as those of which, on validation, this fraction was right; the
-            listener is told the threshold with its interval. One class per row only.
-        overrides: How the data is read, where it is not as in training: `{"data.text": "Review"}`.
-        batch_size: Texts in a forward pass.
-        precision: As of `finetune.load`.
+        accuracy: Predict only rows that are confident enough for this accuracy on validation; the listener is told the
+            threshold with its interval. Only for single-label models.
+        overrides: How the data is read, where it differs from training: `{"data.text": "Review"}`.
+        batch_size: Texts per forward pass.
+        precision: As for `finetune.load`.
         listener: As of `compare`.
 
     Raises:
@@ -98,7 +98,7 @@ def predict_texts(
     precision: Precision,
     listener: Listener,
 ) -> dict[str, list[Any]]:
-    """New columns, as `predict` writes them, of a few texts, with a `reason` where there is no prediction.
+    """The new columns that `predict` writes, for a few texts, with a `reason` where there is no prediction.
 
     Raises:
         FinetuneError: The model cannot be read, or it reads pairs.
@@ -122,17 +122,17 @@ def predict_lines(
     precision: Precision,
     listener: Listener,
 ) -> Iterator[dict[str, Any]]:
-    """Answers to texts or JSON objects that come line by line, in their order, as soon as there are any.
+    """Predictions for texts or JSON objects that come line by line, in their order, as soon as they are available.
 
     Args:
-        lines: A text file that may never end; what has come is answered together, in bounded memory.
+        lines: A text file that may never end; lines that have arrived are predicted together, in bounded memory.
         model, probabilities, accuracy, overrides, batch_size, precision, listener: As of `predict`.
 
     Yields:
-        The fields of the object (of a text: `text`) with those of the answer.
+        The fields of the object (for a text: `text`) with those of the prediction.
 
     Raises:
-        FinetuneError: The model cannot be read; or a line has more than ten million characters, or is no text.
+        FinetuneError: The model cannot be read; or a line has more than ten million characters, or is not text.
     """
     section = data_section(STDIN, overrides)
     classifier = load(fspath(model), precision=precision)
@@ -156,14 +156,14 @@ def _answering(
 
 
 def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -> DataSection:
-    """What is read, and how.
+    """The data section: what is read, and how.
 
     Args:
         data, overrides: As of `predict`.
-        keys: Of the data section, that act here.
+        keys: Keys of the data section that have an effect here.
 
     Raises:
-        RecipeError: An override would not act.
+        RecipeError: An override would have no effect.
     """
     options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():

@@ -1,4 +1,4 @@
-"""Send a trained model to a repository of the hub; the only command that sends anything."""
+"""Upload a trained model to a repository of the hub; the only command that uploads anything."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def push(
     message: str = MESSAGE,
     listener: Listener | None = None,
 ) -> PushResult:
-    """Send weights, tokenizer, `finetune.json` and model card, and nothing else of the folder, in one commit.
+    """Upload weights, tokenizer, `finetune.json` and model card, and nothing else in the folder, in one commit.
 
     The token is that of `hf auth login`, or HF_TOKEN.
 
     Args:
         model: Folder of a run or comparison, or a model folder.
-        repo: OWNER/NAME. It is made if there is none.
-        public: Let everybody see it; private by default.
-        dry_run: Send nothing, and ask the hub nothing.
-        message: Of the commit.
+        repo: OWNER/NAME; created if it does not exist.
+        public: Make it visible to everybody; private by default.
+        dry_run: Upload nothing, and do not contact the hub.
+        message: Message of the commit.
         listener: As of `compare`.
 
     Raises:
-        ModelError: It is no model folder, its files name folders of this machine, or its card is not in UTF-8.
-        RecipeError: The name of the repository is none.
+        ModelError: It is not a model folder, its files contain paths of this machine, or its card is not in UTF-8.
+        RecipeError: The name of the repository is malformed.
         HubError: The hub refused, or could not be reached.
     """
     from finetune.hub.upload import check_repo, send

@@ -1,4 +1,4 @@
-"""A log -> what is known of its run. Training losses are never compared with evaluation losses here."""
+"""A log -> observations of its run. Training losses are never compared with evaluation losses here."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ LOSS_OF_AN_ERROR = 2 * math.log(2)
 
 
 def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
-    """What a log says.
+    """The observations of a log.
 
     Args:
-        log: Of one run.
-        numbers: What the user adds; goes before what is read.
-        evaluation: Name of the evaluation set, where there are several (`eval_NAME_loss`).
+        log: The log of one run.
+        numbers: Numbers that the user gives; they take precedence over those in the log.
+        evaluation: Name of the evaluation set, if there are several (`eval_NAME_loss`).
         metric: Name of the score, without `eval_`.
 
     Raises:
-        OutputError: It holds no evaluation, several to choose from, or not the score that was asked for.
+        OutputError: The log holds no evaluation, several to choose from, or not the requested score.
     """
     prefix = _prefix(log, evaluation)
     score = _score_name(log, prefix, metric)

@@ -1,4 +1,4 @@
-"""What transformers' Trainer leaves behind: trainer_state.json, of a checkpoint or of the whole run.
+"""Logs of transformers' Trainer: trainer_state.json, of a checkpoint or of the whole run.
 
 What its numbers mean was seen with transformers 5.23:
 - `loss` is the mean objective since the last log, in training mode, with label smoothing; under gradient accumulation
