@@ -117,8 +117,7 @@ def compare(
 ) -> None:
     """Run presets × seeds, and report which closed the gap.
 
-    Shows how each preset changed score and gap, with paired intervals, and recommends a model. Run the same command
-    again to continue.
+    Shows each preset's effect on score and gap, with paired intervals, and recommends a model. Run again to continue.
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import compare as workflow

@@ -73,15 +73,13 @@ def compare(
         presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
             default none, light, medium and strong; with `variants`, none.
         variants: Name -> settings to compare with the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; "preset"
-            names the one they are added to, by default none. "strong:training.epochs" in `overrides` sets it for one
-            preset only.
+            names the one they are added to, by default none. "strong:training.epochs" in `overrides` is for one only.
         baseline: The preset that the others are compared with.
         seeds: How many, or which.
         folds: Cross-validation with this many folds, each of which is the test split once; also for a single preset.
         executor: "local" (worker processes), "inline" (this process), "ray" or "slurm" (a cluster), or `module:Class`.
         jobs, jobs_per_gpu: Number of parallel runs, or "auto"; and the number per GPU if `jobs` is "auto".
-        cell_timeout: Minutes in which a run must complete a step; otherwise it continues in another process
-            (docs/launch.md).
+        cell_timeout: Minutes in which a run must complete a step, or it continues in another process (docs/launch.md).
         output: Output folder; one in runs/ by default.
         resume: Refuse a folder that holds nothing to continue.
         final: Final model of the recommended preset: a "refit" on train and validation, the "best" seed on validation,
@@ -91,8 +89,7 @@ def compare(
         explain: Report which words moved that model's answers to rows on which presets disagree; needs captum.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
         command: The command that the report shows to reproduce it; this call by default.
-        listener: Receives notices and progress; by default progress bars in a notebook, and warnings through `logging`
-            elsewhere.
+        listener: Receives notices and progress; by default progress in a notebook, else warnings by `logging`.
 
     Raises:
         FinetuneError: An error that can be found before training; all errors at once where possible.

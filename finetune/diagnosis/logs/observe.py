@@ -39,7 +39,7 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
 
     Args:
         log: The log of one run.
-        numbers: Numbers that the user gives; they take precedence over those in the log.
+        numbers: Numbers from the user; they take precedence over those in the log.
         evaluation: Name of the evaluation set, if there are several (`eval_NAME_loss`).
         metric: Name of the score, without `eval_`.
 
@@ -61,9 +61,7 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
     estimated = rows_of(known.of_validation[-1][1], prefix) if log.validation_rows is None else None
     rows = numbers.validation_size or log.validation_rows or estimated
     if numbers.validation_size is None and estimated is not None:
-        notes.append(
-            f"validation has about {rows} rows, estimated from rate and time in the log; --validation-size corrects it"
-        )
+        notes.append(f"validation has about {rows} rows, by rate and time in the log; --validation-size corrects it")
     techniques = numbers.techniques or techniques_of(log.settings)
     observed = Observed(
         source=str(log.file),
