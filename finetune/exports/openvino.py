@@ -1,8 +1,8 @@
 """OpenVINO's intermediate representation: a file with the graph and one with the weights, for Intel's and other CPUs.
 
-int8 is NNCF's compression of weights: 8-bit integers with a scale and an offset a channel, embeddings included. A CPU
-with instructions for it (VNNI) also makes integers of what they are multiplied with, a scale for every few numbers: the
-answer to a text hardly depends on the other texts of its batch.
+int8 is NNCF's compression of weights: 8-bit integers with one scale and one offset per channel, embeddings included. A
+CPU with instructions for it (VNNI) also converts the activations to integers, with one scale for every few numbers: the
+output for a text hardly depends on the other texts of its batch.
 
 Source: https://docs.openvino.ai (save_model, compress_weights, precision of inference).
 """

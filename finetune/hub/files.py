@@ -1,4 +1,4 @@
-"""The files of a model folder that make the model, and what in them would tell of the machine that they come from."""
+"""The files of a model folder that belong to the model, and paths in them that would reveal the machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _USERS = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[^\s\"'`<>|]+")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What of a folder would be sent.
+    """The files of a folder that would be uploaded.
 
     Attributes:
-        folder: Of the model.
+        folder: Folder of the model.
         sizes: Name -> bytes, sorted by name.
-        left_out: Names of what lies beside it.
+        left_out: Names of other files in the folder.
     """
 
     folder: Path
@@ -44,11 +44,11 @@ class ModelFiles:
 
 
 def model_files(folder: Path) -> ModelFiles:
-    """The files of a model, none of which names a path of this machine.
+    """The files of a model, none of which contains a path of this machine.
 
     Raises:
-        ModelError: There is none, it has no weights that are safe to load, a file names such a path, or the card is
-            not in UTF-8.
+        ModelError: There is no model, it has no weights that are safe to load, a file contains such a path, or the card
+            is not in UTF-8.
     """
     if not (folder / "config.json").is_file():
         why = "is not a model folder: it has no config.json."

@@ -1,4 +1,4 @@
-"""Sending the files of a model to a repository of the hub, in one commit: all of them or none."""
+"""Upload the files of a model to a repository of the hub, in one commit: all of them or none."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ def check_repo(repo: str) -> None:
 
 
 def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -> str:
-    """Make the repository if there is none, and send the files.
+    """Create the repository if it does not exist, and upload the files.
 
     Args:
-        files: Of the model.
+        files: Files of the model.
         repo: OWNER/NAME.
-        public: Whether anybody may see a repository that is made now, and one that is public already may be written.
-        message: Of the commit.
-        tell: Is told what is found and done.
+        public: Whether a new repository is public, and an existing public one may be written to.
+        message: Message of the commit.
+        tell: Called with messages on what is found and done.
 
     Returns:
         Address of the commit.
 
     Raises:
-        HubError: What happened, and what to do.
+        HubError: The upload failed; says what happened and what to do.
     """
     token = get_token()
     with _explained(repo, token):
