@@ -1,4 +1,5 @@
-"""What each figure shows, in words computed from its numbers: captions for all, alternatives for who cannot see it."""
+"""What each figure shows, in words computed from its numbers: captions, and alternative texts for readers who cannot
+see it."""
 
 import statistics
 
@@ -20,7 +21,7 @@ def quoted(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital at its start."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -44,12 +45,12 @@ def dumbbell_caption(group: Group) -> str:
 
 
 def presets_caption(group: Group) -> str:
-    """What the main table says."""
+    """The caption of the main table."""
     return f"Verdict, difference to the baseline, gaps and {scale_of(group, group.score).name} of each preset."
 
 
 def dumbbell_text(group: Group, variant: VariantReport) -> str:
-    """One row in words."""
+    """One row of the dumbbells in words."""
     scale = scale_of(group, group.score)
     test = f", test {scale.level(mean_of(variant.test, group.score))}" if variant.test else ""
     return (
@@ -102,7 +103,7 @@ def frontier_text(group: Group) -> str:
 def relative_time(group: Group, variant: VariantReport) -> float | None:
     """Measured training time as a multiple of that of the group's baseline; None where it was not measured.
 
-    A variant of an ablation has a baseline of its own: its time is a multiple of a multiple.
+    A variant of an ablation has its own baseline, so its time is a multiple of a multiple.
     """
     if variant.baseline is None:
         return 1.0 if variant.seconds is not None else None
@@ -348,6 +349,6 @@ def _distance(variant: VariantReport) -> float | None:
 
 
 def made_of(variant: VariantReport) -> str:
-    """What a name of the user's stands for: `l1 = none with techniques.l1.strength=0.5`."""
+    """The meaning of a user-defined name: `l1 = none with techniques.l1.strength=0.5`."""
     settings = ", ".join(f"{key}={setting_text(value)}" for key, value in variant.settings.items())
     return f"{variant.name} = {variant.preset} with {settings}"

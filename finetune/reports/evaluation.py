@@ -41,7 +41,7 @@ BOUND = [
 
 
 def terminal_tables(report: EvaluationReport) -> list[Adaptive]:
-    """Scores, classes, and what is taken for what."""
+    """Scores, classes, and confusions."""
     from finetune.reports.rich_table import rich_table
 
     tables = [scores_table(report)]
@@ -77,7 +77,7 @@ def title(report: EvaluationReport) -> str:
 
 
 def sections(report: EvaluationReport) -> list[Section]:
-    """Everything that is said."""
+    """All sections of the page."""
     entries = [(label, shorten(text, 600)) for label, text in facts(report)]
     first: list[Block] = [scores_table(report), Facts(entries)]
     found = [Section("scores", "Scores", first)]
@@ -99,7 +99,8 @@ def sections(report: EvaluationReport) -> list[Section]:
 
 
 def scores_table(report: EvaluationReport) -> Table:
-    """Every score with its interval, as predictions are made where that differs, and of the run's own rows."""
+    """Every score with its interval, also with thresholds or temperature where that differs, and on the run's own
+    rows."""
     recorded = report.recorded
     columns = [Column("", numeric=False, sortable=False), Column("These rows", note=count_text(report.rows, "row"))]
     columns.append(Column("95 % interval", sortable=False))
@@ -134,7 +135,7 @@ def _as_predicted(report: EvaluationReport) -> str:
 
 
 def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
-    """Precision, recall and F1 of each label, the worst first."""
+    """Precision, recall and F1 of each label, the lowest F1 first."""
     columns = [Column("Label", numeric=False), Column("Rows"), Column("Predicted"), Column("Precision")]
     columns += [Column("Recall"), Column("F1"), Column("95 % interval", sortable=False)]
     unit = scale("macro_f1")
@@ -157,7 +158,7 @@ def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
 
 
 def confusion_table(report: EvaluationReport) -> Table:
-    """A row a class, a column a predicted class; on a page darker, the more of the class's rows a cell holds."""
+    """One row per class, one column per predicted class; on a page, cells with more of the class's rows are darker."""
     labels = [shorten(label, 30) for label in report.labels or []]
     columns = [Column("True \\ predicted", numeric=False), *(Column(label) for label in labels)]
     rows = [
@@ -192,7 +193,7 @@ def confused_table(report: EvaluationReport) -> Table:
 
 
 def reliability_table(bins: list[ReliabilityBin]) -> Table:
-    """Confidence and accuracy of rows of like confidence."""
+    """Confidence and accuracy of rows with similar confidence."""
     columns = [Column("Confidence", note="mean"), Column("Accuracy"), Column("Rows")]
     rows = [
         [Cell(percent_text(each.confidence, 1)), Cell(percent_text(each.accuracy, 1)), Cell(integer_text(each.rows))]
@@ -209,7 +210,7 @@ def mistakes_caption(report: EvaluationReport) -> str:
 
 
 def mistakes_table(report: EvaluationReport) -> Table:
-    """The surest mistakes, with the nearest training text where that is known."""
+    """The most confident mistakes, with the nearest training text where that is known."""
     is_number = report.task == "regression"
     has_nearest = any(mistake.nearest for mistake in report.mistakes)
     amount = Column("Error" if is_number else "Confidence", note=_of_what(report))
@@ -261,7 +262,7 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
 
 
 def facts(report: EvaluationReport) -> list[tuple[str, str]]:
-    """Label and sentence: what was measured, what was left out, drift, and what cannot be said."""
+    """Label and sentence: what was measured, what was left out, drift, and what is not available."""
     measured = f"{count_text(report.rows, 'row')} of {integer_text(report.read)} measured"
     if report.left_out:
         measured += f"; left out: {'; '.join(f'{n} × {reason}' for reason, n in report.left_out.items())}"
@@ -273,7 +274,7 @@ def facts(report: EvaluationReport) -> list[tuple[str, str]]:
 
 
 def calibration(report: EvaluationReport) -> list[str]:
-    """Whether confidence can be trusted, of single labels."""
+    """Calibration, for single-label models."""
     error = report.served.get("ece", report.scores.get("ece"))
     if error is None:
         return []

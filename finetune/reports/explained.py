@@ -18,7 +18,7 @@ NOTES = [
 
 
 def explained_table(group: Group) -> Table | None:
-    """A row each; None where nothing was explained."""
+    """One table row per explained row; None where nothing was explained."""
     rows = [(row, row.explained) for row in group.disagreements if row.explained is not None]
     if not rows or group.recommendation is None:
         return None

@@ -1,4 +1,4 @@
-"""What an exported model says, on a terminal."""
+"""The result of an export, on a terminal."""
 
 from __future__ import annotations
 

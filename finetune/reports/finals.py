@@ -1,4 +1,4 @@
-"""The model that a comparison ends with, beside those that it could have ended with."""
+"""The final model of a comparison, beside the alternatives."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _difference(scale: Scale, found: ModelScore | None) -> Cell:
 
 
 def final_blocks(group: Group) -> list[Block]:
-    """The section of a report."""
+    """The section on the final model."""
     chosen = group.recommendation
     if chosen is None or chosen.final is None:
         return [Prose("– Nothing is recommended, so there is no model.")]

@@ -19,7 +19,7 @@ SCORE_NOTE = "Score: on test, or on validation without a test split; for a compa
 
 
 def runs_table(entries: Sequence[Listed], folder: str) -> Adaptive:
-    """A row for each, and how much disk all of them take."""
+    """A row for each, with the disk space of all."""
     titles = ("Name", "Kind", "Data", "Preset", "Status")
     columns = [Column(title, numeric=False) for title in titles]
     columns += [Column(title) for title in ("Score", "Gap", "Date", "Size")]
@@ -46,7 +46,7 @@ def _row(entry: Listed, folder: str) -> list[Cell]:
 
 
 def name_below(entry: Listed, folder: str) -> str:
-    """Its path below the folder."""
+    """The path of an entry below the folder."""
     return PurePath(entry.path).relative_to(folder).as_posix()
 
 

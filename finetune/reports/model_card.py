@@ -1,7 +1,7 @@
-"""README.md of a model folder: what the model is, how good it is and for what, how to use it and make it again.
+"""README.md of a model folder: what the model is, how good it is and for what, how to use and reproduce it.
 
-The metadata above the text is what the Hugging Face hub reads: https://huggingface.co/docs/hub/model-cards. No text of
-the user's data is in a card.
+The metadata above the text is read by the Hugging Face hub: https://huggingface.co/docs/hub/model-cards. A card
+contains no texts of the user's data.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def model_card(
     """The card of a run's model.
 
     Args:
-        record: Of the run.
-        own: Of its test rows; of its validation rows, where it has no test rows.
-        pipeline_arguments: What transformers' pipeline has to be called with.
+        record: The record of the run.
+        own: Evaluation of its test rows; of its validation rows if it has no test rows.
+        pipeline_arguments: Arguments that transformers' pipeline must be called with.
         sees_the_same: Whether the pipeline reads a text of any length as training did.
 
     Returns:

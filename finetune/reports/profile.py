@@ -64,7 +64,7 @@ def watched_table(what: str, watched: Watched) -> Table:
 
 
 def floor_line(what: str, watched: Watched) -> str:
-    """How far one step or batch is from what its matrix products alone take; empty where it has none."""
+    """Time of one step or batch against that of its matrix products alone; empty if it has none."""
     products = watched.products
     if products.milliseconds <= 0:
         return ""

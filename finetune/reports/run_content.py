@@ -1,4 +1,4 @@
-"""What is shown of single runs, on terminals and pages: the table of scores and gaps, and what to know beside it."""
+"""Content on single runs, for terminals and pages: the table of scores and gaps, and further facts."""
 
 import statistics
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ GAP_NOTE = "A positive gap means overfitting."
 
 
 def run_measure(record: FinishedRecord) -> Measure:
-    """What is measured of its task, with its main score."""
+    """The metrics of the run's task, with its main score."""
     return measure_of(record.data.task, record.data.score)
 
 
@@ -86,7 +86,7 @@ def _simple_row(baseline: Baseline, score: Scale, rows: dict[str, int]) -> list[
 
 
 def split_scores(checkpoint: Checkpoint) -> list[Scores]:
-    """Of train sample, validation and, where it was measured, test."""
+    """The scores of train sample, validation and, if measured, test."""
     scores: list[Scores] = [checkpoint.train_probe, checkpoint.validation]
     return scores if checkpoint.test is None else [*scores, checkpoint.test]
 
@@ -234,7 +234,7 @@ def _beaten(record: FinishedRecord) -> str:
 
 
 def outcome_lines(record: RunRecord) -> list[str]:
-    """What each technique did, where it says so and no entry of its own says more."""
+    """The effect of each technique, where it reports one and has no separate entry."""
     return [
         f"{name}: {active.outcome}."
         for name, active in record.techniques.items()

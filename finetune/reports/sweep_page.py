@@ -37,7 +37,7 @@ def palette_of(sweep: SweepReport) -> Palette:
 
 
 def sections(sweep: SweepReport, palette: Palette) -> list[Section]:
-    """Everything that is said about a sweep."""
+    """All sections on a sweep."""
     return [
         Section("answer", "The choice", answer(sweep)),
         Section("path", f"The path of {listed_keys(sweep)}", figure(sweep, palette)),
@@ -71,7 +71,7 @@ def answer(sweep: SweepReport) -> list[Block]:
 
 
 def figure(sweep: SweepReport, palette: Palette) -> list[Block]:
-    """The path as a picture."""
+    """The figure of the path."""
     picture = path(sweep, palette)
     if not picture.panels:
         return [Prose("– No run finished, so there is nothing to draw.")]

@@ -1,4 +1,4 @@
-"""What the user sees while a tune goes on, and when it has ended."""
+"""Terminal output during a tune, and at its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 12  # trials in the terminal's table; the page has all
 
 
 def trial_text(trial: Trial, trials: Trials, score: str) -> str:
-    """One line when a trial has ended: its settings, and what became of it."""
+    """One line at the end of a trial: its settings and result."""
     defaults = {each.key: each.default for each in trials.space}
     settings = short_settings({key: value for key, value in trial.settings.items() if value != defaults.get(key)})
     name = f"{trial.name}{f' ({settings})' if settings else ''}"
@@ -34,7 +34,7 @@ def short_settings(settings: dict[str, float]) -> str:
 
 
 def short_key(key: str) -> str:
-    """Without its section."""
+    """The key without its section."""
     return key.removeprefix("techniques.").removeprefix("training.")
 
 
@@ -66,7 +66,7 @@ def status_text(report: TuneReport, trial: TrialReport) -> str:
 
 
 def p_text(trial: TrialReport) -> str:
-    """Adjusted for the number of settings."""
+    """The p-value, adjusted for the number of settings."""
     if trial.p is None:
         return DASH
     return "< 0.001" if trial.p < 0.001 else number_text(trial.p, 3)
@@ -122,7 +122,7 @@ def tune_summary(report: TuneReport) -> str:
 
 
 def trained_text(report: TuneReport) -> str:
-    """What the search cost, and what stopping early saved."""
+    """The number of trainings, and those that early stopping avoided."""
     whole = report.trained + report.spared
     saved = percent_text(report.spared / whole) if whole else DASH
     return (
@@ -133,5 +133,5 @@ def trained_text(report: TuneReport) -> str:
 
 
 def next_command(report: TuneReport) -> str:
-    """What to type now."""
+    """The command to type next."""
     return f"finetune run {report.recipe}"

@@ -35,7 +35,7 @@ def write_tune(tune: TuneReport, folder: Path) -> list[Path]:
 
 
 def sections(tune: TuneReport) -> list[Section]:
-    """Everything that is said about a tune."""
+    """All sections on a tune."""
     failed = [f"{trial.name}: {trial.reason}" for trial in tune.trials if trial.status == "failed"]
     return [
         *main_sections(tune),
@@ -72,7 +72,7 @@ def answer(tune: TuneReport) -> list[Block]:
 
 
 def tested_table(tune: TuneReport) -> Table:
-    """A row for the default, and one for the best setting where it is another."""
+    """A row for the default, and one for the best setting if it differs."""
     scale = scale_of(tune.conditions, tune.score)
     columns = [
         Column("Setting", numeric=False),
