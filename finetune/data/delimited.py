@@ -77,10 +77,10 @@ class _Reading:
 
 
 def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
-    """All rows of a file; blank lines are none. `usual` is the delimiter that its suffix stands for.
+    """All rows of a file; blank lines are ignored. `usual` is the usual delimiter for its suffix.
 
     Raises:
-        DataError: No header, a row that is malformed or has another number of cells (named by its line).
+        DataError: There is no header, or a row is malformed or has another number of cells (with its line number).
     """
     preface = find_preface(file, section)
     first_way = ways(section)[0]

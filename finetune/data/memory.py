@@ -1,6 +1,6 @@
-"""Data from memory, written once to the cache and named by its content: from there on it is read like any file.
+"""Data from memory, written once to the cache and named by its content: from then on it is read like any file.
 
-So splits, checks, fingerprints, other processes and --resume need not know where the data came from.
+Thus splits, checks, fingerprints, other processes and --resume need not know where the data came from.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ BLOCK = 10_000  # rows whose cells are Python objects at a time
 
 
 def store(data: object) -> str:
-    """Write data to the cache, once, and return the reference that stands for it: `memory:DIGEST`.
+    """Write data to the cache, once, and return its reference: `memory:DIGEST`.
 
     Args:
         data: A `datasets.Dataset` or `DatasetDict`, a pandas DataFrame, `{"text": […], "label": […]}`, a list of dicts,
             `(texts, labels)`, or split -> any of these.
 
     Raises:
-        DataError: It is nothing of the kind, has no rows, or two columns have the same name; or the cache cannot be
+        DataError: It has none of these types, has no rows, or two columns have the same name; or the cache cannot be
             written.
     """
     origin, frames = frames_of(data)
@@ -51,7 +51,7 @@ def store(data: object) -> str:
 
 
 def stored_folder(reference: str, key: str) -> Path:
-    """Where the data of a reference is.
+    """The folder with the data of a reference.
 
     Raises:
         DataError: The cache of this machine does not hold it.
@@ -74,7 +74,7 @@ def is_stored(folder: Path) -> bool:
 
 
 def describe(source: str) -> str:
-    """How a message calls a source: data from memory by what it was, anything else by its reference."""
+    """The name of a source in messages: the type of data from memory, or else the reference."""
     if not source.startswith(PREFIX):
         return source
     try:

@@ -27,13 +27,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The one-dimensional arrays of this key, read-only; what `make` returns at the first use.
+    """The one-dimensional arrays of this key, read-only; `make` creates them at the first use.
 
     A damaged file is made again. Where the cache cannot be written the arrays stay in memory, with one warning.
 
     Args:
         kind: Folder below the cache.
-        key: sha256 over everything that decides the content.
+        key: sha256 over everything that determines the content.
         make: Name -> array.
     """
     try:

@@ -138,7 +138,9 @@ def write_index(entries: Sequence[Listed], folder: str | Path = RUNS) -> Path:
 
 
 def check_deletable(entries: Sequence[Listed]) -> None:
-    """Raises: OutputError: A process is running in one of the folders, in a folder inside it, or in its experiment."""
+    """Raises:
+    OutputError: A process is running in one of the folders, in a folder inside it, or in its experiment.
+    """
     for entry in entries:
         folder = Path(entry.path)
         around = [each / LOCK for each in folder.absolute().parents if ComparisonFolder(each).exists()]

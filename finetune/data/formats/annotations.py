@@ -1,4 +1,4 @@
-"""What annotators said of each text -> one label a row: whom to follow, and which rows are left out, counted."""
+"""Annotations of each text -> one label per row: which annotation counts, and how many rows are left out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ITEM = "annotated_text"  # column with the number of the text, where every annot
 
 @dataclass(frozen=True)
 class Item:
-    """A text and what its annotators said.
+    """A text with its annotations.
 
     Attributes:
         cells: Column -> value of the text itself.
-        votes: One a annotator, oldest first: a name, a number or a list of names.
+        votes: One per annotator, oldest first: a name, a number or a list of names.
         missing: Why there is no vote.
-        rows: Rows of the file that this text stands for.
+        rows: Number of rows in the file for this text.
     """
 
     cells: Mapping[str, Any]
@@ -52,11 +52,11 @@ def annotated_table(
 
     Args:
         source: The file as it was read.
-        tool: What the note calls the format.
+        tool: Name of the format in the note.
         items: Its texts.
         label: Name of the label column.
         section: `annotations` says how several annotators become one label.
-        text: Column with the text, where the format tells.
+        text: Column with the text, if the format defines it.
     """
     _refuse_odd(items, source, label)
     items = _as_lists(items)

@@ -22,8 +22,8 @@ def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
     """The sheet with rows, or split -> sheet (`data.split_names` says which); its first filled row names the columns.
 
     Raises:
-        DataError: openpyxl (for .xls: xlrd) is not installed, the file is none of Excel, a cell holds an error of
-            Excel, or a formula whose result is not in the file.
+        DataError: openpyxl (for .xls: xlrd) is not installed, the file is not an Excel workbook, a cell holds an error
+            of Excel, or a formula whose result is not in the file.
     """
     with open_bytes(path) as file:
         content = file.read()

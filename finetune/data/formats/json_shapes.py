@@ -16,7 +16,7 @@ KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
 def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
-    """Name -> content, of an object that holds splits: named like them, or as `data.split_names` says."""
+    """Name -> content, for an object that holds splits: named like them, or as `data.split_names` says."""
     if not isinstance(content, dict):
         return None
     parts = {name: part for name, part in content.items() if isinstance(part, list | dict)}
@@ -27,10 +27,10 @@ def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
 
 
 def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
-    """The rows of a document, objects as a rule; what was decided is added to `notes`.
+    """The rows of a document, usually objects; decisions are added to `notes`.
 
     Raises:
-        DataError: They are held in no way that is known; says what was found.
+        DataError: The shape of the document is unknown; says what was found.
     """
     if isinstance(content, list):
         return _from_pairs(content, where, notes) if content and isinstance(content[0], list) else content

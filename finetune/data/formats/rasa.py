@@ -20,7 +20,7 @@ def read_rasa(path: Path, section: DataSection) -> Table:
     """A row for each example of an intent.
 
     Raises:
-        DataError: It is no YAML, or has no examples of intents.
+        DataError: It is not YAML, or has no examples of intents.
     """
     import yaml
 
