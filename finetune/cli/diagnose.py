@@ -70,9 +70,9 @@ ValidationAccuracy = Annotated[
 TestAccuracy = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Accuracy on test rows, if known: 0.74.")
 ]
-TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Training rows.")]
-ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Validation rows.")]
-TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Test rows.")]
+TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of training rows.")]
+ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of validation rows.")]
+TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of test rows.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Majority = Annotated[
     float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of rows in the largest class.")

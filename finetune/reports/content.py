@@ -116,7 +116,7 @@ def presets(group: Group, palette: Palette) -> list[Block]:
 
 
 def _made_of(group: Group) -> list[Block]:
-    """What names of the user's stand for."""
+    """The meaning of user-defined names."""
     texts = [shorten(captions.made_of(variant), 500) for variant in group.variants if variant.settings]
     return [Bullets(texts, user=True, title="Variants")] if texts else []
 

@@ -52,7 +52,7 @@ def ablate(
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        seeds, folds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, fail_on, command, listener: As of
+        seeds, folds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, fail_on, command, listener: As for
             `compare`.
 
     Raises:

@@ -38,7 +38,7 @@ def cell(
         key: Content key of the job, or the beginning of one; or the name of its folder.
         technique: The user's own techniques that its recipe names.
         allow_code: Run code that its recipe names: see `Request`.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         OutputError: There is no such job, or another process is running it.

@@ -51,7 +51,7 @@ def check(
             folders or package paths. One that cannot be read makes `CheckResult.raise_failures` raise.
         output: A new .csv file for the findings, to work through in a table: a line for each row of a finding, with its
             split, number, name (`data.id`), label and whole text.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The data cannot be read, or an argument has no effect.

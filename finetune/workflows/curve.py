@@ -61,7 +61,7 @@ def curve(
         sizes: Training rows, ascending; by default 1-2-5 steps from about a tenth of all rows to all of them.
         presets: Names, paths, or `{name: {technique: settings}}`; `none`, or else the first, is the baseline.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.

@@ -33,10 +33,10 @@ def demo(model: str | PathLike[str], *, port: int = PORT, listener: Listener | N
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
         port: Port on 127.0.0.1; 0 for any free one.
-        listener: As of `compare`; it is told the address.
+        listener: As for `compare`; it is told the address.
 
     Raises:
-        FinetuneError: As of `open_demo`.
+        FinetuneError: As for `open_demo`.
     """
     listener = chosen_listener(listener)
     server = open_demo(model, port)

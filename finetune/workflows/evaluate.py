@@ -57,7 +57,7 @@ def evaluate(
         batch_size: Texts per forward pass.
         fail_on: Quality gates, such as "test.accuracy < 0.8" for these rows, or "difference.test.accuracy < -0.05" for
             the difference to the run's own: see `EvaluateResult.raise_failures`.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, or no row can be measured.

@@ -190,7 +190,7 @@ def run_all(
     further: MoreJobs | None = None,
     after: float = 0.0,
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener; the last three arguments as of `run_jobs`."""
+    """Run jobs with the experiment's executor, and tell the listener; the last three arguments as for `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 

@@ -50,7 +50,7 @@ def explain(
         rows: One or several rows of `data`, by number from 1.
         label: Label to explain; by default the predicted one, or for multi-label the most confident one.
         overrides: How the data is read, where it differs from training.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, a text is empty, or captum is not installed.

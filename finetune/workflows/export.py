@@ -93,7 +93,7 @@ def export(
             mean square difference of numbers in standard deviations (default 0.1).
         overrides: How `data` is read, where it differs from training.
         batch_size: Texts per forward pass.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, a package is missing, the architecture cannot be exported,

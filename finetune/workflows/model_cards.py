@@ -26,7 +26,7 @@ def write_card(run: RunFolder, model: Path, listener: Listener) -> None:
     Args:
         run: Folder of the run, with record and predictions.
         model: The run's own model folder, or a copy of it.
-        listener: As of `compare`.
+        listener: As for `compare`.
     """
     from finetune.reports.model_card import model_card
 

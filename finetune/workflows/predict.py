@@ -56,7 +56,7 @@ def predict(
         overrides: How the data is read, where it differs from training: `{"data.text": "Review"}`.
         batch_size: Texts per forward pass.
         precision: As for `finetune.load`.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, or the output exists.
@@ -126,7 +126,7 @@ def predict_lines(
 
     Args:
         lines: A text file that may never end; lines that have arrived are predicted together, in bounded memory.
-        model, probabilities, accuracy, overrides, batch_size, precision, listener: As of `predict`.
+        model, probabilities, accuracy, overrides, batch_size, precision, listener: As for `predict`.
 
     Yields:
         The fields of the object (for a text: `text`) with those of the prediction.
@@ -146,7 +146,7 @@ def predict_lines(
 def _answering(
     classifier: Classifier, every: bool, accuracy: float | None, reasons: bool, batch_size: int, listener: Listener
 ) -> Answering:
-    """With a threshold, where an accuracy is wanted; it is told."""
+    """The model with a threshold, if an accuracy is requested; the listener is told."""
     if accuracy is None:
         return Answering(classifier, every, None, reasons, batch_size)
     served = classifier.served
@@ -159,7 +159,7 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
     """The data section: what is read, and how.
 
     Args:
-        data, overrides: As of `predict`.
+        data, overrides: As for `predict`.
         keys: Keys of the data section that have an effect here.
 
     Raises:
@@ -180,7 +180,7 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
 def _write(answering: Answering, found: Input, target: Path, listener: Listener) -> int:
     """Write all rows; returns how many are too uncertain for a prediction.
 
-    What is predicted of a large file is kept beside the output until all is there: the same call goes on from it.
+    Predictions for a large file are kept beside the output until all are done: the same call continues from there.
     """
     kept, kinds, notes = usable_columns(found.table)
     for note in notes:
@@ -213,7 +213,7 @@ def _write(answering: Answering, found: Input, target: Path, listener: Listener)
 
 
 def _parts(answering: Answering, found: Input, target: Path, listener: Listener) -> Parts | None:
-    """Of a file with several windows of rows; None where there is nothing to go on from."""
+    """The parts of a file with several windows of rows; None if there is nothing to continue from."""
     if len(found.texts) <= AT_ONCE:
         return None
     threshold = None if answering.threshold is None else answering.threshold.confidence

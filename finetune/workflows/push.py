@@ -34,7 +34,7 @@ def push(
         public: Make it visible to everybody; private by default.
         dry_run: Upload nothing, and do not contact the hub.
         message: Message of the commit.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         ModelError: It is not a model folder, its files contain paths of this machine, or its card is not in UTF-8.

@@ -36,7 +36,7 @@ def report(
         baseline: The preset that others are compared with; by default that of the comparison, for single runs `none`.
         output: Folder of the report; by default the only given folder, else runs/report.
         fail_on: Quality gates, see `CompareResult.raise_failures`; a curve, a sweep and a tune have none.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         OutputError: There are no records, or they do not belong together.

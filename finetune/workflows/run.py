@@ -61,7 +61,7 @@ def run(
         resume: Continue an interrupted run.
         profile: Also measure where the time goes; details go into profile/ in the run's folder.
         stopwatch: Running since the program started, so that the record includes the start-up time.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Returns:
         The seeds that finished, and the failures of the others: see `RunResult.raise_failures`.

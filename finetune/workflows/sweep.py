@@ -64,7 +64,7 @@ def sweep(
         yes: Start even if there are more than 100 runs.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
             Settings of techniques apply to every point.
-        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.

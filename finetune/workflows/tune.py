@@ -84,7 +84,7 @@ def tune(
             learning rate, and the ranges that the techniques declare (docs/techniques.md).
         seeds: Seeds of the runs that are measured on test; the folds are trained with the first.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+        executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.

@@ -76,7 +76,7 @@ def work(
         folder: Folder of the experiment, shared by all of them.
         technique: The user's own techniques that its recipe names.
         allow_code: Run code that its recipe names: see `Request`.
-        executor, jobs, jobs_per_gpu, cell_timeout, listener: As of `compare`.
+        executor, jobs, jobs_per_gpu, cell_timeout, listener: As for `compare`.
 
     Raises:
         OutputError: The folder holds no experiment that has been started.
