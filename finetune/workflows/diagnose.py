@@ -133,4 +133,4 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
 def _check_names(argument: str, names: Sequence[str], known: Sequence[str], what: str) -> None:
     for name in names:
         if name not in known:
-            raise RecipeError(f"is no {what}.{suggest(name, known)}", argument=argument, found=name)
+            raise RecipeError(f"is not a {what}.{suggest(name, known)}", argument=argument, found=name)

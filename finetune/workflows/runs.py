@@ -75,7 +75,7 @@ def _check_known(argument: str, value: str | None, known: Sequence[str]) -> None
     if value is not None and value not in known:
         near = suggest(value, known)
         listed = "" if "Known:" in near else f" Known: {', '.join(known)}."
-        raise RecipeError(f"is no {argument}.{near}{listed}", argument=argument, found=value)
+        raise RecipeError(f"is not a {argument}.{near}{listed}", argument=argument, found=value)
 
 
 def _check_found(argument: str, pattern: str | None, names: Sequence[str]) -> None:

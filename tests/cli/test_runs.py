@@ -130,7 +130,7 @@ def test_filters(here: Path, options: list[str], left: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--status", "done"], "is no status. Known: "),
+        (["--status", "done"], "is not a status. Known: "),
         (["--data", "tweets"], "nothing here has it. Known: made."),
         (["--preset", "stong"], "nothing here has it. Did you mean strong?"),
         (["--kind", "run", "--delete", "a", "--dry-run"], "filters a list"),
@@ -217,5 +217,5 @@ def test_a_page_links_to_reports_of_every_kind(here: Path, name: str) -> None:
 def test_an_unknown_kind_lists_nothing_silently(here: Path) -> None:
     result = invoke("runs", "--kind", "comparison")
     assert result.exit_code == 2
-    assert "is no kind. Did you mean compare?" in result.stderr
+    assert "is not a kind. Did you mean compare?" in result.stderr
     assert "run, compare, ablate, curve, sweep, tune, unreadable" in result.stderr

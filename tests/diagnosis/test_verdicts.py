@@ -352,7 +352,7 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
         ({"majority": 0.3, "classes": 2}, "the largest of 2 classes"),
         ({"train_loss": -1.0}, "at least 0"),
         ({"train_size": None}, "is missing: rows that were trained on"),
-        ({"fail_on": "overfitting"}, "is no verdict. Did you mean"),
+        ({"fail_on": "overfitting"}, "is not a verdict. Did you mean"),
     ],
 )
 def test_impossible_numbers_are_refused_by_name(numbers: dict[str, Any], complaint: str) -> None:

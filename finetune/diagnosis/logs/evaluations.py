@@ -28,7 +28,7 @@ class Evaluations:
         if not self.of_other_rows:
             return []
         what = count_text(len(self.of_other_rows), "evaluation")
-        return [f"{what} after the end of training left out: most likely of test rows"]
+        return [f"{what} after the end of training left out: most likely on test rows"]
 
 
 def evaluations_of(records: Sequence[Record], prefix: str) -> Evaluations:
