@@ -1,7 +1,7 @@
-"""The only errors a user sees without a traceback. Anything else is our bug and shows itself.
+"""The only errors that users see without a traceback. Anything else is our bug and shows its traceback.
 
-A problem is an object. Each surface writes it in its own words: the command line as `--set training.epochs=5`, Python
-as `overrides={"training.epochs": 5}`. Nothing reads a sentence to find out what is wrong.
+A problem is an object. Each interface writes it in its own syntax: the command line as `--set training.epochs=5`,
+Python as `overrides={"training.epochs": 5}`. No code parses a sentence to find out what is wrong.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Change:
     """One way to solve a problem.
 
     Attributes:
-        settings: Dotted key of the recipe -> value; "off" takes a technique out, None unsets a key.
+        settings: Dotted key of the recipe -> value; "off" removes a technique, None unsets a key.
         arguments: Argument of the command or function -> value; True for a switch. Names are those of Python: `jobs`,
-            `drop_leaks`; the command line writes `--jobs`, `--drop-leaks`, and of a mapping an option per entry.
-        command: A command of the shell, the same on every surface.
-        text: What is none of these, as a sentence with its full stop, or in a list of ways as a clause without one.
-        note: Said in brackets after settings, arguments or command.
+            `drop_leaks`; the command line writes `--jobs`, `--drop-leaks`, and for a mapping one option per entry.
+        command: A shell command, the same in every interface.
+        text: Any other advice, as a sentence with its full stop, or in a list of ways as a clause without one.
+        note: Added in brackets after settings, arguments or command.
         complete: Whether it can be typed as it is, without a placeholder: the command line then repeats the whole
-            command with it, to be pasted.
+            command with it, ready to paste.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -44,11 +44,11 @@ class Change:
     complete: bool = False
 
     def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
-        """As it is typed: `--set training.epochs=5 --jobs 4`.
+        """The change as typed in a shell: `--set training.epochs=5 --jobs 4`.
 
         Args:
-            positional: Of the arguments that are typed without an option, such as `finetune predict MODEL`: name in
-                Python -> name in the help.
+            positional: Arguments typed without an option, such as `finetune predict MODEL`: name in Python -> name in
+                the help.
         """
         parts = [f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in self.settings.items()]
         for name, value in self.arguments.items():
@@ -60,14 +60,14 @@ class Change:
         return self._noted(" ".join(parts))
 
     def for_python(self) -> str:
-        """As it is written in a call: `overrides={"training.epochs": 5}, jobs=4`."""
+        """The change as written in a call: `overrides={"training.epochs": 5}, jobs=4`."""
         parts = [f"overrides={{{', '.join(f'{_literal(k)}: {_literal(v)}' for k, v in self.settings.items())}}}"]
         parts = parts if self.settings else []
         parts += [f"{name}={_literal(value)}" for name, value in self.arguments.items()]
         return self._noted(", ".join(parts))
 
     def below(self, prefix: str) -> Change:
-        """With whole keys, where some are relative to `prefix`: see `Problem.below`."""
+        """The change with full keys, where some are relative to `prefix`: see `Problem.below`."""
         return replace(self, settings={_below(prefix, key): value for key, value in self.settings.items()})
 
     def _noted(self, typed: str) -> str:
@@ -77,16 +77,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and what would solve it.
+    """A problem, and ways to solve it.
 
     Attributes:
         why: What was expected and what was found, as a sentence; shown after the key.
-        key: Dotted key of the recipe that is to blame.
+        key: Dotted key of the recipe that causes it.
         argument: Or the argument of the command or function, by its name in Python, with `found` as its value.
-        found: The value that was found. Of a key it is for programs, and `why` says it in words.
+        found: The value that was found. For a key it is meant for programs; `why` contains it in words.
         changes: Ways to solve it, the likeliest first.
         where: Where the value was written: a file and line, or an option.
-        where_in_python: The same, where Python calls it by another name: `seeds` for `--seed`.
+        where_in_python: The same, if its name in Python differs: `seeds` for `--seed`.
     """
 
     why: str
@@ -98,13 +98,13 @@ class Problem:
     where_in_python: str = ""
 
     def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
-        """One line, with what to type; `positional` as of `Change.for_command_line`."""
+        """One line, with what to type; `positional` as for `Change.for_command_line`."""
         typed = Change(arguments={self.argument: self.found}).for_command_line(positional) if self.argument else ""
         ways = [(change, change.for_command_line(positional)) for change in self.changes]
         return self._render(self.where, typed, ways)
 
     def for_python(self) -> str:
-        """One line, with what to write in a call."""
+        """One line, with the Python arguments."""
         written = Change(arguments={self.argument: self.found}).for_python() if self.argument else ""
         where = self.where_in_python or self.where
         return self._render(where, written, [(change, change.for_python()) for change in self.changes])
@@ -114,9 +114,9 @@ class Problem:
         return replace(self, where=where, where_in_python=in_python)
 
     def below(self, prefix: str) -> Problem:
-        """The same problem with whole keys, where some are relative to `prefix`.
+        """The same problem with full keys, where some are relative to `prefix`.
 
-        A key is relative that is empty or starts with a dot: below "techniques.l1", ".strength" is
+        A key that is empty or starts with a dot is relative: below "techniques.l1", ".strength" is
         "techniques.l1.strength" and "" is "techniques.l1"; "training.epochs" stays.
         """
         return replace(
@@ -143,7 +143,7 @@ def _below(prefix: str, key: str) -> str:
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """Settings in a sentence, as they are typed: `preset=none, training.learning_rate=0.0001`."""
+    """Settings as typed, for use in a sentence: `preset=none, training.learning_rate=0.0001`."""
     return ", ".join(f"{key}={setting_text(value)}" for key, value in settings.items())
 
 
@@ -193,7 +193,7 @@ def _literal(value: Any) -> str:
 
 
 class FinetuneError(Exception):
-    """Something that the user can correct.
+    """An error that the user can correct.
 
     Args:
         problems: One or several, as objects or as sentences.
@@ -201,7 +201,7 @@ class FinetuneError(Exception):
 
     Attributes:
         problems: All of them.
-        exit_code: Of a command that ends with this error.
+        exit_code: Exit code of a command that ends with this error.
     """
 
     exit_code = 2
@@ -224,7 +224,7 @@ class FinetuneError(Exception):
         return self._lines(Problem.for_python)
 
     def completed(self) -> Change | None:
-        """What solves all problems at once and can be typed as it is; None where a problem has no such way."""
+        """A change that solves all problems at once and can be typed as it is; None if a problem has no such change."""
         ways = [next((change for change in problem.changes if change.complete), None) for problem in self.problems]
         if not ways or None in ways:
             return None
@@ -233,10 +233,10 @@ class FinetuneError(Exception):
         return Change(settings, {name: value for way in known for name, value in way.arguments.items()}, complete=True)
 
     def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
-        """A line for each problem, with what to type; of very many the first, and how many more there are.
+        """A line for each problem, with what to type; if there are very many, the first ones and the number of others.
 
         Args:
-            positional: As of `Change.for_command_line`.
+            positional: As for `Change.for_command_line`.
         """
         return self._lines(lambda problem: problem.for_command_line(positional))
 
@@ -255,23 +255,23 @@ class DataError(FinetuneError):
 
 
 class ModelError(FinetuneError):
-    """The model cannot be found, or does not do what the recipe asks of it."""
+    """The model cannot be found, or does not support what the recipe requires."""
 
 
 class OutputError(FinetuneError):
-    """The run folder is in use, or holds something that is not ours to overwrite."""
+    """The run folder is in use, or holds something that must not be overwritten."""
 
 
 class InUseError(OutputError):
-    """Another process is at work in a folder."""
+    """Another process is using a folder."""
 
 
 class VersionError(OutputError):
-    """A record was written by a program that means something else by its fields."""
+    """A record was written by a version whose fields have another meaning."""
 
 
 class HubError(FinetuneError):
-    """The hub refused what was asked of it, or could not be reached."""
+    """The hub refused the request, or could not be reached."""
 
     exit_code = 1
 
@@ -288,13 +288,13 @@ def _cut(line: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, for a message of one line; without its full stop."""
+    """The message of a library's error, for a message of one line; without its full stop."""
     message = str(error).strip()
     return message.splitlines()[0].rstrip(".") if message else type(error).__name__
 
 
 def shorten(names: Sequence[str], most: int) -> str:
-    """The first of some names, and how many more there are: `a, b and 3 more`."""
+    """The first of some names, and the number of others: `a, b and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -303,7 +303,8 @@ MOST_BEGUN = 3  # names that start with what was typed, beyond which it says not
 
 
 def suggest(name: str, options: Iterable[str]) -> str:
-    """Return " Did you mean x?" for what starts with the name, or the closest of `options`, or the list of all."""
+    """Return " Did you mean x?" with options that start with the name or are closest to it, else the list of all
+    `options`."""
     known = sorted(options)
     begun = [option for option in known if len(name) > 1 and option.lower().startswith(name.lower())]
     if begun and len(begun) <= MOST_BEGUN:

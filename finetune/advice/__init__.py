@@ -1,1 +1,1 @@
-"""Numbers -> findings -> what to do next."""
+"""Numbers -> findings -> advice on what to do next."""

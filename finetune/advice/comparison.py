@@ -1,4 +1,4 @@
-"""What the numbers of a comparison say in one sentence, and their limitations."""
+"""The result of a comparison in one sentence, and its limitations."""
 
 from __future__ import annotations
 
@@ -90,12 +90,13 @@ def _gap_change(group: Group, variant: VariantReport) -> str:
 
 
 def ablated_preset(group: Group) -> VariantReport:
-    """The preset that an ablation is about; the only other variant of no single technique is `none`."""
+    """The preset that an ablation studies; the only other variant that is not a single technique is `none`."""
     return next(variant for variant in group.variants if variant.technique is None and variant.name != "none")
 
 
 def ablated_parts(group: Group) -> dict[str, tuple[VariantReport | None, VariantReport | None]]:
-    """Technique -> the preset without it, and it alone; None for what cannot stand without another part."""
+    """Technique -> the preset without it, and the technique alone; None where one cannot run without another
+    technique."""
     parts: dict[str, tuple[VariantReport | None, VariantReport | None]] = {}
     for variant in group.variants:
         if variant.technique is not None:

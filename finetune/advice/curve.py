@@ -119,7 +119,7 @@ def predicted_change(metric: str, prediction: Prediction) -> str:
 
 
 def step_text(metric: str) -> str:
-    """What `LabelsForMore` counts the rows for."""
+    """The improvement for which `LabelsForMore` counts rows."""
     return "one point" if is_fraction(metric) else "0.01"
 
 

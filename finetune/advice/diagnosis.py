@@ -1,4 +1,4 @@
-"""What one run's numbers say, and the next command. One seed can show a gap; it cannot compare presets."""
+"""Diagnosis of a single run, and the next command. One seed can show a gap; it cannot compare presets."""
 
 import math
 import shlex
@@ -100,7 +100,8 @@ def _can_start_ahead(record: FinishedRecord) -> bool:
 
 
 def early_stop_text(record: RunRecord) -> str | None:
-    """`stopped early at epoch 4 of 40`; None for a run that did not, and for records that do not tell."""
+    """`stopped early at epoch 4 of 40`; None for a run that did not stop early, and for records without this
+    information."""
     budget, last = record.budget, record.last
     if last is None or budget.early_stopping is None or not budget.early_stopping.stopped:
         return None
@@ -112,8 +113,9 @@ def early_stop_text(record: RunRecord) -> str | None:
 def remedy(record: FinishedRecord) -> dict[str, Any]:
     """Settings that give a run that did not learn more to learn from; empty for a run that did.
 
-    Of several labels a head start; else more patience where early stopping ended it, more steps where they are few, a
-    larger learning rate (of the technique that has its own), or, where the run chooses that itself, twice the epochs.
+    For several labels a head start; else more patience if early stopping ended the run, more steps if they are few, a
+    larger learning rate (that of the technique, if it has its own), or twice the epochs if the run chooses its learning
+    rate itself.
     """
     if not is_degenerate(record):
         return {}
@@ -144,10 +146,10 @@ def next_command(
     """A command worth typing next, and why.
 
     Args:
-        record: Of the run.
-        recipe: As the user typed it, options included; of a run that did not learn, with its `remedy`.
+        record: The record of the run.
+        recipe: As the user typed it, options included; for a run that did not learn, with its `remedy`.
         preset: As the user typed it.
-        changed: Settings beside the preset that changed its techniques, as `key=value`.
+        changed: Settings besides the preset that changed its techniques, as `key=value`.
     """
     chosen = f" --preset {shlex.quote(preset)}" if preset is not None else ""
     if is_degenerate(record):

@@ -1,4 +1,4 @@
-"""What the scores of frozen encoders say, and what to type next."""
+"""Verdict on the scores of frozen encoders, and the command to type next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finetune.records.encoders import EncoderComparison, EncoderScore
 
 LIMITS = (
     "Frozen features predict the order after fine-tuning only roughly, and another encoder is another model, not "
-    "regularization: never credit it to a preset. Intervals hold for each pair, not for all of them together."
+    "regularization: never credit its gain to a preset. Intervals hold for each pair, not for all pairs together."
 )
 
 
@@ -25,9 +25,9 @@ def encoder_verdict(compared: EncoderComparison) -> list[str]:
 def _among(compared: EncoderComparison, best: EncoderScore, others: Sequence[EncoderScore]) -> list[str]:
     own = next((entry for entry in others if entry.is_recipe), None)
     asked = best.is_recipe or own is not None
-    missing = f" The recipe's model, {compared.recipe_model}, is not among them: name it, too, to compare with it."
+    missing = f" The recipe's model, {compared.recipe_model}, is not among them: add it to compare with it."
     if not others:
-        return [f"{best.model} alone: name others to compare it with." + ("" if asked else missing)]
+        return [f"Only {best.model} was measured: name other encoders to compare it with." + ("" if asked else missing)]
     close = [entry for entry in others if not is_worse(entry)]
     if own is not None and is_worse(own):
         change = estimate_text(compared.score, own.difference)
@@ -60,8 +60,8 @@ def _against_words(compared: EncoderComparison, best: EncoderScore) -> list[str]
         return []
     return [
         f"TF-IDF is not below {best.model} beyond sampling error "
-        f"({estimate_text(compared.score, compared.tfidf.difference)}): "
-        "frozen features hold no more of these labels than words do. Fine-tuning may."
+        f"({estimate_text(compared.score, compared.tfidf.difference)}): frozen features carry no more information "
+        "about these labels than words do. Fine-tuned ones may."
     ]
 
 

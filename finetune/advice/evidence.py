@@ -13,16 +13,16 @@ FEW_SEEDS = 5  # below it intervals are wide: three seeds leave t = 4.3 where ma
 
 
 def data_problems(report: ReportFrame) -> list[str]:
-    """What the checks of the data found."""
+    """Problems that the data checks found."""
     return [f"Data: {finding.text}" for finding in report.findings if finding.level == "problem"]
 
 
 def few_seeds(seeds: int) -> str:
-    """Of two seeds and more; empty where they are enough."""
+    """A caveat for few seeds, two or more; empty if there are enough."""
     if seeds >= FEW_SEEDS:
         return ""
     if seeds == TWO:
-        return f"2 seeds are too few for an interval that says much; at least {FEW_SEEDS} are recommended."
+        return f"2 seeds are too few for a useful interval; at least {FEW_SEEDS} are recommended."
     return f"{seeds} seeds give wide intervals; at least {FEW_SEEDS} are recommended."
 
 
@@ -42,7 +42,7 @@ def adjusted_note(difference: Difference | None) -> str:
 
 
 def no_test_split(report: ReportFrame) -> list[str]:
-    """Scores of the split that selected the checkpoint."""
+    """A caveat that scores come from the split that selected the checkpoint."""
     if report.reported == "test":
         return []
     return [
@@ -52,12 +52,12 @@ def no_test_split(report: ReportFrame) -> list[str]:
 
 
 def unfinished(failed: int, runs: int) -> list[str]:
-    """Runs that are in no number."""
+    """A caveat that some runs did not finish."""
     return [f"{failed} of {count_text(runs, 'run')} did not finish."] if failed else []
 
 
 def did_not_learn(named: Sequence[str], consequence: str = "") -> list[str]:
-    """Runs, each with its number, that learned nothing; and what comes of it."""
+    """A caveat that lists the runs that learned nothing, and the consequence."""
     if not named:
         return []
     known = "no better than the same prediction for every text"

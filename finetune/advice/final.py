@@ -1,4 +1,4 @@
-"""What would make a better model of a comparison that was begun when the best seed was the default of `--final`."""
+"""Advice for a better final model, for comparisons started when the best seed was the default of `--final`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from finetune.records.comparison import LEAST_VALIDATION
 from finetune.records.report import Group
 
 # docs/results.md: `auto-refit` against `auto`
-EVIDENCE = "with 300 training and up to 300 validation rows this brought 2.9 points in the mean of nine data sets"
+EVIDENCE = "with 300 training and up to 300 validation rows this brought 2.9 points on average over nine data sets"
 
 
 def next_step(group: Group) -> tuple[str, str] | None:
     """A command worth typing next, and why; None where there is none.
 
-    The preset has been chosen, so the rows that chose it can be trained on. No rows but those of test are left to say
-    whether that model is better: the evidence is of other data sets.
+    The preset has been chosen, so the rows that chose it can be trained on. Only the test rows are left to show whether
+    that model is better, so the evidence comes from other data sets.
     """
     chosen, rows = group.recommendation, group.rows
     if chosen is None or group.command is None or group.kind != "compare" or group.folds is not None:

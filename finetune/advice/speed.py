@@ -1,4 +1,4 @@
-"""What a profile says about speed, and how to change it."""
+"""Advice on speed, from a profile."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ MUCH_BETWEEN = 0.4
 
 
 def speed_advice(record: RunRecord, profile: RunProfile) -> list[str]:
-    """Sentences on what takes unusually long; one that says so where nothing does."""
+    """Sentences on phases that take unusually long; a single one if none does."""
     sentences = [*_phases(record), *_padding(profile, _sum(record.time.phases, TRAINING)), *_step(record, profile)]
     return sentences or ["No phase takes unusually long."]
 

@@ -1,4 +1,4 @@
-"""What a sweep says in words: where it overfits and underfits, what was chosen, and the limits of the evidence."""
+"""The result of a sweep in words: where it overfits and underfits, the choice, and the limits of the evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOO_MUCH = ("underfits", "did not learn")
 
 
 def headline(sweep: SweepReport) -> str:
-    """What was chosen, what test says of it, and which points are too little or too much."""
+    """The choice, its test score, and the points with too little or too much."""
     if sweep.chosen is None:
         return "No point has a finished run with a defined score, so nothing can be chosen."
     sentences = [f"`{sweep.chosen.name}` has the best validation {metric_name(sweep.score)}", _tested(sweep)]
@@ -58,7 +58,7 @@ def _ends(sweep: SweepReport) -> list[str]:
 
 
 def chosen_text(sweep: SweepReport, chosen: Chosen) -> str:
-    """The test score of the choice, and how much the choice flattered its validation score."""
+    """The test score of the choice, and by how much choosing inflated its validation score."""
     if sweep.score not in chosen.test:
         return "There is no test split, and the validation score of a choice by validation is optimistic."
     level = scale(sweep.score).estimated_level(chosen.test[sweep.score])

@@ -1,4 +1,4 @@
-"""What a tune says in words: what was chosen, what test says of it, and the limits of the evidence."""
+"""The result of a tune in words: the choice, its test score, and the limits of the evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 0.03  # of a range: a best value so near its end may lie beyond it
 
 
 def headline(report: TuneReport) -> str:
-    """The choice, and the best setting where that is another one."""
+    """The choice, and the best setting if it differs."""
     score, best = report.score, _trial(report, report.best)
     if not best.number:
         return f"The default settings stay: none of {count_text(report.tried, 'setting')} scores better over the folds."
@@ -30,7 +30,7 @@ def headline(report: TuneReport) -> str:
 
 
 def interval_text(report: TuneReport, trial: TrialReport) -> str:
-    """Of the difference to the default: `[−0.3, +1.5]`; empty for the default."""
+    """The interval of the difference to the default: `[−0.3, +1.5]`; empty for the default."""
     found = scale(report.score)
     ends = [found.change(end, unit=False) for end in (trial.low, trial.high)]
     return "" if trial.low is None else f"[{ends[0]}, {ends[1]}]"
@@ -57,12 +57,12 @@ def caveats(report: TuneReport) -> list[str]:
     texts = data_problems(report.conditions)
     kept, whole = report.rows["fold"], report.rows["train"]
     texts.append(
-        "Optimism is the score over the folds − test. It is raised by choosing, of the setting as of the checkpoint, "
-        f"on the rows that measure; and lowered, as folds train on {kept:,} rows, and the models of test on {whole:,}."
+        "Optimism is the score over the folds − test. Choosing settings and checkpoints by the rows that measure them "
+        f"raises it; training on {kept:,} rows in the folds, but on {whole:,} for test, lowers it."
     )
     texts.append(
-        "Each fold was trained once, so intervals of folds are over rows, for exactly these trainings; that of test is "
-        "over seeds, too."
+        "Each fold was trained once, so intervals for folds are over rows, for exactly these trainings; the interval "
+        "for test is over seeds, too."
     )
     if len(report.seeds) == 1:
         texts.append("One seed on test: no interval. Try: --seeds 3")
@@ -81,7 +81,7 @@ def caveats(report: TuneReport) -> list[str]:
 
 
 def settings_of(report: TuneReport, trial: TrialReport) -> dict[str, float]:
-    """What differs from the default."""
+    """The settings that differ from the default."""
     defaults = {each.key: each.default for each in report.space}
     return {key: value for key, value in trial.settings.items() if value != defaults[key]}
 
@@ -95,7 +95,7 @@ def _end_text(dimension: Dimension, best: TrialReport) -> str:
     if NEAR < place < 1 - NEAR:
         return ""
     side, beyond = ("low", "smaller") if place <= NEAR else ("high", "larger")
-    where = f"at the {side} end of what was searched"
+    where = f"at the {side} end of the searched range"
     return f"{best.name} has {dimension.key} = {value:g}, {where}: the best may be {beyond}."
 
 

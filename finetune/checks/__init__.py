@@ -1,4 +1,4 @@
-"""Checks for what ruins results on small data, before a run: one check per module; and simple baselines."""
+"""Checks, before a run, for problems that ruin results on small data, one per module; and simple baselines."""
 
 from finetune.checks.inspect import Inspection, inspect_data
 

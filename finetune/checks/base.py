@@ -1,4 +1,4 @@
-"""What several checks share: the splits by name, and how rows, counts and percentages are shown."""
+"""Helpers that several checks share: the splits by name, and the display of rows, counts and percentages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FoundRow(NamedTuple):
     Attributes:
         split: train, validation, test, or unlabelled.
         position: In the split, from 0.
-        about: What follows the row where it is shown, such as the row that it equals.
+        about: Text shown after the row, such as the row that it equals.
     """
 
     split: str
@@ -57,11 +57,11 @@ class LocatedFinding(Finding):
 
     @classmethod
     def of(cls, finding: Finding) -> LocatedFinding:
-        """The finding, with the rows that are known."""
+        """The finding, with the rows where they are known."""
         return finding if isinstance(finding, cls) else cls(**finding.model_dump())
 
     def for_record(self) -> Finding:
-        """Without its rows."""
+        """The finding without its rows."""
         return Finding(**self.model_dump(exclude={"rows"}))
 
 
@@ -74,23 +74,23 @@ def shown_rows(
 
 
 def keys_by_split(data: Data) -> dict[str, list[TextKey]]:
-    """Split -> what makes rows the same text: punctuation does not count."""
+    """Split -> keys that are equal for rows with the same text; punctuation is ignored."""
     return {name: text_keys(rows) for name, rows in data.whole_splits().items()}
 
 
 def draw_positions(rows: Rows, most: int) -> Sequence[int]:
-    """All positions; of more rows than `most`, that many: ascending, and the same each time."""
+    """All positions, or `most` of them if there are more rows: ascending, and the same each time."""
     positions = range(len(rows))
     return positions if len(rows) <= most else sorted(random.Random(0).sample(positions, most))
 
 
 def draw_rows(rows: Rows, most: int) -> Rows:
-    """The rows at these positions; the same object where they are all."""
+    """The rows at these positions; the same object if these are all rows."""
     return rows if len(rows) <= most else rows.take(draw_positions(rows, most))
 
 
 def is_given(data: Data, split: str) -> bool:
-    """Whether the split is a file of its own, and was not split off here."""
+    """Whether the split came as a separate file, instead of being split off here."""
     return data.tables.get(split, split) == split
 
 
@@ -112,7 +112,7 @@ def full_texts(rows: Rows) -> list[str]:
 
 
 def row_id(rows: Rows, index: int) -> str:
-    """Its number in the source, and its name where it has one."""
+    """The row number in the source, and the name if the row has one."""
     return row_text(rows.ids[index], rows.name(index))
 
 

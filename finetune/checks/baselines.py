@@ -1,4 +1,4 @@
-"""What a simple model scores on the same rows, in seconds: the majority class, and TF-IDF with a linear model."""
+"""Scores of simple models on the same rows, in seconds: the majority class, and TF-IDF with a linear model."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Floats = NDArray[np.float64]
 def measure_baselines(data: Data) -> list[Baseline]:
     """Both baselines, fitted on train and measured on train sample, validation and test like a fine-tuned model.
 
-    majority: the label frequencies of train as probabilities for every row; numbers: their mean.
-    tfidf: logistic regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character
-    3–5-grams; of pairs also on how much the texts have in common. Fitted on at most 20,000 training rows.
+    majority: the label frequencies of train as probabilities for every row; for numbers, their mean. tfidf: logistic
+    regression (each label by itself for multi-label; ridge for numbers) on word 1–2-grams and character 3–5-grams; of
+    pairs also on how much the texts have in common. Fitted on at most 20,000 training rows.
     """
     train = draw_rows(data.train, FITTED)
     targets = encode_targets(data, train)
@@ -72,7 +72,7 @@ def fit_linear(
     Args:
         task: single_label, multi_label or regression.
         features: (rows, features), sparse or not.
-        targets: As of `encode_targets`.
+        targets: As returned by `encode_targets`.
         labels: Number of classes or labels.
         strength: Inverse of the L2 penalty; None: 10, for numbers 1.
 
@@ -122,6 +122,6 @@ def _fit_classes(features: Any, targets: NDArray[Any], classes: int, strength: f
 
 
 def finite_scores(task: Task, logits: Floats, targets: NDArray[Any]) -> Scores:
-    """All scores; None for one that has no value on these rows."""
+    """All scores; None for a score that is undefined on these rows."""
     scores = compute_scores(task, logits, targets)
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}

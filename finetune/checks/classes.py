@@ -21,7 +21,7 @@ FEW = 5  # rows of a class below which its recall moves by more than 20 points w
 def check_classes(data: Data) -> list[Finding]:
     """Classes that a split lacks, that have a single training row, or fewer than 5 rows in a measured split.
 
-    Classes with fewer rows than there are splits, all of whose rows stay in training, are told once, as such.
+    Classes with fewer rows than there are splits, all of whose rows stay in training, are reported once, as such.
     Missing and single ones are warnings, since macro-F1 counts them like any other class. Few rows are a warning where
     that holds for at least a third of the classes, else information. Numbers have no classes.
     """
@@ -30,7 +30,11 @@ def check_classes(data: Data) -> list[Finding]:
     kept = _kept_in_training(data)
     whole = [name for name in data.labels if name not in kept]
     leave_out = f"leave these classes out: {drop_change(kept[:NAMED]).for_command_line()}"
-    text = "{} " + verb(len(kept), "has", "have") + " too few rows to be in every split: trained on, and not measured"
+    text = (
+        "{} "
+        + verb(len(kept), "has", "have")
+        + " too few rows to be in every split: used for training, but not measured"
+    )
     findings = _finding(
         data.labels, kept, "unmeasured", "warning", text, f"Add rows, provide validation and test files, or {leave_out}"
     )
@@ -69,10 +73,10 @@ def _kept_in_training(data: Data) -> list[str]:
 
 
 def check_rare_labels(data: Data) -> list[Finding]:
-    """Labels that few training rows have, where a row may have several: each is predicted above 0.5 only.
+    """Labels with few training rows, in multi-label data: each is predicted only above a probability of 0.5.
 
-    A sigmoid fitted to few positives stays near their share, so that a label of 4 % may never be predicted while its
-    ranking is good.
+    A sigmoid fitted to few positives stays near their share, so a label with 4 % of the rows may never be predicted
+    although its ranking is good.
     """
     if data.task != "multi_label" or data.labels is None:
         return []
@@ -86,9 +90,9 @@ def check_rare_labels(data: Data) -> list[Finding]:
             check="classes",
             level="warning",
             text=f"{len(rare)} of {len(data.labels)} labels are in fewer than {percent(RARE)} of the training rows: "
-            f"{shorten(listed, NAMED)}. Above 0.5 they may never be predicted.",
+            f"{shorten(listed, NAMED)}. At a threshold of 0.5 they may never be predicted.",
             figures={"rare": len(rare), "classes": len(data.labels)},
-            advice="Read their F1 at the thresholds that validation chooses; to weigh them more: --set "
+            advice="Judge them by their F1 at the thresholds chosen on validation; to give them more weight: --set "
             "training.class_weights=balanced",
         )
     ]

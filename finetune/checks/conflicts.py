@@ -64,7 +64,7 @@ def _disagree(labels: list[Any], tolerance: float | None) -> bool:
 
 
 def _pairs(conflicts: list[list[_Row]], splits: Mapping[str, Rows]) -> list[FoundRow]:
-    """Two rows of each text that differ, the second as what is said of the first; then all others."""
+    """Two rows with different labels for each text, the second as the remark on the first; then all others."""
     pairs = [_two_labels(rows) for rows in conflicts]
     first = [FoundRow(one.split, one.position, f" ≠ {_shown(other, splits)}") for one, other in pairs]
     rest = [

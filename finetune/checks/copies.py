@@ -118,7 +118,7 @@ def _by_kind(twins: Sequence[Twin]) -> str:
 
 
 def _found(kept: str, originals: Rows, split: str, twins: Sequence[Twin]) -> list[FoundRow]:
-    """One of each kind first; what nearly equals a row is shown beside it."""
+    """One of each kind first; the near duplicate of a row is shown beside it."""
     firsts = {twin.kind: index for index, twin in reversed(list(enumerate(twins)))}
     chosen = [firsts[kind] for kind in KINDS if kind in firsts]
     order = [*chosen, *(index for index in range(len(twins)) if index not in chosen)]

@@ -82,7 +82,7 @@ def inspect_data(data: Data, section: DataSection, encoder: Encoder | None) -> I
 
     Args:
         data: As `load_data` returned it.
-        section: Of the recipe, for its settings of long texts.
+        section: The data section of the recipe, for its settings of long texts.
         encoder: Tokenizer and length of the model; None leaves out the checks of tokens.
     """
 

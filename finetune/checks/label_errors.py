@@ -26,10 +26,10 @@ MANY = 0.05  # fraction of the rows that are checked
 def check_label_errors(data: Data) -> list[Finding]:
     """Confident learning (Northcutt et al. 2021, arXiv:1911.00068) on out-of-fold TF-IDF probabilities of train.
 
-    Needs the extra `labels` (cleanlab); without it, and for multi-label or numbers, the finding says so. Warning from
-    5 % of the rows, else information. Skipped below 50 rows; classes with fewer than 5 rows are left out. Where
-    TF-IDF predicts correctly less than seven tenths of what the majority class gets wrong, it disputes good labels, and
-    the finding says that instead.
+    Needs the extra `labels` (cleanlab); without it, and for multi-label or numbers, the finding says so. Warning from 5
+    % of the rows, else information. Skipped below 50 rows; classes with fewer than 5 rows are left out. Where TF-IDF
+    predicts correctly less than seven tenths of the rows that the majority class gets wrong, it disputes correct
+    labels, and the finding says that instead.
     """
     if data.task != "single_label":
         return [_skipped("Label-error check skipped: it needs single-label data.", "")]
@@ -66,7 +66,7 @@ def check_label_errors(data: Data) -> list[Finding]:
             check="label_errors",
             level="warning" if fraction >= MANY else "info",
             text=f"{count_text(len(suspects), 'training row')} ({percent(fraction)}{checked}) may have a wrong label: "
-            f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, is confident of another.",
+            f"TF-IDF, fitted without {verb(len(suspects), 'it', 'them')}, confidently predicts another.",
             figures={"rows": len(suspects), "share": fraction, "looked_at": len(rows), "accuracy": accuracy},
             **shown_rows({"train": data.train}, found, label=True),
             advice="Read these rows, and correct wrong labels in the file",

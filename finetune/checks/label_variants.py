@@ -1,4 +1,4 @@
-"""Classes that are no classes: spellings of one name, placeholders for no label, whole lists or JSON."""
+"""Classes that are not real classes: spellings of one name, placeholders for no label, whole lists or JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_label_variants(data: Data, section: DataSection) -> list[Finding]:
 
     Args:
         data: All splits are counted together.
-        section: Of the recipe, whose own `label_map` and `drop_labels` the advice keeps.
+        section: The data section of the recipe, whose own `label_map` and `drop_labels` the advice keeps.
     """
     if data.labels is None:
         return []
@@ -89,7 +89,7 @@ def _drop(data: Data, section: DataSection, names: Sequence[str]) -> str:
     if not can_drop(names, splits.values()) or len(left) < (2 if data.task == "single_label" else 1):
         return "Label these rows: without them a split or all but one of the classes would be empty"
     drop = drop_change([*section.drop_labels, *names]).for_command_line()
-    return f"To leave these rows out: {drop}. If it is a class of its own, nothing is to do"
+    return f"To leave these rows out: {drop}. If it is a class of its own, there is nothing to do"
 
 
 def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:
@@ -106,8 +106,8 @@ def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:
             f"{shorten([shown(name) for name in names], NAMED)}.",
             figures={"names": len(names), "rows": rows, "classes": len(counts)},
             **_rows_of(data, names),
-            advice="Each is one class by its whole text. Write one label in a cell, or several joined by '|', or make "
-            "every cell a list",
+            advice="Each whole text is one class. Write one label per cell, or several joined by '|', or make every "
+            "cell a list",
         )
     ]
 

@@ -122,8 +122,8 @@ def _unlike(data: Data, known: dict[int, str]) -> list[Finding]:
         LocatedFinding(
             check="language",
             level="warning",
-            text=f"Of the training texts {percent(expected)} are in '{language}', of the unlabelled texts "
-            f"{percent(fraction)}; most of the others are in '{most}'.",
+            text=f"{percent(expected)} of the training texts are in '{language}', but {percent(fraction)} of the "
+            f"unlabelled texts; most other unlabelled texts are in '{most}'.",
             figures={"share": fraction, "expected": expected},
             **_shown("unlabelled", data.unlabelled, others),
             advice="Leave texts in other languages out of the file of data.unlabelled",

@@ -1,4 +1,4 @@
-"""The training texts that are nearest to other texts, and the other texts that are training texts."""
+"""The training texts nearest to other texts, and other texts that are copies of training texts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def copies_of(train: Rows, rows: Rows) -> list[int]:
 
 
 class NearestTexts:
-    """Training texts by their likeness to other texts: the cosine in [0, 1] of TF-IDF vectors of words and of parts of
-    words; both texts of a pair in one.
+    """Training texts by their similarity to other texts: the cosine in [0, 1] of TF-IDF vectors of words and parts of
+    words; both texts of a pair are joined.
 
     Args:
         train: The training rows.

@@ -1,4 +1,4 @@
-"""What a linear model predicts of rows that it was not fitted on, and how far chance could move the scores of it."""
+"""Out-of-fold predictions of a linear model, and bootstrap intervals of its scores."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Floats = NDArray[np.float64]
 
 
 class FoldedRows:
-    """Training rows, cut into folds that every model is measured on.
+    """Training rows, cut into folds on which every model is measured.
 
     Attributes:
-        rows: Of the training split.
+        rows: Rows of the training split.
         folds: Positions in `rows` of each fold.
-        how: How they were cut, in words.
-        targets: As of `encode_targets`.
+        how: How the folds were cut, in words.
+        targets: As returned by `encode_targets`.
 
     Args:
-        data: For task and labels. Of its rows, only `rows` are read.
+        data: Gives task and labels. Only `rows` are read from it.
         rows: Training rows.
-        seed: Of the folds and of the bootstrap.
+        seed: Seed of the folds and of the bootstrap.
 
     Raises:
         DataError: A class, or the whole, has too few rows or groups.
@@ -61,7 +61,7 @@ class FoldedRows:
     def predict_with(self, features: NDArray[np.float32]) -> Floats:
         """Out-of-fold logits, (rows, K), of a linear model on these features.
 
-        The penalty is chosen by folds inside the rows that a model is fitted on, by log loss (mean squared error).
+        The penalty is chosen by inner folds of the rows that a model is fitted on, by log loss (mean squared error).
 
         Args:
             features: (rows, dimension) of length 1.
@@ -76,7 +76,7 @@ class FoldedRows:
         return self._over_folds(fit)
 
     def predict_with_words(self) -> Floats:
-        """Out-of-fold logits of TF-IDF as the baseline has it, (rows, K)."""
+        """Out-of-fold logits of TF-IDF as in the baseline, (rows, K)."""
 
         def fit(kept: list[int]) -> Callable[[list[int]], Floats]:
             part = self.rows.take(kept)
@@ -93,7 +93,7 @@ class FoldedRows:
     def draws(self, logits: Floats, score: str) -> Floats:
         """The score in each bootstrap sample. Samples are the same for every model: differences are paired.
 
-        Whole groups are drawn where there are groups, as rows of one are no independent observations.
+        Whole groups are drawn where there are groups, because rows of one group are not independent observations.
         """
         terms = unit_terms(row_terms(self.task, logits, self.targets), self.rows.groups)
         (drawn,) = resampled_scores(self.task, [terms], np.random.default_rng(self._seed))
@@ -147,7 +147,7 @@ def fold_count(rows: Rows, task: Task) -> int:
     """Five; fewer where a class has fewer rows, or where there are fewer groups.
 
     Raises:
-        DataError: There are not two rows (or groups) in all.
+        DataError: There are fewer than two rows (or groups) in total.
     """
     units = len(set(rows.groups)) if rows.groups is not None else len(rows) // 2
     if units < 2:
@@ -163,13 +163,13 @@ def fold_count(rows: Rows, task: Task) -> int:
 def refuse_single_rows(rows: Rows, task: Task) -> None:
     """
     Raises:
-        DataError: A class has one training row: either nothing is fitted on it, or nothing is measured of it.
+        DataError: A class has one training row: it can be either fitted or measured, not both.
     """
     alone = sorted(name for name, count in count_labels(rows).items() if count < 2) if task == "single_label" else []
     if alone:
         raise DataError(
-            f"cross-validation needs 2 training rows of each class, and these have one: {shorten(alone, NAMED)}. Add "
-            "rows, or leave the classes out.",
+            "cross-validation needs 2 training rows of each class, but these classes have one: "
+            f"{shorten(alone, NAMED)}. Add rows, or leave the classes out.",
             drop_change(alone),
             key="data.label",
         )

@@ -1,4 +1,4 @@
-"""Findings row by row, to be worked through in a table."""
+"""Findings row by row, to work through in a table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ COLUMNS = ("severity", "check", "what", "split", "row", "id", "label", "text", "
 
 
 def rows_found(findings: Sequence[LocatedFinding], data: Data) -> Iterator[list[str]]:
-    """Cells of `COLUMNS`: a line for each row of each finding, and one for a finding about no single rows.
+    """Cells of `COLUMNS`: a line for each row of each finding, and one line for a finding without single rows.
 
     Args:
         findings: In the order of the lines.
-        data: That they are about.
+        data: The data of the findings.
     """
     splits = data.whole_splits()
     if data.unlabelled is not None:

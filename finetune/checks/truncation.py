@@ -1,4 +1,4 @@
-"""Texts that are longer than what the model reads of them."""
+"""Texts that are too long for the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEP = 8  # tokens to which an advised length is rounded up: tensor cores like m
 def check_truncation(data: Data, section: DataSection, encoder: Encoder) -> list[Finding]:
     """Texts of all splits that lose tokens at `data.max_length`, and the label that loses most.
 
-    A warning when 1 % of the texts lose some, else information. Windows lose nothing.
+    A warning when 1 % of the texts lose tokens, else information. Windows lose none.
     """
     if section.long_texts == "windows":
         return []

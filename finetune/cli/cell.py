@@ -20,7 +20,9 @@ EXAMPLES = examples(
 @reports_errors(interrupted=GO_ON)
 def cell(
     folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
-    key: Annotated[str, typer.Argument(help="Key of the run in jobs.json, its beginning, or the name of its folder.")],
+    key: Annotated[
+        str, typer.Argument(help="Key of the run in jobs.json, its first characters, or the name of the run's folder.")
+    ],
     technique: TechniqueOption = None,
     allow_code: AllowCodeOption = False,
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""`finetune check`: what is wrong with the data, before an hour is spent on it."""
+"""`finetune check`: problems in the data, before an hour of training is spent on it."""
 
 from __future__ import annotations
 

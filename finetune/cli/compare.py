@@ -1,4 +1,4 @@
-"""`finetune compare` and `ablate`: which regularization closed the gap, and is the difference significant."""
+"""`finetune compare` and `ablate`: which regularization closed the gap, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def compare(
 ) -> None:
     """Run presets × seeds, and report which closed the gap.
 
-    Shows what each preset did to score and gap, with paired intervals, and recommends a model. Typed again, it goes on.
+    Shows each preset's effect on score and gap, with paired intervals, and recommends a model. Run again to continue.
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import compare as workflow

@@ -1,4 +1,4 @@
-"""What the shell offers for the last word: names of recipes, presets and techniques, and keys of --set."""
+"""Shell completion: names of recipes, presets and techniques, and keys of --set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def complete_preset(incomplete: str) -> list[str]:
 
 
 def complete_presets(incomplete: str) -> list[str]:
-    """The last of several presets with commas: `none,st` -> `none,strong`."""
+    """The last of several presets separated by commas: `none,st` -> `none,strong`."""
     before, comma, last = incomplete.rpartition(",")
     chosen = before.split(",")
     return [f"{before}{comma}{name}" for name in complete_preset(last) if name not in chosen]

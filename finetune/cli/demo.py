@@ -13,15 +13,15 @@ from finetune.cli.predict import ModelArgument
 
 EXAMPLES = examples("finetune demo runs/compare-tweets", "finetune demo runs/tweets-strong-seed0 --port 9000")
 
-PortOption = Annotated[int, typer.Option("--port", help="On 127.0.0.1; 0: any that is free.")]
+PortOption = Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0: any free one.")]
 
 
 @reports_errors()
 def demo(model: ModelArgument, port: PortOption = 8765) -> None:
-    """Serve a page on this machine, and nowhere else, to try a model with texts of your own."""
+    """Serve a page, on this machine only, to try a model with your own texts."""
     from finetune.workflows.demo import open_demo
 
     server = open_demo(model, port)
-    print_text(f"Demo   {server.url}   (on this machine alone; Ctrl-C ends it)")
+    print_text(f"Demo   {server.url}   (on this machine only; Ctrl-C stops it)")
     server.serve()
     notice("note: the demo has ended")

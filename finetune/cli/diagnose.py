@@ -24,14 +24,14 @@ GROUPS = re.compile(r"\d{1,3}(?:[,.'_ \u00a0\u202f]\d{3})+")  # 1,000
 
 
 def fraction(text: str) -> float:
-    """With a point or a decimal comma; 98% is 0.98."""
+    """A fraction, with a decimal point or comma; 98% is 0.98."""
     plain = text.strip().removesuffix("%").strip()
     value = _number(plain.replace(",", "."), text)
     return round(value / 100, 9) if text.strip().endswith("%") else value
 
 
 def nats(text: str) -> float:
-    """With a point or a decimal comma."""
+    """A loss in nats, with a decimal point or comma."""
     return _number(text.strip().replace(",", "."), text)
 
 
@@ -42,39 +42,40 @@ def rows(text: str) -> int:
     try:
         return int(plain)
     except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is no whole number, such as 1000.") from error
+        raise typer.BadParameter(f"'{text}' is not a whole number, such as 1000.") from error
 
 
 def _number(plain: str, text: str) -> float:
     try:
         return float(plain)
     except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is no number, such as 0.98.") from error
+        raise typer.BadParameter(f"'{text}' is not a number, such as 0.98.") from error
 
 
 RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="A run, or a log: of a transformers Trainer, TensorBoard, MLflow, Trackio, W&B (CSV), Lightning, Keras, "
-        "fastai, spaCy, flair or simpletransformers; a file or its folder. Default: the numbers below.",
+        help="A run, or a log of a transformers Trainer, TensorBoard, MLflow, Trackio, W&B (CSV), Lightning, Keras, "
+        "fastai, spaCy, flair or simpletransformers: a file or its folder. Default: the numbers given below.",
     ),
 ]
 TrainAccuracy = Annotated[
-    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of training rows, in eval mode: 0.98.")
+    float | None,
+    typer.Option(metavar="FRACTION", parser=fraction, help="Accuracy on training rows, in eval mode: 0.98."),
 ]
 ValidationAccuracy = Annotated[
-    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of validation rows: 0.75.")
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Accuracy on validation rows: 0.75.")
 ]
 TestAccuracy = Annotated[
-    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Of test rows, if known: 0.74.")
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Accuracy on test rows, if known: 0.74.")
 ]
-TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Training rows.")]
-ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Validation rows.")]
-TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Test rows.")]
+TrainSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of training rows.")]
+ValidationSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of validation rows.")]
+TestSize = Annotated[int | None, typer.Option(metavar="ROWS", parser=rows, help="Number of test rows.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Majority = Annotated[
-    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of the largest class.")
+    float | None, typer.Option(metavar="FRACTION", parser=fraction, help="Fraction of rows in the largest class.")
 ]
 TrainLoss = Annotated[
     float | None, typer.Option(metavar="NATS", parser=nats, help="Mean log loss of training rows, in eval mode.")
@@ -84,24 +85,24 @@ ValidationLoss = Annotated[
 ]
 Epochs = Annotated[float | None, typer.Option(help="Epochs trained.")]
 Techniques = Annotated[
-    str | None, typer.Option(metavar="NAMES", help="Regularizers that were on, with commas: dropout,l2.")
+    str | None, typer.Option(metavar="NAMES", help="Regularizers that were used, separated by commas: dropout,l2.")
 ]
-RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Of a log with several runs, one to read.")]
+RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Run to read, if the log holds several.")]
 EvaluationSet = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Of several evaluation sets, the one to go by.")
+    str | None, typer.Option(metavar="NAME", help="Evaluation set to use, if the log holds several.")
 ]
 LogMetric = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Of a log, the score to go by. Default: accuracy.",
+        help="Metric of the log to use. Default: accuracy.",
         autocompletion=complete_metric,
     ),
 ]
 FailOn = Annotated[
     list[str] | None, typer.Option(metavar="VERDICT", help="Exit with code 1 on this verdict. Repeatable.")
 ]
-EveryDetail = Annotated[bool, typer.Option("--all", help="All steps of the plan in detail.")]
+EveryDetail = Annotated[bool, typer.Option("--all", help="Show all steps of the plan in detail.")]
 
 
 @reports_errors()

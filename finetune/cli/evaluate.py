@@ -1,4 +1,4 @@
-"""`finetune evaluate`: what a saved model does on labelled rows."""
+"""`finetune evaluate`: metrics of a saved model on labelled rows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ def evaluate(
         str, typer.Option("--data", "-d", help="File with texts and labels, in any format that run takes.")
     ],
     row_id: Annotated[
-        str | None, typer.Option("--id", metavar="COLUMN", help="Column that names rows. Default: their numbers.")
+        str | None, typer.Option("--id", metavar="COLUMN", help="Column with row names. Default: row numbers.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for evaluation.html, .md and .json. Default: none is written."),
+        typer.Option(
+            "--output", "-o", help="Folder for evaluation.html, .md and .json. Default: they are not written."
+        ),
     ] = None,
     overrides: ReadingSetOption = None,
     batch_size: BatchSizeOption = 32,

@@ -22,7 +22,7 @@ PresetsOption = Annotated[
     typer.Option(
         "--presets",
         "-p",
-        help="Names or paths, with commas; own: the recipe's own techniques.",
+        help="Names or paths, separated by commas; own: the recipe's own techniques.",
         rich_help_panel=OF_RUNS,
         metavar="NAMES",
         autocompletion=complete_presets,
@@ -33,8 +33,8 @@ ComparedOption = Annotated[
     typer.Option(
         "--presets",
         "-p",
-        help="Names or paths, with commas; own: the recipe's own techniques. Default: none,light,medium,strong; with "
-        "--variant none.",
+        help="Names or paths, separated by commas; own: the recipe's own techniques. Default: "
+        "none,light,medium,strong; with --variant: none.",
         rich_help_panel=OF_RUNS,
         metavar="NAMES",
         autocompletion=complete_presets,
@@ -45,8 +45,8 @@ VariantOption = Annotated[
     typer.Option(
         "--variant",
         metavar="NAME=KEY=VALUE,…",
-        help="Settings under a name, beside the presets: l1=techniques.l1.strength=0.5. With PRESET: before the first "
-        "key they are added to that preset. Repeatable.",
+        help="Named settings to compare with the presets: l1=techniques.l1.strength=0.5. PRESET: before the first key "
+        "adds them to that preset. Repeatable.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -55,7 +55,7 @@ ComparedSetOption = Annotated[
     typer.Option(
         "--set",
         metavar="[PRESET:]KEY=VALUE",
-        help="Override one value, e.g. training.epochs=5; strong:training.epochs=5 does for that preset. Repeatable.",
+        help="Override one value, e.g. training.epochs=5; strong:training.epochs=5 only for that preset. Repeatable.",
         rich_help_panel=OF_RECIPE,
         autocompletion=complete_setting,
     ),
@@ -73,7 +73,7 @@ FoldsOption = Annotated[
     typer.Option(
         "--folds",
         min=2,
-        help="Cross-validation: each of this many parts of the data is test once.",
+        help="Cross-validation with this many folds: each is the test split once.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -81,8 +81,8 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor",
-        help="Who runs them: local (worker processes), inline (this process), ray or slurm (a cluster), or your own "
-        "module:Class.",
+        help="Where runs execute: local (worker processes), inline (this process), ray or slurm (a cluster), or your "
+        "own module:Class.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -91,7 +91,7 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         "-j",
-        help="Parallel runs; auto: one per GPU, or one per CPU core, as far as memory goes (3.8 GB each).",
+        help="Parallel runs; auto: one per GPU, or one per CPU core, limited by memory (3.8 GB each).",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -100,7 +100,7 @@ PerGpuOption = Annotated[
     typer.Option(
         "--jobs-per-gpu",
         min=1,
-        help="Parallel runs per GPU, where --jobs is auto.",
+        help="Parallel runs per GPU if --jobs is auto.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -109,7 +109,7 @@ CellTimeoutOption = Annotated[
     typer.Option(
         "--cell-timeout",
         metavar="MINUTES",
-        help="A run that gets no step further in this time is taken from its process, and goes on in another one.",
+        help="If a run completes no step in this time, stop its process and continue the run in another one.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -118,7 +118,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Output folder. Default: one below runs/, named by command, recipe, data and what was set.",
+        help="Output folder. Default: one in runs/, named after the command, recipe, data and settings.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -142,7 +142,7 @@ WideOption = Annotated[
     bool,
     typer.Option(
         "--wide",
-        help="Whole tables on a terminal of any width; below 120 columns, blocks otherwise.",
+        help="Print whole tables at any terminal width, instead of blocks below 120 columns.",
         rich_help_panel=OF_OUTPUT,
     ),
 ]
@@ -150,9 +150,10 @@ FinalOption = Annotated[
     str | None,
     typer.Option(
         "--final",
-        help="The model to end with, of the recommended preset: refit (one more training, on train and validation), "
-        "best (seed on validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or auto "
-        "(of the last three). Default: refit; best with --folds, without test, or where validation is too small.",
+        help="Final model of the recommended preset: refit (trained once more, on train and validation), best (the "
+        "best seed on validation), soup (mean of the seeds' weights), distil (a student of their ensemble), or "
+        "auto (one of the last three). Default: refit; best with --folds, without a test split, or if validation "
+        "is too small.",
         rich_help_panel=OF_RUNS,
         metavar="KIND",
         autocompletion=complete_final,
@@ -164,16 +165,16 @@ FailOption = Annotated[
         "--fail-on",
         metavar="EXPR",
         help="Exit with code 1 if the expression is true, e.g. 'gap.accuracy > 0.15'. Fields: train, validation, test, "
-        "gap or gap_last, a dot and a metric (of the recommended preset); PRESET. before it (of that one); difference. "
-        "before it (to the baseline); failed, degenerate (runs). Scores are fractions: 0.15 is 15 points; nll: nats. "
-        "Join with and, or. Repeatable.",
+        "gap or gap_last, then a dot and a metric (of the recommended preset); with the prefix PRESET. of that "
+        "preset; with the prefix difference. the difference to the baseline; failed, degenerate (numbers of "
+        "runs). Scores are fractions: 0.15 is 15 points; nll is in nats. Combine with and, or. Repeatable.",
         rich_help_panel=OF_RUNS,
     ),
 ]
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """`5` -> 5; `3,7,11` -> those.
+    """`5` -> 5; `3,7,11` -> these three.
 
     Raises:
         RecipeError: It is neither.

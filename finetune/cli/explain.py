@@ -22,26 +22,27 @@ EXAMPLES = examples(
 @reports_errors()
 def explain(
     model: ModelArgument,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts, instead of --data.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts to explain, instead of --data.")
+    ] = None,
     pairs: Annotated[
         list[str] | None, typer.Option("--pair", metavar="TEXT", help="Second text, for a model of pairs. Repeatable.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", "-d", help="File with texts, as of predict.", rich_help_panel=OF_DATA)
+        str | None, typer.Option("--data", "-d", help="File with texts, as for predict.", rich_help_panel=OF_DATA)
     ] = None,
     rows: Annotated[
-        str | None, typer.Option("--rows", metavar="NUMBERS", help="Of the file, from 1.", rich_help_panel=OF_DATA)
+        str | None,
+        typer.Option("--rows", metavar="NUMBERS", help="Row numbers in the file, from 1.", rich_help_panel=OF_DATA),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option("--label", help="Label to explain. Default: the one that is predicted.")
-    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Label to explain. Default: the predicted one.")] = None,
     overrides: ReadingSetOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show which words moved an answer, checked by removing them, and the nearest training texts."""
     if bool(texts) == (data is not None):
-        raise RecipeError("name texts, or a file with --data and --rows, and not both.")
+        raise RecipeError("give either texts or a file with --data and --rows, not both.")
     numbers = _numbers(rows)
     from finetune.cli.listening import WarningListener
     from finetune.workflows.explain import explain as workflow
@@ -67,5 +68,5 @@ def explain(
 def _numbers(rows: str | None) -> list[int]:
     parts = [part.strip() for part in (rows or "").split(",") if part.strip()]
     if not all(part.isdecimal() for part in parts):
-        raise RecipeError("expected numbers of rows, such as 3,17.", argument="rows", found=rows)
+        raise RecipeError("expected row numbers, such as 3,17.", argument="rows", found=rows)
     return [int(part) for part in parts]

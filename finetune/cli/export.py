@@ -1,4 +1,4 @@
-"""`finetune export`: a saved model for ONNX Runtime or OpenVINO, compared before it is kept."""
+"""`finetune export`: a saved model for ONNX Runtime or OpenVINO, compared with the original before it is kept."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ def export(
         typer.Option("--format", "-f", metavar="FORMAT", help="onnx or openvino.", autocompletion=complete_format),
     ] = "onnx",
     quantize: Annotated[
-        str | None, typer.Option("--quantize", metavar="PRECISION", help="int8: weights of 8 bits. Default: fp32.")
+        str | None, typer.Option("--quantize", metavar="PRECISION", help="int8: 8-bit weights. Default: fp32.")
     ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", help="File with texts to compare on. Default: the run's validation rows."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="New folder. Default: beside the model's, as model-onnx.")
+        Path | None, typer.Option("--output", "-o", help="New folder. Default: beside the model's, such as model-onnx.")
     ] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(
             metavar="FRACTION",
-            help="Largest difference of a probability (default 0.001); int8: labels that may change (0.05).",
+            help="Largest allowed difference of a probability (default 0.001); int8: largest fraction of labels that "
+            "may change (0.05).",
         ),
     ] = None,
     overrides: ReadingSetOption = None,

@@ -1,6 +1,6 @@
-"""How help is laid out: commands and options in groups, whole summaries, types that a person reads, examples in lines.
+"""Layout of the help: commands and options in groups, complete summaries, readable types, one example per line.
 
-Typer has groups of its own only with the boxes that rich draws, which break examples; plain, it cuts summaries.
+Typer supports groups only with rich's boxes, which break examples; without rich it cuts summaries.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def _kind(found: re.Match[str]) -> str:
 
 
 def examples(*commands: str) -> str:
-    """The end of a help text: one command per line, to be copied."""
+    """The end of a help text: one command per line, ready to copy."""
     return "\n".join(["Examples:" if len(commands) > 1 else "Example:", *(f"  {command}" for command in commands)])
 
 
 class Command(TyperCommand):
-    """A command whose options stand in groups."""
+    """A command whose options are grouped."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -71,7 +71,7 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The program: its commands stand in groups, and their summaries are whole."""
+    """The program: its commands are grouped, and their summaries are complete."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}

@@ -40,7 +40,7 @@ def show(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="After the word technique: which one to explain.",
+            help="After the word technique: the one to explain.",
             autocompletion=complete_technique,
         ),
     ] = None,
@@ -49,7 +49,7 @@ def show(
     data: DataOption = None,
     overrides: SetOption = None,
     technique: TechniqueOption = None,
-    every_value: Annotated[bool, typer.Option("--all", help="Also the values that are the defaults.")] = False,
+    every_value: Annotated[bool, typer.Option("--all", help="Show values that are defaults, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the resolved recipe: values and their origins, data, dropout, cumulative weight decay, training time.
@@ -119,5 +119,7 @@ def validate(
     resolved = resolve(recipe, preset, model, data, overrides or ())
     with_preset = f" with preset {resolved.recipe.preset}" if resolved.recipe.preset else ""
     for module in resolved.recipe.training.metrics:
-        print_text(f"It names code: {module} (training.metrics), which runs execute once --allow-code was given for it")
+        print_text(
+            f"It names code: {module} (training.metrics), which runs execute only after --allow-code was given for it"
+        )
     print_text(f"{resolved.recipe.name}{with_preset} is valid. To check data and model, too: finetune run … --dry-run")

@@ -21,10 +21,12 @@ def is_launched() -> bool:
 
 
 def launch_processes(processes: int, request: Request, asked: dict[str, Any]) -> None:
-    """Replace this process by accelerate, every value passed: its own questions and defaults never show.
+    """Replace this process by accelerate, with every value passed, so that accelerate's own questions and defaults
+    never appear.
 
     Raises:
-        FinetuneError: Something is wrong that can be seen now: said once, here, instead of by every process.
+        FinetuneError: An error that can be found before launching: it is reported once, here, instead of by every
+            process.
     """
     from finetune.workflows.run import check_run_starts, threads_of_launched
 

@@ -1,4 +1,4 @@
-"""`finetune ls` and `finetune cp`: what is there, and a copy to edit."""
+"""`finetune ls` and `finetune cp`: list what is available, and copy it to edit."""
 
 import json
 from pathlib import Path

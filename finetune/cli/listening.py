@@ -1,4 +1,4 @@
-"""What a workflow tells, on stderr."""
+"""Messages of a workflow, on stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WarningListener(Listener):
         notes: Whether notes and findings are shown, too; warnings always are.
 
     Attributes:
-        told: What has been shown.
+        told: Messages that have been shown.
     """
 
     def __init__(self, notes: bool = True) -> None:

@@ -95,7 +95,7 @@ AllowCodeOption = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Run code that the recipe names (training.metrics). Asked once for each content of its file.",
+        help="Allow the code that the recipe names (training.metrics) to run. Needed once per version of its file.",
         rich_help_panel=OF_RECIPE,
     ),
 ]
@@ -146,7 +146,7 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
     """Print what the user can correct without a traceback, and exit with its code; 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
-        interrupted: What to say after Ctrl-C or SIGTERM about going on.
+        interrupted: What to print after Ctrl-C or SIGTERM about how to continue.
     """
 
     def decorate(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""Text on stdout and stderr, wrapped for the terminal that shows it; texts and labels of others do nothing there."""
+"""Text on stdout and stderr, wrapped for the terminal; control characters in texts and labels have no effect there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def terminal_width(stream: TextIO) -> int | None:
 
 
 def print_text(text: str, whole: bool = False) -> None:
-    """On stdout; `whole`: as it is, such as JSON."""
+    """Print on stdout; `whole`: unwrapped, such as JSON."""
     from finetune.reports.wrapping import wrap
 
     shown = visible(text)
@@ -31,7 +31,7 @@ def print_text(text: str, whole: bool = False) -> None:
 
 
 def notice(text: str) -> None:
-    """On stderr, from the main process only."""
+    """Print on stderr, from the main process only."""
     if os.environ.get("RANK", "0") == "0":
         from finetune.reports.wrapping import wrap
 

@@ -1,4 +1,4 @@
-"""`finetune predict`: labels for new texts, with a model that was trained."""
+"""`finetune predict`: labels for new texts, from a trained model."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ReadingSetOption = Annotated[
         autocompletion=complete_setting,
     ),
 ]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Texts in a forward pass.")]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")]
 PrecisionOption = Annotated[
     str,
     typer.Option(
         metavar="fp32|bf16",
-        help="Of matrix products. bf16 is faster on a processor that has it, and changes the third digit of "
-        "probabilities.",
+        help="Precision of matrix products. bf16 is faster on a processor that supports it, and changes the third "
+        "digit of probabilities.",
     ),
 ]
 TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
@@ -60,20 +60,19 @@ OutputOption = Annotated[
 AccuracyOption = Annotated[
     float | None,
     typer.Option(
-        metavar="FRACTION", help="Predict only what is sure enough for this accuracy on validation, such as 0.95."
+        metavar="FRACTION",
+        help="Predict only rows that are confident enough for this accuracy on validation, such as 0.95.",
     ),
 ]
 
 
-@reports_errors("What was predicted of a large file is kept beside the output: the same command goes on.")
+@reports_errors("Predictions made so far for a large file are kept beside the output: the same command continues.")
 def predict(
     model: ModelArgument,
     texts: TextsArgument = None,
     data: TextsOption = None,
     output: OutputOption = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also the probability of every label.")
-    ] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every label.")] = False,
     accuracy: AccuracyOption = None,
     overrides: ReadingSetOption = None,
     batch_size: BatchSizeOption = 32,
@@ -82,7 +81,7 @@ def predict(
 ) -> None:
     """Predict texts with a trained model: all columns of the file are kept, with a prediction for each row."""
     if bool(texts) == (data is not None):
-        raise RecipeError("name texts, or a file with --data, and not both.")
+        raise RecipeError("give either texts or a file with --data, not both.")
     from finetune.cli.listening import WarningListener
 
     listener = WarningListener(notes=not quiet)
@@ -112,7 +111,7 @@ def _answer_stdin(model: str, output: Path | None, **asked: Any) -> None:
     """A JSON line for each line, at once."""
     if output is not None:
         raise RecipeError(
-            "answers to standard input go to standard output, as JSON lines. Leave it out, and redirect them.",
+            "predictions for standard input go to standard output, as JSON lines. Leave it out, and redirect them.",
             argument="output",
             found=str(output),
         )

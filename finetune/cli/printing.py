@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def console(piped_width: int, least: int = 0) -> Console:
-    """Of the terminal's width, or of `least` columns; piped output has no width of its own."""
+    """A console as wide as the terminal, or `least` columns wide; piped output has no width of its own."""
     from finetune.reports.rich_table import SafeConsole
 
     width = max(terminal_width(sys.stdout) or piped_width, least)
@@ -31,7 +31,7 @@ def console(piped_width: int, least: int = 0) -> Console:
 
 
 def print_report(result: CompareResult, as_json: bool, wide: bool = False) -> None:
-    """The tables and summaries of a comparison, or report.json; `wide`: whole tables on a terminal of any width."""
+    """The tables and summaries of a comparison, or report.json; `wide`: whole tables at any terminal width."""
     if as_json:
         print_text(result.report.model_dump_json(indent=2), whole=True)
         return
@@ -136,7 +136,7 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps(described, indent=2), whole=True)
         return
-    trained = ", one more training that this time counts" if experiment.final.trains else ""
+    trained = ", one more training, included in this time" if experiment.final.trains else ""
     console(100).print(describe_matrix(described["cells"]))
     print_text(
         f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
@@ -153,11 +153,11 @@ def print_runs(
     """The gap of each run, what to do next, and where the time went; or the records as JSON.
 
     Args:
-        result: Of `run`.
+        result: Result of `run`.
         as_json: JSON instead of tables.
         request: What was trained.
-        preset: As it was asked for.
-        told: Warnings that have been shown.
+        preset: As the user named it.
+        told: Warnings that have been shown already.
     """
     if as_json:
         print_text(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2), whole=True)

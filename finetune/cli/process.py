@@ -1,4 +1,4 @@
-"""Settings of the process that the program makes, and no function that is called from Python."""
+"""Process settings that the command line makes, and no function called from Python."""
 
 import signal
 from typing import Any, NoReturn
@@ -9,11 +9,11 @@ from finetune.quiet import quieten_libraries
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a cluster sends before it takes a machine away. All that Ctrl-C saves is saved."""
+    """SIGTERM, which a cluster sends before it takes a machine away. Everything that Ctrl-C saves is saved."""
 
 
 def prepare_process() -> None:
-    """Keep freed memory for reuse, let waiting threads give their processor away, and show only errors of other
+    """Keep freed memory for reuse, let waiting threads yield the processor, and show only errors of other
     libraries."""
     tune_allocator()
     yield_while_waiting()
@@ -22,8 +22,8 @@ def prepare_process() -> None:
 
 def handle_signals() -> None:
     """Take SIGTERM as Ctrl-C, once: launchers and clusters send several, and what is being saved must not be disturbed.
-    A second Ctrl-C still ends the saving. What a shell or nohup has started with one of them ignored goes on ignoring
-    it."""
+    A second Ctrl-C still ends the saving. A process that a shell or nohup started with one of these signals ignored
+    continues to ignore it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)

@@ -17,15 +17,19 @@ EXAMPLES = examples(
     "finetune push runs/compare-tweets me/tweets-sentiment",
 )
 
-RepoArgument = Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME on the hub; made if there is none.")]
-PublicOption = Annotated[bool, typer.Option("--public", help="Everybody may see it. Default: private.")]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show every file with its size, and the model card; send nothing.")
+RepoArgument = Annotated[
+    str, typer.Argument(metavar="REPO", help="OWNER/NAME on the hub; created if it does not exist.")
 ]
-MessageOption = Annotated[str | None, typer.Option("--message", help="Of the commit.")]
+PublicOption = Annotated[
+    bool, typer.Option("--public", help="Make the repository visible to everybody. Default: private.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show every file with its size, and the model card; upload nothing.")
+]
+MessageOption = Annotated[str | None, typer.Option("--message", help="Message of the commit.")]
 
 
-@reports_errors("Files are sent in one commit: the same command starts again, without those that have arrived.")
+@reports_errors("Files are uploaded in one commit: the same command starts again, without those already uploaded.")
 def push(
     model: ModelArgument,
     repo: RepoArgument,
@@ -34,7 +38,7 @@ def push(
     message: MessageOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Send a model with its card to a repository of the hub: private, and nothing but the model's own files."""
+    """Upload a model and its card to a hub repository: private, and only the model's own files."""
     from finetune.cli.listening import WarningListener
     from finetune.reports.push import render_plan, render_sent
     from finetune.workflows.push import MESSAGE

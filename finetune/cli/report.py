@@ -26,7 +26,7 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Folder of a curve, sweep or tune; or folders of comparisons, runs, or that hold runs.",
+            help="Folder of a curve, sweep or tune; or folders of comparisons or runs, or folders that hold runs.",
             metavar="DIR…",
         ),
     ],
@@ -34,7 +34,7 @@ def report(
         str | None,
         typer.Option(
             "--baseline",
-            help="The preset that others are compared with. Default: that of the comparison; of single runs, `none`.",
+            help="The preset that others are compared with. Default: that of the comparison; for single runs, `none`.",
         ),
     ] = None,
     output: Annotated[

@@ -1,4 +1,4 @@
-"""`finetune run`: train, measure, and say what the gap is."""
+"""`finetune run`: train, measure, and report the gap."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(
     allow_code: AllowCodeOption = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Output folder. Default: a new one below runs/."),
+        typer.Option("--output", "-o", help="Output folder. Default: a new one in runs/."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything short of training, and stop.")] = False,

@@ -1,4 +1,4 @@
-"""`finetune runs`: what lies below runs/, two of them side by side, a page over all, and deleting some."""
+"""`finetune runs`: list the runs in runs/, compare two, write an index page of all, or delete some."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = examples(
 
 
 ContainsOption = Annotated[
-    str, typer.Option("--contains", help="Only those with this in their path, data or preset.", rich_help_panel=SHOWN)
+    str, typer.Option("--contains", help="Only those whose path, data or preset contains this.", rich_help_panel=SHOWN)
 ]
 KindOption = Annotated[
     str | None,
@@ -62,7 +62,7 @@ CompareOption = Annotated[
     typer.Option(
         "--compare",
         metavar="A B",
-        help="Numbers of two side by side, and the settings that differ.",
+        help="Show the numbers of two side by side, and the settings that differ.",
         rich_help_panel=CHANGED,
     ),
 ]
@@ -80,14 +80,14 @@ DeleteOption = Annotated[
     ),
 ]
 DryOption = Annotated[
-    bool, typer.Option("--dry-run", help="With --delete: only say what would be deleted.", rich_help_panel=CHANGED)
+    bool, typer.Option("--dry-run", help="With --delete: only show what would be deleted.", rich_help_panel=CHANGED)
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With --delete: do not ask.", rich_help_panel=CHANGED)]
 
 
 @reports_errors()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where runs and experiments lie.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="Folder with runs and experiments.")] = Path("runs"),
     contains: ContainsOption = "",
     kind: KindOption = None,
     status: StatusOption = None,
@@ -102,7 +102,7 @@ def runs(
 ) -> None:
     """List runs and experiments with score, gap, date and size; compare two, or delete some.
 
-    Only folders that hold a run or an experiment are deleted, and none that a process is running in.
+    Deletes only folders that hold a run or an experiment, and none in which a process is running.
     """
     filters = {"contains": contains or None, "kind": kind, "status": status, "data": data, "preset": preset}
     _refuse_idle({name: value for name, value in filters.items() if value is not None}, compare, index, delete, as_json)
@@ -112,7 +112,7 @@ def runs(
     if dry_run or yes:
         from finetune.errors import RecipeError
 
-        raise RecipeError("has a meaning with --delete only.", argument="dry_run" if dry_run else "yes", found=True)
+        raise RecipeError("works with --delete only.", argument="dry_run" if dry_run else "yes", found=True)
     if compare is not None:
         _compare(compare, folder, as_json)
         return
@@ -143,12 +143,14 @@ def _refuse_idle(
     if filters and (delete or compare):
         name = next(iter(filters))
         raise RecipeError(
-            "chooses what is listed, and not what is named here. Leave it out.", argument=name, found=filters[name]
+            "filters a list, and has no effect on runs that are named. Leave it out.",
+            argument=name,
+            found=filters[name],
         )
     if sum([bool(delete), compare is not None, index]) > 1:
-        raise RecipeError("--compare, --delete and --index are one at a time.")
+        raise RecipeError("--compare, --delete and --index cannot be combined.")
     if as_json and (delete or index):
-        why = "prints what is listed or compared, and has no meaning here. Leave it out."
+        why = "applies to lists and comparisons only. Leave it out."
         raise RecipeError(why, argument="json", found=True)
 
 
@@ -163,7 +165,7 @@ def _compare(names: tuple[str, str], folder: Path, as_json: bool) -> None:
 
 
 def print_pair(pair: TwoListed, folder: str) -> None:
-    """Numbers of both, and what differs."""
+    """The numbers of both, and the settings that differ."""
     from finetune.cli.printing import console
     from finetune.reports.listing import pair_tables
 
@@ -186,9 +188,9 @@ def _delete(names: list[str], folder: Path, dry_run: bool, yes: bool) -> None:
         print_text(f"dry run: nothing was deleted; {total} would be freed")
         return
     if not yes and not sys.stdin.isatty():
-        why = "nobody can be asked here. Look first, with --dry-run."
+        why = "cannot ask for confirmation here (no terminal). Look first, with --dry-run."
         raise RecipeError(why, Change(arguments={"yes": True}), argument="delete", found=names[0])
-    if yes or typer.confirm("Delete for good?"):
+    if yes or typer.confirm("Delete permanently?"):
         workflow.delete_runs(entries)
         print_text(f"deleted, {size_text(sum(entry.size for entry in entries))} freed")
     else:

@@ -1,4 +1,4 @@
-"""`finetune sweep`: a setting from too little to too much, as a picture, and the choice by validation."""
+"""`finetune sweep`: the figure of a setting from too little to too much, and the choice by validation."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ VaryOption = Annotated[
     typer.Option(
         "--vary",
         metavar="KEY=VALUE,…",
-        help="A setting and its values: techniques.l1.strength=0,0.1,1,10; a strength of 0 is without the technique. "
-        "Repeatable: every combination.",
+        help="A setting and its values: techniques.l1.strength=0,0.1,1,10; a strength of 0 turns the technique off. "
+        "Repeatable: all combinations are run.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -58,11 +58,13 @@ StartOption = Annotated[
     typer.Option(
         "--preset",
         "-p",
-        help="What every point starts from; own: the recipe's own techniques.",
+        help="Preset that every point starts from; own: the recipe's own techniques.",
         rich_help_panel=OF_RUNS,
     ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Start more than 100 runs.", rich_help_panel=OF_RUNS)]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Start even if there are more than 100 runs.", rich_help_panel=OF_RUNS)
+]
 
 
 @reports_errors(interrupted=GO_ON)
@@ -93,7 +95,7 @@ def sweep(
     """Vary a setting from too little to too much: the regularization path.
 
     Draws score, gap, loss and weights against the values of a setting, marks where the model overfits and underfits,
-    and chooses by validation; the choice alone is measured on test. The same command again runs only what is missing.
+    and chooses one by validation; only that one is measured on test. The same command again runs only what is missing.
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import sweep as workflow

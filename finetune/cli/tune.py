@@ -1,4 +1,5 @@
-"""`finetune tune`: learning rate and strengths of a preset; the default stays unless it is beaten beyond chance."""
+"""`finetune tune`: search the learning rate and strengths of a preset; keep the default unless it is beaten beyond
+chance."""
 
 from __future__ import annotations
 
@@ -48,20 +49,20 @@ TunedOption = Annotated[
     typer.Option(
         "--preset",
         "-p",
-        help="What is tuned; own: the recipe's own techniques.",
+        help="Preset to tune; own: the recipe's own techniques.",
         rich_help_panel=OF_RUNS,
         autocompletion=complete_presets,
     ),
 ]
 TrialsOption = Annotated[
     int,
-    typer.Option("--trials", "-n", help="Settings to try beside the default.", rich_help_panel=OF_RUNS),
+    typer.Option("--trials", "-n", help="Settings to try in addition to the default.", rich_help_panel=OF_RUNS),
 ]
 InnerFoldsOption = Annotated[
     int,
     typer.Option(
         "--folds",
-        help="Parts of the training rows: each is left out once to choose by; test is not looked at.",
+        help="Cross-validation folds of the training rows, used to choose settings; test is not used.",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -70,8 +71,8 @@ RangeOption = Annotated[
     typer.Option(
         "--range",
         metavar="KEY=LOW,HIGH",
-        help="Search this alone, between these ends; a KEY alone: in its own range. Repeatable. Default: the learning "
-        "rate, then every strength of the preset.",
+        help="Search only this setting, between LOW and HIGH; KEY alone: in its default range. Repeatable. Default: "
+        "the learning rate, then every strength of the preset.",
         rich_help_panel=OF_RUNS,
         autocompletion=complete_setting,
     ),
@@ -80,7 +81,7 @@ LastSeedsOption = Annotated[
     str,
     typer.Option(
         "--seeds",
-        help="Of the runs that test measures at the end: how many (5: 0 to 4), or which (3,7,11).",
+        help="Seeds of the final runs, which are measured on test: how many (5: 0 to 4), or which (3,7,11).",
         rich_help_panel=OF_RUNS,
     ),
 ]
@@ -112,12 +113,12 @@ def tune(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search learning rate and strengths of a preset; keep the default unless it is beaten beyond chance.
+    """Search the learning rate and strengths of a preset; keep the default unless it is beaten beyond chance.
 
     Settings are chosen on folds of the training rows, with paired intervals against the default; hopeless ones are
-    stopped early. Test is opened once, at the end, and says by how much choosing flattered the score (optimism). The
-    choice is written as a recipe, tuned.yaml. The same command goes on where it was stopped. Needs Optuna:
-    pip install "finetune[tune]"
+    stopped early. Test is opened once, at the end, to measure how much the selection inflated the score (optimism). The
+    choice is written as a recipe, tuned.yaml. The same command continues where it was stopped. Needs Optuna: pip
+    install "finetune[tune]"
     """
     from finetune.cli.listening import choose_listener
     from finetune.workflows import tune as workflow

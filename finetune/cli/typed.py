@@ -1,4 +1,4 @@
-"""The command line of this process, as it was typed and with a change."""
+"""The command line of this process, as typed or with a change."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from finetune.errors import Change
 
 
 def typed_command() -> str:
-    """The command line of this process: what the report says to reproduce it with."""
+    """The command line of this process, which the report shows to reproduce it."""
     return shlex.join(["finetune", *sys.argv[1:]])
 
 
 def command_with(change: Change) -> str:
-    """The same command with a change: what it sets replaces what was typed for the same key."""
+    """The same command with a change: its settings replace those typed for the same key."""
     words = sys.argv[1:]
     kept = []
     index = 0

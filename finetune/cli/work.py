@@ -23,7 +23,7 @@ EXAMPLES = examples(
 )
 
 
-@reports_errors(interrupted="stopped; completed work is kept, and other machines take over what was running here.")
+@reports_errors(interrupted="stopped; completed work is kept, and other machines take over the runs in progress here.")
 def work(
     folder: Annotated[Path, typer.Argument(help="Folder of a comparison, ablation, curve or sweep that was started.")],
     technique: TechniqueOption = None,
@@ -34,7 +34,7 @@ def work(
     cell_timeout: CellTimeoutOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Run what is left of a comparison, ablation, curve or sweep, together with other machines that see its folder."""
+    """Run the remaining runs of a comparison, ablation, curve or sweep, with other machines that share its folder."""
     from finetune.cli.listening import choose_listener
     from finetune.workflows import work as workflow
 
@@ -49,5 +49,5 @@ def work(
         listener=choose_listener(quiet),
     )
     print_text(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")
-    print_text(f"For the report, and the model of a comparison, type the command that started it: {result.command}")
+    print_text(f"For the report, and the model of a comparison, run the command that started it: {result.command}")
     result.raise_failures()

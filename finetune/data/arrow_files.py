@@ -68,7 +68,7 @@ def load_dataset_rows(dataset: Any, origin: str, way_out: str) -> Any:
 
 
 def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
-    """A pyarrow.Table as ours. What a column holds is looked at only where it is used."""
+    """Convert a pyarrow.Table to ours. The content of a column is read only when it is used."""
     return Table(
         origin,
         {
@@ -80,7 +80,7 @@ def arrow_table(origin: str, table: Any, features: dict[str, Any]) -> Table:
 
 
 def features_of(schema: Any) -> dict[str, Any]:
-    """Column -> feature of `datasets`; the type of Arrow where `datasets` has no word for it."""
+    """Column -> feature of `datasets`; the Arrow type if `datasets` has no feature for it."""
     import datasets
 
     try:
@@ -96,7 +96,7 @@ def features_of(schema: Any) -> dict[str, Any]:
 
 
 def class_names(feature: Any) -> list[str] | None:
-    """Names in order of a column of classes, or of lists of them."""
+    """Names, in order, of a column of classes or of lists of classes."""
     import datasets
 
     inner = getattr(feature, "feature", feature)
@@ -104,14 +104,14 @@ def class_names(feature: Any) -> list[str] | None:
 
 
 def why_unreadable(feature: Any) -> str | None:
-    """What is wrong with a column of this feature; None where its cells are texts, numbers, or lists of them."""
+    """Why a column of this feature cannot be used; None if its cells are texts, numbers, or lists of them."""
     if _decoder(feature) is not None:
         return None
-    return f"holds {_feature_name(feature)}, which is no text, number or list of them"
+    return f"holds {_feature_name(feature)}, which is not a text, a number or a list of them"
 
 
 def unreadable_column(origin: str, name: str, why: str) -> UnusableColumn:
-    """The error of who uses a column that cannot be used."""
+    """The error of using an unusable column."""
     return UnusableColumn(f"{origin}: column '{name}' {why}. Name another column.")
 
 

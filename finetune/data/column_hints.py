@@ -1,4 +1,4 @@
-"""What columns that nobody named seem to hold: texts, official splits, an annotator's verdict, 0/1 labels."""
+"""What unnamed columns seem to hold: texts, official splits, an annotator's verdict, 0/1 labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFUSED_FLAG = re.compile(r"(?:is|was)?_?(?:rejected|ignored|discarded|skipped|c
 
 
 def filled_cells(table: Table, name: str) -> Iterator[Any]:
-    """The cells of a column that are not empty; none of a column that cannot be used."""
+    """The cells of a column that are not empty; none for an unusable column."""
     try:
         yield from (cell for cell in table.columns[name] if not is_blank(cell))
     except DataError:
@@ -43,7 +43,7 @@ def filled_cells(table: Table, name: str) -> Iterator[Any]:
 
 
 def holds_texts(table: Table, name: str, words: int = WORDS) -> bool:
-    """Whether at least half of the first filled cells are texts of some words, and most of them differ."""
+    """Whether at least half of the first filled cells are texts of several words, and most of them differ."""
     cells = list(islice(filled_cells(table, name), SAMPLED))
     texts = [cell for cell in cells if isinstance(cell, str) and sum(map(str.isalpha, _words(cell))) >= words]
     return bool(texts) and 2 * len(texts) >= len(cells) and 2 * len(set(texts)) > len(texts)
@@ -70,7 +70,7 @@ class Likely(NamedTuple):
 
     Attributes:
         column: Its name.
-        about: The likeliest ones with what speaks for them: `'stars' (5 values), 'verified' (2 values)`.
+        about: The likeliest columns with the evidence for them: `'stars' (5 values), 'verified' (2 values)`.
     """
 
     column: str
@@ -82,7 +82,7 @@ def likely_columns(
 ) -> dict[str, Likely]:
     """Role (text, label) -> the likeliest column without a role: the longest texts; 2 to 50 values that repeat.
 
-    Of labels those come first that are called like one, then those of more than two values, then the last in the file.
+    For labels, columns with a typical name come first, then those with more than two values, then the last in the file.
     """
     free = [name for name in table.columns if name not in set(taken)]
     found: dict[str, Likely] = {}
@@ -131,7 +131,7 @@ def _values_that_repeat(table: Table, name: str) -> int | None:
 
 
 def flag_split(name: str) -> str | None:
-    """The split that 1 stands for in a column of this name, if it is a flag of one: is_test -> test."""
+    """The split that 1 means in a column of this name, if it flags a split: is_test -> test."""
     found = FLAG_NAME.fullmatch(name.strip().lower())
     return None if found is None else next(split for split, words in SPLIT_NAMES.items() if found[1] in words)
 
@@ -145,11 +145,11 @@ def flag_columns(table: Table, names: Iterable[str]) -> list[str]:
 
 
 def hints(section: DataSection, table: Table, unused: list[str], text: str, pair: str | None) -> list[str]:
-    """Warnings about columns that are not used and seem to be meant.
+    """Warnings about unused columns that seem to be relevant.
 
     Args:
-        section: What the recipe names.
-        table: Whose columns they are.
+        section: The data section of the recipe.
+        table: The table with the columns.
         unused: Names of columns without a role.
         text: The column with the text.
         pair: The column with the second text, or None.
@@ -175,7 +175,8 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str, pair
 
 
 def date_notes(section: DataSection, table: Table, unused: Iterable[str]) -> list[str]:
-    """A note on the first column of dates, by which the latest rows could be held out as they will come in use."""
+    """A note on the first column of dates, by which the latest rows could be held out, as new texts will be later,
+    too."""
     held_out = section.order_by or section.group or section.split_column or section.split_file or section.folds
     if held_out or section.validation is not None or section.test is not None:
         return []

@@ -1,4 +1,4 @@
-"""Which column is what: as the recipe says, or recognised by its name, with a note."""
+"""The roles of the columns: as the recipe says, or recognised by their names, with a note."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -87,8 +87,8 @@ class Columns:
         text_pair: Column with the second text, or None.
         others: Key of the recipe -> column: id, group, order_by, split_column.
         notes: What was recognised.
-        warnings: What their cells look like.
-        shape: What the cells of the text column are.
+        warnings: Warnings about the content of their cells.
+        shape: Shape of the cells in the text column.
     """
 
     text: str
@@ -176,7 +176,7 @@ def _joined_columns(section: DataSection, text: str) -> tuple[str, ...]:
 
 
 def look_at_unused(section: DataSection, columns: Columns, table: Table) -> tuple[list[str], list[str]]:
-    """Notes and warnings about the columns that nothing reads: what seems to be meant may be among them."""
+    """Notes and warnings about unused columns, some of which may be relevant."""
     used = {name for _, name in columns.by_role()} | set(section.minimum) | set(section.keep)
     unused = [name for name in table.columns if name not in used]
     notes: list[str] = [Account(f"columns that are not used: {shorten(unused, NAMED)}")] if unused else []
@@ -208,7 +208,7 @@ def _are_texts(table: Table, *names: str) -> bool:
 
 
 def choose_text_columns(section: DataSection, table: Table) -> Columns:
-    """As `choose_columns`, of rows whose labels nobody reads.
+    """As `choose_columns`, for rows whose labels are not read.
 
     Raises:
         DataError: A column is missing, or none is recognised; lists what the table has.

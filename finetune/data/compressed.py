@@ -102,10 +102,10 @@ def members(archive: Path) -> list[Path]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of the data in a file, whatever it is packed in, as a stream.
+    """The bytes of the data in a file, compressed or not, as a stream.
 
     Raises:
-        DataError: What it is packed in is damaged, not whole, or encrypted.
+        DataError: The compressed file or archive is damaged, incomplete, or encrypted.
     """
     archive = archive_of(path)
     if archive is None and path.suffix.lower() not in OPENERS:
@@ -159,7 +159,7 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 
 def disguise(path: Path, head: bytes) -> str | None:
-    """What a file is by its first bytes, where its name says that it is text: the suffix it should have."""
+    """The suffix that a file should have by its first bytes, although its name says that it is text."""
     suffix = next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), None)
     if suffix == ".zip" and _is_workbook(path):
         return ".xlsx"

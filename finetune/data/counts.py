@@ -1,4 +1,4 @@
-"""What became of every line and row: counts that add up."""
+"""Accounts of all lines and rows: counts that add up."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Account(str):
 
 
 class Lines(Account):
-    """What became of every line or row of the source: also said when a run starts, as nothing may be lost unseen."""
+    """An account of every line or row of the source: also shown when a run starts, so that no loss goes unnoticed."""
 
 
 def lines_note(table: Table) -> Lines:
-    """Lines of the file = rows + header + whatever else they are; rows alone for formats without lines."""
+    """Lines of the file = rows + header + other kinds of lines; only rows for formats without lines."""
     rows = [_count(len(table), "row read", "rows read")]
     if not table.lines:
         return Lines(f"{table.origin}: {rows[0]}, {sum(table.dropped.values())} left out")
@@ -37,7 +37,7 @@ def lines_note(table: Table) -> Lines:
 
 
 def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> Lines:
-    """Rows of all files = rows of the splits + those left out, by reason + those that no split asked for."""
+    """Rows of all files = rows of the splits + those left out, by reason + those in no split."""
     parts = [f"{len(rows)} {split}" for split, rows in splits.items()]
     parts += [f"{count} left out ({reason})" for reason, count in dropped.items() if count]
     used = sum(map(len, splits.values())) + sum(dropped.values())
@@ -47,7 +47,7 @@ def rows_note(read: int, splits: Mapping[str, Rows], dropped: Counter[str]) -> L
 
 
 def rows_in(tables: Mapping[str, Table]) -> int:
-    """Rows of all tables, those among them that could not be read."""
+    """Rows of all tables, including those that could not be read."""
     return sum(len(table) + sum(table.dropped.values()) for table in tables.values())
 
 

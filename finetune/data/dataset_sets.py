@@ -1,4 +1,4 @@
-"""Sets of `datasets`, from the hub or saved on disk -> tables, and which of their splits is which of ours."""
+"""Data sets of `datasets`, from the hub or saved on disk -> tables, and the mapping of their splits to ours."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def _content(content: Any, origin: str, section: DataSection) -> Table | dict[st
 def read_splits(
     names: list[str], origin: str, section: DataSection, read: Callable[[str, str], Table]
 ) -> dict[str, Table]:
-    """Our split -> table of the split of `origin` that stands for it; those that stand for none are noted.
+    """Our split -> table of the matching split of `origin`; splits without a match are noted.
 
     Args:
-        names: Of the splits of `origin`.
-        origin: How messages call the set.
+        names: Names of the splits of `origin`.
+        origin: Name of the set in messages.
         section: What is asked for.
         read: (name of a split, what to call it) -> its table.
 
@@ -118,17 +118,17 @@ def _table(dataset: Any, origin: str) -> Table:
 
 
 def choose_splits(names: list[str], origin: str, section: DataSection, listed: str, key: str) -> dict[str, str]:
-    """Ours -> theirs, as `data.split_names` says and else by their names; a split that is alone is train.
+    """Our split -> their split, by `data.split_names` or else by their names; a single split is train.
 
     Args:
         names: Theirs.
-        origin: How messages call what has them.
+        origin: Name of their source in messages.
         section: What is asked for.
         listed: A sentence that lists the names.
-        key: Of the recipe, to blame.
+        key: Key of the recipe for the error.
 
     Raises:
-        DataError: A name is unknown or used twice, or none is train; lists the splits.
+        DataError: A name is unknown or used twice, or no split is train; lists the splits.
     """
     rename = Change(settings={"data.split_names": {"train": "NAME", "validation": "NAME"}})
     chosen = _named_splits(names, origin, section)

@@ -77,10 +77,10 @@ class _Reading:
 
 
 def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
-    """All rows of a file; blank lines are none. `usual` is the delimiter that its suffix stands for.
+    """All rows of a file; blank lines are ignored. `usual` is the usual delimiter for its suffix.
 
     Raises:
-        DataError: No header, a row that is malformed or has another number of cells (named by its line).
+        DataError: There is no header, or a row is malformed or has another number of cells (with its line number).
     """
     preface = find_preface(file, section)
     first_way = ways(section)[0]
@@ -94,12 +94,12 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         dialect, tried = best_reading(file, preface.lines, section, dialect)
         reading, packed = _read(file, section, preface, dialect, settled=True)
     if preface.sep is not None:
-        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is no row")
+        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is not a row")
     elif section.delimiter is None and dialect.delimiter != usual:
         mark = _shown(dialect.delimiter)
         notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
-        notes.append(f"{file.path}: {preface.comments} lines above the header are comments and left out")
+        notes.append(f"{file.path}: {preface.comments} lines above the header are comments and are left out")
     plain = replace(first_way, delimiter=dialect.delimiter)
     if dialect != plain:
         found = tried.get(dialect) or _fit_of(reading)

@@ -24,12 +24,12 @@ class Dialect:
     """How cells are written.
 
     Attributes:
-        delimiter: Between cells.
-        quote: What may enclose a cell; None: quotes are characters as any other.
-        escape: What takes the meaning of quote and delimiter from the character that follows.
+        delimiter: Separates cells.
+        quote: Character that may enclose a cell; None: quotes are ordinary characters.
+        escape: Character that makes a following quote or delimiter an ordinary character.
         every: Every cell is enclosed, so that a quote ends a cell only before a delimiter and another quote. Quotes in
             a cell need not be doubled.
-        comment: What starts a line that is no row.
+        comment: Start of a line that is not a row.
     """
 
     delimiter: str
@@ -39,7 +39,7 @@ class Dialect:
     comment: str | None = None
 
     def records(self, lines: Iterable[str], first: int = 1) -> Iterator[Record]:
-        """Rows with their lines, those without cells and those that are malformed among them.
+        """Rows with their lines, including rows without cells and malformed rows.
 
         Strict: a quote may only close before a delimiter or at the end of a line.
         """
@@ -80,7 +80,7 @@ class Dialect:
         return lambda line: meant.sub(lambda found: found[0] if found[1] else doubled, line)
 
     def blocks(self, lines: Iterator[str], first: int) -> Iterator[Block]:
-        """All rows in blocks, each with the lines that it was made of."""
+        """All rows in blocks, each with its lines."""
         pending: list[str] = []
         while True:
             taken = pending + list(islice(lines, BLOCK - len(pending)))
@@ -137,7 +137,7 @@ class Block:
 
 
 def keep_lines(lines: Iterable[str], into: list[str]) -> Iterator[str]:
-    """The lines, each of which is added to a list when it is taken."""
+    """The lines, each of which is added to a list when it is read."""
     for line in lines:
         into.append(line)
         yield line
@@ -172,7 +172,7 @@ class _Feed:
         self._fresh = True
 
     def comments(self) -> Iterator[Record]:
-        """Those before the row that was read last."""
+        """The comments before the row that was read last."""
         for number in self._left_out:
             yield number, number, None
         self._left_out = []

@@ -1,4 +1,4 @@
-"""What tells two data sets apart, and a data set from what it was before."""
+"""Digests that identify a data set, and detect changes in it."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ BLOCK = 10_000  # rows whose JSON is held at a time
 
 
 def fingerprint(splits: dict[str, Rows]) -> str:
-    """sha256 over texts and labels of all splits, and over the votes of annotators that are learned."""
+    """sha256 over texts and labels of all splits, and over annotators' votes if they are learned."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         rows = splits[name]
@@ -22,7 +22,7 @@ def fingerprint(splits: dict[str, Rows]) -> str:
 
 
 def text_digest(rows: Rows) -> str:
-    """sha256 over the texts alone: a label may be mended without another row being meant."""
+    """sha256 over the texts only: a row is the same after its label is corrected."""
     digest = hashlib.sha256()
     for part in _json_list(rows.texts, rows.pairs):
         digest.update(part)

@@ -9,9 +9,9 @@ Three kinds of twins, the strongest first:
   arXiv:2107.06499): about one word in ten changed. Texts below 20 characters have too few 5-grams and are
   compared by the first two kinds only.
 
-Of text pairs, both texts must be twins: hypotheses on one premise are not copies of each other.
-Candidates for near twins come from MinHash signatures cut into bands; every one is verified on the true sets, so
-none is reported by mistake, and 99.8 % of those at 0.8 (more above it) are found.
+For text pairs, both texts must be twins: hypotheses on the same premise are not copies of each other. Candidates for
+near twins come from MinHash signatures cut into bands; every one is verified on the true sets, so none is reported by
+mistake, and 99.8 % of those at 0.8 (more above it) are found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _NO_SHINGLES: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
 @dataclass(frozen=True)
 class Twin:
-    """Position `row` of one split has the text of position `original` of another (or of its own split)."""
+    """Position `row` of one split has the text at position `original` of another split (or of its own)."""
 
     original: int
     row: int
@@ -54,7 +54,7 @@ class Twin:
 
 
 def normalise(text: str) -> str:
-    """The text without what carries no meaning; of a text that is all punctuation, only case and spacing go."""
+    """The text without case, punctuation and extra spacing; a text of punctuation only keeps its punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.sub(r"[^\w\s]|_", _blank_punctuation, folded).split()) or " ".join(folded.split())
 
@@ -73,7 +73,7 @@ def text_keys(rows: Rows) -> list[TextKey]:
 def find_leaks(kept: Rows, other: Rows) -> list[int]:
     """Positions in `other`, ascending, whose text is equal or nearly equal to one of `kept`.
 
-    Every row is looked at, whatever the size: `other` is searched in blocks, in memory bounded by `kept` and a block.
+    Every row is searched, whatever the size: `other` is searched in blocks, in memory bounded by `kept` and a block.
     """
     leaks = []
     texts = _Texts(kept, text_keys(kept))
@@ -134,7 +134,7 @@ class _Texts:
 
     @functools.cached_property
     def firsts(self) -> tuple[dict[TextKey, int], dict[TextKey, int]]:
-        """Text as written, and normalised text -> the first row that has it."""
+        """Text as written and normalised text -> the first row with it."""
         exact: dict[TextKey, int] = {}
         normalised: dict[TextKey, int] = {}
         for row, (raw, key) in enumerate(zip(self.raw, self.keys, strict=True)):
@@ -216,7 +216,7 @@ def _near_groups(sketches: Sequence[_Sketch], within: bool) -> dict[tuple[int, i
 
 
 def shingles(text: str) -> NDArray[np.uint32]:
-    """Hashes of the different character 5-grams, ascending; none of a text below 20 characters.
+    """Hashes of the distinct character 5-grams, ascending; none for a text below 20 characters.
 
     Multilinear hashing (Lemire & Kaser 2014): two 5-grams share a hash with probability 2⁻³².
     """

@@ -1,4 +1,4 @@
-"""Bytes -> text: which encoding a file has, detected from its bytes, and where they do not fit it."""
+"""Bytes -> text: the encoding of a file, detected from its bytes, and the places that do not fit it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class TextFile:
 
     Attributes:
         path: Where it is.
-        encoding: What it is in.
+        encoding: Encoding of the file.
         has_lone_cr: Some lines end with CR alone and others with LF or CRLF.
-        damaged: Some lines hold what UNREADABLE finds; only where such rows are to be left out.
+        damaged: Some lines match UNREADABLE; only set if such rows are to be left out.
         notes: What was detected.
         warnings: What was guessed.
     """
@@ -50,7 +50,7 @@ class TextFile:
     warnings: list[str] = field(default_factory=list)
 
     def lines(self, newline: str | None) -> Iterator[str]:
-        """Lines without a byte-order mark, one at a time; `newline` as of open()."""
+        """Lines without a byte-order mark, one at a time; `newline` as for open()."""
         errors = "surrogateescape" if self.damaged else "strict"
         with open_bytes(self.path) as raw:
             lines = io.TextIOWrapper(raw, self.encoding, errors, newline)
@@ -93,9 +93,10 @@ class _UndecodableError(Exception):
 
 
 def open_text(path: Path, section: DataSection) -> TextFile:
-    """Find the encoding and read the file once, in blocks, to see that it holds.
+    """Find the encoding, and read the file once, in blocks, to verify it.
 
-    Named, else by its byte-order mark, else UTF-8, else UTF-16 by its NUL bytes or guessed (with a warning).
+    The encoding is the named one, else that of the byte-order mark, else UTF-8, else UTF-16 by its NUL bytes, else
+    guessed (with a warning).
 
     Raises:
         DataError: It cannot be read or decoded, is empty, or holds NUL; names line and byte.

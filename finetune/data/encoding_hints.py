@@ -1,4 +1,4 @@
-"""What an encoding that does not fit may be instead: the evidence, and what to type."""
+"""Likely encodings of a file that does not fit its encoding: the evidence, and the setting to type."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ GUESSES = [
 
 @dataclass(frozen=True)
 class Utf8:
-    """How far a file is UTF-8.
+    """How much of a file is UTF-8.
 
     Attributes:
-        characters: Beyond ASCII that are whole.
-        stray: Bytes that are part of none.
+        characters: Number of complete characters beyond ASCII.
+        stray: Bytes that are not part of a character.
         lines: The numbers of the first lines with such bytes.
         count: How many lines have them.
-        example: The first line with a whole character beyond ASCII; empty where there is none.
+        example: The first line with a complete character beyond ASCII; empty if there is none.
     """
 
     characters: int
@@ -88,12 +88,12 @@ def _damage(utf8: Utf8) -> str:
 
 
 def unfitting(path: Path, encoding: str, why: str, at_end: bool) -> DataError:
-    """The error of a file whose bytes are not of the encoding, with what they are instead.
+    """The error for a file whose bytes do not fit the encoding, with the likely encoding.
 
     Args:
         path: The file.
-        encoding: What does not fit.
-        why: Where it does not.
+        encoding: The encoding that does not fit.
+        why: Where it does not fit.
         at_end: The file ends inside a character.
     """
     leave_out = Change(settings={"data.skip_bad_rows": True}, note="leaves such rows out")
@@ -113,7 +113,7 @@ def unfitting(path: Path, encoding: str, why: str, at_end: bool) -> DataError:
 
 
 def why_utf8(path: Path, encoding: str) -> list[str]:
-    """A warning where a file is UTF-8 by its bytes, and read in an encoding that takes every byte for a character."""
+    """A warning if a file is UTF-8 by its bytes, but read in an encoding that decodes every single byte."""
     try:
         single = len(bytes([0xE9, 0xE8]).decode(encoding, "replace")) == 2 and _name(encoding)[:3] != "utf"
     except ValueError:
@@ -157,7 +157,7 @@ def guess(path: Path, line: int, at_end: bool) -> tuple[str, str] | None:
 
 
 def likely_encodings(sample: bytes) -> list[str]:
-    """Encodings that lines beyond ASCII may be in, the likeliest first; empty where none makes sense of them."""
+    """Possible encodings of lines beyond ASCII, the likeliest first; empty if none gives meaningful text."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(sample, cp_isolation=GUESSES)

@@ -27,9 +27,9 @@ def extract_rows(
     """Take the columns, leave out rows that cannot be used (counted in `dropped`). Labels stay cells.
 
     Args:
-        section: What the recipe says of its data.
-        table: Where the rows are.
-        columns: Which column is what.
+        section: The data section of the recipe.
+        table: The table with the rows.
+        columns: The roles of the columns.
         task: In multi-label data an empty cell means no label; else it means that the row is not labelled.
         bad: Takes rows whose group or order cannot be read.
         dropped: Reason -> rows left out.
@@ -90,21 +90,21 @@ def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple
 
 
 def label_cells(table: Table, columns: Columns) -> list[Any]:
-    """A cell a row; a tuple of cells where every label has a column of its own."""
+    """One cell per row; a tuple of cells if every label has its own column."""
     if isinstance(columns.label, str):
         return list(cells_of(table, columns.label, "label"))
     return list(zip(*(cells_of(table, name, "label") for name in columns.label), strict=True))
 
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
-    """The label cells that are not empty: what the task is inferred from."""
+    """The label cells that are not empty, from which the task is inferred."""
     return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
 
 
 def texts_as_written(
     section: DataSection, table: Table, columns: Columns
 ) -> tuple[Sequence[str], Sequence[str] | None]:
-    """First and second texts of each row, also where a whole column of numbers says that they are none."""
+    """First and second texts of each row, even if a column consists of numbers and so holds no texts."""
     if section.template is not None:
         texts: Sequence[str] = joined_texts(table, section.template)
     elif columns.shape == "pair":

@@ -1,4 +1,4 @@
-"""Rows cut into folds that are measured in turn: whole groups where there are any, stratified where rows allow it."""
+"""Folds that are measured in turn: with whole groups where there are any, stratified if there are enough rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune.tasks import Task
 
 
 def cut_folds(rows: Rows, parts: int, task: Task, seed: int) -> tuple[list[list[int]], str]:
-    """Positions of each fold, ascending, and in words how it was done."""
+    """Positions of each fold, ascending, and a description of how they were drawn."""
     from sklearn.model_selection import KFold, StratifiedKFold  # slow to import; asked for only when data is split
 
     if rows.groups is not None:

@@ -1,6 +1,6 @@
 """Objects in memory -> Arrow tables: a Dataset, a DataFrame, lists of texts and labels, or a dict with one per split.
 
-pandas and `datasets` are looked up among the modules that are imported: who has an object of theirs imported them.
+pandas and `datasets` are looked up among the imported modules: a caller with an object of theirs has imported them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Frame:
     """One table from memory.
 
     Attributes:
-        origin: How messages call it: the DataFrame split train.
-        rows: How many there are.
+        origin: Name in messages: the DataFrame split train.
+        rows: Number of rows.
         columns: Names of all columns in their order.
         content: The pyarrow.Table of those that can be read.
         unusable: Why the others cannot.
@@ -53,10 +53,10 @@ class Frame:
 
 
 def frames_of(data: object) -> tuple[str, dict[str, Frame]]:
-    """What messages call the data, and split -> table; "all" for a table that is alone.
+    """The name of the data in messages, and split -> table; "all" for a single table.
 
     Raises:
-        DataError: `data` is nothing of the kind, has no rows, or two columns have the same name.
+        DataError: `data` has none of these types, has no rows, or two columns have the same name.
     """
     is_set = _is(data, "datasets", "DatasetDict")
     if not isinstance(data, Mapping) or not (is_set or _holds_splits(data)):
@@ -241,7 +241,7 @@ def _as_arrow(values: Any) -> Any:
         # Not in Arrow's words: they may hold an address, and the reason is part of what names the data.
         kind = next(iter(kinds), "nothing")
         raise _UnusableError(
-            "holds " + UNLIKE.get(kind, f"{kind}, which is no text, number or list of them")
+            "holds " + UNLIKE.get(kind, f"{kind}, which is not a text, a number or a list of them")
         ) from error
 
 

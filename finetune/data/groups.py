@@ -15,7 +15,7 @@ MOST_TRIALS = 200_000  # groups × parts that are balanced by class, about 20 µ
 
 
 def draw_groups(rows: Rows, size: int, task: Task, seed: int, key: str) -> Drawn:
-    """Positions of whole groups with about `size` rows; every class keeps a group that is not drawn.
+    """Draw whole groups with about `size` rows; every class keeps a group that is not drawn. Returns positions.
 
     Raises:
         DataError: No choice of groups comes near the size.
@@ -41,7 +41,8 @@ def draw_groups(rows: Rows, size: int, task: Task, seed: int, key: str) -> Drawn
 
 
 def group_folds(rows: Rows, parts: int, task: Task, seed: int) -> tuple[list[list[int]], str]:
-    """Cut rows into parts of about one size that share no group; positions ascending, and in words how it was done.
+    """Cut rows into parts of about equal size that share no group; positions ascending, and a description of the
+    method.
 
     Classes (rarest labels, tenths of the range) are kept in proportion as far as groups allow.
     """

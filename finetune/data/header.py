@@ -1,4 +1,4 @@
-"""The names of the columns of a delimited file: of its first line, or of the recipe where that line is data."""
+"""The column names of a delimited file: from its first line, or from the recipe if that line is data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NAMELESS = re.compile(r"|Unnamed: \d+")  # none, and what pandas makes of none
 
 @dataclass
 class Header:
-    """What the columns are called.
+    """The names of the columns.
 
     Attributes:
-        names: Of all columns; empty where the file has none for one.
-        is_line: Whether the first line is the header, and no row.
-        notes, warnings: What is to be said of it.
+        names: Names of all columns; empty for a column without a name in the file.
+        is_line: Whether the first line is the header, not a row.
+        notes, warnings: Messages about the header.
     """
 
     names: list[str]
@@ -44,15 +44,15 @@ def find_header(
     """Decide whether the first row is the header, and name the columns.
 
     Args:
-        path: Of the file, for messages.
-        section: What the recipe says.
-        preface: What stands above.
-        line: The number of the first row's line.
+        path: Path of the file, for messages.
+        section: The data section of the recipe.
+        preface: The lines above it.
+        line: Line number of the first row.
         first: Its cells.
         below: Some of the rows that follow, as wide as the first.
 
     Raises:
-        DataError: The first row looks like data and the recipe does not say what it is; or a name is missing, is there
+        DataError: The first row looks like data and the recipe does not say what it is; or a name is missing, occurs
             twice, or cannot be read.
     """
     if preface.mark:
@@ -74,10 +74,10 @@ def find_header(
         header.names = [f"column {number}" for number in range(1, len(first) + 1)]
         header.notes.append(f"{path}: has no header (data.header); its columns are called {', '.join(header.names)}")
     if is_line and evidence is not None:
-        header.warnings.append(f"{where}: is taken for the header (data.header), but {evidence}")
+        header.warnings.append(f"{where}: is used as the header (data.header), but {evidence}")
     if not is_line and _is_named(first, section):
         header.warnings.append(
-            f"{where}: is taken for a row (data.header), but holds names that columns have: {', '.join(first)}"
+            f"{where}: is used as a row (data.header), but holds typical names of columns: {', '.join(first)}"
         )
     _check_names(str(path), header.names, line)
     return header
@@ -163,13 +163,13 @@ def _check_names(path: str, names: list[str], line: int) -> None:
 
 
 def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int]) -> tuple[list[str], list[str]]:
-    """Take columns without a name that are an index or empty out of `columns`, and say which; of one that holds text,
-    say in how many rows. Returns notes and warnings.
+    """Remove columns without a name that are an index or empty from `columns`, with a note; for one that holds text,
+    warn in how many rows. Returns notes and warnings.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         columns: Name -> cells; a nameless column is called `column N`, or as pandas calls it.
-        positions: The nameless ones -> where they are, from 1.
+        positions: Nameless columns -> their positions, from 1.
     """
     notes: list[str] = []
     texts: dict[str, list[int]] = {}
@@ -199,7 +199,7 @@ def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int])
         settings["data.columns"] = [names.get(name, name) for name in columns]
     way = Change(settings=settings)
     return notes, [
-        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as where a text runs "
-        f"on into the next cells. They are called {listed}; what is in them is lost unless it is asked for: "
+        f"{path}: columns without a name hold text in {len(held)} of {rows} rows (rows {named}), as when a text "
+        f"continues in the next cells. They are called {listed}; their content is not used unless you ask for it: "
         f"{way.for_command_line()}"
     ]

@@ -1,4 +1,4 @@
-"""Folds of the training rows (`data.folds_of: train`): settings are chosen on them, and test is left alone."""
+"""Folds of the training rows (`data.folds_of: train`): settings are chosen on them, and test is not used."""
 
 from collections import Counter
 
@@ -16,10 +16,10 @@ def take_inner_fold(
     """Split -> rows: a fold of the training rows as validation, the other folds as train.
 
     Args:
-        section: Says how many folds, and which one.
-        train: All training rows, whose whole groups stay together.
-        task: Classes are kept in proportion.
-        notes, dropped: What was done is added.
+        section: Gives the number of folds, and the fold.
+        train: All training rows; groups stay together.
+        task: Used to keep classes in proportion.
+        notes, dropped: Extended with what was done.
 
     Raises:
         DataError: There are fewer rows, or groups, than folds.

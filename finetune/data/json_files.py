@@ -30,7 +30,7 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
 
 
 def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
-    """A list of objects, what `json_shapes` knows beside it, or split -> any of these; JSON lines are recognised.
+    """A list of objects, another shape that `json_shapes` knows, or split -> any of these; JSON lines are recognised.
 
     Raises:
         DataError: It is something else, or an entry is not an object.

@@ -24,7 +24,7 @@ NO_COMMAS = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*"|[\d.]+)\s+)+(?:'[^']*'|"[^
 
 
 class CellError(ValueError):
-    """A cell is not what the format of the labels says.
+    """A cell does not fit the format of the labels.
 
     Attributes:
         changes: Ways to read it.
@@ -41,10 +41,10 @@ class LabelFormat:
 
     Attributes:
         task: single_label, multi_label or regression.
-        separator: Between the labels of a multi-label cell.
+        separator: Separates the labels of a multi-label cell.
         written_lists: Cells are lists written as text, such as ["a", "b"].
         bare_lists: Cells are lists written without quotes, such as [a, b].
-        columns: Names of the labels, where each has a 0/1 column.
+        columns: Names of the labels, if each has a 0/1 column.
         numbers: How numbers are written.
     """
 
@@ -57,10 +57,10 @@ class LabelFormat:
 
 
 def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Rows:
-    """Turn label cells into str, list[str] or float; rows where that fails go to `bad`.
+    """Convert label cells to str, list[str] or float; rows where that fails go to `bad`.
 
     Raises:
-        DataError: A cell is not what the task needs, and such rows are not to be skipped; or no row is left.
+        DataError: A cell does not fit the task, and such rows are not to be skipped; or no row is left.
     """
     parse = _parser(form)
     labels: list[Any] = []
@@ -106,7 +106,7 @@ def is_blank(cell: Any) -> bool:
 
 def parse_name(cell: Any) -> str:
     """Raises:
-    CellError: The cell holds several.
+    CellError: The cell holds several labels.
     """
     if isinstance(cell, list | dict):
         several = Change(settings={"data.task": "multi_label"}, note="for lists of labels")
@@ -115,7 +115,7 @@ def parse_name(cell: Any) -> str:
 
 
 def cell_name(cell: Any) -> str:
-    """A cell as a text: whole numbers without a fraction, and no spaces around it."""
+    """A cell as text: whole numbers without a fraction, and no surrounding spaces."""
     return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
 
 
@@ -212,10 +212,11 @@ def as_written_list(cell: str) -> bool:
 
 
 def read_list(cell: Any) -> list[Any]:
-    """The list that a cell such as `["a", "b"]` or `['a', 'b']` is or spells; a tuple or set of Python is one, too.
+    """The list in a cell such as `["a", "b"]` or `['a', 'b']`, as an object or as text; a Python tuple or set counts as
+    a list, too.
 
     Raises:
-        CellError: The cell is nothing of the kind.
+        CellError: The cell is not a list.
     """
     if isinstance(cell, list):
         return cell

@@ -1,4 +1,4 @@
-"""What is predicted, inferred from the label cells of training; said, and warned of where it is a guess."""
+"""The task, inferred from the training label cells; with a note, or with a warning where it is a guess."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ AS_CLASSES = Change(settings={"data.task": "single_label"})
 def infer_format(
     section: DataSection, labels: list[Any], notes: list[str], warnings: list[str], declared: bool = False
 ) -> LabelFormat:
-    """Infer task and format from the filled label cells of training, and say so in `notes` and `warnings`.
+    """Infer task and format from the filled training label cells, and report them in `notes` and `warnings`.
 
-    Lists (also written as text), or texts with the separator in at least 1 % of the rows: multi-label. Numbers of
-    which at least one has a fraction or thousands set apart, and whole numbers that are no codes and have few rows
-    each: regression. Everything else is a class, numbers with a sign (`83%`) included.
+    Lists (also written as text), or texts with the separator in at least 1 % of the rows: multi-label. Numbers of which
+    at least one has a fraction or thousands separators, and whole numbers that are not codes and have few rows each:
+    regression. Everything else is a class, numbers with a sign (`83%`) included.
 
     Args:
-        section: What the recipe says of its data.
+        section: The data section of the recipe.
         labels: The filled cells.
-        notes, warnings: Are told.
+        notes, warnings: Extended with messages.
         declared: The source declares the column as classes.
 
     Raises:
-        DataError: The cells are printed numpy arrays, or numbers with fractions and a few cells that are none.
+        DataError: The cells are printed numpy arrays, or numbers with fractions and a few cells that are not numbers.
     """
     form = _find_format(section, labels, notes, warnings, declared)
     if form.task != "regression" and section.decimal is not None:
@@ -69,7 +69,7 @@ def _find_format(
 
 
 def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
-    """A separator that the recipe names and no label cell holds."""
+    """A warning about a separator that the recipe names but no label cell holds."""
     default = DataSection.model_fields["label_separator"].default
     if section.label_separator == default or _joined(section.label_separator, labels):
         return []
@@ -87,7 +87,7 @@ def _kind_warnings(labels: Sequence[Any]) -> list[str]:
     if len(kinds) < 2 or set(kinds) <= {"a number", "a text"} or set(kinds) <= {"a list", "a text"}:
         return []
     counted = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-    return [f"data.label: cells are of several kinds ({counted}): each is a class by its own name. Make them alike"]
+    return [f"data.label: cells are of several kinds ({counted}): each is a class under its own name. Make them alike"]
 
 
 def _infer_task(

@@ -1,4 +1,4 @@
-"""The names and the order of the classes, and which of them the splits can have."""
+"""The names and the order of the classes, and the classes that the splits may contain."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -43,7 +43,7 @@ def label_names(
     declared: list[str] | None,
     notes: list[str],
 ) -> list[str] | None:
-    """Fix the order of the logits: as the recipe has it, else as the data declares it, else numbers by value, else by
+    """Fix the order of the logits: that of the recipe, else that declared by the data, else numbers by value, else by
     name. None for regression.
 
     Raises:
@@ -81,7 +81,7 @@ def _unseen_labels(section: DataSection, split: str, unseen: list[str], splits: 
     whys, ways = [], []
     if known:
         pairs = [f"{shown(name)} is {shown(respelt[name])} in training" for name in known]
-        whys.append(f"spells labels otherwise: {shorten(pairs, NAMED)}.")
+        whys.append(f"spells labels differently: {shorten(pairs, NAMED)}.")
         trained_first = [sorted(group, key=lambda name: name not in of_training) for group in groups]
         ways.append(one_spelling(section, counts, trained_first))
     if new:

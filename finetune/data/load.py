@@ -1,4 +1,4 @@
-"""From the `data` section of a recipe to splits that can be trained and measured on."""
+"""From the `data` section of a recipe to splits for training and measuring."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ from finetune.tasks import Task
 
 
 def load_data(section: DataSection) -> Data:
-    """Read, clean and split. `loader.Loader` does the same for several sections with the stages they share done once.
+    """Read, clean and split. `loader.Loader` does the same for several sections, and does shared stages once.
 
     Raises:
-        DataError: With file, row or column, what was found and what to type next.
+        DataError: The data cannot be used; names file, row or column, what was found and what to type next.
     """
     return select_rows(section, split_source(section, read_source(section)))
 
@@ -47,12 +47,12 @@ class Source:
         columns: Which column is used for what.
         declared: Label names in the order in which recipe or source declare them, or None.
         rows: Table -> rows.
-        tables: Table -> the one that its row numbers count in: "all" for what `data.split_column` has cut.
-        notes, warnings: What reading and cleaning have to say.
+        tables: Table -> the table that its row numbers refer to: "all" for the parts cut by `data.split_column`.
+        notes, warnings: Messages of reading and cleaning.
         dropped: Reason -> rows left out.
-        read: Rows of all tables, those among them that were left out.
-        counts: What the lines of each table were.
-        pool: Unlabelled texts, where the recipe names any.
+        read: Number of rows of all tables, including those left out.
+        counts: Kinds of the lines of each table.
+        pool: Unlabelled texts, if the recipe names any.
     """
 
     task: Task
@@ -74,14 +74,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Splits:
-    """A source cut into splits, with all messages until then.
+    """A source cut into splits, with all messages so far.
 
     Attributes:
         source: What was split.
         rows: Split -> rows; train is whole.
         tables: Split -> table that its rows came from.
         labels: Names in the order of the logits; None for regression.
-        notes, warnings, dropped: As of `Source`, and what splitting added.
+        notes, warnings, dropped: Those of `Source`, and those added by splitting.
     """
 
     source: Source
@@ -160,7 +160,7 @@ def split_source(section: DataSection, source: Source) -> Splits:
 
 
 def select_rows(section: DataSection, splits: Splits) -> Data:
-    """Take the subset of the training rows that is trained on, or a fold of them, and the train sample.
+    """Select the subset of the training rows that is trained on, or a fold of them, and the train sample.
 
     Raises:
         DataError: The subset or the folds do not fit the training rows.

@@ -1,4 +1,4 @@
-"""Loads data for the runs of a comparison: what their sections share is read and split once."""
+"""Loads data for the runs of a comparison: shared sources are read and split once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 class Loader:
     """Reads each source once and splits it once in each way, as long as memory allows.
 
-    What it returns is shared by all who ask, so nobody may change it.
+    The results are shared by all callers, who must not change them.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class _Recent(Generic[Result]):
         self._results: OrderedDict[str, Result] = OrderedDict()
 
     def get(self, key: str, make: Callable[[], Result]) -> Result:
-        """The result of this key, made where it is not remembered."""
+        """The result for this key, computed if it is not cached."""
         if key not in self._results:
             self._results[key] = make()
         self._results.move_to_end(key)

@@ -1,4 +1,5 @@
-"""What a recipe names -> files: paths, packages, data from memory, folders with a file per split; names on the hub."""
+"""References in a recipe -> files: paths, packages, data from memory, folders with a file per split; names on the
+hub."""
 
 from __future__ import annotations
 
@@ -29,11 +30,10 @@ class HubName:
 
 
 def locate(reference: str, key: str) -> Path | HubName:
-    """A path that exists, or a name on the hub: `hub:…` always, `owner/name` as the source where nothing like it is
-    here.
+    """A path that exists, or a name on the hub: `hub:…` always, `owner/name` as the source if no such path exists.
 
     Raises:
-        DataError: Nothing is there; says where it was looked for and what to type.
+        DataError: Nothing was found; says where it was looked for and what to type.
     """
     if reference.startswith(HUB_PREFIX):
         return _hub_name(reference, key)
@@ -48,7 +48,7 @@ def locate(reference: str, key: str) -> Path | HubName:
         path = Path(reference).expanduser()
         exists = path.exists() or is_member(path)
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"'{reference}' is no path: {error}.", key=key, found=reference) from error
+        raise DataError(f"'{reference}' is not a path: {error}.", key=key, found=reference) from error
     if exists:
         return path
     missing = f"no file or folder '{reference}' (looked in {Path.cwd()})."
@@ -75,8 +75,8 @@ def split_files(folder: Path, named: str | None = None) -> dict[str, list[Path]]
     in an archive wherever they are. "all" for the only data file of an archive.
 
     Args:
-        folder: Or an archive.
-        named: `data.format`, in which files that no suffix tells are read.
+        folder: A folder or an archive.
+        named: `data.format`, for files whose suffix does not determine the format.
 
     Raises:
         DataError: No file is for train, several are for one split, or a part is missing.

@@ -1,4 +1,4 @@
-"""Where the tokens that a model reads come from: the words of a text, and the word of each token."""
+"""The origin of the tokens that a model reads: the words of a text, and the word of each token."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WORD = "word"
 
 
 class Word(NamedTuple):
-    """Where a word stands.
+    """The position of a word.
 
     Attributes:
         part: 0 in the first text, 1 in the second one of a pair.
-        start, stop: Its characters there.
+        start, stop: Its character positions there.
     """
 
     part: int
@@ -28,7 +28,7 @@ class Located(NamedTuple):
 
     Attributes:
         item: Token ids, and what else the model takes.
-        words: Of each token the number of its word; -1 for special tokens.
+        words: For each token the number of its word; -1 for special tokens.
     """
 
     item: Item
@@ -38,14 +38,14 @@ class Located(NamedTuple):
 def locate_words(encoder: Encoder, text: str, pair: str | None) -> tuple[list[Word], list[Located]]:
     """The words of a text (or pair), and its pieces as the encoder makes them, with the word of each token.
 
-    Words are what the tokenizer splits first: between spaces, punctuation apart; of a language without spaces what it
-    takes for one.
+    Words are the tokenizer's first split: at spaces, with separate punctuation; in a language without spaces, the units
+    that the tokenizer uses.
 
     Raises:
-        ModelError: The tokenizer is none of the fast ones, so it does not say where its tokens come from.
+        ModelError: The tokenizer is not a fast one, so it does not report where its tokens come from.
     """
     if not getattr(encoder.tokenizer, "is_fast", False):
-        raise ModelError("its tokenizer does not say where tokens come from (it is no fast one).")
+        raise ModelError("its tokenizer does not report where tokens come from (it is not a fast tokenizer).")
     cuts = {"truncation": True, "max_length": encoder.max_length} if encoder.long_texts == "head" else {}
     encoded = encoder.tokenizer(
         text,

@@ -11,10 +11,10 @@ def kept_spans(mode: LongTexts, tokens: int, room: int, head: int, overlap: int)
     """Positions that are kept, as the spans of each piece. Windows have several pieces, the others one.
 
     Args:
-        mode: As `data.long_texts`.
-        tokens: Of the text, special tokens aside; more than `room`.
-        room: Tokens of a piece, special tokens aside.
-        head: Tokens from the start in head_tail.
+        mode: Value of `data.long_texts`.
+        tokens: Number of tokens of the text, without special tokens; more than `room`.
+        room: Number of tokens of a piece, without special tokens.
+        head: Number of tokens from the start in head_tail.
         overlap: Tokens that neighbouring windows share, below `room`. The last window holds what is left.
     """
     if mode == "head":

@@ -1,6 +1,6 @@
-"""Data from memory, written once to the cache and named by its content: from there on it is read like any file.
+"""Data from memory, written once to the cache and named by its content: from then on it is read like any file.
 
-So splits, checks, fingerprints, other processes and --resume need not know where the data came from.
+Thus splits, checks, fingerprints, other processes and --resume need not know where the data came from.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ BLOCK = 10_000  # rows whose cells are Python objects at a time
 
 
 def store(data: object) -> str:
-    """Write data to the cache, once, and return the reference that stands for it: `memory:DIGEST`.
+    """Write data to the cache, once, and return its reference: `memory:DIGEST`.
 
     Args:
         data: A `datasets.Dataset` or `DatasetDict`, a pandas DataFrame, `{"text": […], "label": […]}`, a list of dicts,
             `(texts, labels)`, or split -> any of these.
 
     Raises:
-        DataError: It is nothing of the kind, has no rows, or two columns have the same name; or the cache cannot be
+        DataError: It has none of these types, has no rows, or two columns have the same name; or the cache cannot be
             written.
     """
     origin, frames = frames_of(data)
@@ -44,14 +44,14 @@ def store(data: object) -> str:
         cached_folder(KIND, digest, lambda folder: _write(origin, frames, folder))
     except OSError as error:
         raise DataError(
-            f"data from memory is written to {cache_folder()}, and that fails: {error.strerror or error}. Name a "
-            "folder that can be written: FINETUNE_CACHE=DIR"
+            f"data from memory cannot be written to {cache_folder()}: {error.strerror or error}. Name a writable "
+            "folder: FINETUNE_CACHE=DIR"
         ) from error
     return f"{PREFIX}{digest}"
 
 
 def stored_folder(reference: str, key: str) -> Path:
-    """Where the data of a reference is.
+    """The folder with the data of a reference.
 
     Raises:
         DataError: The cache of this machine does not hold it.
@@ -60,7 +60,7 @@ def stored_folder(reference: str, key: str) -> Path:
     folder = cache_folder() / KIND / digest
     if not digest.isalnum() or not is_stored(folder):
         raise DataError(
-            f"the data of this run came from memory, and {cache_folder()} does not hold it ('{reference}').",
+            f"the data of this run came from memory, but {cache_folder()} does not hold it ('{reference}').",
             Change(text="Pass the same data again from Python, or name a file with the same rows."),
             key=key,
             found=reference,
@@ -74,7 +74,7 @@ def is_stored(folder: Path) -> bool:
 
 
 def describe(source: str) -> str:
-    """How a message calls a source: data from memory by what it was, anything else by its reference."""
+    """The name of a source in messages: the type of data from memory, or else the reference."""
     if not source.startswith(PREFIX):
         return source
     try:

@@ -24,7 +24,7 @@ WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # as programs write whole n
 
 
 def as_number(cell: Any) -> float | None:
-    """The finite number that a cell is as Python writes numbers, if it is one."""
+    """The finite number in a cell written as in Python, if it is one."""
     if isinstance(cell, bool | list | dict) or cell is None:
         return None
     try:
@@ -40,9 +40,9 @@ class NumberStyle:
 
     Attributes:
         decimal: The decimal mark, "." or ",".
-        sign: Currency, unit or % of most cells: what stands before and after the digits.
-        grouped: Whether thousands are set apart in a cell.
-        unclear: A cell such as `1,299` where no cell tells whether the comma is the decimal mark.
+        sign: Currency, unit or % of most cells: the characters before and after the digits.
+        grouped: Whether a cell has thousands separators.
+        unclear: A cell such as `1,299` if no cell shows whether the comma is the decimal mark.
     """
 
     decimal: str = "."
@@ -51,7 +51,7 @@ class NumberStyle:
     unclear: str | None = None
 
     def read(self, cell: Any) -> float | None:
-        """The finite number that a cell is in this style; None where it is none, or has another sign."""
+        """The finite number in a cell of this style; None if it is not a number, or has another sign."""
         if not isinstance(cell, str) or self.decimal == "." or not {",", "."} & set(cell):
             number = as_number(cell)
             if number is not None or not isinstance(cell, str):
@@ -66,7 +66,7 @@ class NumberStyle:
 
     @property
     def is_amount(self) -> bool:
-        """Whether the sign is that of an amount: a currency, a unit, %."""
+        """Whether the sign is that of an amount: a currency, a unit or %."""
         before, after = self.sign
         if self.sign == NO_SIGN or (before and after):
             return False
@@ -95,7 +95,7 @@ class _Written:
         return _Written(bool(set(MINUS) & {found["minus"], found["inner"]}), sign, found["digits"])
 
     def value(self, decimal: str) -> float | None:
-        """Thousands come in groups of three, set apart by one mark throughout, and do not start with 0."""
+        """Thousands come in groups of three, separated by the same mark throughout, and do not start with 0."""
         whole, mark, fraction = self.digits.partition(decimal)
         if mark and not fraction.isdecimal():
             return None
@@ -108,7 +108,7 @@ class _Written:
         return (-number if self.minus else number) if math.isfinite(number) else None
 
     def decimal(self) -> str | None:
-        """The decimal mark, where the digits are a number with one of the two only."""
+        """The decimal mark, if the digits form a number with only one of the two."""
         marks = [mark for mark in ".," if self.value(mark) is not None]
         return marks[0] if len(marks) == 1 and {",", "."} & set(self.digits) else None
 
@@ -116,12 +116,12 @@ class _Written:
 def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyle:
     """The style in which most cells of a column are numbers.
 
-    A cell with one reading votes for the decimal mark: `4,2` and `1.299,00` for the comma, `4.2` and `1,299.00` for the
-    point. Where every cell has two readings (`1,299`), or none has a mark, it is the point.
+    A cell that can be read in only one way votes for the decimal mark: `4,2` and `1.299,00` for the comma, `4.2` and
+    `1,299.00` for the point. If every cell can be read in two ways (`1,299`), or none has a mark, it is the point.
 
     Args:
         cells: Filled label cells.
-        decimal: The mark, where the recipe says it.
+        decimal: The mark, if the recipe sets it.
     """
     counts = Counter(cell for cell in cells if isinstance(cell, str))
     found = {cell: written for cell in counts if (written := _Written.of(cell)) is not None}
@@ -145,5 +145,5 @@ def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyl
 
 
 def is_whole(name: str) -> bool:
-    """Whether a name is a whole number as programs write it: 1 or 1.0, not 01. The version 1.10 is no 1.1."""
+    """Whether a name is a whole number as programs write it: 1 or 1.0, not 01. The version 1.10 is not 1.1."""
     return WHOLE.fullmatch(name) is not None

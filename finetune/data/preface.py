@@ -1,4 +1,4 @@
-"""What stands above the header of a delimited file: `sep=;` as Excel writes it, blank lines, comments."""
+"""The lines above the header of a delimited file: `sep=;` as Excel writes it, blank lines, comments."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Preface:
     """Lines above the header.
 
     Attributes:
-        lines: How many there are.
-        blank: Of them, those without characters.
-        comments: And those that start as comments do.
+        lines: Number of lines.
+        blank: Number of empty lines among them.
+        comments: Number of comment lines among them.
         sep: The delimiter that the first line names, or None.
-        mark: What starts the header itself, if it is written as a comment; else empty.
+        mark: Start of the header itself, if it is written as a comment; else empty.
     """
 
     lines: int = 0
@@ -38,7 +38,7 @@ class Preface:
 
 
 def find_preface(file: TextFile, section: DataSection) -> Preface:
-    """Look at the lines until the first that may be the header."""
+    """Read the lines up to the first that may be the header."""
     lines = list(islice(file.lines(newline=""), MOST_LINES))
     found = SEP.fullmatch(lines[0])
     start = 0 if found is None else 1

@@ -1,7 +1,7 @@
 """The formats of data: a registry with one line per format, which users' own readers join by an entry point.
 
-CSV and JSON are read by Python's own csv and json, which change no value (`delimited.py` says why not by `datasets`);
-Parquet and saved sets by `datasets`.
+CSV and JSON are read by Python's own csv and json, which change no value (see `delimited.py` for why not by
+`datasets`); Parquet and saved sets by `datasets`.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Reader:
     """How one format is read.
 
     Attributes:
-        read: (path, section) -> the table, or split -> table of a format that holds several splits. Cells are texts,
+        read: (path, section) -> the table, or split -> table for a format that holds several splits. Cells are texts,
             numbers, booleans, None where a cell is empty, or lists of them. Raises DataError that names file and row.
-        suffixes: Of its files: lower case, with the dot.
-        recognises: Whether this file or folder is of the format; for formats that no suffix tells.
-        settings: Keys of `data` that change how this format is read. Where no format in use has such a key, setting it
-            is an error.
+        suffixes: Suffixes of its files: lower case, with the dot.
+        recognises: Whether a file or folder has this format; for formats without a suffix of their own.
+        settings: Keys of `data` that change how this format is read. Setting such a key is an error if no format in use
+            has it.
         streams: It opens its files by `compressed.open_bytes` (`encoding.open_text` does), and so reads compressed ones
             and those in archives too.
     """
@@ -103,7 +103,7 @@ def known_readers() -> dict[str, Reader]:
     """Name -> reader: the built-in ones, and those of installed packages.
 
     Raises:
-        DataError: A package declares a reader that cannot be loaded or is none; names the package.
+        DataError: A package declares a reader that cannot be loaded or is not a reader; names the package.
     """
     return {**READERS, **_installed_readers()}
 
@@ -124,9 +124,9 @@ def named_reader(name: str | None) -> Reader | None:
 
 
 def find_reader(path: Path, named: str | None = None) -> Reader | None:
-    """The reader that is named; or that of an existing file by its suffix (of what is in it, if it is compressed), or
-    of a file or folder that one recognises. None for a folder or archive where a reader of files is named: it is that
-    of the files in it."""
+    """The named reader; or that of an existing file by its suffix (that of its content, if it is compressed), or one
+    that recognises the file or folder. None for a folder or archive if a reader of files is named: it is used for the
+    files in it."""
     chosen = named_reader(named)
     if chosen is not None:
         return None if chosen.suffixes and (path.is_dir() or is_archive(path)) else chosen
@@ -159,7 +159,7 @@ def _installed_readers() -> dict[str, Reader]:
 def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterator[str]:
     """What keeps an object from being a reader beside the others."""
     if not isinstance(reader, Reader):
-        yield f"is a {type(reader).__name__}, no finetune.data.readers.Reader"
+        yield f"is a {type(reader).__name__}, not a finetune.data.readers.Reader"
         return
     if name in others:
         yield f"there is a reader '{name}' already"
@@ -173,7 +173,7 @@ def _problems(name: str, reader: object, others: Mapping[str, Reader]) -> Iterat
             yield f"suffix {suffix!r} must be lower case and start with a dot"
     for key in reader.settings:
         if key not in DataSection.model_fields:
-            yield f"data.{key} is no key of a recipe.{suggest(key, DataSection.model_fields)}".rstrip(".")
+            yield f"data.{key} is not a key of a recipe.{suggest(key, DataSection.model_fields)}".rstrip(".")
 
 
 def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Content]:
@@ -189,7 +189,7 @@ def _guarded(reader: Reader, title: str) -> Callable[[Path, DataSection], Conten
         tables = content.values() if isinstance(content, dict) else [content]
         for table in tables:
             if not isinstance(table, Table):
-                raise DataError(f"{path}: {title} returned a {type(table).__name__}, no finetune.data.table.Table.")
+                raise DataError(f"{path}: {title} returned a {type(table).__name__}, not a finetune.data.table.Table.")
             lengths = {name: len(column) for name, column in table.columns.items()}
             if len(set(lengths.values())) > 1:
                 raise DataError(f"{path}: {title} returned columns of different lengths: {lengths}.")

@@ -1,4 +1,4 @@
-"""Which of several ways to read a delimited file fits its lines: the evidence decides, and is told."""
+"""Which of several ways to read a delimited file fits its lines: the evidence decides, and is reported."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ENOUGH = 5  # rows, so that a column in which all cells are enclosed is no chanc
 
 @dataclass
 class Fit:
-    """How a file looks when it is read in one way.
+    """How well a file fits one way of reading it.
 
     Attributes:
-        lines: Of rows, the header among them; blank lines and comments are none.
+        lines: Lines of rows, including the header; blank lines and comments do not count.
         width: Cells of the first row.
         misfits: Lines of rows that are malformed or have another number of cells.
         doubtful: Lines of disputed rows that fit.
@@ -50,7 +50,7 @@ class Fit:
 
     @property
     def fraction(self) -> float:
-        """Of the lines that fit; 0 below two cells."""
+        """Fraction of the lines that fit; 0 below two cells."""
         return 1 - self.misfits / self.lines if self.width >= 2 else 0.0
 
 
@@ -88,7 +88,7 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, st
 
 
 def is_disputed(lines: list[str], dialect: Dialect, width: int) -> bool:
-    """Whether most lines of one row have the delimiters of a row of their own."""
+    """Whether most lines of one row have as many delimiters as a row."""
     filled = [line for line in lines if line.strip()]
     alone = sum(line.count(dialect.delimiter) == width - 1 for line in filled)
     return width > 1 and 2 * alone > len(filled) and alone > 1
@@ -100,7 +100,7 @@ def lines_from(file: TextFile, skip: int) -> Iterator[str]:
 
 
 def ways(section: DataSection) -> list[Dialect]:
-    """How quotes may be meant, the usual way first; one where the recipe says it. The delimiter is open.
+    """Possible meanings of quotes, the usual one first; only one if the recipe sets it. The delimiter is open.
 
     Raises:
         DataError: Settings contradict each other.
@@ -128,8 +128,8 @@ def ways(section: DataSection) -> list[Dialect]:
 
 
 def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, sep: str | None) -> Dialect:
-    """The delimiter and the quotes with which the first rows fit: the usual ones where they do, else the delimiter that
-    makes most cells; the usual ones if none fits, so that the error names the first row that does not."""
+    """The delimiter and the quotes with which the first rows fit: the usual ones if they fit, else the delimiter that
+    gives the most cells; the usual ones if none fits, so that the error names the first row that does not fit."""
     needed = FITTING if section.skip_bad_rows else 1.0
     delimiter = section.delimiter or sep
     delimiters = DELIMITERS if delimiter is None else delimiter
@@ -162,7 +162,7 @@ def best_reading(
     file: TextFile, skip: int, section: DataSection, dialect: Dialect
 ) -> tuple[Dialect, dict[Dialect, Fit]]:
     """The way to read the whole file that leaves clearly the fewest lines in doubt, else that of the first rows; and
-    what was found of each way that was tried."""
+    the result of each way that was tried."""
     held = _marks_in(lines_from(file, skip), dialect.delimiter)
     tried = {dialect: fit(file, skip, dialect)}
     for way in ways(section):
@@ -248,17 +248,17 @@ def are_rows(file: TextFile, skip: int, disputed: Sequence[tuple[int, int]], pla
 
 
 def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, against: Fit | None) -> str:
-    """Which way was taken and why, and what to type for the other.
+    """The note on which way was chosen and why, and what to type for the other.
 
     Args:
-        file: What is read.
-        dialect, usual: The way that was taken, and the one of most files.
-        found: What the whole file is in the first.
-        against: What it, or its first rows, are in the second; None where that was not tried.
+        file: The file.
+        dialect, usual: The chosen dialect, and the usual one.
+        found: Fit of the whole file in the chosen one.
+        against: Fit of the file, or of its first rows, in the usual one; None if that was not tried.
     """
     how = f"{file.path}: {described(dialect)}"
     all_but = f"all but {found.misfits} of" if found.misfits else "all"
-    fits = f"{all_but} {found.lines} lines fit so"
+    fits = f"{all_but} {found.lines} lines fit"
     whole = against is not None and against.lines >= found.lines
     why = ""
     if against is not None and against.disputed:
@@ -274,7 +274,7 @@ def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, a
 
 
 def settings_of(dialect: Dialect) -> dict[str, str]:
-    """What makes a recipe read in this way."""
+    """The settings with which a recipe reads in this way."""
     if dialect.quote is None:
         return {"data.quoting": "none", **({"data.escape": dialect.escape} if dialect.escape else {})}
     settings = {"data.quoting": "all" if dialect.every else "minimal"}
@@ -284,7 +284,7 @@ def settings_of(dialect: Dialect) -> dict[str, str]:
 
 
 def described(dialect: Dialect, as_reading: bool = False) -> str:
-    """The way quotes are read: as a sentence, or as what one does who reads so."""
+    """The meaning of quotes: as a sentence, or as a participle (`reading …`)."""
     if dialect.quote is None:
         return (
             "reading quotes as characters" if as_reading else "quotes are characters of the texts and enclose no cells"

@@ -1,4 +1,4 @@
-"""What the column `data.id` calls the rows. Their numbers stay, so names need not tell all rows apart."""
+"""Names of the rows from the column `data.id`. Rows keep their numbers, so names need not be unique."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = 3  # names in one warning
 
 
 def read_names(table: Table, columns: Columns, keep: Sequence[int]) -> list[str] | None:
-    """The name of each row that is kept, "" where its cell is empty; None where no column names rows."""
+    """The name of each kept row, "" if its cell is empty; None if no column names rows."""
     if KEY not in columns.others:
         return None
     cells = list(cells_of(table, columns.others[KEY], KEY))
@@ -25,12 +25,12 @@ def read_names(table: Table, columns: Columns, keep: Sequence[int]) -> list[str]
 
 
 def name_warnings(origin: str, rows: Rows, column: str) -> list[str]:
-    """That the column leaves rows without a name, or gives several one name.
+    """Warnings that the column leaves rows without a name, or gives several rows the same name.
 
     Args:
-        origin: Of the rows, as messages call it.
-        rows: Of one table.
-        column: That names them.
+        origin: Source of the rows in messages.
+        rows: Rows of one table.
+        column: The column with their names.
     """
     if rows.names is None:
         return []
@@ -40,7 +40,7 @@ def name_warnings(origin: str, rows: Rows, column: str) -> list[str]:
     warnings = []
     if empty:
         whose = "every row" if empty == len(rows) else f"{empty:,} of {len(rows):,} rows"
-        warnings.append(f"{origin}: column '{column}' (data.id) is empty in {whose}: row numbers alone stand for them")
+        warnings.append(f"{origin}: column '{column}' (data.id) is empty in {whose}: only row numbers identify them")
     if shared:
         listed = shorten([f"'{name}' ({count} rows)" for name, count in shared.items()], NAMED)
         warnings.append(

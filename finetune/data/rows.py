@@ -12,7 +12,7 @@ from finetune.tasks import Task
 
 @dataclass(frozen=True)
 class Rows:
-    """Parallel sequences, one entry per row: lists, once rows are in splits; until then texts may be packed.
+    """Parallel sequences, one entry per row: lists once rows are in splits; before that, texts may be packed.
 
     Attributes:
         texts: First (or only) text.
@@ -20,10 +20,10 @@ class Rows:
         labels: str for single-label, list[str] for multi-label, float for regression; None for unlabelled texts.
         ids: Row number in its source, from 1, for messages and for the split file.
         groups: Group of each row (`data.group`), or None.
-        order: What rows are ordered by (`data.order_by`), or None.
-        votes: What the annotators of each text said, oldest first, where training learns their distribution
+        order: Sort key of each row (`data.order_by`), or None.
+        votes: The annotators' votes for each text, oldest first, if training learns their distribution
             (`data.annotations=soft`); else None.
-        names: What `data.id` calls each row, "" where its cell is empty; None without that column.
+        names: Name of each row (`data.id`), "" if its cell is empty; None without that column.
     """
 
     texts: Sequence[str]
@@ -51,22 +51,22 @@ class Rows:
         )
 
     def unpacked(self) -> Rows:
-        """With lists of texts, which can be read in any order at no cost."""
+        """The rows with plain lists of texts, which can be read in any order at no cost."""
         pairs = None if self.pairs is None else list(self.pairs)
         return replace(self, texts=list(self.texts), pairs=pairs, ids=list(self.ids))
 
     def name(self, index: int) -> str | None:
-        """What the column `data.id` calls a row; None where it says nothing."""
+        """The name of a row in the column `data.id`; None if it has none."""
         return (self.names[index] or None) if self.names is not None else None
 
     def text_key(self, index: int) -> tuple[str, str]:
-        """What makes two rows the same text: case and spacing do not count."""
+        """A key that is equal for rows with the same text; case and spacing are ignored."""
         pair = "" if self.pairs is None else self.pairs[index]
         return " ".join(self.texts[index].casefold().split()), " ".join(pair.casefold().split())
 
 
 def label_identity(label: Any) -> Any:
-    """What makes two labels the same: the order in a list does not count."""
+    """A key that is equal for the same label; the order in a list is ignored."""
     return frozenset(label) if isinstance(label, list) else label
 
 
@@ -91,7 +91,7 @@ def target_reader(task: Task, labels: Sequence[str] | None) -> Callable[[Any], A
 
 
 class Kind(Protocol):
-    """What tokenising has to know of rows: `Data` of a training, or what a saved model was trained for."""
+    """What tokenising needs to know about rows: `Data` in training, or the task of a saved model."""
 
     @property
     def task(self) -> Task: ...
@@ -112,9 +112,9 @@ class Data:
         labels: Names in the order of the logits; None for regression.
         train: Rows to fit on.
         probe: Positions in `train` of the train sample, ascending.
-        validation: Rows that select.
+        validation: Rows for selection.
         test: Rows measured once at the end, or None.
-        columns: Which column was used for what.
+        columns: The columns in use, by role.
         dropped: Reason -> number of rows left out.
         notes: What was decided for the user.
         warnings: What the user should look at.
@@ -147,7 +147,7 @@ class Data:
         return {"train": self.train, **self._held_out()}
 
     def measured_splits(self) -> dict[str, Rows]:
-        """What is measured: the train sample, validation, and test where there is one."""
+        """The measured splits: the train sample, validation, and test if there is one."""
         return {"train_probe": self.train.take(self.probe), **self._held_out()}
 
     def _held_out(self) -> dict[str, Rows]:

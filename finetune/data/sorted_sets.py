@@ -16,12 +16,12 @@ from finetune.data.tokens import Encoder, Item, Tokens
 class SortedSet(torch.utils.data.Dataset[Item]):
     """Clean texts, sorted by length so that batches hold little padding.
 
-    A row that is cut into windows is there with all of them. `restore` and `pooled` turn what was computed in sorted
-    order, one value a window, into the order of the rows, one value a row.
+    A row that is cut into windows is included with all of them. `restore` and `pooled` turn values in sorted order, one
+    per window, into values in the order of the rows, one per row.
 
     Args:
-        tokens: Of each row.
-        targets: Of each row.
+        tokens: Tokens of each row.
+        targets: Target of each row.
     """
 
     def __init__(self, tokens: Tokens, targets: Sequence[Any]) -> None:

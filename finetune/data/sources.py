@@ -1,4 +1,4 @@
-"""What a recipe names -> tables, whatever the format."""
+"""The sources in a recipe -> tables, for any format."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from finetune.recipe import DataSection
 
 
 def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table]:
-    """Read what a recipe names. Keys: train, validation, test; or "all" where one table must be split.
+    """Read the sources of a recipe. Keys: train, validation, test; or "all" if one table must be split.
 
     Args:
-        section: Of the recipe.
-        labelled: One row a labelled text; else every row of the files, whose labels nobody reads.
+        section: The data section of the recipe.
+        labelled: Return one row per labelled text; else every row of the files, without reading labels.
 
     Raises:
-        DataError: Something is missing or malformed, or a setting cannot act; names the file, the line and what to
+        DataError: Something is missing or malformed, or a setting has no effect; names the file, the line and what to
             type.
     """
     _refuse_unknown_format(section)
@@ -142,7 +142,7 @@ def read_unlabelled(section: DataSection) -> Table:
     content = _reader_of(path, section).read(path, section.model_copy(update={"split_names": {}}))
     tables = content if isinstance(content, dict) else {"all": content}
     if len(tables) > 1:
-        why = f"{path}: holds several splits ({', '.join(tables)}), and one table is expected. Save one of them alone."
+        why = f"{path}: holds several splits ({', '.join(tables)}), but one table is expected. Save one of them alone."
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
@@ -221,7 +221,7 @@ def _read_parts(split: str, parts: dict[Path, Reader], section: DataSection) -> 
     for path, reader in parts.items():
         content = reader.read(path, section)
         if isinstance(content, dict):
-            raise DataError(f"{path}: holds several splits ({', '.join(content)}), and rows of {split} are expected.")
+            raise DataError(f"{path}: holds several splits ({', '.join(content)}), but rows of {split} are expected.")
         tables.append(content)
     return {
         split: tables[0]

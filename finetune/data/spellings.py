@@ -34,8 +34,8 @@ MAYBE_PLACEHOLDERS = frozenset({"none", "unknown", "undefined", "unspecified", "
 
 
 def spelling_key(name: str) -> object:
-    """What spellings of one name share: case, Unicode form, spaces, `_` and `-` between words, quotes around it and a
-    trailing full stop do not count, nor how a number is written."""
+    """A key that spellings of one name share: it ignores case, Unicode form, spaces, `_` and `-` between words,
+    surrounding quotes and a trailing full stop, and how a number is written."""
     visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     plain = BETWEEN_WORDS.sub(" ", " ".join(visible.casefold().split()))
     plain = plain.strip(QUOTES).rstrip(TRAILING).strip() or plain
@@ -43,7 +43,7 @@ def spelling_key(name: str) -> object:
 
 
 def same_spellings(counts: Mapping[str, int]) -> list[list[str]]:
-    """Names that are spellings of one, the one to keep first; the most frequent group first.
+    """Groups of names that are spellings of one, each with the one to keep first; the most frequent group first.
 
     Args:
         counts: Name -> rows.
@@ -62,21 +62,21 @@ def _rank(name: str, counts: Mapping[str, int]) -> tuple[bool, int, str]:
 
 
 def visible(name: str) -> str:
-    """A name without characters that nobody sees."""
+    """A name without invisible characters."""
     return "".join(char for char in name if unicodedata.category(char) != "Cf")
 
 
 def shown(name: str) -> str:
-    """A name in quotes, with escapes where it would look like another: odd spaces, parts of characters."""
+    """A name in quotes, with escapes where it would look like another one: unusual spaces, parts of characters."""
     composed = unicodedata.normalize("NFC", name)
     return repr(name) if composed == name else ascii(name)
 
 
 def one_spelling(section: DataSection, names: Iterable[str], groups: Iterable[list[str]]) -> Change:
-    """The `data.label_map` that gives each group the name of its first; it holds every label, as it has to.
+    """The `data.label_map` that gives each group the name of its first member; it holds every label, as required.
 
     Args:
-        section: Whose own `label_map` and `drop_labels` keep their effect.
+        section: Section whose own `label_map` and `drop_labels` keep their effect.
         names: All labels, as that map has renamed them.
         groups: Spellings of one name.
     """
@@ -88,7 +88,8 @@ def one_spelling(section: DataSection, names: Iterable[str], groups: Iterable[li
 def placeholders(names: Collection[str]) -> tuple[list[str], list[str]]:
     """Names that stand for no label, and names that may.
 
-    -1 stands for it beside at least three classes 0, 1, 2, … or 1, 2, 3, … (of `datasets`, Snorkel and others).
+    -1 means no label if there are at least three classes 0, 1, 2, … or 1, 2, 3, … (as in `datasets`, Snorkel and
+    others).
     """
     lowered = {name: name.strip().casefold() for name in names}
     sure = [name for name, low in lowered.items() if low in PLACEHOLDERS]
@@ -107,7 +108,7 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
     Args:
         tables: Name -> rows with parsed labels.
         named: Names in `data.label_map`, `data.labels` and `data.drop_labels`.
-        notes: Is told.
+        notes: Extended with a message.
     """
     names = {
         name for rows in tables.values() for label in (*rows.labels, *(rows.votes or ())) for name in names_of(label)

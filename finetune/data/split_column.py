@@ -19,7 +19,7 @@ REASON = "in no split of data.split_column"
 def split_by_column(
     section: DataSection, tables: dict[str, Table], notes: list[str], dropped: Counter[str]
 ) -> dict[str, Table]:
-    """Split -> the rows whose cell says so; their numbers stay those of the source. "all" where train is alone.
+    """Split -> the rows whose cell names it; they keep the row numbers of the source. "all" if there is only train.
 
     Values are the usual names of splits, 0/1 in a column named after one (`is_test`), or those that
     `data.split_names` maps; rows with another value or none are left out and counted in `dropped`.

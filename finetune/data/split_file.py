@@ -27,15 +27,16 @@ def write_split(data: Data, path: Path) -> None:
 
 
 def read_split(reference: str, tables: dict[str, Rows]) -> tuple[dict[str, Rows], dict[str, str]]:
-    """Put the rows where the file says.
+    """Assign the rows to splits as the file says.
 
-    A split may also be a bare list of row numbers; without a table they count in the only one, or in that of its name.
+    A split may also be a bare list of row numbers; without a table they refer to the only one, or to the one with its
+    name.
 
     Returns:
         Split -> rows, in the order of their table; and split -> table.
 
     Raises:
-        DataError: The file is no split file, or does not fit the data.
+        DataError: The file is not a split file, or does not fit the data.
     """
     path = Path(reference).expanduser()
     content = _read_json(path)

@@ -1,4 +1,4 @@
-"""What is kept in proportion when rows are drawn: classes, sets of labels, or the range of a number."""
+"""The strata that are kept in proportion when rows are drawn: classes, sets of labels, or the range of a number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ ITERATIVE = "iteratively stratified by label"
 
 
 class Drawn(NamedTuple):
-    """Positions of rows, ascending, and in words how they were drawn."""
+    """Positions of rows, ascending, and a description of how they were drawn."""
 
     rows: list[int]
     how: str
 
 
 def sample(labels: Sequence[Any], size: int, task: Task, seed: int, key: str) -> Drawn:
-    """`size` positions, stratified where task and rows allow it.
+    """Draw `size` positions, stratified where task and rows allow it.
 
     In multi-label data each label keeps a row that is not drawn, as long as there are enough rows.
 
@@ -111,7 +111,7 @@ def _sample_label_sets(labels: Sequence[list[str]], size: int, seed: int) -> lis
     taken = Counter(name for row in chosen for name in names[row])
 
     def disturbance(row: int, step: int) -> float:
-        """What adding (1) or removing (-1) the row adds to the chi-square of labels taken against those expected."""
+        """Change in the chi-square of drawn against expected labels when the row is added (1) or removed (-1)."""
         chi_square = 0.0
         for name in names[row]:
             expected = counts[name] * size / len(labels)

@@ -1,4 +1,4 @@
-"""Which training rows are measured like validation, and which are trained on along a learning curve."""
+"""The training rows that are measured like validation, and those that are trained on along a learning curve."""
 
 import random
 from collections import Counter
@@ -30,10 +30,10 @@ def take_subset(section: DataSection, train: Rows, task: Task, notes: list[str])
 
 
 def nested_order(labels: Sequence[Any], task: Task, seed: int, size: int) -> list[int]:
-    """The first `size` positions of one order of all rows: what a smaller size takes, a larger one takes too.
+    """The first `size` positions of one order of all rows, so that a larger size contains a smaller one.
 
-    Every label comes once before proportions count. Then each row is of the stratum (class, rarest label, decile) that
-    would be the first to fall a whole row behind its proportion (Tijdeman 1980): once every class is due a row, no
+    Every label comes once before proportions count. Then each row is from the stratum (class, rarest label, decile)
+    that would be the first to fall a whole row behind its proportion (Tijdeman 1980): once every class is due a row, no
     class is more than one row off.
 
     Raises:

@@ -1,4 +1,5 @@
-"""What reading a file gives: named columns, packed so that a million texts take about as much memory as their file."""
+"""The result of reading a file: named columns, packed so that a million texts take about as much memory as their
+file."""
 
 from __future__ import annotations
 
@@ -27,15 +28,15 @@ def _plain(chunk: Any) -> list[Any]:
 
 
 class UnusableColumn(DataError):
-    """A column holds what cannot be used. Who asks for its cells knows which key of the recipe names it."""
+    """A column holds unusable values. The caller that asks for its cells knows which key of the recipe names it."""
 
 
 class Texts(Sequence[str]):
-    """Texts in the bytes of their characters: a Python text costs 49 bytes more, one in Arrow 8.
+    """Texts as packed bytes: a Python text costs 49 bytes more, one in Arrow 8.
 
     Args:
         joined: The texts in UTF-8, with SEPARATOR between them.
-        count: How many there are.
+        count: Number of texts.
     """
 
     __slots__ = ("_count", "_joined")
@@ -65,7 +66,7 @@ class Column(Sequence[Any]):
 
     Args:
         chunks: Lists, Texts, or Arrow arrays.
-        decode: Chunk -> values; may raise UnusableColumn, so that a column nobody uses may hold what cannot be used.
+        decode: Chunk -> values; may raise UnusableColumn, so that an unused column may hold unusable values.
     """
 
     def __init__(self, chunks: Sequence[Any], decode: Callable[[Any], list[Any]] = _plain) -> None:
@@ -112,8 +113,8 @@ class Picked(Sequence[Any]):
     """Some values of a sequence that stay packed until they are asked for.
 
     Args:
-        values: A column, or what else is costly to hold as objects.
-        positions: Of the values in it, in the order of this sequence.
+        values: A column, or another sequence that is costly to hold as objects.
+        positions: Positions of the values in it, in the order of this sequence.
     """
 
     def __init__(self, values: Sequence[Any], positions: Sequence[int]) -> None:
@@ -150,7 +151,7 @@ class Picked(Sequence[Any]):
 
 
 class RowNumbers(Sequence[str]):
-    """The numbers of `count` rows as texts, from 1; made when they are asked for."""
+    """The numbers of `count` rows as texts, from 1; created on demand."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -170,7 +171,7 @@ class RowNumbers(Sequence[str]):
 
 
 def pick(values: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
-    """Values at these positions: packed ones stay so, others become a list."""
+    """Values at these positions: packed values stay packed, others become a list."""
     if isinstance(values, Picked):
         return values.take(positions)
     if isinstance(values, Column | RowNumbers):
@@ -202,7 +203,7 @@ def packed(values: Sequence[Any]) -> Column:
 
 
 def kind_of(value: Any) -> str:
-    """What a cell is, in words; cells of one column must be of one kind. Empty cells are "nothing"."""
+    """The kind of a cell in words; cells of one column must be of one kind. Empty cells are "nothing"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "nothing"
     if isinstance(value, bool):
@@ -220,17 +221,17 @@ class Table:
     """One source of rows.
 
     Attributes:
-        origin: The name to call it in messages.
-        columns: Name -> one value a row.
+        origin: Its name in messages.
+        columns: Name -> one value per row.
         label_names: Name -> classes in their order, for columns that the source declares as classes.
         notes: What was recognised in the content.
         warnings: What the user should look at.
         dropped: Reason -> rows left out.
-        lines: Kind -> lines of the file: `row`, `header`, `blank` and others; together all that it has. Empty for
-            formats without lines.
-        roles: text or label -> its column, where the format tells.
-        numbers: Row number in the source, from 1, of each row; None: they count through.
-        votes: What the annotators of each row said, where training learns their distribution; else None.
+        lines: Kind -> number of lines of the file: `row`, `header`, `blank` and others, which add up to all lines.
+            Empty for formats without lines.
+        roles: text or label -> its column, if the format defines it.
+        numbers: Row number in the source, from 1, of each row; None: consecutive numbers.
+        votes: The annotators' votes for each row, if training learns their distribution; else None.
     """
 
     origin: str
@@ -252,7 +253,7 @@ class Table:
         return index + 1 if self.numbers is None else self.numbers[index]
 
     def take(self, rows: Sequence[int]) -> Table:
-        """The table of these rows, without what reading had to say."""
+        """The table of these rows, without the messages of reading."""
         columns = {name: pick(column, rows) for name, column in self.columns.items()}
         numbers = [self.number(row) for row in rows]
         votes = None if self.votes is None else [self.votes[row] for row in rows]
@@ -260,7 +261,7 @@ class Table:
 
 
 class BadRows:
-    """Rows that cannot be read: an error, or left out and counted where the user asked for it."""
+    """Rows that cannot be read: an error, or left out and counted if the user asked for it."""
 
     def __init__(self, skip: bool) -> None:
         self._skip = skip
@@ -271,7 +272,7 @@ class BadRows:
         """Count a row that cannot be read.
 
         Raises:
-            DataError: Unless such rows are to be left out.
+            DataError: Such rows are not to be left out.
         """
         problem = as_problem(problem)
         if not self._skip:

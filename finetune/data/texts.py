@@ -19,7 +19,7 @@ TextShape = Literal["text", "words", "pair"]
 
 
 def other_column(key: str) -> Change:
-    """Naming another column for a key of the recipe."""
+    """The change that names another column for a key of the recipe."""
     return Change(settings={f"data.{key}": "{COLUMN} {COLUMN}" if key == "template" else "COLUMN"})
 
 
@@ -27,7 +27,7 @@ def cells_of(table: Table, column: str, key: str) -> Iterator[Any]:
     """The cells of a column that a key of the recipe names.
 
     Raises:
-        DataError: It holds what cannot be used; says how to name another.
+        DataError: It holds unusable values; says how to name another column.
     """
     try:
         yield from table.columns[column]
@@ -36,15 +36,15 @@ def cells_of(table: Table, column: str, key: str) -> Iterator[Any]:
 
 
 def text_shape(table: Table, column: str, paired: bool, notes: list[str], warnings: list[str]) -> TextShape:
-    """What the cells of the text column are.
+    """The shape of the cells in the text column.
 
     Lists of two texts of which one has several words are pairs, any other lists of texts are words.
 
     Args:
-        table: Where the column is.
+        table: The table with the column.
         column: Its name.
         paired: Whether another column is the second text, so that no list can be a pair.
-        notes, warnings: Are told.
+        notes, warnings: Extended with messages.
     """
     if column not in table.columns:
         return "text"
@@ -69,11 +69,11 @@ def text_shape(table: Table, column: str, paired: bool, notes: list[str], warnin
 
 
 def read_texts(table: Table, column: str, key: str, shape: TextShape = "text") -> Sequence[str]:
-    """The texts of a column, "" where a cell is empty; packed as they are, where all cells are texts. Of pairs, the two
-    texts apart: see `read_pairs`.
+    """The texts of a column, "" where a cell is empty; packed as they are, if all cells are texts. For pairs, both
+    texts separately: see `read_pairs`.
 
     Raises:
-        DataError: A cell is no text, or no list of texts where others are; names its row.
+        DataError: A cell is not a text, or not a list of texts where others are; names its row.
     """
     values = table.columns[column]
     if isinstance(values, Column) and values.holds_texts():
@@ -95,14 +95,14 @@ def read_pairs(table: Table, column: str) -> tuple[list[str], list[str]]:
         if is_blank(cell):
             cell = ["", ""]
         if not isinstance(cell, list) or len(cell) != 2 or not all(isinstance(part, str) for part in cell):
-            raise _no_text(cell, column, table, "text", number, "which is no list of two texts, as the others are")
+            raise _no_text(cell, column, table, "text", number, "which is not a list of two texts, unlike the others")
         firsts.append(cell[0])
         seconds.append(cell[1])
     return firsts, seconds
 
 
 def joined_texts(table: Table, template: str) -> list[str]:
-    """Texts of the template; empty where all of its columns are."""
+    """Texts of the template; empty if all of its columns are empty."""
     parts = template_parts(template)
     tail = "".join(literal for literal, name in parts if name is None)
     fields = [(literal, name) for literal, name in parts if name is not None]

@@ -27,13 +27,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The one-dimensional arrays of this key, read-only; what `make` returns at the first use.
+    """The one-dimensional arrays of this key, read-only; `make` creates them at the first use.
 
     A damaged file is made again. Where the cache cannot be written the arrays stay in memory, with one warning.
 
     Args:
         kind: Folder below the cache.
-        key: sha256 over everything that decides the content.
+        key: sha256 over everything that determines the content.
         make: Name -> array.
     """
     try:
@@ -44,13 +44,13 @@ def cached_arrays(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
             path.unlink(missing_ok=True)
             return _read(cached_file(kind, key, ".arrays", lambda partial: _write(partial, make())))
     except (OSError, ValueError) as error:
-        _warn_once(f"{cache_folder()}: cannot be used ({error}): every process tokenises its texts again. ")
+        _warn_once(f"{cache_folder()}: cannot be used ({error}): every process tokenises its texts anew. ")
         return make()
 
 
 @functools.cache
 def _warn_once(reason: str) -> None:
-    logger.warning("%sName a folder that can be written: FINETUNE_CACHE=DIR", reason)
+    logger.warning("%sName a writable folder: FINETUNE_CACHE=DIR", reason)
 
 
 def _write(path: Path, arrays: Arrays) -> None:

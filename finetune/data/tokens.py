@@ -29,13 +29,13 @@ FORMAT = 1  # of what is cached: raise it when the same key would have to mean o
 
 
 class Tokens:
-    """Pieces of texts as the model takes them, unpadded, in flat arrays: no Python list of all tokens is kept.
+    """Pieces of texts as the model reads them, unpadded, in flat arrays: no Python list of all tokens is kept.
 
     A text is one piece; in windows it has as many as it needs. Indexing and iterating give pieces.
 
     Attributes:
         lengths: (rows,) tokens of each text before anything was cut, special tokens included.
-        first: (rows + 1,) where the pieces of each row begin, and their number.
+        first: (rows + 1,) index of the first piece of each row, and the number of pieces.
         sizes: (pieces,) tokens of each piece.
     """
 
@@ -69,13 +69,13 @@ class Encoder:
         tokenizer: A transformers tokenizer.
         data: The task, the order of the labels, and whether texts are pairs.
         max_length: Texts are cut to this many tokens, special tokens included.
-        long_texts: What is kept of a text that is longer.
+        long_texts: Which part of a longer text is kept.
         overlap: Tokens that neighbouring windows share; None: 32.
-        positions: Tokens that the model has positions for; None: as many as the tokenizer says.
+        positions: Number of positions of the model; None: as many as the tokenizer says.
 
     Raises:
-        DataError: `max_length` is more than the model takes.
-        RecipeError: `long_texts` cannot cut pairs, or `overlap` leaves no way forward.
+        DataError: `max_length` is more than the model can read.
+        RecipeError: `long_texts` cannot cut pairs, or `overlap` leaves no room for further tokens.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Encoder:
             raise DataError(why, shorter, key="data.max_length", found=max_length)
         if long_texts != "head" and data.has_pairs:
             raise RecipeError(
-                f"{long_texts} cuts single texts, and these rows are pairs (data.text_pair), of which the longer text "
+                f"{long_texts} cuts single texts, but these rows are pairs (data.text_pair), in which the longer text "
                 "loses its end.",
                 Change(settings={"data.long_texts": "head"}),
                 key="data.long_texts",
@@ -128,7 +128,7 @@ class Encoder:
 
     @property
     def limit(self) -> int:
-        """The most tokens that both tokenizer and model take: some tokenizers name no limit, or a larger one."""
+        """The most tokens that both tokenizer and model can read: some tokenizers name no limit, or a larger one."""
         return self._limit
 
     @property
@@ -138,12 +138,12 @@ class Encoder:
 
     @property
     def long_texts(self) -> LongTexts:
-        """What is kept of a text that is too long."""
+        """Which part of a text that is too long is kept."""
         return self._long_texts
 
     @property
     def truncation_side(self) -> str:
-        """Where a plain tokenizer cuts to see what is nearest to this."""
+        """The side at which a plain tokenizer cuts to come closest to this."""
         return "left" if self._long_texts == "tail" else "right"
 
     def lengths(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
@@ -152,7 +152,7 @@ class Encoder:
         return counts
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
-        """What the model takes of each text, cut to `max_length`."""
+        """The model's input for each text, cut to `max_length`."""
         return Tokens(_packed(self._pieces(texts, pairs)))
 
     def encode_once(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
@@ -173,7 +173,8 @@ class Encoder:
 
     @functools.cached_property
     def identity(self) -> str | None:
-        """sha256 over what decides which tokens a text becomes; None for a tokenizer that cannot tell."""
+        """sha256 over everything that determines the tokens of a text; None for a tokenizer that cannot be
+        serialised."""
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         if backend is None:
             return None
@@ -220,7 +221,7 @@ class Encoder:
         return [self.framed({name: values[row] for name, values in whole.items()}, special[row]) for row in long]
 
     def framed(self, whole: Item, special: list[int]) -> list[Item]:
-        """Pieces of one text that is too long, each between the special tokens that the whole stands between.
+        """Pieces of one text that is too long, each with the same special tokens around it as the whole text.
 
         Args:
             whole: Name -> values, one for each token, such as ids.
@@ -249,7 +250,8 @@ class Encoder:
         )
 
     def save_tokenizer(self, folder: Path) -> None:
-        """The tokenizer, set to cut texts as here where it can: to the same length, and for `tail` at their start."""
+        """Save the tokenizer, set to cut texts as here where possible: to the same length, and for `tail` at their
+        start."""
         exported = copy.deepcopy(self._tokenizer)
         exported.model_max_length = self._max_length
         exported.truncation_side = self.truncation_side

@@ -1,4 +1,4 @@
-"""Training rows as items, afresh in each epoch, and lists of items -> padded batches."""
+"""Training rows as items, made anew in each epoch, and lists of items -> padded batches."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from finetune.data.tokens import Augment, AugmentTokens, Encoder, Item
 
 
 class TrainSet(torch.utils.data.Dataset[Item]):
-    """Training rows; augmented afresh each epoch when there are augmenters, else tokenised once.
+    """Training rows; augmented anew in each epoch if there are augmenters, else tokenised once.
 
     Where texts are cut into windows, a row is one of its windows, drawn anew each epoch. The random stream of a text
     is keyed by (seed, epoch, row, technique, which text of a pair): nothing depends on the order of reading or on the
     process, so a resumed or distributed run sees the same texts.
 
     Args:
-        rows: Of the training split.
+        rows: Rows of the training split.
         encoder: Texts -> token ids.
-        augmenters: Technique -> change of texts, in the order of the preset.
-        seed: Of the run.
-        token_augmenters: Technique -> change of token ids; they follow the others.
-        targets: What is learned for each row, where it is not its label.
+        augmenters: Technique -> function that changes texts, in the order of the preset.
+        seed: Seed of the run.
+        token_augmenters: Technique -> function that changes token ids; applied after the others.
+        targets: Training target of each row, if it is not its label.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Unlabelled texts: read by the rules of the labelled ones, without texts that are measured or trained on."""
+"""Unlabelled texts: read like the labelled ones, without texts that are measured or trained on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HELD_OUT, TRAINED, NEAR = "text of validation or test", "text of train", "nearly
 
 @dataclass(frozen=True)
 class Pool:
-    """Unlabelled texts as read: none is empty, each is there once.
+    """Unlabelled texts as read: without empty texts and duplicates.
 
     Attributes:
-        origin: Their file, as messages call it.
+        origin: Their file in messages.
         rows: Their labels are None.
-        keys: What makes two texts the same, of each row.
+        keys: Key of each row that is equal for the same text.
         dropped: Reason -> rows left out of the file.
-        notes, warnings: What reading has to say.
+        notes, warnings: Messages of reading.
     """
 
     origin: str
@@ -47,7 +47,7 @@ class Unlabelled:
     Attributes:
         rows: Their labels are None.
         dropped: Reason -> rows left out, those of the pool included.
-        notes, warnings: What is to be said about them.
+        notes, warnings: Messages about them.
     """
 
     rows: Rows
@@ -60,8 +60,8 @@ def read_pool(section: DataSection, columns: Columns) -> Pool | None:
     """Read `data.unlabelled`; None where the recipe has none. Labels in the file are never looked at.
 
     Args:
-        section: Of the recipe.
-        columns: Of the labelled data: the same ones hold the text here.
+        section: The data section of the recipe.
+        columns: Columns of the labelled data: the same columns hold the text here.
 
     Raises:
         DataError: The file cannot be read, has no such column, or holds no text.
@@ -91,7 +91,7 @@ def read_pool(section: DataSection, columns: Columns) -> Pool | None:
 
 
 def choose_unlabelled(pool: Pool, train: Rows, held_out: Sequence[Rows], drop_near: bool) -> Unlabelled:
-    """Leave out what is measured, and what is trained on already.
+    """Leave out texts that are measured, or already trained on.
 
     Args:
         pool: From `read_pool`.
@@ -120,7 +120,7 @@ def choose_unlabelled(pool: Pool, train: Rows, held_out: Sequence[Rows], drop_ne
         raise _nothing_left(pool.origin, dropped)
     named = Counter({f"unlabelled: {reason}": count for reason, count in dropped.items()})
     stays = dropped[HELD_OUT] and not drop_near
-    advice = f"; what nearly equals a {HELD_OUT} stays, unless data.drop_leaks=true" if stays else ""
+    advice = f"; texts that nearly equal a {HELD_OUT} stay, unless data.drop_leaks=true" if stays else ""
     notes = (*pool.notes, f"{_summary(pool.origin, len(keep), dropped)}{advice}")
     return Unlabelled(pool.rows.take(keep), named, notes, pool.warnings)
 

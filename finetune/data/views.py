@@ -1,4 +1,4 @@
-"""Two views of texts: as they are written, and altered. Made when they are needed: a run may see few of many texts."""
+"""Two views of texts: as written, and altered. Created on demand: a run may see few of many texts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class TextViews:
     Args:
         rows: All texts.
         encoder: Texts -> token ids.
-        augmenters: Name -> change of texts, in their order.
-        token_augmenters: Name -> change of token ids; they follow the others.
-        seed: Of the run.
+        augmenters: Name -> function that changes texts, in their order.
+        token_augmenters: Name -> function that changes token ids; applied after the others.
+        seed: Seed of the run.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TextViews:
         return len(self._rows)
 
     def as_written(self, draws: Sequence[tuple[int, int]]) -> list[Item]:
-        """The items of some draws, clean.
+        """The unaltered items of some draws.
 
         Args:
             draws: (number of times that all texts were drawn before, row).
@@ -50,7 +50,7 @@ class TextViews:
         return self._items(self._encoder.encode(texts, pairs), draws)
 
     def altered(self, draws: Sequence[tuple[int, int]]) -> list[Item]:
-        """The items of the same draws after every augmenter. Of a text in windows it is the same window, if it still
+        """The items of the same draws after every augmenter. For a text in windows it is the same window, if it still
         has as many."""
         texts, pairs = self._texts(draws)
         for name, augment in self._augmenters.items():

@@ -1,4 +1,4 @@
-"""What several annotators said of a text, kept as the distribution that training learns (`data.annotations=soft`)."""
+"""Votes of several annotators for a text, kept as the distribution that training learns (`data.annotations=soft`)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def most_frequent(votes: Sequence[Vote]) -> tuple[Vote, bool]:
 
 
 def renamed(rows: Rows, names: Mapping[str, str]) -> Rows:
-    """The rows with other names in what annotators said."""
+    """The rows with renamed labels in the annotators' votes."""
     if rows.votes is None:
         return rows
     return replace(rows, votes=[[names.get(vote, vote) for vote in votes] for votes in rows.votes])
 
 
 def with_majorities(rows: Rows) -> Rows:
-    """The rows with the most frequent vote as their label, now that votes have their last names."""
+    """The rows with the most frequent vote as their label, after labels have their final names."""
     return rows if rows.votes is None else replace(rows, labels=[most_frequent(votes)[0] for votes in rows.votes])
 
 
@@ -36,8 +36,8 @@ def leave_out_ties(splits: Mapping[str, Rows], dropped: Counter[str]) -> dict[st
     """The splits without the texts of validation and test whose votes tie: they have no label to measure with.
 
     Args:
-        splits: Split -> rows. Those of train stay, which are learned as they are.
-        dropped: Reason -> rows left out; is told.
+        splits: Split -> rows. Training rows stay; their votes are learned as they are.
+        dropped: Reason -> rows left out; is extended.
     """
     kept = dict(splits)
     for name, rows in splits.items():
@@ -53,7 +53,7 @@ def leave_out_ties(splits: Mapping[str, Rows], dropped: Counter[str]) -> dict[st
 def vote_targets(rows: Rows, labels: Sequence[str] | None) -> list[list[float]] | None:
     """q_k = the fraction of a text's votes that are for class k, (rows, K); None where the rows have no votes.
 
-    Votes for what is no class (of `data.drop_labels`, or of no text's majority) do not count.
+    Votes for labels that are not classes (in `data.drop_labels`, or not the majority for any text) do not count.
     """
     if rows.votes is None or labels is None:
         return None
@@ -62,13 +62,13 @@ def vote_targets(rows: Rows, labels: Sequence[str] | None) -> list[list[float]] 
 
 
 def votes_note(rows: Rows, labels: Sequence[str]) -> str:
-    """What training learns, and what the other splits are measured with."""
+    """Note on what training learns, and which labels the other splits are measured with."""
     votes = rows.votes or []
     divided = sum(len(set(each)) > 1 for each in votes)
     ties = sum(most_frequent(each)[1] for each in votes)
     foreign = Counter(vote for each in votes for vote in each if vote not in labels)
     apart = (
-        f"; {foreign.total()} votes for {', '.join(sorted(foreign))} do not count, as they are no class"
+        f"; {foreign.total()} votes for {', '.join(sorted(foreign))} do not count, as they are not classes"
         if foreign
         else ""
     )

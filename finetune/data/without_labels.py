@@ -19,8 +19,8 @@ def leave_out_unlabelled(
 ) -> dict[str, Table]:
     """The tables without a test split that has no labels; "all" where train is alone then.
 
-    It has none where its label columns are missing and none is named like them, or where all their cells are empty,
-    stand for no label (`?`), or are -1, which no training row has.
+    It has no labels if its label columns are missing and no column has a similar name, or if all their cells are empty,
+    mean no label (`?`), or are -1, which no training row has.
     """
     if "test" not in tables or "train" not in tables or not _is_unlabelled(tables, columns):
         return tables

@@ -1,1 +1,2 @@
-"""A page on this machine to try a model: it answers loopback alone, loads nothing from elsewhere, and keeps nothing."""
+"""A page on this machine to try a model: it answers only on loopback, loads nothing from elsewhere, and stores
+nothing."""

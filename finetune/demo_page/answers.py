@@ -1,4 +1,4 @@
-"""A text -> what the page shows of it, as plain values."""
+"""A text -> the values that the page shows for it, as plain data."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Detail = Callable[[str, str | None, Predictions], tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Answers:
-    """A model that is asked about one text at a time, whoever asks.
+    """A model that answers one text at a time, for any number of clients.
 
     Attributes:
         classifier: The model.
-        about: What the page says of it.
-        details: What else is said of each text.
+        about: What the page says about it.
+        details: Further information on each text.
     """
 
     classifier: Classifier
@@ -35,7 +35,7 @@ class Answers:
     _lock = threading.Lock()
 
     def model(self) -> dict[str, Any]:
-        """What the page is to know of the model."""
+        """What the page needs to know about the model."""
         reading = self.classifier.reading
         return {
             "name": self.classifier.origin,
@@ -45,11 +45,11 @@ class Answers:
         }
 
     def answer(self, text: str, pair: str | None) -> dict[str, Any]:
-        """Prediction, probabilities, how sure it is and what was read of the text.
+        """Prediction, probabilities, confidence, and which part of the text was read.
 
         Args:
             text: First, or only, text.
-            pair: Second text, of a model that reads pairs.
+            pair: Second text, for a model that reads pairs.
         """
         if is_empty(text, pair):
             return {"empty": True}

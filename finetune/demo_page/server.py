@@ -39,11 +39,11 @@ HEADERS = {
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on loopback, before the model is loaded. Port 0: any that is free.
+    """Open a socket on loopback, before the model is loaded. Port 0: any free port.
 
     Raises:
-        RecipeError: It is no port.
-        OutputError: The port is in use, or not for this user.
+        RecipeError: It is not a port.
+        OutputError: The port is in use, or not allowed for this user.
     """
     if not 0 <= port <= 65535:
         raise RecipeError("expected a number from 0 to 65535; 0: any that is free.", argument="port", found=port)
@@ -63,8 +63,8 @@ def listen(port: int) -> socket.socket:
 def application(answers: Answers) -> Starlette:
     """GET / is the page, GET /model says what the model is, POST /answer takes {"text", "pair"} as JSON.
 
-    Requests under another name than this machine's own are refused: a page of others that has its name lead here reads
-    nothing. Its forms cannot send JSON.
+    Requests with another host name than this machine's own are refused, so that a foreign page whose name resolves to
+    this machine (DNS rebinding) reads nothing. Its forms cannot send JSON.
     """
 
     async def model(_: Request) -> Response:
@@ -127,7 +127,7 @@ class Server:
     """Serves until it is told to stop, by Ctrl-C or by `stop`.
 
     Attributes:
-        url: Of the page.
+        url: Address of the page.
     """
 
     def __init__(self, answers: Answers, listening: socket.socket) -> None:
@@ -145,10 +145,10 @@ class Server:
         self._server = uvicorn.Server(config)
 
     def serve(self) -> None:
-        """Ctrl-C ends it, as it should: it raises nothing."""
+        """Serve until Ctrl-C, which ends it without raising anything."""
         with self._listening, contextlib.suppress(KeyboardInterrupt):
             self._server.run(sockets=[self._listening])
 
     def stop(self) -> None:
-        """From another thread."""
+        """Stop the server from another thread."""
         self._server.should_exit = True

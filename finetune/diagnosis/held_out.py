@@ -1,4 +1,4 @@
-"""Validation beside test: do both say the same?"""
+"""Whether validation and test agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from finetune.measurement.units import scale
 
 
 def note_on_test(observed: Observed) -> str | None:
-    """What a test score says about the validation score; None where either, or its rows, is unknown."""
+    """What the test score says about the validation score; None if either, or its number of rows, is unknown."""
     validation, test = observed.validation, observed.test
     if observed.score != "accuracy" or validation is None or test is None:
         return None
@@ -19,7 +19,7 @@ def note_on_test(observed: Observed) -> str | None:
     if difference.low is not None and difference.low > 0:
         return (
             f"{text}: more than chance explains. Test rows differ from validation (a shift), or what was chosen by "
-            f"validation fits it alone; count on test (finetune check {observed.data} looks for a shift)"
+            f"validation fits only validation; rely on test (finetune check {observed.data} looks for a shift)"
         )
     if difference.high is not None and difference.high < 0:
         return f"{text}: test is easier than validation by more than chance explains; its rows differ (a shift)"

@@ -1,4 +1,4 @@
-"""Intervals of differences of accuracies of which only value and rows are known."""
+"""Intervals of differences between accuracies of which only value and number of rows are known."""
 
 from __future__ import annotations
 

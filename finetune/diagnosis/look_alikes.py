@@ -1,4 +1,4 @@
-"""What else gives the same numbers as a verdict, and what speaks for or against it."""
+"""Other explanations of the same numbers as a verdict, with the evidence for or against each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rule = Callable[[Observed], LookAlike]
 
 
 def look_alikes_of(verdict: VerdictName, observed: Observed) -> list[LookAlike]:
-    """Those of a verdict, the likely ones first."""
+    """The look-alikes of a verdict, the likely ones first."""
     found = [rule(observed) for rule in _RULES.get(verdict, ())]
     order = ("likely", "possible", "not checked", "ruled out")
     return sorted(found, key=lambda each: order.index(each.status))
@@ -27,7 +27,7 @@ def _small_validation(observed: Observed) -> LookAlike:
     gap = observed.gap
     if gap is not None and gap.low is not None and gap.low > 0:
         return LookAlike(name=name, status="ruled out", why="the whole interval of the gap is above 0")
-    why = "the rows of validation are not known" if rows is None else f"validation has {integer_text(rows)} rows"
+    why = "the number of validation rows is not known" if rows is None else f"validation has {integer_text(rows)} rows"
     status = "possible" if rows is None or rows < FEW_ROWS else "ruled out"
     return LookAlike(
         name=name, status=status, why=why, check=f"finetune compare {observed.data} --presets none,strong --folds 5"
@@ -56,7 +56,7 @@ def _noise(observed: Observed) -> LookAlike:
     if fell is None or known.status == "likely":
         return known
     unit = scale(observed.score)
-    why = f"validation {unit.name} has fallen by {unit.amount(fell)} from its best, as when wrong labels are learned"
+    why = f"validation {unit.name} has fallen by {unit.amount(fell)} from its best, as when wrong labels are memorized"
     return known.model_copy(update={"status": "possible", "why": why})
 
 
@@ -65,12 +65,12 @@ def _ceiling(observed: Observed) -> LookAlike:
     validation = None if observed.validation is None else observed.validation.mean
     check = f"finetune check {observed.data}"
     if observed.tfidf is None or validation is None:
-        why = "no baseline is known: TF-IDF with logistic regression on the same rows tells it"
+        why = "no baseline is known: TF-IDF with logistic regression on the same rows would show it"
         return LookAlike(name=name, status="not checked", why=why, check=check)
     text = f"TF-IDF with logistic regression reaches {score_text(observed.score, observed.tfidf)} on the same rows"
     if observed.tfidf >= validation - NEAR:
         return LookAlike(name=name, status="likely", why=f"{text}, as much as the model", check=check)
-    return LookAlike(name=name, status="ruled out", why=f"{text}, and the model more")
+    return LookAlike(name=name, status="ruled out", why=f"{text}, less than the model")
 
 
 _SHIFT_CHECKS = _by_finding(
@@ -91,9 +91,11 @@ def _shift(observed: Observed) -> LookAlike:
     where = f"step {first.step}" if first.epoch is None else f"epoch {first.epoch:g}"
     course = f"the gap was {unit.amount(before)} at {where} and is {unit.amount(after)}"
     if before >= after / 2 and train < LEARNED:
-        return known.model_copy(update={"status": "likely", "why": f"{course}: it came before rows were learned"})
+        return known.model_copy(
+            update={"status": "likely", "why": f"{course}: it was there before rows were memorized"}
+        )
     if before < after / 2:
-        course = f"{course}: it has grown, as when rows are learned by heart"
+        course = f"{course}: it has grown, as when rows are memorized"
     return known.model_copy(update={"status": "possible", "why": course})
 
 

@@ -1,4 +1,4 @@
-"""What is known of a training run, whoever measured it: scores with intervals, rows, evaluations over time."""
+"""What is known about a training run, whoever measured it: scores with intervals, rows, evaluations over time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_SPACY = "cats_score"  # macro-F1, or another share
 
 
 def is_share(score: str) -> bool:
-    """Whether a score lies between 0 and 1, and is 1 for a model that makes no error, by its name in a log."""
+    """Whether a score, by its name in a log, lies between 0 and 1, and is 1 for a model without errors."""
     return is_fraction(score) or score.startswith(SHARES) or score.endswith((*SHARES, OF_SPACY))
 
 
@@ -32,11 +32,11 @@ class Point:
     Attributes:
         step: Optimizer steps done.
         epoch: Passes over the training rows; None where the log has none.
-        score: Of validation; None where only a loss was measured.
-        loss: Log loss of validation.
-        train: Score of training rows, in eval mode.
-        objective: Training loss as it was logged since the evaluation before: in training mode, with smoothing and
-            scale as they were.
+        score: Validation score; None if only a loss was measured.
+        loss: Validation log loss.
+        train: Score on training rows, in eval mode.
+        objective: Training loss as logged since the evaluation before: in training mode, with its label smoothing and
+            scale.
     """
 
     step: int
@@ -49,36 +49,37 @@ class Point:
 
 @dataclass(frozen=True)
 class Observed:
-    """Of one run.
+    """Observations of one run.
 
     Attributes:
-        source: What was read.
+        source: Name of the source.
         score: Name of the score.
-        train, validation: Its values; None where unknown.
+        train, validation: Values of the score; None where unknown.
         gap: train − validation.
-        test: Score of rows that nothing was chosen by.
-        train_rows, validation_rows, test_rows: None where unknown.
-        classes: None where unknown, and for tasks without.
-        chance: Score of one answer for all texts; None where unknown.
-        epochs: Trained; None where unknown.
+        test: Score on rows that were not used to choose anything.
+        train_rows, validation_rows, test_rows: Numbers of rows; None where unknown.
+        classes: Number of classes; None where unknown, and for tasks without classes.
+        chance: Score of the same answer for all texts; None where unknown.
+        epochs: Epochs trained; None where unknown.
         train_loss, validation_loss: Log losses in eval mode, which can be compared.
         curve: Evaluations in their order.
-        ends_at_best: The curve ends where it was best, by choice of a checkpoint; what it did after is not in it.
+        ends_at_best: The curve ends at its best point, because that checkpoint was chosen; later evaluations are not in
+            it.
         unfitted: The last training loss as a fraction of the first that was logged; None where losses are not means.
-        began_as_guess: The first training loss of a log is that of a guess, or a multiple of it.
+        began_as_guess: The first training loss of a log is that of guessing, or a multiple of it.
         is_level: The training losses of a log are means that no longer fall.
-        running: Score of training rows in training mode, where it has stopped rising; None where it is unknown.
-        diverged: How and where the training broke; empty if it did not.
+        running: Score on training rows in training mode, if it has stopped rising; None where unknown.
+        diverged: How and where the training diverged; empty if it did not.
         stopped_early: Ended before its planned steps, on purpose.
-        did_not_learn: Why a record counts as no better than one answer for every text; empty if it does not.
+        did_not_learn: Why a record counts as no better than the same answer for every text; empty if it does not.
         is_at_least: `train` and `gap` are lower bounds.
-        techniques: Regularization that was on, as far as known.
-        tfidf: Validation score of TF-IDF with logistic regression; None where nobody measured it.
-        findings: Check -> what a check of the data found.
-        checked: Whether the checks of the data ran.
-        data: What to type for the data.
-        notes: What to know about the numbers.
-        missing: What would make a verdict surer.
+        techniques: Regularization that was used, as far as known.
+        tfidf: Validation score of TF-IDF with logistic regression; None if not measured.
+        findings: Check -> finding of the data check.
+        checked: Whether the data checks ran.
+        data: How to name the data on the command line.
+        notes: Facts to know about the numbers.
+        missing: Numbers that would make a verdict more certain.
     """
 
     source: str
@@ -120,20 +121,20 @@ class Observed:
 
     @property
     def per_class(self) -> float | None:
-        """Training rows for each class, at most: where classes are not known, there are two or more."""
+        """Training rows per class, at most: if the number of classes is unknown, it is at least two."""
         has_classes = bool(self.classes) or self.score == "accuracy"
         return None if self.train_rows is None or not has_classes else self.train_rows / (self.classes or 2)
 
 
 def without_test_score(rows: int) -> Problem:
-    """Of a size that nothing belongs to."""
-    why = "is of a test score, and none is known: it would count for nothing."
+    """The problem of a test size without a test score."""
+    why = "applies to a test score, and none is given: it would have no effect."
     return Problem(why, argument="test_size", found=rows)
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Accuracies as somebody tells them, with their rows.
+    """Accuracies given by the user, with their numbers of rows.
 
     Attributes:
         train_accuracy, validation_accuracy, test_accuracy: Fractions.
@@ -141,8 +142,8 @@ class Numbers:
         classes: Number of classes.
         majority: Fraction of the largest class.
         train_loss, validation_loss: Mean log losses in eval mode, nats.
-        epochs: Trained.
-        techniques: Names of the regularizers that were on.
+        epochs: Epochs trained.
+        techniques: Names of the regularizers that were used.
     """
 
     train_accuracy: float | None = None
@@ -160,15 +161,15 @@ class Numbers:
 
     @classmethod
     def among(cls, arguments: Mapping[str, Any]) -> Numbers:
-        """Those of the arguments of a call that are numbers of a run."""
+        """The arguments of a call that are numbers of a run."""
         return cls(**{field.name: arguments[field.name] for field in fields(cls)})
 
     def given(self) -> dict[str, Any]:
-        """Those that are known."""
+        """The numbers that are known."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def check(self) -> None:
-        """Of what is added to a log.
+        """Check the numbers that are added to a log.
 
         Raises:
             RecipeError: A number is impossible.
@@ -200,7 +201,7 @@ class Numbers:
         if chance is None:
             missing.append("the number of classes (--classes) and the fraction of the largest (--majority)")
         if self.test_accuracy is not None and self.test_size is None:
-            missing.append("the rows of test (--test-size), by which its accuracy is as sure as it is")
+            missing.append("the number of test rows (--test-size), which determines how precise the test accuracy is")
         return Observed(
             source="the numbers given",
             train=accuracy_estimate(self.train_accuracy, self.train_size),
@@ -223,9 +224,12 @@ class Numbers:
     def _missing(self) -> list[Problem]:
         needed = {
             "train_accuracy": (0.98, "measured on the training rows in eval mode"),
-            "validation_accuracy": (0.75, "of the rows that were not trained on"),
-            "train_size": (1000, "rows that were trained on"),
-            "validation_size": (200, "rows that the validation accuracy is of; it decides how sure a verdict is"),
+            "validation_accuracy": (0.75, "measured on the rows that were not trained on"),
+            "train_size": (1000, "number of rows that were trained on"),
+            "validation_size": (
+                200,
+                "number of rows behind the validation accuracy; it determines how certain a verdict is",
+            ),
         }
         return [
             Problem(f"is missing: {what}.", argument=name, found="?", changes=(Change(arguments={name: example}),))
@@ -235,7 +239,7 @@ class Numbers:
 
     def _no_numbers(self) -> list[Problem]:
         return [
-            Problem("is no number, such as 0.98.", argument=name, found=value)
+            Problem("is not a number, such as 0.98.", argument=name, found=value)
             for name, value in self.given().items()
             if name != "techniques" and (isinstance(value, bool) or not isinstance(value, Real))
         ]
@@ -250,16 +254,16 @@ class Numbers:
                 continue
             percent = math.isfinite(value) and 1 < value <= 100
             changes = (Change(arguments={name: round(value / 100, 6)}),) if percent else ()
-            why = "is a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
+            why = "must be a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
             problems.append(Problem(why, argument=name, found=value, changes=changes))
         for name, least in (("train_size", 1), ("validation_size", 1), ("test_size", 1), ("classes", 2)):
             value = getattr(self, name)
             if value is not None and value < least:
-                problems.append(Problem(f"is at least {least}.", argument=name, found=value))
+                problems.append(Problem(f"must be at least {least}.", argument=name, found=value))
         for name in ("train_loss", "validation_loss", "epochs"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                problems.append(Problem("is a number of at least 0.", argument=name, found=value))
+                problems.append(Problem("must be a number of at least 0.", argument=name, found=value))
         if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes - ROUNDED:
             why = f"the largest of {self.classes} classes has at least {1 / self.classes:.3f} of the rows."
             problems.append(Problem(why, argument="majority", found=self.majority))
@@ -267,19 +271,19 @@ class Numbers:
 
 
 def accuracy_estimate(accuracy: float, rows: int) -> Estimate:
-    """With its Wilson interval."""
+    """The accuracy with its Wilson interval."""
     low, high = proportion_interval(accuracy, rows, CONFIDENCE)
     return Estimate(mean=accuracy, low=low, high=high)
 
 
 def score_estimate(value: float | None, score: str, rows: int | None) -> Estimate | None:
-    """With an interval where it is an accuracy and its rows are known; None where it is unknown."""
+    """The score, with an interval if it is an accuracy and its number of rows is known; None if it is unknown."""
     if value is None:
         return None
     return accuracy_estimate(value, rows) if score == "accuracy" and rows else Estimate(mean=value)
 
 
 def gap_estimate(train: float, train_rows: int | None, validation: float, validation_rows: int) -> Estimate:
-    """train − validation, with Newcombe's interval; for unknown training rows that of validation alone."""
+    """train − validation, with Newcombe's interval; if the training rows are unknown, with that of validation alone."""
     low, high = difference_interval(train, train_rows, validation, validation_rows, CONFIDENCE)
     return Estimate(mean=train - validation, low=low, high=high)

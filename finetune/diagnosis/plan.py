@@ -1,4 +1,4 @@
-"""Verdict and observations -> what to do, in order. The steps stand in plan.yaml."""
+"""Verdict and observations -> steps to take, in order. The steps are in plan.yaml."""
 
 from __future__ import annotations
 

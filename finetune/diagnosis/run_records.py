@@ -1,4 +1,4 @@
-"""Observations of a run of this program: everything was measured alike, with intervals."""
+"""Observations of a run of this program: everything was measured in the same way, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS = ("warning", "problem")
 
 
 def observe_record(record: RunRecord, folder: Path) -> Observed:
-    """What the record of a run says, of the selected checkpoint and over time.
+    """Observations from the record of a run, at the selected checkpoint and over time.
 
     Raises:
         OutputError: The run has measured nothing yet, or was trained on validation, too.
@@ -52,7 +52,7 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
     if not curve:
         raise OutputError(f"{folder}: the run is {record.status} and has measured nothing that could be diagnosed.")
     last = record.history[-1]
-    note = f"the run is {record.status}: its last evaluation is diagnosed, without intervals of rows"
+    note = f"the run is {record.status}: its last evaluation is diagnosed, without intervals over rows"
     train, validation = (_level(scores.get(measure.score)) for scores in (last.train_probe, last.validation))
     gap = None if train is None or validation is None else _level(_minus(train.mean, validation.mean))
     return Observed(**shared, train=train, validation=validation, gap=gap, epochs=last.epoch, notes=(note,))
@@ -72,8 +72,8 @@ def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
         "train_loss": selected.train_probe.get(loss),
         "validation_loss": selected.validation.get(loss),
         "notes": (
-            f"train and validation were measured alike, at the selected checkpoint (epoch {selected.epoch:g} of "
-            f"{record.last.epoch:g} trained)",
+            f"train and validation were measured in the same way, at the selected checkpoint (epoch {selected.epoch:g} "
+            f"of {record.last.epoch:g} trained)",
         ),
     }
 

@@ -1,4 +1,4 @@
-"""What the evaluations of a run did over time."""
+"""The trend of a run's evaluations over time."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STILL = 0.02  # of a score or a training loss that no longer changes
 
 
 def noise(rows: int | None) -> float:
-    """By how much a score may differ between two evaluations by chance; for unknown rows as for 200."""
+    """By how much a score may differ between two evaluations by chance; an unknown number of rows counts as 200."""
     return 1.96 * math.sqrt(CHANGED / (rows or 200))
 
 
 def loss_noise(scores: Sequence[float | None], rows: int | None) -> float:
-    """By how much a loss may differ between two evaluations by chance: it lies in few rows, those that are wrong.
+    """By how much a loss may differ between two evaluations by chance: most of it comes from few rows, the wrong ones.
 
     With a fraction e of n rows wrong, the standard deviation of the mean is OF_AN_ERROR * sqrt(e / n). 1 - the lower of
-    the scores stands for e, and a tenth where none is known. One row counts as wrong at least: the next one may be.
+    the scores stands for e, or a tenth if none is known. At least one row counts as wrong: the next one may be.
     """
     rows = rows or 200
     known = [score for score in scores if score is not None]
@@ -60,7 +60,7 @@ def score_fell(curve: Sequence[Point], rows: int | None) -> float | None:
 
 
 def score_rises(curve: Sequence[Point], rows: int | None) -> bool:
-    """Whether the second half of the run has raised the score beyond chance, up to its end."""
+    """Whether the score rose beyond chance in the second half of the run, up to its end."""
     known = scored(curve)
     if len(known) < FEW:
         return False
@@ -69,13 +69,13 @@ def score_rises(curve: Sequence[Point], rows: int | None) -> bool:
 
 
 def score_is_constant(curve: Sequence[Point]) -> bool:
-    """Whether every evaluation gave the same score to all digits: one answer for all texts, most likely."""
+    """Whether every evaluation gave exactly the same score: most likely the same answer for all texts."""
     scores = [point.score for point in scored(curve)]
     return len(scores) >= FEW and len(set(scores)) == 1
 
 
 def loss_rose(curve: Sequence[Point], rows: int | None) -> float | None:
-    """How many times its lowest value the last loss is, where it has risen by more than chance and LEAST_RISE."""
+    """The last loss as a multiple of the lowest, if it has risen by more than chance and LEAST_RISE."""
     lowest, known = lowest_loss(curve), [point for point in curve if point.loss is not None]
     last = known[-1] if known else None
     if lowest is None or last is None or lowest.loss is None or last.loss is None or lowest.loss <= 0:
@@ -86,7 +86,7 @@ def loss_rose(curve: Sequence[Point], rows: int | None) -> float | None:
 
 
 def is_level(losses: Sequence[float]) -> bool:
-    """Whether training losses no longer fall: their last quarter, beside the quarter before, by STILL of the first."""
+    """Whether training losses no longer fall: their last quarter against the quarter before, by STILL of the first."""
     quarter = max(1, len(losses) // 4)
     if len(losses) < FEW:
         return False
@@ -95,9 +95,9 @@ def is_level(losses: Sequence[float]) -> bool:
 
 
 def loss_of_one_answer(share: float) -> float:
-    """Nats: what one answer for all texts costs at least, where it is right for this share: the entropy of the classes.
+    """Lowest loss, in nats, of the same answer for all texts if it is right for this share: the entropy of the classes.
 
-    With two classes it is that exactly; with more it lies between this and ln(classes).
+    With two classes it is exact; with more the loss lies between this and ln(classes).
     """
     if not 0 < share < 1:
         return 0.0
@@ -105,7 +105,7 @@ def loss_of_one_answer(share: float) -> float:
 
 
 def objective_rose(objectives: Sequence[float]) -> bool:
-    """Whether the training loss has come back to where it began, after it had fallen to less than half of that."""
+    """Whether the training loss has returned to its initial value, after it had fallen to less than half of that."""
     if len(objectives) < FEW:
         return False
     lowest, last = min(objectives), objectives[-1]

@@ -68,7 +68,7 @@ def judge(observed: Observed) -> Verdict:
 def _diverged(observed: Observed) -> Verdict | None:
     if not observed.diverged:
         return None
-    return "diverged", f"The training broke: {observed.diverged}. What was measured after that says nothing."
+    return "diverged", f"The training diverged: {observed.diverged}. Later measurements mean nothing."
 
 
 def _did_not_learn(observed: Observed) -> Verdict | None:
@@ -92,7 +92,7 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     if validation.mean > chance + MATTERS:
         return None  # too few rows to say
     text = (
-        f"Validation {unit.name} {_level(unit, validation)} does not exceed one answer for every text "
+        f"Validation {unit.name} {_level(unit, validation)} does not exceed that of the same answer for every text "
         f"({unit.level(chance)})"
     )
     if train is not None and not observed.is_at_least:
@@ -100,7 +100,7 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     if not _has_learned_its_rows(observed, chance):
         return "did not learn", f"{text}."
     loss = percent_text(observed.unfitted)
-    return "overfits", f"{text}, but the training loss is {loss} of the first: the model learns its rows by heart."
+    return "overfits", f"{text}, but the training loss is {loss} of the first: the model memorizes its rows."
 
 
 def _has_learned(observed: Observed, share: float) -> bool:
@@ -132,8 +132,8 @@ def _too_few_rows(observed: Observed) -> Verdict | None:
     unit = scale(observed.score)
     return (
         "cannot tell",
-        f"Validation has {integer_text(rows)} rows, of which each is {unit.amount(1 / rows)}: {unit.name} "
-        f"{_level(unit, validation)} tells overfitting from none only where the gap is large.",
+        f"Validation has {integer_text(rows)} rows, each worth {unit.amount(1 / rows)}: {unit.name} "
+        f"{_level(unit, validation)} can show overfitting only if the gap is large.",
     )
 
 
@@ -170,7 +170,7 @@ def _above_training_mode(observed: Observed, unit: Scale) -> Verdict | None:
         f"{_fit_in_training_mode(observed, unit)}, while validation {unit.name} is {unit.level(validation.mean)}. "
         "Either labels of training rows are wrong, or training makes them harder (strong dropout, mixup, "
         "augmentation), or validation is easier or overlaps with the training rows. The training score in eval mode "
-        "tells.",
+        "would tell.",
     )
 
 
@@ -188,7 +188,7 @@ def _overfits(observed: Observed) -> Verdict | None:
     least = "at least " if observed.is_at_least else ""
     sentences = [
         f"Training {unit.name} is {least}{unit.amount(gap.mean)} above validation{_interval(unit, gap)}"
-        + (", which chance does not explain." if gap.low is not None else "; how many rows that is of is not known.")
+        + (", which chance does not explain." if gap.low is not None else "; the number of rows is not known.")
     ]
     sentences += _validation_sentence(observed, unit) + _trend_sentences(observed, unit)
     if observed.train_loss is not None and observed.validation_loss is not None:
@@ -215,7 +215,7 @@ def _by_loss_alone(observed: Observed) -> Verdict | None:
     return (
         "overconfident",
         f"{rise}, while validation {unit.name} has not fallen ({unit.level(observed.validation.mean)}): the model is "
-        "too sure of its errors, and makes no more of them.",
+        "too confident in its errors, and makes no more of them.",
     )
 
 
@@ -231,7 +231,7 @@ def _by_two_losses(observed: Observed) -> Verdict | None:
     return (
         "overconfident",
         f"The gap of {unit.name} is {unit.estimated_change(observed.gap)}, but {_loss_gap(observed)} The model is too "
-        "sure of its errors, and makes few more of them on new texts.",
+        "confident in its errors, and makes few more of them on new texts.",
     )
 
 
@@ -240,7 +240,7 @@ def _without_gap(observed: Observed) -> Verdict | None:
         return None
     unit = scale(observed.score)
     if observed.validation is None:
-        return "cannot tell", "No score of validation was measured, and its loss has not risen."
+        return "cannot tell", "No validation score was measured, and the validation loss has not risen."
     fell = score_fell(observed.curve, observed.validation_rows)
     if fell is not None:
         best = best_score(observed.curve)
@@ -348,7 +348,7 @@ def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
         return []
     text = f"The validation score itself, of {integer_text(rows)} rows, is known to {unit.range(validation)}."
     if observed.chance is not None and validation.low <= observed.chance:
-        text += " It does not exceed one answer for every text: the model has learned its rows by heart, no more."
+        text += " It does not exceed that of the same answer for every text: the model has memorized its rows, no more."
     return [text]
 
 
@@ -362,7 +362,9 @@ def _trend_sentences(observed: Observed, unit: Scale) -> list[str]:
     if fell is not None and best is not None:
         texts.append(f"Validation {unit.name} was best at {_when(best)}, and has fallen by {unit.amount(fell)} since.")
     elif ratio is not None:
-        texts.append(f"Validation {unit.name} has not fallen beyond chance: training longer costs confidence only.")
+        texts.append(
+            f"Validation {unit.name} has not fallen beyond chance: longer training only makes the probabilities worse."
+        )
     return texts
 
 

@@ -1,4 +1,4 @@
-"""What a format of another runtime can do."""
+"""The interface of a format of another runtime."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Format:
     """A runtime and its files.
 
     Attributes:
-        name: As users type it.
-        title: As pages call it.
-        file: Of the model, in its folder; what lies beside it may belong to it.
-        to_write: Packages that writing needs: name of the import -> name for pip.
-        to_open: Packages that opening needs.
-        extra: Of finetune, with all of them.
+        name: Name that users type.
+        title: Name on pages.
+        file: File of the model in its folder; files beside it may belong to it.
+        to_write: Packages needed for writing: name of the import -> name for pip.
+        to_open: Packages needed for opening.
+        extra: Extra of finetune that installs all of them.
         write: Graph (an .onnx file) and folder -> the files.
-        quantize: Graph and folder -> the files, with weights in int8; says what was changed.
-        open: Folder and threads -> what runs the model in fp32 arithmetic, quantized layers aside.
+        quantize: Graph and folder -> the files, with weights in int8; returns a description of the changes.
+        open: Folder and threads -> a function that runs the model in fp32 arithmetic, except in quantized layers.
     """
 
     name: str

@@ -21,7 +21,7 @@ def write_graph(model: Any, batch: Mapping[str, torch.Tensor], path: Path) -> No
 
     Args:
         model: A sequence classifier of transformers, in eval mode, on the CPU, with transformers' own modules.
-        batch: What it is called with, of at least two texts of at least two tokens: (texts, tokens) each.
+        batch: Its inputs, for at least two texts with at least two tokens: (texts, tokens) each.
         path: The .onnx file. Weights of a very large model go into files beside it, whose names start with its name.
 
     Raises:

@@ -1,9 +1,10 @@
 """ONNX: one file, run by ONNX Runtime.
 
-int8 is ONNX Runtime's dynamic quantization: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
-Weights become 8-bit integers when they are written, one scale a channel. What they are multiplied with becomes 8-bit
-integers at every call, with one scale for the whole batch: the answer to a text depends a little on the other texts of
-its batch. Weights are unsigned, because products of unsigned and signed bytes overflow on x86 CPUs without VNNI.
+int8 is ONNX Runtime's dynamic quantization:
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Weights become 8-bit integers when they
+are written, with one scale per channel. Activations become 8-bit integers at every call, with one scale for the whole
+batch: the output for a text depends a little on the other texts of its batch. Weights are unsigned, because products of
+unsigned and signed bytes overflow on x86 CPUs without VNNI.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def _quantize(graph: Path, folder: Path) -> str:
     tables = counts["DequantizeLinear"]
     all_products = before["MatMul"] + before["Gemm"]
     return (
-        f"{products} of {all_products} matrix products have 8-bit integer weights, a scale a channel, and integers for "
-        f"what they are multiplied with, a scale a batch (ONNX Runtime, dynamic); {tables} embedding tables have 8-bit "
+        f"{products} of {all_products} matrix products have 8-bit integer weights, with one scale per channel, and "
+        f"integer activations, with one scale per batch (ONNX Runtime, dynamic); {tables} embedding tables have 8-bit "
         "integers; products of two activations, biases and normalisations stay fp32"
     )
 

@@ -1,8 +1,8 @@
 """OpenVINO's intermediate representation: a file with the graph and one with the weights, for Intel's and other CPUs.
 
-int8 is NNCF's compression of weights: 8-bit integers with a scale and an offset a channel, embeddings included. A CPU
-with instructions for it (VNNI) also makes integers of what they are multiplied with, a scale for every few numbers: the
-answer to a text hardly depends on the other texts of its batch.
+int8 is NNCF's compression of weights: 8-bit integers with one scale and one offset per channel, embeddings included. A
+CPU with instructions for it (VNNI) also converts the activations to integers, with one scale for every few numbers: the
+output for a text hardly depends on the other texts of its batch.
 
 Source: https://docs.openvino.ai (save_model, compress_weights, precision of inference).
 """
@@ -51,9 +51,9 @@ def _quantize(graph: Path, folder: Path) -> str:
     ]
     tables = [node for node in compressed if len(node.shape) > 1 and 1 not in node.shape]
     return (
-        f"{len(tables)} tables of weights, embeddings included, have 8-bit integers, a scale and an offset a channel "
-        "(NNCF); a CPU with VNNI also makes integers of what they are multiplied with, a scale for every few numbers; "
-        "biases and normalisations stay fp32"
+        f"{len(tables)} weight matrices, embeddings included, are 8-bit integers, with one scale and one offset per "
+        "channel (NNCF); a CPU with VNNI also converts the activations to integers, with one scale for every few "
+        "numbers; biases and normalisations stay fp32"
     )
 
 

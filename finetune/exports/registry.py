@@ -1,4 +1,4 @@
-"""The formats by name, and which one lies in a folder."""
+"""The formats by name, and detection of the format in a folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def choose_format(name: str) -> Format:
     """
     if name not in FORMATS:
         ways = [Change(arguments={"format": known}) for known in FORMATS]
-        raise RecipeError(f"is no known format.{suggest(name, FORMATS)}", *ways, argument="format", found=name)
+        raise RecipeError(f"is not a known format.{suggest(name, FORMATS)}", *ways, argument="format", found=name)
     return FORMATS[name]
 
 
 def find_format(folder: str | Path) -> Format | None:
-    """The format of an exported model; None where its weights are torch's, or there is no folder."""
+    """The format of an exported model; None if it has torch weights, or there is no folder."""
     path = Path(folder)
     if not path.is_dir() or any(next(path.glob(pattern), None) for pattern in WEIGHTS):
         return None

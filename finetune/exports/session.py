@@ -1,4 +1,4 @@
-"""An exported model that is called as a model of transformers is."""
+"""An exported model that is called like a model of transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finetune.exports.base import Run
 
 
 class Answer(NamedTuple):
-    """As transformers calls it."""
+    """The output, with the attribute name of transformers."""
 
     logits: Tensor
 
@@ -20,8 +20,8 @@ class Session(nn.Module):
     """A module without parameters.
 
     Args:
-        run: Of a format: see `Format.open`.
-        config: Of transformers.
+        run: The result of `Format.open`.
+        config: Configuration of transformers.
     """
 
     def __init__(self, run: Run, config: Any) -> None:

@@ -1,1 +1,1 @@
-"""A saved model and the hub: which of its files are its own, and sending them."""
+"""A saved model and the hub: finding the model's own files, and uploading them."""

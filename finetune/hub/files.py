@@ -1,4 +1,4 @@
-"""The files of a model folder that make the model, and what in them would tell of the machine that they come from."""
+"""The files of a model folder that belong to the model, and paths in them that would reveal the machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _USERS = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[^\s\"'`<>|]+")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What of a folder would be sent.
+    """The files of a folder that would be uploaded.
 
     Attributes:
-        folder: Of the model.
+        folder: Folder of the model.
         sizes: Name -> bytes, sorted by name.
-        left_out: Names of what lies beside it.
+        left_out: Names of other files in the folder.
     """
 
     folder: Path
@@ -44,20 +44,20 @@ class ModelFiles:
 
 
 def model_files(folder: Path) -> ModelFiles:
-    """The files of a model, none of which names a path of this machine.
+    """The files of a model, none of which contains a path of this machine.
 
     Raises:
-        ModelError: There is none, it has no weights that are safe to load, a file names such a path, or the card is
-            not in UTF-8.
+        ModelError: There is no model, it has no weights that are safe to load, a file contains such a path, or the card
+            is not in UTF-8.
     """
     if not (folder / "config.json").is_file():
-        why = "is no folder with a model: it has no config.json."
+        why = "is not a model folder: it has no config.json."
         run = Change(text="Name the folder of a run, of a comparison, or of a model.")
         raise ModelError(why, run, argument="model", found=str(folder))
     names = sorted(path.name for path in folder.iterdir())
     sent = {name: (folder / name).stat().st_size for name in names if _is_own(folder / name)}
     if not any(fnmatch.fnmatch(name, pattern) for name in sent for pattern in WEIGHTS):
-        why = "has no weights as .safetensors or .onnx, and others are not sent: loading them can run code."
+        why = "has no weights as .safetensors or .onnx, and other formats are not uploaded: loading them can run code."
         raise ModelError(why, argument="model", found=str(folder))
     _refuse_paths(folder, [name for name in sent if name in READ])
     if CARD in sent:
@@ -92,5 +92,5 @@ def _refuse_paths(folder: Path, names: list[str]) -> None:
                 found.append(f"{name}:{number} ({shown})")
     if found:
         more = f" and {len(found) - MANY} more" if len(found) > MANY else ""
-        why = f"names folders of this machine: {', '.join(found[:MANY])}{more}."
-        raise ModelError(why, Change(text="Take them out of these files."), argument="model", found=str(folder))
+        why = f"contains paths of this machine: {', '.join(found[:MANY])}{more}."
+        raise ModelError(why, Change(text="Remove them from these files."), argument="model", found=str(folder))

@@ -1,4 +1,4 @@
-"""Sending the files of a model to a repository of the hub, in one commit: all of them or none."""
+"""Upload the files of a model to a repository of the hub, in one commit: all of them or none."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ LOG_IN = (
     Change(text="set HF_TOKEN to a token that may write (it is never printed or kept)"),
 )
 NETWORK = HfHubHTTPError.__bases__  # what the client of the hub raises, which is another one between versions
-AGAIN = Change(text="The same command can be typed again: files that have arrived are not sent twice.")
+AGAIN = Change(text="Run the same command again: files already uploaded are not sent twice.")
 _ADVICE: dict[int, tuple[str, tuple[Change, ...]]] = {
     401: ("the hub does not know this token, or it has expired", LOG_IN),
     403: (
         "this token may not write there",
-        (Change(text="Use a token with write access, and a repository of yours or of your organization."),),
+        (Change(text="Use a token with write access, and a repository of your own or of your organization."),),
     ),
     404: ("there is no such user or organization, or this token may not see it", (Change(text="Check OWNER/NAME."),)),
     409: (
-        "the repository was changed or made by another at the same time, or this token may not see it",
-        (Change(text="Type the command again, or choose another name."),),
+        "the repository was changed or created by somebody else at the same time, or this token may not see it",
+        (Change(text="Run the command again, or choose another name."),),
     ),
     412: ("the repository was changed at the same time", (AGAIN,)),
     413: ("the files are larger than this account may send", (Change(text="See the storage of your account."),)),
-    429: ("the hub has had too many requests of this account", (Change(text="Type the command again later."),)),
+    429: ("the hub has received too many requests from this account", (Change(text="Run the command again later."),)),
 }
 
 
@@ -59,20 +59,20 @@ def check_repo(repo: str) -> None:
 
 
 def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -> str:
-    """Make the repository if there is none, and send the files.
+    """Create the repository if it does not exist, and upload the files.
 
     Args:
-        files: Of the model.
+        files: Files of the model.
         repo: OWNER/NAME.
-        public: Whether anybody may see a repository that is made now, and one that is public already may be written.
-        message: Of the commit.
-        tell: Is told what is found and done.
+        public: Whether a new repository is public, and an existing public one may be written to.
+        message: Message of the commit.
+        tell: Called with messages on what is found and done.
 
     Returns:
         Address of the commit.
 
     Raises:
-        HubError: What happened, and what to do.
+        HubError: The upload failed; says what happened and what to do.
     """
     token = get_token()
     with _explained(repo, token):
@@ -82,7 +82,7 @@ def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -
         is_new = _is_new(api, repo, public, tell)
         if is_new:
             api.create_repo(repo, private=not public, repo_type="model")
-            tell(f"{repo} was made, {'public' if public else 'private'}")
+            tell(f"{repo} was created, {'public' if public else 'private'}")
         try:
             commit = api.upload_folder(
                 repo_id=repo,
@@ -93,7 +93,7 @@ def send(files: ModelFiles, repo: str, public: bool, message: str, tell: Tell) -
             )
         except BaseException:  # Ctrl-C, too
             if is_new:
-                tell(f"{repo} is there, and empty")
+                tell(f"{repo} exists and is empty")
             raise
     return str(commit.commit_url)
 
@@ -107,11 +107,11 @@ def _is_new(api: HfApi, repo: str, public: bool, tell: Tell) -> bool:
             raise
         return True
     if not found.private and not public:
-        why = "is there already and public: everybody would see the model."
+        why = "exists already and is public: everybody would see the model."
         other = Change(text="choose another name")
         raise HubError(why, Change(arguments={"public": True}), other, argument="repo", found=repo)
     if found.private and public:
-        tell(f"{repo} is there already and stays private: its settings on the hub change that")
+        tell(f"{repo} exists already and stays private: change that in its settings on the hub")
     return False
 
 
@@ -123,7 +123,7 @@ def _explained(repo: str, token: str | None) -> Iterator[None]:
     except HubError:
         raise
     except LocalTokenNotFoundError as error:
-        raise HubError("nobody is logged in to the hub here.", *LOG_IN) from error
+        raise HubError("not logged in to the hub on this machine.", *LOG_IN) from error
     except OfflineModeIsEnabled as error:
         name = "HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
         raise HubError(f"{name} is set, so nothing is sent.", Change(command=f"unset {name}")) from error
@@ -131,7 +131,7 @@ def _explained(repo: str, token: str | None) -> Iterator[None]:
         status = error.response.status_code
         why, changes = _ADVICE.get(status, (_masked(first_line(error), token), ()))
         if status >= 500:
-            why, changes = "the hub has a problem of its own", (AGAIN,)
+            why, changes = "the hub reports an error of its own", (AGAIN,)
         raise HubError(f"{repo}: {why} (HTTP {status}).", *changes) from None
     except ValueError as error:  # of the metadata of the card, among others
         raise HubError(f"{repo}: {_masked(' '.join(str(error).split()), token)}") from None

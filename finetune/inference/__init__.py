@@ -1,1 +1,1 @@
-"""A saved model at work: texts in, labels and probabilities out. Needs nothing of the training."""
+"""Inference with a saved model: texts in, labels and probabilities out. Needs nothing from training."""

@@ -1,4 +1,4 @@
-"""From which confidence on a classifier answers, so that its answers are as often right as is wanted."""
+"""The confidence threshold above which a classifier predicts, so that its predictions have the requested accuracy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LEAST = 20  # validation rows that are answered, below which their accuracy says
 
 @dataclass(frozen=True)
 class Threshold:
-    """Chosen on validation.
+    """A threshold chosen on validation.
 
     Attributes:
-        confidence: Calibrated probability of the predicted class; rows with less are not answered.
+        confidence: Calibrated probability of the predicted class; rows below it get no prediction.
         wanted: Accuracy that it was chosen for.
-        accuracy: Of the validation rows that are answered.
-        low, high: 95 % interval of it (Wilson's). The threshold was chosen on the same rows, which it leaves out.
-        answered: Validation rows that are answered.
-        rows: All validation rows.
+        accuracy: Accuracy on the validation rows at or above the threshold.
+        low, high: 95 % interval of the accuracy (Wilson's). It ignores that the threshold was chosen on the same rows.
+        answered: Number of validation rows at or above the threshold.
+        rows: Number of validation rows.
     """
 
     confidence: float
@@ -37,28 +37,28 @@ class Threshold:
     def __str__(self) -> str:
         share = percent_text(self.answered / self.rows)
         return (
-            f"answers from a confidence of {percent_text(self.confidence, 1)} on: on validation {self.answered} of "
+            f"predicts at a confidence of {percent_text(self.confidence, 1)} or more: on validation {self.answered} of "
             f"{self.rows} rows ({share}), of which {percent_text(self.accuracy, 1)} were right "
             f"[{percent_text(self.low, 1)}, {percent_text(self.high, 1)}]"
         )
 
 
 def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
-    """The lowest confidence from which on validation was right as often as is wanted: it answers the most rows.
+    """The lowest threshold with the requested accuracy on validation, which gives a prediction for the most rows.
 
     Args:
-        found: Of the model; None where it has none.
-        accuracy: Wanted fraction of right answers, in (0, 1).
+        found: The model's confidences on validation; None if it has none.
+        accuracy: Requested accuracy, in (0, 1).
 
     Raises:
-        RecipeError: The model has no confidences, or reaches the accuracy with no `LEAST` rows.
+        RecipeError: The model has no confidences, or does not reach the accuracy on at least `LEAST` rows.
     """
     if not 0 < accuracy < 1:
         raise RecipeError("expected a fraction between 0 and 1, such as 0.95.", argument="accuracy", found=accuracy)
     if found is None:
         why = (
-            "this model does not know how sure it was on validation: it predicts no single classes, or comes "
-            "from another program or an older version. Leave it out."
+            "this model has no record of its confidence on validation: it does not predict single classes, or it was "
+            "saved by another program or an older version. Leave it out."
         )
         raise RecipeError(why, argument="accuracy", found=accuracy)
     points = list(zip(found.confidence, found.answered, found.right, strict=True))
@@ -69,7 +69,7 @@ def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
             why = f"validation has {found.rows} rows, and {LEAST} are needed to choose a threshold."
             raise RecipeError(why, argument="accuracy", found=accuracy)
         best, _, answered, _ = max(enough)
-        why = f"not reached on validation: its {answered} surest rows have {percent_text(best, 1)}."
+        why = f"not reached on validation: its {answered} most confident rows reach {percent_text(best, 1)}."
         lower = Change(arguments={"accuracy": int(1000 * best) / 1000})
         raise RecipeError(why, lower, argument="accuracy", found=accuracy)
     share, point, answered, _ = reached[-1]

@@ -1,4 +1,4 @@
-"""How far two models say the same of the same texts, and how long each takes."""
+"""How far two models agree on the same texts, and how long each takes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ LONGEST = 3.0  # seconds for the calls of one model with so many texts
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of a second model with the first one.
+    """The agreement of a second model with the first one.
 
     Attributes:
-        difference: The largest, of probabilities, or of numbers in their unit.
-        relative: Of numbers: root mean square difference in standard deviations of the first model's; else None.
-        decisions: Rows, or of several labels rows times labels; None for numbers.
-        changed: Of them, how many the second model takes otherwise; None for numbers.
+        difference: Largest difference of probabilities, or of numbers in their unit.
+        relative: For numbers, root mean square difference in standard deviations of the first model's numbers; else
+            None.
+        decisions: Number of rows, or for multi-label of rows times labels; None for numbers.
+        changed: Number of these decisions that differ in the second model; None for numbers.
     """
 
     difference: float
@@ -58,7 +59,7 @@ def _decided(found: Predictions) -> np.ndarray:
 
 
 def beside_others(classifier: Classifier, texts: Sequence[str], pairs: Sequence[str] | None) -> float:
-    """The largest difference between the answers to a text alone and beside others, over the first rows."""
+    """The largest difference between the outputs for a text alone and in a batch with others, over the first rows."""
     some, second = list(texts[:ALONE]), None if pairs is None else list(pairs[:ALONE])
     together = classifier.predict(some, second)
     alone = classifier.predict(some, second, batch_size=1)
@@ -68,7 +69,7 @@ def beside_others(classifier: Classifier, texts: Sequence[str], pairs: Sequence[
 def median_times(
     classifiers: Sequence[Classifier], texts: Sequence[str], pairs: Sequence[str] | None
 ) -> dict[int, list[float]]:
-    """Number of texts -> median seconds of a call with so many of them, of each model; they take turns.
+    """Number of texts -> median seconds of a call with that many texts, for each model; the models take turns.
 
     Args:
         classifiers: On the same machine, with the same number of threads.

@@ -1,4 +1,4 @@
-"""What is said of each row: its prediction, probabilities, and why there is no prediction."""
+"""The output for each row: its prediction, probabilities, and the reason if there is no prediction."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Answering:
-    """A model that is asked about rows.
+    """A model with the options for its output.
 
     Attributes:
         classifier: The model.
-        every: Whether each label's probability is wanted.
+        every: Whether to give each label's probability.
         threshold: Confidence below which a row has no prediction; None: all have one.
-        reasons: Whether rows say why they have no prediction.
+        reasons: Whether to give the reason for rows without a prediction.
         batch_size: Pieces of texts in a forward pass.
     """
 
@@ -37,7 +37,7 @@ class Answering:
     batch_size: int = BATCH
 
     def kinds(self) -> dict[str, str]:
-        """Column -> what its cells are (see `tables.opened`), in their order."""
+        """Column -> kind of its cells (see `tables.opened`), in order."""
         pairs: list[str] | None = [] if self.classifier.reading.has_pairs else None
         names = self.classifier.predict([], pairs).columns(self.every)
         kind = KINDS[self.classifier.reading.task]

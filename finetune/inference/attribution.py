@@ -1,7 +1,7 @@
-"""How much each token contributes to what a classifier says: integrated gradients over the word embeddings, by captum.
+"""How much each token contributes to a classifier's output: integrated gradients over the word embeddings, by captum.
 
 A straight path leads from the text with every word replaced by the mask token to the text itself; gradients along it,
-times the way, add up to the difference of the two outputs (completeness), which the error of the sum checks.
+times the difference, add up to the difference of the two outputs (completeness), which the error of the sum checks.
 
 Source: Sundararajan, Taly & Yan 2017, arXiv:1703.01365.
 """
@@ -31,12 +31,12 @@ def contributions(
     Args:
         model: A sequence classifier of transformers, in eval mode.
         tokenizer: Its own.
-        pieces: Of one text.
-        weights: (outputs,) of the logits.
-        words: How many there are.
+        pieces: Pieces of one text.
+        weights: (outputs,) weights of the logits.
+        words: Number of words.
 
     Returns:
-        (words,) contributions, the sum for the text, and for the text with masks for words.
+        (words,) contributions, the weighted sum for the text, and that for the text with masks for words.
 
     Raises:
         ModelError: captum is not installed.

@@ -1,4 +1,4 @@
-"""A saved model that reads texts as it was trained to read them."""
+"""A saved model that reads texts as in its training."""
 
 from __future__ import annotations
 
@@ -45,18 +45,19 @@ TASKS: dict[str | None, Task] = {
 
 @dataclass(frozen=True)
 class Classifier:
-    """A sequence classifier with its tokenizer, and what it was trained to read and to say.
+    """A sequence classifier with its tokenizer, the columns that it reads, and the meaning of its outputs.
 
     Attributes:
         origin: Folder or hub id.
-        model: Of transformers, in eval mode, with weights in fp32; of an exported model what is called as one.
-        device: Where it is.
+        model: A model of transformers, in eval mode, with fp32 weights; for an exported model, a module that is called
+            like one.
+        device: Device of the model.
         encoder: Texts -> tokens, as in training.
         reading: What it reads, and what its outputs mean.
         served: The content of its finetune.json; None for a model of another program.
-        format: Of an exported model; None for one of torch.
+        format: Format of an exported model; None for a torch model.
         notes: What was assumed.
-        precision: Of matrix products.
+        precision: Precision of matrix products.
     """
 
     origin: str
@@ -77,16 +78,16 @@ class Classifier:
         batch_size: int = BATCH,
         on_rows: Callable[[int], None] | None = None,
     ) -> Predictions:
-        """Labels and probabilities, or numbers, of texts, in their order.
+        """Predict labels and probabilities, or numbers, for texts, in their order.
 
         Args:
             texts: First, or only, text of each row.
             pairs: Second text of each row, where the model was trained on pairs.
             batch_size: Pieces of texts in a forward pass.
-            on_rows: Is told the number of rows done, now and then.
+            on_rows: Called from time to time with the number of rows done.
 
         Raises:
-            RecipeError: Pairs are missing, or the model reads none; or their number is another one.
+            RecipeError: Pairs are missing, or the model reads none; or their number differs from that of the texts.
         """
         self._check_pairs(texts, pairs)
         parts = []
@@ -98,11 +99,11 @@ class Classifier:
         return Predictions.of(self.reading, parts)
 
     def explain(self, text: str, pair: str | None = None, label: str | None = None) -> Explanation:
-        """Which words of a text moved its answer, checked by removing them. Needs captum.
+        """Find the words of a text that moved the model's answer, checked by removing them. Needs captum.
 
         Args:
             text, pair: First, or only, text, and the second one where the model was trained on pairs.
-            label: Of the model; None: the one it predicts, of several labels the surest.
+            label: A label of the model; None: the predicted one, or for multi-label the most confident one.
 
         Raises:
             RecipeError: There is no text, a pair is missing, or the label is unknown.
@@ -128,7 +129,7 @@ class Classifier:
         if isinstance(texts, str):
             raise RecipeError("expected a list of texts, found one text. Put it into brackets.", argument="texts")
         if pairs is None and self.reading.has_pairs:
-            raise RecipeError("this model reads pairs: name the second texts, too.", argument="pairs", found=None)
+            raise RecipeError("this model reads pairs: give the second texts, too.", argument="pairs", found=None)
         if pairs is not None and not self.reading.has_pairs:
             raise RecipeError("this model reads single texts. Leave it out.", argument="pairs", found=len(pairs))
         if pairs is not None and len(pairs) != len(texts):
@@ -138,17 +139,17 @@ class Classifier:
 def load(path: str | Path, *, precision: Precision = "fp32") -> Classifier:
     """Load a saved model: the folder of a run or a comparison, a model folder, an exported one, or a hub id.
 
-    A model of another program is read by what its own files say: names of labels, kind of task, the most tokens.
+    A model of another program is read by its own files: names of labels, kind of task, maximum length.
 
     Args:
-        path: Of the model.
-        precision: Of matrix products: "bf16" is faster where the processor has it, and changes the third digit of
-            probabilities (docs/predicting.md).
+        path: Folder or hub id of the model.
+        precision: Precision of matrix products: "bf16" is faster on a processor that supports it, and changes the third
+            digit of probabilities (docs/predicting.md).
 
     Raises:
         RecipeError: There is no such precision.
-        ModelError: There is no model, it is damaged, it is no sequence classifier, a package to run it is missing, or
-            it is an exported one, which has the precision that it was exported with.
+        ModelError: There is no model, it is damaged, it is not a sequence classifier, a package to run it is missing,
+            or it is an exported one, which has the precision that it was exported with.
     """
     _check_precision(precision)
     section = ModelSection(id=model_folder(str(path)))
@@ -192,7 +193,10 @@ def _encoder(
         return Encoder(tokenizer, reading, longest, positions=positions)
     what = served.input
     if what.long_texts not in get_args(LongTexts):
-        why = f"finetune.json of '{section.id}' cuts long texts in a way that is not known here: {what.long_texts}."
+        why = (
+            f"finetune.json of '{section.id}' asks for a way to cut long texts that this version does not know: "
+            f"{what.long_texts}."
+        )
         raise ModelError(why, Change(text="Install a newer finetune."), argument="model", found=section.id)
     long_texts = cast(LongTexts, what.long_texts)
     return Encoder(tokenizer, reading, what.max_length, long_texts, what.overlap, positions)
@@ -208,8 +212,8 @@ def _load_classifier(section: ModelSection, location: str, precision: Precision)
     missing = sorted(report["missing_keys"])
     if missing:
         why = (
-            f"'{section.id}' is no trained classifier: it lacks weights, such as {missing[0]}, which would be random "
-            "numbers."
+            f"'{section.id}' is not a trained classifier: it lacks weights, such as {missing[0]}, which would be "
+            "random numbers."
         )
         train = Change(command=f"finetune run --model {section.id} --data FILE")
         raise ModelError(why, train, argument="model", found=section.id)
@@ -256,6 +260,6 @@ def _read_config(section: ModelSection, model: Any) -> Reading:
 
 def _assumed(section: ModelSection) -> tuple[str, ...]:
     return (
-        f"{section.id} has no finetune.json: labels and the most tokens are those of its config.json and tokenizer, "
-        "and probabilities are not calibrated",
+        f"{section.id} has no finetune.json: labels and maximum length are those of its config.json and tokenizer, and "
+        "probabilities are not calibrated",
     )

@@ -1,4 +1,4 @@
-"""How labelled rows differ from the rows that a model was trained on, by what its finetune.json says of them."""
+"""How labelled rows differ from a model's training rows, as described in its finetune.json."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SOURCE = "Check where the texts come from: another source or time, or other prep
 
 
 def find_drift(training: TrainingRows, rows: Rows, task: Task, encoder: Encoder) -> list[Finding]:
-    """Labels, lengths, texts that are cut and unknown tokens beside those of training, whether they differ or not.
+    """Compare labels, lengths, cut texts and unknown tokens with those of training; similar ones are reported, too.
 
     Args:
-        training: Of the model.
-        rows: That are measured.
+        training: Description of the model's training rows.
+        rows: Rows that are measured.
         task: single_label, multi_label or regression.
-        encoder: Of the model.
+        encoder: Encoder of the model.
     """
     tokens = encoder.encode(rows.texts, rows.pairs)
     found = [_labels(training, rows, task), _lengths(training, tokens), _cut(training, tokens, encoder.max_length)]

@@ -29,13 +29,13 @@ MANY_PIECES = 8
 
 
 class Target(NamedTuple):
-    """What is explained.
+    """The output that is explained.
 
     Attributes:
-        label: None for numbers.
-        against: Of classes the other one.
-        weights: (outputs,) of the logits, whose weighted sum is explained.
-        position: Of the label among the probabilities.
+        label: The label; None for numbers.
+        against: For classes, the other class.
+        weights: (outputs,) weights of the logits; their weighted sum is explained.
+        position: Position of the label among the probabilities.
     """
 
     label: str | None
@@ -48,9 +48,9 @@ def explain(classifier: Classifier, text: str, pair: str | None = None, label: s
     """Contributions of the words, and the check by deletion.
 
     Args:
-        classifier: Not an exported one.
+        classifier: The model; not an exported one.
         text, pair: The texts of a row.
-        label: Of the model; None: the one it predicts, of several labels the surest.
+        label: A label of the model; None: the predicted one, or for multi-label the most confident one.
 
     Raises:
         RecipeError: There is no text, or the label is unknown.

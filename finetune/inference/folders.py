@@ -1,4 +1,4 @@
-"""Where a model lies that is named by a run, a comparison, a folder or a hub id."""
+"""The folder of a model that is named by a run, a comparison, a folder or a hub id."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from finetune.records.store import RunFolder
 
 
 def model_folder(path: str) -> str:
-    """`model/` of a run or a comparison; anything else is a model itself.
+    """`model/` in the folder of a run or a comparison; anything else is a model itself.
 
     Raises:
-        ModelError: A folder holds no model, or runs to choose from.
+        ModelError: A folder holds no model, or several runs to choose from.
     """
     folder = RunFolder(Path(path).expanduser())
     if (folder.model / "config.json").is_file():

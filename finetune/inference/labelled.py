@@ -1,4 +1,4 @@
-"""Labelled rows of any file that the trainer reads, as a saved model can be measured on them."""
+"""Labelled rows of any file that the trainer reads, to measure a saved model on."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Labelled:
     """Rows to measure a model on.
 
     Attributes:
-        rows: With labels that the model knows; named by `data.id`, or by the column that named the training rows.
-        read: Rows of the data.
+        rows: Rows whose labels the model knows; named by `data.id`, or by the column that named the training rows.
+        read: Number of rows in the data.
         left_out: Reason -> rows that are not among `rows`.
         notes: What was recognised.
         warnings: What the user should look at.
@@ -50,9 +50,9 @@ def read_labelled(section: DataSection, reading: Reading, label: ServedLabels | 
     """Read texts and labels with the columns, separator and names of the training data.
 
     Args:
-        section: Source, how it is read, and what differs from training.
-        reading: Of the model.
-        label: How training read labels; None where that is unknown.
+        section: The source, how it is read, and the differences from training.
+        reading: What the model reads, and the meaning of its outputs.
+        label: How training read labels; None if unknown.
 
     Raises:
         DataError: The data cannot be read, lacks a column, or has no row with a label that the model knows.

@@ -1,4 +1,4 @@
-"""Texts that come line by line, without an end: answered as they come, in bounded memory."""
+"""Texts that come line by line, without end: predicted as they arrive, in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LONGEST = 10_000_000  # characters of a line
 
 
 def bounded(file: TextIO) -> Iterator[str]:
-    """The lines of a file, of which none can fill the memory.
+    """The lines of a file, limited in length so that none can fill the memory.
 
     Raises:
-        DataError: A line has more than `LONGEST` characters, or its bytes are no text.
+        DataError: A line has more than `LONGEST` characters, or its bytes are not text.
     """
     try:
         while line := file.readline(LONGEST):
@@ -38,10 +38,10 @@ def bounded(file: TextIO) -> Iterator[str]:
 
 
 def together(lines: Iterable[str], most: int) -> Iterator[list[str]]:
-    """What has come so far, at least one line and no more than `most`; a thread reads ahead, `WAITING` lines at most.
+    """The lines that have arrived, at least one and at most `most`; a thread reads ahead, `WAITING` lines at most.
 
     Raises:
-        BaseException: What reading raises, when all lines before it were given out.
+        BaseException: The exception that reading raises, after all lines before it.
     """
     waiting: queue.Queue[str | BaseException | None] = queue.Queue(WAITING)
 
@@ -71,11 +71,11 @@ def together(lines: Iterable[str], most: int) -> Iterator[list[str]]:
 
 
 def answer_lines(answering: Answering, section: DataSection, lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The fields of each line with its answer. A line that cannot be read has a reason instead.
+    """The fields of each line with its prediction. A line that cannot be read has a reason instead.
 
     Args:
         answering: The model, which gives reasons.
-        section: Names of the columns, where they are not those of training.
+        section: Names of the columns, where they differ from training.
         lines: JSON objects, or texts for a model that reads one text and no template.
     """
     reading = answering.classifier.reading

@@ -1,4 +1,4 @@
-"""What was predicted of a file before it was interrupted, so that the same command goes on from there."""
+"""Predictions for a file made before an interruption, so that the same command continues from there."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Parts:
     """A folder beside the output with the new cells of each window of rows; a window is there as a whole or not.
 
     Args:
-        output: The file that all of it will be in.
-        about: What decides the predictions; parts of anything else are removed.
+        output: The file for all predictions.
+        about: Everything that determines the predictions; parts for anything else are removed.
     """
 
     def __init__(self, output: Path, about: Mapping[str, Any]) -> None:
@@ -29,7 +29,7 @@ class Parts:
         self._about = json.dumps(about, sort_keys=True)
 
     def open(self) -> bool:
-        """Make the folder; whether there is something to go on from."""
+        """Create the folder; returns whether there are parts to continue from."""
         told = self.folder / ABOUT
         if told.is_file() and told.read_text(encoding="utf-8") == self._about:
             return True
@@ -39,7 +39,7 @@ class Parts:
         return False
 
     def read(self, start: int) -> list[list[Any]] | None:
-        """The cells of a window, a sequence a row; None where it has not been predicted."""
+        """The cells of a window, one sequence per row; None if it has not been predicted."""
         path = self._path(start)
         if not path.is_file():
             return None
@@ -47,11 +47,11 @@ class Parts:
         return rows
 
     def write(self, start: int, rows: Sequence[Sequence[Any]]) -> None:
-        """Keep the cells of a window."""
+        """Save the cells of a window."""
         write_text(self._path(start), json.dumps(rows))
 
     def remove(self) -> None:
-        """When all of it is in the output."""
+        """Remove the folder, when everything is in the output."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, start: int) -> Path:
@@ -65,7 +65,7 @@ def texts_key(texts: Sequence[str], pairs: Sequence[str] | None) -> str:
 
 
 def model_key(folder: str, *settings: Any) -> str:
-    """sha256 over the files of a model folder by size and time (a hub id: its name), and what is asked of it."""
+    """sha256 over the files of a model folder by size and time (for a hub id, its name), and the request."""
     path = Path(folder)
     files = sorted(path.glob("*.*")) if path.is_dir() else []
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.suffix != ".md"]

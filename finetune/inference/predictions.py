@@ -1,4 +1,4 @@
-"""What the outputs of a model say."""
+"""The meaning of a model's outputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from finetune.tasks import Task
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model reads, and what its outputs mean.
+    """The columns that a model reads, and the meaning of its outputs.
 
     Attributes:
         task: single_label, multi_label or regression.
-        labels: In the order of the outputs; None for regression.
-        text, template, text_pair: Columns of its training data; None where unknown, or not there.
-        id: Column that named its rows, or None.
+        labels: Names in the order of the outputs; None for regression.
+        text, template, text_pair: Columns of its training data; None if unknown or absent.
+        id: Column with the names of its rows, or None.
         has_pairs: A row is two texts.
         temperature: Divides logits of classes for calibrated probabilities.
         thresholds: Label -> probability above which it is predicted.
@@ -41,13 +41,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of several rows.
+    """Predictions for several rows.
 
     Attributes:
         reading: What the outputs mean.
         logits: (rows, outputs) float32, as the model gives them.
-        probabilities: (rows, labels): of classes calibrated, and 1 in sum; of several labels each by itself; None for
-            numbers.
+        probabilities: (rows, labels): for classes calibrated, with sum 1; for multi-label each label by itself; None
+            for numbers.
     """
 
     reading: Reading
@@ -56,7 +56,7 @@ class Predictions:
 
     @classmethod
     def of(cls, reading: Reading, parts: Sequence[NDArray[Any]]) -> Predictions:
-        """From the logits of parts of the rows."""
+        """Predictions from the logits of parts of the rows."""
         outputs = 1 if reading.labels is None else len(reading.labels)
         logits = np.concatenate(parts) if parts else np.zeros((0, outputs), dtype=np.float32)
         return cls(reading, logits, label_probabilities(reading.task, logits, reading.temperature))
@@ -66,7 +66,7 @@ class Predictions:
 
     @property
     def labels(self) -> list[Any]:
-        """A label of each row; of several labels the list of those above their thresholds; of numbers the number."""
+        """The label of each row; for multi-label the list of labels above their thresholds; for numbers the number."""
         if self.probabilities is None:
             return [float(value) for value in self.logits.reshape(len(self))]
         names = self.reading.labels or []
@@ -77,13 +77,13 @@ class Predictions:
 
     @property
     def confidence(self) -> list[float] | None:
-        """Probability of the predicted class of each row; None where several labels, or numbers, are predicted."""
+        """Probability of the predicted class of each row; None for multi-label and for numbers."""
         if self.probabilities is None or self.reading.task != "single_label":
             return None
         return [float(value) for value in self.probabilities.max(axis=1)]
 
     def columns(self, every_probability: bool) -> dict[str, list[Any]]:
-        """Column -> a value of each row: prediction, probability, and on request one for each label."""
+        """Column -> value of each row: prediction, probability, and on request the probability of each label."""
         found: dict[str, list[Any]] = {"prediction": self.labels}
         if self.confidence is not None:
             found["probability"] = self.confidence

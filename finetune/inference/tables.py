@@ -47,8 +47,8 @@ def read_input(section: DataSection, reading: Reading) -> Input:
     """Read the rows of a file, with the columns that the model was trained on.
 
     Args:
-        section: Source, how it is read, and columns where they have other names than in training.
-        reading: Of the model.
+        section: The source, how it is read, and columns whose names differ from training.
+        reading: What the model reads, and the meaning of its outputs.
 
     Raises:
         DataError: It cannot be read, holds several splits, or lacks a column with texts.
@@ -64,25 +64,25 @@ def read_table(section: DataSection, labelled: bool) -> Table:
     """The only table of a source.
 
     Args:
-        section: Where it is, and how it is read.
-        labelled: Whether its labels are wanted: several annotations of a text then become one.
+        section: The source, and how it is read.
+        labelled: Whether its labels are needed: several annotations of a text then become one.
 
     Raises:
         DataError: It cannot be read, or holds several splits.
     """
     tables = read_sources(section, labelled)
     if len(tables) > 1:
-        why = f"{section.source}: holds several splits ({', '.join(tables)}), and one table is expected."
+        why = f"{section.source}: holds several splits ({', '.join(tables)}), but one table is expected."
         raise DataError(why, Change(arguments={"data": "ONE_OF_ITS_FILES"}), argument="data", found=section.source)
     (table,) = tables.values()
     return table
 
 
 def with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[DataSection, list[str]]:
-    """Columns as in training, unless others were named, or the file does not have them and has one of a usual name.
+    """Columns as in training, unless others were named, or the file lacks them and has one with a usual name.
 
     Raises:
-        DataError: A second text is named, and the model reads one.
+        DataError: A second text is named, but the model reads one.
     """
     named: dict[str, Any] = {}
     notes = []
@@ -106,7 +106,7 @@ def with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[
 
 
 def usable_columns(table: Table) -> tuple[dict[str, Sequence[Any]], dict[str, str], list[str]]:
-    """The columns that can be written again, what their cells are (see `opened`), and what is said of the others."""
+    """The columns that can be written again, the kinds of their cells (see `opened`), and notes on the others."""
     kept: dict[str, Sequence[Any]] = {}
     kinds: dict[str, str] = {}
     notes = []
@@ -144,15 +144,15 @@ def free_names(wanted: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
 
 @contextmanager
 def opened(path: Path, header: Sequence[str], kinds: Mapping[str, str]) -> Iterator[Write]:
-    """A file that rows are added to; it appears when all are there.
+    """A file to which rows are added; it appears when all are written.
 
     Args:
-        path: Its suffix says the format.
+        path: The file; its suffix determines the format.
         header: Names of the columns.
         kinds: Column -> text, boolean, integer, number, list (of texts) or other (written as JSON).
 
     Raises:
-        OutputError: The suffix is of no format that can be written.
+        OutputError: The suffix is not that of a format that can be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         others = [Change(arguments={"output": f"{path.stem}{suffix}"}) for suffix in SUFFIXES]

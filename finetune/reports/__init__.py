@@ -1,1 +1,1 @@
-"""Render only: what is shown here was computed elsewhere."""
+"""Rendering only: everything shown here was computed elsewhere."""

@@ -1,4 +1,4 @@
-"""What a page is made of. `content` fills these, `html` and `markdown` write them: so both say the same."""
+"""The building blocks of a page. `content` fills them, `html` and `markdown` write them, so both show the same."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,14 +12,14 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: Shown.
+        text: The text shown.
         detail: A second, smaller line.
-        sort: What the column is sorted by; None sorts last.
+        sort: Sort key of the column; None sorts last.
         user: The text was written by users: it is isolated and escaped.
-        variant: A preset, whose mark stands before its name.
+        variant: A preset, whose mark is shown before its name.
         dumbbell: The preset whose row of the dumbbell this is (on pages only).
         shade: How dark its background is on a page, in [0, 1].
-        link: Of a page, a path relative to it where the text leads.
+        link: Link target of the text on a page, as a path relative to the page.
     """
 
     text: str
@@ -46,12 +46,12 @@ class Column:
 class Table:
     """
     Attributes:
-        open_rows: Those beyond are folded away on a page.
+        open_rows: Number of rows shown on a page; the others are folded away.
         marked: Index of the baseline's row.
         second_part: Index of the first row of a second part, such as simple models below presets.
         notes: Sentences below the table.
         as_cards: On a narrow page each row is a card.
-        page_only: Markdown shows the same as a figure.
+        page_only: Only for pages: Markdown shows the same as a figure.
     """
 
     kind: ClassVar[str] = "table"
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Prose:
-    """A paragraph; `code` between backticks. `quiet`: it says what the rest is about."""
+    """A paragraph; `code` between backticks. `quiet`: an introduction to the rest."""
 
     kind: ClassVar[str] = "prose"
     text: str
@@ -78,7 +78,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A number of a card: what it is, its value, and an interval or what it is compared with."""
+    """A number on a card: its name, its value, and an interval or a comparison."""
 
     label: str
     value: str
@@ -87,7 +87,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Card:
-    """What a page is for: an answer with a few numbers, the reason, and names with values."""
+    """The main result of a page: an answer with a few numbers, the reason, and names with values."""
 
     kind: ClassVar[str] = "card"
     title: str
@@ -149,8 +149,8 @@ class Page:
     """Everything that report.html and report.md show, or those of a curve.
 
     Attributes:
-        title: Shortened.
-        parts: Prefix of ids, what the sections are of (with a `name`), and the sections.
+        title: The shortened title.
+        parts: Prefix of ids, the subject of the sections (with a `name`), and the sections.
         skipped: Records that could not be read.
         palette: Marks of all presets.
     """

@@ -1,4 +1,5 @@
-"""What each figure shows, in words computed from its numbers: captions for all, alternatives for who cannot see it."""
+"""What each figure shows, in words computed from its numbers: captions, and alternative texts for readers who cannot
+see it."""
 
 import statistics
 
@@ -20,7 +21,7 @@ def quoted(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital at its start."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -44,12 +45,12 @@ def dumbbell_caption(group: Group) -> str:
 
 
 def presets_caption(group: Group) -> str:
-    """What the main table says."""
+    """The caption of the main table."""
     return f"Verdict, difference to the baseline, gaps and {scale_of(group, group.score).name} of each preset."
 
 
 def dumbbell_text(group: Group, variant: VariantReport) -> str:
-    """One row in words."""
+    """One row of the dumbbells in words."""
     scale = scale_of(group, group.score)
     test = f", test {scale.level(mean_of(variant.test, group.score))}" if variant.test else ""
     return (
@@ -76,7 +77,7 @@ def frontier_caption(group: Group) -> str:
     )
     drawn = [variant for variant in finished(group) if mean_of(variant.gap, group.score) is not None]
     if any(variant.baseline in [other.name for other in drawn] for variant in drawn):
-        text += "Arrows lead from a baseline to what is compared with it. "
+        text += "Arrows lead from each baseline to the presets compared with it. "
     text += "Hollow marks are test scores at the same gap. " if group.reported == "test" else ""
     text += "Crosses are 95 % intervals of the means. " if has_intervals(group) else "There are no intervals. "
     return text + "The vertical axis does not start at zero."
@@ -102,7 +103,7 @@ def frontier_text(group: Group) -> str:
 def relative_time(group: Group, variant: VariantReport) -> float | None:
     """Measured training time as a multiple of that of the group's baseline; None where it was not measured.
 
-    A variant of an ablation has a baseline of its own: its time is a multiple of a multiple.
+    A variant of an ablation has its own baseline, so its time is a multiple of a multiple.
     """
     if variant.baseline is None:
         return 1.0 if variant.seconds is not None else None
@@ -245,8 +246,8 @@ def weights_caption(group: Group) -> str:
     parts = [part for part in ("encoder", "head") if magnitude_ratios(finished(group), group.baseline, part)]
     text = "Shrinkage moves a distribution to the left; sparsity shows as exact zeros. "
     if parts:
-        text += f"The distributions of the {' and the '.join(parts)} lie on each other, so that a line shows how often "
-        text += f"a magnitude is, as a multiple of {quoted(group.baseline)}. "
+        text += f"The distributions of the {' and the '.join(parts)} nearly coincide, so each line shows how often "
+        text += f"a magnitude occurs, as a multiple of {quoted(group.baseline)}. "
     if len(moved) > 1:
         least, most = min(moved, key=lambda name: moved[name]), max(moved, key=lambda name: moved[name])
         text += f"The encoder moved furthest from its pretrained weights for {quoted(most)} "
@@ -348,6 +349,6 @@ def _distance(variant: VariantReport) -> float | None:
 
 
 def made_of(variant: VariantReport) -> str:
-    """What a name of the user's stands for: `l1 = none with techniques.l1.strength=0.5`."""
+    """The meaning of a user-defined name: `l1 = none with techniques.l1.strength=0.5`."""
     settings = ", ".join(f"{key}={setting_text(value)}" for key, value in variant.settings.items())
     return f"{variant.name} = {variant.preset} with {settings}"

@@ -1,4 +1,4 @@
-"""What the user sees when a comparison has ended, and the summary of a report."""
+"""Terminal output at the end of a comparison, and the summary of a report."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _comparison_table(group: Group, between: str) -> Table:
 
 
 def comparison_title(group: Group) -> str:
-    """What is compared, by which score, over how many runs."""
+    """Title with what is compared, by which score, over how many runs."""
     folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
     seeds = count_text(len(group.seeds), "seed")
     return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
@@ -113,7 +113,7 @@ def _verdicts(group: Group) -> list[str]:
 
 
 def verdict_line(group: Group, variant: VariantReport) -> str:
-    """What a variant does, what it changes, and how many of its runs did not finish."""
+    """The verdicts of a variant on its state and its change, and how many of its runs did not finish."""
     failed = f" ({variant.failed} of {count_text(len(variant.runs), 'run')} not finished)" if variant.failed else ""
     verdict = verdict_text(variant.verdict, group.score)
     words = verdict if variant.baseline is None else f"{verdict}; {variant.change}"
@@ -153,7 +153,7 @@ def finals_table(group: Group) -> Adaptive | None:
 
 
 def comparison_summary(group: Group, with_verdicts: bool = True) -> str:
-    """The lines below the table; blocks of presets say their verdicts themselves."""
+    """The lines below the table; blocks of presets contain their own verdicts."""
     lines = ["", labelled("Result", group.headline), *(_verdicts(group) if with_verdicts else [])]
     lines += [labelled("Variant", made_of(variant)) for variant in group.variants if variant.settings]
     if group.kind != "ablate":  # whose variants repeat the same techniques; the page has them all

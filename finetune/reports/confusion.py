@@ -18,7 +18,7 @@ Counts = Mapping[tuple[str, str], float]  # (true, predicted) -> rows
 
 
 def confusion_tables(group: Group) -> list[Table]:
-    """A matrix per preset, those of baseline and recommendation open; of many classes one list of confusions."""
+    """A matrix per preset, those of baseline and recommendation open; for many classes one list of confusions."""
     shown = [variant for variant in finished(group) if variant.confusions]
     if not shown:
         return []

@@ -33,7 +33,7 @@ def page(report: Report) -> Page:
 
 
 def sections(group: Group, palette: Palette) -> list[Section]:
-    """Everything that is said about a group."""
+    """All sections on a group."""
     return [
         Section("answer", answer_title(group), answer(group)),
         *final_section(group),
@@ -69,7 +69,7 @@ def answer_title(group: Group) -> str:
 
 
 def answer(group: Group) -> list[Block]:
-    """The recommended preset with its key figures, all presets at a glance, and the caveats; of an ablation, which
+    """The recommended preset with its key figures, all presets at a glance, and the caveats; for an ablation, which
     recommends none, the headline and the caveats."""
     limits = [shorten(text, 600) for text in group.caveats]
     headline = shorten(group.headline, 1200)
@@ -116,7 +116,7 @@ def presets(group: Group, palette: Palette) -> list[Block]:
 
 
 def _made_of(group: Group) -> list[Block]:
-    """What names of the user's stand for."""
+    """The meaning of user-defined names."""
     texts = [shorten(captions.made_of(variant), 500) for variant in group.variants if variant.settings]
     return [Bullets(texts, user=True, title="Variants")] if texts else []
 

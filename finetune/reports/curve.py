@@ -1,4 +1,4 @@
-"""What the user sees when a learning curve has ended."""
+"""Terminal output at the end of a learning curve."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _curve_table(curve: CurveReport, between: str) -> Table:
 
 
 def has_tfidf(curve: CurveReport) -> bool:
-    """Whether any run has a simple model to stand beside."""
+    """Whether any run has a simple model for comparison."""
     return any(point.tfidf is not None for preset in curve.presets for point in preset.points)
 
 

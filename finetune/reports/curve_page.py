@@ -39,7 +39,7 @@ def write_curve(curve: CurveReport, folder: Path) -> list[Path]:
 
 
 def sections(curve: CurveReport, palette: Palette) -> list[Section]:
-    """Everything that is said about a curve."""
+    """All sections on a curve."""
     return [
         Section("answer", "What more rows would bring", answer(curve)),
         Section("score", _title(curve, curve.score), figure(curve, curve.score, palette)),
@@ -247,7 +247,7 @@ def _data(curve: CurveReport) -> list[Block]:
 
 
 def notes_of(report: CurveReport | SweepReport) -> list[Block]:
-    """What the data checks found, warnings and notes."""
+    """Findings of the data checks, warnings and notes."""
     lists = {
         "Findings": [finding.text for finding in report.findings if finding.level != "info"],
         "Warnings": report.warnings,
@@ -265,7 +265,7 @@ def _failures(curve: CurveReport) -> list[Block]:
 
 
 def failure_blocks(failed: Sequence[str], total: int) -> list[Block]:
-    """Runs that failed, of so many."""
+    """The failed runs, and the total number of runs."""
     if not failed:
         return [Prose(f"None: {'the run' if total == 1 else f'all {total} runs'} finished.")]
     return [Bullets([shorten(text, 500) for text in failed], user=True)]

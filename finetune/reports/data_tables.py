@@ -1,4 +1,4 @@
-"""Tables about the data: what its checks found, and what simple models score on it."""
+"""Tables about the data: findings of its checks, and scores of simple models on it."""
 
 from collections.abc import Sequence
 

@@ -15,7 +15,7 @@ def render_diagnosis(found: Diagnosis, every_detail: bool = False) -> str:
     """Verdict, scores, look-alikes, and the plan, as lines that `reports.wrapping` breaks.
 
     Args:
-        found: What is shown.
+        found: The diagnosis.
         every_detail: All steps with mechanism, setting, effect and evidence; else the first three.
     """
     lines = [f"{found.verdict.upper()}: {found.text}", ""]

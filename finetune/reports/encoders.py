@@ -20,7 +20,7 @@ from finetune.reports.numbers import shorten
 
 
 def render_encoders(compared: EncoderComparison) -> str:
-    """Two lines for each encoder, the best first: name, then numbers; the verdict; and what it cannot say."""
+    """Two lines for each encoder, the best first: name, then numbers; the verdict; and its limits."""
     unit = scale(compared.score)
     lines = [caption(compared), ""]
     rows = [_numbers(entry, unit) for entry in [*compared.scored(), compared.tfidf]]
@@ -40,7 +40,7 @@ def render_encoders(compared: EncoderComparison) -> str:
 
 
 def encoder_blocks(compared: EncoderComparison) -> list[Block]:
-    """Verdict, table, and what it cannot say."""
+    """Verdict, table, and limits."""
     unit = scale(compared.score)
     columns = [Column("Encoder", numeric=False), *(Column(sentence(title)) for title in _columns(unit))]
     rows = []

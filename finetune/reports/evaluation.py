@@ -41,7 +41,7 @@ BOUND = [
 
 
 def terminal_tables(report: EvaluationReport) -> list[Adaptive]:
-    """Scores, classes, and what is taken for what."""
+    """Scores, classes, and confusions."""
     from finetune.reports.rich_table import rich_table
 
     tables = [scores_table(report)]
@@ -77,7 +77,7 @@ def title(report: EvaluationReport) -> str:
 
 
 def sections(report: EvaluationReport) -> list[Section]:
-    """Everything that is said."""
+    """All sections of the page."""
     entries = [(label, shorten(text, 600)) for label, text in facts(report)]
     first: list[Block] = [scores_table(report), Facts(entries)]
     found = [Section("scores", "Scores", first)]
@@ -92,14 +92,15 @@ def sections(report: EvaluationReport) -> list[Section]:
     if report.drift:
         items = [f"{sentence(each.level)}: {each.text} {each.advice}".strip() for each in report.drift]
         found.append(Section("drift", "Difference from the training rows", [Bullets(items, user=True)]))
-    for slug, heading, texts in (("notes", "Notes", report.notes), ("missing", "What cannot be said", report.missing)):
+    for slug, heading, texts in (("notes", "Notes", report.notes), ("missing", "Not available", report.missing)):
         if texts:
             found.append(Section(slug, heading, [Bullets([shorten(text, 500) for text in texts], user=True)]))
     return found
 
 
 def scores_table(report: EvaluationReport) -> Table:
-    """Every score with its interval, as predictions are made where that differs, and of the run's own rows."""
+    """Every score with its interval, also with thresholds or temperature where that differs, and on the run's own
+    rows."""
     recorded = report.recorded
     columns = [Column("", numeric=False, sortable=False), Column("These rows", note=count_text(report.rows, "row"))]
     columns.append(Column("95 % interval", sortable=False))
@@ -134,7 +135,7 @@ def _as_predicted(report: EvaluationReport) -> str:
 
 
 def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
-    """Precision, recall and F1 of each label, the worst first."""
+    """Precision, recall and F1 of each label, the lowest F1 first."""
     columns = [Column("Label", numeric=False), Column("Rows"), Column("Predicted"), Column("Precision")]
     columns += [Column("Recall"), Column("F1"), Column("95 % interval", sortable=False)]
     unit = scale("macro_f1")
@@ -153,11 +154,11 @@ def classes_table(report: EvaluationReport, most: int | None = None) -> Table:
     hidden = len(report.classes) - len(rows)
     notes = [f"{count_text(hidden, 'label')} with a higher F1 not shown here."] if hidden else []
     fold = SHOWN_CLASSES if most is None and len(rows) > SHOWN_CLASSES else None
-    return Table("Labels, the worst F1 first", columns, rows, open_rows=fold, notes=notes)
+    return Table("Labels, lowest F1 first", columns, rows, open_rows=fold, notes=notes)
 
 
 def confusion_table(report: EvaluationReport) -> Table:
-    """A row a class, a column a predicted class; on a page darker, the more of the class's rows a cell holds."""
+    """One row per class, one column per predicted class; on a page, cells with more of the class's rows are darker."""
     labels = [shorten(label, 30) for label in report.labels or []]
     columns = [Column("True \\ predicted", numeric=False), *(Column(label) for label in labels)]
     rows = [
@@ -192,7 +193,7 @@ def confused_table(report: EvaluationReport) -> Table:
 
 
 def reliability_table(bins: list[ReliabilityBin]) -> Table:
-    """Confidence and accuracy of rows of like confidence."""
+    """Confidence and accuracy of rows with similar confidence."""
     columns = [Column("Confidence", note="mean"), Column("Accuracy"), Column("Rows")]
     rows = [
         [Cell(percent_text(each.confidence, 1)), Cell(percent_text(each.accuracy, 1)), Cell(integer_text(each.rows))]
@@ -205,11 +206,11 @@ def mistakes_caption(report: EvaluationReport) -> str:
     """How many mistakes there are, and which are shown."""
     if report.wrong is None:
         return "Largest errors"
-    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} are wrong; the surest first"
+    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} are wrong; most confident first"
 
 
 def mistakes_table(report: EvaluationReport) -> Table:
-    """The surest mistakes, with the nearest training text where that is known."""
+    """The most confident mistakes, with the nearest training text where that is known."""
     is_number = report.task == "regression"
     has_nearest = any(mistake.nearest for mistake in report.mistakes)
     amount = Column("Error" if is_number else "Confidence", note=_of_what(report))
@@ -233,7 +234,7 @@ def mistakes_table(report: EvaluationReport) -> Table:
 
 
 def _of_what(report: EvaluationReport) -> str:
-    return "of the surest wrong label" if report.task == "multi_label" else ""
+    return "of the most confident wrong label" if report.task == "multi_label" else ""
 
 
 def _nearest(mistake: Mistake, most: int) -> str:
@@ -248,7 +249,7 @@ def _nearest(mistake: Mistake, most: int) -> str:
 def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
     amount = {
         "single_label": percent_text(mistake.confidence),
-        "multi_label": f"surest wrong label {percent_text(mistake.confidence)}",
+        "multi_label": f"most confident wrong label {percent_text(mistake.confidence)}",
         "regression": f"error {number_text(mistake.error, 3)}",
     }[task]
     head = f"row {row_text(mistake.row, mistake.id)}: {shorten(mistake.prediction, 50)} ({amount}), not "
@@ -261,7 +262,7 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
 
 
 def facts(report: EvaluationReport) -> list[tuple[str, str]]:
-    """Label and sentence: what was measured, what was left out, drift, and what cannot be said."""
+    """Label and sentence: what was measured, what was left out, drift, and what is not available."""
     measured = f"{count_text(report.rows, 'row')} of {integer_text(report.read)} measured"
     if report.left_out:
         measured += f"; left out: {'; '.join(f'{n} × {reason}' for reason, n in report.left_out.items())}"
@@ -273,7 +274,7 @@ def facts(report: EvaluationReport) -> list[tuple[str, str]]:
 
 
 def calibration(report: EvaluationReport) -> list[str]:
-    """Whether confidence can be trusted, of single labels."""
+    """Calibration, for single-label models."""
     error = report.served.get("ece", report.scores.get("ece"))
     if error is None:
         return []

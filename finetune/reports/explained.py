@@ -10,14 +10,15 @@ from finetune.reports.numbers import shorten
 from finetune.reports.tables import long_column
 
 NOTES = [
-    "Contributions are integrated gradients: to the calibrated log-odds of the answer against the next likely class; "
-    "of several labels to the log-odds of the surest one; of numbers to the number. Positive speaks for the answer.",
-    "A word is to be believed where removing the named words moves the answer more than removing random ones.",
+    "Contributions are integrated gradients of the calibrated log-odds of the answer against the next most likely "
+    "class; with several labels, of the log-odds of the most confident one; with numbers, of the number. Positive "
+    "values support the answer.",
+    "Trust the named words where removing them moves the answer more than removing random words.",
 ]
 
 
 def explained_table(group: Group) -> Table | None:
-    """A row each; None where nothing was explained."""
+    """One table row per explained row; None where nothing was explained."""
     rows = [(row, row.explained) for row in group.disagreements if row.explained is not None]
     if not rows or group.recommendation is None:
         return None

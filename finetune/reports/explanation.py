@@ -78,7 +78,7 @@ def _word_line(word: WordContribution, largest: float, has_parts: bool) -> str:
 def _deletion(found: Explanation) -> str:
     check = found.deletion
     if check is None:
-        return "The text has too few words, or none speaks for the answer: nothing is removed to check them."
+        return "The text has too few words, or none supports the answer: no words are removed as a check."
     names = listed([f"'{shorten(word, 30)}'" for word in check.words])
     before, after, mean, low, high = (_amount(found, value) for value in _values(check))
     what = "the number" if found.label is None else f"{shorten(found.label, 40)}"

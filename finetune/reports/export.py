@@ -1,4 +1,4 @@
-"""What an exported model says, on a terminal."""
+"""The result of an export, on a terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def render_export(report: ExportReport, path: Path) -> str:
         unit = "a prediction" if report.decisions is None else "a probability"
         lines.append(("Batches", f"Other texts in the batch move {unit} by up to {number_text(report.beside, 3)}."))
     threads = count_text(report.threads, "thread")
-    lines.append(("Times", f"Medians with {threads}, from texts to probabilities, of texts spread over these rows."))
+    lines.append(
+        ("Times", f"Median times with {threads}, from texts to probabilities, for texts spread over these rows.")
+    )
     lines.append(("Model", f"{path}   (predict and evaluate take this folder; export.json has these numbers)"))
     return "\n".join(labelled(label, text) for label, text in lines)
 

@@ -25,10 +25,10 @@ def write_files(stem: str, report: BaseModel, page: Page, folder: Path) -> list[
     """Write a report as JSON, HTML, and Markdown with figures.
 
     Args:
-        stem: Of the names of the files.
-        report: Everything that is in it.
-        page: Of it.
-        folder: Is made if it is missing. Files of the same names are replaced.
+        stem: Stem of the file names.
+        report: The content.
+        page: The page of the report.
+        folder: Created if it is missing. Files with the same names are replaced.
 
     Returns:
         The three paths.

@@ -1,4 +1,4 @@
-"""The model that a comparison ends with, beside those that it could have ended with."""
+"""The final model of a comparison, beside the alternatives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def final_table(group: Group, final: FinalModel) -> Table:
     columns = [Column("Model", numeric=False)]
     columns += [Column(f"{sentence(split)} {score.title}", note="95 % interval") for split in splits]
     columns += [Column(f"{sentence(group.reported)} − mean of the seeds", note=score.unit or score.name)]
-    columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("What it is", numeric=False)]
+    columns += [Column(f"{sentence(group.reported)} {loss.title}"), Column("Description", numeric=False)]
     models = [*final.references, *final.candidates]
     rows = [_row(group, model, splits, "exported" if model.kind == final.kind else "") for model in models]
     return Table(_caption(final), columns, rows, notes=[INTERVALS], as_cards=True)
@@ -73,7 +73,7 @@ def _difference(scale: Scale, found: ModelScore | None) -> Cell:
 
 
 def final_blocks(group: Group) -> list[Block]:
-    """The section of a report."""
+    """The section on the final model."""
     chosen = group.recommendation
     if chosen is None or chosen.final is None:
         return [Prose("– Nothing is recommended, so there is no model.")]

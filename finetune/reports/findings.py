@@ -1,4 +1,4 @@
-"""What the data checks found, as text: for `finetune check`, and in short for `finetune run`."""
+"""Findings of the data checks as text: in full for `finetune check`, in short for `finetune run`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def describe_data(facts: DataFacts) -> str:
 
 
 def data_line(facts: DataFacts) -> str:
-    """All that the start of a run says of its data: columns, task, rows."""
+    """The line on the data at the start of a run: columns, task, rows."""
     return f"data: {describe_columns(facts)}; {describe_data(facts)}"
 
 
@@ -54,7 +54,7 @@ def describe_columns(facts: DataFacts) -> str:
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """A line for each check with problems or warnings: the worst, its advice, and how many more there are.
 
-    `finetune check` shows all of them, and what is for information only.
+    `finetune check` shows all of them, with those of level info.
     """
     lines = []
     for check, (worst, *others) in by_check([finding for finding in findings if finding.level != "info"]).items():
@@ -65,12 +65,12 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def write_findings(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """As CSV. A cell that a spreadsheet would take for a formula starts with an apostrophe.
+    """Write findings as CSV. A cell that a spreadsheet would take for a formula starts with an apostrophe.
 
     Args:
-        path: Of the file.
-        columns: Their names.
-        lines: Their cells.
+        path: The file.
+        columns: Names of the columns.
+        lines: Cells of each line.
 
     Raises:
         OSError: The file cannot be written.
@@ -92,7 +92,7 @@ def by_check(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def check_lines(facts: DataFacts) -> list[str]:
-    """The same with the scores that simple models reach, where they were measured: for the start of a run."""
+    """The finding lines with the scores of simple models, where measured: for the start of a run."""
     lines = finding_lines(facts.findings)
     simple = baselines_line(facts.baselines, facts.task, facts.score)
     return [*lines, f"note: baselines: {simple}; more: finetune check"] if simple else lines
@@ -102,8 +102,8 @@ def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None) 
     """`majority class 50.0 %, TF-IDF 81.2 % (accuracy on validation)`; empty where none was measured there.
 
     Args:
-        baselines: Of the record.
-        task: Of the record.
+        baselines: Baselines of the record.
+        task: Task of the record.
         score: Main score of the record; None: the task's own.
     """
     name = measure_of(task, score).score
@@ -116,7 +116,7 @@ def baselines_line(baselines: Sequence[Baseline], task: str, score: str | None) 
 
 
 def count_findings(findings: Sequence[Finding]) -> str:
-    """`3 problems, 2 warnings`, or that there is nothing."""
+    """`3 problems, 2 warnings`, or `no problems, no warnings`."""
     counts = Counter(str(finding.level) for finding in findings)
     parts = [count_text(counts[level], level) for level in LEVELS[:2] if counts[level]]
     return ", ".join(parts) or "no problems, no warnings"

@@ -46,7 +46,7 @@ def render_html(report: Report) -> str:
 
 
 def render_page(page: "Page", source: str) -> str:
-    """A page as HTML; `source` names the file that everything is from."""
+    """A page as HTML; `source` names the file with all of its data."""
     return _template("report.html.j2").render(
         title=page.title,
         groups=page.parts,
@@ -59,12 +59,12 @@ def render_page(page: "Page", source: str) -> str:
 
 
 def render_fragment(groups: "list[tuple[str, Any, list[Section]]]", palette: Palette, prefix: str) -> str:
-    """Sections to stand within somebody else's page, such as a notebook: with their styles, without scripts.
+    """Sections to embed in another page, such as a notebook: with their styles, without scripts.
 
     Args:
-        groups: Heading (may be empty), what the sections are of, and the sections.
+        groups: Heading (may be empty), the subject of the sections, and the sections.
         palette: Marks of all presets.
-        prefix: Of ids: other fragments on the page must have another.
+        prefix: Prefix of ids; every fragment on a page needs its own.
     """
     template = _template("fragment.html.j2")
     return template.render(groups=groups, prefix=prefix, interactive=False, **_drawing(palette))

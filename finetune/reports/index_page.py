@@ -17,15 +17,15 @@ from finetune.reports.palette import Palette
 
 TITLE = "Runs and experiments"
 WRITTEN = b"<footer><p>Written by <code>finetune</code> from the records below "  # of report.html.j2
-WITHOUT = "Names without a report lead to their folder; a report of it: finetune report DIR."
+WITHOUT = "Names without a report link to their folder; to write its report: finetune report DIR."
 
 
 def render_index(entries: Sequence[Listed], folder: str) -> str:
     """The whole page: a table, newest first, that sorts by every column.
 
     Args:
-        entries: What is shown.
-        folder: Where the page lies; links are relative to it.
+        entries: The runs and experiments.
+        folder: Folder of the page; links are relative to it.
     """
     newest = sorted(entries, key=lambda entry: entry.date or "", reverse=True)
     section = Section("runs", "Newest first", [_table(newest, folder)] if entries else [Prose("– There is none.")])
@@ -34,7 +34,7 @@ def render_index(entries: Sequence[Listed], folder: str) -> str:
 
 
 def is_index(path: Path) -> bool:
-    """Whether a file is a page that `render_index` made, of whatever runs."""
+    """Whether a file is a page made by `render_index`, for any runs."""
     return path.is_file() and WRITTEN in path.read_bytes()
 
 

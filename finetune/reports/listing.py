@@ -15,11 +15,11 @@ from finetune.reports.numbers import split_name
 from finetune.reports.rich_table import Adaptive, rich_table
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
-SCORE_NOTE = "Score: on test, or on validation without a test split; of a comparison that of the recommended preset."
+SCORE_NOTE = "Score: on test, or on validation without a test split; for a comparison, of the recommended preset."
 
 
 def runs_table(entries: Sequence[Listed], folder: str) -> Adaptive:
-    """A row for each, and how much disk all of them take."""
+    """A row for each, with the disk space of all."""
     titles = ("Name", "Kind", "Data", "Preset", "Status")
     columns = [Column(title, numeric=False) for title in titles]
     columns += [Column(title) for title in ("Score", "Gap", "Date", "Size")]
@@ -46,7 +46,7 @@ def _row(entry: Listed, folder: str) -> list[Cell]:
 
 
 def name_below(entry: Listed, folder: str) -> str:
-    """Its path below the folder."""
+    """The path of an entry below the folder."""
     return PurePath(entry.path).relative_to(folder).as_posix()
 
 
@@ -85,19 +85,19 @@ def _notes(pair: TwoListed) -> list[str]:
     notes = []
     if not pair.scores:
         notes.append(
-            "They have no number in common: one has no finished run or no report of a comparison, or they measure "
-            "something else."
+            "They have no number in common: one has no finished run or no report of a comparison, or they have "
+            "different metrics."
         )
     if any(each.difference.low is not None for each in pair.scores):
         notes.append("Difference: second − first, with its 95 % interval over the rows, for exactly these two models.")
     elif pair.scores:
         notes.append("Difference: second − first.")
     if pair.same_data is False:
-        notes.append("They are of other rows: differences are also those of the data.")
+        notes.append("They were measured on different rows: differences also come from the data.")
     if any(each.presets for each in (pair.first, pair.second)) and pair.scores:
-        notes.append("Of a comparison: means over the seeds of the recommended preset.")
+        notes.append("For a comparison: means over the seeds of the recommended preset.")
     if pair.same_data and not pair.settings:
-        notes.append("No setting differs but seeds.")
+        notes.append("No settings differ except seeds.")
     return notes
 
 

@@ -22,7 +22,7 @@ def write_markdown(report: Report, folder: Path) -> None:
 
     Args:
         report: Everything that is shown; nothing else is read.
-        folder: Is made if it is missing. Files of the same names are replaced.
+        folder: Created if it is missing. Files with the same names are replaced.
     """
     from finetune.reports.content import page
 
@@ -50,12 +50,12 @@ def write_page(page: Page, path: Path) -> None:
 
 
 def escape(text: str) -> str:
-    """Text of users: no markup, no HTML, no mention and no link comes of it."""
+    """Escape users' text, so that it yields no markup, HTML, mention or link."""
     return LEADING.sub(_disarmed, inline(text))
 
 
 def inline(text: str) -> str:
-    """The same within a line or a cell, where nothing can begin."""
+    """Escape text within a line or a cell, where no block markup can start."""
     return AUTOMATIC.sub(rf"\1{WORD_JOINER}", SPECIAL.sub(r"\\\1", text))
 
 
@@ -64,7 +64,7 @@ def _disarmed(match: re.Match[str]) -> str:
 
 
 def prose(text: str) -> str:
-    """Sentences of ours: what stands between backticks stays code, all else is escaped."""
+    """Escape our own sentences: text between backticks stays code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)

@@ -121,7 +121,7 @@ def footer(progress: Progress) -> str:
 
 
 def event_line(progress: Progress, state: JobState, measure: Measure) -> str:
-    """What happened last, as a line."""
+    """The latest event as a line."""
     title = job_title(state.job.entry)
     if state.last_event == "evaluated":
         return f"{title}: step {state.step}/{state.steps}: {live_scores(measure, state.train, state.validation)}"

@@ -1,7 +1,7 @@
-"""README.md of a model folder: what the model is, how good it is and for what, how to use it and make it again.
+"""README.md of a model folder: what the model is, how good it is and for what, how to use and reproduce it.
 
-The metadata above the text is what the Hugging Face hub reads: https://huggingface.co/docs/hub/model-cards. No text of
-the user's data is in a card.
+The metadata above the text is read by the Hugging Face hub: https://huggingface.co/docs/hub/model-cards. A card
+contains no texts of the user's data.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def model_card(
     """The card of a run's model.
 
     Args:
-        record: Of the run.
-        own: Of its test rows; of its validation rows, where it has no test rows.
-        pipeline_arguments: What transformers' pipeline has to be called with.
+        record: The record of the run.
+        own: Evaluation of its test rows; of its validation rows if it has no test rows.
+        pipeline_arguments: Arguments that transformers' pipeline must be called with.
         sees_the_same: Whether the pipeline reads a text of any length as training did.
 
     Returns:
@@ -150,7 +150,7 @@ def _sections(
         Section("data", "Training data", _data(record)),
         Section("training", "Training", _training(record)),
         Section("limits", "Limits", [Bullets(_limits(record, own))]),
-        Section("again", "How to make it again", _again(record)),
+        Section("again", "How to reproduce it", _again(record)),
     ]
 
 
@@ -176,7 +176,7 @@ def _use(record: FinishedRecord, arguments: Mapping[str, Any], sees_the_same: bo
     if record.thresholds is not None:
         differs.append("probabilities of all labels, without the thresholds that were chosen on validation")
     if not sees_the_same:
-        differs.append("another part of texts that are longer than the model reads")
+        differs.append("a different part of texts that are too long for the model")
     if differs:
         blocks.append(Prose(f"With transformers alone you get {listed(differs)}."))
     return blocks
@@ -210,7 +210,7 @@ def _data(record: FinishedRecord) -> list[Block]:
     warnings = [*data.warnings, *(f"{each.check.replace('_', ' ')}: {each.text} {each.advice}" for each in found)]
     title = "Warnings"
     portable = (_without_folders(text, record) for text in warnings)
-    texts = [shorten(text, 400) for text in portable] or ["The checks of the data found nothing to warn of."]
+    texts = [shorten(text, 400) for text in portable] or ["The data checks gave no warnings."]
     return [Facts(entries), Bullets(texts, user=True, title=title)]
 
 
@@ -237,20 +237,21 @@ def _limits(record: FinishedRecord, own: EvaluationReport) -> list[str]:
     section = record.recipe["data"]
     texts = [
         f"{metric_name(own.score).capitalize()} was measured on {count_text(own.rows, split + ' row')}: "
-        f"{score_text(own.score, score.value)} is uncertain by its interval above, and says nothing about texts of "
-        "another kind. `finetune evaluate` measures labelled rows of yours, and says how far they differ from the "
-        "training rows.",
-        "It is the model of one seed: another seed gives another model, with somewhat other scores.",
+        f"{score_text(own.score, score.value)} is as uncertain as its interval above shows, and says nothing about "
+        "texts of another kind. `finetune evaluate` measures the model on your own labelled rows, and shows how far "
+        "they differ from the training rows.",
+        "It is the model of one seed: another seed gives another model, with somewhat different scores.",
     ]
     if record.budget.trained_on_validation:
         texts.append(
             "It is a refit: the validation rows were training rows, too, so only test says how good it is. "
-            "Temperature, thresholds and confidences were chosen on what the run that it repeats predicted for them."
+            "Temperature, thresholds and confidences were chosen on the predictions for them of the run that it "
+            "repeats."
         )
     if split == "validation":
         texts.append("There was no test split: validation was also used for selection, so its scores are optimistic.")
     if section["long_texts"] != "windows":
-        texts.append(f"Of a longer text {section['max_length']} tokens are read (`{section['long_texts']}`).")
+        texts.append(f"Of a longer text only {section['max_length']} tokens are read (`{section['long_texts']}`).")
     if record.data.labels is not None:
         train = record.data.classes["train"]
         rare = [name for name in record.data.labels if train[name] < FEW]
@@ -276,8 +277,8 @@ def _again(record: FinishedRecord) -> list[Block]:
         )
     return [
         Prose(
-            f"Save the following as `recipe.yaml`, put paths of yours where it names files, and run it with finetune "
-            f"{code}. On a machine of the same kind with the same versions it gives the same numbers.{how}"
+            "Save the following as `recipe.yaml`, replace the file names in it by your own paths, and run it with "
+            f"finetune {code}. On a machine of the same kind with the same versions it gives the same numbers.{how}"
         ),
         Code("Command", command, "bash"),
         Code("Recipe", text, "yaml"),

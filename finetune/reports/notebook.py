@@ -34,13 +34,13 @@ from finetune.reports.plan import excluded_rows
 
 
 def report_fragment(report: Report) -> str:
-    """Of a comparison: recommendation, caveats, final model, presets side by side, score against gap, learning curves.
+    """A comparison: recommendation, caveats, final model, presets side by side, score against gap, learning curves.
 
     Args:
-        report: Everything that is shown.
+        report: The content.
 
     Returns:
-        One <div> that needs nothing else and runs no script. The same report gives the same text.
+        One self-contained <div> without scripts. The same report gives the same text.
     """
     palette = Palette.of(report)
     groups: list[tuple[str, Any, list[Section]]] = []
@@ -60,7 +60,7 @@ def report_fragment(report: Report) -> str:
 
 
 def curve_fragment(curve: CurveReport) -> str:
-    """Of a learning curve: what more rows would bring, caveats, score and gap by training rows, all sizes."""
+    """A learning curve: what more rows would bring, caveats, score and gap by training rows, all sizes."""
     palette = Palette(preset.name for preset in curve.presets)
     sections = [
         Section("answer", "What more rows would bring", curve_page.answer(curve)),
@@ -71,7 +71,7 @@ def curve_fragment(curve: CurveReport) -> str:
 
 
 def sweep_fragment(sweep: SweepReport) -> str:
-    """Of a sweep: the choice, caveats, the picture, all points."""
+    """A sweep: the choice, caveats, the picture, all points."""
     palette = sweep_page.palette_of(sweep)
     sections = [
         Section("answer", "The choice", sweep_page.answer(sweep)),
@@ -82,12 +82,12 @@ def sweep_fragment(sweep: SweepReport) -> str:
 
 
 def tune_fragment(tune: TuneReport) -> str:
-    """Of a tune: the choice, caveats, its test, all settings."""
+    """A tune: the choice, caveats, its test, all settings."""
     return render_fragment([(tune.title, tune, tune_page.main_sections(tune))], Palette([]), _prefix([tune]))
 
 
 def runs_fragment(records: Sequence[FinishedRecord]) -> str:
-    """Of single runs: the table of scores and gaps of each, and what to know beside it."""
+    """Single runs: the table of scores and gaps of each, and further facts."""
     groups: list[tuple[str, Any, list[Section]]] = []
     for record in records:
         table = run_content.scores_table(record)
@@ -106,7 +106,7 @@ def runs_fragment(records: Sequence[FinishedRecord]) -> str:
 
 
 def facts_fragment(facts: DataFacts, compared: EncoderComparison | None = None) -> str:
-    """Of a data check: what was read, the findings, the scores of simple models, and those of frozen encoders."""
+    """A data check: what was read, the findings, the scores of simple models, and those of frozen encoders."""
     entries = [("Data", describe_data(facts)), ("Columns", shorten(describe_columns(facts), 600))]
     if facts.dropped:
         entries.append(("Excluded", shorten(excluded_rows(facts.dropped), 600)))
@@ -126,13 +126,13 @@ def facts_fragment(facts: DataFacts, compared: EncoderComparison | None = None) 
 
 
 def diagnosis_fragment(found: Diagnosis) -> str:
-    """Of a diagnosis: verdict, scores, look-alikes, plan."""
+    """A diagnosis: verdict, scores, look-alikes, plan."""
     sections = [Section("diagnosis", found.verdict.capitalize(), diagnosis.diagnosis_blocks(found))]
     return render_fragment([("", found, sections)], Palette([]), _prefix([found]))
 
 
 def evaluation_fragment(report: EvaluationReport) -> str:
-    """Of a saved model on labelled rows: scores, labels, calibration, mistakes, drift."""
+    """A saved model on labelled rows: scores, labels, calibration, mistakes, drift."""
     return render_fragment(
         [(evaluation.title(report), report, evaluation.sections(report))], Palette([]), _prefix([report])
     )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class NotebookListener(RunDisplay):
-    """A bar per run; for several runs one bar over all. Warnings go to stderr, which a notebook marks, notes do not."""
+    """A bar per run; for several runs one bar over all. Warnings go to stderr, which a notebook highlights; notes do
+    not."""
 
     def __init__(self) -> None:
         super().__init__(bar=True)

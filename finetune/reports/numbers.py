@@ -1,4 +1,4 @@
-"""Which numbers of a report are shown, by the units that it states, and users' text made safe to show."""
+"""Display of a report's numbers in the units that it states, and users' text made safe to show."""
 
 import unicodedata
 
@@ -26,7 +26,7 @@ def skipped(report: Report | CurveReport | SweepReport) -> list[str]:
 
 
 def log_loss_note(loss: str) -> str:
-    """Explains the loss of classifications; empty where it is another."""
+    """Explains the loss of classifiers; empty for other losses."""
     if loss != "nll":
         return ""
     return f"{metric_name(loss).capitalize()} is the mean negative log-likelihood (NLL, key `nll`), in nats."
@@ -42,7 +42,7 @@ def why_no_interval(variant: VariantReport) -> str:
 
 
 def difference(variant: VariantReport, kind: str, metric: str) -> Difference | None:
-    """To the baseline; None where there is none."""
+    """The difference to the baseline; None if there is none."""
     return variant.differences.get(kind, {}).get(metric)
 
 
@@ -56,12 +56,12 @@ def mean_of(scores: dict[str, Summary], metric: str) -> float | None:
 
 
 def split_name(split: str) -> str:
-    """What a split is called: `train (sample)` for the fixed sample that is measured."""
+    """The displayed name of a split: `train (sample)` for the fixed sample that is measured."""
     return "train (sample)" if split == "train_probe" else split.replace("_", " ")
 
 
 def simple_name(baseline: Baseline) -> str:
-    """What a simple model is called in a table."""
+    """The displayed name of a simple model in a table."""
     return {"tfidf": "TF-IDF"}.get(baseline.name, baseline.name)
 
 
@@ -87,7 +87,7 @@ def shorten(text: str, most: int = 200) -> str:
 
 
 def isolated(text: str) -> str:
-    """For a list of users' texts: one that runs from right to left does not turn its neighbours around."""
+    """Isolate one of several users' texts, so that a right-to-left text does not reorder its neighbours."""
     return f"\u2068{text}\u2069"
 
 

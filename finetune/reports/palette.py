@@ -1,6 +1,6 @@
 """One colour and one shape per preset, the same in every figure, table and key. After Okabe & Ito (2008).
 
-Their sky blue, orange and purple are a little darker here: on white paper a line needs a contrast of 3.
+Their sky blue, orange and purple are slightly darker here: a line on white needs a contrast of 3.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Ink:
 
 @dataclass(frozen=True)
 class Mark:
-    """How a preset is drawn: never by its colour alone."""
+    """How a preset is drawn: never distinguished by colour alone."""
 
     ink: Ink
     shape: str  # of matplotlib
@@ -55,7 +55,7 @@ class Palette:
     """The marks of the presets of a report.
 
     Args:
-        names: All presets, in the order in which unknown ones take what is left.
+        names: All presets, in the order in which unknown ones get the remaining marks.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -11,11 +11,11 @@ DEFAULT = "default"  # the origin of a value that nobody set
 
 
 def render_plan(plan: dict[str, Any], every_value: bool = False) -> str:
-    """Values and origins, then what they amount to on this data and model.
+    """Values and origins, then their effect on this data and model.
 
     Args:
-        plan: As `training.plan.describe_plan` makes it.
-        every_value: Also values that are the defaults, and every dropout that training leaves as it is.
+        plan: As returned by `training.plan.describe_plan`.
+        every_value: Also show values that are the defaults, and every dropout that training leaves unchanged.
     """
     preset = f"preset {plan['preset']}" if plan["preset"] else "no preset"
     lines = [
@@ -96,7 +96,7 @@ def _techniques(techniques: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def describe_technique(name: str, entry: dict[str, Any]) -> str:
-    """One line: name, settings that are set, cost, and what they amount to."""
+    """One line: name, cost, settings, and their effect."""
     settings = ", ".join(
         f"{key} {setting_text(value)}"
         for key, value in entry["settings"].items()

@@ -1,4 +1,4 @@
-"""Predictions of single texts, and where those of a file are, as lines on a terminal."""
+"""Predictions for single texts, and the place of those for a file, as lines on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 60  # characters of a text
 
 
 def render_predictions(texts: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> str:
-    """A line for each text: its prediction, probabilities, and how it begins."""
+    """A line for each text: its prediction, probabilities, and the beginning of the text."""
     names = [name for name in columns if name.startswith("probability_")]
     lines = []
     for row, text in enumerate(texts):

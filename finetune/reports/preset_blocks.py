@@ -14,7 +14,7 @@ MOST = 20  # letters of a name that stands beside its block; a longer one stands
 def preset_blocks(group: Group) -> str:
     """For each preset: reported score, difference to the baseline with its interval, gaps and verdict.
 
-    Lines are as long as they are: `reports.wrapping` breaks them.
+    Lines are not wrapped here: `reports.wrapping` does that.
     """
     names = [*(variant.name for variant in group.variants), *map(simple_name, group.baselines)]
     width = 2 + max((len(name) for name in names if len(name) <= MOST), default=0)

@@ -28,7 +28,7 @@ PHASES = {
     "measurement": "measuring the selected checkpoint, including test",
     "weight_statistics": "weight statistics",
     "saving": "saving model, predictions and record",
-    "trackers": "telling trackers (training.report_to)",
+    "trackers": "reporting to trackers (training.report_to)",
     "profiling": "profiling (--profile)",
     "other": "everything else",
 }
@@ -64,7 +64,7 @@ def watched_table(what: str, watched: Watched) -> Table:
 
 
 def floor_line(what: str, watched: Watched) -> str:
-    """How far one step or batch is from what its matrix products alone take; empty where it has none."""
+    """Time of one step or batch against that of its matrix products alone; empty if it has none."""
     products = watched.products
     if products.milliseconds <= 0:
         return ""

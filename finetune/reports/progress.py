@@ -44,7 +44,7 @@ class RunDisplay(Listener):
             self._bar.update(run.step - self._bar.n)
 
     def run_evaluated(self, run: RunProgress, train: Scores, validation: Scores) -> None:
-        """Train sample and validation have been measured; what is measured after the run has ended is not shown."""
+        """Train sample and validation have been measured; measurements after the end of the run are not shown."""
         if not self._running:
             return
         line = live_scores(run.measure, train, validation)

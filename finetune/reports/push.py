@@ -1,4 +1,4 @@
-"""What was sent to the hub, or would be, as text."""
+"""The files uploaded to the hub, or to be uploaded, as text."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def render_files(sizes: Mapping[str, int]) -> str:
 
 
 def render_plan(repo: str, public: bool, sizes: Mapping[str, int], card: str | None) -> str:
-    """What `--dry-run` shows: where to, which files, and the card as everybody there would read it."""
-    seen = "public" if public else "private, if it is made now"
+    """The output of `--dry-run`: repository, files, and the card as shown there."""
+    seen = "public" if public else "private, if it is created now"
     shown = "no model card (README.md)" if card is None else f"README.md, the model card:\n\n{card.rstrip()}"
     return f"Would send to {repo} ({seen}):\n{render_files(sizes)}\n\n{shown}\n\nNothing was sent: leave out --dry-run."
 
 
 def render_sent(repo: str, sizes: Mapping[str, int], url: str) -> str:
-    """What was sent, and where it is."""
+    """The uploaded files, and their place."""
     sent = f"Sent   {count_text(len(sizes), 'file')}, {size_text(sum(sizes.values()))}"
     return f"{sent}\nCommit {url}\nUse    finetune predict {repo} TEXT"

@@ -10,7 +10,7 @@ from finetune.reports.numbers import shorten
 
 
 def choice_text(choice: RateChoice, seconds: float | None = None) -> str:
-    """The value, why, the score of each, and what it cost; without seconds where they are not known yet.
+    """The value, the reason, the score of each, and the time it took, if already known.
 
     `0.0001: better than the default of 5e-05 beyond chance. Accuracy over 3 folds of 300 training rows: …`
     """

@@ -1,4 +1,4 @@
-"""What the first screen of a report says: on what it rests, which preset to take, how much better it is, how sure."""
+"""The first screen of a report: its basis, the recommended preset, how much better it is, and how certain that is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def about(group: Group) -> str:
-    """Model, data, rows, runs and date in one line; recipes of old reports may lack the first."""
+    """Model, data, rows, runs and date in one line; old reports may lack the model."""
     model, data = (group.recipe.get(section) or {} for section in ("model", "data"))
     counts = [(split, group.rows[split]) for split in SPLITS if split in group.rows]
     rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
@@ -30,7 +30,7 @@ def about(group: Group) -> str:
 
 
 def recommendation_card(group: Group, chosen: Recommendation) -> Card:
-    """The preset to take with three key figures, the reason, and where the model is."""
+    """The recommended preset with three key figures, the reason, and the place of the model."""
     variant = next(each for each in group.variants if each.name == chosen.variant)
     reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
     kept = f"{DASH} not kept; the command below trains it again"

@@ -1,4 +1,4 @@
-"""The section that says how a report's runs are reproduced."""
+"""The section on how to reproduce a report's runs."""
 
 from collections.abc import Sequence
 from typing import Any

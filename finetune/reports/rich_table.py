@@ -26,7 +26,8 @@ BETWEEN = 2  # blanks between two columns of a plain table: its padding, and a l
 
 
 class SafeConsole(Console):
-    """A console on which labels and texts of others are shown, and do nothing. Its own colours and cursor stay."""
+    """A console on which control characters in labels and texts have no effect. Its own colours and cursor still
+    work."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """The segments of whatever is printed."""
@@ -35,11 +36,11 @@ class SafeConsole(Console):
 
 
 class Adaptive:
-    """A table that is built for the width of the console it is printed on: where even a narrow one does not fit, each
-    row is a list of its cells with their titles, so that no number is ever cut.
+    """A table built for the width of its console: if even a narrow table does not fit, each row becomes a list of its
+    cells with their titles, so that no number is ever cut.
 
     Args:
-        build: What goes between a mean and its interval (a space, or a new line on a narrow console) -> table.
+        build: Separator between a mean and its interval (a space, or a new line on a narrow console) -> table.
     """
 
     def __init__(self, build: Callable[[str], RichTable]) -> None:
@@ -98,7 +99,7 @@ def _in_one_line(text: str) -> str:
 
 
 def plain_table(title: str) -> RichTable:
-    """An empty table, as narrow as it can be."""
+    """An empty table, as narrow as possible."""
     return RichTable(
         box=box.SIMPLE_HEAD,
         show_edge=False,

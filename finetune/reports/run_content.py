@@ -1,4 +1,4 @@
-"""What is shown of single runs, on terminals and pages: the table of scores and gaps, and what to know beside it."""
+"""Content on single runs, for terminals and pages: the table of scores and gaps, and further facts."""
 
 import statistics
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ GAP_NOTE = "A positive gap means overfitting."
 
 
 def run_measure(record: FinishedRecord) -> Measure:
-    """What is measured of its task, with its main score."""
+    """The metrics of the run's task, with its main score."""
     return measure_of(record.data.task, record.data.score)
 
 
@@ -86,7 +86,7 @@ def _simple_row(baseline: Baseline, score: Scale, rows: dict[str, int]) -> list[
 
 
 def split_scores(checkpoint: Checkpoint) -> list[Scores]:
-    """Of train sample, validation and, where it was measured, test."""
+    """The scores of train sample, validation and, if measured, test."""
     scores: list[Scores] = [checkpoint.train_probe, checkpoint.validation]
     return scores if checkpoint.test is None else [*scores, checkpoint.test]
 
@@ -154,7 +154,7 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
 def _chosen_on(record: FinishedRecord) -> str:
     """Rows and model by which temperature and thresholds are chosen."""
     if record.budget.trained_on_validation:
-        return "what the run that it repeats predicted for validation"
+        return "the validation predictions of the run that it repeats"
     return "validation"
 
 
@@ -179,8 +179,8 @@ def _thresholds(record: FinishedRecord, thresholds: Thresholds) -> str:
         ]
     )
     return (
-        f"Of probability, for the best F1 on {_chosen_on(record)}: {shorten(listed(chosen), SHOWN)}{rest}. With them, "
-        f"{split} {scores}. All other scores are at 0.5."
+        f"Probability thresholds with the best F1 on {_chosen_on(record)}: {shorten(listed(chosen), SHOWN)}{rest}. "
+        f"With them, {split} {scores}. All other scores are at 0.5."
     )
 
 
@@ -205,9 +205,9 @@ def _early_stopping(record: FinishedRecord) -> str | None:
         return None
     if stopped is not None:
         waited = count_text(rule.patience, "evaluation")
-        return f"{sentence(stopped)}: {waited} in a row without a gain on validation."
+        return f"{sentence(stopped)}: {waited} in a row without an improvement on validation."
     if rule.learned_step is None:
-        return "Never waited: no evaluation beat the same answer for every text beyond chance (p < 0.05)."
+        return "Early stopping never became active: no evaluation beat a constant prediction beyond chance (p < 0.05)."
     return None
 
 
@@ -234,7 +234,7 @@ def _beaten(record: FinishedRecord) -> str:
 
 
 def outcome_lines(record: RunRecord) -> list[str]:
-    """What each technique did, where it says so and no entry of its own says more."""
+    """The effect of each technique, where it reports one and has no separate entry."""
     return [
         f"{name}: {active.outcome}."
         for name, active in record.techniques.items()

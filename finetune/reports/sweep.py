@@ -1,4 +1,4 @@
-"""What the user sees when a sweep has ended."""
+"""Terminal output at the end of a sweep."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def value_text(value: object) -> str:
 
 
 def region(point: SweepPoint) -> str:
-    """Too little or too much, as the verdict says; empty for neither."""
+    """Too little or too much, by the verdict; empty for neither."""
     return point.verdict if point.verdict in (*TOO_LITTLE, *TOO_MUCH, "failed") else ""
 
 

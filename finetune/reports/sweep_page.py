@@ -37,7 +37,7 @@ def palette_of(sweep: SweepReport) -> Palette:
 
 
 def sections(sweep: SweepReport, palette: Palette) -> list[Section]:
-    """Everything that is said about a sweep."""
+    """All sections on a sweep."""
     return [
         Section("answer", "The choice", answer(sweep)),
         Section("path", f"The path of {listed_keys(sweep)}", figure(sweep, palette)),
@@ -71,14 +71,14 @@ def answer(sweep: SweepReport) -> list[Block]:
 
 
 def figure(sweep: SweepReport, palette: Palette) -> list[Block]:
-    """The path as a picture."""
+    """The figure of the path."""
     picture = path(sweep, palette)
     if not picture.panels:
         return [Prose("– No run finished, so there is nothing to draw.")]
     chosen = "" if sweep.chosen is None else f" Dotted: {quoted(sweep.chosen.name)}, the choice by validation."
     caption = f"Solid: validation; dashed: train sample.{chosen} {sweep.rule}"
     if len({point.line for point in sweep.points}) > 1:
-        caption += " Regions are those of the line of the choice."
+        caption += " Regions are those of the line with the choice."
     return [Plot("path", f"The path of {listed_keys(sweep)}", picture, caption)]
 
 

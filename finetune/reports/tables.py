@@ -44,7 +44,7 @@ SPREAD_NOTE = (
 
 
 def first_look(group: Group) -> Table:
-    """The dumbbells: a row per preset with its gap, for the first screen of a page."""
+    """The dumbbell table: a row per preset with its gap, for the first screen of a page."""
     score = scale_of(group, group.score)
     marks = "●\u00a0train ○\u00a0validation" + (" ┃\u00a0test" if group.reported == "test" else "")
     columns = [
@@ -305,7 +305,7 @@ def classes(group: Group) -> Table:
 
 
 def disagreements(group: Group) -> Table:
-    """What each preset predicts where they disagree most."""
+    """Predictions of each preset on the rows where they disagree most."""
     labelled = group.task != "regression"
     shown = [v for v in finished(group) if any(v.name in row.answers for row in group.disagreements)]
     columns = [
@@ -379,5 +379,5 @@ def _settings(settings: object) -> str:
 
 
 def long_column(title: str) -> Column:
-    """Of sentences or texts."""
+    """A column for sentences or texts."""
     return Column(title, numeric=False, sortable=False, look="long")

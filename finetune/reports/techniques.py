@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def describe_techniques() -> dict[str, dict[str, Any]]:
-    """Name -> family, cost, summary, source and settings with default, range, where `tune` looks, and meaning."""
+    """Name -> family, cost, summary, source and settings with default, range, search range of `tune`, and meaning."""
     return {name: _describe(technique) for name, technique in TECHNIQUES.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the user sees when a run has ended."""
+"""Terminal output at the end of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def labelled(label: str, text: str) -> str:
 
 
 def next_lines(command: str, why: str) -> list[str]:
-    """What to type next, with the reason above it."""
+    """The command to type next, with the reason above it."""
     return [labelled("Next", f"{sentence(why)}:"), f"{'':<{LABEL}}$ {command}"]
 
 
@@ -40,7 +40,7 @@ def seeds_table(records: Sequence[FinishedRecord]) -> Adaptive:
 def run_summary(
     record: FinishedRecord, folder: RunFolder, next_step: tuple[str, str], told: Collection[str] = ()
 ) -> str:
-    """The lines below the table; warnings that have been told are counted."""
+    """The lines below the table; warnings shown before are only counted."""
     lines = [""]
     lines += [labelled(label, text) for label, text in run_content.run_facts(record)]
     first, *further = run_content.technique_lines(record)
@@ -50,7 +50,7 @@ def run_summary(
     lines += [labelled("Warning", warning) for warning in new]
     if len(new) < len(record.warnings):
         before = count_text(len(record.warnings) - len(new), "warning")
-        lines.append(labelled("Warnings", f"{before} told before training; all are in the record"))
+        lines.append(labelled("Warnings", f"{before} shown before training; all are in the record"))
     loading = "plain transformers: AutoModelForSequenceClassification.from_pretrained"
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),

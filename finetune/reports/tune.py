@@ -1,4 +1,4 @@
-"""What the user sees while a tune goes on, and when it has ended."""
+"""Terminal output during a tune, and at its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 12  # trials in the terminal's table; the page has all
 
 
 def trial_text(trial: Trial, trials: Trials, score: str) -> str:
-    """One line when a trial has ended: its settings, and what became of it."""
+    """One line at the end of a trial: its settings and result."""
     defaults = {each.key: each.default for each in trials.space}
     settings = short_settings({key: value for key, value in trial.settings.items() if value != defaults.get(key)})
     name = f"{trial.name}{f' ({settings})' if settings else ''}"
@@ -34,7 +34,7 @@ def short_settings(settings: dict[str, float]) -> str:
 
 
 def short_key(key: str) -> str:
-    """Without its section."""
+    """The key without its section."""
     return key.removeprefix("techniques.").removeprefix("training.")
 
 
@@ -66,7 +66,7 @@ def status_text(report: TuneReport, trial: TrialReport) -> str:
 
 
 def p_text(trial: TrialReport) -> str:
-    """Adjusted for the number of settings."""
+    """The p-value, adjusted for the number of settings."""
     if trial.p is None:
         return DASH
     return "< 0.001" if trial.p < 0.001 else number_text(trial.p, 3)
@@ -116,22 +116,22 @@ def tune_summary(report: TuneReport) -> str:
     lines += [labelled("Caveat", text) for text in report.caveats]
     lines.append(labelled("Settings", f"{report.recipe}   (the chosen ones, as a recipe)"))
     if report.model is not None:
-        lines.append(labelled("Model", f"{report.model}   (of the chosen settings, the best seed on validation)"))
+        lines.append(labelled("Model", f"{report.model}   (the best seed on validation, with the chosen settings)"))
     lines.append(labelled("Next", next_command(report)))
     return "\n".join(lines)
 
 
 def trained_text(report: TuneReport) -> str:
-    """What the search cost, and what stopping early saved."""
+    """The number of trainings, and those that early stopping avoided."""
     whole = report.trained + report.spared
     saved = percent_text(report.spared / whole) if whole else DASH
     return (
-        f"{count_text(report.trained, 'training')} on folds ({report.spared} of {whole}, {saved}, spared by stopping "
+        f"{count_text(report.trained, 'training')} on folds ({report.spared} of {whole}, {saved}, avoided by stopping "
         f"early), then {count_text(len(report.seeds), 'seed')} of {' and '.join(each.name for each in report.tested)} "
         "for test."
     )
 
 
 def next_command(report: TuneReport) -> str:
-    """What to type now."""
+    """The command to type next."""
     return f"finetune run {report.recipe}"

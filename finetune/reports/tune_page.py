@@ -23,7 +23,7 @@ PAIRED = (
 )
 OPTIMISM = (
     "Optimism: score over the folds of the training rows, by which settings were chosen, − score on test, which was "
-    "opened once, when the choice had been made."
+    "opened once, after the choice."
 )
 
 
@@ -35,11 +35,11 @@ def write_tune(tune: TuneReport, folder: Path) -> list[Path]:
 
 
 def sections(tune: TuneReport) -> list[Section]:
-    """Everything that is said about a tune."""
+    """All sections on a tune."""
     failed = [f"{trial.name}: {trial.reason}" for trial in tune.trials if trial.status == "failed"]
     return [
         *main_sections(tune),
-        Section("searched", "What was searched", _searched(tune)),
+        Section("searched", "Search space", _searched(tune)),
         Section("reproduce", "Reproduce", reproduce(tune.conditions, "Recipe, without techniques")),
         Section("failures", "Failures", _failures(failed)),
     ]
@@ -49,7 +49,7 @@ def main_sections(tune: TuneReport) -> list[Section]:
     """The choice, its test, and all settings: what a notebook shows, too."""
     return [
         Section("answer", "The choice", answer(tune)),
-        Section("test", "Test, and how much choosing flattered", [tested_table(tune)]),
+        Section("test", "Test, and optimism of the choice", [tested_table(tune)]),
         Section("trials", "Settings side by side", [trials_table(tune)]),
     ]
 
@@ -72,7 +72,7 @@ def answer(tune: TuneReport) -> list[Block]:
 
 
 def tested_table(tune: TuneReport) -> Table:
-    """A row for the default, and one for the best setting where it is another."""
+    """A row for the default, and one for the best setting if it differs."""
     scale = scale_of(tune.conditions, tune.score)
     columns = [
         Column("Setting", numeric=False),

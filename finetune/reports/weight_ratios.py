@@ -1,4 +1,4 @@
-"""Distributions of weights that lie on each other are told as ratios to the baseline."""
+"""Distributions of weights that nearly coincide are shown as ratios to the baseline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Ratios = dict[str, list[tuple[float, float]]]  # preset -> (log10 |w|, multiple 
 
 
 def magnitude_ratios(shown: Sequence[VariantReport], baseline: str, part: str) -> Ratios:
-    """How often each magnitude is, as a multiple of the baseline; empty where the distributions themselves differ
-    enough to be seen, or there is nothing to compare."""
+    """Frequency of each magnitude as a multiple of the baseline; empty if the distributions themselves differ visibly,
+    or there is nothing to compare."""
     found = {variant.name: variant.weights[part].magnitudes for variant in shown if part in variant.weights}
     base = found.pop(baseline, [])
     if not any(base) or not found or not all(_overlap(base, other) >= ALIKE for other in found.values()):

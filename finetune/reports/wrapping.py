@@ -1,4 +1,4 @@
-"""Text for a terminal of any width: lines are wrapped at words, and what continues a line stands under its text."""
+"""Text for a terminal of any width: lines are wrapped at words, and continuation lines are aligned with the text."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def wrap(text: str, width: int | None) -> str:
     """Every line of a text, wrapped at words.
 
     Args:
-        text: Logical lines: a paragraph, `Label       text`, a bullet. A line that starts with `$ ` is a command to be
-            copied, and stays whole, as do words that are wider than the terminal (paths, addresses).
+        text: Logical lines: a paragraph, `Label text`, a bullet. A line that starts with `$ ` is a command to copy, and
+            stays whole, as do words that are wider than the terminal (paths, addresses).
         width: Columns; None: nothing is wrapped, as for a pipe or a file.
     """
     if width is None:

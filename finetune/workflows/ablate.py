@@ -52,7 +52,7 @@ def ablate(
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        seeds, folds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, fail_on, command, listener: As of
+        seeds, folds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, fail_on, command, listener: As for
             `compare`.
 
     Raises:
@@ -63,7 +63,7 @@ def ablate(
 
 
 def ablate_request(request: Request, *, listener: Listener, **asked: Any) -> CompareResult:
-    """As `ablate`, for what is asked for in one piece; `asked` goes to `plan_ablate`."""
+    """As `ablate`, from a `Request`; `asked` goes to `plan_ablate`."""
     return execute(plan_ablate(request, listener=listener, **asked), "best", listener)
 
 
@@ -83,7 +83,8 @@ def plan_ablate(
     fail_on: str | Sequence[str] | None = None,
     listener: Listener,
 ) -> Experiment:
-    """What `ablate` would run. Nothing is written; data and parts that cannot stand alone are told to the listener."""
+    """The runs that `ablate` would start. Nothing is written; the listener is told about the data and about parts that
+    cannot run alone."""
     refuse_nested("ablate")
     listed = seed_list(seeds)
     sets = Loader()

@@ -11,14 +11,14 @@ MOST_SEEDS = 1000
 
 
 def as_list(value: Any) -> list[Any]:
-    """None is nothing, a sequence its members, anything else one thing."""
+    """None gives an empty list, a sequence its members, anything else a list of one."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
-    """5 -> 0 to 4; [3, 7, 11] -> those.
+    """5 -> 0 to 4; [3, 7, 11] -> these three.
 
     Raises:
         RecipeError: A number is out of range, or a seed is named twice.
@@ -34,8 +34,8 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
         raise RecipeError("expected how many, such as 5, or which, such as 3,7,11.", argument="seeds", found=shown)
     if len(set(listed)) < len(listed):
         raise RecipeError(
-            "names a seed twice; the same run twice is no second observation.", argument="seeds", found=shown
+            "names a seed twice; repeating a run gives no second observation.", argument="seeds", found=shown
         )
     if not 0 <= min(listed) <= max(listed) < 2**32:
-        raise RecipeError(f"a seed is below {2**32} and not negative.", argument="seeds", found=shown)
+        raise RecipeError(f"a seed must be below {2**32} and not negative.", argument="seeds", found=shown)
     return listed

@@ -1,4 +1,4 @@
-"""What is asked for: the arguments that all workflows share, in the forms of Python and of the command line."""
+"""The request: arguments that all workflows share, in the forms of Python and of the command line."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Request:
         overrides: Settings that replace those of recipe and preset, `{"training.epochs": 5}` or `training.epochs=5`;
             "data.unlabelled" takes data from memory, too, or a list of texts.
         skip_bad_rows: Leave out rows that cannot be read.
-        drop_leaks: Leave out of training what is (nearly) a validation or test row.
-        metric: Paths of evaluate modules of the user's.
+        drop_leaks: Leave out training rows that (nearly) equal a validation or test row.
+        metric: Paths of the user's own `evaluate` modules.
         technique: The user's own techniques: classes, or `path.py:Class`.
-        allow_code: Run code that the recipe names (`training.metrics`); remembered for its content. What `metric`,
-            `technique` and `overrides` name needs none: it is the caller's own choice.
+        allow_code: Run code that the recipe names (`training.metrics`); remembered for its content. Code named by
+            `metric`, `technique` and `overrides` does not need it: it is the caller's own choice.
     """
 
     recipe: Any = None
@@ -54,14 +54,14 @@ class Request:
 
     @staticmethod
     def split(arguments: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
-        """The arguments of a workflow -> those that are fields of a request, as one, and the others."""
+        """The arguments of a workflow -> a request with those that are its fields, and the other arguments."""
         names = {field.name for field in fields(Request)}
         mine = {name: value for name, value in arguments.items() if name in names}
         return Request(**mine), {name: value for name, value in arguments.items() if name not in names}
 
     def options(self) -> Options:
-        """In the form that recipes are resolved from. Registers techniques, stores data from memory, and allows code
-        that is named here rather than in the recipe.
+        """The request as options from which recipes are resolved. Registers techniques, stores data from memory, and
+        allows code that is named here rather than in the recipe.
 
         Raises:
             RecipeError, DataError: A technique or the data cannot be used; says why.
@@ -87,18 +87,18 @@ class Request:
         return _reference(self.data)
 
     def data_name(self) -> str:
-        """What folders are called after: the stem of a path, or `memory`; empty where the recipe names the data."""
+        """The data in names of folders: the stem of a path, or `memory`; empty if the recipe names the data."""
         if self.data is None:
             return ""
         return Path(self.data).stem if isinstance(self.data, str | PathLike) else "memory"
 
     def technique_settings(self) -> list[str]:
-        """Settings that reach into the preset, so that what runs is no preset that could be named; as `key=value`."""
+        """Settings that change the preset's techniques, so that what runs is no named preset; as `key=value`."""
         texts = [] if isinstance(self.overrides, Mapping) else list(self.overrides)
         return [text for text in texts if _is_of_techniques(text)]
 
     def changed(self) -> list[str]:
-        """What else folders are called after: the model, and settings with their values, such as "epochs-5"."""
+        """Further parts of folder names: the model, and settings with their values, such as "epochs-5"."""
         model = [] if self.model is None else [Path(self.model).name]
         overrides = self.overrides
         pairs = overrides.items() if isinstance(overrides, Mapping) else [text.split("=", 1) for text in overrides]
@@ -106,12 +106,12 @@ class Request:
         return model + [f"{key.rpartition('.')[2]}-{value}" for key, value in named]
 
     def typed(self, changes: Mapping[str, Any] | None = None) -> str:
-        """The part of a command line that says what is trained, to build the next command from.
+        """The part of a command line that says what to train, for building the next command.
 
         Args:
-            changes: Settings that take the place of what was typed for the same keys: the whole run is typed again,
-                overrides of techniques included. Without, these are left out: they belong to the preset, which the
-                next command leaves behind.
+            changes: Settings that replace those typed for the same keys: the whole run is typed again, overrides of
+                techniques included. Without `changes`, these overrides are left out: they belong to the preset, which
+                the next command changes.
         """
         parts = [str(self.recipe)] if isinstance(self.recipe, str | PathLike) else []
         for option, value in (("--model", self.model), ("--data", self.data)):

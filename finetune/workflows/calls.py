@@ -1,4 +1,4 @@
-"""A call of a workflow from Python: what it asks for, and its text, which the report says to reproduce it with."""
+"""A call of a workflow from Python: its request, and its text, which the report shows to reproduce it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def split_call(name: str, arguments: Mapping[str, Any]) -> tuple[Request, dict[s
 
 
 def python_call(name: str, arguments: Mapping[str, Any]) -> str:
-    """`finetune.compare(data=<DataFrame>, seeds=3)`: without what is as by default; data in memory by its type."""
+    """`finetune.compare(data=<DataFrame>, seeds=3)`: without arguments that are at their defaults; data in memory is
+    shown by its type."""
     import finetune
 
     defaults = {key: value.default for key, value in inspect.signature(getattr(finetune, name)).parameters.items()}

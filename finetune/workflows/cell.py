@@ -1,4 +1,4 @@
-"""Run one job of a planned experiment alone: what clusters call, and what shows why a job failed."""
+"""Run one job of a planned experiment alone: for clusters, and to see why a job failed."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ def cell(
 ) -> RunRecord:
     """Run one job of `jobs.json`, continue it where it was interrupted, or return the record if it has finished.
 
-    The experiment's own command then finds it finished. Relative paths of its recipe are read from the present folder.
+    The experiment's own command then finds it finished. Relative paths in its recipe are resolved against the current
+    folder.
 
     Args:
-        folder: Of the experiment.
+        folder: Folder of the experiment.
         key: Content key of the job, or the beginning of one; or the name of its folder.
         technique: The user's own techniques that its recipe names.
         allow_code: Run code that its recipe names: see `Request`.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         OutputError: There is no such job, or another process is running it.
-        RunFailed: It could not go on; its record says why.
+        RunFailed: The job could not continue; its record says why.
     """
     return run_cell(folder, key, technique=technique, allow_code=allow_code, listener=chosen_listener(listener))[1]
 
@@ -49,7 +50,7 @@ def cell(
 def run_cell(
     folder: str | Path, key: str, *, technique: Any, allow_code: bool, listener: Listener
 ) -> tuple[JobEntry, RunRecord]:
-    """As `cell`; also which job it was."""
+    """As `cell`; also returns which job it was."""
     refuse_nested("cell")
     from finetune.techniques import use_technique
 

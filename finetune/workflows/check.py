@@ -1,4 +1,5 @@
-"""Check data before an hour is spent on it: leaks, duplicates, wrong labels, shift, and what simple models score."""
+"""Check data before an hour of training is spent on it: leaks, duplicates, wrong labels, shift, and scores of simple
+models."""
 
 from __future__ import annotations
 
@@ -41,19 +42,19 @@ def check(
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines.
 
     Args:
-        data, recipe, model, overrides, skip_bad_rows, drop_leaks: See `Request`. Of the model only the tokenizer is
+        data, recipe, model, overrides, skip_bad_rows, drop_leaks: See `Request`. Only the tokenizer of the model is
             used.
         strict: Problems and warnings make `CheckResult.raise_failures` raise.
         accept: Names of checks whose findings do not count for `strict`.
         write_split: Write down which row is in which split, as `data.split_file` takes it.
         models: Encoders to score on the training rows before anything is trained (`CheckResult.encoders`): hub ids,
             folders or package paths. One that cannot be read makes `CheckResult.raise_failures` raise.
-        output: A new .csv file for the findings, a line for each row that one is about, to be worked through in a
-            table: its split, number, name (`data.id`), label and whole text.
-        listener: As of `compare`.
+        output: A new .csv file for the findings, to work through in a table: a line for each row of a finding, with its
+            split, number, name (`data.id`), label and whole text.
+        listener: As for `compare`.
 
     Raises:
-        FinetuneError: The data cannot be read, or an argument cannot act.
+        FinetuneError: The data cannot be read, or an argument has no effect.
     """
     listener, accepted, encoders = chosen_listener(listener), as_list(accept), _encoder_names(models)
     _check_accepted(accepted, strict)
@@ -63,7 +64,7 @@ def check(
     options = Request(recipe, model, data, overrides, skip_bad_rows, drop_leaks).options()
     resolved = resolve(options.recipe, None, options.model, options.data, options.overrides).recipe
     if not resolved.data.check:
-        listener.notice("data.check=false is for runs; this command checks all the same")
+        listener.notice("data.check=false has no effect on this command; it is for runs")
     from finetune.data.load import load_data
 
     loaded = load_data(resolved.data)
@@ -93,7 +94,7 @@ def _write_findings(path: Path, findings: Sequence[LocatedFinding], data: Data, 
 
 
 def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> tuple[str | None, str | None]:
-    """What a name stands for: a shipped recipe or a YAML file, else data, which takes the recipe your-data.
+    """The meaning of a name: a shipped recipe or a YAML file, else data, which uses the recipe your-data.
 
     Raises:
         RecipeError: Data is named twice, or nothing has this name.
@@ -105,7 +106,7 @@ def recipe_or_data(source: str | None, data: str | None, listener: Listener) -> 
             listener.notice(f"'{source}' is taken as the recipe of this name; the folder is ./{source}")
         return source, data
     if data is not None:
-        raise RecipeError(f"'{source}' and --data {data} both name data, and one is checked. Leave one out.")
+        raise RecipeError(f"'{source}' and --data {data} both name data, but only one can be checked. Leave one out.")
     if not {"/", ":"} & set(source) and not Path(source).exists():  # else a path, or a name on the hub
         raise RecipeError(f"'{source}': no file or folder here, and no recipe.{suggest(source, recipe_names())}")
     return None, source

@@ -1,4 +1,4 @@
-"""The columns of a file, told from its beginning: what a shell completes must not take the time of reading it all."""
+"""The columns of a file, read from its beginning: shell completion must not wait until all of it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = 5_000_000  # bytes that are read whole, of any other format
 
 
 def column_names(source: str) -> list[str]:
-    """Names of the columns of a local file, or of the train file of a folder; empty where they cannot be told at once.
+    """Names of the columns of a local file, or of the train file of a folder; empty if they cannot be found quickly.
 
     Args:
         source: As `data.source`.

@@ -1,4 +1,4 @@
-"""Compare presets: which regularization closed the gap, and is it more than chance."""
+"""Compare presets: which regularization closed the gap, and whether that is more than chance."""
 
 from __future__ import annotations
 
@@ -66,34 +66,34 @@ def compare(
     command: str | None = None,
     listener: Listener | None = None,
 ) -> CompareResult:
-    """Run presets × seeds, paired, and report what each did to score and gap. The same call runs only what is missing.
+    """Run presets × seeds, paired, and report how each changed score and gap. The same call runs only what is missing.
 
     Args:
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
         presets: Names, paths, or `{name: {technique: settings}}`; "own" stands for the recipe's own techniques. By
             default none, light, medium and strong; with `variants`, none.
-        variants: Name -> settings that stand beside the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; "preset"
-            names the one they are added to, by default none. "strong:training.epochs" in `overrides` is of one alone.
+        variants: Name -> settings to compare with the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; "preset"
+            names the one they are added to, by default none. "strong:training.epochs" in `overrides` is for one only.
         baseline: The preset that the others are compared with.
         seeds: How many, or which.
-        folds: Cross-validation: each of this many parts of the data is the test split once; of one preset alone, too.
+        folds: Cross-validation with this many folds, each of which is the test split once; also for a single preset.
         executor: "local" (worker processes), "inline" (this process), "ray" or "slurm" (a cluster), or `module:Class`.
-        jobs, jobs_per_gpu: Runs at the same time, or "auto"; and on each GPU, where `jobs` is "auto".
-        cell_timeout: Minutes in which a run has to get a step further, or goes on in another process (docs/launch.md).
-        output: Folder of everything; one below runs/ by default.
-        resume: Refuse a folder that holds nothing to go on from.
-        final: The model that it ends with: of the recommended preset a "refit" on train and validation, the "best" seed
-            on validation, a "soup" (the mean of its seeds' weights), "distil" (a student of their ensemble), or "auto"
-            (one of the last three, by validation). By default a refit, or for a told reason best (docs/comparing.md).
+        jobs, jobs_per_gpu: Number of parallel runs, or "auto"; and the number per GPU if `jobs` is "auto".
+        cell_timeout: Minutes in which a run must complete a step, or it continues in another process (docs/launch.md).
+        output: Output folder; one in runs/ by default.
+        resume: Refuse a folder that holds nothing to continue.
+        final: Final model of the recommended preset: a "refit" on train and validation, the "best" seed on validation,
+            a "soup" (the mean of its seeds' weights), "distil" (a student of their ensemble), or "auto" (one of the
+            last three, by validation). By default a refit, or best, with the reason stated (docs/comparing.md).
         keep_models: Keep the models of all runs, not only the best of each preset.
         explain: Report which words moved that model's answers to rows on which presets disagree; needs captum.
         fail_on: Quality gates, such as "gap.accuracy > 0.15": see `CompareResult.raise_failures`.
-        command: What the report says to reproduce it with; this call by default.
-        listener: Is told what happens; by default progress in a notebook, and warnings through `logging` elsewhere.
+        command: The command that the report shows to reproduce it; this call by default.
+        listener: Receives notices and progress; by default progress in a notebook, else warnings by `logging`.
 
     Raises:
-        FinetuneError: Something is wrong that can be seen before training; all of it at once where possible.
-        KeyboardInterrupt: As it came; what is complete is kept, and the same call goes on.
+        FinetuneError: An error that can be found before training; all errors at once where possible.
+        KeyboardInterrupt: Passed on; completed work is kept, and the same call continues.
     """
     request, rest = split_call("compare", locals())
     return compare_request(request, **rest)
@@ -107,7 +107,7 @@ def compare_request(
     listener: Listener,
     **asked: Any,
 ) -> CompareResult:
-    """As `compare`, for what is asked for in one piece; `asked` goes to `plan_compare`."""
+    """As `compare`, from a `Request`; `asked` goes to `plan_compare`."""
     keep: Keep = "all" if keep_models else "best"
     experiment = plan_compare(request, listener=listener, **asked)
     if explain:
@@ -134,7 +134,7 @@ def plan_compare(
     fail_on: str | Sequence[str] | None = None,
     listener: Listener,
 ) -> Experiment:
-    """What `compare` would run. Nothing is written; the data is told to the listener."""
+    """The runs that `compare` would start. Nothing is written; the listener is told about the data."""
     refuse_nested("compare")
     listed = seed_list(seeds)
     asked = None if final is None else Final(check_final(final, listed))
@@ -174,7 +174,7 @@ def _compared(
 
 
 def execute(experiment: Experiment, keep: Keep, listener: Listener, explain: bool = False) -> CompareResult:
-    """Run what is missing, report, and end with a model: of a comparison or an ablation."""
+    """Run what is missing of a comparison or an ablation, write the report, and end with a model."""
     with experiment.folder.locked():
         carry_out(experiment, keep, listener)
         report, paths = publish_comparison(experiment.folder, listener)
@@ -218,8 +218,8 @@ def _tell_lost_models(experiment: Experiment, jobs: Sequence[Job], members: Sequ
     if gone:
         have, are = ("s have", "are") if len(gone) > 1 else (" has", "is")
         listener.notice(
-            f"--final {experiment.final.name}: {len(gone)} finished run{have} no model any more, which an earlier "
-            f"command removed, and {are} trained again"
+            f"--final {experiment.final.name}: {len(gone)} finished run{have} no model any more (an earlier command "
+            f"removed it), and {are} trained again"
         )
 
 
@@ -228,8 +228,8 @@ def _warn_of_missing_models(experiment: Experiment, keep: Keep, listener: Listen
     gone = [job for job in experiment.runs if not experiment.folder.run(job.entry).model.is_dir()]
     if keep == "all" and gone:
         listener.notice(
-            f"--keep-models: {len(gone)} run{'s have' if len(gone) > 1 else ' has'} no model, an earlier command "
-            "without it removed them. To train them again, delete their folders, such as "
+            f"--keep-models: {len(gone)} run{'s have' if len(gone) > 1 else ' has'} no model, because an earlier "
+            "command without it removed them. To train them again, delete their folders, such as "
             f"{experiment.folder.path / gone[0].entry.folder}",
             "warning",
         )

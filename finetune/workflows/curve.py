@@ -61,7 +61,7 @@ def curve(
         sizes: Training rows, ascending; by default 1-2-5 steps from about a tenth of all rows to all of them.
         presets: Names, paths, or `{name: {technique: settings}}`; `none`, or else the first, is the baseline.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -71,7 +71,7 @@ def curve(
 
 
 def curve_request(request: Request, *, listener: Listener, **asked: Any) -> CurveResult:
-    """As `curve`, for what is asked for in one piece; `asked` goes to `plan_curve`."""
+    """As `curve`, from a `Request`; `asked` goes to `plan_curve`."""
     experiment = plan_curve(request, listener=listener, **asked)
     folder = experiment.folder
     with folder.locked():
@@ -96,7 +96,7 @@ def plan_curve(
     command: str,
     listener: Listener,
 ) -> Experiment:
-    """What `curve` would run. Nothing is written; data and sizes are told to the listener."""
+    """The runs that `curve` would start. Nothing is written; the listener is told about data and sizes."""
     refuse_nested("curve")
     listed = seed_list(seeds)
     options = request.options()

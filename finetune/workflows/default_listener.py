@@ -1,4 +1,4 @@
-"""Who listens where the caller names nobody: progress bars in a notebook, and Python's logging everywhere else."""
+"""The default listener: progress bars in a notebook, and Python's logging everywhere else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 
 
 class LoggingListener(Listener):
-    """Notices go to the logger `finetune.notices`: Python shows warnings on stderr, and notes where one asks for them.
+    """Notices go to the logger `finetune.notices`: Python shows warnings on stderr, and notes only if configured.
 
     A handler of the root logger decides everything else, as for any library.
     """
@@ -28,7 +28,7 @@ class LoggingListener(Listener):
 
 
 def chosen_listener(listener: Listener | None) -> Listener:
-    """The caller's, or the one that fits where this runs."""
+    """The caller's listener, or the default one for this environment."""
     if listener is not None:
         return listener
     if in_notebook():
@@ -39,7 +39,7 @@ def chosen_listener(listener: Listener | None) -> Listener:
 
 
 def in_notebook() -> bool:
-    """Whether a kernel of Jupyter runs this."""
+    """Whether this runs in a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and shell.has_trait("kernel")

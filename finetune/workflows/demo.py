@@ -28,15 +28,15 @@ NEEDED = ("starlette", "uvicorn")
 
 
 def demo(model: str | PathLike[str], *, port: int = PORT, listener: Listener | None = None) -> None:
-    """Serve a page on this machine: type a text, see what the model says of it. Ctrl-C ends it.
+    """Serve a page on this machine: type a text, see the model's prediction. Ctrl-C stops it.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
-        port: On 127.0.0.1; 0 for any that is free.
-        listener: As of `compare`; it is told the address.
+        port: Port on 127.0.0.1; 0 for any free one.
+        listener: As for `compare`; it is told the address.
 
     Raises:
-        FinetuneError: As of `open_demo`.
+        FinetuneError: As for `open_demo`.
     """
     listener = chosen_listener(listener)
     server = open_demo(model, port)
@@ -45,17 +45,17 @@ def demo(model: str | PathLike[str], *, port: int = PORT, listener: Listener | N
 
 
 def open_demo(model: str | PathLike[str], port: int) -> Server:
-    """The page, which answers once its `serve` is called.
+    """Open the page, which answers once its `serve` is called.
 
     Raises:
-        RecipeError: What serves it is not installed.
+        RecipeError: A package that serves it is not installed.
         OutputError: The port is in use.
         ModelError: The model cannot be read.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         install = Change(command='pip install "finetune[page]"')
-        raise RecipeError(f"the page is served by {' and '.join(missing)}, not installed here.", install)
+        raise RecipeError(f"the page needs {' and '.join(missing)}, not installed here.", install)
     from finetune.demo_page.answers import Answers
     from finetune.demo_page.server import Server, listen
 

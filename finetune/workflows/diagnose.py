@@ -1,4 +1,4 @@
-"""Say what scores of a training run mean, how sure that is, and what to do."""
+"""Diagnose the scores of a training run, with the certainty of the verdict and a plan."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def diagnose(
     metric: str | None = None,
     fail_on: str | Sequence[str] | None = None,
 ) -> DiagnoseResult:
-    """Diagnose numbers, a run of this program, or the log of another one.
+    """Diagnose given numbers, a run of this program, or the log of another one.
 
     Args:
         source: Folder of a run of this program, or a log that docs/diagnosis.md names: of a transformers Trainer, of
             TensorBoard, MLflow, Trackio, Weights & Biases, Lightning, Keras, fastai, spaCy, flair, simpletransformers;
-            a file or the folder it lies in. None: the numbers below are all that is known.
+            a file or its folder. None: use the numbers below only.
         train_accuracy, validation_accuracy, test_accuracy: Fractions, measured in eval mode.
         train_size, validation_size, test_size: Rows.
         classes: Number of classes.
-        majority: Fraction of the largest class: the accuracy of one answer for every text.
+        majority: Fraction of rows in the largest class: the accuracy of the same answer for every text.
         train_loss, validation_loss: Mean log losses in eval mode, in nats.
-        epochs: Trained.
-        techniques: Regularizers that were on, by their names in `finetune ls techniques`.
-        run: Of a log with several runs, the name of the one to read.
-        evaluation: Of a log with several evaluation sets, the name of the one that is validation.
-        metric: Of a log, the score to go by, such as f1; accuracy by default.
+        epochs: Epochs trained.
+        techniques: Regularizers that were used, by their names in `finetune ls techniques`.
+        run: Name of the run to read, if the log holds several.
+        evaluation: Name of the evaluation set that is validation, if the log holds several.
+        metric: Metric of the log to use, such as f1; accuracy by default.
         fail_on: Verdicts that make `DiagnoseResult.raise_failures` raise.
 
     Raises:
         RecipeError: Numbers are missing or impossible.
-        OutputError: The source cannot be read, or measured nothing.
+        OutputError: The source cannot be read, or holds no measurements.
     """
     used = as_list(techniques)
     numbers = Numbers.among({**locals(), "techniques": tuple(used) or None})
@@ -76,7 +76,7 @@ def diagnose(
 
 
 def diagnosis_of(observed: Observed) -> Diagnosis:
-    """Verdict, look-alikes and plan of what was observed."""
+    """Verdict, look-alikes and plan for the observations."""
     verdict, text = judge(observed)
     about_test = note_on_test(observed)
     return Diagnosis(
@@ -102,7 +102,7 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
 def _of_numbers(numbers: Numbers, choices: dict[str, str | None]) -> Observed:
     for name, value in choices.items():
         if value is not None:
-            raise RecipeError("is of a log, and no log is given.", argument=name, found=value)
+            raise RecipeError("applies to a log, and no log was given.", argument=name, found=value)
     return numbers.observed()
 
 
@@ -115,7 +115,7 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
         given = {**numbers.given(), **{name: value for name, value in choices.items() if value is not None}}
         if given:
             name, value = next(iter(given.items()))
-            raise RecipeError("the record of the run says it. Leave it out.", argument=name, found=value)
+            raise RecipeError("the record of the run has this value. Leave it out.", argument=name, found=value)
         return observe_record(record, path)
     numbers.check()
     log = read_log(path, choices["run"])
@@ -125,12 +125,12 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
     runs = runs or folders_with_logs(path)
     if runs:
         ways = [Change(command=f"finetune diagnose {run}") for run in runs[:3]]
-        raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.", *ways)
+        raise OutputError(f"{path}: holds {len(runs)} runs, but only one can be diagnosed.", *ways)
     known = "; ".join(["a run folder of finetune (run.json)", *(reader.name for reader in readers())])
-    raise OutputError(f"{path}: nothing that can be diagnosed. Known: {known}.")
+    raise OutputError(f"{path}: holds nothing that can be diagnosed. Known: {known}.")
 
 
 def _check_names(argument: str, names: Sequence[str], known: Sequence[str], what: str) -> None:
     for name in names:
         if name not in known:
-            raise RecipeError(f"is no {what}.{suggest(name, known)}", argument=argument, found=name)
+            raise RecipeError(f"is not a {what}.{suggest(name, known)}", argument=argument, found=name)

@@ -1,4 +1,4 @@
-"""Which words moved the answers of the model that a comparison ends with to the rows on which presets disagree."""
+"""Which words moved the final model's answers to the rows on which presets disagree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTALL = 'pip install "finetune[explain]"'
 
 
 def warn_without_captum(listener: Listener) -> None:
-    """Before anything is trained."""
+    """Warn, before anything is trained, that captum is missing."""
     if importlib.util.find_spec("captum") is None:
         listener.notice(
             "--explain: captum is not installed, so the report will not say which words moved answers. Install it "
@@ -31,10 +31,10 @@ def warn_without_captum(listener: Listener) -> None:
 
 
 def explain_disagreements(group: Group, folder: ComparisonFolder, listener: Listener) -> bool:
-    """Explain and keep what the report of the comparison then shows; the caller holds the folder.
+    """Explain the rows, and save the explanations that the report then shows; the caller holds the folder.
 
     Returns:
-        Whether anything was explained; why not, the listener is told.
+        Whether anything was explained; if not, the listener is told why.
     """
     chosen, shipped = group.recommendation, folder.read().shipped
     if chosen is None or shipped is None or not folder.model.is_dir():

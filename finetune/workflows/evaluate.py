@@ -53,11 +53,11 @@ def evaluate(
         data: File, or data from memory as `finetune.run` takes it, with labels.
         id: Column that names the rows (as `data.id`); by default that of training, where the data has it.
         output: Folder for evaluation.json, evaluation.html and evaluation.md; nothing is written by default.
-        overrides: How the data is read, where it is not as in training: `{"data.label": "Rating"}`.
-        batch_size: Texts in a forward pass.
+        overrides: How the data is read, where it differs from training: `{"data.label": "Rating"}`.
+        batch_size: Texts per forward pass.
         fail_on: Quality gates, such as "test.accuracy < 0.8" for these rows, or "difference.test.accuracy < -0.05" for
             the difference to the run's own: see `EvaluateResult.raise_failures`.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, or no row can be measured.
@@ -118,7 +118,7 @@ class _Evaluation:
         drift = []
         if served is None or served.training is None:
             why = "has no finetune.json" if served is None else "was saved by an older version"
-            self.missing.append(f"drift: the model {why}, so nothing says what its training rows were like")
+            self.missing.append(f"drift: the model {why}, so its training rows are unknown")
         else:
             drift = find_drift(served.training, rows, measured.task, self.classifier.encoder)
         if served is None and measured.task == "single_label":

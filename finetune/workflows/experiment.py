@@ -1,4 +1,4 @@
-"""What compare, ablate and curve share: a plan of runs, and carrying it out."""
+"""Shared by compare, ablate and curve: planning runs, and executing the plan."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Experiment:
 
     Attributes:
         kind: compare, ablate, curve, sweep or tune.
-        command: What makes it again.
-        baseline: Name of the variant (of a curve: of the preset) that others are compared with.
-        variants: With the settings for the size of the data.
-        seeds: Of the runs.
-        folds: Of cross-validation, or None.
-        folder: Where it goes.
+        command: The command that reproduces it.
+        baseline: Name of the variant (for a curve, of the preset) that others are compared with.
+        variants: The variants, with the settings for the size of the data.
+        seeds: Seeds of the runs.
+        folds: Number of cross-validation folds, or None.
+        folder: Output folder.
         runs: Jobs of the table.
-        executor: Runs them.
+        executor: Executor of the jobs.
         data: Every split, loaded once.
         gates: Quality gates of its report.
-        final: What it ends with.
+        final: The final model.
     """
 
     kind: Kind
@@ -79,14 +79,15 @@ class Experiment:
         return make_manifest(*asked, self.runs, self.final.name)
 
     def announce_data(self, listener: Listener) -> None:
-        """What was decided for the user about the data of the first run, and what to look at."""
+        """Tell the listener what was decided about the data of the first run, and what to look at."""
         tell_data(self.runs[0].recipe, self.first_data(), listener)
         self.announce_rates(listener)
         for note in tracker_notes(self.runs[0].recipe, self.folder.path, self.folder.path.resolve().name):
             listener.notice(note)
 
     def announce_rates(self, listener: Listener) -> None:
-        """How learning rates will be chosen, where the recipe says auto: once for all presets that choose alike."""
+        """Tell how learning rates will be chosen, where the recipe says auto: once for all presets with the same
+        choice."""
         plans: dict[RatePlanned, list[str]] = {}
         for variant in self.variants:
             job = next(job for job in self.runs if job.entry.variant == variant.name)
@@ -96,14 +97,14 @@ class Experiment:
             listener.notice(f"training.learning_rate ({', '.join(names)}): {plan.text}", plan.level)
 
     def describe(self) -> dict[str, Any]:
-        """Every run with its state, and how long what is left will take."""
+        """Every run with its state, and an estimate of the remaining time."""
         described = describe_jobs(
             self.folder, self.runs, self.executor, self.data, self.trainings_after(), self._has_ended()
         )
         return {**described, "final": self.final.outcome}
 
     def trainings_after(self) -> float:
-        """What is trained when the runs have ended, one after another, as a multiple of the most expensive run."""
+        """The training after the runs, one job after another, as a multiple of the most expensive run."""
         if not self.final.trains:
             return 0.0
         data = self.first_data()
@@ -131,17 +132,17 @@ def plan_experiment(
     """Check everything that can be checked without training.
 
     Raises:
-        FinetuneError: Something could never run.
+        FinetuneError: A run could never work.
     """
     runs = plan_runs(variants, seeds, folds, data)
     return Experiment(kind, command, baseline, list(variants), seeds, folds, folder, runs, executor, data)
 
 
 def with_gates(experiment: Experiment, fail_on: Sequence[str]) -> Experiment:
-    """With the quality gates that its report has to pass.
+    """The experiment with the quality gates that its report has to pass.
 
     Raises:
-        RecipeError: A gate is malformed: said now and not after an hour of training.
+        RecipeError: A gate is malformed: reported now, and not after an hour of training.
     """
     if not fail_on:
         return experiment
@@ -152,7 +153,7 @@ def with_gates(experiment: Experiment, fail_on: Sequence[str]) -> Experiment:
 
 
 def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
-    """What was decided for the user about the data and the model's input, and what to look at."""
+    """Tell the listener what was decided about the data and the model's input, and what to look at."""
     data = with_score_note(recipe, data)
     pooling, head = find_start(recipe.model, data.task, data.labels)
     code = own_code.notes(recipe.training.metrics)
@@ -166,7 +167,7 @@ def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
 
 
 def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifest:
-    """Run what is missing; the caller holds the folder.
+    """Run the missing jobs; the caller holds the folder.
 
     Returns:
         The manifest, with the errors of runs that failed.
@@ -189,7 +190,7 @@ def run_all(
     further: MoreJobs | None = None,
     after: float = 0.0,
 ) -> Manifest:
-    """Run jobs with the experiment's executor, and tell the listener; the last three arguments as of `run_jobs`."""
+    """Run jobs with the experiment's executor, and tell the listener; the last three arguments as for `run_jobs`."""
     measure = experiment.measure()
     last: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Explain what a saved model says of texts: the words that moved it, and the nearest training texts."""
+"""Explain the predictions of a saved model: the words that moved them, and the nearest training texts."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def explain(
     overrides: Any = (),
     listener: Listener | None = None,
 ) -> ExplainResult:
-    """Say which words of a text moved the model's answer, and which training texts are near.
+    """Find the words of a text that moved the model's answer, and the nearest training texts.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id; not an exported one.
         text: One text, or several.
         pair: The second text of each, where the model reads pairs.
         data: File, or data from memory, instead of texts.
-        rows: One or several of `data`, by number from 1.
-        label: That is explained; by default the one that is predicted, of several labels the surest.
-        overrides: How the data is read, where it is not as in training.
-        listener: As of `compare`.
+        rows: One or several rows of `data`, by number from 1.
+        label: Label to explain; by default the predicted one, or for multi-label the most confident one.
+        overrides: How the data is read, where it differs from training.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, a text is empty, or captum is not installed.
@@ -61,7 +61,7 @@ def explain(
     if pair is not None:
         _check_texts("pair", pair)
     if (data is None) == (not text):
-        raise RecipeError("name texts, or data with rows, and not both.", argument="data", found=data)
+        raise RecipeError("give either texts or data with rows, not both.", argument="data", found=data)
     _refuse_idle({"rows": rows, "set": overrides} if data is None else {"pair": pair})
     classifier = load(fspath(model))
     for note in classifier.notes:
@@ -82,7 +82,7 @@ def _numbers(rows: Any) -> list[int]:
     listed = list(rows) if isinstance(rows, Iterable) and not isinstance(rows, str) else [rows]
     numbers = [int(row) for row in listed if isinstance(row, Integral)]
     if len(numbers) < len(listed):
-        why = "expected numbers of rows."
+        why = "expected row numbers."
         raise RecipeError(why, Change(arguments={"rows": [3, 17]}), argument="rows", found=rows)
     return numbers
 
@@ -106,7 +106,9 @@ def _refuse_idle(idle: dict[str, Any]) -> None:
     in_python = {"set": "overrides"}
     problems = [
         Problem(
-            "cannot act on typed texts. Leave it out." if name != "pair" else "cannot act on data, which has its own.",
+            "does not apply to typed texts. Leave it out."
+            if name != "pair"
+            else "does not apply to data, which has its own.",
             where=f"--{name}",
             where_in_python=in_python.get(name, name),
         )
@@ -124,7 +126,7 @@ def _typed(classifier: Classifier, text: str | Sequence[str], pair: str | Sequen
     texts = [text] if isinstance(text, str) else list(text)
     pairs = [pair] if isinstance(pair, str) else pair
     if pairs is None and classifier.reading.has_pairs:
-        raise RecipeError("this model reads pairs: name a second text, too.", Change(arguments={"pair": "TEXT"}))
+        raise RecipeError("this model reads pairs: give a second text, too.", Change(arguments={"pair": "TEXT"}))
     if pairs is not None and not classifier.reading.has_pairs:
         raise RecipeError("this model reads single texts. Leave it out.", argument="pair", found=pair)
     if pairs is not None and len(pairs) != len(texts):
@@ -140,7 +142,7 @@ def _of_data(classifier: Classifier, data: Any, rows: Sequence[int], overrides: 
     section = data_section(data, overrides)
     if not 0 < len(rows) <= MOST_ROWS:
         way = Change(arguments={"rows": [1, 2]})
-        raise DataError(f"name 1 to {MOST_ROWS} rows by number.", way, argument="rows", found=list(rows))
+        raise DataError(f"give 1 to {MOST_ROWS} row numbers.", way, argument="rows", found=list(rows))
     found = read_input(section, classifier.reading)
     position = {found.table.number(index): index for index in range(len(found.texts))}
     asked: list[Asked] = []
@@ -179,7 +181,7 @@ def _with_nearest(classifier: Classifier, found: list[Explanation]) -> list[Expl
     completed = []
     for each, near in zip(found, NearestTexts(train).to(asked, NEAREST), strict=True):
         like = [neighbour(*one) for one in near if one[1] > 0]
-        missing = [] if like else ["the nearest training texts: none has a word, or a part of one, of this text"]
+        missing = [] if like else ["the nearest training texts: none shares a word, or part of a word, with this text"]
         completed.append(each.model_copy(update={"nearest": like, "missing": missing}))
     return completed
 

@@ -1,4 +1,4 @@
-"""Write a saved model in the format of another runtime, and prove that it says the same."""
+"""Write a saved model in the format of another runtime, and check that it predicts the same."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ REPORT = "export.json"
 
 @dataclass(frozen=True)
 class Compared:
-    """Rows that both models are asked about.
+    """Rows that both models predict.
 
     Attributes:
-        texts, pairs: Of each row.
-        labels: Of each row; None where they are unknown.
-        name: What they are.
+        texts, pairs: First and second text of each row.
+        labels: Label of each row; None if unknown.
+        name: Description of the rows.
     """
 
     texts: Sequence[str]
@@ -76,7 +76,7 @@ def export(
     batch_size: int = BATCH,
     listener: Listener | None = None,
 ) -> ExportResult:
-    """Write a saved model for ONNX Runtime or OpenVINO: a folder that `predict` and `evaluate` take as any model.
+    """Write a saved model for ONNX Runtime or OpenVINO: a folder that `predict` and `evaluate` accept like any model.
 
     Before the folder appears, both models predict the same rows. Where they differ by more than is allowed, nothing is
     kept.
@@ -84,16 +84,16 @@ def export(
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
         format: onnx or openvino.
-        quantize: int8 makes the weights integers of 8 bits; None keeps fp32.
+        quantize: int8 stores the weights as 8-bit integers; None keeps fp32.
         data: Rows to compare, as `finetune.evaluate` takes them; labels are optional. By default the validation rows
             of the run.
         output: A new folder; by default one beside the model's: model-onnx, model-openvino-int8.
-        tolerance: In fp32 the largest difference that is allowed, of a probability or in standard deviations of the
-            numbers that are predicted (default 0.001). In int8 the fraction of labels that may change (default 0.05),
-            or the root mean square difference of numbers in standard deviations (default 0.1).
-        overrides: How `data` is read, where it is not as in training.
-        batch_size: Texts in a forward pass.
-        listener: As of `compare`.
+        tolerance: For fp32, the largest allowed difference of a probability, or of predicted numbers in standard
+            deviations (default 0.001). For int8, the fraction of labels that may change (default 0.05), or the root
+            mean square difference of numbers in standard deviations (default 0.1).
+        overrides: How `data` is read, where it differs from training.
+        batch_size: Texts per forward pass.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, a package is missing, the architecture cannot be exported,
@@ -129,7 +129,9 @@ def _checked(format: str, quantize: str | None, tolerance: float | None) -> Form
     """
     if quantize is not None and quantize not in QUANTIZATIONS:
         ways = [Change(arguments={"quantize": each}) for each in QUANTIZATIONS]
-        raise RecipeError("is no known precision. Leave it out for fp32.", *ways, argument="quantize", found=quantize)
+        raise RecipeError(
+            "is not a known precision. Leave it out for fp32.", *ways, argument="quantize", found=quantize
+        )
     if tolerance is not None and not 0 < tolerance <= 1:
         raise RecipeError("expected a fraction, such as 0.01.", argument="tolerance", found=tolerance)
     return choose_format(format)
@@ -335,7 +337,7 @@ def _refuse(report: ExportReport, tolerance: float | None) -> None:
         ends = [number_text(each.get(report.score), 4) for each in (report.scores_before, report.scores_after)]
         scores = f"; {report.score} {ends[0]} before, {ends[1]} after"
     rows = count_text(report.rows, "row")
-    why = f"the exported model is not the same: {text}, and {report.allowed:.2g} is allowed, on {rows}{scores}"
+    why = f"the exported model differs too much: {text}, and {report.allowed:.2g} is allowed, on {rows}{scores}"
     enough = _above((tolerance or usual) * found / report.allowed)
     ways = [Change(arguments={"tolerance": enough}, note="to keep it all the same")] if enough <= 1 else []
     raise RunFailed(f"{why}. Nothing was kept.", *ways)

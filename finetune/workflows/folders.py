@@ -1,4 +1,4 @@
-"""Which folder a command writes to, and who may write there."""
+"""The folder that a command writes to, and the right to write there."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FLOOR = "training.min_steps"  # may raise the epochs
 
 
 def folder_name(*parts: str, changed: Sequence[str] = ()) -> str:
-    """Below runs/: two sets of data, two models or two values of a setting are two folders.
+    """The name of a folder in runs/: other data, another model or another value of a setting gives another folder.
 
     Args:
         parts: Command, recipe, data, preset.
-        changed: What else differs from the recipe, such as "epochs-5"; cut where long, with a digest of all of it.
+        changed: Other differences from the recipe, such as "epochs-5"; cut if long, with a digest of all of them.
     """
     added = "-".join(changed)
     if len(added) > LONGEST_NAME:
@@ -36,7 +36,8 @@ def folder_name(*parts: str, changed: Sequence[str] = ()) -> str:
 
 
 def find_experiment(output: str | Path | None, name: str, resume: bool, kind: Kind) -> ComparisonFolder:
-    """The folder of an experiment: new, or one that holds such a thing already, whose finished runs are then used.
+    """The folder of an experiment: a new one, or one that already holds such an experiment, whose finished runs are
+    then used.
 
     Raises:
         OutputError: It holds something else, or --resume found nothing.
@@ -72,12 +73,12 @@ def _noun(kind: Kind) -> str:
 
 
 def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:
-    """Write the manifest, which is what makes the folder one of an experiment; says what it takes out of the table.
+    """Write the manifest, which makes the folder that of an experiment; tell which earlier runs leave the table.
 
-    The caller holds the folder's lock. Planning took a while: what lies there is looked at again.
+    The caller holds the folder's lock. Because planning took a while, the content of the folder is checked again.
 
     Raises:
-        OutputError: Another command has put something else there meanwhile.
+        OutputError: Another command has written something else there meanwhile.
     """
     _check_experiment(folder, manifest.kind)
     if folder.exists():
@@ -88,7 +89,7 @@ def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: List
             listener.notice(
                 f"{others} run{'s' * (others != 1)} of an earlier command in {folder.path} {_is_or_are(others)} not in "
                 "this one (other recipe, data, presets, sizes, seeds or version of the algorithms): its report is "
-                "replaced, they stay in cells/. For both: another --output"
+                "replaced, and they stay in cells/. To keep both reports, choose another --output"
             )
         manifest = _with_earlier_code(folder, manifest, earlier, listener)
         manifest = manifest.with_retries({entry.key: entry.retries for entry in earlier.cells if entry.retries})
@@ -123,13 +124,13 @@ def _with_earlier_code(folder: ComparisonFolder, manifest: Manifest, earlier: Ma
 
 
 def find_runs(recipe: Recipe, output: str | Path | None, resume: bool, name: str) -> list[RunFolder]:
-    """One folder per seed; refuses what is in use before anything is loaded or written.
+    """One folder per seed; refuses folders in use before anything is loaded or written.
 
     Args:
-        recipe: Of the runs.
-        output: Named by the user; None: below runs/.
-        resume: Whether the runs are there already.
-        name: Of new folders below runs/, without the seed.
+        recipe: The recipe of the runs.
+        output: Folder named by the user; None: one in runs/.
+        resume: Whether the runs exist already.
+        name: Name of new folders in runs/, without the seed.
 
     Raises:
         OutputError: A folder holds something else, another run, or nothing to resume.
@@ -149,11 +150,11 @@ def hold_runs(
 ) -> list[RunFolder]:
     """As `find_runs`, with the folders locked: nobody else writes there until `locks` closes.
 
-    A lock may have been had to wait for a moment in which another command ended there: what lies there is looked at
-    again. A new folder below runs/ belongs to the command that made it.
+    While waiting for a lock another command may have ended there, so the content of the folders is checked again. A new
+    folder in runs/ belongs to the command that created it.
 
     Raises:
-        OutputError: As of `find_runs`; or another process is running in one.
+        OutputError: As `find_runs`; or another process is running in one.
     """
     folders = find_runs(recipe, output, resume, name)
     held = []
@@ -223,8 +224,8 @@ def _nothing_to_resume(folder: RunFolder) -> OutputError:
 def check_same_run(folder: RunFolder, recipe: Recipe, seed: int) -> None:
     """A run is only resumed by the recipe that started it.
 
-    Where the preset chooses by the data, which is not read yet, its rules are compared; what they decided is compared
-    when this is called again, with the recipe of the prepared run.
+    If the preset chooses by the data, which is not read yet, its rules are compared; their decisions are compared when
+    this is called again, with the recipe of the prepared run.
 
     Raises:
         OutputError: There is nothing to resume, or the recipe or seed differs; names the keys.

@@ -1,4 +1,4 @@
-"""What a recipe contains, before anything is trained: what it resolves to, and where two differ."""
+"""The content of a recipe, before anything is trained: its resolved values, and the differences between two recipes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_technique(name: str | None, known: dict[str, Any]) -> dict[str, Any
     """One of the known techniques.
 
     Raises:
-        RecipeError: It is not among them.
+        RecipeError: There is no such technique.
     """
     if name is None:
         families: dict[str, list[str]] = {}

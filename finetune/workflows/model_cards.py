@@ -21,12 +21,12 @@ CARD = "README.md"
 
 
 def write_card(run: RunFolder, model: Path, listener: Listener) -> None:
-    """Write the card of a finished run into the folder of its model; where it cannot be written, the listener is told.
+    """Write the card of a finished run into the folder of its model; if it cannot be written, the listener is told.
 
     Args:
-        run: With record and predictions.
+        run: Folder of the run, with record and predictions.
         model: The run's own model folder, or a copy of it.
-        listener: As of `compare`.
+        listener: As for `compare`.
     """
     from finetune.reports.model_card import model_card
 
@@ -44,7 +44,7 @@ def write_card(run: RunFolder, model: Path, listener: Listener) -> None:
 
 
 def own_evaluation(record: FinishedRecord, arrays: Arrays, model: Path) -> EvaluationReport:
-    """Of the run's test rows, from its predictions; of its validation rows, where it has no test rows."""
+    """The evaluation of the run's test rows, from its predictions; of its validation rows if it has no test rows."""
     recorded = Recorded.of(record)
     logits, targets = arrays[f"selected_{recorded.split}_logits"], arrays[f"{recorded.split}_targets"]
     temperature = None if record.calibration is None else record.calibration.temperature

@@ -1,4 +1,4 @@
-"""What the workflows that use a model return: evaluations, explanations, exports, predictions, uploads."""
+"""Results of the workflows that use a model: evaluations, explanations, exports, predictions, uploads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from finetune.records.export import ExportReport
 
 @dataclass(frozen=True, repr=False)
 class EvaluateResult:
-    """Of `evaluate`.
+    """Result of `evaluate`.
 
     Attributes:
         report: Everything that was measured.
-        paths: evaluation.json, evaluation.html, evaluation.md, where they were asked for.
+        paths: evaluation.json, evaluation.html, evaluation.md, if they were requested.
         gates: Quality gates.
     """
 
@@ -52,11 +52,11 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """Of `export`.
+    """Result of `export`.
 
     Attributes:
         path: The folder that was written.
-        report: How far it says the same, its size and its speed.
+        report: Differences from the original model, size and speed.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class ExplainResult:
-    """Of `explain`.
+    """Result of `explain`.
 
     Attributes:
         explanations: One for each text.
@@ -78,7 +78,7 @@ class ExplainResult:
 
     @property
     def explanation(self) -> Explanation:
-        """Of the first text."""
+        """The explanation of the first text."""
         return self.explanations[0]
 
     def to_json(self) -> str:
@@ -87,15 +87,15 @@ class ExplainResult:
 
 @dataclass(frozen=True)
 class PushResult:
-    """Of `push`.
+    """Result of `push`.
 
     Attributes:
-        folder: Of the model.
+        folder: Folder of the model.
         repo: OWNER/NAME on the hub.
         sizes: Name of each file that was sent, or would be -> bytes.
         card: The model card; None where there is none.
-        public: Whether everybody was to see it.
-        url: Of the commit; None of a dry run.
+        public: Whether it was pushed as public.
+        url: Address of the commit; None for a dry run.
     """
 
     folder: Path
@@ -108,14 +108,14 @@ class PushResult:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """Of `predict`.
+    """Result of `predict`.
 
     Attributes:
         path: The file that was written.
-        rows: In it, as many as in the data.
-        empty: Of them without a text, and so without a prediction.
-        seconds: Reading aside.
-        unsure: Without a prediction, as they are too unsure for the accuracy that is wanted.
+        rows: Number of rows in it, as many as in the data.
+        empty: Number of rows without a text, and so without a prediction.
+        seconds: Time without reading.
+        unsure: Number of rows without a prediction, because they are too uncertain for the requested accuracy.
     """
 
     path: Path

@@ -17,11 +17,11 @@ from finetune.training.refit import refit_data
 
 
 def find_run(model: str, served: ServedModel | None) -> FinishedRecord | None:
-    """The run whose model lies in a folder: beside it, or in the comparison that it is the result of.
+    """The run that made the model in a folder: beside it, or in the comparison that ended with it.
 
     Args:
         model: Folder of the model, or its hub id.
-        served: Of the model: names the record.
+        served: The content of the model's finetune.json, which names the record.
     """
     above = Path(model).absolute().parent
     folders = [RunFolder(above)]
@@ -39,12 +39,12 @@ def find_run(model: str, served: ServedModel | None) -> FinishedRecord | None:
 
 
 def find_training_data(record: FinishedRecord) -> Data | str:
-    """The splits that a run was trained on (a refit: with validation in train); or why they are not at hand. Nothing is
-    fetched."""
+    """The splits that a run was trained on (for a refit, with validation in train), or why they are not available.
+    Nothing is downloaded."""
     section = DataSection.model_validate(record.recipe["data"])
     try:
         if isinstance(locate(section.source, "data.source"), HubName):
-            return f"the training data is on the hub ({section.source}), and nothing is fetched"
+            return f"the training data is on the hub ({section.source}), and is not downloaded"
         data = load_data(section)
     except FinetuneError as error:
         return f"the training data cannot be read: {error.problems[0].why}"

@@ -44,19 +44,19 @@ def predict(
     precision: Precision = "fp32",
     listener: Listener | None = None,
 ) -> PredictResult:
-    """Write the rows of any file that the trainer reads, in their order, with a prediction each.
+    """Write the rows of any file that the trainer reads, in their order, each with a prediction.
 
     Args:
         model: Folder of a run or comparison, a model folder, or a hub id.
         data: File, or data from memory as `finetune.run` takes it. Labels are not needed, and are not read.
         output: A new .csv, .tsv, .jsonl or .parquet file; predictions.csv by default.
         probabilities: A column for each label, too.
-        accuracy: Predict only rows that are as sure as those of which, on validation, this fraction was right; the
-            listener is told the threshold with its interval. One class per row only.
-        overrides: How the data is read, where it is not as in training: `{"data.text": "Review"}`.
-        batch_size: Texts in a forward pass.
-        precision: As of `finetune.load`.
-        listener: As of `compare`.
+        accuracy: Predict only rows that are confident enough for this accuracy on validation; the listener is told the
+            threshold with its interval. Only for single-label models.
+        overrides: How the data is read, where it differs from training: `{"data.text": "Review"}`.
+        batch_size: Texts per forward pass.
+        precision: As for `finetune.load`.
+        listener: As for `compare`.
 
     Raises:
         FinetuneError: The model or the data cannot be read, or the output exists.
@@ -84,7 +84,7 @@ def predict(
     if empty:
         listener.notice(f"{count_text(empty, 'row')} without a text: the prediction is empty there", "warning")
     if unsure:
-        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too unsure for a prediction")
+        listener.notice(f"{unsure} of {count_text(len(found.texts), 'row')} are too uncertain for a prediction")
     return PredictResult(target, len(found.texts), empty, time.monotonic() - started, unsure)
 
 
@@ -98,7 +98,7 @@ def predict_texts(
     precision: Precision,
     listener: Listener,
 ) -> dict[str, list[Any]]:
-    """New columns, as `predict` writes them, of a few texts, with a `reason` where there is no prediction.
+    """The new columns that `predict` writes, for a few texts, with a `reason` where there is no prediction.
 
     Raises:
         FinetuneError: The model cannot be read, or it reads pairs.
@@ -122,17 +122,17 @@ def predict_lines(
     precision: Precision,
     listener: Listener,
 ) -> Iterator[dict[str, Any]]:
-    """Answers to texts or JSON objects that come line by line, in their order, as soon as there are any.
+    """Predictions for texts or JSON objects that come line by line, in their order, as soon as they are available.
 
     Args:
-        lines: A text file that may never end; what has come is answered together, in bounded memory.
-        model, probabilities, accuracy, overrides, batch_size, precision, listener: As of `predict`.
+        lines: A text file that may never end; lines that have arrived are predicted together, in bounded memory.
+        model, probabilities, accuracy, overrides, batch_size, precision, listener: As for `predict`.
 
     Yields:
-        The fields of the object (of a text: `text`) with those of the answer.
+        The fields of the object (for a text: `text`) with those of the prediction.
 
     Raises:
-        FinetuneError: The model cannot be read; or a line has more than ten million characters, or is no text.
+        FinetuneError: The model cannot be read; or a line has more than ten million characters, or is not text.
     """
     section = data_section(STDIN, overrides)
     classifier = load(fspath(model), precision=precision)
@@ -146,7 +146,7 @@ def predict_lines(
 def _answering(
     classifier: Classifier, every: bool, accuracy: float | None, reasons: bool, batch_size: int, listener: Listener
 ) -> Answering:
-    """With a threshold, where an accuracy is wanted; it is told."""
+    """The model with a threshold, if an accuracy is requested; the listener is told."""
     if accuracy is None:
         return Answering(classifier, every, None, reasons, batch_size)
     served = classifier.served
@@ -156,28 +156,31 @@ def _answering(
 
 
 def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -> DataSection:
-    """What is read, and how.
+    """The data section: what is read, and how.
 
     Args:
-        data, overrides: As of `predict`.
-        keys: Of the data section, that act here.
+        data, overrides: As for `predict`.
+        keys: Keys of the data section that have an effect here.
 
     Raises:
-        RecipeError: An override would not act.
+        RecipeError: An override would have no effect.
     """
     options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():
         section, _, name = key.partition(".")
         if section != "data" or name.partition(".")[0] not in keys:
-            why = f"has no meaning here: what the model says is not changed. Known: {', '.join(sorted(keys))}."
+            why = (
+                "has no effect here: only settings that read the data can be changed. Known: "
+                f"{', '.join(sorted(keys))}."
+            )
             raise RecipeError(why, key=key)
     return options.resolve(None).data
 
 
 def _write(answering: Answering, found: Input, target: Path, listener: Listener) -> int:
-    """Write all rows; returns how many are too unsure for a prediction.
+    """Write all rows; returns how many are too uncertain for a prediction.
 
-    What is predicted of a large file is kept beside the output until all is there: the same call goes on from it.
+    Predictions for a large file are kept beside the output until all are done: the same call continues from there.
     """
     kept, kinds, notes = usable_columns(found.table)
     for note in notes:
@@ -210,7 +213,7 @@ def _write(answering: Answering, found: Input, target: Path, listener: Listener)
 
 
 def _parts(answering: Answering, found: Input, target: Path, listener: Listener) -> Parts | None:
-    """Of a file with several windows of rows; None where there is nothing to go on from."""
+    """The parts of a file with several windows of rows; None if there is nothing to continue from."""
     if len(found.texts) <= AT_ONCE:
         return None
     threshold = None if answering.threshold is None else answering.threshold.confidence
@@ -221,7 +224,7 @@ def _parts(answering: Answering, found: Input, target: Path, listener: Listener)
     }
     parts = Parts(target, about)
     if parts.open():
-        listener.notice(f"goes on from what was predicted before ({parts.folder})")
+        listener.notice(f"continues from earlier predictions ({parts.folder})")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""From finished runs to the files that are read: report, curve, sweep, and the recommended model."""
+"""From finished runs to the published files: report, curve, sweep, and the recommended model."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def publish_sweep(
 
 
 def again_tune(source: Path, target: Path) -> tuple[TuneReport, list[Path]]:
-    """Write the report of a tune that has ended once more: its numbers are those of tune.json.
+    """Write the report of a finished tune once more: its numbers are those of tune.json.
 
     Returns:
         The report, and the paths of tune.json, tune.html and tune.md.
 
     Raises:
-        OutputError: It has not ended, or its report cannot be read.
+        OutputError: The tune has not ended, or its report cannot be read.
     """
     from finetune.records.tune import read_report
     from finetune.reports.tune_page import write_tune
@@ -88,6 +88,6 @@ def again_tune(source: Path, target: Path) -> tuple[TuneReport, list[Path]]:
 
 
 def tell_skipped(skipped: list[str], listener: Listener) -> None:
-    """Records that could not be read, each with the reason."""
+    """Tell which records could not be read, each with the reason."""
     for text in skipped:
         listener.notice(f"skipped: {text}", "warning")

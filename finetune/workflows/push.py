@@ -1,4 +1,4 @@
-"""Send a trained model to a repository of the hub; the only command that sends anything."""
+"""Upload a trained model to a repository of the hub; the only command that uploads anything."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def push(
     message: str = MESSAGE,
     listener: Listener | None = None,
 ) -> PushResult:
-    """Send weights, tokenizer, `finetune.json` and model card, and nothing else of the folder, in one commit.
+    """Upload weights, tokenizer, `finetune.json` and model card, and nothing else in the folder, in one commit.
 
     The token is that of `hf auth login`, or HF_TOKEN.
 
     Args:
         model: Folder of a run or comparison, or a model folder.
-        repo: OWNER/NAME. It is made if there is none.
-        public: Let everybody see it; private by default.
-        dry_run: Send nothing, and ask the hub nothing.
-        message: Of the commit.
-        listener: As of `compare`.
+        repo: OWNER/NAME; created if it does not exist.
+        public: Make it visible to everybody; private by default.
+        dry_run: Upload nothing, and do not contact the hub.
+        message: Message of the commit.
+        listener: As for `compare`.
 
     Raises:
-        ModelError: It is no model folder, its files name folders of this machine, or its card is not in UTF-8.
-        RecipeError: The name of the repository is none.
+        ModelError: It is not a model folder, its files contain paths of this machine, or its card is not in UTF-8.
+        RecipeError: The name of the repository is malformed.
         HubError: The hub refused, or could not be reached.
     """
     from finetune.hub.upload import check_repo, send
@@ -49,7 +49,9 @@ def push(
     if files.left_out:
         listener.notice(f"not sent: {', '.join(files.left_out)}")
     if files.card is None:
-        listener.notice(f"{files.folder} has no README.md: without a model card nobody knows what it is", "warning")
+        listener.notice(
+            f"{files.folder} has no README.md: without a model card, nobody knows what the model is", "warning"
+        )
     url = None if dry_run else send(files, repo, public, message, listener.notice)
     return PushResult(files.folder, repo, files.sizes, files.card, public, url)
 
@@ -57,6 +59,6 @@ def push(
 def _local(path: str) -> Path:
     folder = Path(model_folder(path)).expanduser()
     if not folder.is_dir():
-        why = "is no folder. A model is sent from this machine."
+        why = "is not a folder. A model is uploaded from this machine."
         raise ModelError(why, Change(text="Name the folder of a run."), argument="model", found=path)
     return folder

@@ -32,14 +32,14 @@ def report(
     """Analyse run records and write the report.
 
     Args:
-        folders: Of a comparison, of a curve, of a sweep, of a tune, of runs, or of folders that hold runs.
-        baseline: The preset that others are compared with; by default that of the comparison, of single runs `none`.
-        output: Where the report goes; by default into the only folder, else runs/report.
+        folders: Folders of a comparison, curve, sweep or tune, of runs, or that hold runs.
+        baseline: The preset that others are compared with; by default that of the comparison, for single runs `none`.
+        output: Folder of the report; by default the only given folder, else runs/report.
         fail_on: Quality gates, see `CompareResult.raise_failures`; a curve, a sweep and a tune have none.
-        listener: As of `compare`.
+        listener: As for `compare`.
 
     Raises:
-        OutputError: Nothing is there, or records do not belong together.
+        OutputError: There are no records, or they do not belong together.
         RecipeError: A gate is malformed.
     """
     listener = chosen_listener(listener)

@@ -1,5 +1,5 @@
-"""What workflows return. In a notebook each shows itself, with the report's own tables and plots; a Python prompt shows
-where everything lies."""
+"""Results of workflows. In a notebook each result displays the report's own tables and plots; a Python prompt shows
+where the files are."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from finetune.records.tune import TuneReport
 
 @dataclass(frozen=True)
 class RunResult:
-    """Of `run`: one entry per seed that finished.
+    """Result of `run`, with one entry per seed that finished.
 
     Attributes:
-        records: Of the finished seeds.
-        folders: Where each lies: `folder.model` holds the model as plain transformers loads it.
-        profiles: Folder -> where the time went, of the seed that was profiled.
-        failures: What went wrong with the other seeds, each with its folder.
-        is_main: Whether this is the process that shows results, of several that trained together.
+        records: Run records of the finished seeds.
+        folders: Their folders: `folder.model` holds the model, which plain transformers can load.
+        profiles: Folder -> where the time went, for the profiled seed.
+        failures: Errors of the other seeds, each with its folder.
+        is_main: Whether this process shows the results, if several trained together.
     """
 
     records: list[FinishedRecord] = field(repr=False)
@@ -79,14 +79,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class CompareResult:
-    """Of `compare`, `ablate` and `report`.
+    """Result of `compare`, `ablate` and `report`.
 
     Attributes:
         report: Everything that the report shows; its first group is the comparison.
-        folder: Where report and runs lie.
+        folder: Folder of the report and the runs.
         paths: report.json, report.html, report.md.
         gates: Quality gates, a list per group of the report.
-        failures: Runs that failed while they were made, and why the model that it was to end with could not be made.
+        failures: Runs that failed in this call, and why the final model could not be made.
     """
 
     report: Report = field(repr=False)
@@ -102,7 +102,7 @@ class CompareResult:
 
     @property
     def model(self) -> Path | None:
-        """Where the recommended model lies; None if nothing is recommended or it was not kept."""
+        """Folder of the recommended model; None if nothing is recommended or it was not kept."""
         chosen = self.group.recommendation
         return None if chosen is None or chosen.model is None else Path(chosen.model)
 
@@ -110,13 +110,13 @@ class CompareResult:
         """Preset -> mean generalization gap at the selected checkpoint; positive means overfitting.
 
         Args:
-            metric: As in the report; the main score by default.
+            metric: Name of the metric as in the report; the main score by default.
         """
         name = metric or self.group.score
         return {variant.name: variant.gap[name].mean for variant in self.group.variants if name in variant.gap}
 
     def failed_gates(self) -> list[str]:
-        """Quality gates that do not hold, each with the number that failed it."""
+        """Failed quality gates, each with the number that failed it."""
         pairs = zip(self.report.groups, self.gates, strict=False)
         return [text for group, gates in pairs for text in failed_quality_gates(gates, group)]
 
@@ -137,7 +137,7 @@ class CompareResult:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """Of `curve`, and of `report` for a curve.
+    """Result of `curve`, and of `report` for a curve.
 
     Attributes:
         report: Everything that the page shows.
@@ -167,7 +167,7 @@ class CurveResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """Of `sweep`, and of `report` for a sweep.
+    """Result of `sweep`, and of `report` for a sweep.
 
     Attributes:
         report: Everything that the page shows.
@@ -203,13 +203,13 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """Of `tune`, and of `report` for a tune.
+    """Result of `tune`, and of `report` for a tune.
 
     Attributes:
         report: Everything that the page shows.
         folder: Where page and runs lie.
         paths: tune.json, tune.html, tune.md.
-        failures: Runs for test that failed while they were made.
+        failures: Test runs that failed in this call.
     """
 
     report: TuneReport = field(repr=False)
@@ -219,7 +219,7 @@ class TuneResult:
 
     @property
     def chosen(self) -> dict[str, float]:
-        """Key -> value of what was searched, in the chosen setting: the best, or the default where it stays."""
+        """Searched key -> value in the chosen setting: the best one, or the default if it is kept."""
         return next(dict(trial.settings) for trial in self.report.trials if trial.name == self.report.chosen)
 
     @property
@@ -229,7 +229,7 @@ class TuneResult:
 
     @property
     def optimism(self) -> dict[str, float | None]:
-        """Of the default, and of the best setting: score over the folds - score on test."""
+        """Optimism of the default and of the best setting: score over the folds - score on test."""
         return {tested.name: tested.optimism for tested in self.report.tested}
 
     def raise_failures(self) -> None:
@@ -247,19 +247,19 @@ class TuneResult:
 
 
 def failed_runs(runs: Sequence[RunEntry]) -> list[str]:
-    """What an experiment that has just ended says of runs that failed."""
+    """The message of an experiment that has just ended about its failed runs."""
     failed = sum(run.status != "finished" for run in runs)
     return [f"{failed} of {len(runs)} runs failed; the report names each. The same command retries."] if failed else []
 
 
 @dataclass(frozen=True, repr=False)
 class CheckResult:
-    """Of `check`.
+    """Result of `check`.
 
     Attributes:
         facts: Rows, classes, findings and the scores of simple models.
         counted: Findings that `strict` counts as failures.
-        encoders: Frozen encoders side by side, where `models` were named.
+        encoders: Comparison of frozen encoders, if `models` were named.
     """
 
     facts: DataFacts
@@ -267,7 +267,7 @@ class CheckResult:
     encoders: EncoderComparison | None = None
 
     def to_json(self) -> str:
-        """The facts, with `encoders` where models were named."""
+        """The facts, with `encoders` if models were named."""
         if self.encoders is None:
             return self.facts.model_dump_json(indent=2)
         both = {**self.facts.model_dump(mode="json"), "encoders": self.encoders.model_dump(mode="json")}
@@ -301,10 +301,10 @@ class CheckResult:
 
 @dataclass(frozen=True, repr=False)
 class DiagnoseResult:
-    """Of `diagnose`.
+    """Result of `diagnose`.
 
     Attributes:
-        diagnosis: Verdict, what else could look like it, and the plan.
+        diagnosis: Verdict, look-alikes and plan.
         fail_on: Verdicts that count as failures.
     """
 

@@ -51,24 +51,24 @@ def run(
 ) -> RunResult:
     """Fine-tune a recipe with a preset, and measure train sample, validation and, once, test.
 
-    Started as one of several processes by a launcher, it trains together with the others.
+    If a launcher started this process as one of several, it trains together with the others.
 
     Args:
         preset: Name, path, or `{name: {technique: settings}}`; replaces the techniques that the recipe lists.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, metric, technique, allow_code: See `Request`.
         seed: One run each; those of the recipe by default.
-        output: Folder of the run, with one below it per seed where there are several; a new one below runs/ by default.
+        output: Folder of the run, with a subfolder per seed if there are several; a new one in runs/ by default.
         resume: Continue an interrupted run.
         profile: Also measure where the time goes; details go into profile/ in the run's folder.
-        stopwatch: Has run since the program started, so that the record tells what start-up took.
-        listener: As of `compare`.
+        stopwatch: Running since the program started, so that the record includes the start-up time.
+        listener: As for `compare`.
 
     Returns:
         The seeds that finished, and the failures of the others: see `RunResult.raise_failures`.
 
     Raises:
-        FinetuneError: Something is wrong that can be seen before training.
-        KeyboardInterrupt: As it came; what is complete is kept, and `resume=True` goes on.
+        FinetuneError: An error that can be found before training.
+        KeyboardInterrupt: Passed on; completed work is kept, and `resume=True` continues.
     """
     request, rest = Request.split(locals())
     return run_request(request, **{**rest, "listener": chosen_listener(listener)})
@@ -85,7 +85,7 @@ def run_request(
     stopwatch: Stopwatch | None,
     listener: Listener,
 ) -> RunResult:
-    """As `run`, for what is asked for in one piece."""
+    """As `run`, from a `Request`."""
     refuse_nested("run")
     resolved = resolve_run(request, preset, seed)
     from finetune.training import distributed
@@ -119,7 +119,7 @@ def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None)
     """The recipe of a run and where each value came from.
 
     Raises:
-        RecipeError: It is wrong, or names code that was not allowed.
+        RecipeError: The recipe is wrong, or names code that was not allowed.
     """
     from finetune.recipe import resolve
 
@@ -132,7 +132,7 @@ def resolve_run(request: Request, preset: Any, seed: int | Sequence[int] | None)
 
 
 def check_run_starts(request: Request, *, preset: Any, seed: Any, output: str | Path | None, resume: bool) -> None:
-    """What a launcher asks before it starts several processes, so that each problem is said once.
+    """Checks before a launcher starts several processes, so that each problem is reported once.
 
     Raises:
         FinetuneError: The recipe is wrong, the folder is in use, or the data cannot be read.
@@ -148,7 +148,7 @@ def threads_of_launched(processes: int) -> int:
     """CPU threads of each of the processes that train together on this machine.
 
     Raises:
-        RecipeError: The machine has GPUs, and fewer than processes.
+        RecipeError: The machine has GPUs, but fewer than processes.
     """
     import torch
 
@@ -176,7 +176,7 @@ def plan_run(
         The description; None in all but the first of several processes.
 
     Raises:
-        FinetuneError: As of `run`; or a profile is asked for, which a plan has not.
+        FinetuneError: As `run`; or a profile is requested, which a plan does not have.
     """
     if profile:
         raise RecipeError(
@@ -276,7 +276,7 @@ class _OneSeed:
 
         Raises:
             OutputError: The data has changed since the run was started.
-            RunFailed: Training could not go on.
+            RunFailed: Training could not continue.
         """
         from finetune.training import distributed
         from finetune.training.runner import run_seed
@@ -319,9 +319,9 @@ def _start_profile(prepared: Prepared, stopwatch: Stopwatch, listener: Listener)
 
     seeds, processes = prepared.recipe.training.seeds, distributed.world_size()
     if len(seeds) > 1:
-        listener.notice(f"--profile looks at the first of {len(seeds)} seeds ({seeds[0]})", "warning")
+        listener.notice(f"--profile measures only the first of {len(seeds)} seeds ({seeds[0]})", "warning")
     if processes > 1:
-        listener.notice(f"--profile looks at the first of {processes} processes", "warning")
+        listener.notice(f"--profile measures only the first of {processes} processes", "warning")
     return OperationProfile(prepared, stopwatch)
 
 

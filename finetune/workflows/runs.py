@@ -1,4 +1,4 @@
-"""What lies below runs/: list it, compare two, write a page over all, and delete what is no longer needed."""
+"""The content of runs/: list it, compare two runs, write an index page of all, and delete some."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def list_runs(
     data: str | None = None,
     preset: str | None = None,
 ) -> list[Listed]:
-    """Runs and experiments below a folder.
+    """List the runs and experiments in a folder.
 
     Args:
-        folder: Where they lie.
+        folder: The folder that holds them.
         contains: Only those whose path, data or preset contains this.
         kind: Only run, compare, ablate, curve, sweep, tune or unreadable.
         status: Only finished, running, failed or interrupted ones, or unfinished: all that have not finished.
@@ -45,14 +45,14 @@ def list_runs(
         preset: Only those of this preset, or experiments that hold it; `*` stands for any letters.
 
     Raises:
-        OutputError: There is no such folder, or the data or preset is that of nothing in it.
+        OutputError: There is no such folder, or nothing in it has this data or preset.
         RecipeError: There is no such kind or status.
     """
     _check_known("kind", kind, KINDS)
     _check_known("status", status, STATUSES)
     root = Path(folder)
     if not root.is_dir():
-        raise OutputError(f"{root}: no such folder. Runs are written below {RUNS}/ of the folder they start in.")
+        raise OutputError(f"{root}: no such folder. Runs are written to {RUNS}/ in the folder where they are started.")
     entries = list_folder(root)
     _check_found("data", data, [entry.data for entry in entries if entry.data])
     _check_found("preset", preset, [name for entry in entries for name in _presets(entry)])
@@ -75,7 +75,7 @@ def _check_known(argument: str, value: str | None, known: Sequence[str]) -> None
     if value is not None and value not in known:
         near = suggest(value, known)
         listed = "" if "Known:" in near else f" Known: {', '.join(known)}."
-        raise RecipeError(f"is no {argument}.{near}{listed}", argument=argument, found=value)
+        raise RecipeError(f"is not a {argument}.{near}{listed}", argument=argument, found=value)
 
 
 def _check_found(argument: str, pattern: str | None, names: Sequence[str]) -> None:
@@ -87,10 +87,10 @@ def _check_found(argument: str, pattern: str | None, names: Sequence[str]) -> No
 
 
 def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]:
-    """The runs and experiments that are named, each by its whole path or by its path below the folder.
+    """The named runs and experiments, each by its full path or by its path below the folder.
 
     Raises:
-        OutputError: A name is none of them: a folder that holds anything else is never taken.
+        OutputError: A name is none of them: a folder that holds anything else is never accepted.
     """
     entries = list_runs(folder)
     by_name = {entry.path: entry for entry in entries}
@@ -101,7 +101,7 @@ def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]
         if entry is None:
             known = [str(Path(entry.path).relative_to(folder)) for entry in entries]
             raise OutputError(
-                f"'{name}' is no run and no experiment below {folder}.{suggest(name, known)}",
+                f"'{name}' is not a run or experiment in {folder}.{suggest(name, known)}",
                 Change(command="finetune runs"),
             )
         chosen[entry.path] = entry
@@ -109,10 +109,10 @@ def choose_runs(names: Sequence[str], folder: str | Path = RUNS) -> list[Listed]
 
 
 def compare_runs(first: str, second: str, folder: str | Path = RUNS) -> TwoListed:
-    """The numbers of two runs or experiments side by side, and the settings in which they differ.
+    """The numbers of two runs or experiments side by side, and the settings that differ.
 
     Raises:
-        OutputError: A name is no run and no experiment.
+        OutputError: A name is not a run or an experiment.
         RecipeError: Both are the same one.
     """
     chosen = choose_runs([first, second], folder)
@@ -122,10 +122,10 @@ def compare_runs(first: str, second: str, folder: str | Path = RUNS) -> TwoListe
 
 
 def write_index(entries: Sequence[Listed], folder: str | Path = RUNS) -> Path:
-    """Write index.html, one page over the reports of these runs and experiments, which it links to.
+    """Write index.html, one page with links to the reports of these runs and experiments.
 
     Raises:
-        OutputError: A page of the user's own has this name.
+        OutputError: A file of the user's own has this name.
         OSError: The folder cannot be written to.
     """
     from finetune.reports.index_page import is_index, render_index  # slow to import
@@ -139,7 +139,7 @@ def write_index(entries: Sequence[Listed], folder: str | Path = RUNS) -> Path:
 
 def check_deletable(entries: Sequence[Listed]) -> None:
     """Raises:
-    OutputError: A process is running in one of the folders, in a folder inside it, or in the experiment that it is of.
+    OutputError: A process is running in one of the folders, in a folder inside it, or in its experiment.
     """
     for entry in entries:
         folder = Path(entry.path)
@@ -150,8 +150,8 @@ def check_deletable(entries: Sequence[Listed]) -> None:
 
 
 def delete_runs(entries: Sequence[Listed]) -> None:
-    """Delete folders with everything in them, none before all are known to be free. Links in them are removed, and not
-    what they lead to.
+    """Delete folders with everything in them, but none before all are known to be free. Links in them are removed, not
+    their targets.
 
     Raises:
         OutputError: A process is running in one of them; nothing has been deleted.

@@ -1,4 +1,4 @@
-"""What the start of a run or an experiment says of its data; `finetune check` and the record say the rest."""
+"""Notes on the data at the start of a run or an experiment; `finetune check` and the record have the rest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from finetune.training.data_facts import data_facts
 
 
 def start_notes(data: Data, measure: Measure) -> list[str]:
-    """One line of facts, what became of every line, and what was decided for the user."""
+    """One line of facts, an account of every line, and what was decided for the user."""
     decided = [note for note in data.notes if isinstance(note, Lines) or not isinstance(note, Account)]
     return [data_line(data_facts(data, measure)), *decided]

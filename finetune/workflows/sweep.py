@@ -59,12 +59,12 @@ def sweep(
     Args:
         vary: Dotted key -> values, `{"techniques.l1.strength": [0, 0.1, 1, 10]}`; the first key is the axis of the
             picture. A strength of 0 is the preset without that technique.
-        preset: What every point starts from: name, path, or `{name: {technique: settings}}`; "own" stands for the
-            recipe's own techniques.
-        yes: Start more than 100 runs.
+        preset: Preset that every point starts from: name, path, or `{name: {technique: settings}}`; "own" stands for
+            the recipe's own techniques.
+        yes: Start even if there are more than 100 runs.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-            Settings of techniques hold at every point.
-        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+            Settings of techniques apply to every point.
+        seeds, executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -74,7 +74,7 @@ def sweep(
 
 
 def sweep_request(request: Request, *, listener: Listener, **asked: Any) -> SweepResult:
-    """As `sweep`, for what is asked for in one piece; `asked` goes to `plan_sweep`."""
+    """As `sweep`, from a `Request`; `asked` goes to `plan_sweep`."""
     experiment = plan_sweep(request, listener=listener, **asked)
     folder = experiment.folder
     with folder.locked():
@@ -100,10 +100,10 @@ def plan_sweep(
     yes: bool = False,
     listener: Listener,
 ) -> Experiment:
-    """What `sweep` would run. Nothing is written; data and choices are told to the listener.
+    """The runs that `sweep` would start. Nothing is written; the listener is told about data and choices.
 
     Raises:
-        FinetuneError: Something could never run, or there are more runs than `MOST_RUNS` without `yes`.
+        FinetuneError: A run could never work, or there are more runs than `MOST_RUNS` without `yes`.
     """
     refuse_nested("sweep")
     listed = seed_list(seeds)
@@ -144,7 +144,7 @@ def _too_many(
     parts = " × ".join([*(str(len(found)) for found in values.values()), f"{len(seeds)} seeds"])
     return RecipeError(
         f"{parts} are {runs:,} runs, about {time_text(each * runs / executor.slots)} here, {executor.slots} at a time; "
-        f"more than {MOST_RUNS} are not started without being asked.",
+        f"more than {MOST_RUNS} are started only on request.",
         Change(arguments={"yes": True}),
         Change(text="name fewer values"),
         argument="vary",

@@ -18,9 +18,9 @@ class ListenerCallback(TrainerCallback):
     """Tells a listener about one run, from the main process only.
 
     Args:
-        title: What is running.
+        title: Name of the run.
         measure: The main score and loss.
-        listener: Is told.
+        listener: Receives the events.
     """
 
     def __init__(self, title: str, measure: Measure, listener: Listener) -> None:
@@ -30,13 +30,13 @@ class ListenerCallback(TrainerCallback):
         self._running: RunProgress | None = None
 
     def close(self) -> None:
-        """Tell that the run has ended, where it stopped before its last step."""
+        """Tell that the run has ended, if it stopped before its last step."""
         if self._running is not None:
             self._listener.run_ended(self._running)
             self._running = None
 
     def for_fit(self, title: str, done: int, total: int, of_run: int) -> ListenerCallback:
-        """For one of the trainings that choose a learning rate."""
+        """A callback for one of the trainings that choose a learning rate."""
         return FitCallback(f"{self._title}, {title}", self._measure, self._listener)
 
     def rate_chosen(self, choice: RateChoice) -> None:
@@ -72,7 +72,7 @@ class ListenerCallback(TrainerCallback):
 
 
 class FitCallback(ListenerCallback):
-    """Tells of the steps of a training that is none of the user's runs, and not of its scores."""
+    """Tells about the steps, but not the scores, of a training that is not one of the user's runs."""
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Nothing: its rows are some of the training rows."""
+        """Ignore it: its rows are some of the training rows."""

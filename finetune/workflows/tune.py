@@ -69,22 +69,22 @@ def tune(
     command: str | None = None,
     listener: Listener | None = None,
 ) -> TuneResult:
-    """Search learning rate and strengths of a preset; keep the default unless it is beaten beyond chance.
+    """Search the learning rate and strengths of a preset; keep the default unless it is beaten beyond chance.
 
-    Every setting is trained on folds of the training rows, and stopped early where it is worse than the best beyond
+    Every setting is trained on folds of the training rows, and stopped early if it is worse than the best beyond
     chance; then the default and the best setting are trained on the data's own splits, and measured on test. The same
-    call goes on where it was stopped; with more `trials` it adds some.
+    call continues where it was stopped; with more `trials` it adds some.
 
     Args:
-        preset: What is tuned: name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own
+        preset: Preset to tune: name, path, or `{name: {technique: settings}}`; "own" stands for the recipe's own
             techniques.
-        trials: Settings to try beside the default; a third of them, at most ten, are of the learning rate alone.
-        folds: Parts of the training rows that are left out in turn.
-        ranges: Key -> (low, high), or `key=low,high`: these alone are searched, where they say. By default the learning
-            rate, and what the techniques declare (docs/techniques.md).
-        seeds: Of the trainings that test measures; the folds are trained with the first.
+        trials: Settings to try in addition to the default; a third of them, at most ten, vary the learning rate only.
+        folds: Number of folds of the training rows, each left out in turn.
+        ranges: Key -> (low, high), or `key=low,high`: only these settings are searched, in these ranges. By default the
+            learning rate, and the ranges that the techniques declare (docs/techniques.md).
+        seeds: Seeds of the runs that are measured on test; the folds are trained with the first.
         recipe, model, data, overrides, skip_bad_rows, drop_leaks, technique, metric, allow_code: See `Request`.
-        executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As of `compare`.
+        executor, jobs, jobs_per_gpu, cell_timeout, output, resume, command, listener: As for `compare`.
 
     Raises:
         FinetuneError, KeyboardInterrupt: As `compare`.
@@ -98,14 +98,14 @@ class Plan:
     """A planned tune: nothing has been written yet.
 
     Attributes:
-        folder: Where it goes; the trainings that test measures go into its `test/`.
+        folder: Output folder; the runs that are measured on test go into its `test/`.
         default: The recipe with the preset's settings for this data.
-        trials: What has been tried, or nothing yet.
-        wanted: Settings to try beside the default.
-        seeds: Of the trainings that test measures.
-        executor: Runs all of them.
+        trials: The trials so far, if any.
+        wanted: Settings to try in addition to the default.
+        seeds: Seeds of the runs that are measured on test.
+        executor: Executor of all jobs.
         sets: The data, loaded once.
-        command: What makes it again.
+        command: The command that reproduces it.
         measure: Main score and loss.
     """
 
@@ -126,7 +126,7 @@ class Plan:
         return Variant(trial.name, "default" if trial.number else None, recipe, settings=trial.settings)
 
     def on_folds(self, trial: Trial) -> Variant:
-        """A trial on folds of the training rows; the data checks are those of the whole."""
+        """A trial on folds of the training rows; the data checks are those of all rows."""
         variant = self.variant(trial)
         section = variant.recipe.data.model_copy(update={"folds_of": "train", "check": False})
         inner = replace(variant, recipe=variant.recipe.model_copy(update={"data": section}))
@@ -136,7 +136,7 @@ class Plan:
         """The default on its folds, with which every tune begins.
 
         Raises:
-            FinetuneError: It could never run.
+            FinetuneError: A run could never work.
         """
         variant = self.on_folds(Trial(number=0, stage="default", settings={}))
         asked = ([self.trials.seed], self.trials.folds, self.folder, self.executor, self.sets)
@@ -161,7 +161,7 @@ class Plan:
 
 
 def tune_request(request: Request, *, listener: Listener, **asked: Any) -> TuneResult:
-    """As `tune`, for what is asked for in one piece; `asked` goes to `plan_tune`."""
+    """As `tune`, from a `Request`; `asked` goes to `plan_tune`."""
     plan = plan_tune(request, listener=listener, **asked)
     with plan.folder.locked():
         tuner = _search(plan, listener)
@@ -192,10 +192,10 @@ def plan_tune(
     command: str,
     listener: Listener,
 ) -> Plan:
-    """What `tune` would do. Nothing is written; data and choices are told to the listener.
+    """What `tune` would do. Nothing is written; the listener is told about data and choices.
 
     Raises:
-        FinetuneError: Something could never run, or the folder holds a tune of something else.
+        FinetuneError: A run could never work, or the folder holds a different tune.
     """
     refuse_nested("tune")
     load_optuna()
@@ -228,7 +228,7 @@ def plan_tune(
 
 def _check_numbers(trials: int, folds: int) -> None:
     if isinstance(trials, bool) or not isinstance(trials, int) or not 1 <= trials <= MOST_TRIALS:
-        why = f"expected 1 to {MOST_TRIALS} settings to try beside the default."
+        why = f"expected 1 to {MOST_TRIALS} settings to try in addition to the default."
         raise RecipeError(why, Change(arguments={"trials": 30}), argument="trials", found=trials)
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise RecipeError(
@@ -302,7 +302,7 @@ def _earlier(folder: ComparisonFolder, asked: Trials) -> Trials:
         differing = ["another recipe, preset, model or data"]
     if differing:
         raise OutputError(
-            f"holds a tune of {'; '.join(differing)}, and its trials cannot go on as these.",
+            f"holds a tune of {'; '.join(differing)}, and its trials cannot be continued here.",
             Change(text="Choose another folder."),
             argument="output",
             found=str(folder.path),

@@ -1,4 +1,4 @@
-"""From the trials of a tune to what is read and run: report, recipe and model of the chosen setting."""
+"""From the trials of a tune to its published files: report, recipe and model of the chosen setting."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def publish_tune(plan: Plan, tuner: Tuner, listener: Listener) -> tuple[TuneRepo
 
 
 def recipe_text(recipe: Recipe, command: str, chosen: str) -> str:
-    """A recipe file: what differs from the schema's defaults, and the techniques with all of their settings."""
+    """A recipe file: values that differ from the schema's defaults, and the techniques with all of their settings."""
     content: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
     kept = {key: value for key, value in content.items() if key in ("model", "data", "training")}
     # Of techniques every setting: null is not the default of all that may be null.

@@ -1,4 +1,4 @@
-"""Help an experiment that has been started: any number of machines that see its folder run what is left of it."""
+"""Help a started experiment: any number of machines that share its folder run the remaining jobs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class WorkResult:
     """Of `work`.
 
     Attributes:
-        folder: Of the experiment.
+        folder: Folder of the experiment.
         runs: All runs of its table.
-        here: Those of them that this call has run to their end.
-        finished: Those that have finished, wherever.
-        failures: What went wrong with the others, each with its folder.
-        command: Of the experiment: typed again, it writes the report.
+        here: Runs that this call finished.
+        finished: Runs finished on any machine.
+        failures: Errors of the others, each with its folder.
+        command: The experiment's command: run again, it writes the report.
     """
 
     folder: Path
@@ -65,22 +65,22 @@ def work(
     cell_timeout: float | None = None,
     listener: Listener | None = None,
 ) -> WorkResult:
-    """Run what is left of a comparison, ablation, curve or sweep, together with other processes that do the same.
+    """Run the remaining runs of a comparison, ablation, curve or sweep, together with other processes that do the same.
 
-    A run belongs to the process that holds the lock file in its folder. One whose process dies is taken over, from its
-    last checkpoint. Returns when no run is left: neither waiting nor at work elsewhere. Refits, soups and students
-    (`final`) and the report are left to the experiment's own call. Relative paths of its recipe are read from the
-    present folder.
+    A run belongs to the process that holds the lock file in its folder. If that process dies, the run is taken over
+    from its last checkpoint. Returns when no run is waiting or in progress on any machine. Refits, soups and students
+    (`final`) and the report are left to the experiment's own call. Relative paths in its recipe are resolved against
+    the current folder.
 
     Args:
-        folder: Of the experiment, seen by all of them.
+        folder: Folder of the experiment, shared by all of them.
         technique: The user's own techniques that its recipe names.
         allow_code: Run code that its recipe names: see `Request`.
-        executor, jobs, jobs_per_gpu, cell_timeout, listener: As of `compare`.
+        executor, jobs, jobs_per_gpu, cell_timeout, listener: As for `compare`.
 
     Raises:
         OutputError: The folder holds no experiment that has been started.
-        KeyboardInterrupt: As it came; what is complete is kept.
+        KeyboardInterrupt: Passed on; completed work is kept.
     """
     refuse_nested("work")
     experiment = ComparisonFolder(Path(folder))

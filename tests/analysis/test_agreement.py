@@ -86,7 +86,7 @@ def test_two_seeds_have_no_interval_where_it_would_say_nothing(tmp_path: Path) -
     found = reported(group)
     assert (found.low, found.p, found.distinguishable) == (None, None, None)
     assert variant_of(group, "mine").change == "not enough evidence"
-    assert any(text.startswith("2 seeds are too few for an interval") for text in group.caveats)
+    assert any(text.startswith("2 seeds are too few for a useful interval") for text in group.caveats)
 
 
 def test_three_seeds_of_equal_sign_are_no_significance(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def test_unlabelled_texts_in_another_language_are_a_warning(monkeypatch: pytest.
     [finding] = check_language(foreign, Pieces(5))  # type: ignore[arg-type]
     assert looked_at == [len(data.train), len(german().train)]
     assert finding.text == (
-        "Of the training texts 100 % are in 'en', of the unlabelled texts 0 %; most of the others are in 'de'."
+        "100 % of the training texts are in 'en', but 0 % of the unlabelled texts; most other unlabelled texts are in "
+        "'de'."
     )
     assert finding.examples[0].startswith("unlabelled row 1: Der Zug nach")
     assert "data.unlabelled" in finding.advice

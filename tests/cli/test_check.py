@@ -60,7 +60,7 @@ def test_that_runs_are_not_checked_does_not_stop_it_and_is_said(leaking: Path, t
     options = ["--set", "data.max_length=32", "--set", "data.check=false"]
     result = invoke("check", leaking, "--model", tiny_model, *options)
     assert "PROBLEM  leaks: " in result.stdout
-    assert "data.check=false is for runs" in result.stderr
+    assert "data.check=false has no effect on this command" in result.stderr
 
 
 def test_a_model_that_is_not_there_leaves_out_the_checks_of_tokens(leaking: Path, tmp_path: Path) -> None:

@@ -420,10 +420,10 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
         (["--presets", ""], "--presets '': a comparison needs two or more. Try: --presets none,strong"),
         (["--seeds", "0"], "expected 1 to 1000 seeds. Try: --seeds 0, (for seed 0 alone)"),
         (["--seeds", "-1"], "--seeds -1: expected how many, such as 5, or which, such as 3,7,11."),
-        (["--seeds", "1,1"], "--seeds 1,1: names a seed twice; the same run twice is no second observation."),
+        (["--seeds", "1,1"], "--seeds 1,1: names a seed twice; repeating a run gives no second observation."),
         (["--seeds", "two"], "--seeds two: expected how many, such as 5, or which, such as 3,7,11."),
         (["--seeds", "1.5"], "--seeds 1.5: expected how many, such as 5, or which, such as 3,7,11."),
-        (["--seeds", "4294967296,"], "--seeds 4294967296: a seed is below 4294967296 and not negative."),
+        (["--seeds", "4294967296,"], "--seeds 4294967296: a seed must be below 4294967296 and not negative."),
         (["--set", "techniques.dropout.hidden=0.3"], "would change every preset, the baseline too"),
         (
             ["--set", "training.seeds=[1,2]"],

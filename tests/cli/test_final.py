@@ -306,7 +306,7 @@ def test_where_a_refit_brings_little_or_cannot_be_measured_the_best_seed_is_plan
 def test_a_refit_is_planned_again_where_leaks_are_left_out() -> None:
     more = ("--set", "data.source=leaky", *UNSIZED, "-o", "planned", "--dry-run", "--drop-leaks")
     planned = invoke("compare", "small.yaml", *DEFAULT, *more)
-    assert "ends with --final refit, one more training that this time counts" in planned.stdout
+    assert "ends with --final refit, one more training, included in this time" in planned.stdout
 
 
 def test_the_reason_stands_at_the_end_of_a_comparison_without_a_refit(made: Path, runs: list[str]) -> None:

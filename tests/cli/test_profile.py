@@ -50,7 +50,7 @@ def test_json_holds_the_profile_of_the_first_seed_alone(
     seeds = ["--seed", 3, "--seed", 1]
     result = invoke("run", write_recipe(), *seeds, "-o", tmp_path / "run", "--profile", "--json", "--quiet")
     assert result.exit_code == 0, result.stderr
-    assert "warning: --profile looks at the first of 2 seeds (3)" in result.stderr
+    assert "warning: --profile measures only the first of 2 seeds (3)" in result.stderr
     first, second = json.loads(result.stdout)
     assert first["profile"]["seed"] == first["seed"] == 3
     assert "profile" not in second

@@ -61,7 +61,7 @@ def test_only_what_is_named_is_deleted_and_a_dry_run_deletes_nothing(here: Path)
 def test_what_is_no_run_below_the_folder_is_never_deleted(here: Path, name: str) -> None:
     result = invoke("runs", "--delete", name, "--yes")
     assert result.exit_code == 2
-    assert "is no run and no experiment" in result.stderr
+    assert "is not a run or experiment" in result.stderr
     assert Path("elsewhere/run.json").is_file()
     assert Path("runs/notes/mine.txt").is_file()
     assert Path("runs/many/seed-1/run.json").is_file()
@@ -88,7 +88,7 @@ def test_a_run_of_an_experiment_that_is_running_is_not_deleted(here: Path) -> No
 
 def test_an_empty_name_is_not_the_folder_itself(here: Path) -> None:
     """As of a variable of a script that is not set."""
-    assert "is no run and no experiment" in invoke("runs", "runs/a", "--delete", "", "--yes").stderr
+    assert "is not a run or experiment" in invoke("runs", "runs/a", "--delete", "", "--yes").stderr
     assert Path("runs/a/run.json").is_file()
 
 
@@ -130,15 +130,15 @@ def test_filters(here: Path, options: list[str], left: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--status", "done"], "is no status. Known: "),
+        (["--status", "done"], "is not a status. Known: "),
         (["--data", "tweets"], "nothing here has it. Known: made."),
         (["--preset", "stong"], "nothing here has it. Did you mean strong?"),
-        (["--kind", "run", "--delete", "a", "--dry-run"], "chooses what is listed"),
+        (["--kind", "run", "--delete", "a", "--dry-run"], "filters a list"),
         (["--compare", "a", "a"], "names the same one twice"),
         (["--compare", "a", "many/seed"], "Did you mean many/seed-1?"),
-        (["--compare", "a", "many/seed-1", "--index"], "one at a time"),
-        (["--index", "--json"], "--json: prints what is listed or compared, and has no meaning here"),
-        (["--delete", "a", "--dry-run", "--json"], "--json: prints what is listed or compared"),
+        (["--compare", "a", "many/seed-1", "--index"], "cannot be combined"),
+        (["--index", "--json"], "--json: applies to lists and comparisons only. Leave it out."),
+        (["--delete", "a", "--dry-run", "--json"], "--json: applies to lists and comparisons only"),
     ],
 )
 def test_what_cannot_act_is_an_error(here: Path, options: list[str], said: str) -> None:
@@ -217,5 +217,5 @@ def test_a_page_links_to_reports_of_every_kind(here: Path, name: str) -> None:
 def test_an_unknown_kind_lists_nothing_silently(here: Path) -> None:
     result = invoke("runs", "--kind", "comparison")
     assert result.exit_code == 2
-    assert "is no kind. Did you mean compare?" in result.stderr
+    assert "is not a kind. Did you mean compare?" in result.stderr
     assert "run, compare, ablate, curve, sweep, tune, unreadable" in result.stderr

@@ -177,7 +177,10 @@ def test_a_dry_run_says_what_is_searched_and_how_long_it_takes(place: Path) -> N
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--trials", "0"], "--trials 0: expected 1 to 1000 settings to try beside the default. Try: --trials 30"),
+        (
+            ["--trials", "0"],
+            "--trials 0: expected 1 to 1000 settings to try in addition to the default. Try: --trials 30",
+        ),
         (["--folds", "1"], "--folds 1: expected two folds or more. Try: --folds 3"),
         (["--folds", "49"], "48 training rows cannot fill 49 folds. Try: --folds 48"),
         (["--preset", "lihgt"], "Did you mean light"),

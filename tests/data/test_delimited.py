@@ -104,7 +104,7 @@ def test_quotes_of_a_file_without_quoting_join_no_rows(write: Write, delimiter: 
         (row[label_first], row[not label_first]) for row in reference
     )
     note = said(table, "enclose no cells")
-    assert "all 41 lines fit so" in note
+    assert "all 41 lines fit" in note
     assert "--set data.quoting=minimal" in note
 
 
@@ -211,7 +211,7 @@ def test_other_ways_of_quoting_are_detected_and_can_be_named(write: Write, setti
     plain = cell[1:-1].replace('\\"', '"').replace("''", "'")
     assert texts(table) == [plain.format(text) for text, _ in ROWS]
     assert labels(table) == [label for _, label in ROWS]
-    assert "all 41 lines fit so" in said(table, "--set data.quoting=minimal")
+    assert "all 41 lines fit" in said(table, "--set data.quoting=minimal")
     typed = resolve("your-data", data=str(path), overrides=[f"{key}={value}" for key, value in settings.items()])
     (named,) = read_sources(typed.recipe.data).values()
     assert (texts(named), named.notes) == (texts(table), [])
@@ -353,11 +353,11 @@ def test_a_header_against_the_evidence_is_a_warning(write: Write) -> None:
     path = write([f"{text},{label}" for text, label in ROWS])
     assert len(only(path, header=True)) == 39
     (warning,) = only(path, header=True).warnings
-    assert "line 1: is taken for the header (data.header), but its 'neg' is also in" in warning
+    assert "line 1: is used as the header (data.header), but its 'neg' is also in" in warning
     named = write(["text,label", *(f"{text},{label}" for text, label in ROWS)])
     table = only(named, header=False)
     assert list(table.columns) == ["column 1", "column 2"]
-    assert "is taken for a row (data.header), but holds names that columns have: text, label" in table.warnings[0]
+    assert "is used as a row (data.header), but holds typical names of columns: text, label" in table.warnings[0]
 
 
 def test_another_number_of_names_than_cells_is_refused(write: Write) -> None:

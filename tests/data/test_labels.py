@@ -362,7 +362,7 @@ def test_a_class_with_fewer_rows_than_splits_is_trained_on_only_and_named(tmp_pa
     assert f"classes with fewer than 3 rows stay in training, and are not measured: rare ({rows})" in data.notes
     (finding,) = (each for each in check_classes(data) if "'rare'" in each.text)  # one, and not one for each split
     assert finding.level == "warning"
-    assert finding.text == "Class 'rare' has too few rows to be in every split: trained on, and not measured."
+    assert finding.text == "Class 'rare' has too few rows to be in every split: used for training, but not measured."
     assert "--set 'data.drop_labels=[\"rare\"]'" in finding.advice
 
 

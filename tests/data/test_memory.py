@@ -267,7 +267,7 @@ def test_another_process_reads_it(cache: Path) -> None:
 
 def test_data_that_is_no_longer_there_is_to_be_passed_again(cache: Path) -> None:
     for reference in (f"memory:{'0' * 64}", "memory:../data", "memory:"):
-        with refuses(DataError, r"data\.source: the data of this run came from memory, and .* does not hold it.*again"):
+        with refuses(DataError, r"data\.source: the data of this run came from memory, but .* does not hold it.*again"):
             load(reference)
     assert describe(f"memory:{'0' * 64}") == "data from memory"
 
@@ -286,7 +286,7 @@ def test_damage_is_named(cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "file"))
-    with refuses(DataError, r"data from memory is written to .*, and that fails: .* FINETUNE_CACHE=DIR"):
+    with refuses(DataError, r"data from memory cannot be written to .*: .* FINETUNE_CACHE=DIR"):
         store({"text": TEXTS, "label": ["a", "b"] * 30})
 
 
@@ -341,7 +341,7 @@ def as_objects(cells: Cells) -> pd.DataFrame:
         ("label", first("x", [["a"], ["b"]] * 30), "holds a text in row 1 and a list in row 2"),
         ("label", [[1, "a"]] * 60, "holds lists whose parts are not alike"),
         ("label", [{"a", "b"}] * 60, "holds sets, whose order is not fixed"),
-        ("label", [Own()] * 60, "holds a value of type Own, which is no text, number or list of them"),
+        ("label", [Own()] * 60, "holds a value of type Own, which is not a text, a number or a list of them"),
         ("label", [b"a", b"b"] * 30, "holds (binary|a value of type bytes), which is no text"),
         ("label", [2**80, 1] * 30, "holds numbers that no type of 64 bits holds together"),
         ("text", first("\ud800", TEXTS), "holds text with half of a two-part character"),

@@ -130,12 +130,12 @@ def entry(body: str) -> dict[str, str]:
     [
         ({"reader": "lines = nowhere_to_be_found:lines"}, "cannot be loaded: ModuleNotFoundError"),
         ({"module": "1 / 0\n"}, "cannot be loaded: ZeroDivisionError"),
-        (entry("Reader"), "is a type, no finetune.data.readers.Reader"),
+        (entry("Reader"), "is a type, not a finetune.data.readers.Reader"),
         (entry("Reader(read)"), "neither suffixes nor recognises"),
         (entry("Reader(read, ('.csv',))"), r"\.csv files are read by the reader 'CSV'"),
         (entry("Reader(read, ('.Lines',))"), "'.Lines' must be lower case and start with a dot"),
         (entry("Reader(read, ('lines',))"), "'lines' must be lower case and start with a dot"),
-        (entry("Reader(read, ('.lines',), settings=('sheet',))"), r"data\.sheet is no key of a recipe"),
+        (entry("Reader(read, ('.lines',), settings=('sheet',))"), r"data\.sheet is not a key of a recipe"),
         ({"reader": "CSV = their_readers:lines"}, "there is a reader 'CSV' already"),
     ],
 )
@@ -152,7 +152,10 @@ def test_a_broken_entry_point_names_its_package(
     ("body", "problem"),
     [
         ("lambda path, section: 1 / 0", "reader 'lines' of their-package failed: ZeroDivisionError: division by zero"),
-        ("lambda path, section: [1]", "reader 'lines' of their-package returned a list, no finetune.data.table.Table"),
+        (
+            "lambda path, section: [1]",
+            "reader 'lines' of their-package returned a list, not a finetune.data.table.Table",
+        ),
         (
             "lambda path, section: Table('x', {'text': ['a'], 'label': []})",
             "reader 'lines' of their-package returned columns of different lengths",

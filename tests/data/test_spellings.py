@@ -98,7 +98,7 @@ def test_a_label_that_another_split_spells_otherwise_is_named_and_the_map_can_be
     tmp_path: Path, test: list[str]
 ) -> None:
     folder = str(write(tmp_path, train=["positive", "negative"], test=test))
-    with refuses(DataError, match=r"data\.test: spells labels otherwise: .* is 'positive' in training\.") as caught:
+    with refuses(DataError, match=r"data\.test: spells labels differently: .* is 'positive' in training\.") as caught:
         load_data(DataSection(source=folder))
     override = shlex.split(typed(caught.value).rpartition("--set ")[2])[0]
     recipe = resolve("your-data", data=folder, overrides=[override]).recipe

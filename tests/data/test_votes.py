@@ -92,7 +92,7 @@ def test_votes_for_what_is_no_class_do_not_count(tmp_path: Path) -> None:
     data = load(path, drop_labels=["odd"])
     expected = [[float(label == name) for name in "ab"] for label in data.train.labels]
     assert vote_targets(data.train, data.labels) == expected
-    assert any("votes for odd do not count, as they are no class" in note for note in data.notes)
+    assert any("votes for odd do not count, as they are not classes" in note for note in data.notes)
 
 
 def test_other_votes_are_other_data(tmp_path: Path) -> None:

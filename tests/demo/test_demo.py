@@ -328,5 +328,5 @@ def test_in_a_browser_a_page_whose_program_has_ended_says_so(browser: Any, runs:
         page.fill("#text", "a great movie")
     page.click("button")
     page.wait_for_selector(".error")
-    assert "finetune demo does not run any more" in page.inner_text("#answer")
+    assert "finetune demo is no longer running" in page.inner_text("#answer")
     page.close()

@@ -90,7 +90,7 @@ def test_keras_scores_of_training_mode_are_a_lower_bound(tmp_path: Path) -> None
     assert found.verdict == "overfits"
     assert found.train is not None
     assert found.train.mean == 0.99
-    assert any("of training mode" in note for note in found.notes)
+    assert any("measured in training mode" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_setfit_is_told_apart_and_so_is_a_log_without_evaluation(tmp_path: Path)
     ]
     with refuses(OutputError, match="a log of SetFit's pairs"):
         of(write(tmp_path / "a", pairs))
-    with refuses(OutputError, match="no evaluation is in the log"):
+    with refuses(OutputError, match="the log has no evaluation"):
         of(table(tmp_path / "b" / "log.csv", ("epoch", "loss"), [[0, 0.5], [1, 0.4]]))
     with refuses(OutputError, match="has a header and no rows"):
         of(table(tmp_path / "c" / "log.csv", KERAS, []))
@@ -236,7 +236,7 @@ def test_of_a_folder_of_several_runs_each_is_named(tmp_path: Path) -> None:
         write(tmp_path / name, HEALTHY)
     found = invoke("diagnose", tmp_path)
     assert found.exit_code == 2
-    assert f"holds 2 runs, and one is diagnosed. Try: finetune diagnose {tmp_path / 'a'}" in found.stderr
+    assert f"holds 2 runs, but only one can be diagnosed. Try: finetune diagnose {tmp_path / 'a'}" in found.stderr
 
 
 def test_two_losses_of_eval_mode_are_compared_and_no_others(tmp_path: Path) -> None:
@@ -279,11 +279,11 @@ def test_numbers_are_read_as_they_are_written_elsewhere(accuracy: str, rows: str
 @pytest.mark.parametrize(
     ("option", "typed", "complaint"),
     [
-        ("--train-accuracy", "high", "is no number, such as 0.98"),
+        ("--train-accuracy", "high", "is not a number, such as 0.98"),
         ("--train-accuracy", "98", "looks like a percentage"),
-        ("--train-loss", "98%", "is no number"),
-        ("--train-size", "1k", "is no whole number, such as 1000"),
-        ("--train-size", "1.5", "is no whole number"),
+        ("--train-loss", "98%", "is not a number"),
+        ("--train-size", "1k", "is not a whole number, such as 1000"),
+        ("--train-size", "1.5", "is not a whole number"),
     ],
 )
 def test_what_is_no_number_is_refused(option: str, typed: str, complaint: str) -> None:

@@ -101,7 +101,7 @@ def test_a_run_of_ours_is_diagnosed_with_its_own_intervals(tmp_path: Path, write
     assert diagnosis["validation_rows"] == record.data.rows["validation"]
     refused = invoke("diagnose", tmp_path / "run", "--train-size", "5")
     assert refused.exit_code == 2
-    assert "the record of the run says it" in refused.stderr
+    assert "the record of the run has this value" in refused.stderr
     above = invoke("diagnose", tmp_path)
     assert f"finetune diagnose {tmp_path / 'run'}" in above.stderr
 

@@ -72,5 +72,5 @@ def test_a_nan_is_a_divergence_and_a_cut_line_is_left_out(tmp_path: Path, broken
 
 @pytest.mark.parametrize("epoch", ["'nan'", "inf", "'soon'", "None", "True"])
 def test_an_epoch_that_is_no_number_is_named(tmp_path: Path, epoch: str) -> None:
-    with pytest.raises(OutputError, match=r"out\.log: a record has the epoch .*, which is no number"):
+    with pytest.raises(OutputError, match=r"out\.log: a record has the epoch .*, which is not a number"):
         read(tmp_path / "out.log", f"{{'eval_loss': 0.6, 'eval_accuracy': 0.7, 'epoch': {epoch}}}\n")

@@ -64,7 +64,7 @@ def limit_of_cells() -> Iterator[None]:
 @pytest.mark.usefixtures("limit_of_cells")
 def test_a_damaged_log_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     path = DAMAGED[name](tmp_path)
-    with pytest.raises(OutputError, match=r"cannot be read as|which is no number") as caught:
+    with pytest.raises(OutputError, match=r"cannot be read as|which is not a number") as caught:
         diagnose(path)
     assert str(tmp_path) in str(caught.value)
 
@@ -110,7 +110,7 @@ SEVERAL: dict[str, Callable[[Path, bool], Path]] = {
 def test_of_several_logs_of_a_format_one_is_named(tmp_path: Path, name: str) -> None:
     for stem in ("bad", "good"):
         SEVERAL[name](tmp_path / stem, stem == "good")
-    with pytest.raises(OutputError, match="holds 2 runs, and one is diagnosed") as caught:
+    with pytest.raises(OutputError, match="holds 2 runs, but only one can be diagnosed") as caught:
         diagnose(tmp_path)
     assert "--run bad, or --run good" in caught.value.for_command_line()
     found = diagnose(tmp_path, run="good").diagnosis

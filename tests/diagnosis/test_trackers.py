@@ -86,7 +86,7 @@ def test_of_several_runs_one_is_named(tmp_path: Path) -> None:
     writers.mlflow_database(tmp_path / "mlflow.db", {"good": HEALTHY, "bad": OVERFITS})
     writers.trackio(tmp_path / "p.db", {"good": HEALTHY, "bad": OVERFITS})
     for name in ("tb", "mlruns", "mlflow.db", "p.db"):
-        with refuses(OutputError, match="holds 2 runs, and one is diagnosed"):
+        with refuses(OutputError, match="holds 2 runs, but only one can be diagnosed"):
             diagnose(tmp_path / name)
         with refuses(OutputError, match="no run has this name. Did you mean"):
             diagnose(tmp_path / name, run="goood")

@@ -205,7 +205,7 @@ AGAIN = {"eval_loss": 0.40, "eval_accuracy": 0.85, "eval_runtime": 0.7, "step": 
     ("further", "state", "verdict", "note"),
     [
         ([], {}, "overfits", ""),
-        ([], BEST, "overfits", "the best checkpoint is of step 80 (epoch 2); the run is judged to its end"),
+        ([], BEST, "overfits", "the best checkpoint is that of step 80 (epoch 2); the run is judged at its end"),
         # The training score was measured after the best weights had been loaded: beside the validation score of these.
         ([OF_BEST], BEST, "underfits", "since the log names it as the best; 2 later evaluations left out"),
         ([AGAIN, OF_BEST], {}, "underfits", "since its evaluation is repeated after training"),
@@ -249,9 +249,9 @@ def test_a_test_score_is_put_beside_validation(tmp_path: Path, further: dict[str
 
 def test_test_rows_without_a_test_score_are_refused(tmp_path: Path) -> None:
     good = {"train_accuracy": 0.98, "validation_accuracy": 0.75, **SIZES}
-    with refuses(RecipeError, match="--test-size 100: is of a test score"):
+    with refuses(RecipeError, match="--test-size 100: applies to a test score"):
         diagnose(**good, test_size=100)
-    with refuses(RecipeError, match="--test-size 100: is of a test score"):
+    with refuses(RecipeError, match="--test-size 100: applies to a test score"):
         diagnose(write(tmp_path, OVERFITTED), test_size=100)
     assert any("--test-size" in each for each in diagnose(**good, test_accuracy=0.7).diagnosis.missing)
     shifted = diagnose(**{**good, "train_accuracy": 0.80}, test_accuracy=0.5, test_size=300).diagnosis
@@ -261,7 +261,7 @@ def test_test_rows_without_a_test_score_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "scores", "status", "why"),
     [
-        ([0.70, 0.85, 0.95], [0.50, 0.60, 0.65], "likely", "it came before rows were learned"),
+        ([0.70, 0.85, 0.95], [0.50, 0.60, 0.65], "likely", "it was there before rows were memorized"),
         ([0.70, 0.85, 0.95], [0.69, 0.75, 0.75], "possible", "it has grown"),
     ],
 )
@@ -287,7 +287,7 @@ def test_early_stopping_is_an_end_and_a_checkpoint_is_none(tmp_path: Path) -> No
     stopped = diagnose(write(tmp_path / "a", records, max_steps=400, stateful_callbacks=callbacks)).diagnosis
     assert "early stopping ended the training at step 160 of 400" in stopped.notes
     cut = diagnose(write(tmp_path / "b", records[:-1], max_steps=400)).diagnosis
-    assert any("of a checkpoint, most likely" in note for note in cut.notes)
+    assert any("most likely that of a checkpoint" in note for note in cut.notes)
 
 
 def test_of_a_folder_the_longest_history_is_read(tmp_path: Path) -> None:
@@ -312,9 +312,9 @@ def test_of_several_evaluation_sets_one_must_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("records", "complaint"),
     [
-        ([{"loss": 0.5, "step": 10}], "no evaluation is in the log"),
+        ([{"loss": 0.5, "step": 10}], "the log has no evaluation"),
         ([{"embedding_loss": 0.2, "step": 10}], "SetFit"),
-        ([], "no evaluation is in the log"),
+        ([], "the log has no evaluation"),
     ],
 )
 def test_a_log_that_says_nothing_of_new_texts_is_refused(
@@ -343,8 +343,8 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "complaint"),
     [
-        ({"train_accuracy": "98%"}, "is no number"),
-        ({"validation_size": True}, "is no number"),
+        ({"train_accuracy": "98%"}, "is not a number"),
+        ({"validation_size": True}, "is not a number"),
         ({"train_accuracy": 98}, "looks like a percentage"),
         ({"validation_accuracy": -0.1}, "between 0 and 1"),
         ({"validation_size": 0}, "is at least 1"),
@@ -352,7 +352,7 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
         ({"majority": 0.3, "classes": 2}, "the largest of 2 classes"),
         ({"train_loss": -1.0}, "at least 0"),
         ({"train_size": None}, "is missing: rows that were trained on"),
-        ({"fail_on": "overfitting"}, "is no verdict. Did you mean"),
+        ({"fail_on": "overfitting"}, "is not a verdict. Did you mean"),
     ],
 )
 def test_impossible_numbers_are_refused_by_name(numbers: dict[str, Any], complaint: str) -> None:

@@ -65,9 +65,9 @@ def test_the_files_of_the_model_are_sent_into_a_private_repository_and_nothing_e
 def test_public_is_asked_for_and_never_comes_by_chance(run: Path, hub: FakeHub) -> None:
     finetune.push(run, "me/open", public=True)
     assert hub.repos == {"me/open": False}
-    with refuses(HubError, match=r"--repo me/open: is there already and public.*Try: --public"):
+    with refuses(HubError, match=r"--repo me/open: exists already and is public.*Try: --public"):
         finetune.push(run, "me/open")
-    assert "error: REPO me/open: is there already and public" in invoke("push", run, "me/open").stderr
+    assert "error: REPO me/open: exists already and is public" in invoke("push", run, "me/open").stderr
     assert len(hub.messages) == 1
     hub.repos["me/closed"], hub.files["me/closed"] = True, {}
     assert "stays private" in invoke("push", run, "me/closed", "--public").stderr
@@ -78,7 +78,7 @@ def test_a_dry_run_shows_files_and_card_and_asks_nobody(run: Path, hub: FakeHub)
     shown = invoke("push", run, REPO, "--dry-run")
     assert shown.exit_code == 0
     assert hub.requests == []
-    assert "Would send to me/reviews (private, if it is made now):" in shown.stdout
+    assert "Would send to me/reviews (private, if it is created now):" in shown.stdout
     assert re.search(r"^  model.safetensors +10 KB$", shown.stdout, re.MULTILINE)
     assert "# Reviews" in shown.stdout
     assert (
@@ -105,11 +105,11 @@ def test_the_command_says_where_it_is_and_no_token(run: Path, hub: FakeHub) -> N
         ("GET /api/models", 401, "does not know this token, or it has expired (HTTP 401). Try: hf auth login"),
         ("POST /api/repos/create", 401, "Try: hf auth login"),
         ("POST /api/repos/create", 403, "this token may not write there (HTTP 403)"),
-        ("POST /api/repos/create", 409, "made by another at the same time, or this token may not see it (HTTP 409)"),
-        ("POST /api/models/me/reviews/commit", 409, "Type the command again"),
+        ("POST /api/repos/create", 409, "by somebody else at the same time, or this token may not see it (HTTP 409)"),
+        ("POST /api/models/me/reviews/commit", 409, "Run the command again"),
         ("POST /api/models/me/reviews/commit", 412, "changed at the same time (HTTP 412)"),
         ("POST /api/repos/create", 429, "too many requests"),
-        ("POST /api/repos/create", 500, "a problem of its own (HTTP 500). The same command can be typed again"),
+        ("POST /api/repos/create", 500, "an error of its own (HTTP 500). Run the same command again"),
         ("GET /api/models", 0, "could not be reached, or the connection was cut"),
         ("POST /api/models/me/reviews/commit", 0, "the connection was cut"),
         ("PUT /object", 0, "the connection was cut"),
@@ -133,7 +133,7 @@ def test_an_upload_that_was_cut_says_that_the_repository_is_empty(run: Path, hub
     hub.refuse = {"PUT /object": 0}
     refused = invoke("push", run, REPO)
     assert refused.exit_code == 1
-    assert "me/reviews is there, and empty" in refused.stderr
+    assert "me/reviews exists and is empty" in refused.stderr
 
 
 def test_ctrl_c_says_that_the_repository_is_empty(run: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,13 +143,13 @@ def test_ctrl_c_says_that_the_repository_is_empty(run: Path, hub: FakeHub, monke
     monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", interrupted)
     stopped = invoke("push", run, REPO)
     assert stopped.exit_code == 130
-    assert "me/reviews is there, and empty" in stopped.stderr
+    assert "me/reviews exists and is empty" in stopped.stderr
 
 
 def test_without_a_token_or_offline_nothing_is_asked(run: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.delenv("HF_TOKEN")
-        with refuses(HubError, match="nobody is logged in to the hub here. Try: hf auth login, or set HF_TOKEN"):
+        with refuses(HubError, match="not logged in to the hub on this machine. Try: hf auth login, or set HF_TOKEN"):
             finetune.push(run, REPO)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with refuses(HubError, match="HF_HUB_OFFLINE is set, so nothing is sent. Try: unset HF_HUB_OFFLINE"):
@@ -171,7 +171,7 @@ def test_a_name_that_is_none_is_refused_before_anything(run: Path, repo: str) ->
 
 def test_folders_that_are_no_model_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for path, why in ((tmp_path / "empty", "holds no model"), (tmp_path / "nowhere", "is no folder")):
+    for path, why in ((tmp_path / "empty", "holds no model"), (tmp_path / "nowhere", "is not a folder")):
         with refuses(ModelError, match=why):
             finetune.push(path, REPO, dry_run=True)
     (run / "model" / "model.safetensors").unlink()
@@ -190,5 +190,5 @@ def test_paths_of_this_machine_are_not_sent(run: Path, name: str, monkeypatch: p
     monkeypatch.setenv("HOME", "/root")
     for path in ("/home/alice/data/x.csv", "/Users/alice/x", r"C:\\Users\\alice\\x", "/root/data/x.csv"):
         (run / "model" / name).write_text(json.dumps({"about": f"x {path}"}), encoding="utf-8")
-        with refuses(ModelError, match=f"names folders of this machine: {name}:1"):
+        with refuses(ModelError, match=f"contains paths of this machine: {name}:1"):
             finetune.push(run, REPO, dry_run=True)

@@ -184,7 +184,7 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
             finetune.evaluate(folder, data)
     with refuses(DataError, match="no column 'number'"):
         finetune.evaluate(folder, test, id="number")
-    with refuses(RecipeError, match="data.max_length: has no meaning here"):
+    with refuses(RecipeError, match="data.max_length: has no effect here"):
         finetune.evaluate(folder, test, overrides={"data.max_length": 8})
     with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
         finetune.evaluate(folder, no_label)

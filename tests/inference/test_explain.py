@@ -154,7 +154,7 @@ def test_it_is_readable_and_has_the_nearest_training_texts(trained: Any, monkeyp
     (strange,) = finetune.explain(run, "日本").explanations
     assert (strange.nearest, strange.missing) == (
         [],
-        ["the nearest training texts: none has a word, or a part of one, of this text"],
+        ["the nearest training texts: none shares a word, or part of a word, with this text"],
     )
     several = invoke("explain", trained("regression"), "plot good", "--pair", "film bad").stdout
     assert "1: plot" in several
@@ -175,9 +175,9 @@ def test_what_cannot_be_explained_is_an_error(trained: Any, tmp_path: Path, monk
         finetune.explain(trained("regression"), "plot")
     with refuses(RecipeError, match="reads single texts"):
         finetune.explain(run, "plot", "film")
-    with refuses(RecipeError, match="--rows: cannot act on typed texts"):
+    with refuses(RecipeError, match="--rows: does not apply to typed texts"):
         finetune.explain(run, "plot", rows=[3])
-    with refuses(RecipeError, match="--set: cannot act on typed texts"):
+    with refuses(RecipeError, match="--set: does not apply to typed texts"):
         finetune.explain(run, "plot", overrides={"data.text": "Review"})
     with refuses(RecipeError, match="--pair: cannot act on data"):
         finetune.explain(run, pair="film", data="new.csv", rows=[1])

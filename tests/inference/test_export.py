@@ -198,7 +198,7 @@ def test_a_model_that_differs_is_not_kept(trained: Any, tmp_path: Path, monkeypa
     run, out = trained("single_label"), tmp_path / "out"
     monkeypatch.setattr("finetune.workflows.export.write_graph", lambda *_: None)
     monkeypatch.setitem(FORMATS, "onnx", _contrary())
-    with pytest.raises(RunFailed, match=r"not the same: predictions differ by up to 0\.\d+, and 0.001 is allowed"):
+    with pytest.raises(RunFailed, match=r"differs too much: predictions differ by up to 0\.\d+, and 0.001 is allowed"):
         finetune.export(run, output=out)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
     said = invoke("export", run, "--output", out)
@@ -240,9 +240,9 @@ def test_an_interruption_leaves_nothing(trained: Any, tmp_path: Path, monkeypatc
 
 def test_what_cannot_be_exported_is_an_error(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained("single_label")
-    with refuses(RecipeError, match="no known format.*openvino"):
+    with refuses(RecipeError, match="not a known format.*openvino"):
         finetune.export(run, "openvin")
-    with refuses(RecipeError, match="no known precision.*int8"):
+    with refuses(RecipeError, match="not a known precision.*int8"):
         finetune.export(run, quantize="int4")
     with refuses(RecipeError, match="expected a fraction"):
         finetune.export(run, tolerance=0)
@@ -251,7 +251,7 @@ def test_what_cannot_be_exported_is_an_error(trained: Any, tmp_path: Path, monke
     with refuses(OutputError, match="exists.*--output .*-2"):
         finetune.export(run, output=run)
     (tmp_path / "encoder").mkdir()
-    with refuses(ModelError, match="no trained classifier"):
+    with refuses(ModelError, match="not a trained classifier"):
         finetune.export(save_tiny_model(tmp_path / "encoder"))
 
     def refuse(*_: Any, **__: Any) -> None:

@@ -231,7 +231,7 @@ def test_a_model_of_another_program_is_read_by_its_own_files(tmp_path: Path) -> 
     assert "has no finetune.json" in said.stderr
     refused = invoke("predict", tiny, TEXTS[0])
     assert refused.exit_code == 2
-    assert "is no trained classifier" in refused.stderr
+    assert "is not a trained classifier" in refused.stderr
 
 
 def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
         (tmp_path / "nothing").mkdir()
         finetune.load(tmp_path / "nothing")
     for arguments in ((), (TEXTS[0], "--data", str(rows))):
-        assert "name texts, or a file" in invoke("predict", run, *arguments).stderr
+        assert "give either texts or a file" in invoke("predict", run, *arguments).stderr
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -280,12 +280,12 @@ def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, row
         assert row["reason"].startswith("" if is_sure else f"unsure, perhaps {label}: confidence below ")
     assert "on validation 30 of 40 rows (75 %), of which 90.0 % were right [74.4 %, 96.5 %]" in said.stderr
     assert f"{sum(c < least for c in alone.confidence)} of 24 rows are too unsure" in said.stderr
-    with refuses(RecipeError, match="its 30 surest rows have 90.0 %. Try: --accuracy 0.9"):
+    with refuses(RecipeError, match="its 30 most confident rows reach 90.0 %. Try: --accuracy 0.9"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.99)  # 19 rows are too few to go by
     with refuses(RecipeError, match="expected a fraction"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=95)
     path.write_text(json.dumps({**content, "confidences": None}), encoding="utf-8")
-    with refuses(RecipeError, match="does not know how sure"):
+    with refuses(RecipeError, match="has no record of its confidence"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.9)
 
 
@@ -317,7 +317,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(
         finetune.predict(run, rows, output=tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
     said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv")
-    assert "goes on from what was predicted before" in said.stderr
+    assert "continues from earlier predictions" in said.stderr
     assert asked == [10, 10, 4, 4]
     whole, out = read(tmp_path / "whole.csv"), read(tmp_path / "out.csv")
     assert [row["prediction"] for row in out] == [row["prediction"] for row in whole]
@@ -396,5 +396,5 @@ def test_no_line_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_that_would_not_act_is_refused(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
     run = make_run(write_recipe, tmp_path / "run")
     for key, value in (("data.max_length", 8), ("data.deduplicate", True), ("training.epochs", 3)):
-        with refuses(RecipeError, match=f"{key}: has no meaning here"):
+        with refuses(RecipeError, match=f"{key}: has no effect here"):
             finetune.predict(run, rows, overrides={key: value}, output=tmp_path / "o.csv")

@@ -47,7 +47,7 @@ def _drawn(picture: Picture, number: int = 0) -> Figure:
 
 def test_the_frontier_explains_its_arrows_and_only_intervals_that_it_draws() -> None:
     group = sample_report().groups[0]
-    assert "Arrows lead from a baseline to what is compared with it. " in frontier_caption(group)
+    assert "Arrows lead from each baseline to the presets compared with it. " in frontier_caption(group)
     assert has_intervals(group)
     bare = [
         variant.model_copy(

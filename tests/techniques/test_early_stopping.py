@@ -409,7 +409,7 @@ def test_a_run_at_the_majority_class_is_not_stopped_and_says_so(worsening: Calla
     record = train(worsening(patience=1), tmp_path / "run")
     assert record.budget.steps_done == record.budget.steps == 36
     assert record.budget.early_stopping == EarlyStop(stopped=False, patience=1, learned_step=None)
-    assert dict(run_facts(record))["Stopping"].startswith("Never waited")
+    assert dict(run_facts(record))["Stopping"].startswith("Early stopping never became active")
 
 
 def test_what_ships_gives_the_predictions_of_the_selected_epoch(

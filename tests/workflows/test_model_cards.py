@@ -44,7 +44,7 @@ def test_a_run_leaves_a_card_that_the_hub_can_read(write_recipe: Write, tmp_path
     assert {each.metric_type for each in results} == set(card.data.metrics)
     assert not any(row in text for row, _ in rows), "a text of the user's data is in the card"
     assert str(tmp_path) not in text, "a path of this machine is in the card"
-    for heading in ("How to use it", "Results", "Training data", "Training", "Limits", "How to make it again"):
+    for heading in ("How to use it", "Results", "Training data", "Training", "Limits", "How to reproduce it"):
         assert f"\n## {heading}\n" in text
     assert ("\n## Labels\n" in text) == (task != "regression")
 

@@ -39,4 +39,4 @@ def test_a_warning_is_told_once_and_counted_below_the_table(capsys: pytest.Captu
     text = run_summary(record, RunFolder(Path("runs/a")), ("finetune run", "why"), listener.told)
     assert "too few rows" not in text
     assert "Warning     a label is never predicted" in text
-    assert "Warnings    1 warning told before training" in text
+    assert "Warnings    1 warning shown before training" in text

@@ -1,1 +1,1 @@
-"""One file per tool whose files are read: annotation exports, and formats that are no CSV, JSON or Parquet."""
+"""One file per supported tool: annotation exports, and formats other than CSV, JSON and Parquet."""

@@ -1,4 +1,4 @@
-"""What annotators said of each text -> one label a row: whom to follow, and which rows are left out, counted."""
+"""Annotations of each text -> one label per row: which annotation counts, and how many rows are left out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ITEM = "annotated_text"  # column with the number of the text, where every annot
 
 @dataclass(frozen=True)
 class Item:
-    """A text and what its annotators said.
+    """A text with its annotations.
 
     Attributes:
         cells: Column -> value of the text itself.
-        votes: One a annotator, oldest first: a name, a number or a list of names.
+        votes: One per annotator, oldest first: a name, a number or a list of names.
         missing: Why there is no vote.
-        rows: Rows of the file that this text stands for.
+        rows: Number of rows in the file for this text.
     """
 
     cells: Mapping[str, Any]
@@ -52,11 +52,11 @@ def annotated_table(
 
     Args:
         source: The file as it was read.
-        tool: What the note calls the format.
+        tool: Name of the format in the note.
         items: Its texts.
         label: Name of the label column.
         section: `annotations` says how several annotators become one label.
-        text: Column with the text, where the format tells.
+        text: Column with the text, if the format defines it.
     """
     _refuse_odd(items, source, label)
     items = _as_lists(items)
@@ -98,8 +98,8 @@ def _refuse_odd(items: Sequence[Item], source: Table, label: str) -> None:
             parts = vote if isinstance(vote, list) else [vote]
             if not all(isinstance(part, str | int | float) for part in parts):
                 raise DataError(
-                    f"{source.origin} text {number}: '{label}' is {str(vote)[:60]}, which is no label: a name, a "
-                    "number or a list of names.",
+                    f"{source.origin} text {number}: '{label}' is {str(vote)[:60]}, which is not a label (a name, a "
+                    "number or a list of names).",
                     key="data.label",
                 )
 
@@ -111,7 +111,7 @@ def _refuse_lists(items: Sequence[Item], source: Table, section: DataSection) ->
     listed = next((vote for item in items for vote in item.votes if isinstance(vote, list)), None)
     if listed is not None:
         raise DataError(
-            f"learns a distribution over classes of which a text has one, and in {source.origin} a text may have "
+            f"learns a distribution over classes of which a text has one, but in {source.origin} a text may have "
             f"several, such as {listed}.",
             Change(settings={"data.annotations": "majority"}),
             key="data.annotations",

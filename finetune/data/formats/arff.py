@@ -29,7 +29,7 @@ def read_arff(path: Path, section: DataSection) -> Table:
     try:
         content: dict[str, Any] = arff.loads("".join(file.lines(newline=None)))
     except (arff.ArffException, ValueError, IndexError, AttributeError, KeyError) as error:
-        raise DataError(f"{path}: is no ARFF: {first_line(error)}.") from error
+        raise DataError(f"{path}: is not ARFF: {first_line(error)}.") from error
     rows, attributes = content["data"], content["attributes"]
     columns: dict[str, Sequence[Any]] = {
         name: [row[index] for row in rows] for index, (name, _) in enumerate(attributes)

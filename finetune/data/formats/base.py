@@ -1,4 +1,5 @@
-"""What the formats of annotation tools share: how one is recognised and read, and which question is the label."""
+"""Shared by the formats of annotation tools: recognising and reading them, and choosing the question that is the
+label."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ LOOKED_AT = 50  # rows from which the content of a column is told
 
 @dataclass(frozen=True)
 class Export:
-    """How the export of one annotation tool is told from other tables and read, whatever file it came in.
+    """How the export of one annotation tool is recognised and read, in any file format.
 
     Attributes:
-        recognises: (table, section) -> whether it is one; looks at names, and at few cells.
-        read: (table, section) -> one row a labelled text. Raises DataError where the content is not what the format
-            says.
-        texts: Table -> every row with the columns that `read` gives its texts, labels unread; None: they have them.
+        recognises: (table, section) -> whether it is such an export; looks at names and a few cells.
+        read: (table, section) -> one row per labelled text. Raises DataError if the content does not fit the format.
+        texts: Table -> every row with the text columns that `read` produces, without reading labels; None if the rows
+            have them already.
     """
 
     recognises: Callable[[Table, DataSection], bool]
@@ -31,14 +32,14 @@ class Export:
 
 
 def cells_of(table: Table, name: str) -> list[Any]:
-    """All cells of a column, of whatever kinds; None in the rows where the table has no such column."""
+    """All cells of a column, of any kind; None for every row if the table has no such column."""
     if name not in table.columns:
         return [None] * len(table)
     return list(table.columns[name])
 
 
 def first_cells(table: Table, name: str) -> list[Any]:
-    """Filled cells among the first of a column; none where the table lacks it or its cells cannot be used."""
+    """Filled cells among the first of a column; none if the table lacks it or its cells cannot be used."""
     column = table.columns.get(name, ())
     try:
         cells = [column[row] for row in range(min(len(column), LOOKED_AT))]
@@ -48,7 +49,7 @@ def first_cells(table: Table, name: str) -> list[Any]:
 
 
 def holds(table: Table, name: str, *kinds: type) -> bool:
-    """Whether a column has filled cells first, all of these kinds."""
+    """Whether the first cells of a column include filled ones, all of these kinds."""
     cells = first_cells(table, name)
     return bool(cells) and all(isinstance(cell, kinds) for cell in cells)
 
@@ -66,10 +67,10 @@ def rows_of(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def object_of(row: dict[str, Any], name: str, table: Table) -> dict[str, Any]:
-    """The object in a cell, also where it is written as text; an empty one where the cell is empty.
+    """The object in a cell, also if it is written as text; an empty object for an empty cell.
 
     Raises:
-        DataError: The cell is anything else.
+        DataError: The cell holds anything else.
     """
     cell = as_json(row.get(name))
     if cell is None or cell == "":
@@ -90,7 +91,7 @@ def texts_of(table: Table, what: str, rows: Sequence[Mapping[str, Any]]) -> Tabl
 
     Args:
         table: As the file was read.
-        what: What a row is, such as "tasks of Label Studio (JSON)".
+        what: Description of the rows, such as "tasks of Label Studio (JSON)".
         rows: Column -> cell.
     """
     note = f"{table.origin}: read as {what}: {len(rows)} rows, none left out"
@@ -127,7 +128,7 @@ def may_be_label(section: DataSection, *names: str) -> bool:
 
 
 def as_json(cell: Any) -> Any:
-    """The object or list that a text spells in JSON; every other cell as it is."""
+    """The object or list if a text is JSON; any other cell unchanged."""
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("{", "["):
         return cell
     try:
@@ -137,10 +138,10 @@ def as_json(cell: Any) -> Any:
 
 
 def text_columns(table: Table, apart: Collection[str]) -> list[str]:
-    """The columns that hold texts, beside those whose meaning is known."""
+    """The columns that hold texts, except those whose meaning is known."""
     return [name for name in table.columns if name not in apart and holds(table, name, str)]
 
 
 def lone(names: Sequence[str]) -> str | None:
-    """The name, where there is one only."""
+    """The name, if there is only one."""
     return names[0] if len(names) == 1 else None

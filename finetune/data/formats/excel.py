@@ -22,8 +22,8 @@ def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
     """The sheet with rows, or split -> sheet (`data.split_names` says which); its first filled row names the columns.
 
     Raises:
-        DataError: openpyxl (for .xls: xlrd) is not installed, the file is none of Excel, a cell holds an error of
-            Excel, or a formula whose result is not in the file.
+        DataError: openpyxl (for .xls: xlrd) is not installed, the file is not an Excel workbook, a cell holds an error
+            of Excel, or a formula whose result is not in the file.
     """
     with open_bytes(path) as file:
         content = file.read()
@@ -48,7 +48,7 @@ def _sheets(content: bytes, path: Path) -> Sheets:
         formulas = openpyxl.load_workbook(BytesIO(content), read_only=True)
     except Exception as error:  # of zip and XML
         raise DataError(
-            f"{path}: is no workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8.",
+            f"{path}: is not a workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8.",
             Change(settings={"data.format": "tsv"}, note="if it is a text file, as websites export them"),
         ) from error
     try:
@@ -73,7 +73,7 @@ def _old_sheets(content: bytes, path: Path) -> Sheets:
         found = {sheet.name: [sheet.row(number) for number in range(sheet.nrows)] for sheet in book.sheets()}
     except Exception as error:  # whatever a damaged file makes of its reader
         raise DataError(
-            f"{path}: is no workbook that xlrd can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
+            f"{path}: is not a workbook that xlrd can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
         ) from error
     sheets: Sheets = {}
     for name, rows in found.items():
@@ -107,7 +107,7 @@ def _old_value(cell: Any, datemode: int, where: str) -> Any:
         try:
             return _plain(xlrd.xldate.xldate_as_datetime(cell.value, datemode))
         except (ValueError, OverflowError, xlrd.xldate.XLDateError) as error:
-            raise DataError(f"{where} holds {cell.value}, which is no date. Correct or empty it.") from error
+            raise DataError(f"{where} holds {cell.value}, which is not a date. Correct or empty it.") from error
     return int(cell.value) if cell.ctype == xlrd.XL_CELL_NUMBER and cell.value.is_integer() else cell.value
 
 

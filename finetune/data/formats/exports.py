@@ -1,4 +1,4 @@
-"""The exports of annotation tools: a registry, and how a table becomes one row a labelled text."""
+"""The exports of annotation tools: a registry, and the conversion of a table to one row per labelled text."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ EXPORTS: dict[str, Export] = {
 
 
 def find_export(table: Table, section: DataSection) -> Export | None:
-    """The export that `data.format` names, or that the content shows. A named format of files is read plainly, and so
-    is a table of which the recipe itself says what is kept."""
+    """The export that `data.format` names, or that the content shows. None for a named file format, and for a table of
+    which the recipe itself says what is kept."""
     if section.format is not None:
         return next((export for name, export in EXPORTS.items() if same_name(name, section.format)), None)
     if section.keep:
@@ -39,19 +39,19 @@ def find_export(table: Table, section: DataSection) -> Export | None:
 
 
 def text_table(table: Table, section: DataSection) -> Table:
-    """Every row with its texts in the columns in which `plain_table` has them; labels are not read.
+    """Every row with its texts in the same columns as in `plain_table`; labels are not read.
 
     Raises:
-        DataError: The content is not what the format says.
+        DataError: The content does not fit the format.
     """
     export = find_export(table, section)
     return flatten(table if export is None or export.texts is None else export.texts(table))
 
 
 def plain_table(table: Table, export: Export | None, section: DataSection) -> Table:
-    """One row a labelled text, and no objects in cells.
+    """One row per labelled text, and no objects in cells.
 
     Raises:
-        DataError: The content is not what the format says.
+        DataError: The content does not fit the format.
     """
     return flatten(export.read(table, section) if export is not None else table)

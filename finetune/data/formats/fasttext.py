@@ -1,4 +1,4 @@
-"""fastText (checked with 0.9.2): a text a line, in which every token that starts with `__label__` is a label.
+"""fastText (checked with 0.9.2): one text per line, in which every token that starts with `__label__` is a label.
 
 A line that doccano quoted as CSV (`"__label__a one, two"`) is read as what is in the quotes.
 """

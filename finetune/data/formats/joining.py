@@ -1,4 +1,4 @@
-"""Texts that stand in another file than their annotations, joined by id."""
+"""Texts in another file than their annotations, joined by id."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def join_texts(table: Table, texts: Table) -> Table:
     """The table with the columns of `texts` that it lacks, joined by the id of each row.
 
     Raises:
-        DataError: One of them has no ids, an id is there twice or in no row of `texts`, or `texts` has nothing that the
-            table lacks.
+        DataError: One of them has no ids, an id occurs twice or in no row of `texts`, or `texts` has no further
+            columns.
     """
     own, theirs = _id_column(table), _id_column(texts)
     if own in texts.columns:

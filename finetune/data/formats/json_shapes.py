@@ -16,7 +16,7 @@ KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
 def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
-    """Name -> content, of an object that holds splits: named like them, or as `data.split_names` says."""
+    """Name -> content, for an object that holds splits: named like them, or as `data.split_names` says."""
     if not isinstance(content, dict):
         return None
     parts = {name: part for name, part in content.items() if isinstance(part, list | dict)}
@@ -27,10 +27,10 @@ def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
 
 
 def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
-    """The rows of a document, objects as a rule; what was decided is added to `notes`.
+    """The rows of a document, usually objects; decisions are added to `notes`.
 
     Raises:
-        DataError: They are held in no way that is known; says what was found.
+        DataError: The shape of the document is unknown; says what was found.
     """
     if isinstance(content, list):
         return _from_pairs(content, where, notes) if content and isinstance(content[0], list) else content
@@ -74,15 +74,15 @@ def _from_pairs(entries: Sequence[Any], where: str, notes: list[str]) -> list[An
         (number for number, entry in enumerate(entries, 1) if not isinstance(entry, list) or len(entry) != width), None
     )
     if odd is not None:
-        raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is no list of {width}, as entry 1 is.")
+        raise DataError(f"{where} entry {odd}: {str(entries[odd - 1])[:60]} is not a list of {width}, as entry 1 is.")
     header = entries[0]
     if len(set(map(str, header))) == width and any(str(name).lower() in TEXT_NAMES for name in header):
         notes.append(f"{where}: the rows are lists; the first names their parts")
         return [dict(zip(map(str, header), entry, strict=True)) for entry in entries[1:]]
     if width != 2:
         raise DataError(
-            f"{where}: its entries are lists of {width}, such as {str(header)[:80]}. Of pairs [text, label] the parts "
-            f"are known; of others a first entry must name them, or they must be objects. {EXPECTED}"
+            f"{where}: its entries are lists of {width}, such as {str(header)[:80]}. The parts of pairs [text, label] "
+            f"are known; otherwise the first entry must name them, or the entries must be objects. {EXPECTED}"
         )
     first, second = zip(*entries, strict=True)
     if all(isinstance(cell, str) for cell in first) and all(isinstance(cell, dict) for cell in second):

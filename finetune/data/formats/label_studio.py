@@ -203,7 +203,7 @@ def _vote(cell: Any, table: Table, control: str) -> Any | None:
         return [str(part) for part in parts] if isinstance(value, list) else value
     if len(said) < len(parts):
         raise DataError(
-            f"{table.origin}: column '{control}' holds {str(cell)[:60]!r}, which says nothing of the whole text.",
+            f"{table.origin}: column '{control}' holds {str(cell)[:60]!r}, which says nothing about the whole text.",
             Change(settings={"data.label": "COLUMN"}),
             key="data.label",
         )

@@ -1,6 +1,6 @@
 """Cells that are objects -> a column for each path in them: {"data": {"text": …}} has the column `data.text`.
 
-A path goes through lists too: of {"labels": [{"name": "a"}, {"name": "b"}]} the column `labels.name` holds both.
+A path goes through lists, too: for {"labels": [{"name": "a"}, {"name": "b"}]} the column `labels.name` holds both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ DEEPEST = 8
 
 
 def flatten(table: Table) -> Table:
-    """The table with paths in place of columns of objects. Columns with too many paths stay as they are."""
+    """The table with one column per path instead of columns of objects. Columns with too many paths stay as they
+    are."""
     columns: dict[str, Any] = {}
     nested = []
     for name, column in table.columns.items():

@@ -1,4 +1,5 @@
-"""Potato (checked with 2.12): a row for each annotator and text, with one column a label (`schema.label`), or `labels`.
+"""Potato (checked with 2.12): a row for each annotator and text, with one column per label (`schema.label`), or
+`labels`.
 
 Its files name texts by `instance_id`; the texts come from `data.texts`, the file that was annotated.
 """

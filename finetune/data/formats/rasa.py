@@ -20,7 +20,7 @@ def read_rasa(path: Path, section: DataSection) -> Table:
     """A row for each example of an intent.
 
     Raises:
-        DataError: It is no YAML, or has no examples of intents.
+        DataError: It is not YAML, or has no examples of intents.
     """
     import yaml
 
@@ -29,7 +29,7 @@ def read_rasa(path: Path, section: DataSection) -> Table:
         # BaseLoader: an intent called `no` is no truth value, as in the YAML 1.2 that Rasa reads.
         content = yaml.load("".join(file.lines(newline=None)), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{path}: is no YAML: {first_line(error)}.") from error
+        raise DataError(f"{path}: is not YAML: {first_line(error)}.") from error
     entries = content.get("nlu") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise DataError(

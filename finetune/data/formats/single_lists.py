@@ -1,4 +1,4 @@
-"""Lists that hold one label each, as tools write them that allow several: they are single labels."""
+"""Lists that hold one label each, as written by tools that allow several: they are single labels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from finetune.recipe import DataSection
 
 
 def unwrap_single(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
-    """The tables with cells instead of lists of one, in label columns where all lists of all tables are so, and said.
+    """The tables with single cells instead of lists of one, in label columns where all lists in all tables have one
+    part; notes say so.
 
-    With `data.task=single_label` an empty list is an empty cell; else it may be a text without any label, so that its
-    column stays one of lists, and that is said.
+    With `data.task=single_label` an empty list is an empty cell; else it may be a text without any label, so the column
+    keeps its lists, with a note.
     """
     first = next(iter(tables.values()))
     single = {}

@@ -51,7 +51,7 @@ def _read(table: Table, section: DataSection) -> Table:
     for number, row in enumerate(rows, start=1):
         flags = as_json(row[column])
         if flags is not None and not isinstance(flags, dict):
-            raise DataError(f"{table.origin} row {number}: {column} is {flags!r}, no object of label -> 0 or 1.")
+            raise DataError(f"{table.origin} row {number}: {column} is {flags!r}, not an object of label -> 0 or 1.")
         sizes[len(flags or {})] += 1
         cells = {name: cell for name, cell in row.items() if name != column}
         items.append(Item(cells, [_names(flags, f"{table.origin} row {number}", column)] if flags else []))
@@ -61,9 +61,7 @@ def _read(table: Table, section: DataSection) -> Table:
     fewer = sum(count for size, count in sizes.items() if 0 < size < most)
     if not fewer:
         return found
-    said = (
-        f"{table.origin}: {fewer} rows name fewer labels than others in {column}; what they do not name is taken as 0."
-    )
+    said = f"{table.origin}: {fewer} rows name fewer labels than others in {column}; missing labels are taken as 0."
     return replace(found, warnings=[*found.warnings, said])
 
 
@@ -103,7 +101,7 @@ def read_docbin(path: Path, _: DataSection) -> Table:
     except DataError:
         raise
     except Exception as error:  # whatever msgpack, zlib and spaCy raise of a damaged file
-        raise DataError(f"{path}: is no DocBin that spaCy can read: {first_line(error)}.") from error
+        raise DataError(f"{path}: is not a DocBin that spaCy can read: {first_line(error)}.") from error
     if not any(doc.cats for doc in docs):
         raise DataError(f"{path}: none of its {len(docs)} texts has cats, the labels of a text.")
     return Table(str(path), {"text": [doc.text for doc in docs], "cats": [dict(doc.cats) for doc in docs]})

@@ -1,4 +1,4 @@
-"""Folders with one file a text, in a folder for each class: aclImdb (train/pos/1_8.txt), 20 newsgroups."""
+"""Folders with one file per text, in a folder for each class: aclImdb (train/pos/1_8.txt), 20 newsgroups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLIT = re.compile(r"(?:.*[-_ .])?(?P<split>[a-z]+)", re.IGNORECASE)  # 20news-b
 
 
 def is_text_folder(folder: Path) -> bool:
-    """Whether it, or its splits, hold two folders or more with texts in them and nothing else."""
+    """Whether the folder, or its splits, hold two or more folders of texts and nothing else."""
     return bool(_classes(folder)) or bool(_splits(folder))
 
 
@@ -80,7 +80,7 @@ def _read(folder: Path, origin: str, section: DataSection) -> Table:
     left = ", ".join(f"{count} × in {name}, which is no class" for name, count in dropped.items())
     total = len(files) + sum(dropped.values())
     note = (
-        f"{origin}: read as one file a text, in a folder for each of {len(classes)} classes: {len(files)} rows from "
+        f"{origin}: read as one file per text, in a folder for each of {len(classes)} classes: {len(files)} rows from "
         f"{total}; {f'left out: {left}' if left else 'none left out'}"
     )
     names = [str(file.relative_to(folder)) for file, _ in files]

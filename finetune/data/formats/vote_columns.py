@@ -1,6 +1,6 @@
-"""A column for each who labels: labelling functions of Snorkel (a label matrix, -1 abstains), or annotators.
+"""One column per labeller: labelling functions of Snorkel (a label matrix, -1 abstains), or annotators.
 
-Snorkel 0.10 has classes 0 to K-1 and -1 for a function that says nothing of a text.
+Snorkel 0.10 has classes 0 to K-1, and -1 for a function that abstains.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ function confidence(found) {
   const lines = [];
   if (found.temperature === null) lines.push(`Confidence ${percent(found.plain)}, not calibrated: this model has no temperature.`);
   else lines.push(`Confidence ${percent(found.calibrated)}, calibrated with temperature ${found.temperature.toFixed(2)}; ${percent(found.plain)} without.`);
-  if (found.validation_rows) lines.push(`Of the ${found.validation_rows} validation rows on which it was at least as sure, ${percent(found.validation_right / found.validation_rows)} were right.`);
+  if (found.validation_rows) lines.push(`Of the ${found.validation_rows} validation rows on which it was at least as confident, ${percent(found.validation_right / found.validation_rows)} were right.`);
   return lines.map((line) => element("p", line, "quiet"));
 }
 
@@ -84,7 +84,7 @@ async function ask(event) {
     const response = await fetch("answer", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
     answer = await response.json();
   } catch {
-    answer = { error: "No answer: finetune demo does not run any more, or it failed. Its terminal says more." };
+    answer = { error: "No answer: finetune demo is no longer running, or it failed. See its terminal." };
   }
   if (number !== asked) return;
   place.replaceChildren(...shown(answer));

@@ -1,4 +1,4 @@
-"""Which records of a log are evaluations of validation, of which rows the others are, and which checkpoint was kept."""
+"""Which records of a log are validation evaluations, which rows the others measure, and which checkpoint was kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from finetune.measurement.units import count_text
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Those of a log.
+    """The evaluations of a log.
 
     Attributes:
-        of_validation: With their places in the log.
-        of_other_rows: Further ones at the last step, after training: of test rows, most likely.
+        of_validation: Evaluations on validation rows, with their positions in the log.
+        of_other_rows: Further evaluations at the last step, after training: most likely on test rows.
         again: The step of an evaluation that was repeated after training: its weights were loaded again.
     """
 
@@ -28,7 +28,7 @@ class Evaluations:
         if not self.of_other_rows:
             return []
         what = count_text(len(self.of_other_rows), "evaluation")
-        return [f"{what} after the end of training left out: of test rows, most likely"]
+        return [f"{what} after the end of training left out: most likely on test rows"]
 
 
 def evaluations_of(records: Sequence[Record], prefix: str) -> Evaluations:
@@ -67,13 +67,13 @@ def up_to_the_best(
 ) -> tuple[list[Point], bool, list[str]]:
     """The evaluations up to the checkpoint that was kept, where it is known; whether they end at the best; notes.
 
-    Without a training score the run is judged to its end, whatever was kept.
+    Without a training score the run is judged at its end, whichever checkpoint was kept.
 
     Args:
         points: All evaluations.
-        log: Of the run.
+        log: The log of the run.
         again: The step whose evaluation was repeated after training.
-        has_training_score: It was measured in eval mode.
+        has_training_score: Whether it was measured, in eval mode.
     """
     best = again if again is not None else log.best_step
     upto = [point for point in points if best is not None and point.step <= best]
@@ -83,14 +83,14 @@ def up_to_the_best(
         return points, log.is_cut, []
     where = f"step {best}" if upto[-1].epoch is None else f"step {best} (epoch {upto[-1].epoch:g})"
     if again is None and not has_training_score:
-        return points, False, [f"the best checkpoint is of {where}; the run is judged to its end"]
+        return points, False, [f"the best checkpoint is that of {where}; the run is judged at its end"]
     why = "its evaluation is repeated after training" if again is not None else "the log names it as the best"
     later = count_text(len(points) - len(upto), "later evaluation")
     return upto, True, [f"the checkpoint of {where} is judged, since {why}; {later} left out"]
 
 
 def rows_of(record: Record, prefix: str) -> int | None:
-    """Rows that an evaluation had, from its rate and its time."""
+    """Number of rows of an evaluation, computed from its rate and time."""
     rate, time = number(record.get(f"{prefix}samples_per_second")), number(record.get(f"{prefix}runtime"))
     if rate is None or time is None:
         return None

@@ -54,7 +54,7 @@ def _read(path: Path, run: str | None) -> Log:
     if path.suffix == ".json":
         history = _history(path)
         if history is None:
-            raise OutputError(f"{path}: is no history of Keras.")
+            raise OutputError(f"{path}: is not a history of Keras.")
         rows = [
             {name: values[i] for name, values in history.items() if i < len(values)}
             for i in range(len(history["loss"]))
@@ -63,7 +63,7 @@ def _read(path: Path, run: str | None) -> Log:
     table = read_table(path)
     epochs = [row.get("epoch") for row in table.rows]
     fits = sum(1 for epoch, before in zip(epochs[1:], epochs, strict=False) if (epoch or 0) <= (before or 0))
-    notes = [f"the file holds {fits + 1} fits: their epochs are counted on"] if fits else []
+    notes = [f"the file holds {fits + 1} fits: their epochs are numbered consecutively"] if fits else []
     return Log(path, tuple(_records(table.rows)), (*table.notes, *notes))
 
 

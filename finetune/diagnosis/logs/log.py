@@ -1,13 +1,13 @@
-"""What every reader makes of a log: the records of one run, in the words of transformers' Trainer.
+"""What every reader turns a log into: the records of one run, with the keys of transformers' Trainer.
 
 Keys of a record:
 - `step` (optimizer steps, or evaluations where a program counts nothing else) and `epoch`;
 - `loss`: the training objective since the record before, in training mode; `grad_norm`;
-- `eval_NAME`, or `eval_SET_NAME` with several evaluation sets: in eval mode, of rows that were not trained on;
-- `clean_NAME`: of training rows, in eval mode;
-- `running_NAME`: of training rows, in training mode, while the model changed;
-- `total_flos`: training has ended, so a further evaluation is none of its course.
-Other keys are carried along and not read.
+- `eval_NAME`, or `eval_SET_NAME` with several evaluation sets: in eval mode, on rows that were not trained on;
+- `clean_NAME`: on training rows, in eval mode;
+- `running_NAME`: on training rows, in training mode, while the model changed;
+- `total_flos`: training has ended, so later evaluations are not part of its curve. Other keys are carried along and not
+read.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ NOT_SCORES = ("loss", *TIMES, "epoch", "step", "_tp", "_tn", "_fp", "_fn", "_thr
 
 @dataclass(frozen=True)
 class Log:
-    """One run, as a program has logged it.
+    """One run as a program logged it.
 
     Attributes:
         file: File or folder that was read.
         records: In their order.
-        notes: What to know about the numbers, as clauses.
-        objective: What the training losses are: a mean over rows, the value of one batch, or a sum over steps.
+        notes: Facts to know about the numbers, as clauses.
+        objective: Kind of the training losses: a mean over rows, the value of one batch, or a sum over steps.
         settings: Training arguments, by their names in transformers, where the log holds them.
         stopped: Early stopping ended the training.
         best_step: Steps after which the best checkpoint was saved, where the log names one.
-        is_cut: It ends before the training does.
-        train_rows, validation_rows: Where the log holds them.
+        is_cut: The log ends before the training does.
+        train_rows, validation_rows: Numbers of rows, where the log holds them.
     """
 
     file: Path
@@ -70,13 +70,13 @@ class Log:
 
 @dataclass(frozen=True)
 class Reader:
-    """Of one format.
+    """A reader of one format.
 
     Attributes:
-        name: What it reads, as a person says it.
-        finds: A file or folder -> what is to be read there; None where this format is not there. Opens few files.
-        read: That, and the name of the run where there are several -> its log.
-        has_runs: Its logs have names, of which `read` takes one.
+        name: Human-readable name of the format.
+        finds: A file or folder -> what to read there; None if this format is not found. Opens few files.
+        read: The result of `finds`, and the name of the run if there are several -> its log.
+        has_runs: Its logs have names, one of which `read` takes.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Reader:
 
 
 def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
-    """The name of the run to read: the one there is, or the one that was asked for.
+    """The name of the run to read: the only one, or the requested one.
 
     Raises:
         OutputError: There are several and none is named, or none has this name.
@@ -96,7 +96,7 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
             return next(iter(runs))
         ways = [Change(arguments={"run": each}) for each in list(runs)[:5]]
         more = "" if len(runs) <= 5 else f" The first 5 of {len(runs)}:"
-        raise OutputError(f"{path}: holds {len(runs)} runs, and one is diagnosed.{more}", *ways)
+        raise OutputError(f"{path}: holds {len(runs)} runs, but only one can be diagnosed.{more}", *ways)
     if name not in runs:
         why = f"{path}: no run has this name.{suggest(name, list(runs))}"
         raise OutputError(why, argument="run", found=name)
@@ -104,14 +104,14 @@ def one_run(path: Path, runs: Mapping[str, Any], name: str | None) -> str:
 
 
 def place_of(path: Path, files: Sequence[Path]) -> Path | None:
-    """Of the logs of one format in a folder: the file where there is one, the folder where there are several."""
+    """The place of one format's logs in a folder: the file if there is one, the folder if there are several."""
     return (files[0] if len(files) == 1 else path) if files else None
 
 
 def one_file(path: Path, files: Sequence[Path], run: str | None) -> Path:
-    """The log to read of several files, whose names without the ending are the names of runs.
+    """Choose the log to read from several files, whose names without the suffix are the names of runs.
 
-    Where these are not unique, it is the whole names.
+    If these are not unique, the whole names are used.
 
     Raises:
         OutputError: See `one_run`.
@@ -122,13 +122,13 @@ def one_file(path: Path, files: Sequence[Path], run: str | None) -> Path:
 
 
 def number(value: Any) -> float | None:
-    """A finite number; None for everything else."""
+    """The value if it is a finite number, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if is_number else None
 
 
 def as_float(text: str) -> float:
-    """A number as it was printed; NaN for what is none."""
+    """A printed number as a float; NaN for anything that is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -136,11 +136,11 @@ def as_float(text: str) -> float:
 
 
 def canonical(name: str, trainer: bool = False) -> str:
-    """The key of a record for a name in somebody's log; the name itself where it says nothing known.
+    """The record key for a name in a log; the name itself if it is not recognised.
 
     Args:
         name: Such as `eval/loss`, `val_acc`, `Loss/train`, `train_loss_epoch`.
-        trainer: transformers' Trainer has written it, whose `train_NAME` are of `evaluate(train_rows)`.
+        trainer: Whether transformers' Trainer wrote it, whose `train_NAME` come from `evaluate(train_rows)`.
     """
     plain = name.removeprefix("train/") if trainer else name
     if trainer and (plain in ("loss", "epoch", "grad_norm", "total_flos") or plain.endswith(CLOSING)):
@@ -164,7 +164,8 @@ def canonical(name: str, trainer: bool = False) -> str:
 
 
 def of_training_rows(record: Record) -> Record:
-    """Of `evaluate(train_rows, metric_key_prefix="train")`: training rows in eval mode, with the names for these."""
+    """Records of `evaluate(train_rows, metric_key_prefix="train")`, renamed to the keys for training rows in eval
+    mode."""
     return {(f"clean_{key[6:]}" if key.startswith("train_") else key): value for key, value in record.items()}
 
 
@@ -189,7 +190,8 @@ def of_trainer(names: Iterable[str]) -> bool:
 
 
 def objective_of(records: Iterable[Record], trainer: bool) -> Objective:
-    """Of a tracker: a mean where transformers wrote it, or where there is a value for each evaluation; else batches."""
+    """Kind of a tracker's training losses: a mean if transformers wrote them or there is one per evaluation; else
+    batches."""
     records = list(records)
     losses = sum("loss" in record or any(key.startswith("running_") for key in record) for record in records)
     evaluations = sum(any(key.startswith("eval_") for key in record) for record in records)
@@ -199,8 +201,8 @@ def objective_of(records: Iterable[Record], trainer: bool) -> Objective:
 def records_of(entries: Iterable[tuple[str, int, float]]) -> tuple[list[Record], list[str]]:
     """Single values in the order of writing -> records, and notes.
 
-    A tracker that is written to again after a resume holds steps twice: the later ones count. Each key has its own
-    count of steps, since some programs log training by batches and validation by epochs.
+    A tracker that a resumed run writes to again holds some steps twice: the later ones count. Each key has its own
+    count of steps, because some programs log training by batches and validation by epochs.
 
     Args:
         entries: Key, step, value.
@@ -229,16 +231,16 @@ def _without_repeated_steps(entries: list[tuple[str, int, float]]) -> tuple[list
         return entries, []
     why = (
         f"steps go back from {back[0]} to {back[1]}, as after a resume: the later values count, and "
-        f"{count_text(len(dropped), 'value')} of the session before are left out"
+        f"{count_text(len(dropped), 'value')} of the earlier session are left out"
     )
     return [entry for index, entry in enumerate(entries) if index not in dropped], [why]
 
 
 def as_fractions(records: Iterable[Record], file: Path) -> tuple[list[Record], list[str]]:
-    """The records with scores as fractions, where they are in percent.
+    """The records with scores in percent converted to fractions.
 
     Raises:
-        OutputError: A score is neither.
+        OutputError: A score is neither a fraction nor a percentage.
     """
     records = list(records)
     notes = []

@@ -55,7 +55,7 @@ def _read(path: Path, run: str | None) -> Log:
         if trained and len(trained) < len(runs):
             left_out = ", ".join(each.name for key, each in runs.items() if key not in trained)
             notes.append(
-                f"of runs without a training loss nothing is taken, such as an evaluation after it: {left_out}"
+                f"runs without a training loss, such as an evaluation after training, are left out: {left_out}"
             )
             runs = trained
     by_name = _by_name(runs)

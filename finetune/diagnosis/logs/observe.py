@@ -1,4 +1,4 @@
-"""A log -> what is known of its run. Training losses are never compared with evaluation losses here."""
+"""A log -> observations of its run. Training losses are never compared with evaluation losses here."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ LOSS_OF_AN_ERROR = 2 * math.log(2)
 
 
 def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metric: str | None = None) -> Observed:
-    """What a log says.
+    """The observations of a log.
 
     Args:
-        log: Of one run.
-        numbers: What the user adds; goes before what is read.
-        evaluation: Name of the evaluation set, where there are several (`eval_NAME_loss`).
+        log: The log of one run.
+        numbers: Numbers from the user; they take precedence over those in the log.
+        evaluation: Name of the evaluation set, if there are several (`eval_NAME_loss`).
         metric: Name of the score, without `eval_`.
 
     Raises:
-        OutputError: It holds no evaluation, several to choose from, or not the score that was asked for.
+        OutputError: The log holds no evaluation, several to choose from, or not the requested score.
     """
     prefix = _prefix(log, evaluation)
     score = _score_name(log, prefix, metric)
@@ -104,14 +104,14 @@ def _notes_on_scale(points: Sequence[Point], numbers: Numbers, log: Log) -> list
     notes = []
     if losses and log.objective != "sum" and losses[0] > TOO_LARGE * guess:
         notes.append(
-            f"the first training loss is {number_text(losses[0], 3)}, and a guess costs {number_text(guess, 3)}: "
-            "gradient accumulation or several processes multiply it, most likely; its size says nothing"
+            f"the first training loss is {number_text(losses[0], 3)}, where a guess has {number_text(guess, 3)}: most "
+            "likely gradient accumulation or several processes multiply it; its size says nothing"
         )
     at_chance = first.score is not None and first.score <= (numbers.majority or 1 / numbers.classes) + AT_CHANCE
     if first.loss is not None and first.loss > TOO_LARGE * guess and at_chance:
         notes.append(
-            f"the first validation loss is {number_text(first.loss, 3)} with the score of a guess, which costs "
-            f"{number_text(guess, 3)}: several processes multiply it, most likely; its course counts, not its size"
+            f"the first validation loss is {number_text(first.loss, 3)} with the score of a guess, whose loss is "
+            f"{number_text(guess, 3)}: most likely several processes multiply it; its trend counts, not its size"
         )
     return notes
 
@@ -127,7 +127,7 @@ def _prefix(log: Log, evaluation: str | None) -> str:
             raise OutputError(f"{log.file}: no evaluation set has this name.", argument="evaluation", found=evaluation)
         return f"eval_{evaluation}_"
     if not keys:
-        why = "no evaluation is in the log, so nothing is known of new texts."
+        why = "the log has no evaluation, so nothing is known about new texts."
         way = 'Evaluate on rows that are not trained on (transformers: eval_strategy="epoch" and compute_metrics).'
         raise OutputError(f"{log.file}: {why}", Change(text=way))
     if several and "" not in names:
@@ -230,7 +230,7 @@ def _divergence(log: Log) -> str:
         if isinstance(loss, float) and not math.isfinite(loss):
             return f"the training loss was not finite {where}"
         if loss == 0.0 and not norm:
-            return f"the training loss is exactly 0 {where}, as a NaN is logged"
+            return f"the training loss is exactly 0 {where}, which is how a NaN is logged"
         evaluated = record.get("eval_loss")
         if isinstance(evaluated, float) and not math.isfinite(evaluated):
             return f"the validation loss was not finite {where}"
@@ -246,7 +246,7 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
     last = next((point.score for point in reversed(observed.curve) if point.score is not None), None)
     value = numbers.validation_accuracy if numbers.validation_accuracy is not None else last
     if value is None:
-        missing = "a validation score: the log has losses only (of transformers: compute_metrics gives one)"
+        missing = "a validation score: the log has losses only (in transformers, compute_metrics gives one)"
         return replace(observed, missing=(missing,))
     unit, rows = scale(observed.score), observed.validation_rows
     clean = _clean(log.records, observed.score, observed.curve[-1].step)
@@ -258,7 +258,7 @@ def _with_scores(observed: Observed, numbers: Numbers, log: Log) -> Observed:
         gap = gap_estimate(known, train_rows, value, rows) if is_proportion and rows else Estimate(mean=known - value)
         return replace(observed, train=Estimate(mean=known), validation=validation, gap=gap)
     missing = (
-        f"the training {unit.name} in eval mode (of transformers: trainer.evaluate(train_rows, "
+        f"the training {unit.name} in eval mode (in transformers: trainer.evaluate(train_rows, "
         'metric_key_prefix="train")); --train-accuracy adds it'
     )
     least, why = _bound(observed, log)
@@ -303,8 +303,8 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
         by_loss = 1 - objective / LOSS_OF_AN_ERROR
     if last is not None and last >= (by_loss or 0.0):
         return last, (
-            f"the training {unit.name} of the log, {unit.level(last)}, is of training mode, while the model changed: "
-            "in eval mode it is at least that, as a rule"
+            f"the training {unit.name} of the log, {unit.level(last)}, was measured in training mode, while the model "
+            "changed: in eval mode it is usually at least that"
         )
     if by_loss is None:
         return None, ""

@@ -71,7 +71,7 @@ def _read(path: Path, run: str | None) -> Log:
             record = of_training_rows(record)
         epoch = number(record["epoch"])
         if epoch is None:
-            raise OutputError(f"{path}: a record has the epoch {printed['epoch']!r}, which is no number.")
+            raise OutputError(f"{path}: a record has the epoch {printed['epoch']!r}, which is not a number.")
         step = round(epoch * PARTS)
         if records and step < records[-1]["step"]:
             before = records[-1]["epoch"]

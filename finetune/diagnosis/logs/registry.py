@@ -1,4 +1,4 @@
-"""The formats of logs that are read, in the order in which they are looked for."""
+"""The log formats that are read, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def readers() -> list[Reader]:
 
 
 def folders_with_logs(path: Path) -> list[Path]:
-    """Of the folders of a folder, the first MOST that hold a log."""
+    """The first MOST subfolders that hold a log."""
     folders = sorted(each for each in path.iterdir() if each.is_dir())[:MOST] if path.is_dir() else []
     return [each for each in folders if any(reader.finds(each) is not None for reader in readers())]
 
@@ -44,7 +44,7 @@ def read_log(path: Path, run: str | None = None) -> Log | None:
 
     Args:
         path: What to look at.
-        run: Name of the run, of a store with several.
+        run: Name of the run, for a store with several.
 
     Raises:
         OutputError: It cannot be read, holds several runs, or `run` is given where there is nothing to choose.

@@ -1,4 +1,4 @@
-"""What training arguments of transformers, where a tracker keeps them, say about the numbers of a log."""
+"""What transformers' training arguments, where a tracker keeps them, say about the numbers of a log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTES: dict[str, tuple[Callable[[float], bool], str]] = {
     ),
     "label_smoothing_factor": (
         lambda value: value > 0,
-        "label smoothing of {value:g}: training and validation losses both hold it, and neither can reach 0",
+        "label smoothing of {value:g}: training and validation losses both include it, and neither can reach 0",
     ),
 }
 
@@ -29,7 +29,7 @@ def techniques_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def notes_on_settings(settings: Mapping[str, Any]) -> list[str]:
-    """How they change what the numbers mean."""
+    """Notes on how the arguments change the meaning of the numbers."""
     found = [(_number(settings.get(key)), holds, text) for key, (holds, text) in NOTES.items()]
     return [text.format(value=value) for value, holds, text in found if value is not None and holds(value)]
 

@@ -31,7 +31,7 @@ class Table:
 
 
 def header_of(file: Path) -> tuple[str, ...]:
-    """Names of the columns in the first line; empty for what is no text."""
+    """Names of the columns in the first line; empty if the file is not text."""
     try:
         with file.open(encoding="utf-8-sig") as lines:
             line = lines.readline(LONGEST).rstrip("\r\n")

@@ -33,7 +33,7 @@ def _read(path: Path, run: str | None) -> Log:
     if path.is_dir():
         files = _files(path)
         ways = [Change(command=f"finetune diagnose {shlex.quote(str(file))}") for file in files[:3]]
-        raise OutputError(f"{path}: holds {len(files)} databases of Trackio, and one is diagnosed.", *ways)
+        raise OutputError(f"{path}: holds {len(files)} databases of Trackio, but only one can be diagnosed.", *ways)
     names = {row[0]: None for row in rows_of(path, "SELECT DISTINCT run_name FROM metrics ORDER BY id")}
     name = one_run(path, names, run)
     rows = rows_of(path, "SELECT step, metrics FROM metrics WHERE run_name = ? ORDER BY id", name)

@@ -1,4 +1,4 @@
-"""What transformers' Trainer leaves behind: trainer_state.json, of a checkpoint or of the whole run.
+"""Logs of transformers' Trainer: trainer_state.json, of a checkpoint or of the whole run.
 
 What its numbers mean was seen with transformers 5.23:
 - `loss` is the mean objective since the last log, in training mode, with label smoothing; under gradient accumulation
@@ -61,7 +61,7 @@ def _record(record: Record, file: Path) -> Record:
     """
     for name in ("step", "epoch"):
         if record.get(name) is not None and number(record[name]) is None:
-            raise OutputError(f"{file}: a record has the {name} {record[name]!r}, which is no number.")
+            raise OutputError(f"{file}: a record has the {name} {record[name]!r}, which is not a number.")
     if "train_runtime" in record and "total_flos" not in record:
         record = of_training_rows(record)
     return {with_usual_score(key): value for key, value in record.items()}
@@ -84,7 +84,7 @@ def _end(state: dict[str, Any], history: Sequence[Record], stopped: bool) -> tup
     if closed:
         return [f"the training ended at step {step} of {planned}"], False
     note = (
-        f"the log ends at step {step} of {planned}: of a checkpoint, most likely; later steps are not in it "
+        f"the log ends at step {step} of {planned}: it is most likely that of a checkpoint; later steps are missing "
         "(trainer.save_state() writes them all)"
     )
     return [note], True

@@ -59,7 +59,7 @@ def _history(file: Path) -> Log:
         step = row[axis] if row[axis] is not None else row["_step"]
         records.append({**values, "step": int(step or 0)})
     sampled = len(table.rows) == SAMPLE
-    why = f"the file has exactly {SAMPLE} rows, as history() samples them: scan_history() gives all"
+    why = f"the file has exactly {SAMPLE} rows, as history() samples them: use scan_history() to get all"
     notes = (*table.notes, *([why] if sampled else []))
     return Log(file, tuple(records), notes, objective_of(records, trainer))
 

@@ -1,4 +1,4 @@
-"""Paper for the figures: panels of fixed size in px, written as SVG that follows the page's colours, or as PNG."""
+"""Drawing of the figures: panels of fixed size in px, written as SVG that follows the page's colours, or as PNG."""
 
 import io
 import math
@@ -174,9 +174,9 @@ def limits(
     """Lowest and highest known value with some room; (0, 1) where nothing is known.
 
     Args:
-        values: What must be in sight.
+        values: Values that must be visible.
         margin: Room, as a fraction of their range.
-        possible: Ends that no value can be beyond: there the room is only what a mark at the end needs.
+        possible: Bounds that no value can exceed: there the margin is only what a mark at the bound needs.
     """
     known = [value for value in values if value is not None]
     if not known:

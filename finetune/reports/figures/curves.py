@@ -18,7 +18,7 @@ SPLITS: tuple[tuple[str, Any], ...] = (("train", "-"), ("validation", (0, (4, 2)
 
 
 def curves(group: Group, palette: Palette) -> Picture:
-    """Train sample solid, validation dashed; seeds thin, their mean thick as far as all of them run."""
+    """Train sample solid, validation dashed; seeds thin, their mean thick up to the step that all of them reach."""
     scales = (scale_of(group, group.score), scale_of(group, group.loss))
     shown = [variant for variant in group.variants if variant.curves]
     steps = max((curve.steps[-1] for v in shown for curve in v.curves if curve.steps), default=1)

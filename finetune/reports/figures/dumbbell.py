@@ -65,7 +65,7 @@ def _draw(paper: Any, group: Group, palette: Palette) -> None:
 
 
 def shared_axis(group: Group) -> tuple[float, float]:
-    """Of all rows."""
+    """The axis of all rows."""
     scale = scale_of(group, group.score)
     points = [point for variant in group.variants for point in _points(group, variant, scale)]
     return limits(points, 0.03, possible_ends(scale))

@@ -1,4 +1,4 @@
-"""Score and gap against the number of training rows: a line per preset, bands over seeds and rows, the fit dotted."""
+"""Score and gap against the number of training rows: a line per preset, bands over seeds and rows, and a dotted fit."""
 
 from functools import partial
 from typing import Any

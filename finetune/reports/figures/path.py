@@ -137,7 +137,7 @@ class _Axis:
         return sorted({self.place(point) for point in self.sweep.points})
 
     def borders(self) -> list[float]:
-        """Half-way between neighbours, and as far beyond the ends: where one point's region meets the next one's."""
+        """Borders between the regions of neighbouring points: half-way between them, and as far beyond the ends."""
         places = self.places()
         middle = (lambda a, b: (a * b) ** 0.5) if self.is_log else (lambda a, b: (a + b) / 2)
         inner = [middle(a, b) for a, b in itertools.pairwise(places)]

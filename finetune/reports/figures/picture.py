@@ -1,4 +1,5 @@
-"""What a figure is before it is drawn. Without matplotlib, which what holds tables only does not need."""
+"""The description of a figure before it is drawn. Does not import matplotlib, which pages with tables only do not
+need."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ class Panel:
     """One drawing.
 
     Attributes:
-        title: Names it for those who do not see it.
-        text: Says what it shows, in numbers.
+        title: Name for readers who cannot see it.
+        text: Description of what it shows, in numbers.
         width, height: In px.
-        draw: Draws on a figure or a part of one.
+        draw: Function that draws on a figure or a part of one.
     """
 
     title: str
@@ -25,12 +26,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels that belong together, and what their signs mean.
+    """Panels that belong together, and their key.
 
     Attributes:
         columns: Panels in a row of the PNG.
         presets: Presets in the key.
-        lines: Further entries of the key: matplotlib's properties of a line, and its meaning.
+        lines: Further entries of the key: matplotlib's line properties, and the meaning.
     """
 
     panels: list[Panel]

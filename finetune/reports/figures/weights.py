@@ -1,4 +1,4 @@
-"""What training did to the weights: their size, how many are exactly zero, and how far they moved."""
+"""Effects of training on the weights: their size, how many are exactly zero, and how far they moved."""
 
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ LAYER = "encoder.layer."
 
 
 def weights(group: Group, palette: Palette) -> Picture:
-    """Distribution of |w| of encoder and head (where the lines would lie on each other: how often a magnitude is, as
+    """Distribution of |w| of encoder and head (where the lines would nearly coincide: how often a magnitude occurs, as
     a multiple of the baseline), exact zeros, and the distance from the pretrained weights by layer."""
     shown = [variant for variant in finished(group) if variant.weights]
     panels = [

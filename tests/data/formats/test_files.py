@@ -102,7 +102,7 @@ def test_rasa_intents_and_texts_without_markup(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("stories:\n- story: a\n", "expected the NLU data of Rasa"),
-        ("nlu: [", "is no YAML"),
+        ("nlu: [", "is not YAML"),
         ("nlu:\n- synonym: a\n  examples: |\n    - b\n", "none of the 1 entries under `nlu` is an intent"),
         ("nlu:\n- intent: a\n  examples: |\n    b\n", "the example 'b' does not start with '- '"),
         ("nlu:\n- just text\n", "is 'just text', no intent"),
@@ -226,11 +226,11 @@ def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
     path = tmp_path / "d.xlsx"
     path.write_text("text,label\na,b\n", encoding="utf-8")
     pytest.importorskip("openpyxl")
-    with refuses(DataError, "is no workbook that openpyxl can read"):
+    with refuses(DataError, "is not a workbook that openpyxl can read"):
         only(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", "b")
-    with refuses(DataError, "is no workbook that openpyxl can read"):
+    with refuses(DataError, "is not a workbook that openpyxl can read"):
         only(path)
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with refuses(DataError, r"not installed. Try: pip install \"finetune\[excel\]\", or save it as CSV UTF-8"):
@@ -284,7 +284,7 @@ def test_an_old_sheet_of_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with refuses(DataError, "d.xls sheet S: cell A2 holds the error #N/A"):
         only(old_book(path, OLD_ERROR))
     path.write_bytes(path.read_bytes()[:3000])
-    with refuses(DataError, "is no workbook that xlrd can read: .*Save it as .xlsx or as CSV UTF-8"):
+    with refuses(DataError, "is not a workbook that xlrd can read: .*Save it as .xlsx or as CSV UTF-8"):
         only(path)
     path.write_text("text\tlabel\na\tb\n", encoding="utf-8")
     with refuses(DataError, r"--set data.format=tsv \(if it is a text file, as websites export them\)"):
@@ -325,7 +325,7 @@ def test_arff_has_declared_classes_and_empty_cells(tmp_path: Path) -> None:
     assert table.columns["stars"] == [5.0, None, 3.0]
     assert table.label_names == {"class": ["pos", "neg", "odd"]}
     path.write_text("@relation a\n@data\nno attributes\n", encoding="utf-8")
-    with refuses(DataError, "d.arff: is no ARFF: "):
+    with refuses(DataError, "d.arff: is not ARFF: "):
         only(path)
 
 
@@ -348,7 +348,7 @@ def test_a_docbin(tmp_path: Path) -> None:
     tokens.DocBin(docs=docs).to_disk(tmp_path / "d.spacy")
     assert labelled(only(tmp_path / "d.spacy")) == dict(zip(texts(4), names(4), strict=True))
     (tmp_path / "d.spacy").write_bytes(b"damaged")
-    with refuses(DataError, "is no DocBin that spaCy can read"):
+    with refuses(DataError, "is not a DocBin that spaCy can read"):
         only(tmp_path / "d.spacy")
     tokens.DocBin(docs=[nlp("no labels")]).to_disk(tmp_path / "d.spacy")
     with refuses(DataError, "none of its 1 texts has cats"):

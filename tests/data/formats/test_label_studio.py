@@ -172,5 +172,5 @@ def test_a_csv_whose_control_cannot_be_told_names_its_columns(tmp_path: Path) ->
 
 def test_a_control_of_regions_is_refused(tmp_path: Path) -> None:
     path = write_json(tmp_path / "min.json", [flat(0, [{"start": 0, "end": 3, "labels": ["PER"]}])])
-    with refuses(DataError, "column 'tone' holds .*, which says nothing of the whole text"):
+    with refuses(DataError, "column 'tone' holds .*, which says nothing about the whole text"):
         only(path)

@@ -91,9 +91,9 @@ def test_named_splits_of_a_document_without_any_are_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ([["a b", "c", "d"]], r"its entries are lists of 3, such as \['a b', 'c', 'd'\]. Of pairs"),
-        ([["a b", "c"], ["d e"]], r"entry 2: \['d e'\] is no list of 2, as entry 1 is"),
-        ([["a b", "c"], "d"], "entry 2: d is no list of 2"),
+        ([["a b", "c", "d"]], r"its entries are lists of 3, such as \['a b', 'c', 'd'\]. The parts of pairs"),
+        ([["a b", "c"], ["d e"]], r"entry 2: \['d e'\] is not a list of 2, as entry 1 is"),
+        ([["a b", "c"], "d"], "entry 2: d is not a list of 2"),
         ([[1, 2], [3, 4]], "pairs without a text"),
         ({"columns": ["text", "label"], "data": [["a"]]}, "row 1: has 1 cells for 2 columns"),
         ({"text": "a", "label": "b"}, "is one object with no list of objects"),
