@@ -309,7 +309,7 @@ def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
 
 
 def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:
-    """`fitted_recipe`, and the data with one note for each value that its rows determined: main score, epochs, pooling."""
+    """`fitted_recipe`, and the data with a note for each value that its rows determined: score, epochs, pooling."""
     fitted = fitted_recipe(recipe, data)
     data = with_score_note(fitted, data)
     notes = [longer_note(recipe, fitted, len(data.train)), _pooling_note(recipe, fitted)]
