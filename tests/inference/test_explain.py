@@ -184,7 +184,11 @@ def test_what_cannot_be_explained_is_an_error(trained: Any, tmp_path: Path, monk
     with refuses(RecipeError, match="expected 2 texts"):
         finetune.explain(trained("regression"), ["plot", "film"], ["one"])
     data = write_csv(tmp_path / "new.csv", ["text"], [("plot",), ("",), ("film",)])
-    for rows, match in (([9], "has 3 rows, and no row 9"), ([2], "row 2 of .* has no text"), ([], "1 to 100 row numbers")):
+    for rows, match in (
+        ([9], "has 3 rows, and no row 9"),
+        ([2], "row 2 of .* has no text"),
+        ([], "1 to 100 row numbers"),
+    ):
         with refuses(DataError, match=match):
             finetune.explain(run, data=data, rows=rows)
     with refuses(ModelError, match="holds no model"):
