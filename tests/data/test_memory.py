@@ -342,10 +342,10 @@ def as_objects(cells: Cells) -> pd.DataFrame:
         ("label", [[1, "a"]] * 60, "holds lists whose parts are not alike"),
         ("label", [{"a", "b"}] * 60, "holds sets, whose order is not fixed"),
         ("label", [Own()] * 60, "holds a value of type Own, which is not a text, a number or a list of them"),
-        ("label", [b"a", b"b"] * 30, "holds (binary|a value of type bytes), which is no text"),
+        ("label", [b"a", b"b"] * 30, "holds (binary|a value of type bytes), which is not a text"),
         ("label", [2**80, 1] * 30, "holds numbers that no type of 64 bits holds together"),
         ("text", first("\ud800", TEXTS), "holds text with half of a two-part character"),
-        ("text", first(Path("a"), [Path(text) for text in TEXTS]), "holds a value of type .*Path, which is no text"),
+        ("text", first(Path("a"), [Path(text) for text in TEXTS]), "holds a value of type .*Path, which is not a text"),
     ],
 )
 def test_a_column_that_cannot_be_used_matters_where_it_is_used(
@@ -383,7 +383,7 @@ def test_images_are_not_written(cache: Path) -> None:
     loaded = load(dataset)
     assert "the Dataset: column 'image' is left out: it holds" in loaded.notes[0]
     assert loaded.fingerprint == load(dataset.remove_columns("image")).fingerprint
-    with refuses(DataError, "the Dataset: column 'image' holds .*, which is no text"):
+    with refuses(DataError, "the Dataset: column 'image' holds .*, which is not a text"):
         load(dataset, text="image")
 
 

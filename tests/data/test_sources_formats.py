@@ -404,7 +404,7 @@ def test_a_column_that_holds_no_text_fails_only_where_it_is_used(tmp_path: Path,
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": values}), tmp_path / "d.parquet")
     table = only(tmp_path / "d.parquet")
     assert list(table.columns["text"]) == ["a", "b"]
-    with refuses(DataError, match=r"column 'image' holds .* which is no text"):
+    with refuses(DataError, match=r"column 'image' holds .* which is not a text"):
         list(table.columns["image"])
     with refuses(DataError, match="column 'image'"):
         table.columns["image"][0]

@@ -90,7 +90,7 @@ def test_the_command_says_where_it_is_and_no_token(run: Path, hub: FakeHub) -> N
     sent = invoke("push", run, REPO)
     assert sent.exit_code == 0
     assert f"Commit {hub.url}/{REPO}/commit/c0ffee" in sent.stdout
-    assert "note: me/reviews was made, private" in sent.stderr
+    assert "note: me/reviews was created, private" in sent.stderr
     assert TOKEN not in sent.output
     hub.refuse = {"POST /api/models/me/reviews/commit": 418}  # whose message repeats the token
     refused = invoke("push", run, REPO)

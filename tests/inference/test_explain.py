@@ -179,12 +179,16 @@ def test_what_cannot_be_explained_is_an_error(trained: Any, tmp_path: Path, monk
         finetune.explain(run, "plot", rows=[3])
     with refuses(RecipeError, match="--set: does not apply to typed texts"):
         finetune.explain(run, "plot", overrides={"data.text": "Review"})
-    with refuses(RecipeError, match="--pair: cannot act on data"):
+    with refuses(RecipeError, match="--pair: does not apply to data"):
         finetune.explain(run, pair="film", data="new.csv", rows=[1])
     with refuses(RecipeError, match="expected 2 texts"):
         finetune.explain(trained("regression"), ["plot", "film"], ["one"])
     data = write_csv(tmp_path / "new.csv", ["text"], [("plot",), ("",), ("film",)])
-    for rows, match in (([9], "has 3 rows, and no row 9"), ([2], "row 2 of .* has no text"), ([], "1 to 100 rows")):
+    for rows, match in (
+        ([9], "has 3 rows, and no row 9"),
+        ([2], "row 2 of .* has no text"),
+        ([], "1 to 100 row numbers"),
+    ):
         with refuses(DataError, match=match):
             finetune.explain(run, data=data, rows=rows)
     with refuses(ModelError, match="holds no model"):

@@ -279,7 +279,7 @@ def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, row
         assert (row["prediction"], float(row["probability"])) == (label if is_sure else "", pytest.approx(confidence))
         assert row["reason"].startswith("" if is_sure else f"unsure, perhaps {label}: confidence below ")
     assert "on validation 30 of 40 rows (75 %), of which 90.0 % were right [74.4 %, 96.5 %]" in said.stderr
-    assert f"{sum(c < least for c in alone.confidence)} of 24 rows are too unsure" in said.stderr
+    assert f"{sum(c < least for c in alone.confidence)} of 24 rows are too uncertain" in said.stderr
     with refuses(RecipeError, match="its 30 most confident rows reach 90.0 %. Try: --accuracy 0.9"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.99)  # 19 rows are too few to go by
     with refuses(RecipeError, match="expected a fraction"):
