@@ -224,7 +224,7 @@ def test_a_class_with_one_training_row_is_refused_and_the_advice_works(write_rec
     error = problems_of(recipe)
     text = typed(error)
     assert "training.learning_rate: auto trains on folds of the training rows" in text
-    assert "these have one: rare" in text
+    assert "these classes have one: rare" in text
     advised = [part.split(", or ")[0].strip().strip("'") for part in text.split("--set ")[1:]]
     assert len(advised) == 2
     for setting in advised:
