@@ -132,7 +132,8 @@ def _by_training(section: ModelSection, location: str, config: Any) -> Pooling:
     )
     changes = (Change(settings={_KEY: own}, note="accepts it"), Change(text="choose another encoder."))
     problem = Problem(why, _KEY, found="auto", changes=changes)
-    return Pooling(own, f"{trained}, which the encoder was trained with, is not possible", warnings=(problem,))
+    reason = f"{trained}, which the encoder was trained with, is not possible"
+    return Pooling(own, reason, of_single_texts=trained != "cls", warnings=(problem,))
 
 
 def _pooling(config: Any, kind: str, reason: str) -> Pooling:

@@ -75,6 +75,17 @@ def test_pairs_are_read_by_their_first_token_unless_told(mode: str, write_recipe
     assert pooling(pairs, "model.pooling=mean") == ("mean", False)
 
 
+def test_pairs_need_no_pooling_that_the_architecture_lacks(write_recipe: Write, tmp_path: Path) -> None:
+    model = name_pooling(save_tiny_model(tmp_path / "encoder", "mpnet"))
+    rows = [("movie", text, label) for text, label in labelled_texts(60)]
+    source = str(write_csv(tmp_path / "pairs.csv", ["first", "second", "label"], rows))
+    for columns, warned in (({"text": "first", "text_pair": "second"}, False), ({"text": "second"}, True)):
+        recipe = resolve(str(write_recipe(model=model, data={"source": source, **columns}))).recipe
+        prepared = prepare(recipe)
+        assert prepared.pooling.kind == "cls"
+        assert any("trained with mean pooling" in warning.why for warning in prepared.warnings) == warned
+
+
 def test_a_run_that_read_another_token_is_not_resumed(write_recipe: Write, tmp_path: Path) -> None:
     recipe = write_recipe(model=name_pooling(save_tiny_model(tmp_path / "encoder")))
     with pytest.raises(KeyboardInterrupt):
