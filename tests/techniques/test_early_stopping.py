@@ -395,7 +395,7 @@ def test_a_run_stops_and_ships_the_weights_of_its_best_epoch(trained: Trained) -
     assert record.last.validation["nll"] == losses[2]
     assert record.budget.early_stopping == EarlyStop(stopped=True, patience=2, learned_step=6)
     facts = dict(run_facts(record))
-    assert facts["Stopping"].startswith("Stopped early at epoch 3 of 6: 2 evaluations in a row without a gain")
+    assert facts["Stopping"].startswith("Stopped early at epoch 3 of 6: 2 evaluations in a row without an improvement")
     assert "Train longer" not in facts["Diagnosis"]
     assert not [text for text in record.warnings if "training.epochs" in text]
     _, plain = trained()

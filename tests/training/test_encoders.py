@@ -149,7 +149,7 @@ def test_validation_and_test_are_not_read(reviews: Path, tiny_model: Path) -> No
 def test_a_class_of_one_row_is_refused_by_name(tmp_path: Path, tiny_model: Path) -> None:
     source = write_csv(tmp_path / "one.csv", ["text", "label"], [*labelled_texts(40), ("a lovely plot", "odd")])
     recipe, data = loaded(source, tiny_model)
-    with pytest.raises(DataError, match="these have one: odd"):
+    with pytest.raises(DataError, match="these classes have one: odd"):
         compare_encoders(recipe, data, [str(tiny_model)], lambda _: None)
 
 
