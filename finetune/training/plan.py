@@ -41,8 +41,9 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "data": {"unavailable": error.for_command_line()},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"], are_made_up=True),
         }
-    recipe, data = fitted_with_notes(recipe, data)
-    resolved = Resolved(recipe, {**resolved.origins, **decided_origins(recipe)})
+    fitted, data = fitted_with_notes(recipe, data)
+    resolved = Resolved(fitted, {**resolved.origins, **_data_origins(recipe, fitted), **decided_origins(fitted)})
+    recipe = fitted
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
@@ -62,6 +63,12 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
     plan["warnings"] = [warning.for_command_line() for warning in warnings]
     plan["model"] = _model_or_reason(recipe, data.task, data.labels)
     return plan
+
+
+def _data_origins(before: Recipe, after: Recipe) -> dict[str, str]:
+    """Keys whose value the data changed, such as the epochs of few rows."""
+    asked = flatten(before.to_dict())
+    return {key: "the data" for key, value in flatten(after.to_dict()).items() if asked.get(key, value) != value}
 
 
 def _values(recipe: Recipe, origins: dict[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from finetune.errors import ModelError, OutputError
 from finetune.recipe import resolve
 from finetune.recipe.library import preset_names
 from finetune.records.schema import RunRecord
+from finetune.training.plan import describe_plan
 from finetune.training.prepare import check_run, fitted_recipe, prepare
 from tests.conftest import labelled_texts, name_pooling, save_tiny_model, write_csv, write_jsonl
 from tests.interrupting import InterruptAt
@@ -71,6 +72,9 @@ def test_pairs_are_read_by_their_first_token_unless_told(mode: str, write_recipe
         )
 
     assert pooling(pairs) == ("cls", mean)
+    resolved = resolve(str(write_recipe(model=model, data=pairs)), "none", overrides=["data.train_size=12"])
+    shown = describe_plan(resolved)["values"]["model.pooling"]
+    assert shown == ({"value": "cls", "origin": "the data"} if mean else {"value": "auto", "origin": "default"})
     assert pooling(single) == ("mean" if mean else "cls", False)
     assert pooling(pairs, "model.pooling=mean") == ("mean", False)
 
