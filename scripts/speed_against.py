@@ -11,7 +11,6 @@ startup   CPU seconds of a `run` from the start of its process to the end of its
 check     `finetune check tweets`, its findings already in the cache
 report20  `finetune report` of a comparison of 20 runs of a tiny model on 500 + 2,000 rows, which the earlier code made
 report300 the same with these runs copied 15 times under other seeds
-help      `finetune --help`
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PARTS = ("none", "plain", "compare", "startup", "check", "report20", "report300", "help")
+PARTS = ("none", "plain", "compare", "startup", "check", "report20", "report300")
 PRESETS = "none,light,medium,strong"
 COPIES = 15
 Measured = dict[str, Any]
@@ -83,7 +82,6 @@ TARGETS = (
     Target("check", "wall", "check, 1,000 rows, wall", 0.5),
     Target("report20", "wall", "report of 20 runs, wall", 0.5),
     Target("report300", "wall", "report of 300 runs, wall", 0.4),
-    Target("help", "wall", "--help, wall", 3.0),
 )
 
 
@@ -189,7 +187,6 @@ def _arms(options: Any, short: bool = False) -> dict[str, Callable[[Side, int], 
         "check": lambda side, _: side.finetune("check", "tweets", "--set", f"data.train_size={options.rows}"),
         "report20": lambda side, _: side.finetune("report", str(side.folder / "report20")),
         "report300": lambda side, _: side.finetune("report", str(side.folder / "report300")),
-        "help": lambda side, _: side.finetune("--help"),
     }
 
 

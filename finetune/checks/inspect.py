@@ -8,7 +8,7 @@ import warnings
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,11 +27,9 @@ from finetune.checks.resolution import check_resolution
 from finetune.checks.shift import check_label_shift, check_length_shift
 from finetune.checks.truncation import check_truncation
 from finetune.data.rows import Data
+from finetune.data.tokens import Encoder
 from finetune.recipe import DataSection
 from finetune.records.schema import Baseline, Finding
-
-if TYPE_CHECKING:
-    from finetune.data.tokens import Encoder  # imports torch
 
 LEVELS = ("problem", "warning", "info")
 PACKAGE = Path(__file__).parent.parent

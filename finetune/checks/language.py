@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetune.checks.base import (
     FoundRow,
@@ -17,10 +17,8 @@ from finetune.checks.base import (
     shown_rows,
 )
 from finetune.data.rows import Data, Rows
+from finetune.data.tokens import Encoder
 from finetune.records.schema import Finding
-
-if TYPE_CHECKING:
-    from finetune.data.tokens import Encoder  # imports torch
 
 CHECKED = 300  # texts, drawn with a fixed seed
 LONG_ENOUGH = 40  # characters from which a language is detected reliably

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from finetune.checks.base import FoundRow, LocatedFinding, draw_positions, percent, show_label, shown_rows, verb
 from finetune.data.rows import Data, names_of
+from finetune.data.tokens import Encoder
 from finetune.measurement.units import count_text
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
-
-if TYPE_CHECKING:
-    from finetune.data.tokens import Encoder  # imports torch
 
 COUNTED = 20_000  # rows of a split, drawn with a fixed seed
 MANY = 0.01  # fraction of the texts

@@ -1,4 +1,4 @@
-"""Location of a model, its saved configuration, and its tokenizer; needs no torch."""
+"""Location of a model, its saved configuration, and its tokenizer, without importing code of models."""
 
 from __future__ import annotations
 
@@ -100,9 +100,10 @@ def position_limit(config: Any) -> int | None:
     return positions - int(config.pad_token_id) - 1
 
 
-def not_loaded(section: ModelSection, error: Exception) -> ModelError:
+def not_loaded(section: ModelSection, error: Exception, *changes: Change) -> ModelError:
+    """The error to raise for one of `loading_errors`; `changes` follow those that are proposed anyway."""
     why = f"'{section.id}' cannot be loaded: {first_line(error)}."
-    return ModelError(why, *WITHOUT_HUB, key="model.id", found=section.id)
+    return ModelError(why, *WITHOUT_HUB, *changes, key="model.id", found=section.id)
 
 
 def _verify_hash(path: Path, expected: str) -> None:

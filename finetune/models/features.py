@@ -16,12 +16,13 @@ from transformers.models.auto.modeling_auto import (
 
 from finetune.errors import Change, ModelError, first_line
 from finetune.model_files import loading_errors
-from finetune.models.configuration import WITHOUT_HUB, locate_model
+from finetune.models.configuration import WITHOUT_HUB, locate_model, not_loaded
 from finetune.models.layers import POOLING
 from finetune.models.load import load_quietly
 from finetune.models.pooling import Pooling, resolve_pooling
 from finetune.recipe import ModelSection
 
+ANOTHER = Change(text="name another.")
 TOKENS_AT_ONCE = 8192  # rows × longest text of a batch: 32 texts of 256 tokens
 MOST_AT_ONCE = 64  # rows of a batch
 # What modules raise for tokens that they have no embedding for, inputs they do not know, or too little memory.
@@ -118,7 +119,7 @@ def encoder_config(section: ModelSection) -> Any:
     try:
         config = AutoConfig.from_pretrained(locate_model(section), revision=section.revision, trust_remote_code=False)
     except loading_errors() as error:
-        raise _not_loaded(section, error) from error
+        raise not_loaded(section, error, ANOTHER) from error
     kind = config.model_type
     decodes = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if decodes or getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False):
@@ -132,13 +133,8 @@ def _load_encoder(section: ModelSection, location: str) -> tuple[Any, set[str]]:
     try:
         model, report = load_quietly(AutoModel, location, revision=section.revision)
     except loading_errors() as error:
-        raise _not_loaded(section, error) from error
+        raise not_loaded(section, error, ANOTHER) from error
     return model, set(report["missing_keys"])
-
-
-def _not_loaded(section: ModelSection, error: Exception) -> ModelError:
-    why = f"'{section.id}' cannot be loaded: {first_line(error)}."
-    return ModelError(why, *WITHOUT_HUB, Change(text="name another."), key="model.id", found=section.id)
 
 
 def _batches(order: Sequence[int], sizes: Sequence[int]) -> Iterable[list[int]]:

@@ -2,8 +2,8 @@
 
 The heads of transformers read the first token ([CLS]). A sentence encoder was trained on the mean of its tokens; its
 first token, and the pooler behind it, never had to hold a text. `model.pooling: auto` goes by what the encoder was
-trained with: the files of sentence-transformers say it, or config.json does. The exception are pairs of texts, which a
-sentence encoder has never pooled: there the first token is read, through which BERT-like encoders learned about pairs.
+trained with: the files of sentence-transformers say it, or config.json does. Pairs of texts are the exception: a
+sentence encoder has never pooled them, so the head reads the first token, which BERT was pretrained on for pairs.
 How plain transformers is made to compute a mean: `pooling_layer.py`.
 
 Source: Reimers & Gurevych 2019, arXiv:1908.10084, and the files that its library writes.

@@ -41,14 +41,13 @@ def describe_plan(resolved: Resolved, data: Data | None = None) -> dict[str, Any
             "data": {"unavailable": error.for_command_line()},
             "model": _model_or_reason(recipe, "single_label", ["a", "b"], are_made_up=True),
         }
-    fitted, data = fitted_with_notes(recipe, data)
-    resolved = Resolved(fitted, {**resolved.origins, **_data_origins(recipe, fitted), **decided_origins(fitted)})
-    recipe = fitted
+    recipe, data = fitted_with_notes(recipe, data)
+    origins = {**resolved.origins, **_data_origins(resolved.recipe, recipe), **decided_origins(recipe)}
     budget = plan_budget(recipe, data)
     problems = find_budget_problems(recipe, budget)
     if problems:
         raise RecipeError(problems)
-    plan = {**_values(recipe, resolved.origins), "cost": declared_cost(recipe, budget)}
+    plan = {**_values(recipe, origins), "cost": declared_cost(recipe, budget)}
     plan["data"] = data_facts(data, measure_for(data, recipe.training.score)).model_dump()
     plan["budget"] = {
         "steps_per_epoch": budget.steps_per_epoch,
