@@ -27,6 +27,7 @@ ALLOWED = {
     "records": {"atomic", "errors", "tasks"},
     "training": {
         "atomic",
+        "parent",
         "portable",
         "errors",
         "tasks",
@@ -47,6 +48,8 @@ ALLOWED = {
     "inference": {
         "atomic",
         "errors",
+        "parent",
+        "quiet",
         "tasks",
         "measurement",
         "recipe",
@@ -60,6 +63,7 @@ ALLOWED = {
     "hub": {"errors"},
     "demo_page": {"errors", "inference", "measurement"},
     "diagnosis": {"advice", "errors", "measurement", "records"},
+    "parent": set(),
     "portable": set(),
     "quiet": {"visible"},
     "allocation": set(),
@@ -70,6 +74,7 @@ ALLOWED = {
         "allocation",
         "openmp",
         "errors",
+        "parent",
         "measurement",
         "recipe",
         "data",

@@ -44,6 +44,10 @@ PrecisionOption = Annotated[
         "digit of probabilities.",
     ),
 ]
+ProcessesOption = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="With --data FILE: processes that share the rows, 8,192 at a time."),
+]
 TextsArgument = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to predict, instead of --data.")]
 TextsOption = Annotated[
     str | None,
@@ -77,11 +81,16 @@ def predict(
     overrides: ReadingSetOption = None,
     batch_size: BatchSizeOption = 32,
     precision: PrecisionOption = "fp32",
+    processes: ProcessesOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Predict texts with a trained model: all columns of the file are kept, with a prediction for each row."""
     if bool(texts) == (data is not None):
         raise RecipeError("give either texts or a file with --data, not both.")
+    if processes > 1 and data in (None, "-"):
+        raise RecipeError(
+            "several processes share the rows of a file (--data FILE).", argument="processes", found=processes
+        )
     from finetune.cli.listening import WarningListener
 
     listener = WarningListener(notes=not quiet)
@@ -103,7 +112,7 @@ def predict(
         from finetune.reports.predictions import render_written
         from finetune.workflows.predict import predict as workflow
 
-        result = workflow(model, data, output=output, overrides=overrides or (), **asked)
+        result = workflow(model, data, output=output, overrides=overrides or (), processes=processes, **asked)
         print_text(render_written(result.path, result.rows, result.seconds))
 
 

@@ -38,12 +38,13 @@ class Parts:
         write_text(told, self._about)
         return False
 
-    def read(self, start: int) -> list[list[Any]] | None:
-        """The cells of a window, one sequence per row; None if it has not been predicted."""
-        path = self._path(start)
-        if not path.is_file():
-            return None
-        rows: list[list[Any]] = json.loads(path.read_text(encoding="utf-8"))
+    def has(self, start: int) -> bool:
+        """Whether a window has been predicted."""
+        return self._path(start).is_file()
+
+    def read(self, start: int) -> list[list[Any]]:
+        """The cells of a window that has been predicted, one sequence per row."""
+        rows: list[list[Any]] = json.loads(self._path(start).read_text(encoding="utf-8"))
         return rows
 
     def write(self, start: int, rows: Sequence[Sequence[Any]]) -> None:

@@ -15,6 +15,7 @@ from finetune.inference.answers import NO_TEXT, Answering, is_empty
 from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, Precision, load
 from finetune.inference.lines import answer_lines, bounded, together
 from finetune.inference.parts import Parts, model_key, texts_key
+from finetune.inference.processes import Cells, predicted
 from finetune.inference.tables import Input, free_names, opened, read_input, usable_columns
 from finetune.listener import Listener
 from finetune.measurement.units import count_text, integer_text, time_text
@@ -42,6 +43,7 @@ def predict(
     overrides: Any = (),
     batch_size: int = BATCH,
     precision: Precision = "fp32",
+    processes: int = 1,
     listener: Listener | None = None,
 ) -> PredictResult:
     """Write the rows of any file that the trainer reads, in their order, each with a prediction.
@@ -56,6 +58,7 @@ def predict(
         overrides: How the data is read, where it differs from training: `{"data.text": "Review"}`.
         batch_size: Texts per forward pass.
         precision: As for `finetune.load`.
+        processes: Processes that share the rows, 8,192 at a time. Each loads the model.
         listener: As for `compare`.
 
     Raises:
@@ -80,7 +83,7 @@ def predict(
     started = time.monotonic()
     empty = sum(map(is_empty, found.texts, found.pairs or repeat(None)))
     answering = _answering(classifier, probabilities, accuracy, empty > 0, batch_size, listener)
-    unsure = _write(answering, found, target, listener)
+    unsure = _write(answering, found, target, _useful(processes, len(found.texts), listener), listener)
     if empty:
         listener.notice(f"{count_text(empty, 'row')} without a text: the prediction is empty there", "warning")
     if unsure:
@@ -177,7 +180,7 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
     return options.resolve(None).data
 
 
-def _write(answering: Answering, found: Input, target: Path, listener: Listener) -> int:
+def _write(answering: Answering, found: Input, target: Path, processes: int, listener: Listener) -> int:
     """Write all rows; returns how many are too uncertain for a prediction.
 
     Predictions for a large file are kept beside the output until all are done: the same call continues from there.
@@ -195,14 +198,8 @@ def _write(answering: Answering, found: Input, target: Path, listener: Listener)
     with opened(target, [*kept, *names.values()], kinds) as write:
         parts = _parts(answering, found, target, listener)
         progress = _Progress(len(found.texts), listener)
-        for start in range(0, len(found.texts), AT_ONCE):
-            stop = min(start + AT_ONCE, len(found.texts))
-            cells = None if parts is None else parts.read(start)
-            if cells is None:
-                pairs = None if found.pairs is None else found.pairs[start:stop]
-                cells = answering.rows(found.texts[start:stop], pairs)
-                if parts is not None:
-                    parts.write(start, cells)
+        for start, cells in _cells(answering, found, parts, processes):
+            stop = start + len(cells)
             columns = [column[start:stop] for column in kept.values()]
             write([[*before, *after] for *before, after in zip(*columns, cells, strict=True)])
             unsure += sum(row[0] is None and row[-1] != NO_TEXT for row in cells)
@@ -210,6 +207,44 @@ def _write(answering: Answering, found: Input, target: Path, listener: Listener)
     if parts is not None:
         parts.remove()
     return unsure
+
+
+def _cells(answering: Answering, found: Input, parts: Parts | None, processes: int) -> Iterator[tuple[int, Cells]]:
+    """First row and cells of each window, in their order; those predicted before an interruption are read."""
+    starts = range(0, len(found.texts), AT_ONCE)
+    missing = {start for start in starts if parts is None or not parts.has(start)}
+    new = predicted(answering, (_window(found, start) for start in sorted(missing)), processes)
+    for start in starts:
+        if start not in missing:
+            assert parts is not None, "without parts every window is missing"
+            yield start, parts.read(start)
+            continue
+        cells = next(new)
+        if parts is not None:
+            parts.write(start, cells)
+        yield start, cells
+
+
+def _window(found: Input, start: int) -> tuple[Sequence[str], Sequence[str] | None]:
+    rows = slice(start, start + AT_ONCE)
+    return found.texts[rows], None if found.pairs is None else found.pairs[rows]
+
+
+def _useful(processes: int, rows: int, listener: Listener) -> int:
+    """As many processes as there are windows of rows.
+
+    Raises:
+        RecipeError: It is not a positive number.
+    """
+    if processes < 1:
+        raise RecipeError("expected 1 or more.", argument="processes", found=processes)
+    windows = max(1, -(-rows // AT_ONCE))
+    if processes > windows:
+        listener.notice(
+            f"processes: {windows} instead of {processes}, as {count_text(rows, 'row')} are predicted "
+            f"{integer_text(AT_ONCE)} at a time"
+        )
+    return min(processes, windows)
 
 
 def _parts(answering: Answering, found: Input, target: Path, listener: Listener) -> Parts | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +324,64 @@ def test_the_same_call_goes_on_where_it_was_interrupted(
     whole, out = read(tmp_path / "whole.csv"), read(tmp_path / "out.csv")
     assert [row["prediction"] for row in out] == [row["prediction"] for row in whole]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".parts-")]
+
+
+def interrupted_at_the_third(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose third call is interrupted."""
+    calls = count(1)
+
+    def call(*arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return call
+
+
+def test_several_processes_predict_the_same_in_the_same_order(
+    write_recipe: Write, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 5 rows, of which one process predicted the first two before it was interrupted."""
+    run = make_run(write_recipe, tmp_path / "run")
+    finetune.predict(run, rows, output=tmp_path / "one.csv", probabilities=True)
+    monkeypatch.setattr("finetune.workflows.predict.AT_ONCE", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Answering, "rows", interrupted_at_the_third(Answering.rows))
+        with pytest.raises(KeyboardInterrupt):
+            finetune.predict(run, rows, output=tmp_path / "two.csv", probabilities=True)
+    assert len(list((tmp_path / ".parts-two.csv").glob("[0-9]*.json"))) == 2
+    finetune.predict(run, rows, output=tmp_path / "two.csv", probabilities=True, processes=2)
+    one, two = read(tmp_path / "one.csv"), read(tmp_path / "two.csv")
+    assert [row["text"] for row in two] == [row["text"] for row in one]
+    assert [row["prediction"] for row in two] == [row["prediction"] for row in one]
+    assert [float(row["probability"]) for row in two] == pytest.approx([float(row["probability"]) for row in one])
+
+
+def test_a_process_that_dies_is_an_error_that_says_what_to_type(
+    write_recipe: Write, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: Any) -> None:
+        os._exit(1)
+
+    monkeypatch.setattr("finetune.inference.processes._rows", dies)
+    monkeypatch.setattr("finetune.workflows.predict.AT_ONCE", 10)
+    run = make_run(write_recipe, tmp_path / "run")
+    with refuses(ModelError, match="(?s)a process ended before its rows were predicted.*--processes 1"):
+        finetune.predict(run, rows, output=tmp_path / "out.csv", processes=2)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_processes_that_would_have_nothing_to_do_are_refused_or_not_started(
+    write_recipe: Write, rows: Path, tmp_path: Path
+) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    said = invoke("predict", run, "--data", rows, "--output", tmp_path / "out.csv", "--processes", 2)
+    assert "processes: 1 instead of 2, as 24 rows are predicted 8,192 at a time" in said.stderr
+    said = invoke("predict", run, "a text", "--processes", 2)
+    assert said.exit_code == 2
+    assert "several processes share the rows of a file (--data FILE)" in said.stderr
+    with refuses(RecipeError, match="expected 1 or more"):
+        finetune.predict(run, rows, output=tmp_path / "o.csv", processes=0)
 
 
 def test_lines_of_standard_input_are_answered_one_by_one(write_recipe: Write, tmp_path: Path) -> None:

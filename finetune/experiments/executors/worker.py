@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from finetune.training.distributed import end_with
+from finetune.parent import end_with
 
 READY = "ready"  # sent once: from here on interruptions are handled
 ALIVE = "alive"  # sent while a task runs
