@@ -115,7 +115,7 @@ def plan_curve(
     )
     variants, decided = fit_variants(sized_variants(complete, chosen_sizes, score), None, sets)
     experiment = plan_experiment("curve", command, complete[0].name, variants, listed, None, folder, chosen, sets)
-    tell_data(recipe, all_rows, listener)
+    tell_data([each.recipe for each in complete], all_rows, listener)
     experiment.announce_rates(listener)
     listener.notice(f"sizes: {', '.join(map(str, chosen_sizes))} of {len(all_rows.train)} training rows")
     for text in decided:

@@ -80,7 +80,7 @@ class Experiment:
 
     def announce_data(self, listener: Listener) -> None:
         """Tell the listener what was decided about the data of the first run, and what to look at."""
-        tell_data(self.runs[0].recipe, self.first_data(), listener)
+        tell_data([run.recipe for run in self.runs], self.first_data(), listener)
         self.announce_rates(listener)
         for note in tracker_notes(self.runs[0].recipe, self.folder.path, self.folder.path.resolve().name):
             listener.notice(note)
@@ -152,12 +152,18 @@ def with_gates(experiment: Experiment, fail_on: Sequence[str]) -> Experiment:
     return replace(experiment, gates=[parse_quality_gate(text, fields) for text in fail_on])
 
 
-def tell_data(recipe: Recipe, data: Data, listener: Listener) -> None:
-    """Tell the listener what was decided about the data and the model's input, and what to look at."""
+def tell_data(recipes: Sequence[Recipe], data: Data, listener: Listener) -> None:
+    """Tell the listener what was decided about the data and the model's input, and what to look at.
+
+    Args:
+        recipes: Those that are to be trained. The data is that of the first one.
+        data, listener: As elsewhere.
+    """
+    recipe = recipes[0]
     data = with_score_note(recipe, data)
     pooling, head = find_start(recipe.model, data.task, data.labels)
     code = own_code.notes(recipe.training.metrics)
-    for note in (*start_notes(data, measure_for(data, recipe.training.score)), *head.notes, *code):
+    for note in (*start_notes(recipes, data, measure_for(data, recipe.training.score)), *head.notes, *code):
         listener.notice(note)
     about_model = (problem.for_command_line() for problem in (*pooling.warnings, *head.warnings))
     for warning in (*data.warnings, *about_model):

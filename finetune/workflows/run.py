@@ -247,7 +247,12 @@ def _announce(prepared: Prepared, folders: Sequence[RunFolder], listener: Listen
 
     decisions = (decision.text for decision in prepared.recipe.decisions)
     code = own_code.notes(prepared.recipe.training.metrics)
-    for note in (*start_notes(prepared.data, prepared.measure), *prepared.head.notes, *decisions, *code):
+    for note in (
+        *start_notes([prepared.recipe], prepared.data, prepared.measure),
+        *prepared.head.notes,
+        *decisions,
+        *code,
+    ):
         listener.notice(note)
     place = folders[0].path if len(folders) == 1 else folders[0].path.parent
     for note in tracker_notes(prepared.recipe, place, None):

@@ -266,7 +266,7 @@ def _default(recipe: Recipe, sets: Loader, preset: Preset, listener: Listener) -
             Change(settings={"data.test": "FILE"}),
             key="data.test",
         )
-    tell_data(recipe, loaded, listener)
+    tell_data([recipe], loaded, listener)
     fitted = fitted_recipe(recipe, loaded).model_copy(update={"rules": {}, "choices": None})
     for decision in fitted.decisions:
         listener.notice(decision.text)
