@@ -25,7 +25,7 @@ SHOWN = (6, 12)  # layers of usual models, to show what a decay amounts to
 class LLRD(Technique, ModelChanges, TrainingPlan):
     """Layer-wise learning-rate decay: lower layers, which are more general, get a lower learning rate.
 
-        η_l = η · ξ^(L − l)          l = L the top layer, l = 0 the embeddings; head, pooler and final norm: η
+        η_l = η · τ · ξ^(L − l)      l = L the top layer, l = 0 the embeddings; head, pooler and final norm: η · τ
 
     This holds in every step, whatever the schedule. Weights that all layers share (relative positions, DeBERTa's
     convolution) are treated like the embeddings.
@@ -34,8 +34,9 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
     Cost: 1.0 ×.
     Raises: ModelError if layers share their weights (albert) or are unknown.
     Relations: the factor multiplies the learning rates that other techniques set (`head_first`, `lora`, `train_only`).
-    It lowers the mean learning rate: compare it at 2 to 2.5 times the recipe's, or the comparison is one of learning
-    rates. `l2_sp`, and `weight_decay` by strength, follow each layer's learning rate, so they act less on lower layers.
+    It lowers the mean learning rate: compare it with `top` at 2 to 2.5, or the comparison is one of learning rates.
+    `weight_decay` by `total_shrink` is solved for η, so weights with a higher rate shrink more. `l2_sp`, and
+    `weight_decay` by strength, follow each layer's learning rate, so they act less on lower layers.
     Evidence: none at BERT-large: RTE 69.7 ± 3.2 vs 69.5 ± 2.5, MRPC 91.3 vs 90.8, CoLA 63.0 vs 63.0 (Zhang et al. 2021,
     arXiv:2006.05987, Table 2).
     Source: Howard & Ruder 2018, arXiv:1801.06146, §3.2. Departs from it in: ξ near 1 instead of 1/2.6, as encoders of
@@ -50,9 +51,12 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
         0.95, gt=0, lt=1, description="ξ, learning rate of a layer relative to that of the layer above."
     )
 
+    top: float = Field(1.0, gt=0, le=10, description="τ, learning rate of head and top layer relative to the recipe's.")
+
     def effect(self, budget: Budget) -> str:
-        shown = (f"× {self.decay**layers:.3g} below {layers} layers" for layers in SHOWN)
-        return f"learning rate of the embeddings {', '.join(shown)}"
+        shown = (f"× {self.top * self.decay**layers:.3g} below {layers} layers" for layers in SHOWN)
+        head = "" if self.top == 1 else f"learning rate of head and top layer × {self.top:g}, "
+        return f"{head}learning rate of the embeddings {', '.join(shown)}"
 
     def acts_on(self, names: WeightNames) -> frozenset[str]:
         return names.trainable - names.head
@@ -62,4 +66,4 @@ class LLRD(Technique, ModelChanges, TrainingPlan):
             encoder_layers(model)
 
     def rate_factor(self, part: Part, budget: Budget) -> float:
-        return float(self.decay ** max(0, part.layers - part.depth))
+        return float(self.top * self.decay ** max(0, part.layers - part.depth))

@@ -42,6 +42,18 @@ def test_factors_by_depth() -> None:
     for depth, factor in expected.items():
         assert technique.rate_factor(Part(depth, 12, False), BUDGET) == pytest.approx(factor)
     assert technique.rate_factor(Part(13, 12, True), BUDGET) == 1.0
+    for depth, factor in expected.items():
+        assert LLRD(decay=0.9, top=2).rate_factor(Part(depth, 12, False), BUDGET) == pytest.approx(2 * factor)
+
+
+def test_twice_the_rate_at_the_top_is_twice_the_recipe_s_rate(write_recipe: Write, tmp_path: Path) -> None:
+    """Bit for bit, as the factor is a power of two."""
+    technique = {"llrd": {"decay": 0.5, "top": 2.0}}
+    by_top = watch(write_recipe(techniques=technique), tmp_path / "top").weights
+    technique = {"llrd": {"decay": 0.5}}
+    by_rate = watch(write_recipe(techniques=technique, training={"learning_rate": 0.01}), tmp_path / "rate").weights
+    assert by_top.keys() == by_rate.keys()
+    assert all(torch.equal(by_top[name], by_rate[name]) for name in by_top)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,11 @@ def test_shared_layers_are_refused() -> None:
 def test_the_effect_shows_what_is_left_for_the_embeddings() -> None:
     assert LLRD(decay=0.9).effect(BUDGET) == (
         "learning rate of the embeddings × 0.531 below 6 layers, × 0.282 below 12 layers"
+    )
+    assert (
+        LLRD(decay=0.9, top=2)
+        .effect(BUDGET)
+        .startswith("learning rate of head and top layer × 2, learning rate of the embeddings × 1.06 below 6 layers")
     )
 
 
