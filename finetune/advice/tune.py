@@ -73,8 +73,9 @@ def caveats(report: TuneReport) -> list[str]:
     failed = [trial for trial in report.trials if trial.status == "failed"]
     if failed:
         shown = failed[0]
+        example = ", such as" if len(failed) > 1 else ":"
         texts.append(
-            f"{count_text(len(failed), 'setting')} failed and could not be chosen, such as {shown.name}: "
+            f"{count_text(len(failed), 'setting')} failed and could not be chosen{example} {shown.name}: "
             f"{shown.reason.rstrip('.')}.{' The same command tries it again.' if shown.can_run else ''}"
         )
     return texts

@@ -17,7 +17,7 @@ from finetune.records.report import FinalModel, ScoredModel
 NOT_YET = "not yet made; the command of the comparison makes it"
 ABOUT = {
     "soup": "mean of the weights of {members} seeds",
-    "distil": "a student of the ensemble of {members} seeds",
+    "distil": "trained on the ensemble of {members} seeds",
     "refit": "trained once more on train and validation",
 }
 MEMBERS, ENSEMBLE = "members", "ensemble"

@@ -26,21 +26,21 @@ def sentence(text: str) -> str:
 
 
 def dumbbell_caption(group: Group) -> str:
-    """Names the widest and the narrowest gap."""
+    """Names the largest and the smallest gap."""
     scale = scale_of(group, group.score)
     gaps = _by_mean({variant.name: variant.gap for variant in group.variants}, group.score)
-    lead = f"{sentence(scale.name)} on the train sample and on validation; the line between them is the gap. "
-    lead += "The tick is test. " if group.reported == "test" else "There is no test split. "
+    lead = f"{sentence(scale.title)}. " + ("" if group.reported == "test" else "There is no test split. ")
     if not gaps:
         return lead + "No run finished, so there is nothing to draw."
+    lead += "The line between train sample and validation is the gap"
     (least_name, least), (most_name, most) = gaps[0], gaps[-1]
     if len(gaps) == 1:
-        return f"{lead}Only {quoted(least_name)} finished: its gap is {scale.change(least)}."
+        return f"{lead}. Only {quoted(least_name)} finished: its gap is {scale.change(least)}."
     if scale.change(most) == scale.change(least):
-        return f"{lead}All gaps are {scale.change(most)}."
+        return f"{lead}. All gaps are {scale.change(most)}."
     return (
-        f"{lead}The gap is widest for {quoted(most_name)} ({scale.change(most)}) and narrowest for "
-        f"{quoted(least_name)} ({scale.change(least)})."
+        f"{lead}: largest for {quoted(most_name)} ({scale.change(most)}), smallest for {quoted(least_name)} "
+        f"({scale.change(least)})."
     )
 
 

@@ -19,7 +19,7 @@ from finetune.reports.finals import final_blocks
 from finetune.reports.numbers import finished, isolated, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.rate_choice import choices_table
-from finetune.reports.recommendation import about, recommendation_card
+from finetune.reports.recommendation import about, caveat_blocks, recommendation_card
 from finetune.reports.reproduce import reproduce
 
 CHANGE = "What closed the gap: lower train or higher validation"
@@ -71,12 +71,13 @@ def answer_title(group: Group) -> str:
 def answer(group: Group) -> list[Block]:
     """The recommended preset with its key figures, all presets at a glance, and the caveats; for an ablation, which
     recommends none, the headline and the caveats."""
-    limits = [shorten(text, 600) for text in group.caveats]
     headline = shorten(group.headline, 1200)
-    blocks: list[Block] = [Prose(about(group), quiet=True)]
+    variants = {"variant" if group.kind == "ablate" else "preset": len(group.variants)}
+    runs = about(group, **variants, seed=len(group.seeds), fold=group.folds or 0)
+    blocks: list[Block] = [Prose(runs, quiet=True)]
     if group.kind == "ablate":
         blocks.append(Prose(headline, lead=True))
-        return [*blocks, Bullets(limits, title="Caveats")] if limits else blocks
+        return [*blocks, *caveat_blocks(group.caveats)]
     if group.recommendation is None:
         why = "no preset has a finished run with a defined score and gap"
         blocks.append(Prose(f"Recommended: – none, because {why}."))
@@ -84,10 +85,7 @@ def answer(group: Group) -> list[Block]:
         blocks.append(recommendation_card(group, group.recommendation))
     if finished(group):
         blocks.append(tables.first_look(group))
-    if limits:
-        more = f" ({len(limits) - 1} more)" if len(limits) > 1 else ""
-        blocks.append(Bullets(limits, title=f"Caveats: {limits[0]}{more}", folded=True))
-    blocks.append(Prose(headline))
+    blocks += [*caveat_blocks(group.caveats), Prose(headline)]
     if group.recommendation is not None:
         chosen = group.recommendation
         blocks.append(Facts([("Rule", shorten(chosen.rule, 600)), ("Run", shorten(chosen.run, 300))]))

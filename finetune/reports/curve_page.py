@@ -18,6 +18,7 @@ from finetune.reports.figures.learning import learning
 from finetune.reports.files import write_files
 from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
 from finetune.reports.palette import Palette
+from finetune.reports.recommendation import about, caveat_blocks
 from finetune.reports.reproduce import reproduce
 
 BAND_NOTE = (
@@ -58,13 +59,12 @@ def _title(curve: CurveReport, metric: str) -> str:
 
 def answer(curve: CurveReport) -> list[Block]:
     """The headline, what each preset would gain from more rows, and the caveats."""
-    blocks: list[Block] = [Prose(shorten(curve.headline, 1200), lead=True)]
+    runs = about(curve, preset=len(curve.presets), size=len(curve.sizes), seed=len(curve.seeds))
+    blocks: list[Block] = [Prose(runs, quiet=True), Prose(shorten(curve.headline, 1200), lead=True)]
     words = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     if len(words) > 1:
         blocks.append(Bullets([shorten(text, 600) for text in words]))
-    if curve.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in curve.caveats], title="Caveats"))
-    return blocks
+    return [*blocks, *caveat_blocks(curve.caveats)]
 
 
 def figure(curve: CurveReport, metric: str, palette: Palette) -> list[Block]:

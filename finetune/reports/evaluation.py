@@ -78,9 +78,9 @@ def title(report: EvaluationReport) -> str:
 
 def sections(report: EvaluationReport) -> list[Section]:
     """All sections of the page."""
-    entries = [(label, shorten(text, 600)) for label, text in facts(report)]
+    entries = [(label, shorten(text, 600)) for label, text in _measured(report)]
     first: list[Block] = [scores_table(report), Facts(entries)]
-    found = [Section("scores", "Scores", first)]
+    found = [Section("scores", "Result", first)]
     if report.classes:
         classes: list[Block] = [classes_table(report)]
         if report.confusion is not None:
@@ -262,15 +262,19 @@ def _mistake_lines(mistake: Mistake, task: str) -> list[str]:
 
 
 def facts(report: EvaluationReport) -> list[tuple[str, str]]:
-    """Label and sentence: what was measured, what was left out, drift, and what is not available."""
+    """Label and sentence: what was measured, drift, and what is not available."""
+    drift = [("Drift", f"{each.level}: {each.text} {each.advice}".rstrip()) for each in report.drift]
+    return [*_measured(report), *drift, *(("Not known", f"{text}.") for text in report.missing)]
+
+
+def _measured(report: EvaluationReport) -> list[tuple[str, str]]:
+    """Data, with what was left out, model, calibration and warnings."""
     measured = f"{count_text(report.rows, 'row')} of {integer_text(report.read)} measured"
     if report.left_out:
         measured += f"; left out: {'; '.join(f'{n} × {reason}' for reason, n in report.left_out.items())}"
     entries = [("Data", f"{report.data}: {measured}."), ("Model", report.model)]
     entries += [("Calibration", text) for text in calibration(report)]
-    entries += [("Drift", f"{each.level}: {each.text} {each.advice}".rstrip()) for each in report.drift]
-    entries += [("Warning", f"{text.rstrip('.')}.") for text in report.warnings]
-    return [*entries, *(("Not known", f"{text}.") for text in report.missing)]
+    return entries + [("Warning", f"{text.rstrip('.')}.") for text in report.warnings]
 
 
 def calibration(report: EvaluationReport) -> list[str]:

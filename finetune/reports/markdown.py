@@ -100,10 +100,10 @@ def _block(block: Block, heading: str, prefix: str, palette: Palette, folder: Pa
 
 
 def _card(block: Card) -> list[str]:
-    figures = [
-        f"{inline(figure.label)}: **{inline(figure.value)}**{f' {inline(figure.detail)}' if figure.detail else ''}"
-        for figure in block.figures
-    ]
+    figures = []
+    for figure in block.figures:
+        detail = figure.detail.replace("\n", "; ")
+        figures.append(f"{inline(figure.label)}: **{inline(figure.value)}**{f' ({inline(detail)})' if detail else ''}")
     entries = [f"{escape(name)}: {inline(value)}" for name, value in block.entries]
     return [f"**{prose(block.title)}** {prose(block.text)}", "", *_list([*figures, *entries])]
 

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from finetune.advice.comparison import verdict_text
+from finetune.advice.evidence import adjusted_note
 from finetune.measurement.units import DASH, count_text, integer_text
-from finetune.records.report import Group, Recommendation, VariantReport
+from finetune.records.frame import ReportFrame
+from finetune.records.report import Difference, Group, Recommendation, VariantReport
 from finetune.reports import captions
-from finetune.reports.blocks import Card, KeyFigure
+from finetune.reports.blocks import Block, Bullets, Card, KeyFigure, Prose
 from finetune.reports.finals import final_name
-from finetune.reports.numbers import difference, mean_of, scale_of, shorten, split_name
+from finetune.reports.numbers import difference, mean_of, scale_of, shorten, split_name, why_no_interval
 
 SPLITS = ("train", "validation", "test")
 
 
-def about(group: Group) -> str:
-    """Model, data, rows, runs and date in one line; old reports may lack the model."""
-    model, data = (group.recipe.get(section) or {} for section in ("model", "data"))
-    counts = [(split, group.rows[split]) for split in SPLITS if split in group.rows]
+def about(report: ReportFrame, **compared: int) -> str:
+    """Model, data, rows, counts (`preset=4, seed=3`) and date in one line; old reports may lack the model."""
+    model, data = (report.recipe.get(section) or {} for section in ("model", "data"))
+    counts = [(split, report.rows[split]) for split in SPLITS if split in report.rows]
     rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
-    runs = f"{count_text(len(group.variants), 'preset')} × {count_text(len(group.seeds), 'seed')}"
-    runs += f" × {count_text(group.folds, 'fold')}" if group.folds else ""
-    known = [(model.get("id"), 2), (data.get("source"), 1)]  # how much of a path tells what it is
-    paths = [PurePath(str(name)).parts[-most:] for name, most in known if name]
-    names = ["/".join(parts).removeprefix("package:") for parts in paths]
-    parts = [*(shorten(name, 60).replace("`", "") for name in names), f"{rows} rows", runs]
-    return " · ".join([*parts, *([group.date] if group.date else [])])
+    known = [("Model", model.get("id"), 2), ("data", data.get("source"), 1)]  # how much of a path tells what it is
+    names = [
+        f"{kind} {shorten('/'.join(PurePath(str(name)).parts[-most:]).removeprefix('package:'), 60).replace('`', '')}"
+        for kind, name, most in known
+        if name
+    ]
+    runs = " × ".join(count_text(count, thing) for thing, count in compared.items() if count)
+    return " · ".join([*names, f"{rows} rows", runs, *([report.date] if report.date else [])])
+
+
+def caveat_blocks(caveats: Sequence[str]) -> list[Block]:
+    """The first caveat, and the others folded away."""
+    texts = [shorten(text, 600) for text in caveats]
+    first: list[Block] = [Prose(f"Caveat: {text}") for text in texts[:1]]
+    more = count_text(len(texts) - 1, "more caveat")
+    return [*first, Bullets(texts[1:], title=more, folded=True)] if len(texts) > 1 else first
 
 
 def recommendation_card(group: Group, chosen: Recommendation) -> Card:
@@ -34,7 +46,8 @@ def recommendation_card(group: Group, chosen: Recommendation) -> Card:
     variant = next(each for each in group.variants if each.name == chosen.variant)
     reason = captions.sentence(shorten(chosen.reason, 600).rstrip("."))
     kept = f"{DASH} not kept; the command below trains it again"
-    entries = [("Model", shorten(chosen.model, 300) if chosen.model else kept), ("It is", _exported(group, chosen))]
+    entries = [("Model folder", shorten(chosen.model, 300) if chosen.model else kept)]
+    entries.append(("Final model", _exported(group, chosen)))
     title = f"Recommended: {captions.quoted(chosen.variant)}"
     return Card(title, [_score(group, variant), _change(group, variant), _gap(group, variant)], f"{reason}.", entries)
 
@@ -55,25 +68,50 @@ def _exported(group: Group, chosen: Recommendation) -> str:
 
 def _score(group: Group, variant: VariantReport) -> KeyFigure:
     scale, found = scale_of(group, group.score), group.reported_scores(variant).get(group.score)
+    runs = sum(run.status == "finished" for run in variant.runs)
+    mean = f"mean of {count_text(runs, 'run')}" if runs > 1 else "one run"
     label = f"{captions.sentence(group.reported)} {scale.name}"
-    return KeyFigure(label, scale.level(None if found is None else found.mean), scale.range(found))
+    level = scale.level(None if found is None else found.mean)
+    return KeyFigure(label, level, _lines(_interval(scale.range(found)), mean))
 
 
 def _change(group: Group, variant: VariantReport) -> KeyFigure:
     if variant.baseline is None:
-        return KeyFigure("Against the baseline", DASH, "it is the baseline")
+        return KeyFigure("Difference to the baseline", DASH, "it is the baseline")
     scale, found = scale_of(group, group.score), difference(variant, group.reported, group.score)
-    label = f"Against {shorten(variant.baseline, 40)}"
-    return KeyFigure(label, scale.change(None if found is None else found.mean), scale.interval(found))
+    interval = _interval(scale.interval(found)) or why_no_interval(variant)
+    label = f"Difference to {shorten(variant.baseline, 40)}"
+    return KeyFigure(label, scale.change(None if found is None else found.mean), _lines(interval, _significance(found)))
 
 
 def _gap(group: Group, variant: VariantReport) -> KeyFigure:
     """From the baseline's to that of the preset."""
     scale = scale_of(group, group.score)
     own = scale.change(mean_of(variant.gap, group.score))
-    label = f"Gap of {scale.name}"
+    label = f"{captions.sentence(scale.name)} gap"
     baseline = next((each for each in group.variants if each.name == variant.baseline), None)
     if baseline is None:
-        return KeyFigure(label, own, verdict_text(variant.verdict, group.score))
+        interval = _interval(scale.interval(variant.gap.get(group.score)))
+        return KeyFigure(label, own, _lines(interval, verdict_text(variant.verdict, group.score)))
     before = scale.change(mean_of(baseline.gap, group.score), unit=False)
-    return KeyFigure(label, f"{before} → {own}", f"from {shorten(baseline.name, 40)}")
+    found = difference(variant, "gap", group.score)
+    change = "" if found is None else f"difference {scale.change(found.mean, unit=False)} {scale.interval(found)}"
+    evidence = ", ".join(filter(None, (change.rstrip(), _significance(found))))
+    presets = f"{shorten(baseline.name, 40)} → {shorten(variant.name, 40)}"
+    return KeyFigure(label, f"{before} → {own}", _lines(presets, evidence))
+
+
+def _interval(text: str) -> str:
+    return f"95 % CI {text}" if text else ""
+
+
+def _significance(found: Difference | None) -> str:
+    if found is None or found.distinguishable is None:
+        return ""
+    if found.distinguishable:
+        return "significant"
+    return ", ".join(filter(None, ("not significant", adjusted_note(found))))
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(filter(None, texts))

@@ -134,11 +134,12 @@ def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
         entries.append(("Weights", _interpolation(record.selected.share)))
     if record.calibration is not None and record.calibration.test_nll is not None and record.selected.test is not None:
         before, after = (number_text(nll, 3) for nll in (record.selected.test["nll"], record.calibration.test_nll))
-        temperature = number_text(record.calibration.temperature, 2)
+        value = record.calibration.temperature
+        state = "> 1: overconfident" if value >= 1 else "< 1: underconfident"
         entries.append(
             (
                 "Calibration",
-                f"Temperature {temperature} (> 1: overconfident), fitted on {_chosen_on(record)}. Test "
+                f"Temperature {number_text(value, 2)} ({state}), fitted on {_chosen_on(record)}. Test "
                 f"{metric_name('nll')} {before} nats; {after} nats after scaling.",
             )
         )

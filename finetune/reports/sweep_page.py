@@ -14,6 +14,7 @@ from finetune.reports.figures.path import path
 from finetune.reports.files import write_files
 from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
 from finetune.reports.palette import Palette
+from finetune.reports.recommendation import about, caveat_blocks
 from finetune.reports.reproduce import reproduce
 from finetune.reports.sweep import failures, region, value_text, zero_part, zeros_text
 
@@ -54,20 +55,20 @@ def listed_keys(sweep: SweepReport) -> str:
 
 def answer(sweep: SweepReport) -> list[Block]:
     """The headline, the choice with its rule and its test score, and the caveats."""
-    blocks: list[Block] = [Prose(shorten(sweep.headline, 1200), lead=True)]
+    runs = about(sweep, point=len(sweep.points), seed=len(sweep.seeds))
+    blocks: list[Block] = [Prose(runs, quiet=True), Prose(shorten(sweep.headline, 1200), lead=True)]
     chosen = sweep.chosen
     if chosen is not None:
         entries = [
             ("Chosen", shorten(chosen.name, 200)),
-            ("Why", shorten(chosen.reason, 600)),
-            ("Rule", chosen.rule),
             ("Test", sentence(chosen_text(sweep, chosen))),
+            ("Model", f"{DASH} a sweep keeps none; finetune run with these settings trains one"),
+            ("Why", shorten(chosen.reason, 600)),
             ("Not significantly different", shorten(", ".join(chosen.tied), 400) or DASH),
+            ("Rule", chosen.rule),
         ]
         blocks.append(Facts(entries))
-    if sweep.caveats:
-        blocks.append(Bullets([shorten(text, 600) for text in sweep.caveats], title="Caveats"))
-    return blocks
+    return [*blocks, *caveat_blocks(sweep.caveats)]
 
 
 def figure(sweep: SweepReport, palette: Palette) -> list[Block]:

@@ -41,6 +41,7 @@ GAP_NOTE = (
 SPREAD_NOTE = (
     "± is the standard deviation over runs (– for a single run). Train is a fixed sample of the training rows."
 )
+FAILURES = ("failed", "did not learn", "underfits")  # verdicts that the gap alone would not show
 
 
 def first_look(group: Group) -> Table:
@@ -55,7 +56,7 @@ def first_look(group: Group) -> Table:
     ]
     rows = [
         [
-            replace(_name(group, variant), detail=""),
+            replace(_name(group, variant), detail=variant.verdict if variant.verdict in FAILURES else ""),
             Cell(captions.dumbbell_text(group, variant) if variant.train else DASH, dumbbell=variant.name),
             Cell(score.change(mean_of(variant.gap, group.score), unit=False)),
             _short_difference(difference(variant, group.reported, group.score), score),

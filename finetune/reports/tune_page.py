@@ -13,6 +13,7 @@ from finetune.reports.curve_page import change_cell, level_cell
 from finetune.reports.files import write_files
 from finetune.reports.numbers import scale_of, shorten
 from finetune.reports.palette import Palette
+from finetune.reports.recommendation import about, caveat_blocks
 from finetune.reports.reproduce import reproduce
 from finetune.reports.tune import next_command, p_text, range_text, ranked, short_settings, status_text, trained_text
 
@@ -58,16 +59,17 @@ def answer(tune: TuneReport) -> list[Block]:
     """The headline, the rule, what comes next, and the caveats."""
     entries = [
         ("Chosen", tune.chosen),
+        ("Settings", shorten(tune.recipe, 300)),
+        ("Model folder", shorten(tune.model or DASH, 300)),
         ("Rule", tune.rule),
         ("Trained", trained_text(tune)),
-        ("Settings", shorten(tune.recipe, 300)),
-        ("Model", shorten(tune.model or DASH, 300)),
     ]
     return [
+        Prose(about(tune.conditions, setting=len(tune.trials), fold=tune.folds), quiet=True),
         Prose(shorten(tune.headline, 1200), lead=True),
         Facts(entries),
         Code("Next", next_command(tune), "bash"),
-        Bullets([shorten(text, 600) for text in tune.caveats], title="Caveats"),
+        *caveat_blocks(tune.caveats),
     ]
 
 

@@ -9,7 +9,7 @@ NARROWEST = 20  # columns; no terminal is taken to be narrower
 # What continues a line stands under the text behind a bullet, a number, a level, a label whose 11 letters fill its
 # column, or the first gap of two spaces.
 _START = re.compile(
-    r" *(?:[-•] |\d+\. |(?:error|problem|warning|note|info): |[A-Z][a-z]{10} (?=\S)|\S+(?: \S+)* {2,}(?=\S))"
+    r" *(?:[-•] |-> |\d+\. |(?:error|problem|warning|note|info): |[A-Z][a-z]{10} (?=\S)|\S+(?: \S+)* {2,}(?=\S))"
 )
 
 _NUMBER = re.compile(r"(\d) %")  # is not torn from its sign

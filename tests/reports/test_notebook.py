@@ -109,7 +109,7 @@ def test_a_comparison_shows_its_table_and_figures() -> None:
     rows = [text for _, attributes, text in page.all("th") if attributes.get("scope") == "row"]
     assert all(any(row.startswith(name) for row in rows) for name in ("none", "light", "medium", "strong"))
     assert len(page.all("figure")) == 2
-    assert "Caveats" in page.text
+    assert "Caveat: 3 seeds give wide intervals" in page.text
 
 
 def test_a_run_shows_its_gap() -> None:

@@ -261,7 +261,7 @@ def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
         ("Recommended strong. Good", "Recommended strong.\n            Good"),
         ("  - one two three four five", "  - one two three\n    four five"),
         ("warning: one two three four", "warning: one two\n         three four"),
-        ("    -> one two three four", "    -> one two three\n      four"),
+        ("    -> one two three four", "    -> one two three\n       four"),
         ("a gap of 12 points and 100 %", "a gap of 12 points\n  and 100 %"),
         ("at an accuracy of 75 % or so", "at an accuracy of\n  75 % or so"),
         ("$ finetune run --preset strong", "$ finetune run --preset strong"),
