@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune.data.compressed import is_compressed, open_bytes
-from finetune.data.table import Column, Table, UnusableColumn, refuse_repeated
+from finetune.data.table import Column, Table, UnusableColumn, distinct_names
 from finetune.errors import DataError, first_line
 
 # What a damaged or hostile file makes of the libraries' readers.
@@ -20,10 +21,13 @@ def read_parquet(path: Path) -> Table:
     """All rows of a Parquet file.
 
     Raises:
-        DataError: It is damaged, is not Parquet, or two columns have the same name.
+        DataError: It is damaged or is not Parquet.
     """
+    notes: list[str] = []
     table = load_parquet(path)
-    return arrow_table(str(path), table, features_of(table.schema))
+    names = distinct_names(table.column_names, str(path), notes)
+    table = table.rename_columns(names) if notes else table  # which loses the features
+    return replace(arrow_table(str(path), table, features_of(table.schema)), notes=notes)
 
 
 def load_parquet(path: Path) -> Any:
@@ -47,7 +51,6 @@ def load_parquet(path: Path) -> Any:
             f"{path}: cannot be read as Parquet: {first_line(error)}. Is the file whole? It has "
             f"{source.size() if source is not path else path.stat().st_size} bytes."
         ) from error
-    refuse_repeated(table.column_names, str(path))
     return table
 
 

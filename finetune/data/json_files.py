@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.data.dataset_sets import read_splits, refuse_split_names
-from finetune.data.encoding import UNREADABLE, TextFile
+from finetune.data.encoding import TextFile
 from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack
+from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
 from finetune.errors import DataError
 from finetune.recipe import DataSection
 
@@ -77,9 +77,9 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
             lines["blank"] += 1
             continue
         try:
-            if file.damaged and UNREADABLE.search(line):
-                raise ValueError(f"holds bytes that are not {file.encoding} text")
             row = _as_object(_parse(line))
+            if file.damaged and UNREADABLE.search(line):
+                row = _marked(row, f"{file.path} line {number}", f"holds bytes that are not {file.encoding} text")
         except json.JSONDecodeError as error:
             bad.add(f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.")
         except RecursionError:
@@ -88,6 +88,22 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
             bad.add(f"{file.path} line {number}: {error}.")
         else:
             yield row
+
+
+def _marked(row: dict[str, Any], where: str, why: str) -> dict[str, Any]:
+    """The object of a damaged line, whose texts that hold bytes that are not text are Unreadable.
+
+    Raises:
+        ValueError: Such bytes are in a key or inside another value.
+    """
+    marked = {
+        key: Unreadable.of(value, f"{where}: {why}.") if isinstance(value, str) and UNREADABLE.search(value) else value
+        for key, value in row.items()
+    }
+    inside = {key: value for key, value in marked.items() if not isinstance(value, Unreadable)}
+    if any(map(UNREADABLE.search, row)) or UNREADABLE.search(json.dumps(inside, ensure_ascii=False)):
+        raise ValueError(why)
+    return marked
 
 
 def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterator[dict[str, Any]]:

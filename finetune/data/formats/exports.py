@@ -12,7 +12,7 @@ from finetune.data.formats.potato import POTATO
 from finetune.data.formats.prodigy import PRODIGY
 from finetune.data.formats.spacy_cats import SPACY
 from finetune.data.formats.vote_columns import ANNOTATORS, SNORKEL
-from finetune.data.table import Table
+from finetune.data.table import Table, readable_rows
 from finetune.recipe import DataSection
 
 # Asked in this order.
@@ -54,4 +54,4 @@ def plain_table(table: Table, export: Export | None, section: DataSection) -> Ta
     Raises:
         DataError: The content does not fit the format.
     """
-    return flatten(export.read(table, section) if export is not None else table)
+    return flatten(export.read(readable_rows(table), section) if export is not None else table)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection
@@ -215,9 +216,35 @@ def test_sheets_of_excel_are_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "problem"), [("=1/0", "A2 is a formula whose result is not"), ("#N/A", "A2 holds the error #N/A")]
 )
-def test_cells_of_excel_without_a_value_are_refused(tmp_path: Path, cell: str, problem: str) -> None:
-    with refuses(DataError, problem):
-        only(write_book(tmp_path / "d.xlsx", Data=[["text", "label"], [cell, "a"]]))
+def test_cells_of_excel_without_a_value_matter_where_they_are_used(tmp_path: Path, cell: str, problem: str) -> None:
+    rows = [[text, name, text, name] for text, name in zip(texts(20), names(20), strict=True)]
+    rows[0][0] = cell
+    path = write_book(tmp_path / "d.xlsx", Data=[["found", "label", "text", "tone"], *rows])
+    data = load_data(DataSection(source=str(path), text="text", label="label"))
+    assert sum(map(len, data.whole_splits().values())) == 20
+    with refuses(DataError, f"{problem}.*Try: --set data.text=COLUMN"):
+        load_data(DataSection(source=str(path), text="found", label="label"))
+
+
+def test_titles_above_the_header_of_a_sheet_are_no_rows(tmp_path: Path) -> None:
+    table = only(write_book(tmp_path / "d.xlsx", Data=[["Survey 2024"], [], *sheet(4)]))
+    assert list(table.columns) == ["text", "label"]
+    assert len(table) == 4
+    assert "above the header, and not read as rows: Survey 2024" in table.notes[1]
+    lone = only(write_book(tmp_path / "e.xlsx", Data=[["text"], *[[text, "a"] for text in texts(4)]]))
+    assert list(lone.columns) == ["text"]  # nothing below names the columns: the first row is the header
+
+
+def test_a_merged_range_of_excel_gives_all_its_cells_its_value(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    rows = [["label", "text"], ["a", "one"], [None, "two"], [None, "three"], ["b", "four"], [None, "five"]]
+    path = write_book(tmp_path / "d.xlsx", Data=rows)
+    book = openpyxl.load_workbook(path)
+    book["Data"].merge_cells("A2:A4")
+    book.save(path)
+    table = only(path)
+    assert list(table.columns["label"]) == ["a", "a", "a", "b", None]
+    assert "cells are merged: 2 cells have the value of the range that they are in" in table.notes[-1]
 
 
 def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
@@ -282,7 +309,7 @@ def test_an_old_sheet_of_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with refuses(DataError, "d.csv: is an Excel workbook by its first bytes"):
         only(tmp_path / "d.csv")
     with refuses(DataError, "d.xls sheet S: cell A2 holds the error #N/A"):
-        only(old_book(path, OLD_ERROR))
+        list(only(old_book(path, OLD_ERROR)).columns["text"])
     path.write_bytes(path.read_bytes()[:3000])
     with refuses(DataError, "is not a workbook that xlrd can read: .*Save it as .xlsx or as CSV UTF-8"):
         only(path)
