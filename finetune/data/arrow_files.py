@@ -23,8 +23,37 @@ def read_parquet(path: Path) -> Table:
     Raises:
         DataError: It is damaged or is not Parquet.
     """
+    return _distinct(path, load_parquet(path))
+
+
+def read_arrow(path: Path) -> Table:
+    """All rows of a Feather or Arrow IPC file, or of an Arrow stream.
+
+    Raises:
+        DataError: It is damaged or is none of these.
+    """
+    import pyarrow
+    import pyarrow.feather
+
+    with open_bytes(path) as opened:
+        content = pyarrow.BufferReader(opened.read())
+    try:
+        try:
+            table = pyarrow.feather.read_table(content)
+        except pyarrow.ArrowInvalid:
+            content.seek(0)
+            table = pyarrow.ipc.open_stream(content).read_all()
+        table.validate(full=True)
+    except (*READING_ERRORS, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read as Feather or Arrow: {first_line(error)}. Is the file whole?"
+        ) from error
+    return _distinct(path, table)
+
+
+def _distinct(path: Path, table: Any) -> Table:
+    """Our table, in which columns of one name are told apart."""
     notes: list[str] = []
-    table = load_parquet(path)
     names = distinct_names(table.column_names, str(path), notes)
     table = table.rename_columns(names) if notes else table  # which loses the features
     return replace(arrow_table(str(path), table, features_of(table.schema)), notes=notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetune.data.formats.argilla import ARGILLA
 from finetune.data.formats.base import Export
+from finetune.data.formats.chat import CHAT
 from finetune.data.formats.doccano import DOCCANO
 from finetune.data.formats.label_studio import LABEL_STUDIO
 from finetune.data.formats.names import same_name
@@ -23,6 +24,7 @@ EXPORTS: dict[str, Export] = {
     "Potato": POTATO,
     "doccano": DOCCANO,
     "spaCy": SPACY,
+    "chat": CHAT,
     "Snorkel": SNORKEL,
     "annotators": ANNOTATORS,
 }

@@ -8,12 +8,15 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pandas
+import pyarrow
 import pytest
 
 from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection
+from tests.conftest import write_csv
 from tests.data.formats.making import account, labelled, loaded, names, only, rows_in_file, texts
 from tests.raising import refuses
 
@@ -380,3 +383,24 @@ def test_a_docbin(tmp_path: Path) -> None:
     tokens.DocBin(docs=[nlp("no labels")]).to_disk(tmp_path / "d.spacy")
     with refuses(DataError, "none of its 1 texts has cats"):
         only(tmp_path / "d.spacy")
+
+
+def test_feather_and_arrow_files_and_streams(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"text": texts(4), "label": pandas.Categorical(names(4))})
+    frame.to_feather(tmp_path / "d.feather")
+    assert labelled(only(tmp_path / "d.feather")) == dict(zip(texts(4), names(4), strict=True))
+    table = pyarrow.Table.from_pandas(frame)
+    with pyarrow.ipc.new_stream(tmp_path / "d.arrow", table.schema) as stream:
+        stream.write_table(table)
+    assert labelled(only(tmp_path / "d.arrow")) == dict(zip(texts(4), names(4), strict=True))
+    (tmp_path / "d.arrow").write_bytes(b"no arrow")
+    with refuses(DataError, "cannot be read as Feather or Arrow: .*Is the file whole"):
+        only(tmp_path / "d.arrow")
+
+
+def test_files_of_a_folder_that_are_not_used_are_noted(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", ["text", "label"], zip(texts(8), names(8), strict=True))
+    write_csv(tmp_path / "sample_submission.csv", ["id", "label"], [(1, "pos")])
+    (tmp_path / "README.txt").write_text("about", encoding="utf-8")
+    notes = only(tmp_path).notes
+    assert notes == [f"{tmp_path}: files that are not used: sample_submission.csv"]
