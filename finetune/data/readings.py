@@ -189,6 +189,8 @@ def best_reading(
             continue
         if other.quote is None and not are_rows(file, skip, tried[best].disputed, other):
             continue
+        if other.escape is not None and best.escape is None and not tried[best].misfits:
+            continue  # escaped quotes make lines malformed, and not only doubtful
         best = other
     return best, tried
 
