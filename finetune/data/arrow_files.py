@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune.data.compressed import is_compressed, open_bytes
-from finetune.data.table import Column, Table, UnusableColumn, refuse_repeated
+from finetune.data.table import Column, Table, UnusableColumn, distinct_names
 from finetune.errors import DataError, first_line
 
 # What a damaged or hostile file makes of the libraries' readers.
@@ -20,10 +21,42 @@ def read_parquet(path: Path) -> Table:
     """All rows of a Parquet file.
 
     Raises:
-        DataError: It is damaged, is not Parquet, or two columns have the same name.
+        DataError: It is damaged or is not Parquet.
     """
-    table = load_parquet(path)
-    return arrow_table(str(path), table, features_of(table.schema))
+    return _distinct(path, load_parquet(path))
+
+
+def read_arrow(path: Path) -> Table:
+    """All rows of a Feather or Arrow IPC file, or of an Arrow stream.
+
+    Raises:
+        DataError: It is damaged or is none of these.
+    """
+    import pyarrow
+    import pyarrow.feather
+
+    with open_bytes(path) as opened:
+        content = pyarrow.BufferReader(opened.read())
+    try:
+        try:
+            table = pyarrow.feather.read_table(content)
+        except pyarrow.ArrowInvalid:
+            content.seek(0)
+            table = pyarrow.ipc.open_stream(content).read_all()
+        table.validate(full=True)
+    except (*READING_ERRORS, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read as Feather or Arrow: {first_line(error)}. Is the file whole?"
+        ) from error
+    return _distinct(path, table)
+
+
+def _distinct(path: Path, table: Any) -> Table:
+    """Our table, in which columns of one name are told apart."""
+    notes: list[str] = []
+    names = distinct_names(table.column_names, str(path), notes)
+    table = table.rename_columns(names) if notes else table  # which loses the features
+    return replace(arrow_table(str(path), table, features_of(table.schema)), notes=notes)
 
 
 def load_parquet(path: Path) -> Any:
@@ -47,7 +80,6 @@ def load_parquet(path: Path) -> Any:
             f"{path}: cannot be read as Parquet: {first_line(error)}. Is the file whole? It has "
             f"{source.size() if source is not path else path.stat().st_size} bytes."
         ) from error
-    refuse_repeated(table.column_names, str(path))
     return table
 
 

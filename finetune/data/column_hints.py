@@ -23,6 +23,9 @@ OF_SPLIT = "|".join(sorted(KNOWN_SPLITS, key=len, reverse=True))
 SPLIT_WORD = re.compile(rf"(?:^|[\W_])(?:public|private)?[\W_]?({OF_SPLIT})(?:$|[\W_])")
 ISO_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d(?:$|[T ])")
 # is_valid of fastai, is_test, test_flag: 1 means this split.
+# Columns whose whole numbers may stand for splits, or for folds.
+CODED_SPLIT = re.compile(r"(?:^|[\W_])(?:split|splitset|partition|subset)(?:$|[\W_])")
+CODED_FOLD = re.compile(r"(?:^|[\W_])(?:k|cv)?_?folds?(?:$|[\W_])")
 FLAG_NAME = re.compile(rf"(?:is|in)?_?({OF_SPLIT})_?(?:set|flag|split)?")
 ACCEPTED = frozenset({"accept", "accepted", "approve", "approved", "submitted", "completed", "done", "valid", "ok"})
 REFUSED = frozenset(
@@ -120,6 +123,8 @@ def _values_that_repeat(table: Table, name: str) -> int | None:
     seen: set[str] = set()
     cells = 0
     for cell in filled_cells(table, name):
+        if isinstance(cell, list) and len(cell) == 1:
+            cell = cell[0]
         if isinstance(cell, list | dict):
             return None
         cells += 1
@@ -163,6 +168,8 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str, pair
             warnings.append(
                 f"column '{name}' holds {_counted(values)}: if these are the official splits, use them: {use}"
             )
+        elif values and section.split_file is None and (advice := _coded_splits(name, values, section)):
+            warnings.append(f"column '{name}' holds {_counted(values)}: {advice}")
         elif values and (kept := _kept_values(name, values)):
             keep = Change(settings={"data.keep": {name: kept}}).for_command_line()
             warnings.append(
@@ -172,6 +179,22 @@ def hints(section: DataSection, table: Table, unused: list[str], text: str, pair
             ways = ", or ".join(change.for_command_line() for change in _text_changes(name, text, pair))
             warnings.append(f"column '{name}' holds texts too, which are not used: {ways}")
     return warnings
+
+
+def _coded_splits(name: str, values: Counter[str], section: DataSection) -> str | None:
+    """What to do with a column of whole numbers that is called like splits or folds."""
+    if len(values) < 2 or not all(value.removesuffix(".0").isdecimal() for value in values):
+        return None
+    if CODED_FOLD.search(name.lower()) and section.group is None:
+        whole = Change(settings={"data.group": name}).for_command_line()
+        return f"if these are the official folds, keep each of them in one split: {whole}"
+    if not CODED_SPLIT.search(name.lower()) or len(values) > len(SPLIT_NAMES):
+        return None
+    train, *others = (value.removesuffix(".0") for value, _ in values.most_common())
+    splits = ["test"] if len(others) == 1 else ["validation", "test"]
+    named = {"train": train, **dict(zip(splits, sorted(others), strict=True))}
+    use = Change(settings={"data.split_column": name, "data.split_names": named}).for_command_line()
+    return f"if these are the official splits, say which is which, such as: {use}"
 
 
 def date_notes(section: DataSection, table: Table, unused: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from finetune.recipe import DataSection
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
+    "validation": ("validation", "valid", "val", "dev", "validate"),
     "test": ("test", "testing"),
 }
 KNOWN_SPLITS = frozenset(name for names in SPLIT_NAMES.values() for name in names)

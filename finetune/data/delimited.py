@@ -8,7 +8,6 @@ names with wildcards.
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,8 @@ from itertools import islice
 from typing import Any
 
 from finetune.data.dialect import OPEN, Block, Dialect
-from finetune.data.encoding import LINE_END, UNREADABLE, TextFile
-from finetune.data.header import NAMELESS, Header, find_header, name_nameless
+from finetune.data.encoding import TextFile
+from finetune.data.header import NAMELESS, Header, completed, described_below, find_header, name_nameless
 from finetune.data.preface import MARKS, Preface, find_preface
 from finetune.data.readings import (
     DELIMITERS,
@@ -28,20 +27,20 @@ from finetune.data.readings import (
     described,
     fit,
     is_disputed,
+    line_of_quote,
     lines_from,
     reading_note,
     sample_reading,
     settings_of,
     ways,
 )
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack
-from finetune.errors import Change, DataError, Problem
+from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
+from finetune.errors import Change, DataError, Problem, shorten
 from finetune.recipe import DataSection
 
 MANY_LINES = 100  # lines of one row, from which a quote was probably left open
 OF_ROWS = ("row", "header", "further line of a row", "left out")  # kinds of lines
 NAMED = 5  # rows of many lines that are named
-QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
 
 
 class _Doubt(Exception):
@@ -58,6 +57,9 @@ class _Reading:
         lines: Kind of line -> how many; all lines of the file in the end.
         long: First and last lines of rows of many lines.
         disputed: The same of rows whose lines would mostly be rows by themselves.
+        header_line: Last line of the header.
+        header_rows: Cells of rows that are no data but name or describe the columns.
+        repeated: Lines of such rows below the first.
     """
 
     file: TextFile
@@ -70,6 +72,9 @@ class _Reading:
     lines: Counter[str] = field(default_factory=Counter)
     long: list[tuple[int, int]] = field(default_factory=list)
     disputed: list[tuple[int, int]] = field(default_factory=list)
+    header_line: int = 0
+    header_rows: list[list[str]] = field(default_factory=list)
+    repeated: list[int] = field(default_factory=list)
 
     @property
     def width(self) -> int:
@@ -164,8 +169,17 @@ def _fitting_rows(reading: _Reading, block: Block) -> list[list[str]]:
             rows = rows[1:]
     if set(map(len, rows)) <= {reading.width}:
         reading.lines["blank"] += block.rows.count([])
-        return rows
+        return _without_header_rows(reading, block, rows) if any(row in rows for row in reading.header_rows) else rows
     return list(_fitting_records(reading, block))
+
+
+def _without_header_rows(reading: _Reading, block: Block, rows: list[list[str]]) -> list[list[str]]:
+    """The rows that are data; the others are counted as lines of the header."""
+    lines = [block.first + number for number, row in enumerate(block.rows or ()) if row in reading.header_rows]
+    below = [line for line in lines if line > reading.header_line]
+    reading.lines["header"] += len(below)
+    reading.repeated += below
+    return [row for row in rows if row not in reading.header_rows]
 
 
 def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
@@ -177,8 +191,12 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
             if isinstance(cells, csv.Error):
                 _doubt(reading)
                 raise DataError(_malformed(reading, first, last, cells))
-            if _start(reading, first, last, cells, _sample(reading, len(cells))):
+            if _start(reading, first, last, cells, _sample(reading, last, len(cells))):
                 continue
+        if cells in reading.header_rows:
+            reading.lines["header"] += last + 1 - first
+            reading.repeated.append(first)
+            continue
         problem = _problem(reading, first, last, cells)
         if problem is not None or isinstance(cells, csv.Error):
             _doubt(reading)
@@ -193,7 +211,7 @@ def _fitting_records(reading: _Reading, block: Block) -> Iterator[list[str]]:
             if disputed or last - first >= MANY_LINES:
                 (reading.long if last - first >= MANY_LINES else reading.disputed).append((first, last))
             reading.lines["further line of a row"] += last - first
-        yield cells
+        yield _marked(reading.file, first, cells) if reading.file.damaged else cells
 
 
 def _doubt(reading: _Reading) -> None:
@@ -204,17 +222,27 @@ def _doubt(reading: _Reading) -> None:
 def _start(reading: _Reading, line: int, last: int, first: list[str], below: list[list[str]]) -> bool:
     """Find the header; whether the first row is it."""
     _refuse_one_column(reading, first)
-    reading.header = find_header(reading.file.path, reading.section, reading.preface, line, first, below)
+    file, section = reading.file, reading.section
+    named, note = completed(first, below)
+    as_wide = [row for row in below if len(row) == len(named)]
+    reading.header = find_header(file.path, section, reading.preface, line, named, as_wide)
     reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
+    if note:
+        reading.header.notes.append(f"{file.path} line {line}: {note}")
+    if reading.header.is_line:
+        reading.header_line = last
+        marked = "\ufeff"  # where files were joined
+        reading.header_rows = [first, [marked + first[0], *first[1:]], *described_below(as_wide)]
     return reading.header.is_line
 
 
-def _sample(reading: _Reading, width: int) -> list[list[str]]:
-    """Rows below the first that are as wide."""
-    lines = lines_from(reading.file, reading.preface.lines)
-    records = islice(reading.dialect.records(lines, reading.preface.lines + 1), SAMPLED + 1)
-    rows = [cells for _, _, cells in records if isinstance(cells, list) and len(cells) == width]
-    return rows[1:]
+def _sample(reading: _Reading, last: int, width: int) -> list[list[str]]:
+    """Rows below the first that are as wide; if all have one cell more, those."""
+    lines = lines_from(reading.file, last)
+    records = islice(reading.dialect.records(lines, last + 1), SAMPLED)
+    rows = [cells for _, _, cells in records if isinstance(cells, list) and cells]
+    wider = [row for row in rows if len(row) == width + 1]
+    return wider if wider and len(wider) == len(rows) else [row for row in rows if len(row) == width]
 
 
 def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Table:
@@ -227,11 +255,19 @@ def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Tabl
     return Table(
         str(file.path),
         columns,
-        notes=[*notes, *header.notes, *index_notes],
+        notes=[*notes, *header.notes, *_repeated_header(reading), *index_notes],
         warnings=[*file.warnings, *header.warnings, *index_warnings, *_long_rows(reading), *reading.bad.warnings()],
         dropped=reading.bad.dropped(),
         lines=+reading.lines,
     )
+
+
+def _repeated_header(reading: _Reading) -> list[str]:
+    """Rows below the header that repeat it, as in files that were joined, or describe the columns."""
+    if not reading.repeated:
+        return []
+    lines = shorten([f"line {line}" for line in reading.repeated], NAMED)
+    return [f"{reading.file.path}: no rows, as they repeat the header or describe the columns: {lines}"]
 
 
 def _long_rows(reading: _Reading) -> list[str]:
@@ -282,7 +318,7 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
     Raises:
         DataError: It spans lines and its quotes are wrong, so that nobody can say where it ends.
     """
-    file, dialect = reading.file, reading.dialect
+    dialect = reading.dialect
     if isinstance(cells, csv.Error):
         problem = _malformed(reading, first, last, cells)
         if (last > first or OPEN in str(cells)) and not dialect.every:
@@ -291,9 +327,15 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
         return problem
     if len(cells) != reading.width:
         return _ragged(reading, first, cells)
-    if file.damaged and any(UNREADABLE.search(cell) for cell in cells):
-        return Problem(f"{file.path} line {first}: holds bytes that are not {file.encoding} text.")
     return None
+
+
+def _marked(file: TextFile, line: int, cells: list[str]) -> list[str]:
+    """The cells, of which those that hold bytes that are not text are Unreadable."""
+    if not any(map(UNREADABLE.search, cells)):
+        return cells
+    why = f"{file.path} line {line}: holds bytes that are not {file.encoding} text."
+    return [Unreadable.of(cell, why) if UNREADABLE.search(cell) else cell for cell in cells]
 
 
 def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
@@ -315,7 +357,15 @@ def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
     assert reading.header is not None, "found with the first row"
     names, delimiter = reading.header.names, reading.dialect.delimiter
     why = f"{reading.file.path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
-    if len(cells) > len(names) and reading.dialect.quote is not None:
+    quote = reading.dialect.quote
+    if len(cells) > len(names) and any(quote and cell.startswith((f" {quote}", f"\t{quote}")) for cell in cells):
+        tidied = f"{reading.file.path.stem}-mended{reading.file.path.suffix}"
+        command = f"perl -pe 's/\\Q{delimiter}\\E +\"/{delimiter}\"/g' {reading.file.path} > {tidied}"
+        return Problem(
+            f"{why} A quote encloses a cell only at its start; here a space is before it.",
+            changes=(Change(command=command, note="removes such spaces"),),
+        )
+    if len(cells) > len(names) and quote is not None:
         return Problem(f'{why} Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".')
     mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
     if mark is not None and len(cells) < len(names):
@@ -329,7 +379,7 @@ def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
 
 def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Problem:
     dialect, path = reading.dialect, reading.file.path
-    line = _line_of_quote(reading.file, first, last, dialect.delimiter) if dialect.quote == '"' else first
+    line = line_of_quote(reading.file, first, last, dialect.delimiter) if dialect.quote == '"' else first
     if OPEN in str(error) or "field limit" in str(error):
         what = f"a quote opens here and is not closed until line {last}"
     elif dialect.every:
@@ -342,17 +392,3 @@ def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Pr
         as_text = []
     doubled = f"A quote inside a quoted cell is written twice: {dialect.quote}{dialect.quote}."
     return Problem(f"{path} line {line}: malformed CSV: {what}. {doubled}", changes=tuple(as_text))
-
-
-def _line_of_quote(file: TextFile, first: int, last: int, delimiter: str) -> int:
-    """Line of the quote in lines `first` to `last` that is not closed before a delimiter; `first` when all are."""
-    text = "".join(islice(file.lines(newline=""), first - 1, last))
-    start = 0
-    while 0 <= start < len(text):
-        if text[start] == '"':
-            quoted = QUOTED.match(text, start)
-            if quoted is None or text[quoted.end() : quoted.end() + 1] not in (delimiter, "\r", "\n", ""):
-                return first + sum(1 for _ in LINE_END.finditer(text, 0, start))
-            start = quoted.end()
-        start = text.find(delimiter, start) + 1 or -1
-    return first

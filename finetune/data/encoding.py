@@ -25,7 +25,6 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-UNREADABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and what stands for bytes that could not be decoded
 LINE_END = re.compile("\r\n|\r|\n")
 
 

@@ -11,7 +11,7 @@ from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.numbers import as_number
 from finetune.data.row_names import read_names
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, RowNumbers, Table, pick
+from finetune.data.table import BadRows, RowNumbers, Table, Unreadable, pick, unreadable_rows
 from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
 from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
@@ -31,7 +31,7 @@ def extract_rows(
         table: The table with the rows.
         columns: The roles of the columns.
         task: In multi-label data an empty cell means no label; else it means that the row is not labelled.
-        bad: Takes rows whose group or order cannot be read.
+        bad: Takes rows whose texts, labels, group or order cannot be read.
         dropped: Reason -> rows left out.
 
     Raises:
@@ -41,9 +41,12 @@ def extract_rows(
     texts, pairs = extract_texts(section, table, columns)
     labels = label_cells(table, columns)
     below, refused = _below_minimum(section, table), _not_kept(section, table)
+    unreadable = unreadable_rows(texts, pairs or (), labels)
     keep: Sequence[int] = (kept := array("q"))
     for index, text in enumerate(texts):
-        if index in refused:
+        if index in unreadable:
+            bad.add(unreadable[index])
+        elif index in refused:
             dropped["not in data.keep"] += 1
         elif index in below:
             dropped["below data.minimum"] += 1
@@ -98,7 +101,7 @@ def label_cells(table: Table, columns: Columns) -> list[Any]:
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
     """The label cells that are not empty, from which the task is inferred."""
-    return [cell for cell in label_cells(table, columns) if not is_blank(cell)]
+    return [cell for cell in label_cells(table, columns) if not (is_blank(cell) or isinstance(cell, Unreadable))]
 
 
 def texts_as_written(
@@ -167,7 +170,9 @@ def _read_cells(
     usable = set(rows)
     values: dict[int, Value] = {}
     for index, cell in enumerate(cells_of(table, column, key)):
-        if index in usable:
+        if index in usable and isinstance(cell, Unreadable):
+            bad.add(cell.why)
+        elif index in usable:
             try:
                 values[index] = read(cell)
             except ValueError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from finetune.data.arrow_files import READING_ERRORS, features_of, load_dataset_rows, why_unreadable
 from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.label_cells import parse_name
-from finetune.data.table import kind_of, refuse_repeated
+from finetune.data.table import distinct_names, kind_of
 from finetune.errors import DataError, suggest
 
 EXPECTED = (
@@ -56,7 +56,7 @@ def frames_of(data: object) -> tuple[str, dict[str, Frame]]:
     """The name of the data in messages, and split -> table; "all" for a single table.
 
     Raises:
-        DataError: `data` has none of these types, has no rows, or two columns have the same name.
+        DataError: `data` has none of these types, or has no rows.
     """
     is_set = _is(data, "datasets", "DatasetDict")
     if not isinstance(data, Mapping) or not (is_set or _holds_splits(data)):
@@ -139,18 +139,17 @@ def _of_dataframe(data: Any, origin: str) -> Frame:
         raise DataError(f"{origin}: its columns are a MultiIndex. Give each one name: data.droplevel(0, axis=1)")
     if isinstance(data.index, pandas.MultiIndex):
         raise DataError(f"{origin}: its index is a MultiIndex. Make columns of it: data.reset_index()")
-    names = [str(name) for name in data.columns]
-    refuse_repeated(names, origin)
     plain = isinstance(data.index, pandas.RangeIndex) and data.index.start == 0 and data.index.step == 1
     notes = [] if plain else [f"{origin}: its index is not used; rows are counted from 1 in their order"]
+    names = distinct_names([str(name) for name in data.columns], origin, notes)
     columns = {name: data.iloc[:, position] for position, name in enumerate(names)}
     return _collect(origin, len(data), columns, notes)
 
 
 def _of_columns(data: Mapping[Any, Any], origin: str) -> Frame:
     """Column -> values: a list, or anything else with a length, such as an array, a Series or a column of a Dataset."""
-    names = [str(name) for name in data]
-    refuse_repeated(names, origin)
+    notes: list[str] = []
+    names = distinct_names([str(name) for name in data], origin, notes)
     columns = {}
     for name, values in zip(names, data.values(), strict=True):
         if isinstance(values, str | bytes | Mapping | AbstractSet) or not hasattr(values, "__len__"):
@@ -160,7 +159,7 @@ def _of_columns(data: Mapping[Any, Any], origin: str) -> Frame:
     if len(set(lengths.values())) > 1:
         counted = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
         raise DataError(f"{origin}: the lists differ in length: {counted}. Every list needs one cell per row.")
-    return _collect(origin, next(iter(lengths.values()), 0), columns, [])
+    return _collect(origin, next(iter(lengths.values()), 0), columns, notes)
 
 
 def _of_texts_and_labels(data: tuple[Any, ...], origin: str) -> Frame:

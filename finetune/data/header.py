@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.data.encoding import UNREADABLE
 from finetune.data.numbers import as_number
 from finetune.data.preface import ROLE_NAMES, Preface
-from finetune.data.table import refuse_repeated
+from finetune.data.table import UNREADABLE, distinct_names
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 ENOUGH = 5  # rows below the first, from which can be told whether it is one of them
 SENTENCE = 4  # words of a cell, from which it is rather a text than a name
 NAMED = 5  # rows that are named
+QUALTRICS = 2  # rows below the header that describe the columns
+IMPORT_ID = re.compile(r'\{"ImportId": ?"')  # of Qualtrics, in every column
 NAMELESS = re.compile(r"|Unnamed: \d+")  # none, and what pandas makes of none
 
 
@@ -57,7 +58,7 @@ def find_header(
     """
     if preface.mark:
         first = [first[0].removeprefix(preface.mark).strip(), *first[1:]]
-    evidence = None if _is_named(first, section) else _like_rows(first, below)
+    evidence = None if names_columns(first, section) else _like_rows(first, below)
     where = f"{path} line {line}"
     if section.header == "auto":
         is_line = evidence is None
@@ -75,16 +76,40 @@ def find_header(
         header.notes.append(f"{path}: has no header (data.header); its columns are called {', '.join(header.names)}")
     if is_line and evidence is not None:
         header.warnings.append(f"{where}: is used as the header (data.header), but {evidence}")
-    if not is_line and _is_named(first, section):
+    if not is_line and names_columns(first, section):
         header.warnings.append(
             f"{where}: is used as a row (data.header), but holds typical names of columns: {', '.join(first)}"
         )
     _check_names(str(path), header.names, line)
+    header.names = distinct_names(header.names, str(path), header.notes)
     return header
 
 
-def _is_named(first: list[str], section: DataSection) -> bool:
-    """Whether the first row holds a usual name of a column, or one that the recipe names."""
+def completed(first: list[str], below: Sequence[list[str]]) -> tuple[list[str], str]:
+    """The first row with an empty name for a column that it does not name, and why; unchanged if it has as many cells
+    as the rows below.
+
+    R writes the numbers of rows without a name for their column; some programs end every row but the first with a
+    delimiter.
+    """
+    if len(first) < 2 or not below or len(below[0]) != len(first) + 1:
+        return first, ""
+    said = "names one column less than rows have cells"
+    if all(not row[-1].strip() for row in below):
+        return [*first, ""], f"{said}; the last cell of each row is empty"
+    if all(row[0].isdecimal() for row in below):
+        return ["", *first], f"{said}; the first cell of each row is its number, as R writes it"
+    return first, ""
+
+
+def described_below(below: Sequence[list[str]]) -> list[list[str]]:
+    """The rows right below the header that are no data: the questions and the import ids of Qualtrics."""
+    number = next((n for n, row in enumerate(below[:QUALTRICS]) if all(IMPORT_ID.match(cell) for cell in row)), None)
+    return [] if number is None else list(below[: number + 1])
+
+
+def names_columns(first: list[str], section: DataSection) -> bool:
+    """Whether the cells of a row include a usual name of a column, or one that the recipe names."""
     label = section.label if isinstance(section.label, list) else [section.label]
     asked = {section.text, section.text_pair, section.group, section.order_by, *label, *(section.columns or ())}
     numbered = [cell for cell in first if cell] == [str(number) for number in range(sum(map(bool, first)))]
@@ -153,7 +178,6 @@ def _rename(header: Header, where: str, names: list[str], first: list[str]) -> N
 def _check_names(path: str, names: list[str], line: int) -> None:
     if any(UNREADABLE.search(name) for name in names):
         raise DataError(f"{path} line {line}: the header holds characters that cannot be read.")
-    refuse_repeated([name for name in names if name], path)
     if "" in names and len(set(names)) < 3:  # not an index beside text and label
         number = names.index("") + 1
         raise DataError(

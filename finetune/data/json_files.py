@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from finetune.data.dataset_sets import read_splits, refuse_split_names
-from finetune.data.encoding import UNREADABLE, TextFile
+from finetune.data.encoding import TextFile
 from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
-from finetune.data.table import CHUNK, BadRows, Column, Table, pack
-from finetune.errors import DataError
+from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
+from finetune.errors import Change, DataError, Problem
 from finetune.recipe import DataSection
+
+BETWEEN = re.compile(r"[\s,]*")
+PYTHON = re.compile(r"\s*\[?\s*\{\s*'")
+AS_PYTHON = " It is written as Python prints it; json.dumps writes JSON."
+AS_DOCUMENT = Change(settings={"data.format": "json"}, note="the file is one JSON document")
 
 
 def read_json_lines(file: TextFile, section: DataSection) -> Table:
@@ -48,7 +54,13 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
         if error.msg == "Extra data" and _is_object(text.lstrip().partition("\n")[0]):
             file.notes.append(f"{where}: read as JSON lines, one object per line")
             return read_json_lines(file, section)
-        raise DataError(f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.") from error
+        objects = _one_after_another(text) if error.msg == "Extra data" else None
+        if objects is None:
+            as_python = AS_PYTHON if PYTHON.match(text) else ""
+            why = f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.{as_python}"
+            raise DataError(why) from error
+        file.notes.append(f"{where}: the rows are {len(objects)} documents one after another")
+        content = objects
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}.") from error
     splits = splits_of(content, section)
@@ -77,17 +89,36 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
             lines["blank"] += 1
             continue
         try:
-            if file.damaged and UNREADABLE.search(line):
-                raise ValueError(f"holds bytes that are not {file.encoding} text")
             row = _as_object(_parse(line))
+            if file.damaged and UNREADABLE.search(line):
+                row = _marked(row, f"{file.path} line {number}", f"holds bytes that are not {file.encoding} text")
         except json.JSONDecodeError as error:
-            bad.add(f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.")
+            as_python = AS_PYTHON if PYTHON.match(line) else ""
+            why = f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.{as_python}"
+            opens = number == lines["blank"] + 1 and line.strip() in ("[", "{")
+            bad.add(Problem(why, changes=(AS_DOCUMENT,) if opens else ()))
         except RecursionError:
             bad.add(f"{file.path} line {number}: not JSON: it is nested too deep.")
         except ValueError as error:
             bad.add(f"{file.path} line {number}: {error}.")
         else:
             yield row
+
+
+def _marked(row: dict[str, Any], where: str, why: str) -> dict[str, Any]:
+    """The object of a damaged line, whose texts that hold bytes that are not text are Unreadable.
+
+    Raises:
+        ValueError: Such bytes are in a key or inside another value.
+    """
+    marked = {
+        key: Unreadable.of(value, f"{where}: {why}.") if isinstance(value, str) and UNREADABLE.search(value) else value
+        for key, value in row.items()
+    }
+    inside = {key: value for key, value in marked.items() if not isinstance(value, Unreadable)}
+    if any(map(UNREADABLE.search, row)) or UNREADABLE.search(json.dumps(inside, ensure_ascii=False)):
+        raise ValueError(why)
+    return marked
 
 
 def _objects_of_entries(origin: str, entries: list[Any], bad: BadRows) -> Iterator[dict[str, Any]]:
@@ -147,6 +178,20 @@ def _parse(text: str) -> Any:
         except UnicodeEncodeError as error:
             raise ValueError("holds half of a two-part character (a lone surrogate)") from error
     return content
+
+
+def _one_after_another(text: str) -> list[Any] | None:
+    """The documents of a text that holds several, with space or commas between them; None if it holds anything else."""
+    decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_constant)
+    documents: list[Any] = []
+    position = 0
+    try:
+        while (start := BETWEEN.match(text, position).end()) < len(text):  # type: ignore[union-attr]
+            _, position = decoder.raw_decode(text, start)
+            documents.append(_parse(text[start:position]))
+    except (ValueError, RecursionError):
+        return None
+    return documents
 
 
 def _is_object(line: str) -> bool:

@@ -110,7 +110,7 @@ def read_source(section: DataSection) -> Source:
         dropped.update(table.dropped)
     read, counts = rows_in(tables), tuple(lines_note(table) for table in tables.values())
     if section.split_column is not None:
-        tables = split_by_column(section, tables, notes, dropped)
+        tables = split_by_column(section, tables, notes, warnings, dropped)
     cut = section.split_column is not None
     tables = leave_out_unlabelled(tables, columns, warnings, dropped)
     first = next(iter(tables.values()))

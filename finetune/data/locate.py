@@ -4,6 +4,7 @@ hub."""
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,12 @@ def split_files(folder: Path, named: str | None = None) -> dict[str, list[Path]]
     if "train" not in by_split:
         raise _no_train(folder, candidates, named)
     return by_split
+
+
+def unused_files(folder: Path, named: str | None, used: Collection[Path]) -> list[Path]:
+    """The files that could be read, and are of no split: a submission of a competition, names of classes."""
+    about = (path for path in _data_files(folder, named) if path not in used)
+    return [path for path in about if data_stem(path).lower() not in ABOUT]
 
 
 def _data_files(folder: Path, named: str | None) -> list[Path]:

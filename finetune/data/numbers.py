@@ -17,6 +17,8 @@ WRITTEN = re.compile(
     r"(?P<minus>[-+−]?)(?P<before>(?:[^-\d+−.,]+(?:\. )?)?)\s*(?P<inner>[-+−]?)"
     rf"(?P<digits>[.,]?\d(?:[\d.,{GROUPERS}]*\d)?)(?P<after>[^-\d+−,]*)"
 )
+NO_CENTS = re.compile(r"(?<=\d)[.,][-−–—]+(?=\D*$)")
+LAKHS = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}")
 # A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
 AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
 AMOUNT_AFTER = re.compile(r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,4}\.?")
@@ -78,7 +80,8 @@ PLAIN = NumberStyle()  # as Python writes numbers
 
 @dataclass(frozen=True)
 class _Written:
-    """A cell with its digits in one place: minus, what stands before and after, digits with their marks."""
+    """A cell with its digits in one place: minus, what stands before and after, digits with their marks. Parentheses
+    are a minus, as accountants write it, and a dash after the decimal mark is no cents: `(12.50)`, `12,-`."""
 
     minus: bool
     sign: tuple[str, str]
@@ -86,22 +89,27 @@ class _Written:
 
     @staticmethod
     def of(cell: str) -> _Written | None:
-        found = WRITTEN.fullmatch(cell.strip())
-        if found is None or (found["minus"] and found["inner"]):
+        cell = NO_CENTS.sub("", cell.strip())
+        in_parentheses = cell.startswith("(") and cell.endswith(")")
+        found = WRITTEN.fullmatch(cell[1:-1].strip() if in_parentheses else cell)
+        if found is None or (bool(found["minus"]) + bool(found["inner"]) + in_parentheses > 1):
             return None
         sign = (found["before"].strip(), found["after"].strip())
         if len("".join(sign)) > LONGEST_SIGN:
             return None
-        return _Written(bool(set(MINUS) & {found["minus"], found["inner"]}), sign, found["digits"])
+        minus = in_parentheses or bool(set(MINUS) & {found["minus"], found["inner"]})
+        return _Written(minus, sign, found["digits"])
 
     def value(self, decimal: str) -> float | None:
-        """Thousands come in groups of three, separated by the same mark throughout, and do not start with 0."""
+        """Thousands come in groups of three, or above the first as in India of two, separated by the same mark
+        throughout, and do not start with 0."""
         whole, mark, fraction = self.digits.partition(decimal)
         if mark and not fraction.isdecimal():
             return None
         if whole and not whole.isdecimal():
             marks = ("," if decimal == "." else ".") + GROUPERS
-            if not re.fullmatch(rf"[1-9]\d{{0,2}}([{marks}])\d{{3}}(?:\1\d{{3}})*", whole):
+            in_threes = re.fullmatch(rf"[1-9]\d{{0,2}}([{marks}])\d{{3}}(?:\1\d{{3}})*", whole)
+            if not in_threes and not (decimal == "." and LAKHS.fullmatch(whole)):
                 return None
             whole = "".join(character for character in whole if character.isdecimal())
         number = float(f"{whole or '0'}.{fraction or '0'}")

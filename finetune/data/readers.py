@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from finetune.data.arrow_files import read_parquet
+from finetune.data.arrow_files import read_arrow, read_parquet
 from finetune.data.compressed import SUFFIXES as COMPRESSED
 from finetune.data.compressed import data_suffix, is_archive, is_compressed
 from finetune.data.dataset_sets import is_saved_set, read_saved_set
@@ -33,7 +33,7 @@ from finetune.recipe import DataSection
 
 GROUP = "finetune.readers"  # of entry points: NAME = "module:READER"
 # Suffixes of other files, so that `mine/rows.md` is a missing file and not the name of a set on the hub.
-OTHER_FILES = (".arrow", ".md", *COMPRESSED)
+OTHER_FILES = (".md", *COMPRESSED)
 
 OF_DELIMITED = ("delimiter", "encoding", "quoting", "quote_char", "escape", "comment", "header", "columns")
 
@@ -88,6 +88,7 @@ READERS: dict[str, Reader] = {
         streams=True,
     ),
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
+    "Arrow": Reader(lambda path, _: read_arrow(path), (".feather", ".arrow"), streams=True),
     "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
     "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
     "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",), streams=True),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from finetune.data.dialect import Dialect, keep_lines
-from finetune.data.encoding import TextFile
+from finetune.data.encoding import LINE_END, TextFile
 from finetune.data.numbers import as_number
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -21,6 +22,7 @@ CLEARLY = 2  # times as many lines in doubt as in another way of reading
 SAME = 0.8  # fraction of the cells of disputed lines that other rows must have too
 MOST_LINES = 500  # of a row, on average, in the first rows
 MOST_VALUES = 10_000  # different cells of a column that are counted
+QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
 ENOUGH = 5  # rows, so that a column in which all cells are enclosed is no chance
 
 
@@ -35,6 +37,7 @@ class Fit:
         doubtful: Lines of disputed rows that fit.
         disputed: First and last lines of the rows whose lines would mostly be rows by themselves, or that are
             malformed.
+        wider: Lines of rows with one cell more than the first, counted among the misfits.
     """
 
     lines: int = 0
@@ -42,6 +45,7 @@ class Fit:
     misfits: int = 0
     doubtful: int = 0
     disputed: list[tuple[int, int]] = field(default_factory=list)
+    wider: int = 0
 
     @property
     def in_doubt(self) -> int:
@@ -52,6 +56,11 @@ class Fit:
     def fraction(self) -> float:
         """Fraction of the lines that fit; 0 below two cells."""
         return 1 - self.misfits / self.lines if self.width >= 2 else 0.0
+
+    @property
+    def lacks_name(self) -> bool:
+        """Whether all rows below the first have one cell more."""
+        return self.width >= 2 and self.wider == self.misfits == self.lines - 1 > 0
 
 
 def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, strict: bool = False) -> Fit:
@@ -78,11 +87,12 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, st
             result.width = len(cells)
         elif len(cells) != result.width:
             result.misfits += count
+            result.wider += count if len(cells) == result.width + 1 else 0
         elif last > first and is_disputed(lines, dialect, result.width):
             result.doubtful += count
             result.disputed.append((first, last))
         taken += 1
-        if taken == rows or (strict and result.misfits):
+        if taken == rows or (strict and result.misfits > result.wider):
             break
     return result
 
@@ -129,12 +139,14 @@ def ways(section: DataSection) -> list[Dialect]:
 
 def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, sep: str | None) -> Dialect:
     """The delimiter and the quotes with which the first rows fit: the usual ones if they fit, else the delimiter that
-    gives the most cells; the usual ones if none fits, so that the error names the first row that does not fit."""
+    gives the most cells; else those with which all rows have one cell more than the first, which then lacks a name;
+    else the usual ones, so that the error names the first row that does not fit."""
     needed = FITTING if section.skip_bad_rows else 1.0
     delimiter = section.delimiter or sep
     delimiters = DELIMITERS if delimiter is None else delimiter
     kinds = ways(section)
     held = _marks_in(islice(lines_from(file, skip), SAMPLED + 1), delimiters)
+    nearly = None
     for way in kinds:
         if way is not kinds[0] and not _can_differ(way, held):
             continue
@@ -142,6 +154,8 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
         fits = {mark: fit(file, skip, each, SAMPLED + 1, needed == 1) for mark, each in ways_of_mark.items()}
         fitting = [mark for mark in delimiters if fits[mark].fraction >= needed]
         if not fitting:
+            short = [mark for mark in delimiters if fits[mark].lacks_name]
+            nearly = nearly or next((replace(way, delimiter=mark) for mark in short), None)
             continue
         mark = usual if usual in fitting else max(fitting, key=lambda each: (fits[each].fraction, fits[each].width))
         chosen = replace(way, delimiter=mark)
@@ -155,7 +169,7 @@ def sample_reading(file: TextFile, skip: int, section: DataSection, usual: str, 
         ):
             continue
         return chosen
-    return replace(kinds[0], delimiter=delimiter or usual)
+    return nearly or replace(kinds[0], delimiter=delimiter or usual)
 
 
 def best_reading(
@@ -175,6 +189,8 @@ def best_reading(
             continue
         if other.quote is None and not are_rows(file, skip, tried[best].disputed, other):
             continue
+        if other.escape is not None and best.escape is None and not tried[best].misfits:
+            continue  # escaped quotes make lines malformed, and not only doubtful
         best = other
     return best, tried
 
@@ -245,6 +261,20 @@ def are_rows(file: TextFile, skip: int, disputed: Sequence[tuple[int, int]], pla
         if values and max(numbers, repeated) >= SAME * len(values):
             return True
     return False
+
+
+def line_of_quote(file: TextFile, first: int, last: int, delimiter: str) -> int:
+    """Line of the quote in lines `first` to `last` that is not closed before a delimiter; `first` when all are."""
+    text = "".join(islice(file.lines(newline=""), first - 1, last))
+    start = 0
+    while 0 <= start < len(text):
+        if text[start] == '"':
+            quoted = QUOTED.match(text, start)
+            if quoted is None or text[quoted.end() : quoted.end() + 1] not in (delimiter, "\r", "\n", ""):
+                return first + sum(1 for _ in LINE_END.finditer(text, 0, start))
+            start = quoted.end()
+        start = text.find(delimiter, start) + 1 or -1
+    return first
 
 
 def reading_note(file: TextFile, dialect: Dialect, usual: Dialect, found: Fit, against: Fit | None) -> str:

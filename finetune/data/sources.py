@@ -11,11 +11,11 @@ from finetune.data.formats.exports import EXPORTS, find_export, plain_table, tex
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
 from finetune.data.formats.single_lists import unwrap_single
-from finetune.data.locate import HubName, locate, split_files
+from finetune.data.locate import SHOWN, HubName, locate, split_files, unused_files
 from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
-from finetune.data.table import Table, join_tables
-from finetune.errors import Change, DataError
+from finetune.data.table import Table, join_tables, readable_rows
+from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 
 
@@ -47,7 +47,16 @@ def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table
         tables |= _read_parts(split, {path: readers[path] for path in paths}, alone if split in extra else whole)
     for table in tables.values():
         _require_rows(table)
+    if not isinstance(source, HubName) and "train" in tables and "train" in files:
+        _note_unused(tables["train"], source, section, [path for paths in files.values() for path in paths])
     return _name_alone(_labelled(tables, section) if labelled else _unlabelled(tables, section))
+
+
+def _note_unused(train: Table, folder: Path, section: DataSection, used: Sequence[Path]) -> None:
+    """Note the files of a folder of splits that are not read."""
+    others = [str(path.relative_to(folder)) for path in unused_files(folder, section.format, used)]
+    if others:
+        train.notes.append(f"{folder}: files that are not used: {shorten(others, SHOWN)}")
 
 
 def _acting(
@@ -86,7 +95,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
 
 
 def _unlabelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
-    return {split: text_table(table, section) for split, table in _with_texts(tables, section).items()}
+    return {split: text_table(readable_rows(table), section) for split, table in _with_texts(tables, section).items()}
 
 
 def _with_texts(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
@@ -146,7 +155,7 @@ def read_unlabelled(section: DataSection) -> Table:
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
-    return text_table(table, section)
+    return text_table(readable_rows(table), section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:

@@ -16,6 +16,7 @@ from finetune.errors import Change, shorten
 from finetune.recipe import DataSection
 
 NAMED = 10  # labels in one message
+TRUTH_VALUES = {"true": "1", "false": "0"}  # of which programs write either
 BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 TRAILING = " .,;:"
 QUOTES = "\"'“”‘’«»"
@@ -35,10 +36,11 @@ MAYBE_PLACEHOLDERS = frozenset({"none", "unknown", "undefined", "unspecified", "
 
 def spelling_key(name: str) -> object:
     """A key that spellings of one name share: it ignores case, Unicode form, spaces, `_` and `-` between words,
-    surrounding quotes and a trailing full stop, and how a number is written."""
+    surrounding quotes and a trailing full stop, how a number is written, and whether 1 or true."""
     visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     plain = BETWEEN_WORDS.sub(" ", " ".join(visible.casefold().split()))
     plain = plain.strip(QUOTES).rstrip(TRAILING).strip() or plain
+    plain = TRUTH_VALUES.get(plain, plain)
     return plain if as_number(plain) is None else Decimal(plain)
 
 

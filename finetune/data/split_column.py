@@ -17,12 +17,13 @@ REASON = "in no split of data.split_column"
 
 
 def split_by_column(
-    section: DataSection, tables: dict[str, Table], notes: list[str], dropped: Counter[str]
+    section: DataSection, tables: dict[str, Table], notes: list[str], warnings: list[str], dropped: Counter[str]
 ) -> dict[str, Table]:
     """Split -> the rows whose cell names it; they keep the row numbers of the source. "all" if there is only train.
 
     Values are the usual names of splits, 0/1 in a column named after one (`is_test`), or those that
-    `data.split_names` maps; rows with another value or none are left out and counted in `dropped`.
+    `data.split_names` maps; rows with another value or none are left out and counted in `dropped`; other values are a
+    warning.
 
     Raises:
         DataError: The source has splits of its own, or no value is recognised as train; lists the values.
@@ -53,6 +54,13 @@ def split_by_column(
     notes.append(
         f"splits are those of column '{name}': {counted} rows" + (f"; {left_out} left out" if left_out else "")
     )
+    others = [f"{value} ({count})" for value, count in counts.most_common() if value and value not in chosen.values()]
+    if others and not section.split_names:
+        map_them = Change(settings={"data.split_names": {**chosen, "validation": "NAME"}}).for_command_line()
+        warnings.append(
+            f"column '{name}': rows with a value that is no usual name of a split are left out: "
+            f"{shorten(others, SHOWN)}. To use them: {map_them}"
+        )
     return parts if len(parts) > 1 else {"all": parts["train"]}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -19,6 +20,7 @@ CHUNK = 1024  # rows that are packed together: to read one of them, all are unpa
 SHARED = 4  # times that each text of a chunk occurs on average, from which equal ones are one object
 SEPARATOR = "\0"  # between packed texts: no file that is read as text has it
 NAMED = 5  # bad rows that are named; the others are only counted
+UNREADABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and what stands for bytes that could not be decoded
 
 
 def _plain(chunk: Any) -> list[Any]:
@@ -29,6 +31,23 @@ def _plain(chunk: Any) -> list[Any]:
 
 class UnusableColumn(DataError):
     """A column holds unusable values. The caller that asks for its cells knows which key of the recipe names it."""
+
+
+class Unreadable(str):
+    """The text of a cell that holds bytes that are not text, with a replacement character for each of them. Where the
+    cell is used, its row is bad; in other columns it does no harm.
+
+    Attributes:
+        why: File, line and what is wrong.
+    """
+
+    why: str
+
+    @classmethod
+    def of(cls, text: str, why: str) -> Unreadable:
+        cell = cls(UNREADABLE.sub("\ufffd", text))
+        cell.why = why
+        return cell
 
 
 class Texts(Sequence[str]):
@@ -83,6 +102,14 @@ class Column(Sequence[Any]):
         return self._decode is _plain and all(
             isinstance(chunk, Texts) or (isinstance(chunk, list) and set(map(type, chunk)) <= {str})
             for chunk in self._chunks
+        )
+
+    def holds_unreadable(self) -> bool:
+        """Whether a cell is Unreadable."""
+        parts = [chunk for chunk in self._chunks if isinstance(chunk, Column)]  # of joined tables
+        cells = [chunk for chunk in self._chunks if isinstance(chunk, list)]
+        return any(Unreadable in set(map(type, chunk)) for chunk in cells) or any(
+            part.holds_unreadable() for part in parts
         )
 
     def __iter__(self) -> Any:
@@ -290,13 +317,53 @@ class BadRows:
         return Counter({"row that cannot be read": self.count} if self.count else {})
 
 
-def refuse_repeated(names: Sequence[str], origin: str) -> None:
-    """Raises:
-    DataError: Two columns have the same name.
+def distinct_names(names: Sequence[str], origin: str, notes: list[str]) -> list[str]:
+    """The names of the columns, where a name that several columns have is completed by their positions, so that it
+    refers to none of them; with a note. Empty names stay.
+
+    Args:
+        names: One per column.
+        origin: Name of the table in messages.
+        notes: Extended with a message.
     """
-    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
-    if repeated is not None:
-        raise DataError(f"{origin}: column name {repeated!r} appears twice. Rename one of the columns.")
+    counts = Counter(name for name in names if name)
+    distinct = [f"{name} (column {n})" if counts[name] > 1 else name for n, name in enumerate(names, start=1)]
+    for name, count in counts.items():
+        if count > 1:
+            called = ", ".join(f"'{new}'" for new, old in zip(distinct, names, strict=True) if old == name)
+            notes.append(f"{origin}: {count} columns are called '{name}'. They are told apart as {called}")
+    return distinct
+
+
+def unreadable_rows(*columns: Sequence[Any]) -> dict[int, str]:
+    """Position of each row with an unreadable cell in one of these columns -> why. A cell may be a tuple of cells."""
+    found: dict[int, str] = {}
+    for column in columns:
+        if isinstance(column, Column) and not column.holds_unreadable():
+            continue
+        for row, cell in enumerate(column):
+            for part in cell if isinstance(cell, tuple) else (cell,):
+                if isinstance(part, Unreadable):
+                    found.setdefault(row, part.why)
+    return found
+
+
+def readable_rows(table: Table) -> Table:
+    """The table without rows that have an unreadable cell in any column; they are counted, and the first are named."""
+    bad = BadRows(skip=True)
+    found = unreadable_rows(*(column for column in table.columns.values() if isinstance(column, Column)))
+    if not found:
+        return table
+    for _, why in sorted(found.items()):
+        bad.add(why)
+    kept = table.take([row for row in range(len(table)) if row not in found])
+    return replace(
+        table,
+        columns=kept.columns,
+        warnings=[*table.warnings, *bad.warnings()],
+        dropped=table.dropped + bad.dropped(),
+        votes=kept.votes,
+    )
 
 
 def join_tables(origin: str, tables: list[Table]) -> Table:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from finetune.data.label_cells import as_written_list, is_blank
 from finetune.data.numbers import as_number
-from finetune.data.table import Column, Table, UnusableColumn
+from finetune.data.table import Column, Table, Unreadable, UnusableColumn
 from finetune.errors import Change, DataError
 from finetune.recipe.template import template_parts
 
@@ -110,7 +110,9 @@ def joined_texts(table: Table, template: str) -> list[str]:
     for cells in zip(*(read_texts(table, name, "template") for _, name in fields), strict=True):
         filled = any(cell.strip() for cell in cells)
         joined = "".join(literal + cell for (literal, _), cell in zip(fields, cells, strict=True))
-        texts.append(joined + tail if filled else "")
+        damaged = next((cell for cell in cells if isinstance(cell, Unreadable)), None)
+        text = joined + tail if filled else ""
+        texts.append(text if damaged is None else Unreadable.of(text, damaged.why))
     return texts
 
 

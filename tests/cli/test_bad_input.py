@@ -131,7 +131,7 @@ GOOD = "text,label\n" + "".join(f"{text},{label}\n" for text, label in labelled_
         (b"", "is empty"),
         (b"\n \n", "is empty"),
         (b"text,label\n", "has columns but no rows"),
-        (GOOD.replace("text,label", "text,text").encode(), "column name 'text' appears twice"),
+        (GOOD.replace("text,label", "text,text").encode(), "Columns: text (column 1), text (column 2)"),
         (GOOD.replace("text,label", ",label").encode(), "column 1 has no name"),
         (GOOD.replace(",", ";").encode() + b"short\n", "The delimiter looks like ';'"),
         (GOOD.replace("text,label", "foo,bar").encode(), "no column that is recognised as the text"),

@@ -1,6 +1,7 @@
 """Columns that say what to do: pairs, texts in lists, splits, verdicts, test files without labels."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,6 @@ def load(path: Path, **settings: Any) -> Data:
 
 def advised(path: Path, warning: str, index: int = -1) -> Data:
     """The data as read with one of the settings that a warning names."""
-    import shlex
-
     override = shlex.split(warning.split("--set ")[index])[0].rstrip(",")
     return load_data(resolve("your-data", data=str(path), overrides=[override]).recipe.data)
 
@@ -155,6 +154,7 @@ SPLIT = ["train", "train", "train", "dev", "test"]
         ("is_test", [0, 0, 1]),
         ("is_valid", [False, "True"]),
         ("train", ["1", "1", "0"]),
+        ("data_type", ["TRAIN", "TRAIN", "VALIDATE", "TEST"]),
     ],
 )
 def test_a_column_of_splits_is_a_warning(tmp_path: Path, name: str, cells: list[Any]) -> None:
@@ -168,6 +168,48 @@ def test_a_column_of_splits_is_a_warning(tmp_path: Path, name: str, cells: list[
 )
 def test_other_columns_are_no_splits(tmp_path: Path, name: str, cells: list[Any]) -> None:
     assert not any("splits" in text for text in load(make(tmp_path / "data.jsonl", **{name: cells})).warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "splits"),
+    [
+        ("split", [0, 0, 0, 1, 2], ["train", "validation", "test"]),
+        ("splitset_label", ["1", "1", "1", "3", "2"], ["train", "validation", "test"]),
+        ("partition", [1.0, 1.0, 2.0], ["train", "test"]),
+    ],
+)
+def test_numbers_for_splits_are_a_warning_that_can_be_pasted(
+    tmp_path: Path, name: str, cells: list[Any], splits: list[str]
+) -> None:
+    path = make(tmp_path / "data.jsonl", **{name: cells})
+    [warning] = [text for text in load(path).warnings if "official splits" in text]
+    overrides = [part for part in shlex.split(warning[warning.index("--set") :]) if part != "--set"]
+    data = load_data(resolve("your-data", data=str(path), overrides=overrides).recipe.data)
+    values = [str(cells[row % len(cells)]).removesuffix(".0") for row in range(60)]
+    named = json.loads(overrides[1].partition("=")[2])
+    assert list(named) == splits
+    assert len(data.whole_splits()["test"]) == values.count(named["test"])
+
+
+def test_folds_are_a_warning_that_keeps_them_whole(tmp_path: Path) -> None:
+    path = make(tmp_path / "data.jsonl", fold=[1, 2, 3, 4, 5])
+    [warning] = [text for text in load(path).warnings if "official folds" in text]
+    assert warning.endswith("--set data.group=fold")
+    parts = load(path, group="fold").whole_splits().values()
+    folds = [{(int(number) - 1) % 5 for number in part.ids} for part in parts]
+    assert sum(map(len, folds)) == 5
+
+
+@pytest.mark.parametrize(("name", "cells"), [("split", [0, 1, 2, 3]), ("splitting", [0, 1, 2]), ("split", ["a", "b"])])
+def test_other_numbers_are_no_splits(tmp_path: Path, name: str, cells: list[Any]) -> None:
+    assert not any("official" in text for text in load(make(tmp_path / "data.jsonl", **{name: cells})).warnings)
+
+
+def test_values_that_are_no_usual_names_of_splits_are_a_warning(tmp_path: Path) -> None:
+    data = load(make(tmp_path / "data.jsonl", split=["train", "train", "holdout"]), split_column="split")
+    assert data.dropped == {"in no split of data.split_column": 20}
+    [warning] = [text for text in data.warnings if "no usual name of a split" in text]
+    assert 'are left out: holdout (20). To use them: --set \'data.split_names={"train": "train"' in warning
 
 
 def test_rows_are_in_the_splits_that_the_column_names(tmp_path: Path) -> None:

@@ -422,3 +422,10 @@ def test_a_reading_that_loses_a_line_is_not_preferred_to_one_that_joins_two(writ
     odd = ',\\""] and\rmore'
     lines = ['"text","label"', '"' + odd.replace('"', '""') + '","neg"', *(f'"row {n}","pos"' for n in range(8))]
     assert texts(only(write(lines)))[0] == odd
+
+
+def test_a_backslash_at_the_end_of_a_cell_is_no_escape_where_all_lines_fit(write: Write) -> None:
+    rows = ['"a;path\\";pos', '";of\nmany";pos', *(f"text {n};{'neg' if n % 2 else 'pos'}" for n in range(10))]
+    table = only(write(["text;label", *rows]), delimiter=";")
+    assert texts(table)[:2] == ["a;path\\", ";of\nmany"]
+    assert len(table) == 12

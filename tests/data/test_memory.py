@@ -391,7 +391,6 @@ def stream() -> Any:
     return datasets.Dataset.from_dict(GOOD).to_iterable_dataset()
 
 
-TWICE = pd.DataFrame([["t", "a", "b"]], columns=["text", "label", "label"])
 GROUPED = pd.DataFrame(GOOD).assign(key=1).set_index(["key", "label"])
 
 
@@ -420,8 +419,6 @@ GROUPED = pd.DataFrame(GOOD).assign(key=1).set_index(["key", "label"])
         ({"text": (text for text in TEXTS), "label": GOOD["label"]}, "the dict of lists: 'text' is a generator"),
         ({"text": {"a"}, "label": ["a"]}, "the dict of lists: 'text' is a set"),
         ({"train": {"text": TEXTS, "label": ["a"]}}, "the dict of lists split train: the lists differ in length"),
-        (TWICE, r"the DataFrame: column name 'label' appears twice\. Rename one"),
-        (pd.DataFrame([["t", "a"]], columns=["1", 1]), "the DataFrame: column name '1' appears twice"),
         (GROUPED, r"the DataFrame: its index is a MultiIndex\. Make columns of it: data\.reset_index\(\)"),
         (GROUPED.T, r"the DataFrame: its columns are a MultiIndex\."),
         (stream(), r"the stream \(IterableDataset\): a stream can be neither counted nor split"),
@@ -432,6 +429,14 @@ def test_what_is_no_data_is_refused(data: Any, problem: str, cache: Path) -> Non
     with refuses(DataError, f"^{problem}"):
         store(data)
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("names", [["text", "label", "x", "x"], ["text", "label", "1", 1]], ids=["same", "as texts"])
+def test_unused_columns_of_one_name_do_no_harm(names: list[Any], cache: Path) -> None:
+    frame = pd.DataFrame([[f"text {n}", f"{n % 2}", 1, 2] for n in range(20)], columns=names)
+    data = load_data(DataSection(source=store(frame)))
+    assert sum(map(len, data.whole_splits().values())) == 20
+    assert any(f"2 columns are called '{names[2]}'" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,10 @@ def load(folder: Path, cells: list[str], rows: int = 60, **settings: Any) -> Dat
         (["−3", "+4"], [-3, 4]),
         (["Rs. 12", "Rs. 7"], [12, 7]),
         ([1, 2.5, "3"], [1, 2.5, 3]),
+        (["($12.50)", "$3.00", "(4)"], [-12.5, 3, -4]),
+        (["12,34,567.0", "1,00,000"], [1234567, 100000]),
+        (["12,-", "3,50", "1.299,–"], [12, 3.5, 1299]),
+        (["CHF 12.-", "CHF 1'299.50"], [12, 1299.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(cells: list[Any], numbers: list[float]) -> None:
@@ -50,7 +54,7 @@ def test_numbers_are_read_as_people_write_them(cells: list[Any], numbers: list[f
 
 @pytest.mark.parametrize(
     "cell",
-    ["4/5", "3-4", "12:30", "2024-05-31", "1,2,3", "3 4", "1.2.3", "12,34,567.0", "0,123,456", "x", "", "nan"],
+    ["4/5", "3-4", "12:30", "2024-05-31", "1,2,3", "3 4", "1.2.3", "0,123,456", "(-3)", "x", "", "nan"],
 )
 def test_what_is_no_number_is_none_in_any_style(cell: str) -> None:
     assert number_style([cell]).read(cell) is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from finetune.data.load import load_data
 from finetune.data.sources import Table, read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection, resolve
@@ -263,9 +264,21 @@ def test_utf16_with_a_mark_is_read_under_its_own_name_and_that_of_its_byte_order
     assert read(path, encoding="utf-16-le") == {"text": ["one"], "label": ["a"]}
 
 
-def test_a_repeated_column_name_is_refused(write: Write) -> None:
-    path = write("text,label,text\none,a,two\n")
-    assert problem_of(path) == f"{path}: column name 'text' appears twice. Rename one of the columns."
+def test_columns_of_one_name_are_told_apart_by_their_positions(write: Write) -> None:
+    path = write("text,label,x,x\none,a,1,2\n")
+    table = read_sources(DataSection(source=str(path)))["all"]
+    assert {name: list(column) for name, column in table.columns.items()} == {
+        **{"text": ["one"], "label": ["a"]},
+        **{"x (column 3)": ["1"], "x (column 4)": ["2"]},
+    }
+    assert table.notes == [f"{path}: 2 columns are called 'x'. They are told apart as 'x (column 3)', 'x (column 4)'"]
+
+
+def test_a_repeated_column_that_is_used_is_refused(write: Write) -> None:
+    path = write("text,label,text\n" + "".join(f"text {n} is one,{n % 2},other\n" for n in range(20)))
+    with refuses(DataError, r"no column that is recognised as the text. Columns: text \(column 1\), label, text \(c"):
+        load_data(DataSection(source=str(path)))
+    assert len(load_data(DataSection(source=str(path), text="text (column 1)")).train) == 12
 
 
 @pytest.mark.parametrize(("header", "position"), [(",text,label", 1), ("text,,label", 2), ("text,label,", 3)])

@@ -29,6 +29,8 @@ def write(folder: Path, **splits: list[str]) -> Path:
         ["not_entailment", "not entailment", "Not-Entailment"],
         ["1", "01", "1.00", "１"],
         ["Straße", "STRASSE"],
+        ["True", "true", "TRUE", "1"],
+        ["false", "0", "0.0"],
     ],
 )
 def test_spellings_of_one_name_are_one_group(names: list[str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
+import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -11,30 +14,56 @@ from typing import Any
 from finetune.data.compressed import OLD_OFFICE as OLD
 from finetune.data.compressed import open_bytes
 from finetune.data.dataset_sets import read_splits, refuse_split_names
-from finetune.data.table import Column, Table, refuse_repeated
+from finetune.data.header import names_columns
+from finetune.data.table import Column, Table, UnusableColumn, distinct_names
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
-Sheets = dict[str, list[list[Any]]]  # name -> rows with anything in them
+MERGED = re.compile(rb"<mergeCell\s")
+SHOWN = 80  # characters of titles in a message
+MOST_ABOVE = 20  # rows of titles above the header
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet.
+
+    Attributes:
+        rows: The rows with anything in them.
+        merged: How many cells have the value of the merged range that they are in.
+    """
+
+    rows: list[list[Any]]
+    merged: int = 0
+
+
+Sheets = dict[str, _Sheet]
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a cell: an error of Excel, or a formula without result. It matters where the cell is used."""
+
+    why: str
 
 
 def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
     """The sheet with rows, or split -> sheet (`data.split_names` says which); its first filled row names the columns.
 
     Raises:
-        DataError: openpyxl (for .xls: xlrd) is not installed, the file is not an Excel workbook, a cell holds an error
-            of Excel, or a formula whose result is not in the file.
+        DataError: openpyxl (for .xls: xlrd) is not installed, or the file is not an Excel workbook. A cell with an
+            error of Excel, or with a formula whose result is not in the file, makes its column unusable.
     """
     with open_bytes(path) as file:
         content = file.read()
     sheets = _old_sheets(content, path) if content.startswith(OLD) else _sheets(content, path)
-    filled = {name: rows for name, rows in sheets.items() if rows}
+    filled = {name: sheet for name, sheet in sheets.items() if sheet.rows}
     if not filled:
         raise DataError(f"{path}: is empty.")
     if len(filled) == 1:
         refuse_split_names(str(path), section)
-        return _table(str(path), next(iter(filled.values())))
-    return read_splits(list(filled), str(path), section, lambda name, title: _table(title, filled[name]))
+        return _table(str(path), next(iter(filled.values())), section)
+    return read_splits(list(filled), str(path), section, lambda name, title: _table(title, filled[name], section))
 
 
 def _sheets(content: bytes, path: Path) -> Sheets:
@@ -52,9 +81,11 @@ def _sheets(content: bytes, path: Path) -> Sheets:
             Change(settings={"data.format": "tsv"}, note="if it is a text file, as websites export them"),
         ) from error
     try:
-        return {sheet.title: _cells(sheet, formulas[sheet.title], path) for sheet in values.worksheets}
-    except DataError:
-        raise
+        merged = _merged(content)
+        return {
+            sheet.title: _cells(sheet, formulas[sheet.title], path, merged.get(sheet.title, {}))
+            for sheet in values.worksheets
+        }
     except Exception as error:  # XML that is cut or not what it should be
         raise DataError(f"{path}: is damaged: {type(error).__name__}: {first_line(error)}. Save it again.") from error
     finally:
@@ -84,21 +115,17 @@ def _old_sheets(content: bytes, path: Path) -> Sheets:
             ]
             for number, row in enumerate(rows, start=1)
         ]
-        sheets[name] = [row for row in values if any(value is not None for value in row)]
+        sheets[name] = _Sheet([row for row in values if any(value is not None for value in row)])
     return sheets
 
 
 def _old_value(cell: Any, datemode: int, where: str) -> Any:
-    """As `_value`; all numbers of the format are fractions, so those that are whole are taken for such.
-
-    Raises:
-        DataError: An error of Excel.
-    """
+    """As `_value`; all numbers of the format are fractions, so those that are whole are taken for such."""
     import xlrd
 
     if cell.ctype == xlrd.XL_CELL_ERROR:
         name = xlrd.error_text_from_code.get(cell.value, "of Excel")
-        raise DataError(f"{where} holds the error {name}. Correct or empty it.")
+        return _Fault(f"{where} holds the error {name}. Correct or empty it.")
     if cell.ctype in (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK) or cell.value == "":
         return None
     if cell.ctype == xlrd.XL_CELL_BOOLEAN:
@@ -106,8 +133,8 @@ def _old_value(cell: Any, datemode: int, where: str) -> Any:
     if cell.ctype == xlrd.XL_CELL_DATE:
         try:
             return _plain(xlrd.xldate.xldate_as_datetime(cell.value, datemode))
-        except (ValueError, OverflowError, xlrd.xldate.XLDateError) as error:
-            raise DataError(f"{where} holds {cell.value}, which is not a date. Correct or empty it.") from error
+        except (ValueError, OverflowError, xlrd.xldate.XLDateError):
+            return _Fault(f"{where} holds {cell.value}, which is not a date. Correct or empty it.")
     return int(cell.value) if cell.ctype == xlrd.XL_CELL_NUMBER and cell.value.is_integer() else cell.value
 
 
@@ -119,26 +146,48 @@ def _missing(path: Path, package: str) -> DataError:
     )
 
 
-def _cells(sheet: Any, formulas: Any, path: Path) -> list[list[Any]]:
-    """Rows with anything in them."""
+def _merged(content: bytes) -> dict[str, dict[tuple[int, int], tuple[int, int]]]:
+    """Sheet -> (row, column) of each cell below or beside the first of a merged range -> that of the first, from 1."""
+    import openpyxl
+
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        parts = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        if not any(MERGED.search(archive.read(name)) for name in parts):
+            return {}
+    found: dict[str, dict[tuple[int, int], tuple[int, int]]] = {}
+    for sheet in openpyxl.load_workbook(BytesIO(content)).worksheets:
+        for area in sheet.merged_cells.ranges:
+            first = (area.min_row, area.min_col)
+            found.setdefault(sheet.title, {}).update(
+                {cell: first for row in area.rows for cell in row if cell != first}
+            )
+    return found
+
+
+def _cells(sheet: Any, formulas: Any, path: Path, merged: dict[tuple[int, int], tuple[int, int]]) -> _Sheet:
+    """Rows with anything in them. A cell of a merged range has the value of the range."""
+    firsts = dict.fromkeys(merged.values())
     rows = []
-    for found, written in zip(sheet.iter_rows(), formulas.iter_rows(), strict=True):
+    for number, (found, written) in enumerate(zip(sheet.iter_rows(), formulas.iter_rows(), strict=True), start=1):
+        values = [_value(cell, source, sheet.title, path) for cell, source in zip(found, written, strict=True)]
+        for column in range(1, len(values) + 1):
+            if (number, column) in firsts:
+                firsts[number, column] = values[column - 1]
+            elif (number, column) in merged:
+                values[column - 1] = firsts[merged[number, column]]
         if any(cell.value is not None for cell in written):
-            rows.append([_value(cell, source, sheet.title, path) for cell, source in zip(found, written, strict=True)])
-    return rows
+            rows.append(values)
+    return _Sheet(rows, len(merged))
 
 
 def _value(cell: Any, source: Any, sheet: str, path: Path) -> Any:
-    """A text, number, truth value, or a date as ISO text.
-
-    Raises:
-        DataError: An error of Excel, or a formula without result.
-    """
+    """A text, number, truth value, or a date as ISO text; a _Fault for an error of Excel, or a formula without
+    result."""
     value = cell.value
     if cell.data_type == "e":
-        raise DataError(f"{path} sheet {sheet}: cell {cell.coordinate} holds the error {value}. Correct or empty it.")
+        return _Fault(f"{path} sheet {sheet}: cell {cell.coordinate} holds the error {value}. Correct or empty it.")
     if value is None and source.data_type == "f":
-        raise DataError(
+        return _Fault(
             f"{path} sheet {sheet}: cell {source.coordinate} is a formula whose result is not in the file. Open it in "
             "Excel or LibreOffice and save it, or save it as CSV UTF-8."
         )
@@ -152,25 +201,53 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
 
 
-def _table(origin: str, rows: Sequence[Sequence[Any]]) -> Table:
-    header = ["" if cell is None else str(cell).strip() for cell in rows[0]]
-    refuse_repeated([name for name in header if name], origin)
-    body = rows[1:]
+def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
+    rows = sheet.rows
+    above = _titles_above(rows, section)
+    header, body = rows[above], rows[above + 1 :]
+    fault = next((cell for cell in header if isinstance(cell, _Fault)), None)
+    if fault is not None:
+        raise DataError(fault.why)
+    notes = [f"{origin}: read as a sheet of Excel: {len(body)} rows, none left out"]
+    if above:
+        said = ", ".join(dict.fromkeys(str(cell) for row in rows[:above] for cell in row if cell is not None))
+        notes.append(f"{origin}: above the header, and not read as rows: {said[:SHOWN]}")
+    if sheet.merged:
+        notes.append(f"{origin}: cells are merged: {sheet.merged} cells have the value of the range that they are in")
+    names = distinct_names(["" if cell is None else str(cell).strip() for cell in header], origin, notes)
     columns: dict[str, Sequence[Any]] = {
-        name: Column([[row[index] if index < len(row) else None for row in body]])
-        for index, name in enumerate(header)
+        name: _column([row[index] if index < len(row) else None for row in body])
+        for index, name in enumerate(names)
         if name
     }
     # Columns beyond the header that are empty all the way down come from formatting.
     nameless = [
         index
         for index in range(max(map(len, rows)))
-        if (index >= len(header) or not header[index])
+        if (index >= len(names) or not names[index])
         and any(index < len(row) and row[index] is not None for row in body)
     ]
     warnings = [
         f"{origin}: column {index + 1} has no name in the first row and is left out, with what it holds"
         for index in nameless
     ]
-    note = f"{origin}: read as a sheet of Excel: {len(body)} rows, none left out"
-    return Table(origin, columns, notes=[note], warnings=warnings)
+    return Table(origin, columns, notes=notes, warnings=warnings)
+
+
+def _titles_above(rows: Sequence[Sequence[Any]], section: DataSection) -> int:
+    """How many rows of one cell, or of one merged range, are above the first that names columns."""
+    for number, row in enumerate(rows[:MOST_ABOVE]):
+        cells = [str(cell) for cell in row if cell is not None]
+        if len(set(cells)) > 1:
+            return number if number and names_columns(cells, section) else 0
+    return 0
+
+
+def _column(cells: list[Any]) -> Column:
+    """A column that cannot be used if a cell is a _Fault."""
+    fault = next((cell for cell in cells if isinstance(cell, _Fault)), None)
+    return Column([cells]) if fault is None else Column([cells], lambda _: _refuse(fault))
+
+
+def _refuse(fault: _Fault) -> list[Any]:
+    raise UnusableColumn(fault.why)

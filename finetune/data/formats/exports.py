@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetune.data.formats.argilla import ARGILLA
 from finetune.data.formats.base import Export
+from finetune.data.formats.chat import CHAT
 from finetune.data.formats.doccano import DOCCANO
 from finetune.data.formats.label_studio import LABEL_STUDIO
 from finetune.data.formats.names import same_name
@@ -12,7 +13,7 @@ from finetune.data.formats.potato import POTATO
 from finetune.data.formats.prodigy import PRODIGY
 from finetune.data.formats.spacy_cats import SPACY
 from finetune.data.formats.vote_columns import ANNOTATORS, SNORKEL
-from finetune.data.table import Table
+from finetune.data.table import Table, readable_rows
 from finetune.recipe import DataSection
 
 # Asked in this order.
@@ -23,6 +24,7 @@ EXPORTS: dict[str, Export] = {
     "Potato": POTATO,
     "doccano": DOCCANO,
     "spaCy": SPACY,
+    "chat": CHAT,
     "Snorkel": SNORKEL,
     "annotators": ANNOTATORS,
 }
@@ -54,4 +56,4 @@ def plain_table(table: Table, export: Export | None, section: DataSection) -> Ta
     Raises:
         DataError: The content does not fit the format.
     """
-    return flatten(export.read(table, section) if export is not None else table)
+    return flatten(export.read(readable_rows(table), section) if export is not None else table)

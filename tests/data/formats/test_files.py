@@ -8,11 +8,15 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pandas
+import pyarrow
 import pytest
 
+from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
 from finetune.recipe import DataSection
+from tests.conftest import write_csv
 from tests.data.formats.making import account, labelled, loaded, names, only, rows_in_file, texts
 from tests.raising import refuses
 
@@ -215,9 +219,35 @@ def test_sheets_of_excel_are_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "problem"), [("=1/0", "A2 is a formula whose result is not"), ("#N/A", "A2 holds the error #N/A")]
 )
-def test_cells_of_excel_without_a_value_are_refused(tmp_path: Path, cell: str, problem: str) -> None:
-    with refuses(DataError, problem):
-        only(write_book(tmp_path / "d.xlsx", Data=[["text", "label"], [cell, "a"]]))
+def test_cells_of_excel_without_a_value_matter_where_they_are_used(tmp_path: Path, cell: str, problem: str) -> None:
+    rows = [[text, name, text, name] for text, name in zip(texts(20), names(20), strict=True)]
+    rows[0][0] = cell
+    path = write_book(tmp_path / "d.xlsx", Data=[["found", "label", "text", "tone"], *rows])
+    data = load_data(DataSection(source=str(path), text="text", label="label"))
+    assert sum(map(len, data.whole_splits().values())) == 20
+    with refuses(DataError, f"{problem}.*Try: --set data.text=COLUMN"):
+        load_data(DataSection(source=str(path), text="found", label="label"))
+
+
+def test_titles_above_the_header_of_a_sheet_are_no_rows(tmp_path: Path) -> None:
+    table = only(write_book(tmp_path / "d.xlsx", Data=[["Survey 2024"], [], *sheet(4)]))
+    assert list(table.columns) == ["text", "label"]
+    assert len(table) == 4
+    assert "above the header, and not read as rows: Survey 2024" in table.notes[1]
+    lone = only(write_book(tmp_path / "e.xlsx", Data=[["text"], *[[text, "a"] for text in texts(4)]]))
+    assert list(lone.columns) == ["text"]  # nothing below names the columns: the first row is the header
+
+
+def test_a_merged_range_of_excel_gives_all_its_cells_its_value(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    rows = [["label", "text"], ["a", "one"], [None, "two"], [None, "three"], ["b", "four"], [None, "five"]]
+    path = write_book(tmp_path / "d.xlsx", Data=rows)
+    book = openpyxl.load_workbook(path)
+    book["Data"].merge_cells("A2:A4")
+    book.save(path)
+    table = only(path)
+    assert list(table.columns["label"]) == ["a", "a", "a", "b", None]
+    assert "cells are merged: 2 cells have the value of the range that they are in" in table.notes[-1]
 
 
 def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
@@ -282,7 +312,7 @@ def test_an_old_sheet_of_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with refuses(DataError, "d.csv: is an Excel workbook by its first bytes"):
         only(tmp_path / "d.csv")
     with refuses(DataError, "d.xls sheet S: cell A2 holds the error #N/A"):
-        only(old_book(path, OLD_ERROR))
+        list(only(old_book(path, OLD_ERROR)).columns["text"])
     path.write_bytes(path.read_bytes()[:3000])
     with refuses(DataError, "is not a workbook that xlrd can read: .*Save it as .xlsx or as CSV UTF-8"):
         only(path)
@@ -353,3 +383,24 @@ def test_a_docbin(tmp_path: Path) -> None:
     tokens.DocBin(docs=[nlp("no labels")]).to_disk(tmp_path / "d.spacy")
     with refuses(DataError, "none of its 1 texts has cats"):
         only(tmp_path / "d.spacy")
+
+
+def test_feather_and_arrow_files_and_streams(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"text": texts(4), "label": pandas.Categorical(names(4))})
+    frame.to_feather(tmp_path / "d.feather")
+    assert labelled(only(tmp_path / "d.feather")) == dict(zip(texts(4), names(4), strict=True))
+    table = pyarrow.Table.from_pandas(frame)
+    with pyarrow.ipc.new_stream(tmp_path / "d.arrow", table.schema) as stream:
+        stream.write_table(table)
+    assert labelled(only(tmp_path / "d.arrow")) == dict(zip(texts(4), names(4), strict=True))
+    (tmp_path / "d.arrow").write_bytes(b"no arrow")
+    with refuses(DataError, "cannot be read as Feather or Arrow: .*Is the file whole"):
+        only(tmp_path / "d.arrow")
+
+
+def test_files_of_a_folder_that_are_not_used_are_noted(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", ["text", "label"], zip(texts(8), names(8), strict=True))
+    write_csv(tmp_path / "sample_submission.csv", ["id", "label"], [(1, "pos")])
+    (tmp_path / "README.txt").write_text("about", encoding="utf-8")
+    notes = only(tmp_path).notes
+    assert notes == [f"{tmp_path}: files that are not used: sample_submission.csv"]

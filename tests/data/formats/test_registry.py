@@ -10,6 +10,7 @@ import datasets
 import pandas
 import pytest
 
+import finetune
 from finetune.data.formats.exports import EXPORTS
 from finetune.data.memory import store
 from finetune.data.readers import READERS
@@ -32,6 +33,8 @@ def _table(folder: Path, suffix: str) -> Path:
         frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
     elif suffix == ".parquet":
         frame.to_parquet(path)
+    elif suffix == ".feather":
+        frame.to_feather(path)
     else:
         frame.to_excel(path, index=False)
     return path
@@ -94,6 +97,7 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "JSON": lambda folder: write_json(folder / "d.json", OBJECTS),
     "JSON lines": lambda folder: write_lines(folder / "d.jsonl", OBJECTS),
     "Parquet": lambda folder: _table(folder, ".parquet"),
+    "Arrow": lambda folder: _table(folder, ".feather"),
     "Excel": lambda folder: _table(folder, ".xlsx"),
     "fastText": lambda folder: _text(folder / "d.txt", "".join(f"__label__{label} {text}\n" for text, label in ROWS)),
     "Rasa": _rasa,
@@ -110,6 +114,7 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "doccano": lambda folder: _made(folder, fuzzing._doccano),
     "spaCy": lambda folder: _made(folder, fuzzing._cats),
     "Snorkel": lambda folder: _votes(folder, ["lf_1", "lf_2"], lambda name: int(name == "pos"), -1),
+    "chat": lambda folder: _made(folder, fuzzing._chat),
     "annotators": lambda folder: _votes(folder, ["annotator_1", "annotator_2"], str, ""),
 }
 
@@ -140,3 +145,20 @@ def test_a_format_is_read_for_training_and_for_prediction(
     reading = Reading(data.task, data.labels, text=data.columns["text"])
     predicted = read_input(DataSection(source=str(path)), reading)
     assert sorted(predicted.texts) == sorted([*dict(ROWS), *(text for text, _ in LEFT if _format(name) in EXPORTS)])
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize("name", FILES)
+def test_a_format_goes_through_check_run_and_predict(
+    tmp_path: Path, name: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path / "cache"))
+    path = str(FILES[name](tmp_path))
+    settings = ["data.max_length=16", "training.precision=fp32"]
+    checked = finetune.check(path, model=str(tiny_model), overrides=settings)
+    assert sum(count for split, count in checked.facts.rows.items() if split != "train_probe") == len(ROWS)
+    short = [*settings, "training.epochs=1", "training.batch_size=8"]
+    finetune.run(data=path, model=str(tiny_model), preset="none", overrides=short, output=tmp_path / "run")
+    predicted = finetune.predict(tmp_path / "run", data=path, output=tmp_path / "predictions.csv")
+    assert predicted.empty == 0
+    assert predicted.rows == len(ROWS) + (len(LEFT) if _format(name) in EXPORTS else 0)

@@ -1,5 +1,6 @@
 """JSON that is no list of objects, objects in cells, and lists of one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,37 @@ def test_lists_of_one_in_one_file_and_of_two_in_another_stay_lists(tmp_path: Pat
     test = write_lines(tmp_path / "test.jsonl", [{"text": "b", "label": ["x", "y"]}])
     tables = read_sources(DataSection(source=str(train), test=str(test)))
     assert [list(table.columns["label"]) for table in tables.values()] == [[["x"]], [["x", "y"]]]
+
+
+@pytest.mark.parametrize("between", ["\n", "", ",\n", "\n\n"])
+def test_documents_one_after_another_are_rows(tmp_path: Path, between: str) -> None:
+    path = tmp_path / "d.json"
+    rows = [{"text": text, "label": label} for text, label in zip(texts(4), names(4), strict=True)]
+    path.write_text(between.join(json.dumps(row, indent=2) for row in rows), encoding="utf-8")
+    table = only(path)
+    assert labelled(table) == dict(zip(texts(4), names(4), strict=True))
+    assert "the rows are 4 documents one after another" in table.notes[0]
+
+
+@pytest.mark.parametrize("rest", ["{", "x", '{"text": "a", "text": "b"}'])
+def test_a_document_and_something_else_is_refused(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "d.json"
+    path.write_text('{\n"text": "a"}\n' + rest, encoding="utf-8")
+    with refuses(DataError, "line 3: not JSON: Extra data"):
+        only(path)
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_what_python_prints_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"d.{suffix}"
+    path.write_text("{'text': 'a', 'label': 'b'}\n", encoding="utf-8")
+    with refuses(DataError, "line 1: not JSON: .*It is written as Python prints it; json.dumps writes JSON"):
+        only(path)
+
+
+def test_a_document_called_jsonl_is_answered_by_its_format(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps([{"text": "a", "label": "b"}], indent=1), encoding="utf-8")
+    with refuses(DataError, r"line 1: not JSON: .*--set data.format=json \(the file is one JSON document\)"):
+        only(path)
+    assert labelled(only(path, format="json")) == {"a": "b"}

@@ -341,3 +341,38 @@ def test_each_split_may_be_another_export(tmp_path: Path) -> None:
         "train": {"pos", "neg"},
         "test": {"pos", "neg"},
     }
+
+
+# --- conversations ---------------------------------------------------------------------------------------------
+
+
+def turns(*said: tuple[str, str], who: str = "role", what: str = "content") -> list[dict[str, str]]:
+    return [{who: speaker, what: text} for speaker, text in said]
+
+
+def test_the_last_answer_of_a_conversation_is_its_label(tmp_path: Path) -> None:
+    rows = [
+        turns(("system", "Classify."), ("user", "first text"), ("assistant", " pos")),
+        turns(("user", "second"), ("assistant", "Say more."), ("user", "second text"), ("assistant", "neg")),
+        turns(("system", "Classify."), ("user", "not answered")),
+    ]
+    path = write_lines(tmp_path / "d.jsonl", [{"messages": messages} for messages in rows])
+    table = only(path)
+    assert labelled(table) == {"first text": "pos", "second\nSay more.\nsecond text": "neg"}
+    assert table.dropped == {"no annotation": 1}
+    assert "conversations, labelled by the last answer: 2 rows from 3" in account(table)
+    texts_alone = read_sources(DataSection(source=str(path)), labelled=False)["all"]
+    assert texts_alone.columns["text"][2] == "not answered"
+
+
+def test_conversations_of_sharegpt(tmp_path: Path) -> None:
+    said = [(("human", "a"), ("gpt", "x")), (("human", "b"), ("gpt", "y"))]
+    rows = [turns(*each, who="from", what="value") for each in said]
+    path = write_json(tmp_path / "d.json", [{"id": n, "conversations": row} for n, row in enumerate(rows)])
+    assert labelled(only(path)) == {"a": "x", "b": "y"}
+
+
+def test_a_message_that_is_none_among_others_names_the_row(tmp_path: Path) -> None:
+    rows = [{"messages": turns(("user", "a"), ("assistant", "b"))}] * 60 + [{"messages": [{"role": "user"}]}]
+    with refuses(DataError, "row 61: .* is not a message with role and content"):
+        only(write_lines(tmp_path / "d.jsonl", rows))
