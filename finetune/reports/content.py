@@ -21,6 +21,7 @@ from finetune.reports.palette import Palette
 from finetune.reports.rate_choice import choices_table
 from finetune.reports.recommendation import about, recommendation_card
 from finetune.reports.reproduce import reproduce
+from finetune.reports.seed_rounds import seeds_blocks
 
 CHANGE = "What closed the gap: lower train or higher validation"
 
@@ -38,6 +39,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("answer", answer_title(group), answer(group)),
         *final_section(group),
         Section("presets", "Presets side by side", presets(group, palette)),
+        *([Section("seeds", "Seeds", seeds_blocks(group, rule))] if (rule := group.seed_rule) is not None else []),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
         Section("cost", "Score against training time", _cost(group, palette)),

@@ -11,6 +11,7 @@ from finetune.reports import captions
 from finetune.reports.blocks import Card, KeyFigure
 from finetune.reports.finals import final_name
 from finetune.reports.numbers import difference, mean_of, scale_of, shorten, split_name
+from finetune.reports.seed_rounds import seeds_text
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,7 +21,7 @@ def about(group: Group) -> str:
     model, data = (group.recipe.get(section) or {} for section in ("model", "data"))
     counts = [(split, group.rows[split]) for split in SPLITS if split in group.rows]
     rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
-    runs = f"{count_text(len(group.variants), 'preset')} × {count_text(len(group.seeds), 'seed')}"
+    runs = f"{count_text(len(group.variants), 'preset')} × {seeds_text(group)}"
     runs += f" × {count_text(group.folds, 'fold')}" if group.folds else ""
     known = [(model.get("id"), 2), (data.get("source"), 1)]  # how much of a path tells what it is
     paths = [PurePath(str(name)).parts[-most:] for name, most in known if name]
