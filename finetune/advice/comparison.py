@@ -183,6 +183,12 @@ def _repetitions(group: Group) -> list[str]:
             "One seed: differences between presets cannot be separated from differences between seeds, so there are "
             "no intervals and no tests. Try: --seeds 5"
         ]
+    if group.seed_rule is not None:
+        return [
+            "Seeds were added until verdicts were settled, by looking at train and validation: intervals and tests of "
+            "differences on these and of gaps are wider than for a fixed number of seeds. Those on test, which was not "
+            f"looked at, are ordinary ones.{_needed(group)}"
+        ]
     few = few_seeds(seeds)
     return [f"{few}{_needed(group)}"] if few else []
 

@@ -12,15 +12,18 @@ from finetune.analysis.collection import FinishedRun
 from finetune.analysis.measurements import Measurement
 from finetune.analysis.replicates import Key, paired_difference, summarise
 from finetune.analysis.results import VariantResults
+from finetune.analysis.sequential import Looks
 from finetune.measurement.scores import f1_of, label_counts, row_terms
 from finetune.records.report import ClassScore, Difference
 from finetune.tasks import Task
 
 
-def class_scores(variant: VariantResults, baseline: VariantResults | None, task: Task, split: str) -> list[ClassScore]:
+def class_scores(
+    variant: VariantResults, baseline: VariantResults | None, task: Task, split: str, looks: Looks | None
+) -> list[ClassScore]:
     """F1 of each class, worst first; empty for regression and without runs.
 
-    Intervals of differences are over seeds alone.
+    Intervals of differences are over seeds alone; `looks` as for `paired_difference`.
     """
     labels = variant.records[0].data.labels if variant.records else None
     if task == "regression" or labels is None:
@@ -36,7 +39,7 @@ def class_scores(variant: VariantResults, baseline: VariantResults | None, task:
                 label=label,
                 support=_support(variant.runs, split, label),
                 f1=summarise(list(values.values()), variant.replicates, (0.0, 1.0)),
-                difference=_difference(values, baseline_values, variant),
+                difference=_difference(values, baseline_values, variant, looks),
             )
         )
     return sorted(scores, key=lambda score: (score.f1.mean is None, score.f1.mean or 0.0))
@@ -58,13 +61,13 @@ def _f1(run: FinishedRun, task: Task, split: str) -> NDArray[Any]:
 
 
 def _difference(
-    ours: Mapping[Key, Measurement], theirs: Mapping[Key, Measurement], variant: VariantResults
+    ours: Mapping[Key, Measurement], theirs: Mapping[Key, Measurement], variant: VariantResults, looks: Looks | None
 ) -> Difference | None:
     replicates = [replicate for replicate in variant.replicates if replicate.key in theirs]
     if not replicates:
         return None
     changes = [ours[replicate.key].minus(theirs[replicate.key]) for replicate in replicates]
-    return paired_difference(changes, replicates, (-1.0, 1.0))
+    return paired_difference(changes, replicates, (-1.0, 1.0), looks)
 
 
 def _support(runs: Sequence[FinishedRun], split: str, label: str) -> int:

@@ -151,13 +151,15 @@ def _read_comparison(
         kind=manifest.kind,
         baseline=baseline or manifest.baseline,
         variants=variants,
-        runs=[_read_cell(folder, entry, skipped) for entry in manifest.cells],
+        runs=[read_cell(folder, entry, skipped) for entry in manifest.cells],
         command=manifest.command,
         texts=_read_texts(folder, skipped),
         explained=_read_explained(folder, manifest, skipped),
         final_model=None if manifest.shipped is None else (folder.path / manifest.shipped, folder.model),
         final=manifest.final or "best",
         finals=[_read_final(folder, manifest, entry, skipped) for entry in manifest.jobs],
+        most_seeds=manifest.most_seeds,
+        looks=manifest.looks,
     )
 
 
@@ -185,7 +187,12 @@ def _compared_with_preset(baseline: str, variants: Sequence[VariantEntry]) -> li
     ]
 
 
-def _read_cell(folder: ComparisonFolder, entry: JobEntry, skipped: list[str]) -> CollectedRun:
+def read_cell(folder: ComparisonFolder, entry: JobEntry, skipped: list[str]) -> CollectedRun:
+    """A run of a comparison; if its record is damaged, the reason is added to `skipped`.
+
+    Raises:
+        VersionError: Another version has written it.
+    """
     run = folder.run(entry)
     record: RunRecord | None = None
     arrays: Arrays = {}
@@ -204,7 +211,7 @@ def _read_cell(folder: ComparisonFolder, entry: JobEntry, skipped: list[str]) ->
 
 def _read_final(folder: ComparisonFolder, manifest: Manifest, entry: JobEntry, skipped: list[str]) -> FinalJob:
     inputs = frozenset(folder.run(cell).path for cell in manifest.cells if cell.key in entry.inputs)
-    return FinalJob(entry.kind, inputs, _read_cell(folder, entry, skipped))
+    return FinalJob(entry.kind, inputs, read_cell(folder, entry, skipped))
 
 
 def _read_texts(folder: ComparisonFolder, skipped: list[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune.records.comparison import FinalName, Kind, VariantEntry
+from finetune.records.comparison import FinalName, Kind, SeedLook, VariantEntry
 from finetune.records.explained import ExplainedRows
 from finetune.records.predictions import Arrays
 from finetune.records.schema import OWN, FinishedRecord, RunRecord
@@ -101,6 +101,8 @@ class Collection:
         final_model: A run, and the path of a copy of its model.
         final: Requested kind of final model.
         finals: Jobs for that, of this or earlier commands.
+        most_seeds: The most seeds, if seeds were added by a rule.
+        looks: The looks of that rule.
     """
 
     name: str
@@ -114,6 +116,8 @@ class Collection:
     final_model: tuple[Path, Path] | None = None
     final: FinalName = "best"
     finals: Sequence[FinalJob] = ()
+    most_seeds: int | None = None
+    looks: Sequence[SeedLook] = ()
 
     @property
     def finished(self) -> list[FinishedRun]:

@@ -21,9 +21,10 @@ from finetune.analysis.measurements import Measurement
 from finetune.analysis.recommendation import dominator, recommendation
 from finetune.analysis.replicates import summarise
 from finetune.analysis.results import Results, VariantResults, run_entry
+from finetune.analysis.settling import RULE
 from finetune.analysis.states import verdict_of
 from finetune.analysis.verdicts import judge_change
-from finetune.records.report import Change, Decomposition, Group, Report, Summary, VariantReport
+from finetune.records.report import Change, Decomposition, Group, Report, SeedRule, Summary, VariantReport
 
 Z = 1.96  # of a 95 % interval
 
@@ -57,6 +58,7 @@ def _group(results: Results) -> Group:
         **build_frame(results, results.first, data.rows),
         kind=collection.kind,
         folds=len({run.fold for run in collection.runs if run.fold is not None}) or None,
+        seed_rule=_seed_rule(collection),
         recommendation=None if collection.kind == "ablate" else recommendation(results, variants),
         variants=variants,
         disagreements=with_explained(disagreements(runs, results.task, results.reported, texts), collection.explained),
@@ -68,6 +70,11 @@ def _group(results: Results) -> Group:
     )
     conditions = [*decided_budgets(variants), *own_settings(variants), *differing_conditions(collection.records)]
     return group.model_copy(update={"headline": headline(group), "caveats": [*conditions, *caveats(group)]})
+
+
+def _seed_rule(collection: Collection) -> SeedRule | None:
+    most = collection.most_seeds
+    return None if most is None else SeedRule(most=most, text=RULE, looks=list(collection.looks))
 
 
 def _variant(results: Results, variant: VariantResults, differences: Differences) -> VariantReport:
@@ -105,7 +112,7 @@ def _variant(results: Results, variant: VariantResults, differences: Differences
         differences=differences,
         decomposition=parts,
         curves=[learning_curve(run, results.measure.shown) for run in variant.runs],
-        classes=class_scores(variant, baseline, results.task, results.reported),
+        classes=class_scores(variant, baseline, results.task, results.reported, results.looks_at(results.reported)),
         confusions=confusions(variant.runs, results.task, results.reported),
         reliability=reliability(variant.runs, results.task, results.reported),
         weights=weight_summaries(variant.records),

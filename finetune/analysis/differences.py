@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finetune.analysis.measurements import GAPS, KINDS
+from finetune.analysis.measurements import GAPS, KINDS, Measurement
 from finetune.analysis.replicates import Key, negated, paired_difference
 from finetune.analysis.results import Results, VariantResults
+from finetune.analysis.sequential import Looks
 from finetune.analysis.statistics import LEVEL, holm, seeds_needed
 from finetune.measurement.scores import LOSSES
 from finetune.measurement.units import possible_range
@@ -20,26 +21,37 @@ def pairs(variant: VariantResults, baseline: VariantResults | None) -> list[Key]
     return [] if baseline is None else [key for key in variant.keys if key in baseline.known]
 
 
-def difference(variant: VariantResults, baseline: VariantResults, kind: str, metric: str) -> Difference:
-    """Variant - baseline over their pairs."""
+def paired_measurements(variant: VariantResults, baseline: VariantResults, kind: str, metric: str) -> list[Measurement]:
+    """Variant - baseline, one per pair."""
     ours, theirs = variant.by_key(kind, metric), baseline.by_key(kind, metric)
-    paired = pairs(variant, baseline)
+    return [ours[key].minus(theirs[key]) for key in pairs(variant, baseline)]
+
+
+def difference(
+    variant: VariantResults, baseline: VariantResults, kind: str, metric: str, looks: Looks | None = None
+) -> Difference:
+    """Variant - baseline over their pairs; `looks` as for `paired_difference`."""
     replicates = [replicate for replicate in variant.replicates if replicate.key in baseline.known]
     possible = possible_range(metric, 2 if kind in GAPS else 1)
-    return paired_difference([ours[key].minus(theirs[key]) for key in paired], replicates, possible)
+    return paired_difference(paired_measurements(variant, baseline, kind, metric), replicates, possible, looks)
 
 
 def all_differences(results: Results) -> dict[str, Differences]:
     """Variant -> kind -> metric -> difference to its baseline, Holm-adjusted over the variants."""
     differences = {name: _differences(results, variant) for name, variant in results.variants.items()}
-    score, loss = results.measure.score, results.measure.loss
     # The words of a verdict are made from three numbers of every variant: one family, so that a table without any
     # effect calls something different in 5 % of cases. Every other number is a family of its own.
-    decisive = [(results.reported, score), ("gap", score), ("gap", loss)]
+    decisive = decisive_numbers(results)
     others = [(kind, metric) for kind in KINDS for metric in results.metrics if (kind, metric) not in decisive]
     for family in (decisive, *([number] for number in others)):
         _adjust(differences, family)
     return differences
+
+
+def decisive_numbers(results: Results) -> list[tuple[str, str]]:
+    """Kind and metric of the three numbers from which the verdict on a change is made."""
+    score, loss = results.measure.score, results.measure.loss
+    return [(results.reported, score), ("gap", score), ("gap", loss)]
 
 
 def _differences(results: Results, variant: VariantResults) -> Differences:
@@ -47,7 +59,10 @@ def _differences(results: Results, variant: VariantResults) -> Differences:
     if baseline is None or not pairs(variant, baseline):
         return {}
     return {
-        kind: {metric: difference(variant, baseline, kind, metric) for metric in results.metrics_of(variant, kind)}
+        kind: {
+            metric: difference(variant, baseline, kind, metric, results.looks_at(kind))
+            for metric in results.metrics_of(variant, kind)
+        }
         for kind in KINDS
     }
 

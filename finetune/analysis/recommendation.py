@@ -88,7 +88,7 @@ def _score_and_gap(results: Results, variant: VariantResults, keys: Sequence[Key
 
 def p_of_validation(results: Results, variant: VariantResults, best: VariantResults) -> float | None:
     """Unadjusted p-value of "both have the same validation score"; None if it cannot be tested."""
-    found = difference(variant, best, "validation", results.measure.score)
+    found = difference(variant, best, "validation", results.measure.score, results.looks_at("validation"))
     if found.p is None and len(found.values) > 1 and not any(found.values):
         return 1.0  # the same score in every replicate
     return found.p

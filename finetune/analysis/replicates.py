@@ -10,6 +10,7 @@ import numpy as np
 
 from finetune.analysis.collection import FinishedRun
 from finetune.analysis.measurements import Measurement
+from finetune.analysis.sequential import Looks
 from finetune.analysis.statistics import UNKNOWN, Inference, nadeau_bengio, seeds_needed, t_inference, two_level
 from finetune.records.report import Difference, Summary
 
@@ -55,15 +56,25 @@ def summarise(measurements: Sequence[Measurement], replicates: Sequence[Replicat
 
 
 def paired_difference(
-    differences: Sequence[Measurement], replicates: Sequence[Replicate], possible: Range = ANY
+    differences: Sequence[Measurement],
+    replicates: Sequence[Replicate],
+    possible: Range = ANY,
+    looks: Looks | None = None,
 ) -> Difference:
-    """Inference on paired differences; p_holm and distinguishable are filled in later, when all variants are known."""
+    """Inference on paired differences; p_holm and distinguishable are filled in later, when all variants are known.
+
+    Args:
+        differences: One per pair.
+        replicates: Their seeds and folds.
+        possible: Lowest and highest possible difference.
+        looks: The looks by which seeds were added, if these numbers were looked at.
+    """
     values = [difference.value for difference in differences]
     defined = [value for value in values if value is not None]
     repetitions = _repetitions(values, replicates)
-    inference = within(_infer(differences, replicates), possible, repetitions)
+    inference = within(_infer(differences, replicates, looks), possible, repetitions)
     complete, folded = len(defined) == len(values), _is_folded(replicates)
-    over_seeds = within(t_inference(defined), possible, repetitions) if complete and not folded else UNKNOWN
+    over_seeds = within(t_inference(defined, looks), possible, repetitions) if complete and not folded else UNKNOWN
     return Difference(
         mean=_mean(defined, replicates) if defined and complete else None,
         values=values,
@@ -113,7 +124,9 @@ def negated(difference: Difference) -> Difference:
     )
 
 
-def _infer(measurements: Sequence[Measurement], replicates: Sequence[Replicate]) -> Inference:
+def _infer(
+    measurements: Sequence[Measurement], replicates: Sequence[Replicate], looks: Looks | None = None
+) -> Inference:
     values = [measurement.value for measurement in measurements if measurement.value is not None]
     if len(values) < len(measurements) or len(values) < 2:
         return UNKNOWN
@@ -122,7 +135,7 @@ def _infer(measurements: Sequence[Measurement], replicates: Sequence[Replicate])
     draws = [measurement.draws for measurement in measurements if measurement.draws is not None]
     if len(draws) < len(measurements):
         return UNKNOWN
-    return two_level(values, np.stack(draws))
+    return two_level(values, np.stack(draws), looks)
 
 
 def _infer_over_folds(values: Sequence[float], replicates: Sequence[Replicate]) -> Inference:

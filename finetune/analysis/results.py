@@ -11,6 +11,7 @@ from finetune.advice.diagnosis import is_degenerate
 from finetune.analysis.collection import CollectedRun, Collection, FinishedRun
 from finetune.analysis.measurements import GAPS, KINDS, Measurement, Measurements, RowDraws, measurements_of
 from finetune.analysis.replicates import Key, Replicate, replicate_of, summarise
+from finetune.analysis.sequential import Looks
 from finetune.errors import OutputError
 from finetune.measurement.scores import Measure, measure_of
 from finetune.measurement.units import possible_range
@@ -107,6 +108,11 @@ class Results:
         self.metrics = list(self.first.selected.validation)
         draws = RowDraws(finished, self.task)
         self.variants = {entry.name: self._results_of(entry, draws) for entry in collection.variants}
+
+    def looks_at(self, kind: str) -> Looks | None:
+        """The looks by which seeds were added, if this kind of number was looked at: everything but test."""
+        most = self.collection.most_seeds
+        return None if most is None or kind == "test" else Looks(most)
 
     def _results_of(self, entry: VariantEntry, draws: RowDraws) -> VariantResults:
         all_runs = [run for run in self.collection.runs if run.variant == entry.name]

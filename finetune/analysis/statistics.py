@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.analysis.sequential import FIRST, Looks
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -36,17 +38,18 @@ class Inference:
 UNKNOWN = Inference()
 
 
-def t_inference(values: Sequence[float]) -> Inference:
+def t_inference(values: Sequence[float], looks: Looks | None = None) -> Inference:
     """Student's t over independent repetitions (seeds).
 
     Args:
         values: One per repetition; paired differences, for a comparison.
+        looks: The tests that the seeds were added by, if they were; see `two_level`.
 
     Returns:
         An empty inference for fewer than two values, or for equal values: equal numbers from a few seeds do not prove
         certainty.
     """
-    return _from_errors(values, _squared_error(values), len(values) - 1)
+    return _from_errors(values, _squared_error(values), len(values) - 1, looks=looks)
 
 
 def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) -> Inference:
@@ -66,7 +69,7 @@ def nadeau_bengio(values: Sequence[float], test_rows: float, train_rows: float) 
     return _from_errors(values, _squared_error(values) * correction, folds - 1)
 
 
-def two_level(values: Sequence[float], draws: Floats) -> Inference:
+def two_level(values: Sequence[float], draws: Floats, looks: Looks | None = None) -> Inference:
     """Interval over seeds and rows: the t-interval over seeds, widened by the error from a paired bootstrap over rows.
 
     All seeds of both presets are measured on the same rows, so their spread over seeds does not contain the sampling
@@ -85,14 +88,53 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
     Args:
         values: One per seed, (S,).
         draws: The same recomputed on resampled rows, (S, draws); column b is the same draw of rows for all.
+        looks: The tests that the seeds were added by, if they were. t then has the level of this look, at which all
+            looks together have the stated error; z keeps it, because all looks share their rows.
     """
+    errors = _two_errors(values, draws)
+    return UNKNOWN if errors is None else _from_errors(values, errors[0], len(values) - 1, errors[1], looks)
+
+
+def chance_of_significance(values: Sequence[float], draws: Floats, looks: Looks, error: float) -> float | None:
+    """Probability that a difference is significant at the last look, given the seeds so far.
+
+    The mean of all seeds is predicted from the mean and spread so far (Student's t, with a flat prior on both); their
+    spread and the error over rows are taken to stay as they are.
+
+    Args:
+        values: One per seed so far, (S,).
+        draws: As for `two_level`.
+        looks: The looks planned.
+        error: Level of the test, all looks together.
+
+    Returns:
+        None if no test is possible.
+    """
+    from scipy.special import ndtri, stdtr, stdtrit
+
+    errors = _two_errors(values, draws)
+    if errors is None or sum(errors) <= NOTHING**2:
+        return None
+    (squared, rows), seeds, mean = errors, len(values), abs(float(np.mean(values)))
+    at_end = squared * seeds / looks.most
+    half = math.sqrt(
+        stdtrit(looks.most - 1, looks.level(error, looks.most) / 2) ** 2 * at_end + ndtri(error / 2) ** 2 * rows
+    )
+    spread = math.sqrt(squared - at_end)
+    if spread <= NOTHING:
+        return float(mean >= half)
+    return float(stdtr(seeds - 1, (mean - half) / spread) + stdtr(seeds - 1, (-mean - half) / spread))
+
+
+def _two_errors(values: Sequence[float], draws: Floats) -> tuple[float, float] | None:
+    """The two parts of the squared error in `two_level`: over seeds, and what rows add; None if they are unknown."""
     seeds = len(values)
     if seeds < 2 or not np.isfinite(draws).any():
-        return UNKNOWN
+        return None
     seed_error = _squared_error(values)
     means = draws.mean(axis=0)
     if np.isfinite(means).sum() < 2:  # in almost no draw of rows has every seed a value
-        return UNKNOWN
+        return None
     row_variance = float(np.nanvar(means, ddof=1))
     single_seed = float(np.nanmean(np.nanvar(draws, axis=1, ddof=1)))
     interaction = max(0.0, (single_seed - row_variance) / (seeds - 1))
@@ -101,7 +143,7 @@ def two_level(values: Sequence[float], draws: Floats) -> Inference:
         # Two seeds easily differ by the same few rows, of a few hundred, without being the same rows: no spread was
         # seen, but at least that of the interaction is there. Seeds that agree on every row have none of it.
         seed_error = interaction
-    return _from_errors(values, seed_error, seeds - 1, extra)
+    return seed_error, extra
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -179,16 +221,21 @@ def _squared_error(values: Sequence[float]) -> float:
     return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
 
 
-def _from_errors(values: Sequence[float], squared: float, freedom: float, exact: float = 0.0) -> Inference:
+def _from_errors(
+    values: Sequence[float], squared: float, freedom: float, exact: float = 0.0, looks: Looks | None = None
+) -> Inference:
     """Interval and p from a squared error with few degrees of freedom, and one that is known well (`exact`)."""
     from scipy.special import ndtri, stdtrit
 
     if len(values) < 2 or not math.isfinite(squared + exact) or squared + exact <= NOTHING**2:
         return UNKNOWN
+    if looks is not None and len(values) < FIRST:
+        return UNKNOWN
     mean = float(np.mean(values))
 
     def width(p: float) -> float:
-        return math.sqrt(stdtrit(freedom, p / 2) ** 2 * squared + ndtri(p / 2) ** 2 * exact)
+        level = p if looks is None else looks.level(p, len(values))
+        return math.sqrt(stdtrit(freedom, level / 2) ** 2 * squared + ndtri(p / 2) ** 2 * exact)
 
     half = width(1 - LEVEL)
     return Inference(mean - half, mean + half, _level_of_width(width, abs(mean)))

@@ -10,6 +10,7 @@ from finetune.cli.experiment_options import (
     DEFAULT_EXECUTOR,
     CellTimeoutOption,
     ComparedOption,
+    ComparedSeedsOption,
     ComparedSetOption,
     DryRunOption,
     ExecutorOption,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 COMPARE_EXAMPLES = examples(
     "finetune compare --presets none,strong --seeds 5",
+    "finetune compare --data reviews.csv --seeds auto:10",
     "finetune compare --data reviews.csv --folds 5",
     'finetune compare --variant "l1=techniques.l1.strength=0.5" --variant "l2=techniques.l2.strength=0.001"',
     "finetune compare --dry-run",
@@ -90,7 +92,7 @@ def compare(
     presets: ComparedOption = None,
     variants: VariantOption = None,
     baseline: BaselineOption = "none",
-    seeds: SeedsOption = "5",
+    seeds: ComparedSeedsOption = "5",
     folds: FoldsOption = None,
     model: ModelOption = None,
     data: DataOption = None,

@@ -79,3 +79,8 @@ def complete_format(incomplete: str) -> list[str]:
     from finetune.reports.export import TITLES
 
     return [name for name in TITLES if name.startswith(incomplete)]
+
+
+def complete_seeds(incomplete: str) -> list[str]:
+    """The number of seeds that a comparison finds out by itself."""
+    return [text for text in ("auto:10",) if text.startswith(incomplete)]

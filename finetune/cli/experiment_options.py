@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.completion import complete_final, complete_presets, complete_setting
+from finetune.cli.completion import complete_final, complete_presets, complete_seeds, complete_setting
 from finetune.cli.help import OF_OUTPUT, OF_RECIPE, OF_RUNS
 from finetune.errors import Change, RecipeError
 
@@ -66,6 +66,16 @@ SeedsOption = Annotated[
         "--seeds",
         help="How many seeds (5: 0 to 4), or which (3,7,11). At least 5 recommended.",
         rich_help_panel=OF_RUNS,
+    ),
+]
+ComparedSeedsOption = Annotated[
+    str,
+    typer.Option(
+        "--seeds",
+        help="How many seeds (5: 0 to 4), or which (3,7,11); at least 5 recommended. auto:10 starts with 3, adds one "
+        "at a time for presets whose verdict is not settled, and ends at 10.",
+        rich_help_panel=OF_RUNS,
+        autocompletion=complete_seeds,
     ),
 ]
 FoldsOption = Annotated[
@@ -173,12 +183,14 @@ FailOption = Annotated[
 ]
 
 
-def parse_seeds(text: str) -> int | list[int]:
-    """`5` -> 5; `3,7,11` -> these three.
+def parse_seeds(text: str) -> int | str | list[int]:
+    """`5` -> 5; `3,7,11` -> these three; `auto:10` as it is.
 
     Raises:
         RecipeError: It is neither.
     """
+    if text.strip().partition(":")[0] == "auto":
+        return text.strip()
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise RecipeError("expected how many, such as 5, or which, such as 3,7,11.", argument="seeds", found=text)

@@ -138,10 +138,15 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
         return
     trained = ", one more training, included in this time" if experiment.final.trains else ""
     console(100).print(describe_matrix(described["cells"]))
+    most = described.get("at_most", described)
+    runs = f"{described['to_run']} of {len(described['cells'])}"
+    time = f"about {time_text(described['seconds'])}"
+    if most["to_run"] > described["to_run"]:
+        runs = f"{described['to_run']} to {most['to_run']} of at most {len(most['cells'])}"
+        time = f"between {time_text(described['seconds'])} and {time_text(most['seconds'])}"
     print_text(
-        f"{described['to_run']} of {len(described['cells'])} runs left, {described['jobs']} at a time: about "
-        f"{time_text(described['seconds'])} ({described['source']}; less with early stopping, a little more for "
-        "starting workers)\n"
+        f"{runs} runs left, {described['jobs']} at a time: {time} ({described['source']}; less with early stopping, a "
+        "little more for starting workers)\n"
         f"ends with --final {described['final']}{trained}\n"
         "dry run: nothing was trained"
     )

@@ -61,6 +61,14 @@ class JobEntry(Frozen):
     )
 
 
+class SeedLook(Frozen):
+    """A look at the runs so far, by the rule that adds seeds."""
+
+    seeds: int = Field(description="Seeds that had been run.")
+    settled: dict[str, str] = Field(description="Variant -> why it gets no further seeds, from this look on.")
+    open: list[str] = Field(description="Variants that get a further seed.")
+
+
 class Manifest(Frozen):
     """The request to `finetune compare`, `ablate`, `curve` or `sweep`."""
 
@@ -71,6 +79,10 @@ class Manifest(Frozen):
     variants: list[VariantEntry]
     seeds: list[int]
     folds: int | None
+    most_seeds: int | None = Field(
+        None, description="The most seeds, if seeds are added until every verdict is settled (`--seeds auto`)."
+    )
+    looks: list[SeedLook] = Field([], description="The looks of the rule that adds seeds.")
     cells: list[JobEntry] = Field(description="Jobs of kind train: variants × seeds × folds.")
     jobs: list[JobEntry] = Field([], description="Further jobs, which start from the runs.")
     refit: str | None = Field(None, description="Folder of the refit, in manifests without jobs.")

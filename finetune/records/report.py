@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from finetune.records.comparison import SeedLook
 from finetune.records.explained import ExplainedAnswer
 from finetune.records.facts import Decision, RateChoice
 from finetune.records.frame import ReportFrame
@@ -261,11 +262,24 @@ class Recommendation(Frozen):
     final: FinalModel | None = None
 
 
+class SeedRule(Frozen):
+    """The rule that adds seeds until every verdict is settled."""
+
+    most: int = Field(description="The most seeds of a preset.")
+    text: str
+    looks: list[SeedLook]
+
+
 class Group(ReportFrame):
     """One recipe on one data set. Numbers of different groups are never averaged."""
 
     kind: Literal["compare", "ablate", "runs"]
     folds: int | None
+    seed_rule: SeedRule | None = Field(
+        None,
+        description="The rule by which seeds were added (`--seeds auto`), if they were. Intervals and p-values of "
+        "differences on train, validation and gaps are then adjusted for its looks.",
+    )
     recommendation: Recommendation | None
     variants: list[VariantReport]
     disagreements: list[Disagreement]

@@ -25,6 +25,7 @@ from finetune.reports.captions import made_of, sentence
 from finetune.reports.finals import final_name, final_table
 from finetune.reports.numbers import baseline_levels, difference, simple_name
 from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table, rich_table
+from finetune.reports.seed_rounds import seed_lines, seeds_text
 from finetune.reports.terminal import labelled, next_lines
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def _comparison_table(group: Group, between: str) -> Table:
 def comparison_title(group: Group) -> str:
     """Title with what is compared, by which score, over how many runs."""
     folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
-    seeds = count_text(len(group.seeds), "seed")
-    return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
+    return f"{group.name} · {metric_name(group.score)}, means of {seeds_text(group)}{folds}, 95 % intervals in brackets"
 
 
 def _simple_numbers(group: Group, baseline: Baseline) -> list[str]:
@@ -156,6 +156,7 @@ def comparison_summary(group: Group, with_verdicts: bool = True) -> str:
     """The lines below the table; blocks of presets contain their own verdicts."""
     lines = ["", labelled("Result", group.headline), *(_verdicts(group) if with_verdicts else [])]
     lines += [labelled("Variant", made_of(variant)) for variant in group.variants if variant.settings]
+    lines += [labelled("Seeds", text) for text in seed_lines(group)]
     if group.kind != "ablate":  # whose variants repeat the same techniques; the page has them all
         lines += [labelled("Effect", f"{each.name}  {text}") for each in group.variants for text in each.outcomes]
     if group.recommendation is not None:

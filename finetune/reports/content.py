@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from finetune.measurement.units import DASH, percent_text
+from finetune.measurement.units import DASH, count_text, percent_text
 from finetune.records.report import Group, Report
 from finetune.reports import captions, data_tables, tables
 from finetune.reports.blocks import Block, Bullets, Facts, Page, Plot, Prose, Section
@@ -21,6 +21,7 @@ from finetune.reports.palette import Palette
 from finetune.reports.rate_choice import choices_table
 from finetune.reports.recommendation import about, caveat_blocks, recommendation_card
 from finetune.reports.reproduce import reproduce
+from finetune.reports.seed_rounds import seeds_blocks, seeds_text
 
 CHANGE = "What closed the gap: lower train or higher validation"
 
@@ -38,6 +39,7 @@ def sections(group: Group, palette: Palette) -> list[Section]:
         Section("answer", answer_title(group), answer(group)),
         *final_section(group),
         Section("presets", "Presets side by side", presets(group, palette)),
+        *([Section("seeds", "Seeds", seeds_blocks(group, rule))] if (rule := group.seed_rule) is not None else []),
         *([Section("ablation", "Effect of each technique", [tables.ablation(group)])] if _ablated(group) else []),
         Section("frontier", "Score against generalization gap", frontier_blocks(group, palette)),
         Section("cost", "Score against training time", _cost(group, palette)),
@@ -72,8 +74,9 @@ def answer(group: Group) -> list[Block]:
     """The recommended preset with its key figures, all presets at a glance, and the caveats; for an ablation, which
     recommends none, the headline and the caveats."""
     headline = shorten(group.headline, 1200)
-    variants = {"variant" if group.kind == "ablate" else "preset": len(group.variants)}
-    runs = about(group, **variants, seed=len(group.seeds), fold=group.folds or 0)
+    variants = count_text(len(group.variants), "variant" if group.kind == "ablate" else "preset")
+    folds = [count_text(group.folds, "fold")] if group.folds else []
+    runs = about(group, variants, seeds_text(group), *folds)
     blocks: list[Block] = [Prose(runs, quiet=True)]
     if group.kind == "ablate":
         blocks.append(Prose(headline, lead=True))

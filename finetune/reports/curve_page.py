@@ -59,7 +59,9 @@ def _title(curve: CurveReport, metric: str) -> str:
 
 def answer(curve: CurveReport) -> list[Block]:
     """The headline, what each preset would gain from more rows, and the caveats."""
-    runs = about(curve, preset=len(curve.presets), size=len(curve.sizes), seed=len(curve.seeds))
+    runs = about(
+        curve, *map(count_text, (len(curve.presets), len(curve.sizes), len(curve.seeds)), ("preset", "size", "seed"))
+    )
     blocks: list[Block] = [Prose(runs, quiet=True), Prose(shorten(curve.headline, 1200), lead=True)]
     words = [preset.laws[curve.score].words for preset in curve.presets if curve.score in preset.laws]
     if len(words) > 1:

@@ -113,10 +113,10 @@ def footer(progress: Progress) -> str:
     """`5 of 12 runs done · 2 in parallel · about 3.1 min left`."""
     done = sum(state.status in ("finished", "failed") for state in progress.states)
     left = progress.remaining_seconds()
-    remaining = (
-        "" if left is None else f" · about {time_text(left)} left{', with the final model' * (progress.after > 0)}"
-    )
-    total = f"{'at most ' if progress.at_most else ''}{count_text(progress.total, 'run')}"
+    bound = "at most " if progress.at_most else ""
+    final = ", with the final model" if progress.after > 0 else ""
+    remaining = "" if left is None else f" · {bound}about {time_text(left)} left{final}"
+    total = f"{bound}{count_text(progress.total, 'run')}"
     return f"{done} of {total} done · {progress.slots} in parallel{remaining}"
 
 

@@ -18,8 +18,8 @@ from finetune.reports.numbers import difference, mean_of, scale_of, shorten, spl
 SPLITS = ("train", "validation", "test")
 
 
-def about(report: ReportFrame, **compared: int) -> str:
-    """Model, data, rows, counts (`preset=4, seed=3`) and date in one line; old reports may lack the model."""
+def about(report: ReportFrame, *compared: str) -> str:
+    """Model, data, rows, what is compared (`4 presets`, `3 seeds`) and date in one line. Old reports lack the model."""
     model, data = (report.recipe.get(section) or {} for section in ("model", "data"))
     counts = [(split, report.rows[split]) for split in SPLITS if split in report.rows]
     rows = ", ".join(f"{integer_text(count)} {split_name(split)}" for split, count in counts)
@@ -29,8 +29,7 @@ def about(report: ReportFrame, **compared: int) -> str:
         for kind, name, most in known
         if name
     ]
-    runs = " × ".join(count_text(count, thing) for thing, count in compared.items() if count)
-    return " · ".join([*names, f"{rows} rows", runs, *([report.date] if report.date else [])])
+    return " · ".join([*names, f"{rows} rows", " × ".join(compared), *([report.date] if report.date else [])])
 
 
 def caveat_blocks(caveats: Sequence[str]) -> list[Block]:

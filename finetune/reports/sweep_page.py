@@ -55,7 +55,7 @@ def listed_keys(sweep: SweepReport) -> str:
 
 def answer(sweep: SweepReport) -> list[Block]:
     """The headline, the choice with its rule and its test score, and the caveats."""
-    runs = about(sweep, point=len(sweep.points), seed=len(sweep.seeds))
+    runs = about(sweep, count_text(len(sweep.points), "point"), count_text(len(sweep.seeds), "seed"))
     blocks: list[Block] = [Prose(runs, quiet=True), Prose(shorten(sweep.headline, 1200), lead=True)]
     chosen = sweep.chosen
     if chosen is not None:

@@ -65,7 +65,9 @@ def answer(tune: TuneReport) -> list[Block]:
         ("Trained", trained_text(tune)),
     ]
     return [
-        Prose(about(tune.conditions, setting=len(tune.trials), fold=tune.folds), quiet=True),
+        Prose(
+            about(tune.conditions, count_text(len(tune.trials), "setting"), count_text(tune.folds, "fold")), quiet=True
+        ),
         Prose(shorten(tune.headline, 1200), lead=True),
         Facts(entries),
         Code("Next", next_command(tune), "bash"),

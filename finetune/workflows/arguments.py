@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from finetune.analysis.sequential import FIRST, MOST
 from finetune.errors import Change, RecipeError
 
 MOST_SEEDS = 1000
+AUTO = "auto"
+AUTO_MOST = 10  # seeds of `auto` without a number
 
 
 def as_list(value: Any) -> list[Any]:
@@ -17,12 +20,55 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def seed_list(seeds: int | Sequence[int]) -> list[int]:
+def most_seeds(seeds: int | str | Sequence[int], folds: int | None) -> int | None:
+    """`auto:12` -> 12 and `auto` -> 10, the most seeds of a comparison that adds seeds by itself; None for others.
+
+    Raises:
+        RecipeError: The number is missing or out of range, or there are folds.
+    """
+    if not isinstance(seeds, str):
+        return None
+    name, colon, number = seeds.strip().partition(":")
+    example = Change(arguments={"seeds": f"{AUTO}:{AUTO_MOST}"})
+    if name != AUTO or (colon and not (number.isascii() and number.isdigit())):
+        raise RecipeError(
+            f"expected how many, such as 5, which, such as 3,7,11, or {AUTO}:MOST.",
+            example,
+            argument="seeds",
+            found=seeds,
+        )
+    most = int(number) if colon else AUTO_MOST
+    if not FIRST < most <= MOST:
+        raise RecipeError(
+            f"expected {AUTO}:{FIRST + 1} to {AUTO}:{MOST}: the rule looks after {FIRST} seeds for the first time.",
+            example,
+            argument="seeds",
+            found=seeds,
+        )
+    if folds:
+        raise RecipeError(
+            "seeds cannot be added by themselves in a cross-validation: its folds share training rows, and the rule is "
+            "for independent repetitions. Give a number of seeds, or leave out the folds.",
+            Change(arguments={"seeds": 3}),
+            argument="seeds",
+            found=seeds,
+        )
+    return most
+
+
+def seed_list(seeds: int | str | Sequence[int]) -> list[int]:
     """5 -> 0 to 4; [3, 7, 11] -> these three.
 
     Raises:
-        RecipeError: A number is out of range, or a seed is named twice.
+        RecipeError: A number is out of range, a seed is named twice, or seeds are to be added by themselves.
     """
+    if isinstance(seeds, str):
+        raise RecipeError(
+            "expected how many, such as 5, or which, such as 3,7,11. Only `finetune compare` adds seeds by itself.",
+            Change(arguments={"seeds": 5}),
+            argument="seeds",
+            found=seeds,
+        )
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         if not 1 <= seeds <= MOST_SEEDS:
             alone = [Change(arguments={"seeds": [seeds]}, note=f"for seed {seeds} alone")] if 0 <= seeds < 2**32 else []

@@ -24,11 +24,11 @@ from finetune.experiments.variants import Variant, compared_variants, fit_varian
 from finetune.listener import Listener
 from finetune.records.comparison import FinalName
 from finetune.records.report import Report
-from finetune.workflows.arguments import as_list, seed_list
+from finetune.workflows.arguments import as_list, most_seeds, seed_list
 from finetune.workflows.asking import Request
 from finetune.workflows.calls import split_call
 from finetune.workflows.disagreements import explain_disagreements, warn_without_captum
-from finetune.workflows.experiment import Experiment, carry_out, plan_experiment, run_all, with_gates
+from finetune.workflows.experiment import Experiment, carry_out, in_rounds, plan_experiment, run_all, with_gates
 from finetune.workflows.folders import find_experiment, folder_name
 from finetune.workflows.publishing import publish_comparison
 from finetune.workflows.results import CompareResult, failed_runs
@@ -43,7 +43,7 @@ def compare(
     presets: Sequence[Preset] | None = None,
     variants: Mapping[str, Any] | None = None,
     baseline: str = "none",
-    seeds: int | Sequence[int] = 5,
+    seeds: int | str | Sequence[int] = 5,
     folds: int | None = None,
     model: Any = None,
     data: Any = None,
@@ -75,7 +75,7 @@ def compare(
         variants: Name -> settings to compare with the presets, `{"l1": {"techniques.l1.strength": 0.5}}`; "preset"
             names the one they are added to, by default none. "strong:training.epochs" in `overrides` is for one only.
         baseline: The preset that the others are compared with.
-        seeds: How many, or which.
+        seeds: How many, or which; or "auto:10": 3, and further ones for presets whose verdict is not settled, up to 10.
         folds: Cross-validation with this many folds, each of which is the test split once; also for a single preset.
         executor: "local" (worker processes), "inline" (this process), "ray" or "slurm" (a cluster), or `module:Class`.
         jobs, jobs_per_gpu: Number of parallel runs, or "auto"; and the number per GPU if `jobs` is "auto".
@@ -121,7 +121,7 @@ def plan_compare(
     presets: Sequence[Preset] | None = None,
     variants: Mapping[str, Any] | None = None,
     baseline: str,
-    seeds: int | Sequence[int],
+    seeds: int | str | Sequence[int],
     folds: int | None,
     executor: str,
     jobs: str | int,
@@ -136,7 +136,8 @@ def plan_compare(
 ) -> Experiment:
     """The runs that `compare` would start. Nothing is written; the listener is told about the data."""
     refuse_nested("compare")
-    listed = seed_list(seeds)
+    most = most_seeds(seeds, folds)
+    listed = seed_list(seeds if most is None else most)
     asked = None if final is None else Final(check_final(final, listed))
     compared = _compared(request.options(), presets, variants, baseline, folds)
     name = folder_name("compare", compared[0].recipe.name, request.data_name(), changed=request.changed())
@@ -148,6 +149,8 @@ def plan_compare(
     ending = asked or default_final(planned.first_data(), folds, command, folder.read() if folder.exists() else None)
     experiment = with_gates(replace(planned, final=ending), as_list(fail_on))
     experiment.announce_data(listener)
+    if most is not None:
+        experiment = in_rounds(experiment, listener)
     if ending.reason is not None:
         listener.notice(f"final model: the best seed, not a refit on train and validation: {ending.reason}")
     for text in decided:
@@ -177,6 +180,7 @@ def execute(experiment: Experiment, keep: Keep, listener: Listener, explain: boo
     """Run what is missing of a comparison or an ablation, write the report, and end with a model."""
     with experiment.folder.locked():
         carry_out(experiment, keep, listener)
+        experiment = experiment.with_all_runs()
         report, paths = publish_comparison(experiment.folder, listener)
         problems: list[str] = []
         nothing = experiment.final.is_default and report.groups[0].recommendation is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from finetune import own_code
@@ -17,10 +18,12 @@ from finetune.experiments.jobs import Job
 from finetune.experiments.kept_models import Keep
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
 from finetune.experiments.running import MoreJobs, run_jobs
+from finetune.experiments.seed_rounds import SeedRounds
 from finetune.experiments.variants import Variant
 from finetune.listener import Listener
 from finetune.models.load import find_start
-from finetune.records.comparison import ComparisonFolder, Kind, Manifest
+from finetune.records.comparison import ComparisonFolder, Kind, Manifest, SeedLook
+from finetune.reports.seed_rounds import look_texts
 from finetune.training.data_checks import check_recipe
 from finetune.training.measures import measure_for, measured_names, with_score_note
 from finetune.training.rate_folds import RatePlanned, choice_plan
@@ -51,6 +54,7 @@ class Experiment:
         data: Every split, loaded once.
         gates: Quality gates of its report.
         final: The final model.
+        rounds: Source of further runs, if seeds are added while it runs; None if all are known.
     """
 
     kind: Kind
@@ -65,6 +69,7 @@ class Experiment:
     data: Loader
     gates: Sequence[QualityGate] = ()
     final: Final = BEST
+    rounds: SeedRounds | None = None
 
     def first_data(self) -> Data:
         """The data of the first run."""
@@ -76,7 +81,8 @@ class Experiment:
 
     def manifest(self) -> Manifest:
         asked = (self.kind, self.command, self.baseline, self.variants, self.seeds, self.folds)
-        return make_manifest(*asked, self.runs, self.final.name)
+        manifest = make_manifest(*asked, self.runs, self.final.name)
+        return manifest if self.rounds is None else self.rounds.noted(manifest)
 
     def announce_data(self, listener: Listener) -> None:
         """Tell the listener what was decided about the data of the first run, and what to look at."""
@@ -97,11 +103,19 @@ class Experiment:
             listener.notice(f"training.learning_rate ({', '.join(names)}): {plan.text}", plan.level)
 
     def describe(self) -> dict[str, Any]:
-        """Every run with its state, and an estimate of the remaining time."""
-        described = describe_jobs(
-            self.folder, self.runs, self.executor, self.data, self.trainings_after(), self._has_ended()
-        )
+        """Every run with its state, and an estimate of the remaining time; where seeds may be added, the runs that are
+        certain, and under "at_most" the same for all that may follow."""
+        described = self._described(self.runs)
+        if self.rounds is not None:
+            described["at_most"] = self._described(self.rounds.at_most_runs())
         return {**described, "final": self.final.outcome}
+
+    def _described(self, runs: Sequence[Job]) -> dict[str, Any]:
+        return describe_jobs(self.folder, runs, self.executor, self.data, self.trainings_after(), self._has_ended())
+
+    def with_all_runs(self) -> Experiment:
+        """The experiment after its runs, with those that were added meanwhile."""
+        return self if self.rounds is None else replace(self, runs=self.rounds.asked)
 
     def trainings_after(self) -> float:
         """The training after the runs, one job after another, as a multiple of the most expensive run."""
@@ -178,12 +192,33 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
     Returns:
         The manifest, with the errors of runs that failed.
     """
-    manifest = open_experiment(experiment.folder, experiment.manifest(), listener)
+    rounds = experiment.rounds
+    possible = experiment.runs if rounds is None else rounds.possible
+    if rounds is not None:
+        rounds.publish = partial(write_jobs, experiment.folder, keep=keep)
+    manifest = open_experiment(experiment.folder, experiment.manifest(), listener, possible)
     write_jobs(experiment.folder, experiment.runs, keep)
     write_texts(experiment.folder, experiment.runs, experiment.data)
-    later = possible_finals(experiment.final, experiment.runs)
+    later = possible_finals(experiment.final, possible)
     after = experiment.trainings_after()
-    return run_all(experiment, manifest, experiment.runs, keep, listener, later, after=after)
+    ended = run_all(experiment, manifest, experiment.runs, keep, listener, later, rounds, after)
+    if rounds is not None:
+        ended = rounds.noted(ended)
+        experiment.folder.write(ended)
+    return ended
+
+
+def in_rounds(experiment: Experiment, listener: Listener) -> Experiment:
+    """The experiment with seeds added until every verdict is settled; its seeds are the most. Tells the listener which
+    presets earlier runs have settled.
+    """
+
+    def tell(look: SeedLook) -> None:
+        for text in look_texts(look):
+            listener.notice(text)
+
+    rounds = SeedRounds(experiment.runs, experiment.manifest(), experiment.folder, tell)
+    return replace(experiment, runs=rounds.asked, rounds=rounds)
 
 
 def run_all(

@@ -10,6 +10,7 @@ from typing import Any
 
 from finetune.analysis.collect import APART
 from finetune.errors import Change, OutputError
+from finetune.experiments.jobs import Job
 from finetune.listener import Listener
 from finetune.recipe import TELLING_KEYS, Recipe, flatten, with_epochs
 from finetune.records.comparison import ComparisonFolder, Kind, Manifest
@@ -72,10 +73,18 @@ def _noun(kind: Kind) -> str:
     return kind if kind in APART else "comparison"
 
 
-def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: Listener) -> Manifest:
+def open_experiment(
+    folder: ComparisonFolder, manifest: Manifest, listener: Listener, possible: Sequence[Job] = ()
+) -> Manifest:
     """Write the manifest, which makes the folder that of an experiment; tell which earlier runs leave the table.
 
     The caller holds the folder's lock. Because planning took a while, the content of the folder is checked again.
+
+    Args:
+        folder: Folder of the experiment.
+        manifest: What is requested.
+        listener: Is told.
+        possible: Runs that may be added later: they do not leave the table.
 
     Raises:
         OutputError: Another command has written something else there meanwhile.
@@ -83,7 +92,7 @@ def open_experiment(folder: ComparisonFolder, manifest: Manifest, listener: List
     _check_experiment(folder, manifest.kind)
     if folder.exists():
         earlier = folder.read()
-        keys = {entry.key for entry in manifest.cells}
+        keys = {entry.key for entry in manifest.cells} | {job.entry.key for job in possible}
         others = sum(entry.key not in keys for entry in earlier.cells)
         if others:
             listener.notice(

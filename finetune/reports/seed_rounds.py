@@ -1,0 +1,67 @@
+"""`--seeds auto` in words: how many seeds each preset got, and why not more."""
+
+from __future__ import annotations
+
+from finetune.measurement.units import count_text, listed
+from finetune.records.comparison import SeedLook
+from finetune.records.report import Group, SeedRule
+from finetune.reports.blocks import Block, Bullets, Cell, Column, Prose, Table
+from finetune.reports.numbers import shorten
+
+BASELINE = "as many as the presets that are compared with it"
+AT_MOST = "the most seeds were reached before its verdict was settled"
+
+
+def look_texts(look: SeedLook) -> list[str]:
+    """A sentence for each preset that a look has settled: `strong: settled after 4 seeds: …; no further seeds`."""
+    seeds = count_text(look.seeds, "seed")
+    return [f"{name}: settled after {seeds}: {reason}; no further seeds" for name, reason in look.settled.items()]
+
+
+def seeds_text(group: Group) -> str:
+    """`5 seeds`, or `3 to 10 seeds` where a rule has given presets different numbers of them."""
+    counts = [len(variant.runs) for variant in group.variants]
+    if group.seed_rule is None or min(counts) == max(counts):
+        return count_text(len(group.seeds), "seed")
+    return f"{min(counts)} to {count_text(max(counts), 'seed')}"
+
+
+def seed_lines(group: Group) -> list[str]:
+    """A line for each preset: its seeds, and why it got no more; none where no rule added seeds."""
+    return [f"{name}  {count_text(seeds, 'seed')}: {why}" for name, seeds, why in _ends(group)]
+
+
+def seeds_blocks(group: Group, rule: SeedRule) -> list[Block]:
+    """The rule, a row for each preset, and every look."""
+    rows = [
+        [Cell(name, user=True), Cell(str(seeds), sort=seeds), Cell(shorten(why, 600))]
+        for name, seeds, why in _ends(group)
+    ]
+    columns = [
+        Column("Preset", numeric=False),
+        Column("Seeds"),
+        Column("Why no more", numeric=False, sortable=False, look="long"),
+    ]
+    runs = sum(len(variant.runs) for variant in group.variants)
+    caption = f"{count_text(runs, 'run')} instead of {rule.most * len(group.variants)} with {rule.most} seeds of each."
+    looks = [
+        f"After {count_text(look.seeds, 'seed')}: settled: {listed(list(look.settled)) or 'none'}; "
+        f"not settled: {listed(look.open) or 'none'}."
+        for look in rule.looks
+    ]
+    return [Prose(rule.text), Table(caption, columns, rows), Bullets(looks, title="Looks", folded=True)]
+
+
+def _ends(group: Group) -> list[tuple[str, int, str]]:
+    """Preset, its seeds, and why it got no more."""
+    if group.seed_rule is None:
+        return []
+    reasons = {
+        name: f"settled after {count_text(look.seeds, 'seed')}: {reason}"
+        for look in group.seed_rule.looks
+        for name, reason in look.settled.items()
+    }
+    return [
+        (variant.name, len(variant.runs), BASELINE if variant.baseline is None else reasons.get(variant.name, AT_MOST))
+        for variant in group.variants
+    ]
