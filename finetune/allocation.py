@@ -1,13 +1,17 @@
-"""Memory allocation of training. Call it before torch creates its first tensor."""
+"""Memory of a process: allocation of tensors, and the search for garbage. Set it before torch is imported."""
 
 import contextlib
 import ctypes
+import gc
 import os
+from collections.abc import Iterator
 
 # Of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD = -1
 _MMAP_MAX = -4
 _NEVER = 2**31 - 1  # bytes; the largest that mallopt takes
+
+_NEW_OBJECTS = 50_000  # between two searches for garbage; Python's default is 700
 
 
 def tune_allocator() -> None:
@@ -27,6 +31,21 @@ def tune_allocator() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+@contextlib.contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Let Python search for garbage after 50,000 new objects instead of 700, inside.
+
+    For imports and data: a million objects that stay, and the search through them took a sixth of an import's time. Not
+    for training, where tensors in reference cycles wait for the next search: it took 18 % more memory.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def release_memory() -> None:

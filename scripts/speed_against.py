@@ -106,6 +106,8 @@ class Side:
         where = self.python("import finetune; print(finetune.__file__)")["printed"].strip()
         if not Path(where).is_relative_to(tree):
             sys.exit(f"--against: {where} is imported in place of the code in {tree}")
+        # As an installation does. With PYTHONDONTWRITEBYTECODE set, each command would compile the package anew.
+        self._run([sys.executable, "-m", "compileall", "-q", "finetune"])
 
     def python(self, code: str, *arguments: str) -> Measured:
         return self._run([sys.executable, "-c", code, *arguments])

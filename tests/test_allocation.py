@@ -1,11 +1,14 @@
-"""Memory that a step frees is there for the next one."""
+"""Memory that a step frees is there for the next one, and garbage is searched for rarely."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from finetune.allocation import collecting_rarely
 
 # Allocates, fills and frees what the gradient of a small encoder's word embeddings takes, and counts page faults.
 FAULTS = """
@@ -70,3 +73,16 @@ print(before - resident())
 def test_what_is_free_is_handed_back_on_request() -> None:
     done = subprocess.run([sys.executable, "-c", RELEASED], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 150
+
+
+def test_garbage_is_searched_for_as_before_after_an_error() -> None:
+    usual = gc.get_threshold()
+
+    def fail() -> None:
+        with collecting_rarely():
+            assert gc.get_threshold() == (50_000, *usual[1:])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert gc.get_threshold() == usual

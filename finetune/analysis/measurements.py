@@ -64,11 +64,12 @@ class RowDraws:
         return self._draws.get((id(run), split), {})
 
     def _redraw(self, split: str, runs: Sequence[FinishedRun], rng: np.random.Generator) -> None:
+        selected, last = f"selected_{split}", f"last_{split}"
         measured = [
             (run, name)
             for run in runs
-            for name in (f"selected_{split}", f"last_{split}")
-            if f"{name}_logits" in run.arrays
+            for name in (selected, last)
+            if f"{name}_logits" in run.arrays and not (name == last and _is_last_selected(run, split))
         ]
         if not measured:
             return
@@ -78,6 +79,14 @@ class RowDraws:
         ]
         for (run, name), scores in zip(measured, resampled_scores(self._task, terms, rng, DRAWS), strict=True):
             self._draws[(id(run), name)] = scores
+            if name == selected and _is_last_selected(run, split):
+                self._draws[(id(run), last)] = scores
+
+
+def _is_last_selected(run: FinishedRun, split: str) -> bool:
+    """Whether the last checkpoint was measured on the split and answers as the selected one, which it mostly is."""
+    selected, last = (run.arrays.get(f"{name}_{split}_logits") for name in ("selected", "last"))
+    return selected is not None and last is not None and np.array_equal(selected, last)
 
 
 def _by_rows(split: str, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:

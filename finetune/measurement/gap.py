@@ -84,7 +84,12 @@ def resampled_scores(
 
 def resampled_sums(terms: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
     """Column sums of resamples of the rows of `terms` with replacement, (draws, terms)."""
-    return np.concatenate([times_drawn @ terms for times_drawn in resamples(len(terms), rng, draws)])
+    sums = np.empty((draws, terms.shape[1]))
+    filled = 0
+    for times_drawn in resamples(len(terms), rng, draws):
+        np.matmul(times_drawn.astype(np.float64), terms, out=sums[filled : filled + len(times_drawn)])
+        filled += len(times_drawn)
+    return sums
 
 
 def resampled_spearman(predictions: NDArray[Any], targets: NDArray[Any], rng: np.random.Generator) -> Floats:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune import own_code
+from finetune.allocation import collecting_rarely
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.experiments.nesting import inside_experiment, refuse_nested
 from finetune.listener import Listener
@@ -210,11 +211,12 @@ def _run_seeds(
     stopwatch: Stopwatch,
     listener: Listener,
 ) -> RunResult:
-    from finetune.training import distributed
-    from finetune.training.phases import Stopwatch
-    from finetune.training.prepare import prepare
+    with collecting_rarely():
+        from finetune.training import distributed
+        from finetune.training.phases import Stopwatch
+        from finetune.training.prepare import prepare
 
-    prepared = prepare(resolved.recipe, stopwatch=stopwatch)
+        prepared = prepare(resolved.recipe, stopwatch=stopwatch)
     _announce(prepared, folders, listener)
     profiler = _start_profile(prepared, stopwatch, listener) if profile and distributed.is_main() else None
     finished: list[tuple[FinishedRecord, RunFolder]] = []

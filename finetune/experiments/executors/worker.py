@@ -116,16 +116,17 @@ def load_libraries(threads: int) -> None:
     Args:
         threads: CPU threads of this process.
     """
-    from finetune.allocation import tune_allocator
+    from finetune.allocation import collecting_rarely, tune_allocator
     from finetune.openmp import yield_while_waiting
     from finetune.quiet import quieten_libraries
 
     quieten_libraries()
     tune_allocator()
     yield_while_waiting()
-    import torch
+    with collecting_rarely():
+        import torch
 
-    import finetune.training.runner  # noqa: F401 - what every task needs
+        import finetune.training.runner  # noqa: F401 - what every task needs
 
     torch.set_num_threads(threads)
     # accelerate collects garbage in every run; what was imported is never garbage, and need not be walked through.
