@@ -69,25 +69,27 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, duplicates, conflicting or wrong labels, shift and more, and measure simple baselines."""
+    from finetune.allocation import collecting_rarely
     from finetune.cli.listening import WarningListener
     from finetune.workflows import check as workflow
 
     listener = WarningListener()
     recipe, checked = workflow.recipe_or_data(source, data, listener)
-    result = workflow.check(
-        checked,
-        recipe=recipe,
-        model=model,
-        overrides=overrides or (),
-        skip_bad_rows=skip_bad_rows,
-        drop_leaks=drop_leaks,
-        strict=strict,
-        accept=accept,
-        write_split=write_split,
-        models=None if models is None else models.split(","),
-        output=output,
-        listener=listener,
-    )
+    with collecting_rarely():
+        result = workflow.check(
+            checked,
+            recipe=recipe,
+            model=model,
+            overrides=overrides or (),
+            skip_bad_rows=skip_bad_rows,
+            drop_leaks=drop_leaks,
+            strict=strict,
+            accept=accept,
+            write_split=write_split,
+            models=None if models is None else models.split(","),
+            output=output,
+            listener=listener,
+        )
     from finetune.reports.encoders import render_encoders
     from finetune.reports.findings import render_check
 

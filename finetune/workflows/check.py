@@ -8,7 +8,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.allocation import collecting_rarely
 from finetune.data.split_file import write_split as write_split_file
 from finetune.errors import Change, OutputError, RecipeError, suggest
 from finetune.listener import Listener
@@ -66,13 +65,12 @@ def check(
     resolved = resolve(options.recipe, None, options.model, options.data, options.overrides).recipe
     if not resolved.data.check:
         listener.notice("data.check=false has no effect on this command; it is for runs")
-    with collecting_rarely():
-        from finetune.data.load import load_data
+    from finetune.data.load import load_data
 
-        loaded = load_data(resolved.data)
-        from finetune.training.data_checks import inspect_recipe  # slow to import: a file's faults are said before
+    loaded = load_data(resolved.data)
+    from finetune.training.data_checks import inspect_recipe  # slow to import: what is wrong with a file is said before
 
-        facts, findings = inspect_recipe(resolved, loaded)
+    facts, findings = inspect_recipe(resolved, loaded)
     if target is not None:
         write_split_file(loaded, target)
         listener.notice(f"split written to {target}; to use it: --set data.split_file={target}")

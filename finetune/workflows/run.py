@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune import own_code
-from finetune.allocation import collecting_rarely
 from finetune.errors import OutputError, RecipeError, RunFailed
 from finetune.experiments.nesting import inside_experiment, refuse_nested
 from finetune.listener import Listener
@@ -211,12 +210,11 @@ def _run_seeds(
     stopwatch: Stopwatch,
     listener: Listener,
 ) -> RunResult:
-    with collecting_rarely():
-        from finetune.training import distributed
-        from finetune.training.phases import Stopwatch
-        from finetune.training.prepare import prepare
+    from finetune.training import distributed
+    from finetune.training.phases import Stopwatch
+    from finetune.training.prepare import prepare
 
-        prepared = prepare(resolved.recipe, stopwatch=stopwatch)
+    prepared = prepare(resolved.recipe, stopwatch=stopwatch)
     _announce(prepared, folders, listener)
     profiler = _start_profile(prepared, stopwatch, listener) if profile and distributed.is_main() else None
     finished: list[tuple[FinishedRecord, RunFolder]] = []
