@@ -22,7 +22,8 @@ TEXT, LABEL = "text", "label"
 
 
 def _recognises(table: Table, section: DataSection) -> bool:
-    return _column(table) is not None and section.text in (None, TEXT) and may_be_label(section, LABEL)
+    has_own = not table.columns.keys().isdisjoint((TEXT, LABEL))  # and the conversations are a further column
+    return not has_own and _column(table) is not None and section.text in (None, TEXT) and may_be_label(section, LABEL)
 
 
 def _column(table: Table) -> str | None:

@@ -372,6 +372,18 @@ def test_conversations_of_sharegpt(tmp_path: Path) -> None:
     assert labelled(only(path)) == {"a": "x", "b": "y"}
 
 
+@pytest.mark.parametrize(
+    ("own", "settings"), [("label", {}), ("label", {"label": "label"}), ("text", {"text": "text"})]
+)
+def test_conversations_beside_a_label_or_text_of_their_own_replace_neither(
+    tmp_path: Path, own: str, settings: dict[str, Any]
+) -> None:
+    rows = [{"messages": turns(("user", "a"), ("assistant", "b")), own: value} for value in ("spam", "ham")]
+    path = write_lines(tmp_path / "d.jsonl", rows)
+    (table,) = read_sources(DataSection(source=str(path), **settings)).values()
+    assert list(table.columns[own]) == ["spam", "ham"]
+
+
 def test_a_message_that_is_none_among_others_names_the_row(tmp_path: Path) -> None:
     rows = [{"messages": turns(("user", "a"), ("assistant", "b"))}] * 60 + [{"messages": [{"role": "user"}]}]
     with refuses(DataError, "row 61: .* is not a message with role and content"):
