@@ -19,7 +19,8 @@ from finetune.data.table import Column, Table, UnusableColumn, distinct_names
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
-MERGED = re.compile(rb"<mergeCell\s")
+MERGED = re.compile(rb"<mergeCell\s[^>]*?\bref=[\"']([^\"']+)")
+MOST_MERGED = 2_000_000  # cells in merged ranges, each of which openpyxl makes: one column of a sheet is a million
 SHOWN = 80  # characters of titles in a message
 MOST_ABOVE = 20  # rows of titles above the header
 
@@ -149,11 +150,16 @@ def _missing(path: Path, package: str) -> DataError:
 def _merged(content: bytes) -> dict[str, dict[tuple[int, int], tuple[int, int]]]:
     """Sheet -> (row, column) of each cell below or beside the first of a merged range -> that of the first, from 1."""
     import openpyxl
+    from openpyxl.worksheet.cell_range import CellRange
 
     with zipfile.ZipFile(BytesIO(content)) as archive:
         parts = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-        if not any(MERGED.search(archive.read(name)) for name in parts):
-            return {}
+        areas = [CellRange(area.decode()) for name in parts for area in MERGED.findall(archive.read(name))]
+    if not areas:
+        return {}
+    cells = sum(area.size["rows"] * area.size["columns"] for area in areas)
+    if cells > MOST_MERGED:
+        raise ValueError(f"its merged ranges have {cells:,} cells")
     found: dict[str, dict[tuple[int, int], tuple[int, int]]] = {}
     for sheet in openpyxl.load_workbook(BytesIO(content)).worksheets:
         for area in sheet.merged_cells.ranges:

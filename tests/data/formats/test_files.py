@@ -12,6 +12,7 @@ import pandas
 import pyarrow
 import pytest
 
+from finetune.data.formats import excel
 from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
@@ -248,6 +249,19 @@ def test_a_merged_range_of_excel_gives_all_its_cells_its_value(tmp_path: Path) -
     table = only(path)
     assert list(table.columns["label"]) == ["a", "a", "a", "b", None]
     assert "cells are merged: 2 cells have the value of the range that they are in" in table.notes[-1]
+
+
+def test_merged_ranges_of_too_many_cells_are_refused_before_openpyxl_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path = write_book(tmp_path / "d.xlsx", Data=[["label", "text"], ["a", "one"], [None, "two"], [None, "three"]])
+    book = openpyxl.load_workbook(path)
+    book["Data"].merge_cells("A2:A4")
+    book.save(path)
+    monkeypatch.setattr(excel, "MOST_MERGED", 2)
+    with refuses(DataError, "its merged ranges have 3 cells"):
+        only(path)
 
 
 def test_a_workbook_that_is_none_and_a_package_that_is_not_there(
