@@ -274,6 +274,12 @@ def test_columns_of_one_name_are_told_apart_by_their_positions(write: Write) -> 
     assert table.notes == [f"{path}: 2 columns are called 'x'. They are told apart as 'x (column 3)', 'x (column 4)'"]
 
 
+def test_names_told_apart_by_their_positions_are_not_those_of_another_column(write: Write) -> None:
+    path = write("text,label,x,x,x (column 3)\none,a,1,2,3\n")
+    table = read_sources(DataSection(source=str(path)))["all"]
+    assert [list(column) for column in table.columns.values()] == [["one"], ["a"], ["1"], ["2"], ["3"]]
+
+
 def test_a_repeated_column_that_is_used_is_refused(write: Write) -> None:
     path = write("text,label,text\n" + "".join(f"text {n} is one,{n % 2},other\n" for n in range(20)))
     with refuses(DataError, r"no column that is recognised as the text. Columns: text \(column 1\), label, text \(c"):
