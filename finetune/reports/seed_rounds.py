@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from finetune.measurement.units import count_text, listed
 from finetune.records.comparison import SeedLook
-from finetune.records.report import Group, SeedRule
+from finetune.records.report import Group, SeedRule, VariantReport
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Prose, Table
 from finetune.reports.numbers import shorten
 
 BASELINE = "as many as the presets that are compared with it"
 AT_MOST = "the most seeds were reached before its verdict was settled"
+NOT_YET = "its verdict is not settled yet; the command of the comparison adds further seeds"
 
 
 def look_texts(look: SeedLook) -> list[str]:
@@ -54,14 +55,18 @@ def seeds_blocks(group: Group, rule: SeedRule) -> list[Block]:
 
 def _ends(group: Group) -> list[tuple[str, int, str]]:
     """Preset, its seeds, and why it got no more."""
-    if group.seed_rule is None:
+    rule = group.seed_rule
+    if rule is None:
         return []
-    reasons = {
-        name: f"settled after {count_text(look.seeds, 'seed')}: {reason}"
-        for look in group.seed_rule.looks
-        for name, reason in look.settled.items()
-    }
-    return [
-        (variant.name, len(variant.runs), BASELINE if variant.baseline is None else reasons.get(variant.name, AT_MOST))
-        for variant in group.variants
-    ]
+    return [(variant.name, len(variant.runs), _why_no_more(variant, rule)) for variant in group.variants]
+
+
+def _why_no_more(variant: VariantReport, rule: SeedRule) -> str:
+    for look in rule.looks:
+        if variant.name in look.settled:
+            return f"settled after {count_text(look.seeds, 'seed')}: {look.settled[variant.name]}"
+    # A report may choose another baseline than the comparison had, of which the looks speak.
+    looked_at = any(variant.name in look.open for look in rule.looks) if rule.looks else variant.baseline is not None
+    if not looked_at:
+        return BASELINE
+    return AT_MOST if len(variant.runs) >= rule.most else NOT_YET

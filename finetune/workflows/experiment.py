@@ -201,11 +201,11 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
     write_texts(experiment.folder, experiment.runs, experiment.data)
     later = possible_finals(experiment.final, possible)
     after = experiment.trainings_after()
-    ended = run_all(experiment, manifest, experiment.runs, keep, listener, later, rounds, after)
-    if rounds is not None:
-        ended = rounds.noted(ended)
-        experiment.folder.write(ended)
-    return ended
+    try:
+        return run_all(experiment, manifest, experiment.runs, keep, listener, later, rounds, after)
+    finally:
+        if rounds is not None:  # after an interruption, too: a report of what is there names the decisions so far
+            experiment.folder.write(rounds.noted(experiment.folder.read()))
 
 
 def in_rounds(experiment: Experiment, listener: Listener) -> Experiment:

@@ -15,7 +15,7 @@ from finetune.analysis.sequential import Looks
 from finetune.analysis.settling import settled
 from finetune.records.comparison import ComparisonFolder, SeedLook
 from finetune.reports.comparison import comparison_summary
-from finetune.reports.seed_rounds import seeds_blocks
+from finetune.reports.seed_rounds import seed_lines, seeds_blocks
 from tests.analysis.making import Run, two_class, write_comparison
 
 ROWS = 200
@@ -142,3 +142,14 @@ def test_the_report_states_rule_seeds_and_decisions_and_adjusts_what_was_looked_
     assert "Test is never looked at." in text
     assert "16 runs instead of 18 with 6 seeds of each." in text
     assert "After 4 seeds: settled: strong; not settled: light." in text
+
+
+def test_a_report_of_an_interrupted_comparison_says_that_it_goes_on(tmp_path: Path) -> None:
+    folder = ComparisonFolder(write_comparison(tmp_path, [*of("none", NONE[:3]), *of("light", (38, 38, 37))]))
+    for looks in ([], [SeedLook(seeds=3, settled={}, open=["light"])]):
+        folder.write(folder.read().model_copy(update={"most_seeds": 6, "looks": looks}))
+        lines = [" ".join(line.split()) for line in seed_lines(report_of([tmp_path]).groups[0])]
+        assert lines == [
+            "none 3 seeds: as many as the presets that are compared with it",
+            "light 3 seeds: its verdict is not settled yet; the command of the comparison adds further seeds",
+        ]

@@ -67,6 +67,9 @@ def test_an_interrupted_comparison_makes_the_same_decisions(recipe: Path, monkey
     monkeypatch.setattr(RecordingExecutor, "folders", [])
     monkeypatch.setattr(RecordingExecutor, "stops_after", max(1, len(ran) - 1))
     assert compare(recipe, "stopped").exit_code == 130
+    looks = ComparisonFolder(Path("whole")).read().looks
+    assert looks
+    assert ComparisonFolder(Path("stopped")).read().looks == [look for look in looks if look.open]
     monkeypatch.setattr(RecordingExecutor, "stops_after", None)
     again = compare(recipe, "stopped")
     assert again.exit_code == 0
