@@ -187,7 +187,7 @@ def parse_seeds(text: str) -> int | str | list[int]:
     """`5` -> 5; `3,7,11` -> these three; `auto:10` as it is.
 
     Raises:
-        RecipeError: It is neither.
+        RecipeError: It is none of these.
     """
     if text.strip().partition(":")[0] == "auto":
         return text.strip()
