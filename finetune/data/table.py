@@ -131,9 +131,10 @@ class Column(Sequence[Any]):
         chunk = self._chunks[number]
         if not isinstance(chunk, Texts):
             return self._decode(chunk[offset : offset + 1])[0]
-        if self._last[0] != number:
-            self._last = (number, chunk.unpacked())
-        return self._last[1][offset]
+        last = self._last
+        if last[0] != number:
+            last = self._last = (number, chunk.unpacked())
+        return last[1][offset]
 
 
 class Picked(Sequence[Any]):

@@ -12,6 +12,7 @@ from typing import Any
 from finetune.errors import Change, ModelError
 from finetune.inference.answers import Answering
 from finetune.inference.classifier import Precision, load
+from finetune.inference.parts import model_key
 from finetune.parent import end_with
 from finetune.quiet import quieten_libraries
 
@@ -47,7 +48,8 @@ def _in_processes(answering: Answering, windows: Iterable[Window], processes: in
     classifier = answering.classifier
     options = replace(answering, classifier=None)  # type: ignore[arg-type]  # each process loads its own
     work = delayed(_rows)
-    calls = (work(os.getpid(), classifier.origin, classifier.precision, options, *window) for window in windows)
+    model = (classifier.origin, classifier.precision, model_key(classifier.origin))
+    calls = (work(os.getpid(), model, options, *window) for window in windows)
     threads = max(1, torch.get_num_threads() // processes)
     try:
         with parallel_config(backend="loky", inner_max_num_threads=threads):
@@ -57,14 +59,14 @@ def _in_processes(answering: Answering, windows: Iterable[Window], processes: in
         raise ModelError(why, Change(arguments={"processes": 1}), argument="processes", found=processes) from error
 
 
-def _rows(parent: int, origin: str, precision: Precision, options: Answering, *window: Any) -> Cells:
+def _rows(parent: int, model: tuple[str, Precision, str], options: Answering, *window: Any) -> Cells:
     """In a process of its own: predict one window."""
-    return replace(options, classifier=_classifier(parent, origin, precision)).rows(*window)
+    return replace(options, classifier=_classifier(parent, *model)).rows(*window)
 
 
 @cache
-def _classifier(parent: int, origin: str, precision: Precision) -> Any:
-    """Set this process up, once, and load the model."""
+def _classifier(parent: int, origin: str, precision: Precision, key: str) -> Any:
+    """Set this process up, once, and load the model; `key` is that of its files, so that a new one is loaded anew."""
     end_with(parent)
     quieten_libraries()
     return load(origin, precision=precision)

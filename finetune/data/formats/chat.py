@@ -19,11 +19,14 @@ KEYS = (("role", "content"), ("from", "value"))  # who speaks, and what is said
 ASSISTANT = ("assistant", "gpt", "model", "chatgpt", "bot")
 SYSTEM = ("system", "developer")  # their instructions are no text of the user
 TEXT, LABEL = "text", "label"
+# What such files say of a conversation; any other column may be the label, or the text, of a classification.
+DETAILS = ("id", "source", "dataset", "system", "tools", "functions", "parallel_tool_calls")
 
 
 def _recognises(table: Table, section: DataSection) -> bool:
-    has_own = not table.columns.keys().isdisjoint((TEXT, LABEL))  # and the conversations are a further column
-    return not has_own and _column(table) is not None and section.text in (None, TEXT) and may_be_label(section, LABEL)
+    column = _column(table)
+    is_all = column is not None and table.columns.keys() <= {column, *DETAILS}
+    return is_all and section.text in (None, TEXT) and may_be_label(section, LABEL)
 
 
 def _column(table: Table) -> str | None:

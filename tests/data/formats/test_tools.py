@@ -373,7 +373,8 @@ def test_conversations_of_sharegpt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "settings"), [("label", {}), ("label", {"label": "label"}), ("text", {"text": "text"})]
+    ("own", "settings"),
+    [("label", {}), ("label", {"label": "label"}), ("text", {"text": "text"}), ("category", {}), ("sentiment", {})],
 )
 def test_conversations_beside_a_label_or_text_of_their_own_replace_neither(
     tmp_path: Path, own: str, settings: dict[str, Any]
