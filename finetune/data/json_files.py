@@ -171,7 +171,15 @@ def _parse(text: str) -> Any:
         ValueError: A key is given twice, a number has thousands of digits, half a character; or json.JSONDecodeError.
         RecursionError: It is nested too deep.
     """
-    content = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_constant)
+    return _whole_characters(json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_constant), text)
+
+
+def _whole_characters(content: Any, text: str) -> Any:
+    """What was read from the text.
+
+    Raises:
+        ValueError: It holds half a character.
+    """
     if "\\u" in text:
         try:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
@@ -187,8 +195,8 @@ def _one_after_another(text: str) -> list[Any] | None:
     position = 0
     try:
         while (start := BETWEEN.match(text, position).end()) < len(text):  # type: ignore[union-attr]
-            _, position = decoder.raw_decode(text, start)
-            documents.append(_parse(text[start:position]))
+            document, position = decoder.raw_decode(text, start)
+            documents.append(_whole_characters(document, text[start:position]))
     except (ValueError, RecursionError):
         return None
     return documents
