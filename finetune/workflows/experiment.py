@@ -11,7 +11,7 @@ from finetune import own_code
 from finetune.analysis.quality_gates import Fields, QualityGate, parse_quality_gate
 from finetune.data.loader import Loader
 from finetune.experiments.default_final import BEST, Final
-from finetune.experiments.estimates import describe_jobs
+from finetune.experiments.estimates import Pace, describe_jobs, find_pace
 from finetune.experiments.executors import Executor
 from finetune.experiments.finals import possible_finals
 from finetune.experiments.jobs import Job
@@ -105,13 +105,15 @@ class Experiment:
     def describe(self) -> dict[str, Any]:
         """Every run with its state, and an estimate of the remaining time; where seeds may be added, the runs that are
         certain, and under "at_most" the same for all that may follow."""
-        described = self._described(self.runs)
+        most = self.runs if self.rounds is None else self.rounds.at_most_runs()
+        pace = find_pace(self.folder, most, self.executor, self.data)
+        described = self._described(self.runs, pace)
         if self.rounds is not None:
-            described["at_most"] = self._described(self.rounds.at_most_runs())
+            described["at_most"] = self._described(most, pace)
         return {**described, "final": self.final.outcome}
 
-    def _described(self, runs: Sequence[Job]) -> dict[str, Any]:
-        return describe_jobs(self.folder, runs, self.executor, self.data, self.trainings_after(), self._has_ended())
+    def _described(self, runs: Sequence[Job], pace: Pace) -> dict[str, Any]:
+        return describe_jobs(self.folder, runs, self.executor, pace, self.trainings_after(), self._has_ended())
 
     def with_all_runs(self) -> Experiment:
         """The experiment after its runs, with those that were added meanwhile."""

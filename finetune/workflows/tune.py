@@ -10,7 +10,7 @@ from typing import Any
 from finetune.data.loader import Loader
 from finetune.errors import Change, OutputError, RecipeError, RunFailed
 from finetune.experiments.asked import Preset
-from finetune.experiments.estimates import describe_jobs
+from finetune.experiments.estimates import describe_jobs, find_pace
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import Executor, choose_executor
 from finetune.experiments.nesting import refuse_nested
@@ -145,7 +145,8 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """How many trainings are left at most, and how long they will take."""
         first = self.on_default()
-        found = describe_jobs(self.folder, first.runs, self.executor, self.sets, further=1)
+        pace = find_pace(self.folder, first.runs, self.executor, self.sets)
+        found = describe_jobs(self.folder, first.runs, self.executor, pace, further=1)
         each = found["seconds"] / (found["to_run"] / found["jobs"] + 1)
         folds = folds_left(self.trials, self.wanted)
         last = 2 * len(self.seeds)

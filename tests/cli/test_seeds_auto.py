@@ -13,6 +13,7 @@ from finetune.cli.experiment_options import parse_seeds
 from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
 from finetune.records.comparison import ComparisonFolder
+from finetune.training import estimate
 from finetune.workflows.arguments import most_seeds
 from tests.cli.invoking import error_lines, invoke
 from tests.cli.test_compare import figures, write_recipe
@@ -81,10 +82,13 @@ def test_an_interrupted_comparison_makes_the_same_decisions(recipe: Path, monkey
     assert RecordingExecutor.folders == []
 
 
-def test_a_dry_run_says_how_many_runs_there_may_be(recipe: Path) -> None:
+def test_a_dry_run_says_how_many_runs_there_may_be(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paces = iter([60.0, 1.0, 60.0, 1.0])  # so that a second measurement for one estimate would show
+    monkeypatch.setattr(estimate, "estimate_seconds", lambda *_: next(paces))
     shown = " ".join(compare(recipe, "new", "--dry-run").stdout.split())
     assert "6 to 10 of at most 10 runs left" in shown
     assert "between" in shown
+    next(paces)
     described = json.loads(compare(recipe, "new", "--dry-run", "--json").stdout)
     assert (described["to_run"], described["at_most"]["to_run"]) == (6, 10)
     assert described["seconds"] < described["at_most"]["seconds"]
