@@ -15,6 +15,8 @@ from finetune.records.schema import Checkpoint
 from finetune.tasks import Task
 
 DRAWS = 2000  # enough for a variance: its own error is 3 %
+FEWEST_DRAWS = 500  # its own error is 6 %
+DRAWS_OF_ALL = 2_000_000  # of each metric of all runs together: 16 MB
 GAPS = ("gap", "gap_last")
 KINDS = ("train", "validation", "test", *GAPS)
 
@@ -25,7 +27,7 @@ class Measurement:
 
     Attributes:
         value: None if undefined.
-        draws: The same on resampled rows, (DRAWS,); None for metrics that are not a function of sums over rows, and
+        draws: The same on resampled rows, (draws,); None for metrics that are not a function of sums over rows, and
             with folds, which already vary the rows.
         rows: Rows of the smallest split involved.
     """
@@ -47,11 +49,13 @@ Measurements = dict[str, dict[str, Measurement]]  # kind -> metric -> measuremen
 class RowDraws:
     """Resamples the rows of each split, in the same way for every run that was measured on them.
 
-    In a curve the train sample differs by size and seed: different rows are drawn independently.
+    In a curve the train sample differs by size and seed: different rows are drawn independently. With more than 1,000
+    runs there are fewer draws than DRAWS, because those of all runs are in memory.
     """
 
     def __init__(self, runs: Sequence[FinishedRun], task: Task) -> None:
         self._task = task
+        self._count = max(FEWEST_DRAWS, min(DRAWS, DRAWS_OF_ALL // max(1, len(runs))))
         self._draws: dict[tuple[int, str], dict[str, Floats]] = {}
         if any(run.fold is not None for run in runs):
             return
@@ -60,7 +64,7 @@ class RowDraws:
                 self._redraw(split, same_rows, np.random.default_rng((number, index) if index else number))
 
     def scores(self, run: FinishedRun, split: str) -> dict[str, Floats]:
-        """Metric -> (DRAWS,) for a checkpoint's split, such as `selected_test`; empty if there are none."""
+        """Metric -> (draws,) for a checkpoint's split, such as `selected_test`; empty if there are none."""
         return self._draws.get((id(run), split), {})
 
     def _redraw(self, split: str, runs: Sequence[FinishedRun], rng: np.random.Generator) -> None:
@@ -73,11 +77,11 @@ class RowDraws:
         ]
         if not measured:
             return
-        terms = [
+        terms = (
             row_terms(self._task, run.arrays[f"{name}_logits"], run.arrays[f"{split}_targets"])
             for run, name in measured
-        ]
-        for (run, name), scores in zip(measured, resampled_scores(self._task, terms, rng, DRAWS), strict=True):
+        )
+        for (run, name), scores in zip(measured, resampled_scores(self._task, terms, rng, self._count), strict=True):
             self._draws[(id(run), name)] = scores
             if name == selected and _is_last_selected(run, split):
                 self._draws[(id(run), last)] = scores

@@ -43,7 +43,7 @@ def measure_models(
     task: Task, logits: Mapping[str, NDArray[Any]], targets: NDArray[Any]
 ) -> dict[str, dict[str, Drawn]]:
     """Model -> metric -> score."""
-    terms = [row_terms(task, each, targets) for each in logits.values()]
+    terms = (row_terms(task, each, targets) for each in logits.values())
     drawn = resampled_scores(task, terms, np.random.default_rng(0))
     measured = {}
     for (name, each), draws in zip(logits.items(), drawn, strict=True):

@@ -1,6 +1,8 @@
 """The generalization gap: positive means overfitting, for scores and losses alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ DRAWS = 4000
 RANKED = 1000  # draws of which each is ranked anew: 0.3 s for 500 rows
 LEVEL = 0.95
 CELLS_AT_ONCE = 4_000_000  # draws × rows held in memory at a time: 32 MB
+TERMS_AT_ONCE = 16_000_000  # rows × terms of the models that are resampled side by side: 128 MB
 
 
 def compute_gap(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
@@ -67,19 +70,24 @@ def percentile_interval(draws: Floats) -> tuple[float, float] | None:
 
 
 def resampled_scores(
-    task: str, terms: Sequence[Floats], rng: np.random.Generator, draws: int = DRAWS
-) -> list[dict[str, Floats]]:
-    """Metric -> (draws,) of several models on the same resampled rows, so that their differences are paired.
+    task: str, terms: Iterable[Floats], rng: np.random.Generator, draws: int = DRAWS
+) -> Iterator[dict[str, Floats]]:
+    """Metric -> (draws,) of each of several models on the same resampled rows, so that their differences are paired.
 
     Args:
         task: single_label, multi_label or regression.
-        terms: Terms of each model, from `row_terms`: (rows, terms).
+        terms: Terms of each model, from `row_terms`: (rows, terms). They are asked for as they are needed, so that
+            memory does not grow with the number of models.
         rng: Generator of the draws.
         draws: Number of draws.
     """
-    # Side by side, as one product of matrices: one for each model took four times as long.
-    sums = np.split(resampled_sums(np.concatenate(terms, axis=1), rng, draws), len(terms), axis=1)
-    return [scores_from_sums(task, np.ascontiguousarray(own)) for own in sums]
+    waiting = iter(terms)
+    for first in waiting:
+        # Side by side, as one product of matrices: one for each model took four times as long.
+        side_by_side = [first, *itertools.islice(waiting, max(0, TERMS_AT_ONCE // first.size - 1))]
+        sums = resampled_sums(np.concatenate(side_by_side, axis=1), copy.deepcopy(rng), draws)
+        for own in np.split(sums, len(side_by_side), axis=1):
+            yield scores_from_sums(task, np.ascontiguousarray(own))
 
 
 def resampled_sums(terms: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from finetune.analysis import measurements
 from finetune.analysis.measurements import DRAWS, RowDraws
 from tests.analysis.making import ROWS, alternating, two_class
 
@@ -38,3 +40,13 @@ def test_a_checkpoint_that_was_not_measured_has_no_scores() -> None:
     draws = RowDraws([without], "single_label")
     assert draws.scores(without, "last_train_probe") == {}
     assert draws.scores(without, "selected_train_probe")
+
+
+def test_very_many_runs_have_fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "DRAWS_OF_ALL", 2 * DRAWS)
+    assert [_draws_of_each(runs) for runs in (1, 2, 3, 7, 8, 100)] == [DRAWS, DRAWS, 1333, 571, 500, 500]
+
+
+def _draws_of_each(runs: int) -> int:
+    made = [run(1, 2) for _ in range(runs)]
+    return len(RowDraws(made, "single_label").scores(made[-1], "last_train_probe")["accuracy"])

@@ -1,10 +1,14 @@
 """Sign convention and intervals of the generalization gap."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from finetune.measurement.gap import compute_gap, gap_intervals
+from finetune.measurement import gap
+from finetune.measurement.gap import compute_gap, gap_intervals, resampled_scores
+from finetune.measurement.scores import row_terms
 
 
 def test_gap_is_positive_when_validation_is_worse_for_scores_and_losses() -> None:
@@ -88,3 +92,26 @@ def test_regression_and_multi_label_have_intervals_of_their_scores() -> None:
     assert {"pearson", "mse"} <= set(gap_intervals("regression", numbers, numbers))
     marks = rng.normal(size=(60, 3)), (rng.random((60, 3)) < 0.4).astype(float)
     assert {"micro_f1", "nll"} <= set(gap_intervals("multi_label", marks, marks))
+
+
+def test_models_that_are_resampled_a_few_at_a_time_have_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    targets, asked = rng.integers(0, 3, size=50), []
+
+    def terms() -> Iterator[np.ndarray]:
+        for number in range(5):
+            asked.append(number)
+            yield row_terms("single_label", np.random.default_rng(number).normal(size=(50, 3)), targets)
+
+    def scores() -> list[dict[str, np.ndarray]]:
+        return list(resampled_scores("single_label", terms(), np.random.default_rng(0), draws=40))
+
+    together = scores()
+    monkeypatch.setattr(gap, "TERMS_AT_ONCE", 2 * next(terms()).size)
+    for one, other in zip(scores(), together, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
+    asked.clear()
+    next(resampled_scores("single_label", terms(), np.random.default_rng(0), draws=40))
+    assert asked == [0, 1]
