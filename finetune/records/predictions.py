@@ -18,6 +18,7 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
+OF_THE_DATA = ("_rows", "_targets")  # ends of names; equal in all runs on the same data
 _HEADER_AT = format.MAGIC_LEN + 2  # its length stands before it
 
 
@@ -45,7 +46,11 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     """
     try:
         with zipfile.ZipFile(path) as archive:  # whose checksums are compared
-            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+            arrays = {
+                name: _read_array(name, archive.read(entry))
+                for entry in archive.namelist()
+                for name in [entry.removesuffix(".npy")]
+            }
     except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
         raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
     for name, rows in expected.items():
@@ -54,6 +59,18 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
         if len(arrays[name]) != rows:
             raise OutputError(f"{path}: expected {name} of {rows} rows, found {len(arrays[name])} rows.")
     return arrays
+
+
+def _read_array(name: str, content: bytes) -> NDArray[Any]:
+    return _same_array(content) if name.endswith(OF_THE_DATA) else _array(content)
+
+
+@functools.lru_cache(maxsize=16)
+def _same_array(content: bytes) -> NDArray[Any]:
+    """One array, which cannot be written to, for all runs that have the same: half of a run's memory."""
+    array = _array(content)
+    array.flags.writeable = False
+    return array
 
 
 def _array(content: bytes) -> NDArray[Any]:

@@ -59,3 +59,17 @@ def test_arrays_are_those_that_numpy_reads(tmp_path: Path) -> None:
         for name, expected in arrays.items():
             np.testing.assert_array_equal(found[name], expected, strict=True)
             assert found[name].flags.writeable
+
+
+def test_runs_on_the_same_rows_share_their_names_and_targets(tmp_path: Path) -> None:
+    def one(name: str, targets: list[int]) -> dict[str, np.ndarray]:
+        path = tmp_path / name
+        rows = np.array(["1", "2", "3"])
+        np.savez_compressed(path, test_rows=rows, test_targets=np.array(targets), selected_test_logits=np.eye(3))
+        return read_arrays(path, {})
+
+    first, same, other = one("a.npz", [0, 1, 2]), one("b.npz", [0, 1, 2]), one("c.npz", [0, 1, 1])
+    assert [first[name] is same[name] for name in first] == [True, True, False]
+    assert first["test_rows"] is other["test_rows"]
+    assert other["test_targets"].tolist() == [0, 1, 1]
+    assert not first["test_targets"].flags.writeable
