@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune.data.column_names import distinct_names
 from finetune.data.numbers import as_number
 from finetune.data.preface import ROLE_NAMES, Preface
-from finetune.data.table import UNREADABLE, distinct_names
+from finetune.data.table import UNREADABLE
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 

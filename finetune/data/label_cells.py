@@ -6,9 +6,10 @@ import re
 from array import array
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
+from finetune.data.equal_cells import are_texts, of_each
 from finetune.data.numbers import PLAIN, NumberStyle
 from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
@@ -62,7 +63,19 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
     Raises:
         DataError: A cell does not fit the task, and such rows are not to be skipped; or no row is left.
     """
+    labels, keep = _parsed(rows, form, origin, bad)
+    if not keep:
+        raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
+    kept = rows if len(keep) == len(rows) else rows.take(keep)
+    votes = None if kept.votes is None else [[parse_name(vote) for vote in each] for each in kept.votes]
+    return replace(kept, labels=labels, votes=votes)
+
+
+def _parsed(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> tuple[list[Any], Sequence[int]]:
+    """The labels that can be read, and their positions."""
     parse = _parser(form)
+    if form.task == "single_label" and are_texts(rows.labels):  # every text is a name
+        return of_each(parse, rows.labels), range(len(rows))
     labels: list[Any] = []
     keep = array("q")
     for index, cell in enumerate(rows.labels):
@@ -72,11 +85,7 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
         except CellError as error:
             why = f"{origin} row {rows.ids[index]}: label {_cell_to_blame(cell, form)!r} {error}."
             bad.add(Problem(why, changes=error.changes))
-    if not keep:
-        raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
-    kept = rows if len(keep) == len(rows) else rows.take(keep)
-    votes = None if kept.votes is None else [[parse_name(vote) for vote in each] for each in kept.votes]
-    return replace(kept, labels=labels, votes=votes)
+    return labels, keep
 
 
 def _parser(form: LabelFormat) -> Callable[[Any], Any]:
@@ -152,7 +161,7 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     Raises:
         DataError: They are printed numpy arrays, in which the end of a label cannot be seen.
     """
-    boxed = [cell for cell in cells if _is_boxed(cell, BOXES)]
+    boxed = list(compress(cells, of_each(lambda cell: _is_boxed(cell, BOXES), cells)))
     if not boxed or len(boxed) < MOSTLY * len(cells):
         return False
     printed = next((cell for cell in boxed if NO_COMMAS.fullmatch(cell.strip())), None)
@@ -174,7 +183,7 @@ def are_bare_lists(cells: Sequence[Any]) -> bool:
 
     A column of names such as `[POS]` has none with a comma.
     """
-    boxed = [cell for cell in cells if _is_boxed(cell)]
+    boxed = list(compress(cells, of_each(_is_boxed, cells)))
     return (
         len(boxed) >= MOSTLY * len(cells)
         and any("," in cell for cell in boxed)

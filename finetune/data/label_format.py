@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from finetune.data.equal_cells import are_texts, of_each
 from finetune.data.label_cells import LabelFormat, are_bare_lists, are_written_lists
 from finetune.data.numbers import NO_SIGN, PLAIN, NumberStyle, as_number, number_style
 from finetune.data.table import kind_of
@@ -78,12 +79,12 @@ def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
 
 def _joined(separator: str, labels: Sequence[Any]) -> int:
     """Cells that hold the separator."""
-    return sum(isinstance(label, str) and separator in label for label in labels)
+    return sum(of_each(lambda label: isinstance(label, str) and separator in label, labels))
 
 
 def _kind_warnings(labels: Sequence[Any]) -> list[str]:
     """Cells of several kinds; numbers and texts are alike, as in a CSV, and so are a list and the text of one label."""
-    kinds = Counter(kind_of(label) for label in labels)
+    kinds = Counter(of_each(kind_of, labels))
     if len(kinds) < 2 or set(kinds) <= {"a number", "a text"} or set(kinds) <= {"a list", "a text"}:
         return []
     counted = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
@@ -137,7 +138,7 @@ def _task_of_numbers(
         DataError: Nearly all are numbers, some with fractions.
     """
     plain = style if style.sign == NO_SIGN else PLAIN  # the word of a name such as `topic 12` is no unit
-    numbers = [plain.read(label) for label in labels]
+    numbers = of_each(plain.read, labels)
     fractions = plain.grouped or any(number is not None and not number.is_integer() for number in numbers)
     odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
     if numbers and not odd:
@@ -224,7 +225,7 @@ def _shown_sign(style: NumberStyle) -> str:
 
 def _separator_warnings(section: DataSection, labels: Sequence[Any]) -> list[str]:
     """Another separator than the named one, where most parts of the joined cells are in other cells too."""
-    cells = Counter(label for label in labels if isinstance(label, str))
+    cells = Counter(labels if are_texts(labels) else [label for label in labels if isinstance(label, str)])
     for separator in SEPARATORS:
         joined = sum(count for cell, count in cells.items() if separator in cell)
         if separator == section.label_separator or joined < max(2, MULTI_LABEL_FRACTION * len(labels)):

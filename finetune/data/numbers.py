@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune.data.equal_cells import are_texts
+
 LONGEST_SIGN = 12  # characters of a currency, unit or % beside the digits
 GROUPERS = " '’\u00a0\u2009\u202f"  # between thousands, beside the point or comma that is not the decimal mark
 MINUS = ("-", "−")
@@ -131,7 +133,7 @@ def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyl
         cells: Filled label cells.
         decimal: The mark, if the recipe sets it.
     """
-    counts = Counter(cell for cell in cells if isinstance(cell, str))
+    counts = Counter(cells if are_texts(cells) else [cell for cell in cells if isinstance(cell, str)])
     found = {cell: written for cell in counts if (written := _Written.of(cell)) is not None}
     votes: Counter[str | None] = Counter()
     for cell, written in found.items():

@@ -11,11 +11,12 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from finetune.data.column_names import distinct_names
 from finetune.data.compressed import OLD_OFFICE as OLD
 from finetune.data.compressed import open_bytes
 from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.header import names_columns
-from finetune.data.table import Column, Table, UnusableColumn, distinct_names
+from finetune.data.table import Column, Table, UnusableColumn
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
