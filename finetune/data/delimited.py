@@ -8,6 +8,7 @@ names with wildcards.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from finetune.data.readings import (
     DELIMITERS,
     SAMPLED,
     Fit,
+    are_apart,
     are_rows,
     best_reading,
     described,
@@ -40,6 +42,7 @@ from finetune.recipe import DataSection
 
 MANY_LINES = 100  # lines of one row, from which a quote was probably left open
 OF_ROWS = ("row", "header", "further line of a row", "left out")  # kinds of lines
+SPACED = re.compile(r'"[^"]*"(?: "[^"]*")+\s*')  # cells in quotes with a space between them
 NAMED = 5  # rows of many lines that are named
 
 
@@ -223,7 +226,7 @@ def _start(reading: _Reading, line: int, last: int, first: list[str], below: lis
     """Find the header; whether the first row is it."""
     _refuse_one_column(reading, first)
     file, section = reading.file, reading.section
-    named, note = completed(first, below)
+    named, note = completed(first, below, are_apart(file, last, reading.dialect))
     as_wide = [row for row in below if len(row) == len(named)]
     reading.header = find_header(file.path, section, reading.preface, line, named, as_wide)
     reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
@@ -390,5 +393,7 @@ def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Pr
     as_text = [Change(settings=settings_of(way), note="if quotes enclose no cells") for way in others]
     if dialect.quote is None or reading.section.quoting == "all":
         as_text = []
+    if SPACED.fullmatch(next(lines_from(reading.file, first - 1), "")):
+        as_text = [Change(settings={"data.delimiter": " "}, note="if a space separates cells, as R writes tables")]
     doubled = f"A quote inside a quoted cell is written twice: {dialect.quote}{dialect.quote}."
     return Problem(f"{path} line {line}: malformed CSV: {what}. {doubled}", changes=tuple(as_text))
