@@ -125,7 +125,7 @@ def _open_text(path: Path, section: DataSection, head: bytes) -> TextFile:
         if section.encoding is not None:
             warnings += why_utf8(path, encoding)
     except _UndecodableError as error:
-        guessed = None if section.encoding or marked else guess(path, error.line, error.at_end)
+        guessed = None if section.encoding or marked else guess(path, error.at_end)
         if guessed is not None:
             encoding, warning = guessed
             warnings.append(warning)
