@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 from finetune.data.equal_cells import are_texts, of_each
@@ -53,7 +54,8 @@ def _find_format(
 ) -> LabelFormat:
     if isinstance(section.label, list):
         return LabelFormat("multi_label", columns=tuple(section.label))
-    style = number_style(labels, None if section.decimal is None else MARKS[section.decimal])
+    mark = None if section.decimal is None else MARKS[section.decimal]
+    style = number_style(labels, mark, section.task == "regression")
     warnings += _kind_warnings(labels)
     if section.task in ("auto", "multi_label") and are_written_lists(labels):
         notes.append(f"multi-label: labels are lists written as text, such as {labels[0]}")
@@ -66,6 +68,7 @@ def _find_format(
         warnings += _separator_warnings(section, labels)
     if task == "regression":
         _tell_of_style(style, labels, notes, warnings)
+    warnings += _parentheses_warnings(style, labels, task)
     return LabelFormat(task, section.label_separator, numbers=style)
 
 
@@ -210,13 +213,30 @@ def _tell_of_style(style: NumberStyle, labels: Sequence[Any], notes: list[str], 
     several = Change(settings={"data.label_separator": ","}).for_command_line()
     joined = _joined(",", labels)
     also = f" (if cells hold several labels: {several})" if style.decimal == "," and joined < len(labels) else ""
-    notes.append(f"{read}: the decimal mark is '{style.decimal}'{also}")
+    marked = f": the decimal mark is '{style.decimal}'{also}" if {".", ","} & set("".join(different)) else ""
+    notes.append(f"{read}{marked}")
     bare = sum(style.read(label) is not None and not style.has_sign(label) for label in labels)
     if style.sign != NO_SIGN and bare:
         warnings.append(
             f"data.label: {bare} of {len(labels)} numbers lack {_shown_sign(style)}, which the others have; all are "
             "read as the same unit"
         )
+
+
+def _parentheses_warnings(style: NumberStyle, labels: Sequence[Any], task: Task) -> list[str]:
+    """Numbers in parentheses: negative amounts, or, beside bare numbers, classes that may be meant as such."""
+    enclosed = list(compress(labels, of_each(style.in_parentheses, labels)))
+    if not enclosed:
+        return []
+    counted = f"data.label: {len(enclosed)} of {len(labels)} labels are numbers in parentheses"
+    if task == "regression":
+        return [f"{counted}, which are read as negative: {enclosed[0]!r} is {style.read(enclosed[0]):g}"]
+    if task != "single_label" or not any(of_each(lambda label: style.read(label) is not None, labels)):
+        return []
+    return [
+        f"{counted}, such as {enclosed[0]!r}, used as classes. If they are negative amounts: "
+        f"{AS_NUMBERS.for_command_line()}"
+    ]
 
 
 def _shown_sign(style: NumberStyle) -> str:
