@@ -13,7 +13,7 @@ from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.numbers import as_number
 from finetune.data.row_names import read_names
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, RowNumbers, Table, Unreadable, pick, unreadable_rows
+from finetune.data.table import BadRows, RowNumbers, Table, Unreadable, pick, readable_rows, unreadable_rows
 from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
 from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
@@ -93,6 +93,21 @@ def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple
     texts, pairs = texts_as_written(section, table, columns)
     refuse_numbers(texts, columns.text, table, "text" if section.template is None else "template")
     return texts, pairs
+
+
+def texts_to_read(
+    section: DataSection, table: Table, columns: Columns
+) -> tuple[Table, Sequence[str], Sequence[str] | None]:
+    """The rows of a table whose texts can be read, with their texts. Damaged cells of other columns cost no row.
+
+    Raises:
+        DataError: A column holds no texts.
+    """
+    texts, pairs = extract_texts(section, table, columns)
+    kept = readable_rows(table, texts, pairs or ())
+    if len(kept) == len(table):
+        return table, texts, pairs
+    return kept, *extract_texts(section, kept, columns)
 
 
 def label_cells(table: Table, columns: Columns) -> list[Any]:

@@ -14,7 +14,7 @@ from finetune.data.formats.single_lists import unwrap_single
 from finetune.data.locate import SHOWN, HubName, locate, split_files, unused_files
 from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
-from finetune.data.table import Table, join_tables, readable_rows
+from finetune.data.table import Table, join_tables
 from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 
@@ -95,7 +95,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
 
 
 def _unlabelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
-    return {split: text_table(readable_rows(table), section) for split, table in _with_texts(tables, section).items()}
+    return {split: text_table(table, section) for split, table in _with_texts(tables, section).items()}
 
 
 def _with_texts(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
@@ -155,7 +155,7 @@ def read_unlabelled(section: DataSection) -> Table:
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
-    return text_table(readable_rows(table), section)
+    return text_table(table, section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:

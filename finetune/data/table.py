@@ -348,21 +348,26 @@ def unreadable_rows(*columns: Sequence[Any]) -> dict[int, str]:
     return found
 
 
-def readable_rows(table: Table) -> Table:
-    """The table without rows that have an unreadable cell in any column; they are counted, and the first are named."""
+def readable_rows(table: Table, *used: Sequence[Any]) -> Table:
+    """The table without rows that have an unreadable cell; they are counted, and the first are named.
+
+    Args:
+        table: The table.
+        used: Cells that are used, one per row in each sequence; without any, those of all columns.
+    """
     bad = BadRows(skip=True)
-    found = unreadable_rows(*(column for column in table.columns.values() if isinstance(column, Column)))
+    found = unreadable_rows(*(used or (column for column in table.columns.values() if isinstance(column, Column))))
     if not found:
         return table
     for _, why in sorted(found.items()):
         bad.add(why)
     kept = table.take([row for row in range(len(table)) if row not in found])
     return replace(
-        table,
-        columns=kept.columns,
+        kept,
+        notes=table.notes,
         warnings=[*table.warnings, *bad.warnings()],
         dropped=table.dropped + bad.dropped(),
-        votes=kept.votes,
+        lines=table.lines,
     )
 
 
