@@ -18,7 +18,8 @@ from typing import Any
 from finetune.data.dialect import OPEN, Block, Dialect
 from finetune.data.encoding import TextFile
 from finetune.data.header import NAMELESS, Header, completed, described_below, find_header, name_nameless
-from finetune.data.preface import MARKS, Preface, find_preface
+from finetune.data.preface import Preface, find_preface
+from finetune.data.ragged import ragged
 from finetune.data.readings import (
     DELIMITERS,
     SAMPLED,
@@ -26,7 +27,6 @@ from finetune.data.readings import (
     are_apart,
     are_rows,
     best_reading,
-    described,
     fit,
     is_disputed,
     line_of_quote,
@@ -34,6 +34,7 @@ from finetune.data.readings import (
     reading_note,
     sample_reading,
     settings_of,
+    shown_mark,
     ways,
 )
 from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
@@ -102,9 +103,9 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         dialect, tried = best_reading(file, preface.lines, section, dialect)
         reading, packed = _read(file, section, preface, dialect, settled=True)
     if preface.sep is not None:
-        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is not a row")
+        notes.append(f"{file.path} line 1: names the delimiter, {shown_mark(preface.sep)}, and is not a row")
     elif section.delimiter is None and dialect.delimiter != usual:
-        mark = _shown(dialect.delimiter)
+        mark = shown_mark(dialect.delimiter)
         notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
         notes.append(f"{file.path}: {preface.comments} lines above the header are comments and are left out")
@@ -235,7 +236,7 @@ def _start(reading: _Reading, line: int, last: int, first: list[str], below: lis
     if reading.header.is_line:
         reading.header_line = last
         marked = "\ufeff"  # where files were joined
-        reading.header_rows = [first, [marked + first[0], *first[1:]], *described_below(as_wide)]
+        reading.header_rows = [first, [marked + first[0], *first[1:]], *described_below(named, as_wide)]
     return reading.header.is_line
 
 
@@ -299,18 +300,14 @@ def _check_delimiter(section: DataSection, way: Dialect) -> None:
         )
 
 
-def _shown(delimiter: str) -> str:
-    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
-
-
 def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
     """A header that is one cell, and would be several by another delimiter."""
     delimiter = reading.dialect.delimiter
     other = max((mark for mark in DELIMITERS if mark != delimiter), key=header[0].count)
     if len(header) == 1 and other in header[0] and reading.section.delimiter is None:
         raise DataError(
-            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, "
-            "but then not all rows have as many cells as the header.",
+            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like "
+            f"{shown_mark(other)}, but then not all rows have as many cells as the header.",
             Change(settings={"data.delimiter": other}),
         )
 
@@ -329,7 +326,8 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
             raise DataError(problem)
         return problem
     if len(cells) != reading.width:
-        return _ragged(reading, first, cells)
+        assert reading.header is not None, "found with the first row"
+        return ragged(reading.file.path, dialect, reading.header.names, first, cells)
     return None
 
 
@@ -354,30 +352,6 @@ def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
             "Inside a text it must be in quotes, or a space.",
             Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {path} > {mended}", note="makes it a space"),
         )
-
-
-def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
-    assert reading.header is not None, "found with the first row"
-    names, delimiter = reading.header.names, reading.dialect.delimiter
-    why = f"{reading.file.path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
-    quote = reading.dialect.quote
-    if len(cells) > len(names) and any(quote and cell.startswith((f" {quote}", f"\t{quote}")) for cell in cells):
-        tidied = f"{reading.file.path.stem}-mended{reading.file.path.suffix}"
-        command = f"perl -pe 's/\\Q{delimiter}\\E +\"/{delimiter}\"/g' {reading.file.path} > {tidied}"
-        return Problem(
-            f"{why} A quote encloses a cell only at its start; here a space is before it.",
-            changes=(Change(command=command, note="removes such spaces"),),
-        )
-    if len(cells) > len(names) and quote is not None:
-        return Problem(f'{why} Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".')
-    mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
-    if mark is not None and len(cells) < len(names):
-        return Problem(why, changes=(Change(settings={"data.comment": mark}, note="if such lines are comments"),))
-    if len(names) == 1 and len(cells) > 1:
-        return Problem(f"{why} Does the table start below line {line - 1}? Delete what is above its header.")
-    if len(cells) > len(names):
-        return Problem(f"{why} {described(reading.dialect).capitalize()}.")
-    return Problem(why)
 
 
 def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Problem:

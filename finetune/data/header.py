@@ -22,6 +22,8 @@ NAMED = 5  # rows that are named
 QUALTRICS = 2  # rows below the header that describe the columns
 IMPORT_ID = re.compile(r'\{"ImportId": ?"')  # of Qualtrics, in every column
 CODE = re.compile(r"(?=\S*\d)\S+")  # a name of a row, such as doc_17, that is no beginning of a text
+RESPONDENT = re.compile(r"respondent[ _]?id", re.IGNORECASE)  # first column of SurveyMonkey
+ANSWER = re.compile(r"(?:Open-Ended )?Response")  # below the names of its questions
 NAMELESS = re.compile(r"|Unnamed: \d+")  # none, and what pandas makes of none
 
 
@@ -117,10 +119,14 @@ def _are_different(cells: Sequence[str]) -> bool:
     return len(cells) > 1 and all(cells) and len(set(cells)) == len(cells)
 
 
-def described_below(below: Sequence[list[str]]) -> list[list[str]]:
-    """The rows right below the header that are no data: the questions and the import ids of Qualtrics."""
+def described_below(first: list[str], below: Sequence[list[str]]) -> list[list[str]]:
+    """The rows right below the header that are no data: the questions and the import ids of Qualtrics, the kinds of
+    answers of SurveyMonkey."""
     number = next((n for n, row in enumerate(below[:QUALTRICS]) if all(IMPORT_ID.match(cell) for cell in row)), None)
-    return [] if number is None else list(below[: number + 1])
+    if number is not None:
+        return list(below[: number + 1])
+    of_survey = bool(below) and RESPONDENT.fullmatch(first[0].strip()) and not below[0][0].strip()
+    return [below[0]] if of_survey and any(ANSWER.fullmatch(cell.strip()) for cell in below[0]) else []
 
 
 def names_columns(first: list[str], section: DataSection) -> bool:

@@ -63,6 +63,16 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
         content = objects
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}.") from error
+    return table_of(file, content, section)
+
+
+def table_of(file: TextFile, content: Any, section: DataSection) -> Table | dict[str, Table]:
+    """The rows of a document, or split -> rows.
+
+    Raises:
+        DataError: It holds no rows in a shape that is known.
+    """
+    where = str(file.path)
     splits = splits_of(content, section)
     if splits is None:
         refuse_split_names(where, section)

@@ -4,12 +4,13 @@ import ast
 import json
 import re
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, repeat
 from typing import Any
 
 from finetune.data.equal_cells import are_texts, of_each
+from finetune.data.flags import FLAGS, described, flag_of
 from finetune.data.numbers import PLAIN, NumberStyle
 from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
@@ -19,7 +20,6 @@ from finetune.tasks import Task
 
 BOXES = ("[]", "()", "{}")  # around a list, a tuple, a set
 MOSTLY = 0.95  # fraction of cells that must read as lists, for all to be read so
-FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 # How numpy prints an array: Python would read ['a' 'b'] as ['ab'].
 NO_COMMAS = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*"|[\d.]+)\s+)+(?:'[^']*'|"[^"]*"|[\d.]+)\s*\]""")
 
@@ -46,6 +46,7 @@ class LabelFormat:
         written_lists: Cells are lists written as text, such as ["a", "b"].
         bare_lists: Cells are lists written without quotes, such as [a, b].
         columns: Names of the labels, if each has a 0/1 column.
+        flags: What their cells mean, in the same order; 0 and 1 where it is empty.
         numbers: How numbers are written.
     """
 
@@ -54,6 +55,7 @@ class LabelFormat:
     written_lists: bool = False
     bare_lists: bool = False
     columns: tuple[str, ...] = ()
+    flags: tuple[Mapping[str, bool], ...] = ()
     numbers: NumberStyle = PLAIN
 
 
@@ -90,7 +92,10 @@ def _parsed(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> tuple[l
 
 def _parser(form: LabelFormat) -> Callable[[Any], Any]:
     if form.columns:
-        return lambda cells: [name for name, cell in zip(form.columns, cells, strict=True) if _parse_flag(name, cell)]
+        flags = form.flags or (FLAGS,) * len(form.columns)
+        return lambda cells: [
+            name for name, cell, words in zip(form.columns, cells, flags, strict=True) if _parse_flag(name, cell, words)
+        ]
     if form.task == "single_label":
         return parse_name
     if form.task == "regression":
@@ -106,7 +111,8 @@ def _cell_to_blame(cell: Any, form: LabelFormat) -> Any:
     """Where each label has a column, the cell that is no flag."""
     if not form.columns:
         return cell
-    return next((part for part in cell if str(part).strip().lower() not in FLAGS), cell)
+    flags = form.flags or (FLAGS,) * len(form.columns)
+    return next((part for part, words in zip(cell, flags, strict=True) if flag_of(part) not in words), cell)
 
 
 def is_blank(cell: Any) -> bool:
@@ -140,10 +146,10 @@ def _parse_names(cell: Any, separator: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def _parse_flag(name: str, cell: Any) -> bool:
-    flag = FLAGS.get(str(cell).strip().lower())
+def _parse_flag(name: str, cell: Any, words: Mapping[str, bool]) -> bool:
+    flag = words.get(flag_of(cell))
     if flag is None:
-        raise CellError(f"in column '{name}' is neither 0 nor 1 (nor true or false)")
+        raise CellError(f"in column '{name}' is neither {described(words)}")
     return flag
 
 

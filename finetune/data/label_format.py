@@ -1,12 +1,13 @@
 """The task, inferred from the training label cells; with a note, or with a warning where it is a guess."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any
 
 from finetune.data.equal_cells import are_texts, of_each
+from finetune.data.flags import flag_of, flags_in
 from finetune.data.label_cells import LabelFormat, are_bare_lists, are_written_lists
 from finetune.data.numbers import NO_SIGN, PLAIN, NumberStyle, as_number, number_style
 from finetune.data.table import kind_of
@@ -15,7 +16,8 @@ from finetune.recipe import DataSection
 from finetune.tasks import Task
 
 MULTI_LABEL_FRACTION = 0.01  # of cells with a separator, from which labels are taken for lists
-SEPARATORS = ("|", ";", ",", "/", "#")  # that people and programs put between labels
+SEPARATORS = ("|", ";", ",", "/", "#", " ")  # that people and programs put between labels
+COMBINATIONS = 3  # different cells for each word, from which words are labels
 MANY_CLASSES = 50
 FEW_ROWS = 5  # of a value, on average, below which many whole numbers are amounts and no classes
 FEW_CLASSES = 10  # up to which whole numbers are classes whatever their number of rows
@@ -53,7 +55,7 @@ def _find_format(
     section: DataSection, labels: list[Any], notes: list[str], warnings: list[str], declared: bool
 ) -> LabelFormat:
     if isinstance(section.label, list):
-        return LabelFormat("multi_label", columns=tuple(section.label))
+        return LabelFormat("multi_label", columns=tuple(section.label), flags=_flags(section.label, labels, notes))
     mark = None if section.decimal is None else MARKS[section.decimal]
     style = number_style(labels, mark, section.task == "regression")
     warnings += _kind_warnings(labels)
@@ -70,6 +72,15 @@ def _find_format(
         _tell_of_style(style, labels, notes, warnings)
     warnings += _parentheses_warnings(style, labels, task)
     return LabelFormat(task, section.label_separator, numbers=style)
+
+
+def _flags(names: Sequence[str], cells: Sequence[Sequence[Any]], notes: list[str]) -> tuple[Mapping[str, bool], ...]:
+    """What the cells of each label's column mean; said where an empty cell means no."""
+    flags = tuple(flags_in(set(map(flag_of, column))) for column in zip(*cells, strict=True))
+    marked = [f"'{name}' ({max(words)})" for name, words in zip(names, flags, strict=False) if "" in words]
+    if marked:
+        notes.append(f"label columns: an empty cell means no, a mark yes: {', '.join(marked)}")
+    return flags
 
 
 def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
@@ -243,6 +254,12 @@ def _shown_sign(style: NumberStyle) -> str:
     return f"'{' '.join(part for part in style.sign if part)}'"
 
 
+def _are_tags(parts: Mapping[str, int], cells: Collection[str]) -> bool:
+    """Whether words are labels with a space between them, and no parts of names such as `very good`: each is a cell by
+    itself, too, or there are many combinations of them."""
+    return all(part in cells for part in parts) or len(cells) >= COMBINATIONS * len(parts)
+
+
 def _separator_warnings(section: DataSection, labels: Sequence[Any]) -> list[str]:
     """Another separator than the named one, where most parts of the joined cells are in other cells too."""
     cells = Counter(labels if are_texts(labels) else [label for label in labels if isinstance(label, str)])
@@ -251,6 +268,8 @@ def _separator_warnings(section: DataSection, labels: Sequence[Any]) -> list[str
         if separator == section.label_separator or joined < max(2, MULTI_LABEL_FRACTION * len(labels)):
             continue
         parts = Counter(part for cell in cells for part in {part.strip() for part in cell.split(separator)})
+        if separator == " " and not _are_tags(parts, cells):
+            continue
         of_joined = {part.strip() for cell in cells if separator in cell for part in cell.split(separator)}
         if 2 * sum(parts[part] > 1 for part in of_joined) > len(of_joined):
             advice = Change(settings={"data.label_separator": separator}).for_command_line()

@@ -320,6 +320,11 @@ def settings_of(dialect: Dialect) -> dict[str, str]:
     return {**settings, **({"data.escape": dialect.escape} if dialect.escape else {})}
 
 
+def shown_mark(delimiter: str) -> str:
+    """A delimiter in messages."""
+    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
+
+
 def described(dialect: Dialect, as_reading: bool = False) -> str:
     """The meaning of quotes: as a sentence, or as a participle (`reading …`)."""
     if dialect.quote is None:

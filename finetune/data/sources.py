@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
+from finetune.data.foreign_files import way_to_read
 from finetune.data.formats.exports import EXPORTS, find_export, plain_table, text_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
@@ -190,9 +191,10 @@ def _reader_of(path: Path, section: DataSection) -> Reader:
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
         inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
+        way = way_to_read(path, data_suffix(path))
         raise DataError(
             f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.",
-            Change(settings={"data.format": "csv"}, note="if it is a table"),
+            way or Change(settings={"data.format": "csv"}, note="if it is a table"),
         )
     return reader
 

@@ -128,3 +128,18 @@ def test_what_qualtrics_writes_below_the_header_is_no_data(tmp_path: Path) -> No
     table = read(tmp_path / "d.csv", written([*head, *ROWS]))
     assert list(table.columns["Q2"]) == [label for _, label in ROWS]
     assert (table.lines["header"], table.lines["row"]) == (4, 20)
+
+
+def test_what_surveymonkey_writes_below_the_header_is_no_data(tmp_path: Path) -> None:
+    rows = [[str(118000 + n), *row] for n, row in enumerate(ROWS)]
+    head = [["Respondent ID", "What did you like?", "Overall?"], ["", "Open-Ended Response", "Response"]]
+    table = read(tmp_path / "d.csv", written([*head, *rows]))
+    assert list(table.columns["Overall?"]) == [label for _, label in ROWS]
+    assert (table.lines["header"], table.lines["row"]) == (2, 20)
+
+
+def test_curly_quotes_around_cells_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("text,label\n" + "".join(f"\u201c{text}\u201d,{label}\n" for text, label in ROWS), encoding="utf-8")
+    with refuses(DataError, "line 2: 3 cells.*Cells are enclosed in curly quotes.*Try: perl -CSD"):
+        load_data(DataSection(source=str(path)))

@@ -13,6 +13,7 @@ from finetune.data.column_names import distinct_names
 from finetune.data.compressed import OLD_OFFICE as OLD
 from finetune.data.compressed import open_bytes
 from finetune.data.dataset_sets import read_splits, refuse_split_names
+from finetune.data.foreign_files import refuse_page
 from finetune.data.formats.excel_layout import Layout, layouts_of, old_layout
 from finetune.data.header import names_columns
 from finetune.data.table import Column, Table, UnusableColumn
@@ -77,6 +78,7 @@ def _sheets(content: bytes, path: Path) -> Sheets:
         values = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
         formulas = openpyxl.load_workbook(BytesIO(content), read_only=True)
     except Exception as error:  # of zip and XML
+        refuse_page(path, content)
         raise DataError(
             f"{path}: is not a workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8.",
             Change(settings={"data.format": "tsv"}, note="if it is a text file, as websites export them"),

@@ -175,6 +175,40 @@ def test_other_folders_are_no_texts(tmp_path: Path) -> None:
         read_sources(DataSection(source=str(tmp_path)))
 
 
+# --- YAML ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_yaml_hold_the_texts_that_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    path.write_text("- text: one\n  label: no\n- text: '2'\n  label: 1.0\n- {text: null, label: ~}\n", encoding="utf-8")
+    table = only(path)
+    assert {name: list(column) for name, column in table.columns.items()} == {
+        "text": ["one", "2", None],
+        "label": ["no", "1.0", None],
+    }
+    assert "every value is read as the text that is written" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("a: [one, two]\nb: [three]\n", {"one": "a", "two": "a", "three": "b"}), ("- [one, a]\n- [two b, b]\n", None)],
+    ids=["under labels", "pairs"],
+)
+def test_other_shapes_of_yaml_are_those_of_json(tmp_path: Path, content: str, expected: dict[str, str] | None) -> None:
+    path = tmp_path / "d.yml"
+    path.write_text(content, encoding="utf-8")
+    assert labelled(only(path)) == (expected or {"one": "a", "two b": "b"})
+
+
+def test_splits_of_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "d.yml"
+    path.write_text("train: [{text: a, label: b}]\ntest: [{text: c, label: d}]\n", encoding="utf-8")
+    assert {name: len(table) for name, table in read_sources(DataSection(source=str(path))).items()} == {
+        "train": 1,
+        "test": 1,
+    }
+
+
 # --- Excel -----------------------------------------------------------------------------------------------------
 
 
