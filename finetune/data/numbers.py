@@ -11,7 +11,7 @@ from typing import Any
 
 from finetune.data.equal_cells import are_texts
 
-LONGEST_SIGN = 12  # characters of a currency, unit or % beside the digits
+LONGEST_SIGN = 16  # characters of a currency, unit or % beside the digits
 GROUPERS = " '’\u00a0\u2009\u202f"  # between thousands, beside the point or comma that is not the decimal mark
 MINUS = ("-", "−")
 NO_SIGN = ("", "")
@@ -21,11 +21,12 @@ WRITTEN = re.compile(
     rf"(?P<digits>[.,]?\d(?:[\d.,{GROUPERS}]*\d)?)(?P<after>(?:\s*{OUT_OF})?[^-\d+−,]*)"
 )
 SPACES_IN_RATIO = re.compile(r"(?<=/)\s+|\s+(?=\s)")
+PLURAL = re.compile(r"(?<=[^\W\d_]{3})s$")  # 1 star, 2 stars
 NO_CENTS = re.compile(r"(?<=\d)[.,][-−–—]+(?=\D*$)")
 LAKHS = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}")
 # A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
 AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
-AMOUNT_AFTER = re.compile(rf"{OUT_OF}(?: [^\W\d_]+)?|" r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,4}\.?")
+AMOUNT_AFTER = re.compile(rf"{OUT_OF}(?: [^\W\d_]+)?|" r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,12}\.?")
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # as programs write whole numbers: 3, and 3.0 beside a gap
 
 
@@ -109,7 +110,7 @@ class _Written:
         found = WRITTEN.fullmatch(cell[1:-1].strip() if in_parentheses else cell)
         if found is None or (bool(found["minus"]) + bool(found["inner"]) + in_parentheses > 1):
             return None
-        sign = (found["before"].strip(), SPACES_IN_RATIO.sub("", found["after"].strip()))
+        sign = (found["before"].strip(), PLURAL.sub("", SPACES_IN_RATIO.sub("", found["after"].strip())))
         if len("".join(sign)) > LONGEST_SIGN:
             return None
         minus = in_parentheses or bool(set(MINUS) & {found["minus"], found["inner"]})

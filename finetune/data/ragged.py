@@ -37,13 +37,15 @@ def ragged(path: Path, dialect: Dialect, names: list[str], line: int, cells: lis
             f"{why} Cells are enclosed in curly quotes, which are characters of a text.",
             changes=(Change(command=command, note="makes them straight; the encoding must be UTF-8"),),
         )
+    if len(names) == 1 and len(cells) > 1 and line > 1:
+        below = Change(command=f"tail -n +{line} {path} > {tidied}", note=f"if the table starts in line {line}")
+        quoted = "" if quote is None else f" Else put texts that contain {shown_mark(delimiter)} in quotes."
+        return Problem(f"{why} Does the table start below line {line - 1}?{quoted}", changes=(below,))
     if len(cells) > len(names) and quote is not None:
         return Problem(f'{why} Put texts that contain {shown_mark(delimiter)} in quotes: "like{delimiter} this".')
     mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
     if mark is not None and len(cells) < len(names):
         return Problem(why, changes=(Change(settings={"data.comment": mark}, note="if such lines are comments"),))
-    if len(names) == 1 and len(cells) > 1:
-        return Problem(f"{why} Does the table start below line {line - 1}? Delete what is above its header.")
     if len(cells) > len(names):
         return Problem(f"{why} {described(dialect).capitalize()}.")
     return Problem(why)

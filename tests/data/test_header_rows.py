@@ -143,3 +143,12 @@ def test_curly_quotes_around_cells_are_named(tmp_path: Path) -> None:
     path.write_text("text,label\n" + "".join(f"\u201c{text}\u201d,{label}\n" for text, label in ROWS), encoding="utf-8")
     with refuses(DataError, "line 2: 3 cells.*Cells are enclosed in curly quotes.*Try: perl -CSD"):
         load_data(DataSection(source=str(path)))
+
+
+def test_a_title_above_the_header_is_named_with_what_to_type(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(
+        "Survey 2024\n\ntext,label\n" + "".join(f'"{text}",{label}\n' for text, label in ROWS), encoding="utf-8"
+    )
+    with refuses(DataError, "Does the table start below line 2\\?.*Try: tail -n \\+3 .*d.csv > d-mended.csv"):
+        load_data(DataSection(source=str(path)))
